@@ -1,0 +1,1 @@
+"""The scripted model service and the embedded Vault: for the demo, and for the tests."""

@@ -1,0 +1,470 @@
+"""What happened, as values: everything the agent did and everything the runner noticed.
+
+A `Record` is one line of `events.jsonl`: an `Event` with its sequence number, its time, its attempt, and the
+position in the host's output that it stands for. Events carry no Secret: bytes are redacted before they are parsed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from codex_runner.domain.run import Ending, ProcessExit, Usage
+
+SCHEMA_VERSION = 1
+
+
+class Event:
+    """Something that happened. `kind` is its stable name in events.jsonl; it never changes once published."""
+
+    kind: ClassVar[str]
+    __slots__ = ()
+
+
+# --- what codex says -------------------------------------------------------------------------------------------------
+
+
+class Item:
+    """A piece of a turn: a message, a command, an edit. `id` is codex's own, unique in its thread and attempt."""
+
+    kind: ClassVar[str]
+    id: str
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentMessage(Item):
+    """Text that the agent addressed to whoever asked. The last one of a turn is the reply."""
+
+    kind = "agent_message"
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning(Item):
+    """A summary of what the model thought."""
+
+    kind = "reasoning"
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Item):
+    """A shell command. `status` is codex's word: in_progress, completed, failed or declined."""
+
+    kind = "command_execution"
+    id: str
+    command: str
+    output: str
+    exit_code: int | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileEdit:
+    """One file of a patch. `change` is codex's word: add, update or delete. `path` is absolute on the host."""
+
+    path: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange(Item):
+    """A patch that the agent applied, or tried to."""
+
+    kind = "file_change"
+    id: str
+    changes: tuple[FileEdit, ...]
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall(Item):
+    """A call of an MCP tool. Arguments, result and error are kept as codex printed them."""
+
+    kind = "mcp_tool_call"
+    id: str
+    server: str
+    tool: str
+    status: str
+    arguments: Any = None
+    result: Any = None
+    error: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebSearch(Item):
+    """A search of the web."""
+
+    kind = "web_search"
+    id: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """One line of the agent's plan."""
+
+    text: str
+    completed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TodoList(Item):
+    """The agent's plan, whole each time."""
+
+    kind = "todo_list"
+    id: str
+    items: tuple[Todo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemWarning(Item):
+    """An `error` item: despite its name, codex's way to warn (a clamped setting, a policy that fell back)."""
+
+    kind = "error"
+    id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherItem(Item):
+    """An item of a kind that this version does not know, kept whole: shown by its type, never lost."""
+
+    kind = "other"
+    id: str
+    type: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadStarted(Event):
+    """codex is up. `thread_id` is what a resume names."""
+
+    kind = "thread.started"
+    thread_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted(Event):
+    """The model has been asked."""
+
+    kind = "turn.started"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCompleted(Event):
+    """The turn's end. `usage` is cumulative over the whole thread."""
+
+    kind = "turn.completed"
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFailed(Event):
+    """The turn's end, and why. `message` is word for word codex's."""
+
+    kind = "turn.failed"
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamError(Event):
+    """A top-level `error`: not fatal by itself, since runs that succeed print `Reconnecting...` too."""
+
+    kind = "error"
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemStarted(Event):
+    """An item has begun."""
+
+    kind = "item.started"
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class ItemUpdated(Event):
+    """An item has changed."""
+
+    kind = "item.updated"
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCompleted(Event):
+    """An item is done. Some kinds come only so, without a start."""
+
+    kind = "item.completed"
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class OtherEvent(Event):
+    """A JSON event of a type that this version does not know, kept whole."""
+
+    kind = "other"
+    type: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Unparsed(Event):
+    """A line that is not an event: not JSON, not an object, or cut off. `text` holds its first characters."""
+
+    kind = "unparsed"
+    reason: str
+    text: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic(Event):
+    """A line of codex's stderr that matters: `level` is its own word (ERROR, WARN)."""
+
+    kind = "diagnostic"
+    level: str
+    message: str
+
+
+# --- what the runner notices -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """The run has its folder. `facts` says what it runs with: versions, host, model, digests (never a secret)."""
+
+    kind = "run.started"
+    run_id: str
+    job: str
+    host: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted(Event):
+    """codex has been started, or a codex that was already there has been joined (`attached`)."""
+
+    kind = "attempt.started"
+    number: int
+    attached: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded(Event):
+    """An attempt is over, and how."""
+
+    kind = "attempt.ended"
+    number: int
+    ending: Ending
+    exit: ProcessExit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something that a person should know. `code` is stable, for programs; `message` is for people."""
+
+    kind = "warning"
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded(Event):
+    """One of the runner's own promises, kept or not (a credential rule, a revocation, a sweep)."""
+
+    kind = "guard"
+    name: str
+    passed: bool
+    message: str
+    seconds: float = 0.0
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested(Event):
+    """The runner has decided to end the agent, and why (a `StopReason`)."""
+
+    kind = "stop.requested"
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStarted(Event):
+    """A check has begun."""
+
+    kind = "check.started"
+    name: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEnded(Event):
+    """A check is done. `exit_code` is None where it ran out of time. `output` holds its tail."""
+
+    kind = "check.ended"
+    name: str
+    passed: bool
+    exit_code: int | None
+    seconds: float
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactKept(Event):
+    """A file that the run leaves behind. `path` is relative to the run's folder; `size` is in bytes."""
+
+    kind = "artifact"
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded(Event):
+    """The verdict. After it the run writes nothing but its reports."""
+
+    kind = "run.ended"
+    exit_code: int
+    result: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far the host's output has been read, and how far our copies of it reach. All in bytes.
+
+    `stdout` and `stderr` are offsets in the host's files; `stdout_copy` and `stderr_copy` are the lengths of
+    codex.jsonl and stderr.log, which differ from them where something was redacted, and run over all attempts.
+    `stdout_crc` is the state of the POSIX cksum over the first `stdout` bytes (see `engine.cksum`).
+    """
+
+    stdout: int = 0
+    stderr: int = 0
+    stdout_copy: int = 0
+    stderr_copy: int = 0
+    stdout_crc: int = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of events.jsonl. `seq` counts from 1 without gaps; `time` is seconds since the epoch, UTC."""
+
+    seq: int
+    time: float
+    attempt: int
+    position: Position
+    event: Event
+
+
+# --- to JSON and back ------------------------------------------------------------------------------------------------
+
+
+def _concrete(base: type) -> dict[str, type]:
+    return {cls.kind: cls for cls in base.__subclasses__()}  # type: ignore[attr-defined]
+
+
+EVENT_KINDS: dict[str, type[Event]] = _concrete(Event)
+ITEM_KINDS: dict[str, type[Item]] = _concrete(Item)
+
+
+def to_json(value: Any) -> Any:
+    """Turn a domain value into what `json` can write. Events and items carry their `kind`."""
+    if isinstance(value, Event | Item):
+        return {"kind": value.kind, **_fields(value)}
+    if dataclasses.is_dataclass(value):
+        return _fields(value)
+    if isinstance(value, tuple | list):
+        return [to_json(part) for part in value]
+    if isinstance(value, dict):
+        return {key: to_json(part) for key, part in value.items()}
+    return value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+
+
+def record_to_json(record: Record) -> dict[str, Any]:
+    """Turn a record into its JSON object. `end_offset` and `codex_length` are what attaching goes on from."""
+    at = record.position
+    return {
+        "schema": SCHEMA_VERSION,
+        "seq": record.seq,
+        "time": record.time,
+        "attempt": record.attempt,
+        "end_offset": at.stdout,
+        "codex_length": at.stdout_copy,
+        "stderr_offset": at.stderr,
+        "stderr_length": at.stderr_copy,
+        "stdout_crc": at.stdout_crc,
+        "event": to_json(record.event),
+    }
+
+
+def record_from_json(data: dict[str, Any]) -> Record:
+    """Read a record back. A kind that this version does not know becomes `OtherEvent`; a missing key is a KeyError."""
+    return Record(
+        seq=data["seq"],
+        time=data["time"],
+        attempt=data["attempt"],
+        position=Position(
+            stdout=data["end_offset"],
+            stderr=data["stderr_offset"],
+            stdout_copy=data["codex_length"],
+            stderr_copy=data["stderr_length"],
+            stdout_crc=data["stdout_crc"],
+        ),
+        event=event_from_json(data["event"]),
+    )
+
+
+def event_from_json(data: dict[str, Any]) -> Event:
+    """Read an event back from its JSON object."""
+    cls = EVENT_KINDS.get(data["kind"])
+    if cls is None:
+        return OtherEvent(type=data["kind"], data={k: v for k, v in data.items() if k != "kind"})
+    return typing.cast("Event", build(cls, data))
+
+
+def build(cls: type, data: dict[str, Any]) -> Any:
+    """Make a domain dataclass from a JSON object; keys that it does not have are ignored (a newer writer)."""
+    hints = _hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}
+    return cls(**{key: _read(hints[key], value) for key, value in data.items() if key in known})
+
+
+_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    if cls not in _HINTS:
+        _HINTS[cls] = typing.get_type_hints(cls)
+    return _HINTS[cls]
+
+
+def _read(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    origin = typing.get_origin(hint)
+    if origin is types.UnionType or origin is typing.Union:
+        (hint,) = (arg for arg in typing.get_args(hint) if arg is not type(None))
+        return _read(hint, value)
+    if origin is tuple:
+        part = typing.get_args(hint)[0]
+        return tuple(_read(part, each) for each in value)
+    if hint is Item:
+        return build(ITEM_KINDS.get(value["kind"], OtherItem), value)
+    if dataclasses.is_dataclass(hint):
+        return build(typing.cast("type", hint), value)
+    if isinstance(hint, type) and issubclass(hint, str) and hint is not str:
+        return hint(value)
+    return value

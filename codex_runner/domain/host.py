@@ -1,0 +1,94 @@
+"""What runs where: a launch for a host, and what comes back from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from codex_runner.domain.run import ProcessExit
+    from codex_runner.domain.secret import Secret
+
+Stream = Literal["stdout", "stderr"]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """All that a host needs to start one attempt.
+
+    `command` is codex's argv, its first element the binary's absolute path; it never holds a secret. The environment
+    travels on stdin. `config` becomes `home/config.toml`, `prompt` becomes codex's stdin. Seconds throughout: after
+    `timeout` the supervisor ends codex by itself; after `orphan` seconds without a ping, too.
+    """
+
+    run_id: str
+    attempt: int
+    command: tuple[str, ...]
+    cwd: str
+    config: str
+    prompt: bytes
+    timeout: float
+    orphan: float
+    environment: Mapping[str, str | Secret] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The answer to a launch. `new` is False where the attempt was already there and has been joined."""
+
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Bytes that codex wrote. `offset` is where they begin in the host's file of that stream."""
+
+    stream: Stream
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """codex is gone, and all it wrote has been handed over."""
+
+    exit: ProcessExit
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The supervisor is gone without saying how codex ended, and all that was written has been handed over."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about the connection that belongs in the log. `code` is a warning's code."""
+
+    code: str
+    message: str
+
+
+Piece = Output | Ended | Lost | Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """A codex found on a host. `version` is its own word, such as `0.169.0`; `features` its feature flags."""
+
+    path: str
+    version: str
+    features: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A finished command. `exit_code` is None where it ran out of time; `output` is stdout and stderr together."""
+
+    exit_code: int | None
+    output: bytes
+    seconds: float

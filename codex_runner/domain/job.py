@@ -1,0 +1,83 @@
+"""What is asked for: a job, its limits, and what must hold when it is done. Durations are in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from codex_runner.domain.secret import Secret
+
+LOCAL_HOST = "local"
+
+
+class Sandbox(StrEnum):
+    """What codex lets the agent's commands touch."""
+
+    READ_ONLY = "read-only"
+    WORKSPACE_WRITE = "workspace-write"
+    DANGER_FULL_ACCESS = "danger-full-access"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long each thing may take, in seconds.
+
+    `stall` is silence while no item is open; an open command has `command` instead, since a quiet command prints
+    nothing for as long as it runs. `exit_grace` is what codex gets between its final event and its exit.
+    `orphan` is how long an agent lives with no runner attached. `reconnect` bounds the search for a lost host.
+    """
+
+    timeout: float = 1800.0
+    stall: float = 900.0
+    command: float = 1800.0
+    exit_grace: float = 10.0
+    orphan: float = 600.0
+    reconnect: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A command that must exit 0 in the workspace after the agent is done. It runs in `sh -c`."""
+
+    name: str
+    run: str
+    timeout: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class CodexSettings:
+    """What is particular to codex: where it is, and what its own config.toml should say.
+
+    `config` is merged into the run's config.toml (TOML-like nested mapping). `environment` reaches codex and not
+    the agent's shell.
+    """
+
+    path: str | None = None
+    model: str | None = None
+    config: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    environment: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job, complete and checked: nothing in it needs looking up again.
+
+    `prompt` is the final text for the agent, its variables filled and its context appended. `cwd` is an absolute
+    path on the host that executes.
+    """
+
+    name: str
+    prompt: str
+    cwd: str
+    host: str = LOCAL_HOST
+    sandbox: Sandbox = Sandbox.READ_ONLY
+    limits: Limits = field(default_factory=Limits)
+    codex: CodexSettings = field(default_factory=CodexSettings)
+    checks: tuple[Check, ...] = ()
+    artifacts: tuple[str, ...] = ()
+    expect_message: bool = True

@@ -1,0 +1,107 @@
+"""The doors of the engine. Each docstring is the contract that `tests/contract` holds every implementation to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from codex_runner.domain.event import Event, Position, Record
+    from codex_runner.domain.host import Completed, Install, Launch, Piece, Started, Stream
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.run import Ending, ProcessExit, StopReason
+    from codex_runner.domain.state import Attempt, RunState
+
+
+class Transport(Protocol):
+    """A host that executes attempts. Every method may raise HostError; none ever starts a second codex."""
+
+    async def find_codex(self, path: str | None) -> Install:
+        """Find codex, at `path` or where the host's user would find it. ConfigurationError where there is none."""
+        ...
+
+    async def start(self, launch: Launch) -> Started:
+        """Start an attempt, or join it where it exists already. Idempotent on (run_id, attempt)."""
+        ...
+
+    def follow(self, run_id: str, attempt: int, position: Position) -> AsyncIterator[Piece]:
+        """Yield what codex writes from `position` on, then exactly one Ended or Lost.
+
+        The Outputs of a stream are in order, without gap or overlap; all of them come before Ended or Lost. While
+        somebody iterates, the host knows that a runner is there (the lease). An attempt that does not exist is a
+        HostError. Following the same attempt twice, at once or again, gives the same bytes.
+        """
+        ...
+
+    async def stop(self, run_id: str, attempt: int, reason: StopReason) -> None:
+        """Ask the supervisor to end codex: INT, 2 s, TERM, 1 s, KILL, sweep. Returns at once; `follow` tells the end.
+
+        Idempotent; the first reason wins. Stopping what has ended, or never was, does nothing.
+        """
+        ...
+
+    async def execute(self, script: str, cwd: str, timeout: float) -> Completed:
+        """Run `sh -c script` in `cwd`, its whole process group ended after `timeout` seconds."""
+        ...
+
+    async def discard(self, run_id: str) -> None:
+        """Remove the run's directory: everything has been collected. Nothing there is fine."""
+        ...
+
+
+class Agent(Protocol):
+    """All that the engine must know of the agent's program, and it is codex."""
+
+    async def launch(self, job: Job, run_id: str, attempt: int) -> Launch:
+        """Say how to start it for this job."""
+        ...
+
+    def parse(self, line: bytes) -> Event:
+        """Read one line of its stdout (without the newline). Never raises; what cannot be read is Unparsed."""
+        ...
+
+    def parse_diagnostic(self, line: bytes) -> Event | None:
+        """Read one line of its stderr; None where it is noise."""
+        ...
+
+    def judge(self, attempt: Attempt, exit_: ProcessExit, stderr_tail: str) -> Ending:
+        """Say how an attempt ended that nobody stopped."""
+        ...
+
+
+class Sink(Protocol):
+    """Somewhere that records are shown. It may fail: the run goes on and carries a warning."""
+
+    def accept(self, record: Record, state: RunState) -> None:
+        """Show a record. `state` already includes it."""
+        ...
+
+    def close(self) -> None:
+        """Finish: nothing more will come."""
+        ...
+
+
+class Journal(Protocol):
+    """The run's own memory: the copies of what codex wrote, and events.jsonl. If it fails, the run fails."""
+
+    def copy(self, stream: Stream, data: bytes) -> None:
+        """Append redacted bytes to codex.jsonl or stderr.log. Comes before the record that stands for them."""
+        ...
+
+    def append(self, record: Record) -> None:
+        """Append a record to events.jsonl in one write."""
+        ...
+
+    def close(self) -> None:
+        """Make sure that it is on disk."""
+        ...
+
+
+class Reports(Protocol):
+    """Writes everything that people and CI systems read, from the state alone."""
+
+    def write(self, state: RunState) -> Sequence[Path]:
+        """Write all reports, each by rename, and return their paths. Safe to call again."""
+        ...

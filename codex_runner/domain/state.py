@@ -1,0 +1,178 @@
+"""What is known of a run so far: a fold over its records, so that every report can be rebuilt from events.jsonl."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain import event as ev
+from codex_runner.domain.run import Ending, ProcessExit, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TURN_RUNNING = "running"
+TURN_COMPLETED = "completed"
+TURN_FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One start of codex: what it said, and how it ended. Times are seconds since the epoch."""
+
+    number: int
+    started: float
+    reason: str = ""
+    ended: float | None = None
+    thread_id: str | None = None
+    turn: str | None = None
+    turn_error: str | None = None
+    last_error: str | None = None
+    reply: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    open_items: dict[str, ev.Item] = field(default_factory=dict)
+    stop: ev.StopRequested | None = None
+    ending: Ending | None = None
+    exit: ProcessExit | None = None
+    diagnostics: list[ev.Diagnostic] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RunState:
+    """Everything that a report needs. Only `apply` changes it.
+
+    `files` maps each path that the agent says it changed to its last change; `commands` and `failed_commands` count
+    finished commands.
+    """
+
+    run_id: str = ""
+    job: str = ""
+    host: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    started: float = 0.0
+    ended: float | None = None
+    updated: float = 0.0
+    seq: int = 0
+    position: ev.Position = field(default_factory=ev.Position)
+    attempts: list[Attempt] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    turns: int = 0
+    commands: int = 0
+    failed_commands: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+    todo: tuple[ev.Todo, ...] = ()
+    warnings: list[ev.Warned] = field(default_factory=list)
+    guards: dict[str, ev.Guarded] = field(default_factory=dict)
+    checks: dict[str, ev.CheckEnded] = field(default_factory=dict)
+    artifacts: dict[str, ev.ArtifactKept] = field(default_factory=dict)
+    verdict: ev.RunEnded | None = None
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that is running, or the last one."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def reply(self) -> str | None:
+        """The agent's final message, of its last attempt."""
+        return self.attempts[-1].reply if self.attempts else None
+
+    @property
+    def thread_id(self) -> str | None:
+        """The last thread id that codex gave."""
+        return next((a.thread_id for a in reversed(self.attempts) if a.thread_id), None)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, until its end or until its last record."""
+        return max(0.0, (self.ended or self.updated) - self.started)
+
+    def apply(self, record: ev.Record) -> None:
+        """Take one more record into account."""
+        self.seq, self.position, self.updated = record.seq, record.position, record.time
+        self._take(record.event, record.time)
+
+    def _take(self, event: ev.Event, time: float) -> None:  # noqa: C901, PLR0912 - one arm a kind of event, each a line
+        match event:
+            case ev.RunStarted():
+                self.run_id, self.job, self.host, self.facts = event.run_id, event.job, event.host, event.facts
+                self.started = time
+            case ev.AttemptStarted() if not event.attached:
+                self.attempts.append(Attempt(event.number, time, event.reason))
+            case ev.RunEnded():
+                self.verdict, self.ended = event, time
+            case ev.Warned():
+                self.warnings.append(event)
+            case ev.Guarded():
+                self.guards[event.name] = event
+            case ev.CheckEnded():
+                self.checks[event.name] = event
+            case ev.ArtifactKept():
+                self.artifacts[event.path] = event
+            case _ if self.attempts:
+                self._take_of_attempt(self.attempts[-1], event, time)
+            case _:
+                pass
+
+    def _take_of_attempt(self, attempt: Attempt, event: ev.Event, time: float) -> None:
+        match event:
+            case ev.ThreadStarted():
+                attempt.thread_id = event.thread_id
+            case ev.TurnStarted():
+                attempt.turn = TURN_RUNNING
+                self.turns += 1
+            case ev.TurnCompleted():
+                attempt.turn = TURN_COMPLETED
+                self._count_usage(attempt, event.usage)
+            case ev.TurnFailed():
+                attempt.turn, attempt.turn_error = TURN_FAILED, event.message
+            case ev.StreamError():
+                attempt.last_error = event.message
+            case ev.ItemStarted() | ev.ItemUpdated() | ev.ItemCompleted():
+                self._take_item(attempt, event)
+            case ev.Diagnostic():
+                attempt.diagnostics.append(event)
+            case ev.StopRequested():
+                attempt.stop = event
+            case ev.AttemptEnded():
+                attempt.ending, attempt.exit, attempt.ended = event.ending, event.exit, time
+                attempt.open_items.clear()
+            case _:
+                pass
+
+    def _count_usage(self, attempt: Attempt, usage: Usage) -> None:
+        """Add what is new: codex counts per thread, over resumes."""
+        same_thread = [a.usage for a in self.attempts if a.thread_id == attempt.thread_id]
+        attempt.usage = usage
+        before = max(same_thread, key=lambda u: u.total, default=Usage())
+        self.usage = self.usage + (usage - before)
+
+    def _take_item(self, attempt: Attempt, event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted) -> None:
+        item = event.item
+        if isinstance(item, ev.TodoList):
+            self.todo = item.items
+            return
+        if not isinstance(event, ev.ItemCompleted):
+            attempt.open_items[item.id] = item
+            return
+        attempt.open_items.pop(item.id, None)
+        match item:
+            case ev.AgentMessage():
+                attempt.reply = item.text
+            case ev.Command():
+                self.commands += 1
+                self.failed_commands += item.exit_code != 0
+            case ev.FileChange() if item.status == "completed":
+                self.files |= {edit.path: edit.change for edit in item.changes}
+            case ev.ItemWarning():
+                self.warnings.append(ev.Warned("codex", item.message))
+            case _:
+                pass
+
+
+def fold(records: Iterable[ev.Record]) -> RunState:
+    """Build the state that these records come to."""
+    state = RunState()
+    for record in records:
+        state.apply(record)
+    return state

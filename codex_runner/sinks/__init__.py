@@ -1,0 +1,1 @@
+"""Where records are shown and kept while a run goes on."""

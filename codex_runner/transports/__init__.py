@@ -1,0 +1,1 @@
+"""Hosts that execute: this machine, and any that OpenSSH reaches."""

@@ -1,0 +1,1 @@
+"""All that knows Vault: logging in, reading the one token, giving back, setting up."""
