@@ -7,7 +7,7 @@ says what happened and, in `remedy`, one that says what to do. Only `cli.main` t
 from __future__ import annotations
 
 from enum import IntEnum, unique
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 @unique
@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
 
     meaning: str
 
-    def __new__(cls, code: int, meaning: str) -> ExitCode:
+    def __new__(cls, code: int, meaning: str) -> Self:
         """Attach the sentence that docs, run.json and JUnit print."""
         member = int.__new__(cls, code)
         member._value_ = code

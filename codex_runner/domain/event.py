@@ -12,7 +12,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from codex_runner.domain.run import Ending, ProcessExit, Usage
+from codex_runner.domain.run import Ending, ProcessExit, Usage  # noqa: TC001 - build() reads the hints at run time
 
 SCHEMA_VERSION = 1
 
@@ -368,8 +368,8 @@ class Record:
 # --- to JSON and back ------------------------------------------------------------------------------------------------
 
 
-def _concrete(base: type) -> dict[str, type]:
-    return {cls.kind: cls for cls in base.__subclasses__()}  # type: ignore[attr-defined]
+def _concrete(base: Any) -> dict[str, Any]:
+    return {cls.kind: cls for cls in base.__subclasses__()}
 
 
 EVENT_KINDS: dict[str, type[Event]] = _concrete(Event)
@@ -451,7 +451,7 @@ def _hints(cls: type) -> dict[str, Any]:
     return _HINTS[cls]
 
 
-def _read(hint: Any, value: Any) -> Any:
+def _read(hint: Any, value: Any) -> Any:  # noqa: PLR0911 - one return a shape
     if value is None:
         return None
     origin = typing.get_origin(hint)

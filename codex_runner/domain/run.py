@@ -7,6 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from codex_runner.domain.errors import ExitCode, UsageError
 
@@ -114,7 +115,7 @@ class Failure(StrEnum):
     retried: bool
     meaning: str
 
-    def __new__(cls, value: str, exit_code: ExitCode, retried: bool, meaning: str) -> Failure:  # noqa: FBT001
+    def __new__(cls, value: str, exit_code: ExitCode, retried: bool, meaning: str) -> Self:  # noqa: FBT001
         """Attach the exit code, the retry rule and the sentence that the docs print."""
         member = str.__new__(cls, value)
         member._value_ = value
