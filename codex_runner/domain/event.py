@@ -238,13 +238,21 @@ class Diagnostic(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(Event):
-    """The run has its folder. `facts` says what it runs with: versions, host, model, digests (never a secret)."""
+    """The run has its folder. `facts` says what was asked, completely enough to attach (never a secret)."""
 
     kind = "run.started"
     run_id: str
     job: str
     host: str
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPrepared(Event):
+    """The run could begin: what was found out before anything was spent (codex's version, the credential's facts)."""
+
+    kind = "run.prepared"
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

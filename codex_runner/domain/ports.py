@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
-    from codex_runner.domain.event import Event, Position, Record
-    from codex_runner.domain.host import Completed, Install, Launch, Piece, Started, Stream
+    from codex_runner.domain.event import ArtifactKept, Event, Position, Record
+    from codex_runner.domain.host import Completed, Launch, Piece, Started, Stream
     from codex_runner.domain.job import Job
     from codex_runner.domain.run import Ending, ProcessExit, StopReason
     from codex_runner.domain.state import Attempt, RunState
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 class Transport(Protocol):
     """A host that executes attempts. Every method may raise HostError; none ever starts a second codex."""
-
-    async def find_codex(self, path: str | None) -> Install:
-        """Find codex, at `path` or where the host's user would find it. ConfigurationError where there is none."""
-        ...
 
     async def start(self, launch: Launch) -> Started:
         """Start an attempt, or join it where it exists already. Idempotent on (run_id, attempt)."""
@@ -42,8 +38,14 @@ class Transport(Protocol):
         """
         ...
 
-    async def execute(self, script: str, cwd: str, timeout: float) -> Completed:
-        """Run `sh -c script` in `cwd`, its whole process group ended after `timeout` seconds."""
+    async def execute(
+        self, script: str, *, cwd: str | None = None, timeout: float = 60.0, arguments: Sequence[str] = ()
+    ) -> Completed:
+        """Run `sh -c script sh arguments...` in `cwd` (by default the user's home), stdin empty.
+
+        Its process group is ended after `timeout` seconds. Nothing that looks like a credential is in its environment.
+        At most the last MiB of output is kept.
+        """
         ...
 
     async def discard(self, run_id: str) -> None:
@@ -54,8 +56,15 @@ class Transport(Protocol):
 class Agent(Protocol):
     """All that the engine must know of the agent's program, and it is codex."""
 
-    async def launch(self, job: Job, run_id: str, attempt: int) -> Launch:
-        """Say how to start it for this job."""
+    async def prepare(self, job: Job, transport: Transport) -> Mapping[str, Any]:
+        """Look at what is installed and at whether the job can run at all; return what run.json should say of it.
+
+        ConfigurationError or CredentialError where it cannot. Nothing has been spent when it returns.
+        """
+        ...
+
+    def launch(self, job: Job, run_id: str, attempt: int) -> Launch:
+        """Say how to start it for this job. Comes after `prepare`."""
         ...
 
     def parse(self, line: bytes) -> Event:
@@ -76,6 +85,10 @@ class Sink(Protocol):
 
     def accept(self, record: Record, state: RunState) -> None:
         """Show a record. `state` already includes it."""
+        ...
+
+    def tick(self, now: float, state: RunState) -> None:
+        """Show that time passes, if that is of interest. `now` is seconds since the epoch; called about once a second."""
         ...
 
     def close(self) -> None:
@@ -99,8 +112,24 @@ class Journal(Protocol):
         ...
 
 
+class Artifacts(Protocol):
+    """Brings what the job left into the run's folder."""
+
+    async def collect(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
+        """Return what was kept, and a sentence for each thing that was left out and why."""
+        ...
+
+
 class Reports(Protocol):
     """Writes everything that people and CI systems read, from the state alone."""
+
+    def begin(self, state: RunState) -> None:
+        """Write run.json: a run that never ends, because its machine did, has left that much."""
+        ...
+
+    def prepare(self) -> None:
+        """Load what writing needs, now that there is time: codex is starting."""
+        ...
 
     def write(self, state: RunState) -> Sequence[Path]:
         """Write all reports, each by rename, and return their paths. Safe to call again."""

@@ -90,7 +90,7 @@ class Sweep(StrEnum):
 class ProcessExit:
     """How codex's process ended, as its supervisor saw it.
 
-    Exactly one of `code` and `signal` is set. `stdout_size` (bytes) and `stdout_cksum` (POSIX cksum) describe the
+    At most one of `code` and `signal` is set; neither where the supervisor died first. `stdout_size` (bytes) and `stdout_cksum` (POSIX cksum) describe the
     whole of what codex printed. `killed` counts processes that the sweep had to end. `swept` says how sure it is.
     """
 
@@ -105,7 +105,9 @@ class ProcessExit:
 
     def __str__(self) -> str:
         """Say it in the usual words."""
-        return f"exit code {self.code}" if self.signal is None else f"signal {self.signal}"
+        if self.signal is not None:
+            return f"signal {self.signal}"
+        return "an unknown exit code" if self.code is None else f"exit code {self.code}"
 
 
 class Failure(StrEnum):

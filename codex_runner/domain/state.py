@@ -97,6 +97,8 @@ class RunState:
             case ev.RunStarted():
                 self.run_id, self.job, self.host, self.facts = event.run_id, event.job, event.host, event.facts
                 self.started = time
+            case ev.RunPrepared():
+                self.facts = {**self.facts, **event.facts}
             case ev.AttemptStarted() if not event.attached:
                 self.attempts.append(Attempt(event.number, time, event.reason))
             case ev.RunEnded():

@@ -1,0 +1,60 @@
+"""The engine's Agent, and it is codex."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.codex import command, events, failures
+from codex_runner.codex.preflight import check_features, find_codex
+from codex_runner.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from codex_runner.domain.event import Event
+    from codex_runner.domain.host import Install, Launch
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.run import Ending, ProcessExit
+    from codex_runner.domain.secret import Secret
+    from codex_runner.domain.state import Attempt
+
+
+class Codex:
+    """Implements ports.Agent. One a run."""
+
+    def __init__(
+        self, *, expect_message: bool = True, environment: Mapping[str, str | Secret] | None = None
+    ) -> None:
+        """`environment` holds what codex alone gets besides the job's own: the credential."""
+        self._expect_message = expect_message
+        self._environment = dict(environment or {})
+        self._install: Install | None = None
+
+    async def prepare(self, job: Job, transport: Transport) -> Mapping[str, Any]:
+        """See Agent.prepare."""
+        self._install = await find_codex(transport, job.codex.path)
+        check_features(job, self._install)
+        return {
+            "codex": {"path": self._install.path, "version": self._install.version},
+            "model": job.codex.model or job.codex.config.get("model"),
+            "sandbox": job.sandbox.value,
+        }
+
+    def launch(self, job: Job, run_id: str, attempt: int) -> Launch:
+        """See Agent.launch."""
+        if self._install is None:
+            raise ConfigurationError("codex was not looked at before it was to be started.")
+        return command.launch(job, run_id, attempt, self._install, self._environment)
+
+    def parse(self, line: bytes) -> Event:
+        """See Agent.parse."""
+        return events.parse(line)
+
+    def parse_diagnostic(self, line: bytes) -> Event | None:
+        """See Agent.parse_diagnostic."""
+        return events.parse_diagnostic(line)
+
+    def judge(self, attempt: Attempt, exit_: ProcessExit, stderr_tail: str) -> Ending:
+        """See Agent.judge."""
+        return failures.judge(attempt, exit_, stderr_tail, expect_message=self._expect_message)

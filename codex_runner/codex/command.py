@@ -1,0 +1,82 @@
+"""How codex is started: its arguments, its configuration, its environment.
+
+Settings go into the run's own config.toml, so that the command line carries only what must stand there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.host import Launch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from codex_runner.domain.host import Install
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.secret import Secret
+
+# Off where the installed codex has them, each for a reason that was measured:
+DISABLED_FEATURES = (
+    "unbounded_connection_retries",  # an unreachable model service would hang the run for ever
+    "shell_snapshot",  # writes codex's environment, its token included, into a file that the agent can read
+    "apps",  # background requests, a fifth of the time of a short run
+    "plugins",  # the same
+    "daemon_auto_start",  # a process that would outlive the run
+)
+
+
+def launch(
+    job: Job, run_id: str, attempt: int, install: Install, environment: Mapping[str, str | Secret]
+) -> Launch:
+    """Say how to start an attempt of this job with this codex."""
+    return Launch(
+        run_id=run_id,
+        attempt=attempt,
+        command=argv(install),
+        cwd=job.cwd,
+        config=config_text(job, run_id, attempt, install),
+        prompt=job.prompt.encode("utf-8", "surrogateescape"),
+        timeout=job.limits.timeout,
+        orphan=job.limits.orphan,
+        environment={**job.codex.environment, **environment},
+    )
+
+
+def argv(install: Install) -> tuple[str, ...]:
+    """Return the command line. The prompt comes on stdin (`-`); the working directory is the process's own."""
+    return (install.path, "exec", "--json", "--strict-config", "--skip-git-repo-check", "-")
+
+
+def config(job: Job, run_id: str, attempt: int, install: Install) -> dict[str, Any]:
+    """Return the run's config.toml as a mapping: ours, then the user's on top, then what keeps the promises."""
+    ours: dict[str, Any] = {
+        "sandbox_mode": job.sandbox.value,
+        "check_for_update_on_startup": False,
+        "analytics": {"enabled": False},
+        "features": {name: False for name in DISABLED_FEATURES if name in install.features},
+        "shell_environment_policy": {"inherit": "core"},
+    }
+    if job.codex.model is not None:
+        ours["model"] = job.codex.model
+    merged = merge(ours, job.codex.config)
+    # The mark by which a sweep finds what the agent left running, where it could escape otherwise.
+    policy = merged["shell_environment_policy"]
+    policy["set"] = {**policy.get("set", {}), "CODEX_RUNNER_MARK": f"{run_id}/{attempt}/"}
+    return merged
+
+
+def config_text(job: Job, run_id: str, attempt: int, install: Install) -> str:
+    """Return the run's config.toml."""
+    import tomli_w  # noqa: PLC0415 - loaded only by what starts codex
+
+    return tomli_w.dumps(config(job, run_id, attempt, install))
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one nested mapping over another; tables are merged, everything else is replaced."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged

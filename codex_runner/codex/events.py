@@ -1,0 +1,166 @@
+"""One line of `codex exec --json` becomes one Event. Nothing raises, nothing is lost: what is not known is kept.
+
+The shapes were seen from codex 0.163 and 0.169. codex promises no schema, so every field is read tolerantly.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain import event as ev
+from codex_runner.domain.run import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SHOWN = 500
+
+# 2026-11-21T01:37:00.957101Z ERROR codex_core::tools::router: error=...
+_LOG_LINE = re.compile(r"^\S+Z\s+(?P<level>ERROR|WARN)\s+(?P<message>.*)$")
+_NOISE = ("Reading additional input from stdin...", "Reading prompt from stdin...")
+
+
+def parse(line: bytes) -> ev.Event:
+    """Read one line, without its newline."""
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):  # ValueError: not JSON, or not UTF-8
+        try:
+            data = json.loads(line.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            return _unparsed("not JSON", line)
+    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
+        return _unparsed("not an event", line)
+    try:
+        return _event(data)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        # A known type in a new shape: kept whole rather than guessed at.
+        return ev.OtherEvent(data["type"], _without_type(data))
+
+
+def parse_diagnostic(line: bytes) -> ev.Diagnostic | None:
+    """Read one line of stderr: codex's own ERROR and WARN lines, and errors that end it before any event."""
+    text = line.decode("utf-8", "replace").strip()
+    if not text or text in _NOISE:
+        return None
+    if match := _LOG_LINE.match(text):
+        return ev.Diagnostic(match["level"], match["message"])
+    if text.startswith(("Error: ", "error: ")):
+        return ev.Diagnostic("ERROR", text.split(": ", 1)[1])
+    if text.startswith("WARNING: "):
+        return ev.Diagnostic("WARN", text.removeprefix("WARNING: "))
+    return None
+
+
+def _event(data: dict[str, Any]) -> ev.Event:
+    match data["type"]:
+        case "thread.started":
+            return ev.ThreadStarted(_text(data["thread_id"]))
+        case "turn.started":
+            return ev.TurnStarted()
+        case "turn.completed":
+            return ev.TurnCompleted(_usage(data.get("usage") or {}))
+        case "turn.failed":
+            return ev.TurnFailed(_text(data["error"]["message"]))
+        case "error":
+            return ev.StreamError(_text(data["message"]))
+        case "item.started":
+            return ev.ItemStarted(_item(data["item"]))
+        case "item.updated":
+            return ev.ItemUpdated(_item(data["item"]))
+        case "item.completed":
+            return ev.ItemCompleted(_item(data["item"]))
+        case other:
+            return ev.OtherEvent(other, _without_type(data))
+
+
+def _item(data: dict[str, Any]) -> ev.Item:
+    kind, identity = _text(data["type"]), _text(data["id"])
+    read = _ITEMS.get(kind)
+    if read is not None:
+        try:
+            return read(identity, data)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            pass  # a known kind in a new shape: kept whole below
+    return ev.OtherItem(identity, kind, {key: value for key, value in data.items() if key not in {"id", "type"}})
+
+
+def _command(identity: str, data: dict[str, Any]) -> ev.Item:
+    code = data.get("exit_code")
+    if code is not None and not isinstance(code, int):
+        raise TypeError(code)
+    return ev.Command(
+        identity, _text(data["command"]), _text(data.get("aggregated_output") or ""), code, _text(data["status"])
+    )
+
+
+def _file_change(identity: str, data: dict[str, Any]) -> ev.Item:
+    edits = tuple(ev.FileEdit(_text(change["path"]), _text(change["kind"])) for change in data["changes"])
+    return ev.FileChange(identity, edits, _text(data["status"]))
+
+
+def _tool_call(identity: str, data: dict[str, Any]) -> ev.Item:
+    return ev.ToolCall(
+        identity,
+        _text(data["server"]),
+        _text(data["tool"]),
+        _text(data["status"]),
+        data.get("arguments"),
+        data.get("result"),
+        data.get("error"),
+    )
+
+
+def _todo_list(identity: str, data: dict[str, Any]) -> ev.Item:
+    return ev.TodoList(identity, tuple(ev.Todo(_text(t["text"]), bool(t["completed"])) for t in data["items"]))
+
+
+_ITEMS: dict[str, Callable[[str, dict[str, Any]], ev.Item]] = {
+    "agent_message": lambda i, d: ev.AgentMessage(i, _text(d["text"])),
+    "reasoning": lambda i, d: ev.Reasoning(i, _text(d["text"])),
+    "command_execution": _command,
+    "file_change": _file_change,
+    "mcp_tool_call": _tool_call,
+    # The object holds "id" twice, the item's and the search's: the last one wins in JSON, and serves as well.
+    "web_search": lambda i, d: ev.WebSearch(i, _text(d.get("query") or "")),
+    "todo_list": _todo_list,
+    "error": lambda i, d: ev.ItemWarning(i, _text(d["message"])),
+}
+
+
+def _usage(data: dict[str, Any]) -> Usage:
+    return Usage(
+        input=_count(data.get("input_tokens")),
+        cached_input=_count(data.get("cached_input_tokens")),
+        output=_count(data.get("output_tokens")),
+        reasoning_output=_count(data.get("reasoning_output_tokens")),
+    )
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    # Lone surrogates can stand in JSON and nowhere else: no file and no report could hold them.
+    return value.encode("utf-8", "replace").decode() if _has_surrogates(value) else value
+
+
+def _has_surrogates(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _without_type(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key != "type"}
+
+
+def _unparsed(reason: str, line: bytes) -> ev.Unparsed:
+    return ev.Unparsed(reason, line[:_SHOWN].decode("utf-8", "replace"), len(line))

@@ -1,0 +1,179 @@
+"""Follows one attempt from its first byte to its ending, watches it, and ends it when that is due."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.event import AttemptEnded, Guarded, StopRequested
+from codex_runner.domain.host import Ended, Lost, Notice, Output
+from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep
+from codex_runner.engine import cksum
+from codex_runner.engine.ending import lost_ending, stopped_ending
+from codex_runner.engine.follow import Line, LineSplitter
+from codex_runner.engine.watch import Stop, Watch
+
+if TYPE_CHECKING:
+    from codex_runner.domain.host import Piece
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Agent, Transport
+    from codex_runner.domain.state import Attempt
+    from codex_runner.engine.recorder import Recorder
+    from codex_runner.engine.stopping import Stopping
+
+_TICK = 0.25
+_SHOW = 1.0
+
+# INT, 2 s, TERM, 1 s, KILL and the sweep, and as much again for a slow host.
+_STOP_PATIENCE = 8.0
+
+_STDERR_TAIL = 8192
+
+
+class AttemptFollower:
+    """One attempt of one run. The host has it already; `follow` may begin at any offset."""
+
+    def __init__(
+        self, job: Job, run_id: str, recorder: Recorder, transport: Transport, agent: Agent, stopping: Stopping
+    ) -> None:
+        """The attempt is the recorder's last one, and begins where its position stands."""
+        self._job, self._run_id = job, run_id
+        self._recorder, self._transport, self._agent, self._stopping = recorder, transport, agent, stopping
+        self._out = LineSplitter(recorder.position.stdout)
+        self._err = LineSplitter(recorder.position.stderr)
+        self._stderr_tail = b""
+        self._asked: tuple[Stop, float] | None = None
+        self._watch = Watch(job.limits, self._deadline(), time.monotonic())
+
+    async def follow(self) -> Ending:
+        """Follow to the end, record it, and return it. HostError where the host is out of reach for good."""
+        pieces = self._transport.follow(self._run_id, self._attempt.number, self._recorder.position)
+        following = asyncio.ensure_future(anext(pieces))
+        shown = 0.0
+        try:
+            while True:
+                asked = asyncio.ensure_future(self._stopping.wait())
+                await asyncio.wait(
+                    {following} if self._asked else {following, asked},
+                    timeout=_TICK,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                asked.cancel()
+                if following.done():
+                    ending = self._take(following.result())
+                    if ending is not None:
+                        return ending
+                    following = asyncio.ensure_future(anext(pieces))
+                now = time.monotonic()
+                if (stop := self._stopping.stop or self._watch.due(now)) and self._asked is None:
+                    await self._stop(stop, now)
+                if self._asked and now - self._asked[1] > _STOP_PATIENCE:
+                    return self._record(Ending(Failure.TRANSPORT, self._still_running()), None)
+                if now - shown >= _SHOW:
+                    shown = now
+                    self._recorder.tick(time.time())
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, Exception):
+                await following
+            await pieces.aclose()  # type: ignore[attr-defined] # every transport's follow is a generator
+
+    @property
+    def _attempt(self) -> Attempt:
+        return self._recorder.state.attempts[-1]
+
+    def _deadline(self) -> float:
+        """When the whole run's time is up, on the monotonic clock: an attach does not begin it anew."""
+        spent = max(0.0, time.time() - self._recorder.state.attempts[0].started)
+        return time.monotonic() + self._job.limits.timeout - spent
+
+    async def _stop(self, stop: Stop, now: float) -> None:
+        self._asked = (stop, now)
+        self._recorder.emit(StopRequested(stop.reason.value, stop.message))
+        await self._transport.stop(self._run_id, self._attempt.number, stop.reason)
+
+    def _take(self, piece: Piece) -> Ending | None:
+        match piece:
+            case Output(stream="stdout"):
+                for line in self._out.feed(piece.data):
+                    self._take_line(line)
+            case Output():
+                for line in self._err.feed(piece.data):
+                    self._take_diagnostic(line)
+            case Notice():
+                self._recorder.warn(piece.code, piece.message)
+            case Ended():
+                self._flush()
+                return self._record(self._judge(piece.exit), piece.exit)
+            case Lost():
+                self._flush()
+                return self._record(lost_ending(self._attempt, piece.message), None)
+        return None
+
+    def _flush(self) -> None:
+        for line in self._out.finish():
+            self._take_line(line)
+        for line in self._err.finish():
+            self._take_diagnostic(line)
+
+    def _take_line(self, line: Line) -> None:
+        newline = b"\n" if line.whole else b""
+        crc = cksum.advance(self._recorder.position.stdout_crc, line.data + newline)
+        redacted = self._recorder.redactor(line.data)
+        self._recorder.copy("stdout", redacted + newline, end=line.end, crc=crc)
+        if redacted.strip():
+            event = self._agent.parse(redacted)
+            self._watch.saw(event, time.monotonic())
+            self._recorder.emit(event)
+
+    def _take_diagnostic(self, line: Line) -> None:
+        redacted = self._recorder.redactor(line.data)
+        self._recorder.copy("stderr", redacted + (b"\n" if line.whole else b""), end=line.end)
+        self._stderr_tail = (self._stderr_tail + redacted + b"\n")[-_STDERR_TAIL:]
+        if (event := self._agent.parse_diagnostic(redacted)) is not None:
+            self._recorder.emit(event)
+
+    def _judge(self, exit_: ProcessExit) -> Ending:
+        at = self._recorder.position
+        if (at.stdout, cksum.finish(at.stdout_crc, at.stdout)) != (exit_.stdout_size, exit_.stdout_cksum):
+            return Ending(
+                Failure.TRANSPORT,
+                f"codex printed {exit_.stdout_size} bytes with checksum {exit_.stdout_cksum}, "
+                f"and {at.stdout} bytes arrived with checksum {cksum.finish(at.stdout_crc, at.stdout)}",
+            )
+        stopped = stopped_ending(self._attempt, exit_.stopped)
+        if stopped is not None:
+            return stopped
+        return self._agent.judge(self._attempt, exit_, self._stderr_tail.decode("utf-8", "replace"))
+
+    def _record(self, ending: Ending, exit_: ProcessExit | None) -> Ending:
+        if exit_ is not None and exit_.stopped is StopReason.LINGERED:
+            self._recorder.warn("lingered", "codex did not exit by itself after its final event, and was ended")
+        self._recorder.emit(_sweep_guard(exit_))
+        self._recorder.emit(AttemptEnded(self._attempt.number, ending, exit_))
+        return ending
+
+    def _still_running(self) -> str:
+        limits = self._job.limits
+        return (
+            f"codex was told to end and the host {self._job.host} did not confirm it: the agent may still be running "
+            f"there, for {limits.orphan:g} s at the most (orphan_timeout)"
+        )
+
+
+def _sweep_guard(exit_: ProcessExit | None) -> Guarded:
+    name = "process sweep"
+    if exit_ is None:
+        return Guarded(name, passed=False, message="nobody confirmed that the agent's processes are gone")
+    ended = f"; {exit_.killed} that the agent had left behind were ended" if exit_.killed else ""
+    match exit_.swept:
+        case Sweep.CLEAN:
+            return Guarded(name, passed=True, message=f"no process of the agent is left{ended}")
+        case Sweep.BEST_EFFORT:
+            return Guarded(
+                name, passed=True, message=f"sweep: best effort (the host has no child subreaper){ended}"
+            )
+        case Sweep.FAILED:
+            return Guarded(name, passed=False, message=f"processes of the agent could not be ended{ended}")

@@ -1,0 +1,46 @@
+"""How an attempt ended that somebody stopped, or whose supervisor was lost."""
+
+from __future__ import annotations
+
+from codex_runner.domain.run import Ending, Failure, StopReason
+from codex_runner.domain.state import TURN_COMPLETED, Attempt
+
+_FAILURES = {
+    StopReason.TIMEOUT: Failure.TIMEOUT,
+    StopReason.STALLED: Failure.STALLED,
+    StopReason.COMMAND_TIMEOUT: Failure.COMMAND_TIMEOUT,
+    StopReason.BUDGET: Failure.BUDGET,
+    StopReason.INTERRUPTED: Failure.INTERRUPTED,
+    StopReason.TERMINATED: Failure.TERMINATED,
+    StopReason.CANCELLED: Failure.CANCELLED,
+    StopReason.ORPHANED: Failure.ORPHANED,
+}
+
+_MESSAGES = {
+    StopReason.TIMEOUT: "the supervisor ended codex: the job's time was over (timeout)",
+    StopReason.ORPHANED: "the supervisor ended codex: no runner had been attached for orphan_timeout",
+    StopReason.CANCELLED: "the run was cancelled",
+    StopReason.TERMINATED: "the supervisor was told to terminate",
+}
+
+
+def stopped_ending(attempt: Attempt, reason: StopReason) -> Ending | None:
+    """Say how an attempt ended that was stopped for `reason`; None where the agent had done its turn before.
+
+    A codex that lingers after its final event has done its work: what it came to is judged like any other.
+    """
+    if reason is StopReason.NONE or reason is StopReason.LINGERED:
+        return None
+    message = attempt.stop.message if attempt.stop and attempt.stop.reason == reason else _MESSAGES.get(reason, reason)
+    return stop_ending(reason, message)
+
+
+def stop_ending(reason: StopReason, message: str) -> Ending:
+    """Give a stop its class of failure."""
+    return Ending(_FAILURES[reason], message)
+
+
+def lost_ending(attempt: Attempt, message: str) -> Ending:
+    """Say how an attempt ended whose supervisor will never report."""
+    done = " after its turn was completed" if attempt.turn == TURN_COMPLETED else ""
+    return Ending(Failure.LOST, f"nobody can say how codex ended{done}: {message}")

@@ -1,0 +1,179 @@
+"""The flow of a run, from its first record to its reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.errors import ExitCode, HostError, RunnerError
+from codex_runner.domain.event import (
+    AttemptEnded,
+    AttemptStarted,
+    CheckEnded,
+    CheckStarted,
+    Guarded,
+    RunEnded,
+    RunPrepared,
+    RunStarted,
+    build,
+    to_json,
+)
+from codex_runner.domain.job import Job
+from codex_runner.domain.run import Ending, Failure, Verdict
+from codex_runner.engine.attempt import AttemptFollower
+from codex_runner.engine.ending import stop_ending
+from codex_runner.engine.stopping import Stopped, Stopping
+from codex_runner.engine.verdict import judge_run
+
+if TYPE_CHECKING:
+    from codex_runner.domain.job import Check
+    from codex_runner.domain.ports import Agent, Artifacts, Reports, Transport
+    from codex_runner.domain.state import RunState
+    from codex_runner.engine.recorder import Recorder
+
+_CHECK_TAIL = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """Everything that a run works with; `wiring` puts it together."""
+
+    transport: Transport
+    agent: Agent
+    artifacts: Artifacts
+    reports: Reports
+    recorder: Recorder
+    stopping: Stopping
+
+
+class Runner:
+    """One run. Make it with `begin` or `resume`, then call `run`, once."""
+
+    def __init__(self, job: Job, run_id: str, outfit: Outfit) -> None:
+        """Take everything; do nothing yet."""
+        self._job, self._run_id, self._outfit = job, run_id, outfit
+        self._recorder, self._stopping = outfit.recorder, outfit.stopping
+
+    @property
+    def _state(self) -> RunState:
+        return self._recorder.state
+
+    async def run(self) -> RunState:
+        """Go on from where the state stands to the verdict and the reports; never raises a RunnerError."""
+        try:
+            verdict = await self._to_verdict()
+        except Stopped:
+            verdict = self._stopped_verdict()
+        except RunnerError as error:
+            verdict = Verdict(error.exit_code, f"{error.message} {error.remedy}".strip())
+        if self._state.verdict is None:
+            self._recorder.emit(RunEnded(int(verdict.exit_code), verdict.result, self._recorder.redactor.text(verdict.reason)))
+        self._recorder.close()
+        self._outfit.reports.write(self._state)
+        return self._state
+
+    async def _to_verdict(self) -> Verdict:
+        if self._state.verdict is None:
+            ending = await self._attempt()
+            if ending.failure is None:
+                await self._check()
+            await self._collect()
+            await self._give_back()
+        return judge_run(self._job, self._state)
+
+    # --- the agent ---------------------------------------------------------------------------------------------------
+
+    async def _attempt(self) -> Ending:
+        attempt = self._state.attempt
+        if attempt is None:
+            self._recorder.emit(
+                RunStarted(self._run_id, self._job.name, self._job.host, planned(self._job, self._recorder))
+            )
+            facts = await self._stopping.unless_stopped(self._outfit.agent.prepare(self._job, self._outfit.transport))
+            self._recorder.emit(RunPrepared(dict(facts)))
+            return await self._start(1)
+        if attempt.ending is not None:
+            return attempt.ending
+        self._recorder.emit(AttemptStarted(attempt.number, attached=True, reason="attached by another runner"))
+        return await self._follow(attached=True)
+
+    async def _start(self, number: int) -> Ending:
+        launch = self._outfit.agent.launch(self._job, self._run_id, number)
+        # On record before it happens: a runner that dies in between leaves a run that `attach` can explain.
+        self._recorder.emit(AttemptStarted(number))
+        self._outfit.reports.begin(self._state)
+        try:
+            await self._outfit.transport.start(launch)
+        except RunnerError as error:
+            failure = Failure.STARTUP if error.exit_code is ExitCode.CONFIGURATION else Failure.NEVER_STARTED
+            return self._end_unstarted(Ending(failure, f"{error.message} {error.remedy}".strip()))
+        self._outfit.reports.prepare()
+        return await self._follow()
+
+    async def _follow(self, *, attached: bool = False) -> Ending:
+        follower = AttemptFollower(
+            self._job, self._run_id, self._recorder, self._outfit.transport, self._outfit.agent, self._stopping
+        )
+        try:
+            return await follower.follow()
+        except HostError as error:
+            failure = Failure.NEVER_STARTED if attached and not self._recorder.position.stdout else Failure.TRANSPORT
+            return self._end_unstarted(Ending(failure, f"{error.message} {error.remedy}".strip()))
+
+    def _end_unstarted(self, ending: Ending) -> Ending:
+        self._recorder.emit(AttemptEnded(self._state.attempts[-1].number, ending))
+        return ending
+
+    # --- what must hold, and what is left ----------------------------------------------------------------------------
+
+    async def _check(self) -> None:
+        for check in self._job.checks:
+            if check.name not in self._state.checks:
+                await self._stopping.unless_stopped(self._run_check(check))
+
+    async def _run_check(self, check: Check) -> None:
+        self._recorder.emit(CheckStarted(check.name, check.run))
+        done = await self._outfit.transport.execute(check.run, cwd=self._job.cwd, timeout=check.timeout)
+        # Redacted before it is cut: a cut could halve a secret and hide it from the redactor.
+        output = self._recorder.redactor(done.output)[-_CHECK_TAIL:].decode("utf-8", "replace")
+        self._recorder.emit(CheckEnded(check.name, done.exit_code == 0, done.exit_code, done.seconds, output))
+
+    async def _collect(self) -> None:
+        if not self._job.artifacts or self._state.artifacts:
+            return
+        kept, left_out = await self._stopping.unless_stopped(self._outfit.artifacts.collect(self._job))
+        for artifact in kept:
+            self._recorder.emit(artifact)
+        for sentence in left_out:
+            self._recorder.warn("artifact", sentence)
+
+    async def _give_back(self) -> None:
+        try:
+            await self._outfit.transport.discard(self._run_id)
+        except RunnerError as error:
+            self._recorder.emit(Guarded("run directory", passed=False, message=f"not removed: {error.message}"))
+
+    def _stopped_verdict(self) -> Verdict:
+        stop = self._stopping.stop
+        ending = stop_ending(stop.reason, stop.message) if stop else Ending(Failure.CANCELLED, "the run was cancelled")
+        return Verdict(ending.exit_code, ending.message, ending.failure)
+
+
+def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
+    """Return what the run was asked, for its first record: enough to attach, nothing secret."""
+    shown = dataclasses.replace(job, codex=dataclasses.replace(job.codex, environment={}))
+    facts = {
+        "job": to_json(shown),
+        "checks": [check.name for check in job.checks],
+        "guards": ["process sweep"],
+    }
+    redacted: dict[str, Any] = json.loads(recorder.redactor.text(json.dumps(facts)))
+    return redacted
+
+
+def planned_job(state: RunState) -> Job:
+    """Return the job that a run's first record tells of. Its secrets are not in it."""
+    job: Job = build(Job, state.facts["job"])
+    return job

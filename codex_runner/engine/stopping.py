@@ -1,0 +1,57 @@
+"""The wish from outside that a run end: a signal, or a cancel. The first one counts; later ones change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from codex_runner.domain.run import StopReason
+from codex_runner.engine.watch import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
+
+_SENTENCES = {
+    StopReason.INTERRUPTED: "the runner was interrupted (SIGINT)",
+    StopReason.TERMINATED: "the runner was terminated (SIGTERM)",
+    StopReason.CANCELLED: "the run was cancelled",
+}
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: what `unless_stopped` raises to unwind
+    """The run is to end now."""
+
+
+class Stopping:
+    """Carries the wish from a signal handler to whatever is going on."""
+
+    def __init__(self) -> None:
+        """Nobody wishes anything yet."""
+        self.stop: Stop | None = None
+        self._event = asyncio.Event()
+
+    def request(self, reason: StopReason) -> None:
+        """Ask the run to end. Safe to call from a signal handler of the event loop, any number of times."""
+        if self.stop is None:
+            self.stop = Stop(reason, _SENTENCES[reason])
+            self._event.set()
+
+    async def wait(self) -> None:
+        """Return once somebody has asked."""
+        await self._event.wait()
+
+    async def unless_stopped(self, work: Coroutine[None, None, T]) -> T:
+        """Do `work`, or cancel it and raise Stopped as soon as somebody asks."""
+        working = asyncio.ensure_future(work)
+        asked = asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                working.cancel()
+                await asyncio.wait({working})
+                raise Stopped
+            return working.result()
+        finally:
+            asked.cancel()

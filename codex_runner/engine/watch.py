@@ -1,0 +1,78 @@
+"""The watchdogs: when to end an agent. Pure: time comes in, a stop comes out.
+
+Times are of one monotonic clock, in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codex_runner.domain import event as ev
+from codex_runner.domain.run import StopReason
+
+if TYPE_CHECKING:
+    from codex_runner.domain.job import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The wish to end the agent, and a sentence that says why."""
+
+    reason: StopReason
+    message: str
+
+
+class Watch:
+    """Watches one attempt. Tell it what happens; ask it now and then what is due."""
+
+    def __init__(self, limits: Limits, deadline: float, now: float) -> None:
+        """`deadline` is when the job's whole time is up; silence is counted from `now`."""
+        self._limits, self._deadline = limits, deadline
+        self._heard = now
+        self._open: dict[str, tuple[float, ev.Item]] = {}
+        self._turn_ended: float | None = None
+
+    def saw(self, event: ev.Event, now: float) -> None:
+        """Take note of an event of codex."""
+        self._heard = now
+        match event:
+            case ev.ItemCompleted():
+                self._open.pop(event.item.id, None)
+            case ev.ItemStarted() | ev.ItemUpdated() if _works(event.item):
+                self._open.setdefault(event.item.id, (now, event.item))
+            case ev.TurnCompleted() | ev.TurnFailed():
+                self._turn_ended = now
+                self._open.clear()
+            case ev.TurnStarted():
+                self._turn_ended = None
+            case _:
+                pass
+
+    def due(self, now: float) -> Stop | None:
+        """Say whether the agent must be ended now, and why."""
+        limits = self._limits
+        if self._turn_ended is not None and now - self._turn_ended >= limits.exit_grace:
+            return Stop(
+                StopReason.LINGERED, f"codex did not exit within {_span(limits.exit_grace)} of its final event (exit_grace)"
+            )
+        if now >= self._deadline:
+            return Stop(StopReason.TIMEOUT, f"the job's {_span(limits.timeout)} are over (timeout)")
+        if not self._open:
+            if now - self._heard >= limits.stall and self._turn_ended is None:
+                return Stop(StopReason.STALLED, f"codex was silent for {_span(limits.stall)} (stall_timeout)")
+            return None
+        began, item = min(self._open.values(), key=lambda entry: entry[0])
+        if now - began >= limits.command:
+            what = f"the command {item.command!r}" if isinstance(item, ev.Command) else f"a {item.kind} item"
+            return Stop(StopReason.COMMAND_TIMEOUT, f"{what} ran longer than {_span(limits.command)} (command_timeout)")
+        return None
+
+
+def _works(item: ev.Item) -> bool:
+    """Whether an open item means that something is running: a plan stays open for the whole turn and is not work."""
+    return not isinstance(item, ev.TodoList)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:g} s"

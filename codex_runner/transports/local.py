@@ -1,0 +1,192 @@
+"""This machine as a host. Only the launch goes through the supervisor's front; following reads the files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+import time
+from typing import TYPE_CHECKING, BinaryIO
+
+from codex_runner.domain.errors import HostError
+from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
+from codex_runner.transports.directory import AttemptDirectory, runs_root
+from codex_runner.transports.request import (
+    discard_request,
+    new_nonce,
+    read_answer,
+    script,
+    start_request,
+    stop_request,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from pathlib import Path
+
+    from codex_runner.domain.event import Position
+    from codex_runner.domain.host import Launch, Piece, Stream
+    from codex_runner.domain.run import StopReason
+
+# Reading two files that have not grown costs some 20 microseconds: often enough to be far below what a person sees.
+_POLL = 0.02
+_LIVENESS = 0.5
+_PING = 1.0
+_READ = 1 << 20
+_KEPT = 1 << 20
+
+# What the supervisor, and through it codex, gets of the runner's environment; supervisor.sh's `scrub` has the same list.
+_PASSED = frozenset(
+    "PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR XDG_STATE_HOME XDG_RUNTIME_DIR "
+    "HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy "
+    "SSL_CERT_FILE SSL_CERT_DIR CODEX_CA_CERTIFICATE RUNNER_TRACKING_ID JENKINS_NODE_COOKIE".split()
+)
+_CREDENTIAL_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "PRIVATE", "API_KEY", "ACCESS_KEY")
+
+
+class LocalTransport:
+    """Runs attempts here. `environ` is the runner's environment, of which only the harmless part goes on."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Nothing is touched before the first start."""
+        self._environ = {k: v for k, v in environ.items() if k in _PASSED or k.startswith("LC_")}
+        self._check_environ = {k: v for k, v in environ.items() if not _names_a_credential(k)}
+        self._root = runs_root(environ)
+
+    async def start(self, launch: Launch) -> Started:
+        """See Transport.start."""
+        nonce = new_nonce()
+        return Started(new=await self._ask(start_request(launch, nonce), nonce) == "new")
+
+    async def follow(self, run_id: str, attempt: int, position: Position) -> AsyncIterator[Piece]:
+        """See Transport.follow."""
+        directory = AttemptDirectory(self._root / run_id / "attempts" / str(attempt))
+        with contextlib.ExitStack() as stack:
+            try:
+                stdout = _Tail("stdout", stack.enter_context((directory.path / "stdout").open("rb")), position.stdout)
+                stderr = _Tail("stderr", stack.enter_context((directory.path / "stderr").open("rb")), position.stderr)
+            except FileNotFoundError:
+                raise HostError(
+                    f"run {run_id} has no attempt {attempt} on this machine.",
+                    remedy="It may have been collected and removed, or it runs on another host (`--host`).",
+                ) from None
+            pinged = looked = 0.0
+            while True:
+                now = time.monotonic()
+                if now - pinged >= _PING:
+                    _advance(directory.lease)
+                    pinged = now
+                # First how it ended, then what it wrote: so nothing that was written before the end is missed.
+                exit_ = directory.exit()
+                lost = None
+                if exit_ is None and now - looked >= _LIVENESS:
+                    looked = now
+                    lost = directory.lost()
+                    exit_ = directory.exit() if lost else None
+                moved = False
+                for tail in (stdout, stderr):
+                    while piece := tail.read():
+                        moved = True
+                        yield piece
+                if exit_ is not None:
+                    yield Ended(exit_)
+                    return
+                if lost is not None:
+                    yield Lost(lost)
+                    return
+                if not moved:
+                    await asyncio.sleep(_POLL)
+
+    async def stop(self, run_id: str, attempt: int, reason: StopReason) -> None:
+        """See Transport.stop."""
+        nonce = new_nonce()
+        with contextlib.suppress(HostError):  # nothing there to stop
+            await self._ask(stop_request(run_id, attempt, reason, nonce), nonce)
+
+    async def execute(
+        self, script: str, *, cwd: str | None = None, timeout: float = 60.0, arguments: Sequence[str] = ()
+    ) -> Completed:
+        """See Transport.execute."""
+        began = time.monotonic()
+        # Into a file, not a pipe: a grandchild that keeps it open then holds nobody up.
+        with tempfile.TemporaryFile() as output:
+            process = await asyncio.create_subprocess_exec(
+                "sh",
+                "-c",
+                script,
+                "sh",
+                *arguments,
+                cwd=cwd or self._environ["HOME"],
+                env=self._check_environ,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+            try:
+                code: int | None = await asyncio.wait_for(process.wait(), timeout)
+            except TimeoutError:
+                code = None
+            finally:
+                # Whatever is left in its group goes, also where we are cancelled ourselves.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+            size = output.seek(0, os.SEEK_END)
+            output.seek(max(0, size - _KEPT))
+            return Completed(code, output.read(), time.monotonic() - began)
+
+    async def discard(self, run_id: str) -> None:
+        """See Transport.discard."""
+        nonce = new_nonce()
+        await self._ask(discard_request(run_id, nonce), nonce)
+
+    async def _ask(self, request: bytes, nonce: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            "sh",
+            "-c",
+            'script=$1; shift; eval "$script"',
+            "sh",
+            script(),
+            env=self._environ,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a terminal's Ctrl-C is for the runner, which then asks politely
+        )
+        output, _ = await process.communicate(request)
+        return read_answer(output, nonce)
+
+
+class _Tail:
+    """One growing file, read from an offset on."""
+
+    def __init__(self, stream: Stream, file: BinaryIO, offset: int) -> None:
+        self._stream, self._file, self._offset = stream, file, offset
+
+    def read(self) -> Output | None:
+        data = os.pread(self._file.fileno(), _READ, self._offset)
+        if not data:
+            return None
+        piece = Output(self._stream, self._offset, data)
+        self._offset += len(data)
+        return piece
+
+
+def _advance(lease: Path) -> None:
+    """Count the lease up by one. Two runners at once may lose a count, but never stop it."""
+    try:
+        count = int(lease.read_text(encoding="ascii") or 0)
+    except (FileNotFoundError, ValueError):
+        count = 0
+    new = lease.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):  # the directory was removed: follow says so
+        new.write_text(f"{count + 1}\n", encoding="ascii")
+        new.rename(lease)
+
+
+def _names_a_credential(name: str) -> bool:
+    upper = name.upper()
+    return upper.startswith(("VAULT_", "ACTIONS_ID_TOKEN")) or any(word in upper for word in _CREDENTIAL_WORDS)

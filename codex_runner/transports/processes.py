@@ -1,0 +1,45 @@
+"""Whether a process is still the one that was noted: a pid alone is not enough, since pids are used again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def birth(pid: int) -> str | None:
+    """Return the process's start time as supervisor.sh writes it, or None where it is gone (or a zombie)."""
+    if sys.platform == "darwin":
+        shown = subprocess.run(
+            ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],  # noqa: S607 - the system's ps
+            capture_output=True,
+            check=False,
+        ).stdout.decode()
+        state, _, started = "_".join(shown.split()).partition("_")
+        return started or None if not state.startswith("Z") else None
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat[stat.rindex(b")") + 1 :].split()
+    return None if fields[0] in b"ZX" else fields[19].decode()
+
+
+def boot() -> tuple[str, str]:
+    """Return this host and this boot in two words, as supervisor.sh writes them."""
+    machine = _first_line("/etc/machine-id") or _output("uname", "-n")
+    started = _first_line("/proc/sys/kernel/random/boot_id") or "".join(
+        filter(str.isdigit, _output("sysctl", "-n", "kern.boottime"))
+    )
+    return machine or "unknown", started or "unknown"
+
+
+def _first_line(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, check=False).stdout.decode().strip()

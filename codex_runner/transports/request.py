@@ -1,0 +1,98 @@
+"""The framed request that `supervisor.sh` reads, and the answers that it gives.
+
+A request is a first line, header lines, `.NONCE`, the two bodies (config, prompt) by byte count, and `.NONCE` again.
+Values are escaped for printf's `%b`; they are data on a line, never script text.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError
+from codex_runner.domain.secret import Secret
+from codex_runner.engine.cksum import cksum
+
+if TYPE_CHECKING:
+    from codex_runner.domain.host import Launch
+    from codex_runner.domain.run import StopReason
+
+_MAGIC = "codex-runner/1"
+
+# The runner keeps the same deadline; the supervisor's is for the case that no runner is there to keep it.
+SUPERVISOR_GRACE = 10
+
+
+def script() -> str:
+    """Return the text of supervisor.sh."""
+    return resources.files("codex_runner.transports").joinpath("supervisor.sh").read_text(encoding="utf-8")
+
+
+def new_nonce() -> str:
+    """Return a word that nothing else on the host prints."""
+    return secrets.token_hex(16)
+
+
+def start_request(launch: Launch, nonce: str) -> bytes:
+    """Frame a launch. ConfigurationError where a value cannot travel (a NUL character)."""
+    config = launch.config.encode()
+    lines = [
+        f"{_MAGIC} {nonce} start {launch.run_id} {launch.attempt}",
+        f"timeout {math.ceil(launch.timeout) + SUPERVISOR_GRACE}",
+        f"orphan {max(1, math.ceil(launch.orphan))}",
+        f"cwd {_escape(launch.cwd, 'cwd')}",
+        *(f"arg {_escape(argument, 'codex argument')}" for argument in launch.command),
+        *(f"env {name} {_escape(_reveal(value), name)}" for name, value in launch.environment.items()),
+        f"config {len(config)} {cksum(config)}",
+        f"prompt {len(launch.prompt)} {cksum(launch.prompt)}",
+        f".{nonce}",
+    ]
+    header = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+    return header + config + launch.prompt + f".{nonce}\n".encode()
+
+
+def stop_request(run_id: str, attempt: int, reason: StopReason, nonce: str) -> bytes:
+    """Frame the wish that an attempt end."""
+    return f"{_MAGIC} {nonce} stop {run_id} {attempt}\n{reason.value}\n".encode()
+
+
+def discard_request(run_id: str, nonce: str) -> bytes:
+    """Frame the removal of a run's directory."""
+    return f"{_MAGIC} {nonce} discard {run_id} 1\n".encode()
+
+
+def read_answer(output: bytes, nonce: str) -> str:
+    """Find our line in what the far side printed (start-up files print things too); raise what it refuses with."""
+    mark = f"{nonce} ".encode()
+    for line in output.splitlines():
+        if line.startswith(mark):
+            word, _, message = line[len(mark) :].decode("utf-8", "replace").partition(" ")
+            if word == "error":
+                raise _refusal(message)
+            return word
+    raise HostError("the host did not answer the request: its shell ended early or printed something else.")
+
+
+def _refusal(text: str) -> RunnerError:
+    word, _, message = text.partition(" ")
+    match word:
+        case "codex":
+            return ConfigurationError(f"codex: {message}.", remedy="Set `codex.path`, or install codex on the host.")
+        case "cwd":
+            return ConfigurationError(f"cwd: {message}.", remedy="Set the job's `cwd` to a folder that is there.")
+        case "disk":
+            return HostError(f"the host's disk: {message}.", remedy="Make room, or see who may write there.")
+        case _:
+            return HostError(f"the host refused ({word}): {message}.")
+
+
+def _escape(text: str, name: str) -> str:
+    if "\0" in text:
+        raise ConfigurationError(f"{name}: a NUL character cannot be passed to a program.")
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _reveal(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
