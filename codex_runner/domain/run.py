@@ -76,6 +76,7 @@ class StopReason(StrEnum):
     TERMINATED = "terminated"
     CANCELLED = "cancelled"
     ORPHANED = "orphaned"
+    LOST = "lost"
 
 
 class Sweep(StrEnum):

@@ -62,7 +62,11 @@ class AttemptFollower:
                 )
                 asked.cancel()
                 if following.done():
-                    ending = self._take(following.result())
+                    piece = following.result()
+                    if isinstance(piece, Lost):
+                        # Nobody is left there to end it.
+                        await self._transport.stop(self._run_id, self._attempt.number, StopReason.LOST)
+                    ending = self._take(piece)
                     if ending is not None:
                         return ending
                     following = asyncio.ensure_future(anext(pieces))

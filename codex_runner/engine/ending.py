@@ -14,6 +14,7 @@ _FAILURES = {
     StopReason.TERMINATED: Failure.TERMINATED,
     StopReason.CANCELLED: Failure.CANCELLED,
     StopReason.ORPHANED: Failure.ORPHANED,
+    StopReason.LOST: Failure.LOST,
 }
 
 _MESSAGES = {
@@ -21,6 +22,7 @@ _MESSAGES = {
     StopReason.ORPHANED: "the supervisor ended codex: no runner had been attached for orphan_timeout",
     StopReason.CANCELLED: "the run was cancelled",
     StopReason.TERMINATED: "the supervisor was told to terminate",
+    StopReason.LOST: "the supervisor on the host was killed, and codex was ended in its stead",
 }
 
 

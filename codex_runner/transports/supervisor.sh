@@ -187,6 +187,7 @@ ticker() { # counts its own ticks, never wall time, so that a machine that was s
 	looping
 	ticks=0 idle=0 last=
 	while nap 1; do
+		alive $$ "$self_born" || inherit
 		ticks=$((ticks + 1)) idle=$((idle + 1)) lease=
 		{ read -r lease <../../lease; } 2>/dev/null
 		[ "$lease" = "$last" ] || idle=0
@@ -197,6 +198,27 @@ ticker() { # counts its own ticks, never wall time, so that a machine that was s
 		[ ! -e stop ] || kill -TERM $$ 2>/dev/null
 		[ "$reaper" = reaper ] || remember
 	done
+}
+
+inherit() { # the supervisor was killed (by the OOM killer, say): its ticker ends what it has left behind
+	reaper=plain
+	end_alone lost
+	exit 0
+}
+
+end_alone() { # REASON: end codex where its supervisor, its parent, is dead
+	note_stop "$1"
+	codex='' birth='' status=-
+	{ read -r codex birth <codex.pid; } 2>/dev/null
+	if alive "$codex" "$birth"; then
+		remember
+		executioner &
+		killer=$!
+		while alive "$codex" "$birth"; do pause; done
+		end_loop "$killer"
+	fi
+	sweep
+	write_exit
 }
 
 executioner() { # INT, 2 s, TERM, 1 s, KILL: codex ends cleanly on INT only; TERM and KILL orphan its commands
@@ -268,7 +290,8 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	cwd=$decoded
 	here
 	born $$
-	printf '%s %s %s %s\n' "$host_id" "$boot_id" $$ "$born" >pid || exit 1
+	self_born=$born
+	printf '%s %s %s %s\n' "$host_id" "$boot_id" $$ "$self_born" >pid || exit 1
 	environment='' line=
 	while IFS= read -r line && [ "$line" != . ]; do environment="$environment$line$NL"; done
 	[ "$line" = . ] || exit 1
@@ -434,25 +457,15 @@ stop() { # ends codex through its supervisor; where that is dead, with our own h
 		say ended
 		return
 	fi
-	note_stop "$reason"
 	if held .; then
+		note_stop "$reason"
 		kill -TERM "$sup" 2>/dev/null
 		say stopping
 		return
 	fi
 	[ "$at_host $at_boot" = "$host_id $boot_id" ] || refuse foreign "$run runs on another host, or ran before a reboot"
-	codex='' birth=''
-	{ read -r codex birth <codex.pid; } 2>/dev/null
-	reaper=plain status=-
-	if alive "$codex" "$birth"; then
-		remember
-		executioner &
-		killer=$!
-		while alive "$codex" "$birth"; do pause; done
-		end_loop "$killer"
-	fi
-	sweep
-	write_exit
+	reaper=plain
+	end_alone "$reason"
 	say stopped
 }
 

@@ -1,0 +1,314 @@
+"""What every Transport does. `host` is each implementation in turn; the children really misbehave."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from support.launches import collect, launch, processes_of, wait_until
+
+from codex_runner.domain.errors import ConfigurationError, HostError
+from codex_runner.domain.event import Position
+from codex_runner.domain.host import Ended, Lost, Output
+from codex_runner.domain.run import StopReason, Sweep, new_run_id
+from codex_runner.domain.secret import Secret
+from codex_runner.engine.cksum import cksum
+
+
+def run(work):
+    return asyncio.run(work)
+
+
+def test_hands_over_every_byte_and_the_exit(host):
+    async def work():
+        job = launch("echo", 3, prompt=b"line one\n\xff\xfeline two, no newline")
+        assert (await host.start(job)).new
+        return await collect(host, job.run_id)
+
+    stdout, stderr, last = run(work())
+    assert stdout == b"line one\n\xff\xfeline two, no newline".decode("utf-8", "surrogateescape").encode(
+        "utf-8", "surrogateescape"
+    )
+    assert stderr == b"to stderr\n"
+    assert isinstance(last, Ended)
+    assert (last.exit.code, last.exit.signal, last.exit.stopped) == (3, None, StopReason.NONE)
+    assert (last.exit.stdout_size, last.exit.stdout_cksum) == (len(stdout), cksum(stdout))
+    assert last.exit.stderr_size == len(stderr)
+
+
+def test_a_second_start_joins_the_first(host):
+    async def work():
+        job = launch("lines", 5, 0.05)
+        answers = await asyncio.gather(*(host.start(job) for _ in range(6)))
+        return answers, await collect(host, job.run_id)
+
+    answers, (stdout, _, _) = run(work())
+    assert [answer.new for answer in answers].count(True) == 1
+    assert stdout.count(b'"number":0') == 1
+
+
+@pytest.mark.parametrize("at", [0, 1, 29, 30, 31, 100])
+def test_follows_from_any_offset(host, at):
+    async def work():
+        job = launch("lines", 10, 0)
+        await host.start(job)
+        whole, _, _ = await collect(host, job.run_id)
+        part, _, last = await collect(host, job.run_id, position=Position(stdout=at))
+        return whole, part, last
+
+    whole, part, last = run(work())
+    assert part == whole[at:]
+    assert isinstance(last, Ended)
+
+
+def test_two_followers_see_the_same(host):
+    async def work():
+        job = launch("lines", 20, 0.01)
+        await host.start(job)
+        return await asyncio.gather(collect(host, job.run_id), collect(host, job.run_id))
+
+    first, second = run(work())
+    assert first == second
+
+
+def test_a_large_output_arrives_whole(host):
+    async def work():
+        job = launch("bytes", 5_000_000)
+        await host.start(job)
+        return await collect(host, job.run_id)
+
+    stdout, _, last = run(work())
+    assert stdout == b"x" * 5_000_000
+    assert last.exit.stdout_cksum == cksum(stdout)
+
+
+def test_bytes_come_while_the_child_runs(host):
+    async def work():
+        job = launch("lines", 2, 1.0)
+        await host.start(job)
+        began = time.monotonic()
+        async for piece in host.follow(job.run_id, 1, Position()):
+            if isinstance(piece, Output) and b'"number":0' in piece.data:
+                seen = time.monotonic() - began
+        return seen, time.monotonic() - began
+
+    seen, whole = run(work())
+    assert seen < whole - 0.5
+
+
+def test_the_child_has_its_directory_its_environment_and_no_more(host, tmp_path, monkeypatch):
+    value = "it's a \\secret\\n with\nlines, $dollars and `ticks`\n"
+
+    async def work():
+        job = launch("environment", cwd=tmp_path, environment={"GIVEN": Secret("given", value), "PLAIN": "p"})
+        await host.start(job)
+        return await collect(host, job.run_id)
+
+    text = run(work())[0].decode()
+    assert f"cwd={str(tmp_path)!r}" in text
+    assert f"GIVEN={value!r}" in text
+    assert "PLAIN='p'" in text
+    assert "VAULT_TOKEN" not in text
+    assert "HOST_SECRET" not in text
+    assert "RUNNER_TRACKING_ID='tracked'" in text
+    assert "CODEX_HOME=" in text
+
+
+def test_the_configuration_lies_in_codex_home(host, tmp_path):
+    async def work():
+        job = launch("environment", config="model = 'é'\n")
+        await host.start(job)
+        stdout, _, _ = await collect(host, job.run_id)
+        home = next(line for line in stdout.decode().splitlines() if line.startswith("CODEX_HOME="))
+        return Path(home.partition("=")[2].strip("'"), "config.toml")
+
+    path = run(work())
+    if path.exists():  # the fake has no disk
+        assert path.read_text() == "model = 'é'\n"
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_stops_with_the_first_reason(host):
+    async def work():
+        job = launch("hangs")
+        await host.start(job)
+        await host.stop(job.run_id, 1, StopReason.STALLED)
+        await host.stop(job.run_id, 1, StopReason.CANCELLED)
+        result = await collect(host, job.run_id)
+        await host.stop(job.run_id, 1, StopReason.CANCELLED)
+        return result
+
+    _, _, last = run(work())
+    assert last.exit.stopped is StopReason.STALLED
+
+
+def test_ends_a_child_that_ignores_signals_within_five_seconds(host):
+    async def work():
+        job = launch("ignores-signals")
+        await host.start(job)
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        await host.stop(job.run_id, 1, StopReason.INTERRUPTED)
+        result = await collect(host, job.run_id)
+        return job.run_id, result, time.monotonic() - began
+
+    run_id, (_, _, last), seconds = run(work())
+    assert last.exit.signal == signal.SIGKILL
+    assert seconds < 5
+    assert processes_of(run_id) == []
+
+
+@pytest.mark.parametrize("mode", ["leaks-stdout", "forks-away"])
+def test_sweeps_what_a_child_leaves_behind(host, mode):
+    async def work():
+        job = launch(mode)
+        await host.start(job)
+        return job.run_id, await collect(host, job.run_id)
+
+    run_id, (stdout, _, last) = run(work())
+    assert b"turn.completed" in stdout
+    assert last.exit.code == 0
+    assert last.exit.killed >= 1
+    assert processes_of(run_id) == []
+
+
+def test_says_which_signal_ended_the_child(host):
+    async def work():
+        job = launch("dies")
+        await host.start(job)
+        return await collect(host, job.run_id)
+
+    _, _, last = run(work())
+    assert (last.exit.code, last.exit.signal) == (None, signal.SIGKILL)
+
+
+def test_the_supervisor_keeps_the_time_by_itself(host):
+    async def work():
+        job = launch("hangs", timeout=-8)  # with the supervisor's grace of ten seconds on top: two
+        await host.start(job)
+        return await collect(host, job.run_id)
+
+    assert run(work())[2].exit.stopped is StopReason.TIMEOUT
+
+
+def test_an_agent_that_nobody_follows_is_ended(host):
+    async def work():
+        job = launch("hangs", orphan=2)
+        await host.start(job)
+        await asyncio.sleep(4.5)
+        return await collect(host, job.run_id)
+
+    assert run(work())[2].exit.stopped is StopReason.ORPHANED
+
+
+def test_an_agent_that_somebody_follows_lives(host):
+    async def work():
+        job = launch("lines", 8, 0.5, orphan=2)
+        await host.start(job)
+        return await collect(host, job.run_id)
+
+    stdout, _, last = run(work())
+    assert stdout.count(b"tick") == 8
+    assert last.exit.stopped is StopReason.NONE
+
+
+def test_following_what_is_not_there_is_an_error(host):
+    with pytest.raises(HostError, match="no attempt"):
+        run(collect(host, new_run_id("test")))
+
+
+def test_stopping_and_discarding_what_is_not_there_is_not(host):
+    async def work():
+        await host.stop(new_run_id("test"), 1, StopReason.CANCELLED)
+        await host.discard(new_run_id("test"))
+
+    run(work())
+
+
+def test_discards_everything(host):
+    async def work():
+        job = launch("reply")
+        await host.start(job)
+        await collect(host, job.run_id)
+        await host.discard(job.run_id)
+        with pytest.raises(HostError):
+            await collect(host, job.run_id)
+
+    run(work())
+
+
+def test_a_second_attempt_does_not_start_beside_a_live_one(host):
+    async def work():
+        job = launch("hangs")
+        await host.start(job)
+        try:
+            with pytest.raises(HostError, match="still going"):
+                await host.start(launch("reply", run_id=job.run_id, attempt=2))
+        finally:
+            await host.stop(job.run_id, 1, StopReason.CANCELLED)
+            await collect(host, job.run_id)
+        assert (await host.start(launch("reply", run_id=job.run_id, attempt=2))).new
+        await collect(host, job.run_id, attempt=2)
+
+    run(work())
+
+
+def test_a_program_that_is_missing_is_a_clear_error(host):
+    job = launch("reply")
+    object.__setattr__(job, "command", ("/no/such/codex", "exec"))
+    with pytest.raises(ConfigurationError, match="/no/such/codex"):
+        run(host.start(job))
+
+
+def test_a_directory_that_is_missing_is_a_clear_error(host):
+    with pytest.raises(ConfigurationError, match="/no/such/folder"):
+        run(host.start(launch("reply", cwd="/no/such/folder")))
+
+
+def test_executes_a_script_with_hostile_arguments(host, tmp_path):
+    hostile = ["$(touch pwned)", "a b", "'\"", "-n", "new\nline", "`id`"]
+    done = run(host.execute('printf "<%s>" "$@"', cwd=str(tmp_path), arguments=hostile, timeout=10))
+    assert done.exit_code == 0
+    assert done.output.decode() == "".join(f"<{each}>" for each in hostile)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ends_a_script_that_takes_too_long(host, tmp_path):
+    done = run(host.execute("echo before; sleep 600 & sleep 600", cwd=str(tmp_path), timeout=0.5))
+    assert done.exit_code is None
+    assert b"before" in done.output
+    assert done.seconds < 5
+
+
+def test_a_killed_supervisor_is_noticed(host, supervisor_pid):
+    async def work():
+        job = launch("hangs")
+        await host.start(job)
+        os.kill(supervisor_pid(job.run_id), signal.SIGKILL)
+        began = time.monotonic()
+        _, _, last = await collect(host, job.run_id)
+        assert isinstance(last, Lost)
+        assert time.monotonic() - began < 5
+        # And what it leaves can still be ended.
+        await host.stop(job.run_id, 1, StopReason.CANCELLED)
+        _, _, last = await collect(host, job.run_id)
+        assert isinstance(last, Ended)
+        assert last.exit.swept is Sweep.BEST_EFFORT
+        return job.run_id
+
+    run_id = run(work())
+    wait_until(lambda: processes_of(run_id) == [], 5)
+
+
+def test_a_killed_supervisor_leaves_no_agent_even_when_nobody_asks(host, supervisor_pid):
+    async def work():
+        job = launch("forks-away-and-hangs")
+        await host.start(job)
+        await asyncio.sleep(1.5)
+        os.kill(supervisor_pid(job.run_id), signal.SIGKILL)
+        return job.run_id
+
+    run_id = run(work())
+    wait_until(lambda: processes_of(run_id) == [], 10)
