@@ -22,16 +22,18 @@ SHORTEST = 6
 
 
 class Redactor:
-    """Knows every secret of a run. Immutable but for `learn`; safe to share."""
+    """Knows every secret of a run: their values, and in `names` what they are called."""
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         """Secrets (or lines of them) shorter than SHORTEST characters are not looked for."""
         self._masks: dict[bytes, bytes] = {}
+        self.names: set[str] = set()
         for secret in secrets:
             self.learn(secret)
 
     def learn(self, secret: Secret) -> None:
         """Look for this one too from now on. Each line of a secret of several lines counts by itself."""
+        self.names.add(secret.name)
         mask = f"***{secret.name}***".encode()
         value = secret.reveal()
         for text in {value, value.strip(), *value.splitlines()}:
@@ -41,7 +43,9 @@ class Redactor:
 
     def __call__(self, data: bytes) -> bytes:
         """Return `data` with every secret in it masked. The same bytes come back where there is none."""
-        found = [(start, start + len(needle), mask) for needle, mask in self._masks.items() for start in _all(data, needle)]
+        found = [
+            (start, start + len(needle), mask) for needle, mask in self._masks.items() for start in _all(data, needle)
+        ]
         if not found:
             return data
         found.sort(key=lambda hit: (hit[0], -hit[1]))

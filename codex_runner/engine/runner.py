@@ -69,7 +69,9 @@ class Runner:
         except RunnerError as error:
             verdict = Verdict(error.exit_code, f"{error.message} {error.remedy}".strip())
         if self._state.verdict is None:
-            self._recorder.emit(RunEnded(int(verdict.exit_code), verdict.result, self._recorder.redactor.text(verdict.reason)))
+            self._recorder.emit(
+                RunEnded(int(verdict.exit_code), verdict.result, self._recorder.redactor.text(verdict.reason))
+            )
         self._recorder.close()
         self._outfit.reports.write(self._state)
         return self._state
@@ -168,6 +170,7 @@ def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
         "job": to_json(shown),
         "checks": [check.name for check in job.checks],
         "guards": ["process sweep"],
+        "secrets": sorted(recorder.redactor.names),
     }
     redacted: dict[str, Any] = json.loads(recorder.redactor.text(json.dumps(facts)))
     return redacted

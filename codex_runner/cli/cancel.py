@@ -1,0 +1,23 @@
+"""`codex-runner cancel`: end the agent of a run that somebody else follows, or nobody."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
+
+
+def cancel(
+    run: Annotated[str, typer.Argument(help="The run's id.")],
+    config: ConfigOption = None,
+    output: OutputOption = None,
+) -> None:
+    """End a run's agent. Whoever follows the run writes its reports; if nobody does, `attach` will."""
+    from codex_runner import wiring  # noqa: PLC0415
+
+    folder = wiring.find_run(output_dir(output, config), run)
+    wiring.cancel(folder, wiring.Setting(os.environ, ()))
+    typer.echo(f"{folder.run_id}: told to end", err=True)

@@ -1,0 +1,63 @@
+"""Options that several commands share, and what they come to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from codex_runner.domain.ports import Sink
+    from codex_runner.domain.secret import Secret
+
+
+class LogFormat(StrEnum):
+    """How progress is written to stderr."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    JSON = "json"
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="The configuration; by default codex-runner.toml here or above.", show_default=False
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output-dir", "-o", help="Where runs leave their folders; by default the configuration's.", show_default=False
+    ),
+]
+JunitOption = Annotated[Path | None, typer.Option("--junit", help="Write junit.xml here too.", show_default=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key, such as jobs.docs.timeout=10m.", show_default=False
+    ),
+]
+LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How progress is written.")]
+
+
+def sinks(log_format: LogFormat, secrets: list[Secret]) -> list[Sink]:
+    """Choose the sinks for this terminal, or this CI system."""
+    from codex_runner.sinks import choose  # noqa: PLC0415 - what a sink needs is loaded when there is one
+
+    return choose(log_format.value, sys.stderr, os.environ, secrets)
+
+
+def output_dir(given: Path | None, config: Path | None) -> Path:
+    """Return the folder of the runs: what is given, or what the configuration says."""
+    if given is not None:
+        return given.absolute()
+    from codex_runner.config import load  # noqa: PLC0415
+
+    return load(config, Path.cwd(), os.environ).output_dir

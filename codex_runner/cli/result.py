@@ -1,0 +1,41 @@
+"""How a command that followed a run says goodbye: the result on stdout, the verdict as the exit code."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import typer
+
+from codex_runner.domain.errors import ExitCode
+
+if TYPE_CHECKING:
+    from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.state import RunState
+
+
+def finish(folder: RunFolder, state: RunState, *, as_json: bool) -> None:
+    """Print the result and exit with the verdict's code."""
+    verdict = state.verdict
+    code = ExitCode.INTERNAL if verdict is None else ExitCode(verdict.exit_code)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "run_id": folder.run_id,
+                    "result": verdict.result if verdict else "failed",
+                    "exit_code": int(code),
+                    "reason": verdict.reason if verdict else "",
+                    "final_message": state.reply,
+                    "run_dir": str(folder.path),
+                    "run_json": str(folder.run_json),
+                    "junit": str(folder.junit),
+                },
+                ensure_ascii=False,
+            )
+        )
+    else:
+        if state.reply:
+            typer.echo(state.reply)
+        typer.echo(f"{folder.run_id}: {verdict.result if verdict else 'failed'} - {folder.path}", err=True)
+    raise typer.Exit(int(code))

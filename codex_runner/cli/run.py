@@ -1,0 +1,121 @@
+"""`codex-runner run`: one job, from its prompt to its reports."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codex_runner.cli.options import (
+    ConfigOption,
+    JunitOption,
+    LogFormat,
+    LogFormatOption,
+    OutputOption,
+    SetOption,
+    sinks,
+)
+from codex_runner.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codex_runner.domain.job import Job
+
+
+def run(
+    job: Annotated[str, typer.Argument(help="The job's name in the configuration.")],
+    stdin: Annotated[
+        str | None, typer.Argument(metavar="[-]", help="`-` takes the prompt from stdin.", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    prompt: Annotated[str | None, typer.Option(help="The prompt, instead of the job's.", show_default=False)] = None,
+    prompt_file: Annotated[
+        Path | None, typer.Option(help="A file with the prompt, instead of the job's.", show_default=False)
+    ] = None,
+    var: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Fill {{NAME}} in the prompt.", show_default=False),
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="Text handed to the agent beside the prompt.", show_default=False),
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Where to run: `local`, or a host of your OpenSSH config.", show_default=False)
+    ] = None,
+    output: OutputOption = None,
+    junit: JunitOption = None,
+    settings: SetOption = None,
+    log_format: LogFormatOption = LogFormat.AUTO,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result (or the plan) as JSON on stdout.")] = False,
+) -> None:
+    """Run a job, follow it, judge it, and leave a log, JUnit and artifacts.
+
+    Example: git log v1.. --oneline | codex-runner run release-notes --context -
+    """
+    from codex_runner import wiring  # noqa: PLC0415
+    from codex_runner.config import PromptSource, load, resolve_job  # noqa: PLC0415
+
+    loaded = load(config, Path.cwd(), os.environ, settings or [])
+    if stdin is not None and stdin != "-":
+        raise UsageError(f"Unexpected argument {stdin!r}.", remedy="Give the prompt with --prompt, --prompt-file or -.")
+    if stdin == "-" and context == "-":
+        raise UsageError(
+            "Both the prompt and the context are to come from stdin.", remedy="Put one of them into a file."
+        )
+    source = PromptSource(prompt, prompt_file, sys.stdin.buffer.read() if stdin == "-" else None)
+    resolved = resolve_job(
+        loaded, job, prompt=source, variables=_variables(var or []), context=_context(context), host=host
+    )
+    if dry_run:
+        _show_plan(resolved, as_json=as_json)
+        return
+    setting = wiring.Setting(os.environ, sinks(log_format, list(resolved.codex.environment.values())), junit)
+    folder, state = wiring.run_job(resolved, output.absolute() if output else loaded.output_dir, setting)
+    from codex_runner.cli.result import finish  # noqa: PLC0415
+
+    finish(folder, state, as_json=as_json)
+
+
+def _variables(given: Sequence[str]) -> dict[str, str]:
+    variables: dict[str, str] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise UsageError(f"--var {each!r} has no value.", remedy="Write --var NAME=VALUE.")
+        if name in variables:
+            raise UsageError(f"--var {name} is given twice.")
+        variables[name] = value
+    return variables
+
+
+def _context(given: str | None) -> str | None:
+    if given is None:
+        return None
+    try:
+        data = sys.stdin.buffer.read() if given == "-" else Path(given).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"--context {given}: {error.strerror}.", remedy="Name a file that can be read, or `-`."
+        ) from None
+    return data.decode("utf-8", "replace")
+
+
+def _show_plan(job: Job, *, as_json: bool) -> None:
+    import asyncio  # noqa: PLC0415
+    import json  # noqa: PLC0415
+
+    from codex_runner import wiring  # noqa: PLC0415
+
+    plan = asyncio.run(wiring.plan(job, os.environ))
+    if as_json:
+        typer.echo(json.dumps(plan, indent=2, ensure_ascii=False))
+        return
+    for key, value in plan.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        typer.echo(f"{key}: {text}" if "\n" not in text else f"{key}:\n  " + text.rstrip("\n").replace("\n", "\n  "))

@@ -1,0 +1,167 @@
+"""The only place where adapters meet the engine: a job in, a run that can be awaited out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.errors import ConfigurationError, CredentialError, UsageError
+from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.job import LOCAL_HOST, Job
+from codex_runner.domain.run import StopReason, check_run_id, new_run_id
+from codex_runner.domain.state import RunState, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from codex_runner.domain.ports import Sink, Transport
+    from codex_runner.domain.secret import Secret
+    from codex_runner.sinks.jsonl import FileJournal
+
+_IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a command knows of its surroundings, read once from the process. `junit` is a second place for junit.xml."""
+
+    environ: Mapping[str, str]
+    sinks: Sequence[Sink]
+    junit: Path | None = None
+
+
+def transport_for(host: str, environ: Mapping[str, str]) -> Transport:
+    """Return the transport that reaches a host. Only this machine so far."""
+    from codex_runner.transports.local import LocalTransport  # noqa: PLC0415 - each host loads its own
+
+    if host != LOCAL_HOST:
+        raise ConfigurationError(
+            f"host = {host!r}: this version runs jobs on {LOCAL_HOST!r} only.", remedy="Leave `host` and --host out."
+        )
+    return LocalTransport(environ)
+
+
+def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, RunState]:
+    """Run a job to its end, in a new folder below `output_dir`."""
+    from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
+
+    run_id = new_run_id(job.name)
+    folder = RunFolder(_output(output_dir) / run_id)
+    journal = FileJournal.create(folder)
+    secrets = list(job.codex.environment.values())
+    return folder, asyncio.run(_go(job, folder, RunState(), journal, secrets, setting))
+
+
+def attach(folder: RunFolder, setting: Setting, secrets: Mapping[str, Secret]) -> RunState:
+    """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's, by name.
+
+    CredentialError where a secret of the run is not among them: it could not be kept out of what is written.
+    """
+    from codex_runner.engine.runner import planned_job  # noqa: PLC0415
+    from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
+
+    records, journal = FileJournal.recover(folder)
+    state = fold(records)
+    if not state.run_id:
+        raise UsageError(f"{folder.path}: the run was killed before it began; there is nothing to attach to.")
+    missing = [name for name in state.facts.get("secrets", ()) if name not in secrets]
+    if missing:
+        raise CredentialError(
+            f"{folder.run_id}: the run has secrets that are not at hand: {', '.join(missing)}.",
+            remedy="Attach with the configuration and the environment that the run was started with.",
+        )
+    job = planned_job(state)
+    return asyncio.run(_go(job, folder, state, journal, list(secrets.values()), setting))
+
+
+async def _go(  # noqa: PLR0913 - the parts of one run
+    job: Job, folder: RunFolder, state: RunState, journal: FileJournal, secrets: Sequence[Secret], setting: Setting
+) -> RunState:
+    from codex_runner.codex.agent import Codex  # noqa: PLC0415
+    from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
+    from codex_runner.engine.redact import Redactor  # noqa: PLC0415
+    from codex_runner.engine.runner import Outfit, Runner  # noqa: PLC0415
+    from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
+    from codex_runner.reports.collect import LocalArtifacts  # noqa: PLC0415
+    from codex_runner.reports.writer import FileReports  # noqa: PLC0415
+
+    redactor = Redactor(secrets)
+    stopping = Stopping()
+    loop = asyncio.get_running_loop()
+    for number, reason in ((signal.SIGINT, StopReason.INTERRUPTED), (signal.SIGTERM, StopReason.TERMINATED)):
+        loop.add_signal_handler(number, stopping.request, reason)
+    outfit = Outfit(
+        transport=transport_for(job.host, setting.environ),
+        agent=Codex(expect_message=job.expect_message),
+        artifacts=LocalArtifacts(folder, redactor),
+        reports=FileReports(folder, extra_junit=setting.junit),
+        recorder=Recorder(state, journal, setting.sinks, redactor),
+        stopping=stopping,
+    )
+    return await Runner(job, folder.run_id, outfit).run()
+
+
+def cancel(folder: RunFolder, setting: Setting) -> None:
+    """Ask the run's agent to end; whoever follows the run writes its reports."""
+    state = read_state(folder)
+    if state.attempt is None or state.attempt.ending is not None:
+        raise UsageError(f"{folder.run_id} has no agent that is running.")
+    transport = transport_for(state.host, setting.environ)
+    asyncio.run(transport.stop(folder.run_id, state.attempt.number, StopReason.CANCELLED))
+
+
+def read_state(folder: RunFolder) -> RunState:
+    """Build a run's state from its events.jsonl, without touching it."""
+    from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
+
+    return fold(read_records(folder.events))
+
+
+def find_run(output_dir: Path, run: str) -> RunFolder:
+    """Find a run by its id below `output_dir`. UsageError where it is not there."""
+    folder = RunFolder(output_dir / check_run_id(run))
+    if not folder.events.exists():
+        raise UsageError(
+            f"There is no run {run} in {output_dir}.",
+            remedy="`codex-runner runs` lists the runs; -o names another folder.",
+        )
+    return folder
+
+
+async def plan(job: Job, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Say what a run of this job would do, and start nothing. Values of the environment are left out."""
+    from codex_runner.codex.agent import Codex  # noqa: PLC0415
+
+    transport = transport_for(job.host, environ)
+    agent = Codex()
+    facts = await agent.prepare(job, transport)
+    launch = agent.launch(job, new_run_id(job.name), 1)
+    return {
+        "job": job.name,
+        "host": job.host,
+        "cwd": launch.cwd,
+        "argv": list(launch.command),
+        "environment": sorted(launch.environment),
+        "config.toml": launch.config,
+        "prompt": job.prompt,
+        "timeout": launch.timeout,
+        "checks": [{"name": check.name, "run": check.run} for check in job.checks],
+        "artifacts": list(job.artifacts),
+        **facts,
+    }
+
+
+def _output(folder: Path) -> Path:
+    """Make the output folder, and keep it out of version control."""
+    if not folder.exists():
+        try:
+            folder.mkdir(parents=True)
+            (folder / ".gitignore").write_text(_IGNORE, encoding="ascii")
+        except OSError as error:
+            raise ConfigurationError(
+                f"{folder}: the output folder cannot be made: {error.strerror}.", remedy="Name another with -o."
+            ) from None
+    return folder

@@ -1,0 +1,141 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_runner.codex.events import parse, parse_diagnostic
+from codex_runner.domain import event as ev
+from codex_runner.domain.run import Usage
+
+
+def completed(**item):
+    return json.dumps({"type": "item.completed", "item": {"id": "item_3", **item}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "event"),
+    [
+        (b'{"type":"thread.started","thread_id":"01a"}', ev.ThreadStarted("01a")),
+        (b'{"type":"turn.started"}', ev.TurnStarted()),
+        (
+            b'{"type":"turn.completed","usage":{"input_tokens":600,"cached_input_tokens":120,'
+            b'"cache_write_input_tokens":0,"output_tokens":180,"reasoning_output_tokens":30}}',
+            ev.TurnCompleted(Usage(600, 120, 180, 30)),
+        ),
+        (b'{"type":"turn.completed"}', ev.TurnCompleted(Usage())),
+        (b'{"type":"turn.failed","error":{"message":"no"}}', ev.TurnFailed("no")),
+        (b'{"type":"error","message":"Reconnecting... 1/5"}', ev.StreamError("Reconnecting... 1/5")),
+        (completed(type="agent_message", text="hi"), ev.ItemCompleted(ev.AgentMessage("item_3", "hi"))),
+        (completed(type="reasoning", text="**x**"), ev.ItemCompleted(ev.Reasoning("item_3", "**x**"))),
+        (completed(type="error", message="w"), ev.ItemCompleted(ev.ItemWarning("item_3", "w"))),
+        (
+            completed(type="command_execution", command="ls", aggregated_output="a\n", exit_code=2, status="failed"),
+            ev.ItemCompleted(ev.Command("item_3", "ls", "a\n", 2, "failed")),
+        ),
+        (
+            completed(type="file_change", changes=[{"path": "/w/a", "kind": "add"}], status="completed"),
+            ev.ItemCompleted(ev.FileChange("item_3", (ev.FileEdit("/w/a", "add"),), "completed")),
+        ),
+        (
+            completed(
+                type="mcp_tool_call", server="s", tool="t", arguments={"a": 1}, result=None, error=None, status="x"
+            ),
+            ev.ItemCompleted(ev.ToolCall("item_3", "s", "t", "x", {"a": 1})),
+        ),
+        (
+            completed(type="todo_list", items=[{"text": "a", "completed": True}]),
+            ev.ItemCompleted(ev.TodoList("item_3", (ev.Todo("a", completed=True),))),
+        ),
+        (
+            b'{"type":"item.started","item":{"id":"item_0","type":"web_search","id":"ws_1","query":"weather","action":{}}}',
+            ev.ItemStarted(ev.WebSearch("ws_1", "weather")),
+        ),
+        (completed(type="hologram", depth=3), ev.ItemCompleted(ev.OtherItem("item_3", "hologram", {"depth": 3}))),
+        (
+            completed(type="command_execution", command=["ls"], status="x"),
+            ev.ItemCompleted(ev.OtherItem("item_3", "command_execution", {"command": ["ls"], "status": "x"})),
+        ),
+        (b'{"type":"turn.paused","why":"x"}', ev.OtherEvent("turn.paused", {"why": "x"})),
+        (b'{"type":"turn.failed"}', ev.OtherEvent("turn.failed", {})),
+        (b"not json", ev.Unparsed("not JSON", "not json", 8)),
+        (b"[1]", ev.Unparsed("not an event", "[1]", 3)),
+        (b'{"type":7}', ev.Unparsed("not an event", '{"type":7}', 10)),
+        (b'{"type":"item.comp', ev.Unparsed("not JSON", '{"type":"item.comp', 18)),
+    ],
+)
+def test_reads(line, event):
+    assert parse(line) == event
+
+
+def test_invalid_utf8_keeps_the_event():
+    assert parse(b'{"type":"turn.failed","error":{"message":"a\xffb"}}') == ev.TurnFailed("a\ufffdb")
+
+
+def test_a_lone_surrogate_does_not_get_through():
+    assert parse(b'{"type":"turn.failed","error":{"message":"a\\ud800b"}}') == ev.TurnFailed("a?b")
+
+
+def test_a_line_of_five_megabytes():
+    event = parse(
+        completed(type="command_execution", command="x", aggregated_output="y" * 5_000_000, status="completed")
+    )
+    assert len(event.item.output) == 5_000_000
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise(line):
+    assert isinstance(parse(line), ev.Event)
+    parse_diagnostic(line)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+types = st.sampled_from(
+    ["thread.started", "turn.completed", "turn.failed", "error", "item.started", "item.completed", "x"]
+)
+kinds = st.sampled_from([*ev.ITEM_KINDS, "x"])
+names = [
+    "thread_id",
+    "usage",
+    "error",
+    "message",
+    "text",
+    "command",
+    "exit_code",
+    "status",
+    "changes",
+    "items",
+    "query",
+]
+shapes = st.dictionaries(st.sampled_from(names), json_values, max_size=5)
+
+
+@given(types, shapes, kinds | json_values, shapes)
+def test_no_shape_raises_and_every_event_can_be_written_and_read_back(kind, fields, item_kind, item_fields):
+    data = {**fields, "type": kind, "item": {"id": "item_1", **item_fields, "type": item_kind}}
+    event = parse(json.dumps(data).encode())
+    assert isinstance(event, ev.Event)
+    written = json.loads(json.dumps(ev.to_json(event)))
+    again = json.loads(json.dumps(ev.to_json(ev.event_from_json(written))))
+    assert json.dumps(again) == json.dumps(written)
+
+
+@pytest.mark.parametrize(
+    ("line", "diagnostic"),
+    [
+        (b"Reading additional input from stdin...", None),
+        (b"", None),
+        (
+            b"2026-11-21T01:37:00.957101Z ERROR codex_core::tools::router: error=unsupported call: shell",
+            ev.Diagnostic("ERROR", "codex_core::tools::router: error=unsupported call: shell"),
+        ),
+        (b"Error: Unknown feature flag: x", ev.Diagnostic("ERROR", "Unknown feature flag: x")),
+        (b"WARNING: proceeding", ev.Diagnostic("WARN", "proceeding")),
+    ],
+)
+def test_reads_stderr(line, diagnostic):
+    assert parse_diagnostic(line) == diagnostic

@@ -1,0 +1,46 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_runner.engine.follow import Line, LineSplitter
+
+
+def split(pieces, offset=0):
+    splitter = LineSplitter(offset)
+    lines = [line for piece in pieces for line in splitter.feed(piece)]
+    return [*lines, *splitter.finish()]
+
+
+def cut(data, places):
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+
+
+text = st.binary(max_size=200) | st.lists(st.sampled_from([b"\n", b"a", b"\r\n", b"\xff", b"{}"])).map(b"".join)
+
+
+@given(text, st.lists(st.integers(min_value=0)))
+def test_any_split_gives_the_same_lines(data, places):
+    assert split(cut(data, places)) == split([data])
+
+
+@given(text, st.integers(min_value=0, max_value=10**12))
+def test_the_lines_are_the_bytes(data, offset):
+    lines = split([data], offset)
+    assert b"".join(line.data + (b"\n" if line.whole else b"") for line in lines) == data
+    assert [line.whole for line in lines[:-1]] == [True] * (len(lines) - 1)
+    if lines:
+        assert lines[-1].end == offset + len(data)
+
+
+def test_half_a_line_at_the_end_is_told_as_such():
+    assert split([b"one\ntw", b"o"]) == [Line(b"one", 4), Line(b"two", 7, whole=False)]
+
+
+def test_nothing_gives_nothing():
+    assert split([]) == []
+    assert split([b""]) == []
+
+
+def test_a_long_line_in_many_pieces_is_joined_once():
+    (line,) = split([b"x" * 1000] * 5000 + [b"\n"])
+    assert len(line.data) == 5_000_000
