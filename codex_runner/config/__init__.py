@@ -1,0 +1,23 @@
+"""Configuration: a TOML file, the environment and `--set` in, the domain's jobs out.
+
+`load` reads and checks everything at once; `resolve_job` makes one job complete. pydantic is imported by `load` alone
+and nothing of it comes out.
+"""
+
+from __future__ import annotations
+
+from codex_runner.config.duration import parse_duration
+from codex_runner.config.loading import load
+from codex_runner.config.resolve import PromptSource, resolve_job
+from codex_runner.config.settings import FILE_NAME, Config, HostSettings, JobSettings
+
+__all__ = [
+    "FILE_NAME",
+    "Config",
+    "HostSettings",
+    "JobSettings",
+    "PromptSource",
+    "load",
+    "parse_duration",
+    "resolve_job",
+]

@@ -1,0 +1,207 @@
+"""The three places that settings come from, each read into nested tables: the file, the environment, and `--set`."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.config import schema
+from codex_runner.config.problems import CONFIGURATION, Problem, dotted, unknown_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+PREFIX = "CODEX_RUNNER_"
+# Variables with our prefix that are not settings: what a run leaves in the environment of what it starts, so that a
+# codex-runner which is called by a check does not take it for a misspelt key.
+NOT_SETTINGS = frozenset({"CODEX_RUNNER_MARK"})
+
+
+@dataclass(slots=True)
+class Layer:
+    """Nested tables, and for every path that was given, what a message calls the place that gave it."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[tuple[str, ...], str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def put(self, path: tuple[str, ...], value: Any, origin: str) -> None:
+        """Set the value at `path`, making tables on the way; what stood there before is replaced."""
+        table = self.values
+        for key in path[:-1]:
+            below = table.get(key)
+            if not isinstance(below, dict):
+                below = table[key] = {}
+            table = below
+        table[path[-1]] = value
+        self.origins[path] = origin
+
+
+def from_file(path: Path, name: str) -> Layer:
+    """Read the TOML file, called `name` in messages. A file that cannot be read is its one problem."""
+    try:
+        values = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        return Layer(problems=[Problem(name, (), f"cannot be read: {error.strerror or error}")])
+    except UnicodeDecodeError as error:
+        return Layer(problems=[Problem(name, (), f"is not UTF-8 (at byte {error.start})")])
+    except ValueError as error:  # TOMLDecodeError, which says line and column, and int's limit of digits
+        return Layer(problems=[Problem(name, (), f"is not valid TOML: {error}")])
+    except RecursionError:
+        return Layer(problems=[Problem(name, (), "is not valid TOML: nested too deeply")])
+    return Layer(values, {(): name})
+
+
+def from_overrides(overrides: Sequence[str]) -> Layer:
+    """Read `KEY=VALUE`s: the key as TOML writes it (`jobs."a.b".timeout`), the last one of a key winning."""
+    layer = Layer()
+    for override in overrides:
+        path, text = _split(override)
+        if path is None:
+            shown = override.partition("=")[0].strip()  # never what follows: it may be a secret
+            layer.problems.append(Problem(f"--set {shown}", (), "must be KEY=VALUE, such as jobs.NAME.timeout=10m"))
+            continue
+        node: Any = schema.Settings
+        for key in path:
+            node = schema.below(node, key)
+        value = _toml_value(text)
+        if schema.is_text(node) and not isinstance(value, str):
+            value = text
+        layer.put(path, value, "--set")
+    return layer
+
+
+def from_environment(environ: Mapping[str, str], weaker: Layer, stronger: Layer) -> Layer:
+    """Read `CODEX_RUNNER_*`. Names of jobs and other tables are matched with those that the other layers have.
+
+    `__` goes one table down. Upper and lower case, and `-`, `.` and `_`, are the same: `JOBS__RELEASE_NOTES__TIMEOUT`
+    is `jobs.release-notes.timeout`. The environment changes jobs; it never makes one.
+    """
+    layer = Layer()
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name in NOT_SETTINGS:
+            continue
+        origin = f"environment {name}"
+        try:
+            path, node = _locate(name.removeprefix(PREFIX), (weaker.values, stronger.values))
+        except _NoSuchKeyError as error:
+            layer.problems.append(Problem(origin, error.path, error.problem))
+            continue
+        text = environ[name]
+        layer.put(path, text if schema.is_text(node) else _toml_value(text), origin)
+    return layer
+
+
+class _NoSuchKeyError(Exception):
+    def __init__(self, path: tuple[str, ...], problem: str) -> None:
+        super().__init__(problem)
+        self.path = path
+        self.problem = problem
+
+
+def _locate(rest: str, present: Sequence[Any]) -> tuple[tuple[str, ...], Any]:
+    """Find the path that the name of a variable (without its prefix) means, and the annotation of its value."""
+    node: Any = schema.Settings
+    path: tuple[str, ...] = ()
+    while rest:
+        if path[-2:] == ("codex", "env"):
+            key, rest = rest, ""  # the names of variables are taken as they are
+        else:
+            key, rest = _next_key(node, path, rest, present)
+        node = schema.below(node, key)
+        present = [table[key] for table in present if isinstance(table, dict) and key in table]
+        path = (*path, key)
+    if not path:
+        raise _NoSuchKeyError((), "names no key")
+    return path, node
+
+
+def _next_key(node: Any, path: tuple[str, ...], rest: str, present: Sequence[Any]) -> tuple[str, str]:
+    fields = schema.fields_of(node)
+    names = (
+        set(fields) if fields is not None else {key for table in present if isinstance(table, dict) for key in table}
+    )
+    folded = {name: _fold(name) for name in names}
+    wanted = _fold(rest)
+    fits = [name for name, fold in folded.items() if wanted == fold or wanted.startswith(f"{fold}__")]
+    longest = max((len(folded[name]) for name in fits), default=0)
+    fits = sorted(name for name in fits if len(folded[name]) == longest)
+    if len(fits) > 1:
+        raise _NoSuchKeyError(path, f"may mean {' or '.join(dotted((*path, name)) for name in fits)}; use --set")
+    if fits:
+        return fits[0], rest[longest:].removeprefix("__")
+    head, _, tail = rest.partition("__")
+    if _is_free(node, path):
+        return head.lower(), tail
+    raise _NoSuchKeyError((*path, head.lower()), unknown_key(head.lower(), names, path))
+
+
+def _is_free(node: Any, path: tuple[str, ...]) -> bool:
+    """Whether any key may be made here: in codex's own settings, and a host."""
+    return path == ("hosts",) or (schema.fields_of(node) is None and schema.bare(schema.below(node, "any")) is Any)
+
+
+def _fold(name: str) -> str:
+    return name.lower().replace("-", "_").replace(".", "_")
+
+
+def _split(override: str) -> tuple[tuple[str, ...] | None, str]:
+    """Split at the first `=` that leaves a whole TOML key before it: a quoted key may hold one."""
+    for at, character in enumerate(override):
+        if character == "=" and (path := _toml_key(override[:at])):
+            return path, override[at + 1 :].strip()
+    return None, ""
+
+
+def _toml_key(text: str) -> tuple[str, ...] | None:
+    try:
+        table: Any = tomllib.loads(f"{text} = 0")
+    except (ValueError, RecursionError):
+        return None
+    path: list[str] = []
+    while isinstance(table, dict):
+        if len(table) != 1:
+            return None
+        ((key, table),) = table.items()
+        path.append(key)
+    return tuple(path)
+
+
+def _toml_value(text: str) -> Any:
+    """Read a TOML value; what is none is the text itself, so that `10m` needs no quotes."""
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return table["value"] if table.keys() == {"value"} else text
+
+
+def keep_one_prompt(layers: Sequence[Layer]) -> None:
+    """Let a stronger layer's `prompt` replace a weaker one's `prompt_file`, and the reverse. The strongest is first.
+
+    Both in one table of one layer contradict each other: that is noted as the layer's problem.
+    """
+    pair = ("prompt", "prompt_file")
+    decided: set[tuple[str, ...]] = set()
+    for layer in layers:
+        for path, table in _job_tables(layer.values):
+            given = [key for key in pair if key in table]
+            if path in decided:
+                for key in given:
+                    del table[key]
+                continue
+            if given:
+                decided.add(path)
+            if len(given) == len(pair):
+                origin = layer.origins.get((*path, given[1])) or layer.origins.get((), CONFIGURATION)
+                layer.problems.append(Problem(origin, path, "has both `prompt` and `prompt_file`; keep one of them"))
+
+
+def _job_tables(values: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], dict[str, Any]]]:
+    jobs = values.get("jobs")
+    if isinstance(jobs, dict):
+        yield from ((("jobs", name), table) for name, table in jobs.items() if isinstance(table, dict))
+    if isinstance(defaults := values.get("defaults"), dict):
+        yield ("defaults",), defaults

@@ -1,0 +1,154 @@
+"""From the places that settings come from to a `Config`: pydantic stops here."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.config.settings import FILE_NAME, OUTPUT_DIR, Config, HostSettings, JobSettings
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
+from codex_runner.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_LIMITS = {  # the domain's name of each limit
+    "timeout": "timeout",
+    "stall_timeout": "stall",
+    "command_timeout": "command",
+    "exit_grace": "exit_grace",
+    "orphan_timeout": "orphan",
+    "reconnect_timeout": "reconnect",
+}
+
+
+def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Config:
+    """Read, merge and check the configuration.
+
+    `path` is the file, relative to `start`; None looks for codex-runner.toml from the folder `start` (absolute)
+    upwards. `overrides` are `KEY=VALUE`s, stronger than `environ`, which is stronger than the file. Everything that is
+    wrong comes in one ConfigurationError, a line each.
+    """
+    file = start / path if path is not None else find(start)
+    if not file.is_file():
+        raise ConfigurationError(f"{file}: there is no such file.", remedy="`codex-runner init` writes a first one.")
+    with _without_plugins():
+        import pydantic  # noqa: PLC0415 - the price of a load, paid by the commands that load
+
+        from codex_runner.config import layers, problems, schema  # noqa: PLC0415 - as above
+
+        from_file = layers.from_file(file, _name(file, start))
+        if from_file.problems:
+            raise _error(from_file.problems)
+        from_overrides = layers.from_overrides(overrides)
+        from_environment = layers.from_environment(environ, from_file, from_overrides)
+        strongest_first = (from_overrides, from_environment, from_file)
+        layers.keep_one_prompt(strongest_first)
+        found = [problem for layer in strongest_first for problem in layer.problems]
+        try:
+            settings = schema.Settings.read([layer.values for layer in strongest_first])
+        except pydantic.ValidationError as error:
+            found += problems.from_validation(error, strongest_first)
+    if found:
+        raise _error(found) from None  # pydantic's own error holds the values, secrets too
+    return _config(file, settings.model_dump(exclude_unset=True))
+
+
+def find(start: Path) -> Path:
+    """Find codex-runner.toml in `start` or the nearest folder above it."""
+    for folder in (start, *start.parents):
+        if (file := folder / FILE_NAME).is_file():
+            return file
+    raise ConfigurationError(
+        f"There is no {FILE_NAME} in {start} or above it.",
+        remedy="`codex-runner init` writes a first one; -c names one that lies elsewhere.",
+    )
+
+
+@contextmanager
+def _without_plugins() -> Iterator[None]:
+    """Keep pydantic from looking through every installed package for plugins.
+
+    They would be foreign code that sees the secrets in `codex.env`, and looking for them is slow. The variable is
+    pydantic's documented switch, and is put back for what the process starts later.
+    """
+    name = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(name)
+    os.environ[name] = "__all__"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _error(problems: Sequence[object]) -> ConfigurationError:
+    return ConfigurationError("\n".join(str(problem) for problem in problems))
+
+
+def _name(file: Path, start: Path) -> str:
+    """Say the file as short as it is still clear: relative where it lies below the folder one stands in."""
+    return str(file.relative_to(start)) if file.is_relative_to(start) else str(file)
+
+
+def _config(file: Path, values: Mapping[str, Any]) -> Config:
+    root = file.parent
+    codex = values.get("codex", {})
+    defaults = values.get("defaults", {})
+    jobs = {name: _job(name, (defaults, job), codex) for name, job in values.get("jobs", {}).items()}
+    hosts = {name: HostSettings(host.get("codex")) for name, host in values.get("hosts", {}).items()}
+    return Config(
+        path=file,
+        output_dir=(root / values.get("output_dir", OUTPUT_DIR)),
+        jobs=MappingProxyType(jobs),
+        hosts=MappingProxyType(hosts),
+        codex_path=codex.get("path"),
+    )
+
+
+def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any]) -> JobSettings:
+    """Merge the tables of one job, the weakest first, over the domain's defaults."""
+    merged: dict[str, Any] = {}
+    settings = {key: value for key, value in codex.items() if key != "path"}
+    for table in tables:
+        if table.keys() & {"prompt", "prompt_file"}:
+            merged = {key: value for key, value in merged.items() if key not in {"prompt", "prompt_file"}}
+        merged |= table
+        settings = _merged(settings, table.get("codex", {}))
+        if "model" in table:  # short for its table's codex.model
+            settings["model"] = table["model"]
+    limits = {ours: merged[key] for key, ours in _LIMITS.items() if key in merged}
+    limits.setdefault("command", limits.get("timeout", Limits().timeout))
+    return JobSettings(
+        name=name,
+        prompt=merged.get("prompt"),
+        prompt_file=merged.get("prompt_file"),
+        cwd=merged.get("cwd"),
+        host=merged.get("host", LOCAL_HOST),
+        sandbox=Sandbox(merged.get("sandbox", Sandbox.READ_ONLY)),
+        limits=Limits(**limits),
+        codex=CodexSettings(
+            path=settings.get("path"),
+            model=settings.get("model"),
+            config=MappingProxyType(settings.get("config", {})),
+            environment=MappingProxyType({key: Secret(key, text) for key, text in settings.get("env", {}).items()}),
+        ),
+        checks=tuple(Check(**check) for check in merged.get("checks", ())),
+        artifacts=tuple(merged.get("artifacts", ())),
+        expect_message=merged.get("expect_message", True),
+    )
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge tables at every depth; what is not a table on both sides is replaced."""
+    merged = dict(under)
+    for key, value in over.items():
+        before = merged.get(key)
+        merged[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged

@@ -1,0 +1,160 @@
+"""One job, complete: its prompt read and filled, its paths absolute, its host decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.job import LOCAL_HOST, Job
+from codex_runner.engine.prompt import fill, nearest, with_context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from codex_runner.config.settings import Config, JobSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSource:
+    """The prompt that the command line gives: at most one of the three. None of them leaves the job's own.
+
+    `file` is relative to the current folder; `stdin` is what was read from there.
+    """
+
+    text: str | None = None
+    file: Path | None = None
+    stdin: bytes | None = None
+
+
+NO_PROMPT = PromptSource()
+
+
+def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says about a run
+    config: Config,
+    name: str,
+    *,
+    prompt: PromptSource = NO_PROMPT,
+    variables: Mapping[str, str] | None = None,
+    context: str | None = None,
+    host: str | None = None,
+) -> Job:
+    """Make the job `name` complete. ConfigurationError where something is missing, unknown or contradictory.
+
+    `host` replaces the job's. Here, `cwd` becomes absolute and must be a folder; on another host it stays as written
+    and must be set, since nobody means the login's home folder by saying nothing.
+    """
+    settings = config.jobs.get(name)
+    if settings is None:
+        raise _unknown_job(config, name)
+    host = settings.host if host is None else _host(host)
+    problems: list[str] = []
+    cwd = text = ""
+    try:
+        cwd = _cwd(config, settings, host)
+    except ConfigurationError as error:
+        problems.append(error.message)
+    try:
+        text = fill(_prompt(config, settings, prompt), variables or {})
+    except ConfigurationError as error:
+        problems.append(error.message)
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return Job(
+        name=name,
+        prompt=text if context is None else with_context(text, "context", context),
+        cwd=cwd,
+        host=host,
+        sandbox=settings.sandbox,
+        limits=settings.limits,
+        codex=replace(settings.codex, path=_codex_path(config, settings, host)),
+        checks=settings.checks,
+        artifacts=settings.artifacts,
+        expect_message=settings.expect_message,
+    )
+
+
+def _unknown_job(config: Config, name: str) -> ConfigurationError:
+    if not config.jobs:
+        return ConfigurationError(f"{config.path}: has no job.", remedy="Add a [jobs.NAME] table with a `prompt`.")
+    guess = nearest(name, config.jobs)
+    hint = f" Did you mean `{guess}`?" if guess else ""
+    return ConfigurationError(
+        f"{config.path}: has no job {name!r}.{hint}", remedy=f"Its jobs: {', '.join(sorted(config.jobs))}."
+    )
+
+
+def _host(name: str) -> str:
+    if not name or name.startswith("-") or any(c.isspace() or not c.isprintable() for c in name):
+        raise ConfigurationError(f"--host {name!r}: a host's name has no spaces and does not begin with '-'.")
+    return name
+
+
+def _cwd(config: Config, settings: JobSettings, host: str) -> str:
+    key = f"{config.path}: jobs.{settings.name}.cwd"
+    if host != LOCAL_HOST:
+        if settings.cwd is None:
+            raise ConfigurationError(f"{key}: is needed on the host {host!r}: the folder there to work in.")
+        return settings.cwd
+    folder = _below(config.root, settings.cwd or ".")
+    if not folder.is_dir():
+        raise ConfigurationError(f"{key} = {settings.cwd!r}: {folder} is not a folder.")
+    return str(folder)
+
+
+def _codex_path(config: Config, settings: JobSettings, host: str) -> str | None:
+    """Choose the nearest: the job's, the host's, then `[codex]`'s. A bare name is left to the host's PATH."""
+    at_host = config.hosts[host].codex if host in config.hosts else None
+    path = settings.codex.path or at_host or config.codex_path
+    if path is None or host != LOCAL_HOST or ("/" not in path and not path.startswith("~")):
+        return path
+    return str(_below(config.root, path))
+
+
+def _prompt(config: Config, settings: JobSettings, given: PromptSource) -> str:
+    count = sum(source is not None for source in (given.text, given.file, given.stdin))
+    if count > 1:
+        raise ConfigurationError("Two prompts on the command line: --prompt, --prompt-file and - exclude each other.")
+    if given.text is not None:
+        return _checked(given.text, "--prompt")
+    if given.stdin is not None:
+        return _decoded(given.stdin, "The prompt on stdin")
+    if given.file is not None:
+        return _read(given.file, f"--prompt-file {given.file}")
+    key = f"{config.path}: jobs.{settings.name}"
+    if settings.prompt is not None:
+        return _checked(settings.prompt, f"{key}.prompt")
+    if settings.prompt_file is not None:
+        return _read(_below(config.root, settings.prompt_file), f"{key}.prompt_file = {settings.prompt_file!r}")
+    raise ConfigurationError(f"{key}: has no prompt; set `prompt` or `prompt_file`, or give --prompt.")
+
+
+def _read(file: Path, what: str) -> str:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{what}: {file} cannot be read: {error.strerror or error}.") from None
+    return _decoded(data, what)
+
+
+def _decoded(data: bytes, what: str) -> str:
+    try:
+        return _checked(data.decode("utf-8-sig"), what)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{what}: is not UTF-8 (at byte {error.start}).") from None
+
+
+def _checked(text: str, what: str) -> str:
+    if not text.strip():
+        raise ConfigurationError(f"{what}: is empty.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{what}: is not UTF-8.") from None
+    return text
+
+
+def _below(root: Path, path: str) -> Path:
+    """Resolve a path of the configuration: `~` is the home folder, anything relative starts at the file's folder."""
+    return Path(root, Path(path).expanduser())

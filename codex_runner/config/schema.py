@@ -1,0 +1,230 @@
+"""The shape of the configuration, as pydantic sees it. Imported late: it costs more than all else in a short run.
+
+The models hold only what was written; defaults live in the domain. What a key means stands in docs/configuration.md,
+which a test compares with these classes.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from codex_runner.config.duration import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from pydantic.fields import FieldInfo
+
+OURS = "codex_runner"  # the error type whose message is written for people, and shown as it is
+_JOB_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+_HOST_NAME = re.compile(r"[^\s\x00-\x20\x7f-][^\s\x00-\x20\x7f]*")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def _problem(message: str) -> PydanticCustomError:
+    # The message travels as a parameter: as a template its braces would be filled in.
+    return PydanticCustomError(OURS, "{message}", {"message": message})
+
+
+def _duration(value: object) -> float:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise _problem(str(error)) from None
+
+
+def _version(value: object) -> object:
+    if type(value) is not int or value != 1:  # True is 1 too
+        raise _problem("must be 1, the only version there is")
+    return value
+
+
+def _filled(value: str) -> str:
+    if not value.strip():
+        raise _problem("must not be empty")
+    return _no_nul(value)
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise _problem("must not hold a NUL character")
+    return value
+
+
+def _job_name(value: str) -> str:
+    if not _JOB_NAME.fullmatch(value):
+        raise _problem("a job's name is 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins with a letter or digit")
+    return value
+
+
+def host_name(value: str) -> str:
+    """Return `value` if ssh can take it as a host's name: what begins with a dash would be an option of ssh."""
+    if not _HOST_NAME.fullmatch(value):
+        raise _problem("a host's name has no spaces and does not begin with '-'")
+    return value
+
+
+def _variable_name(value: str) -> str:
+    if not _VARIABLE_NAME.fullmatch(value):
+        raise _problem("an environment variable's name is letters, digits and '_', and does not begin with a digit")
+    return value
+
+
+def _glob(value: str) -> str:
+    path = PurePosixPath(_filled(value))
+    if path.is_absolute() or ".." in path.parts:
+        raise _problem("must be relative to the job's `cwd` and stay below it")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_filled)]
+Duration = Annotated[float, BeforeValidator(_duration)]
+HostName = Annotated[str, AfterValidator(host_name)]
+
+
+class Section(BaseModel):
+    """A table of the configuration."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+
+
+class CodexSection(Section):
+    """`[codex]`, `[defaults.codex]`, `[jobs.NAME.codex]`."""
+
+    path: Text | None = None
+    model: Text | None = None
+    config: dict[str, Any] | None = None
+    env: dict[Annotated[str, AfterValidator(_variable_name)], Annotated[str, AfterValidator(_no_nul)]] | None = None
+
+
+class CheckSection(Section):
+    """`[[jobs.NAME.checks]]`."""
+
+    name: Text
+    run: Text
+    timeout: Duration | None = None
+
+
+def _named_apart(checks: list[CheckSection]) -> list[CheckSection]:
+    names = [check.name for check in checks]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise _problem(f"each check needs a name of its own; given twice: {', '.join(twice)}")
+    return checks
+
+
+class JobSection(Section):
+    """`[jobs.NAME]` and `[defaults]`."""
+
+    prompt: str | None = None
+    prompt_file: Text | None = None
+    cwd: Text | None = None
+    host: HostName | None = None
+    sandbox: Literal["read-only", "workspace-write", "danger-full-access"] | None = None
+    timeout: Duration | None = None
+    stall_timeout: Duration | None = None
+    command_timeout: Duration | None = None
+    exit_grace: Duration | None = None
+    orphan_timeout: Duration | None = None
+    reconnect_timeout: Duration | None = None
+    model: Text | None = None
+    codex: CodexSection | None = None
+    checks: Annotated[list[CheckSection], AfterValidator(_named_apart)] | None = None
+    artifacts: list[Annotated[str, AfterValidator(_glob)]] | None = None
+    expect_message: bool | None = None
+
+
+class HostSection(Section):
+    """`[hosts.NAME]`."""
+
+    codex: Text | None = None
+
+
+class _Layer(PydanticBaseSettingsSource):
+    """One place that settings come from, already read."""
+
+    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._values = values
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - the base's
+        return self._values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._values
+
+
+class Settings(BaseSettings):
+    """The whole file. Made by `read`, from nested tables in place of the process's own environment."""
+
+    model_config = SettingsConfigDict(extra="forbid", strict=True, frozen=True)
+
+    version: Annotated[int, BeforeValidator(_version)]
+    output_dir: Text | None = None
+    codex: CodexSection | None = None
+    defaults: JobSection | None = None
+    jobs: dict[Annotated[str, AfterValidator(_job_name)], JobSection] | None = None
+    hosts: dict[HostName, HostSection] | None = None
+
+    @classmethod
+    def read(cls, layers: Sequence[Mapping[str, Any]]) -> Self:
+        """Merge `layers`, the strongest first, and check the result. Raises pydantic's ValidationError."""
+        given: dict[str, Any] = {"layers": layers}
+        return cls(**given)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base's signature
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the layers that `read` was given, and nothing else."""
+        if not isinstance(init_settings, InitSettingsSource):  # pragma: no cover - pydantic-settings always gives one
+            raise TypeError(init_settings)
+        return tuple(_Layer(settings_cls, values) for values in init_settings.init_kwargs["layers"])
+
+
+def below(node: Any, key: str) -> Any:
+    """Return the annotation of what stands under `key` in a table of annotation `node`; None where nothing may."""
+    node = bare(node)
+    if fields := fields_of(node):
+        return fields.get(key)
+    if get_origin(node) is dict:
+        return get_args(node)[1]
+    return Any if node is Any else None
+
+
+def fields_of(node: Any) -> dict[str, Any] | None:
+    """Return the keys of a table whose keys are fixed, each with its annotation; None for anything else."""
+    node = bare(node)
+    if isinstance(node, type) and issubclass(node, BaseModel):
+        return {name: field.annotation for name, field in node.model_fields.items()}
+    return None
+
+
+def is_text(node: Any) -> bool:
+    """Whether a value of this annotation is a string."""
+    node = bare(node)
+    return node is str or (get_origin(node) is Literal and isinstance(get_args(node)[0], str))
+
+
+def bare(node: Any) -> Any:
+    """Return an annotation without `Annotated` and `| None`."""
+    while True:
+        if get_origin(node) is Annotated:
+            node = get_args(node)[0]
+        elif get_origin(node) in (Union, UnionType):
+            node = next(arm for arm in get_args(node) if arm is not NoneType)
+        else:
+            return node

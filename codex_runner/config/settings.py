@@ -1,0 +1,63 @@
+"""What the configuration comes to, for all jobs, before one of them is chosen and given its prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+FILE_NAME = "codex-runner.toml"
+OUTPUT_DIR = "codex-runner-out"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """A job as it is configured, `[defaults]` and `[codex]` already merged in. Paths are as written.
+
+    `codex.path` is set only where the job (or `[defaults]`) names one itself: the host's comes before `[codex]`'s.
+    """
+
+    name: str
+    prompt: str | None = None
+    prompt_file: str | None = None
+    cwd: str | None = None
+    host: str = LOCAL_HOST
+    sandbox: Sandbox = Sandbox.READ_ONLY
+    limits: Limits = field(default_factory=Limits)
+    codex: CodexSettings = field(default_factory=CodexSettings)
+    checks: tuple[Check, ...] = ()
+    artifacts: tuple[str, ...] = ()
+    expect_message: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What is particular to one host. `codex` is the binary's path on it."""
+
+    codex: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, checked.
+
+    `path` is the file, absolute; its folder is what relative paths are resolved against. `output_dir` is absolute.
+    `codex_path` is `[codex] path` as written.
+    """
+
+    path: Path
+    output_dir: Path
+    jobs: Mapping[str, JobSettings]
+    hosts: Mapping[str, HostSettings] = field(default_factory=lambda: MappingProxyType({}))
+    codex_path: str | None = None
+
+    @property
+    def root(self) -> Path:
+        """The folder of the configuration file."""
+        return self.path.parent

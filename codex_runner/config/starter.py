@@ -1,0 +1,42 @@
+"""The first configuration of a repository: `codex-runner init` writes it, and its job runs as it is."""
+
+STARTER = """\
+# codex-runner's configuration. Every key is explained in docs/configuration.md of codex-runner.
+# Durations are written 90s, 10m or 1h30m. Relative paths start at this file's folder.
+version = 1
+
+# output_dir = "codex-runner-out"         # each run leaves its log, JUnit report and artifacts in a folder of its own
+
+# [codex]
+# model = "gpt-5.5"                       # codex's own default where nothing is said
+# config = { model_reasoning_effort = "low" }   # any key of codex's config.toml
+# env = { EXAMPLE = "value" }             # reaches codex, not the commands of the agent
+
+# [defaults]                              # any key of a job, for all jobs
+# timeout = "20m"
+
+# Run it with: codex-runner run overview
+[jobs.overview]
+prompt = \"\"\"
+Look at this folder: its README, its layout, the most important files.
+Reply with a short overview for somebody who sees it for the first time: what it is, how it is built, and where to
+begin reading. Change nothing.
+\"\"\"
+sandbox = "read-only"                     # or "workspace-write", where the agent is to change files
+timeout = "10m"
+# cwd = "."                               # the folder to work in
+# stall_timeout = "5m"                    # how long codex may be silent
+# artifacts = ["CHANGES.md"]              # files to keep with the run
+
+# A job that changes a file, and a check that must pass afterwards. {{TOPIC}} is filled by --var TOPIC=...
+# [jobs.document]
+# prompt = "Write a page about {{TOPIC}} into docs/topic.md."
+# sandbox = "workspace-write"
+# artifacts = ["docs/topic.md"]
+#
+# [[jobs.document.checks]]
+# name = "the page is there"
+# run = "test -s docs/topic.md"
+"""
+
+FIRST_JOB = "overview"

@@ -1,0 +1,510 @@
+"""Reading the configuration: three layers, every refusal, and the job that comes out."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_runner.config import PromptSource, load, parse_duration, resolve_job
+from codex_runner.domain.errors import ConfigurationError, ExitCode
+from codex_runner.domain.job import Check, Limits, Sandbox
+
+SECRET = "sk-do-not-show"
+BASE = """
+version = 1
+[jobs.release-notes]
+prompt = "Write them."
+timeout = "10m"
+"""
+
+
+@pytest.fixture
+def configured(tmp_path):
+    def configured(text=BASE, environ=None, *overrides):
+        (tmp_path / "codex-runner.toml").write_text(text, encoding="utf-8")
+        return load(None, tmp_path, environ or {}, overrides)
+
+    return configured
+
+
+@pytest.fixture
+def problems(configured):
+    """Load what is wrong, and return the lines of the one error that comes."""
+
+    def problems(*arguments):
+        with pytest.raises(ConfigurationError) as caught:
+            configured(*arguments)
+        assert caught.value.exit_code is ExitCode.CONFIGURATION
+        assert caught.value.remedy
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+        assert SECRET not in caught.value.message
+        assert "pydantic" not in caught.value.message.lower()
+        assert "Section" not in caught.value.message
+        return caught.value.message.splitlines()
+
+    return problems
+
+
+# Finding and reading the file
+
+
+def test_the_file_is_found_upwards_and_its_folder_is_the_root(configured, tmp_path):
+    configured()
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    config = load(None, deep, {})
+    assert config.root == tmp_path
+    assert config.output_dir == tmp_path / "codex-runner-out"
+    assert resolve_job(config, "release-notes").cwd == str(tmp_path)
+
+
+def test_the_nearest_file_wins(configured, tmp_path):
+    configured()
+    below = tmp_path / "below"
+    below.mkdir()
+    (below / "codex-runner.toml").write_text("version = 1")
+    assert load(None, below, {}).root == below
+
+
+@pytest.mark.parametrize("path", [None, Path("other.toml")])
+def test_no_file_is_told_with_the_way_to_one(tmp_path, path):
+    with pytest.raises(ConfigurationError, match=r"codex-runner\.toml|other\.toml") as caught:
+        load(path, tmp_path, {})
+    assert "codex-runner init" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"version = 1\n[jobs.x\n", "codex-runner.toml: is not valid TOML: .*line 2, column 8"),
+        (b"version = 1\nversion = 1\n", "line 2"),
+        (b"x = '\xff'", r"codex-runner.toml: is not UTF-8 \(at byte 5\)"),
+        (b"x = " + b"[" * 5000, "nested too deeply|not valid TOML"),
+        (b"x = " + b"9" * 5000, "not valid TOML"),
+    ],
+)
+def test_a_file_that_is_no_toml(tmp_path, data, said):
+    (tmp_path / "codex-runner.toml").write_bytes(data)
+    with pytest.raises(ConfigurationError, match=said):
+        load(None, tmp_path, {})
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path):
+    (tmp_path / "codex-runner.toml").write_bytes(b"\xef\xbb\xbf" + BASE.encode())
+    assert load(None, tmp_path, {}).jobs
+
+
+# The three layers
+
+
+def test_each_layer_is_stronger_than_the_one_before(configured):
+    environ = {"CODEX_RUNNER_JOBS__RELEASE_NOTES__TIMEOUT": "20m"}
+    assert configured().jobs["release-notes"].limits.timeout == 600
+    assert configured(BASE, environ).jobs["release-notes"].limits.timeout == 1200
+    config = configured(BASE, environ, "jobs.release-notes.timeout=30m", "jobs.release-notes.timeout=40m")
+    assert config.jobs["release-notes"].limits.timeout == 2400
+    assert config.jobs["release-notes"].prompt == "Write them."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("jobs__release_notes__timeout", "90", lambda job: job.limits.timeout == 90),
+        ("JOBS__Release_Notes__TIMEOUT", "1h30m", lambda job: job.limits.timeout == 5400),
+        ("JOBS__RELEASE_NOTES__PROMPT", "5", lambda job: job.prompt == "5"),
+        ("JOBS__RELEASE_NOTES__SANDBOX", "workspace-write", lambda job: job.sandbox is Sandbox.WORKSPACE_WRITE),
+        ("JOBS__RELEASE_NOTES__EXPECT_MESSAGE", "false", lambda job: job.expect_message is False),
+        ("JOBS__RELEASE_NOTES__ARTIFACTS", '["a", "b/**"]', lambda job: job.artifacts == ("a", "b/**")),
+        ("JOBS__RELEASE_NOTES__CODEX__MODEL", "m", lambda job: job.codex.model == "m"),
+        ("DEFAULTS__STALL_TIMEOUT", "5m", lambda job: job.limits.stall == 300),
+        (
+            "CODEX__CONFIG__MODEL_PROVIDERS__X__RETRIES",
+            "3",
+            lambda job: job.codex.config["model_providers"]["x"] == {"retries": 3},
+        ),
+        ("CODEX__ENV__HTTP__Proxy", "u", lambda job: job.codex.environment["HTTP__Proxy"].reveal() == "u"),
+        ("JOBS", '{x={prompt="p"}}', lambda job: job.prompt == "Write them."),
+    ],
+)
+def test_the_environment_reaches_every_key(configured, name, value, expected):
+    assert expected(
+        configured(BASE, {f"CODEX_RUNNER_{name.removeprefix('CODEX_RUNNER_')}": value}).jobs["release-notes"]
+    )
+
+
+def test_names_of_tables_keep_their_spelling(configured):
+    text = 'version = 1\n[jobs."a.b--c"]\nprompt = "x"\n[jobs.a]\nprompt = "y"\n[hosts.Dev-Box]\ncodex = "/c"\n'
+    environ = {
+        "CODEX_RUNNER_JOBS__A_B__C__MODEL": "one",
+        "CODEX_RUNNER_JOBS__A__MODEL": "two",
+        "CODEX_RUNNER_HOSTS__DEV_BOX__CODEX": "/d",
+        "CODEX_RUNNER_HOSTS__NEW__CODEX": "/e",
+    }
+    config = configured(text, environ)
+    assert {name: job.codex.model for name, job in config.jobs.items()} == {"a.b--c": "one", "a": "two"}
+    assert {name: host.codex for name, host in config.hosts.items()} == {"Dev-Box": "/d", "new": "/e"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("JOBS__RELEASE__TIMEOUT", "jobs.release: no job of this name; did you mean `release-notes`?"),
+        ("JOBS__RELEASE_NOTES__TIEMOUT", "jobs.release-notes.tiemout: unknown key; did you mean `timeout`?"),
+        ("JOBS__RELEASE_NOTES__TIMEOUT__X", "jobs.release-notes.timeout.x: unknown key"),
+        ("JOBS__A_B__MODEL", 'jobs: may mean jobs.a-b or jobs."a.b"; use --set'),
+        ("TOKEN", "token: unknown key; known here: codex, defaults, hosts, jobs, output_dir, version"),
+        ("", "names no key"),
+    ],
+)
+def test_a_variable_that_means_nothing_is_refused(problems, name, said):
+    text = BASE + '[jobs."a.b"]\nprompt = "x"\n[jobs.a-b]\nprompt = "x"\n'
+    assert problems(text, {f"CODEX_RUNNER_{name}": SECRET}) == [f"environment CODEX_RUNNER_{name}: {said}"]
+
+
+def test_what_a_run_leaves_in_the_environment_is_no_setting(configured):
+    assert configured(BASE, {"CODEX_RUNNER_MARK": "20260102T030405Z-x-0a1b2c3d", "CODEX_RUNNERS": "x", "OTHER": "x"})
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("jobs.release-notes.exit_grace=5", lambda job: job.limits.exit_grace == 5),
+        ('jobs."release-notes".model = "m"', lambda job: job.codex.model == "m"),
+        ("jobs.release-notes.model=5.5", lambda job: job.codex.model == "5.5"),
+        ("jobs.release-notes.prompt=a = b", lambda job: job.prompt == "a = b"),
+        ('codex.config."a=b".c={d=[1]}', lambda job: job.codex.config == {"a=b": {"c": {"d": [1]}}}),
+        ("codex.config.x=1\ny=2", lambda job: job.codex.config == {"x": "1\ny=2"}),
+        ('defaults.checks=[{name="n", run="true"}]', lambda job: job.checks == (Check("n", "true"),)),
+    ],
+)
+def test_set_reaches_every_key(configured, override, expected):
+    assert expected(configured(BASE, {}, override).jobs["release-notes"])
+
+
+def test_set_can_make_a_job(configured):
+    assert configured("version = 1", {}, "jobs.new.prompt=x").jobs["new"].prompt == "x"
+
+
+@pytest.mark.parametrize("override", ["", "jobs.x.timeout", "=5", f"a b={SECRET}", f"{{={SECRET}"])
+def test_a_set_without_key_or_value_is_refused(problems, override):
+    (line,) = problems(BASE, {}, override)
+    assert line.startswith("--set")
+    assert "must be KEY=VALUE" in line
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tiemout = '5m'", "jobs.x.tiemout: unknown key; did you mean `timeout`?"),
+        ("Sandbox = 'read-only'", "jobs.x.Sandbox: unknown key; did you mean `sandbox`?"),
+        ("retry = { attempts = 3 }", "jobs.x.retry: unknown key"),
+        (f"credential = {{ token = '{SECRET}' }}", "jobs.x.credential: unknown key"),
+        (f"api_key = '{SECRET}'", "jobs.x.api_key: unknown key"),
+        ("timeout = '10 minutes'", 'jobs.x.timeout = "10 minutes": must be a duration such as'),
+        ("timeout = true", "jobs.x.timeout = true: must be a duration"),
+        ("timeout = 0", "jobs.x.timeout = 0: must be longer than nothing"),
+        ("timeout = inf", "jobs.x.timeout = inf: must be longer than nothing and no longer than a year"),
+        ("model = 5", "jobs.x.model = 5: must be a string"),
+        ("cwd = ''", 'jobs.x.cwd = "": must not be empty'),
+        ('cwd = "a\\u0000b"', "must not hold a NUL"),
+        ("sandbox = 'workspace_write'", "did you mean `workspace-write`?"),
+        ("expect_message = 1", "jobs.x.expect_message = 1: must be true or false"),
+        ("host = '-oProxyCommand=x'", "does not begin with '-'"),
+        ("artifacts = 'a'", 'jobs.x.artifacts = "a": must be an array'),
+        ("artifacts = ['a', '/etc/passwd']", 'jobs.x.artifacts[1] = "/etc/passwd": must be relative'),
+        ("artifacts = ['a/../../b']", "stay below it"),
+        ("checks = [{ name = 'a' }]", "jobs.x.checks[0].run: missing"),
+        ("checks = [{ name = 'a', run = 'b', rnu = 'c' }]", "jobs.x.checks[0].rnu: unknown key; did you mean `run`?"),
+        ("checks = [{ name = 'a', run = 'b' }, { name = 'a', run = 'c' }]", "given twice: a"),
+        ("prompt_file = 'p.md'", "jobs.x: has both `prompt` and `prompt_file`"),
+        ("codex = { evn = { A = 'b' } }", "jobs.x.codex.evn: unknown key; did you mean `env`?"),
+        (f"codex = {{ env = '{SECRET}' }}", "jobs.x.codex.env = ***: must be a table"),
+        (f"codex = {{ env = {{ A = ['{SECRET}'] }} }}", "jobs.x.codex.env.A = ***: must be a string"),
+        (f"codex = {{ env = {{ 'A-B' = '{SECRET}' }} }}", "jobs.x.codex.env.A-B: an environment variable's name"),
+        (f"codex = '{SECRET}'", "jobs.x.codex = ***: must be a table"),
+    ],
+)
+def test_a_wrong_key_is_refused(problems, text, said):
+    (line,) = problems(f"version = 1\n[jobs.x]\nprompt = 'p'\n{text}\n")
+    assert line.startswith("codex-runner.toml: jobs.x")
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "version: missing"),
+        ("version = 2", "version = 2: must be 1"),
+        ("version = '1'", 'version = "1": must be 1'),
+        ("version = true", "version = true: must be 1"),
+        ("version = 1\ntimeout = '5m'", "timeout: unknown key; `timeout` belongs into [jobs.NAME] or [defaults]"),
+        ("version = 1\noutputdir = 'x'", "outputdir: unknown key; did you mean `output_dir`?"),
+        ("version = 1\n[jobs.Bad]\nprompt = 'x'", "jobs.Bad: a job's name is"),
+        ("version = 1\n[jobs.'a/../b']\nprompt = 'x'", 'jobs."a/../b": a job\'s name is'),
+        (f"version = 1\n[jobs.{'a' * 65}]\nprompt = 'x'", "a job's name is"),
+        ("version = 1\njobs = 5", "jobs = 5: must be a table"),
+        ("version = 1\njobs.x = 5", "jobs.x = 5: must be a table"),
+        ("version = 1\n[hosts.'-x']\ncodex = 'y'", "hosts.-x: a host's name"),
+        ("version = 1\n[hosts.x]\ncodx = 'y'", "hosts.x.codx: unknown key; did you mean `codex`?"),
+        ("version = 1\n[defaults]\nprompt = 'a'\nprompt_file = 'b'", "defaults: has both"),
+    ],
+)
+def test_a_wrong_file_is_refused(problems, text, said):
+    (line,) = problems(text)
+    assert line.startswith("codex-runner.toml: ")
+    assert said in line
+
+
+def test_everything_wrong_comes_at_once_each_with_its_origin(problems):
+    lines = problems(
+        "version = 3\n[jobs.release-notes]\nprompt = 'a'\nprompt_file = 'b'\ntiemout = 1\nmodel = 'm'\n",
+        {"CODEX_RUNNER_JOBS__RELEASE_NOTES__TIMEOUT": "soon", "CODEX_RUNNER_NOPE": "x"},
+        "jobs.release-notes.exit_grace=never",
+        "nonsense",
+    )
+    assert len(lines) == 7
+    for said in (
+        "--set nonsense: must be KEY=VALUE",
+        "environment CODEX_RUNNER_NOPE: nope: unknown key",
+        "codex-runner.toml: version = 3",
+        "codex-runner.toml: jobs.release-notes: has both",
+        "codex-runner.toml: jobs.release-notes.tiemout",
+        'environment CODEX_RUNNER_JOBS__RELEASE_NOTES__TIMEOUT: jobs.release-notes.timeout = "soon"',
+        '--set: jobs.release-notes.exit_grace = "never"',
+    ):
+        assert sum(line.startswith(said) for line in lines) == 1, said
+
+
+def test_a_long_value_is_shortened(problems):
+    (line,) = problems(f"version = 1\n[jobs.x]\nprompt = 'p'\nsandbox = '{'y' * 500}'\n")
+    assert len(line) < 250
+
+
+# What comes out
+
+
+def test_a_job_that_says_nothing_has_the_defaults(configured):
+    job = resolve_job(configured("version = 1\n[jobs.x]\nprompt = 'p'\n"), "x")
+    assert job.limits == Limits()
+    assert job.sandbox is Sandbox.READ_ONLY
+    assert (job.host, job.checks, job.artifacts, job.expect_message) == ("local", (), (), True)
+    assert job.codex.path is None
+    assert job.prompt == "p"
+
+
+FULL = """
+version = 1
+output_dir = "out"
+[codex]
+path = "bin/codex"
+model = "m1"
+config = { a = { b = 1, c = 1 } }
+env = { ONE = "1", BOTH = "1" }
+[defaults]
+timeout = "20m"
+codex = { config = { a = { c = 2 } } }
+[hosts.devbox]
+codex = "/opt/codex"
+[jobs.x]
+prompt_file = "prompts/x.md"
+cwd = "part"
+model = "m2"
+stall_timeout = 30
+artifacts = ["*.md"]
+codex = { model = "m3", config = { a = { d = 3 } }, env = { BOTH = "2" } }
+checks = [{ name = "n", run = "true", timeout = "5s" }]
+"""
+
+
+@pytest.fixture
+def full(configured, tmp_path):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "x.md").write_text("About {{TOPIC}}.\n")
+    return configured(FULL)
+
+
+def test_tables_are_merged_from_the_general_to_the_particular(full, tmp_path):
+    job = resolve_job(full, "x", variables={"TOPIC": "{{Y}}"})
+    assert full.output_dir == tmp_path / "out"
+    assert job.prompt == "About {{Y}}.\n"
+    assert job.cwd == str(tmp_path / "part")
+    assert job.limits == Limits(timeout=1200, stall=30, command=1200)
+    assert job.codex.model == "m2"
+    assert job.codex.path == str(tmp_path / "bin/codex")
+    assert job.codex.config == {"a": {"b": 1, "c": 2, "d": 3}}
+    assert {name: secret.reveal() for name, secret in job.codex.environment.items()} == {"ONE": "1", "BOTH": "2"}
+    assert job.checks == (Check("n", "true", 5),)
+    assert job.artifacts == ("*.md",)
+    assert "'2'" not in repr(full)
+
+
+def test_on_another_host_paths_stay_as_written(full):
+    job = resolve_job(full, "x", host="devbox", variables={"TOPIC": ""})
+    assert (job.host, job.cwd, job.codex.path) == ("devbox", "part", "/opt/codex")
+    assert resolve_job(full, "x", host="elsewhere", variables={"TOPIC": ""}).codex.path == "bin/codex"
+
+
+def test_another_host_needs_a_folder_to_work_in(configured):
+    with pytest.raises(ConfigurationError, match=r"jobs\.release-notes\.cwd: is needed on the host 'devbox'"):
+        resolve_job(configured(), "release-notes", host="devbox")
+
+
+@pytest.mark.parametrize("host", ["", "-oProxyCommand=x", "a b", "a\nb"])
+def test_a_host_that_ssh_would_take_for_an_option_is_refused(configured, host):
+    with pytest.raises(ConfigurationError, match="--host"):
+        resolve_job(configured(), "release-notes", host=host)
+
+
+def test_a_job_replaces_the_prompt_of_the_defaults(configured):
+    text = "version = 1\n[defaults]\nprompt_file = 'missing.md'\n[jobs.x]\nprompt = 'p'\n[jobs.y]\n"
+    config = configured(text)
+    assert resolve_job(config, "x").prompt == "p"
+    with pytest.raises(ConfigurationError, match=r"jobs\.y\.prompt_file = 'missing\.md': .*No such file"):
+        resolve_job(config, "y")
+
+
+@pytest.mark.parametrize("environ", [{}, {"CODEX_RUNNER_JOBS__X__PROMPT": "stronger"}])
+def test_a_stronger_prompt_replaces_a_weaker_prompt_file(configured, environ):
+    overrides = () if environ else ("jobs.x.prompt=stronger",)
+    config = configured("version = 1\n[jobs.x]\nprompt_file = 'missing.md'\n", environ, *overrides)
+    assert resolve_job(config, "x").prompt == "stronger"
+
+
+def test_the_command_lines_prompt_replaces_the_jobs(configured, tmp_path):
+    config = configured()
+    file = tmp_path / "p.md"
+    file.write_text("from a file")
+    assert resolve_job(config, "release-notes", prompt=PromptSource(text="text")).prompt == "text"
+    assert resolve_job(config, "release-notes", prompt=PromptSource(file=file)).prompt == "from a file"
+    assert resolve_job(config, "release-notes", prompt=PromptSource(stdin=b"stdin")).prompt == "stdin"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        (PromptSource(text="a", file=Path("b")), "Two prompts"),
+        (PromptSource(text="", stdin=b""), "Two prompts"),
+        (PromptSource(text=" \n"), "--prompt: is empty"),
+        (PromptSource(stdin=b""), "stdin: is empty"),
+        (PromptSource(stdin=b"a\xff"), "not UTF-8"),
+        (PromptSource(text="\udcff"), "not UTF-8"),
+        (PromptSource(file=Path("nowhere.md")), "--prompt-file nowhere.md: .*No such file"),
+        (PromptSource(text="{{TOPIC}}"), "names {{TOPIC}}"),
+    ],
+)
+def test_a_prompt_that_cannot_be_used_is_refused(configured, prompt, said):
+    with pytest.raises(ConfigurationError, match=said):
+        resolve_job(configured(), "release-notes", prompt=prompt)
+
+
+def test_problems_of_a_job_come_together(configured):
+    config = configured("version = 1\n[jobs.x]\ncwd = 'nowhere'\n")
+    with pytest.raises(ConfigurationError) as caught:
+        resolve_job(config, "x")
+    assert [line.partition(": jobs.x")[2] for line in caught.value.message.splitlines()] == [
+        f".cwd = 'nowhere': {config.root / 'nowhere'} is not a folder.",
+        ": has no prompt; set `prompt` or `prompt_file`, or give --prompt.",
+    ]
+
+
+def test_an_unknown_job_is_told_with_the_nearest(configured):
+    with pytest.raises(ConfigurationError, match=r"no job 'relase-notes'\. Did you mean `release-notes`\?") as caught:
+        resolve_job(configured(), "relase-notes")
+    assert "release-notes" in caught.value.remedy
+    with pytest.raises(ConfigurationError, match="has no job"):
+        resolve_job(configured("version = 1"), "x")
+
+
+def test_context_comes_after_the_filled_prompt_and_is_not_filled(configured):
+    prompt = resolve_job(configured(), "release-notes", context="{{NAME}} of strangers").prompt
+    assert prompt.startswith("Write them.\n")
+    assert "\n{{NAME}} of strangers\n" in prompt
+
+
+# Durations
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("10m", 600), ("1h30m", 5400), ("1d", 86400), ("1.5h", 5400), ("0.5s", 0.5), (7, 7), (2.5, 2.5)],
+)
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "90",
+        "m",
+        "1m1h",
+        "1h 30m",
+        "10 m",
+        "-5s",
+        "0s",
+        "1s1s",
+        "٣s",
+        True,
+        None,
+        [],
+        math.nan,
+        -1,
+        0,
+        10**400,
+        "999999999d",
+    ],
+)
+def test_what_is_no_duration(text):
+    with pytest.raises(ValueError, match="must be"):
+        parse_duration(text)
+
+
+@given(st.text())
+def test_no_text_breaks_the_parser(text):
+    try:
+        assert 0 < parse_duration(text) <= 366 * 86400
+    except ValueError as error:
+        assert str(error).startswith("must be")  # noqa: PT017 - both ends are right
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.lists(st.integers()), max_size=4))
+def test_no_variable_breaks_the_reading(tmp_path_factory, given_values):
+    folder = tmp_path_factory.getbasetemp()
+    file = folder / "any.toml"
+    file.write_text(BASE)
+    environ = {f"CODEX_RUNNER_{name}": str(value) for name, value in given_values.items()}
+    overrides = [f"{name}={value}" for name, value in given_values.items()]
+    for each in ((environ, []), ({}, overrides)):
+        try:
+            load(file, folder, *each)
+        except ConfigurationError as error:
+            assert "is not valid" not in error.message  # noqa: PT017 - every problem has words of its own
+
+
+# What it costs, and what it is called
+
+
+def test_importing_the_configuration_loads_no_pydantic():
+    code = "import sys, codex_runner.config, codex_runner.cli.init; print(*sys.modules, sep='\\n')"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "codex_runner.config.loading" in modules
+    assert not {"pydantic", "pydantic_core", "pydantic_settings", "httpx", "hvac"} & set(modules)
+
+
+def test_loading_leaves_the_environment_as_it_was(configured, monkeypatch):
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "mine")
+    before = dict(os.environ)
+    configured()
+    assert dict(os.environ) == before
