@@ -1,1 +1,46 @@
-"""Where records are shown and kept while a run goes on."""
+"""Where the records of a run are shown: the console, CI logs, events.jsonl."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import TextIO
+
+    from codex_runner.domain.ports import Sink
+    from codex_runner.domain.secret import Secret
+
+
+def choose(log_format: str, stream: TextIO, environ: Mapping[str, str], secrets: Iterable[Secret]) -> list[Sink]:
+    """Choose the sinks for `stream`. `log_format` is auto, text, github, gitlab or json.
+
+    `auto` is the CI system's own format where `environ` names one, else the live view on a terminal, else plain
+    lines. On GitHub the secrets are masked at once.
+    """
+    on_github, on_gitlab = environ.get("GITHUB_ACTIONS") == "true", environ.get("GITLAB_CI") == "true"
+    if log_format == "auto":
+        log_format = "github" if on_github else "gitlab" if on_gitlab else "text"
+    if log_format == "json":
+        from codex_runner.sinks.jsonl import JsonLog  # noqa: PLC0415 - only what is chosen is loaded, here and below
+
+        return [JsonLog(stream)]
+    from codex_runner.sinks.console import make_console, wants_color  # noqa: PLC0415
+
+    # What people ask their CI system for when they run a job again with debug logging.
+    verbose = environ.get("RUNNER_DEBUG") == "1" or environ.get("CI_DEBUG_TRACE") == "true"
+    if log_format == "github":
+        from codex_runner.sinks.github import GitHubLog  # noqa: PLC0415
+
+        log = GitHubLog(stream, color=wants_color(environ, is_tty=on_github), verbose=verbose)
+        if on_github:
+            log.add_mask(secrets)
+        return [log]
+    if log_format == "gitlab":
+        from codex_runner.sinks.gitlab import GitLabLog  # noqa: PLC0415
+
+        return [GitLabLog(stream, color=wants_color(environ, is_tty=on_gitlab), verbose=verbose)]
+    # Some CI systems give their jobs a terminal, and keep what is written to it as a log.
+    live = stream.isatty() and environ.get("TERM") != "dumb" and not environ.get("CI")
+    color = wants_color(environ, is_tty=stream.isatty())
+    return [make_console(stream, is_tty=live, color=color, verbose=verbose)]

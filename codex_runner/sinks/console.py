@@ -1,0 +1,146 @@
+"""Progress for people: plain lines for logs and pipes, a live view on a terminal.
+
+Nothing here imports rich but `make_console` on a terminal: a run in a pipeline does not pay for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codex_runner.sinks.foreign import clock, cut
+from codex_runner.sinks.lines import Line, Narrator, Tone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import TextIO
+
+    from codex_runner.domain.event import Record
+    from codex_runner.domain.ports import Sink
+    from codex_runner.domain.state import RunState
+
+LOG_LIMIT = 2 * 1024 * 1024  # bytes
+LOG_WIDTH = 500  # characters
+_LOG_TAIL = 40  # lines of a failed command's output
+_INDENT = " " * 9 + "| "
+_COLORS = {
+    Tone.PLAIN: "",
+    Tone.DIM: "\x1b[2m",
+    Tone.STRONG: "\x1b[1m",
+    Tone.GOOD: "\x1b[32m",
+    Tone.WARN: "\x1b[33m",
+    Tone.BAD: "\x1b[31m",
+}
+_RESET = "\x1b[0m"
+
+
+def make_console(  # noqa: PLR0913 - independent settings, all named
+    stream: TextIO,
+    *,
+    is_tty: bool,
+    color: bool,
+    width: int | None = None,
+    verbose: bool = False,
+    limit: int | None = LOG_LIMIT,
+) -> Sink:
+    """Make the console for `stream`: the live view on a terminal, plain lines elsewhere.
+
+    `width` is in characters; without one it is the terminal's, or LOG_WIDTH. `limit` bounds plain lines, in bytes;
+    None does not.
+    """
+    if is_tty:
+        from codex_runner.sinks.live import LiveConsole  # noqa: PLC0415 - it imports rich
+
+        return LiveConsole(stream, color=color, width=width, verbose=verbose)
+    return PlainLog(stream, color=color, width=width or LOG_WIDTH, verbose=verbose, limit=limit)
+
+
+def wants_color(environ: Mapping[str, str], *, is_tty: bool) -> bool:
+    """Whether to use colours: NO_COLOR forbids (no-color.org), FORCE_COLOR asks, else a terminal that has them."""
+    if environ.get("NO_COLOR"):
+        return False
+    if forced := environ.get("FORCE_COLOR", ""):
+        return forced not in {"0", "false"}
+    return is_tty and environ.get("TERM") != "dumb"
+
+
+class PlainLog:
+    """A sink of plain lines: elapsed time, a word, what happened. Foreign text stands behind a bar.
+
+    No line begins with foreign text, so none can be taken for a command of a CI system; `foreign.clean_line` disarms
+    the one form that is obeyed in the middle of a line. After `limit` bytes only essential lines come.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        color: bool = False,
+        width: int = LOG_WIDTH,
+        verbose: bool = False,
+        limit: int | None = LOG_LIMIT,
+    ) -> None:
+        """Write to `stream`, which stays open."""
+        self._stream = stream
+        self._encoding = stream.encoding or "utf-8"
+        self._color = color
+        self._width = width
+        self._limit = limit
+        self._size = 0
+        self._full = False
+        self._narrator = Narrator(tail=_LOG_TAIL, verbose=verbose)
+
+    def accept(self, record: Record, state: RunState) -> None:
+        """Show a record, in one write."""
+        stamp = clock(record.time - state.started) if state.started else clock(0)
+        self._write(self._before(record, state))
+        for line in self._narrator.tell(record, state):
+            self._write(self._render(line, stamp), essential=line.essential)
+        self._write(self._after(record, state))
+        self._stream.flush()
+
+    def tick(self, now: float, state: RunState) -> None:
+        """After a minute of silence, say what is still going on."""
+        line = self._narrator.silence(now, state)
+        if line is not None:
+            self._write(self._render(line, clock(now - state.started)))
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Finish. The stream belongs to whoever opened it."""
+        self._stream.flush()
+
+    def _before(self, record: Record, state: RunState) -> Iterable[str]:  # noqa: ARG002 - for logs with groups
+        """Lines in the CI system's own language to write before a record. They are always written."""
+        return ()
+
+    def _after(self, record: Record, state: RunState) -> Iterable[str]:  # noqa: ARG002 - as above
+        """Lines in the CI system's own language to write after a record. They are always written."""
+        return ()
+
+    def _render(self, line: Line, stamp: str) -> list[str]:
+        head = cut(f"{stamp:>8} {line.verb:<8} {line.text}".rstrip(), self._width)
+        body = [cut(_INDENT + text, self._width).rstrip() for text in line.block]
+        color = _COLORS[line.tone] if self._color else ""
+        return [f"{color}{head}{_RESET}", *body] if color else [head, *body]
+
+    def _write(self, lines: Iterable[str], *, essential: bool | None = None) -> None:
+        """Write lines. `essential` is None for the CI system's own, True or False for those that people read."""
+        text = "".join(f"{line}\n" for line in lines)
+        if not text:
+            return
+        data = text.encode(self._encoding, "backslashreplace")
+        if essential is False and self._is_full(len(data)):
+            return
+        self._size += len(data)
+        self._stream.write(data.decode(self._encoding))
+
+    def _is_full(self, more: int) -> bool:
+        if self._limit is None or (not self._full and self._size + more <= self._limit):
+            return False
+        if not self._full:
+            self._full = True
+            self._stream.write(
+                f"{'':8} log      ends here at {self._size:,} bytes: from now on only what matters most; "
+                "events.jsonl goes on\n"
+            )
+        return True

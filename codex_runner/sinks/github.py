@@ -1,0 +1,169 @@
+"""The log of a GitHub Actions step: groups, annotations, masks."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from codex_runner.domain import event as ev
+from codex_runner.sinks.console import LOG_LIMIT, LOG_WIDTH, PlainLog
+from codex_runner.sinks.foreign import clean_line, last_lines, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import TextIO
+
+    from codex_runner.domain.event import Record
+    from codex_runner.domain.secret import Secret
+    from codex_runner.domain.state import RunState
+
+ANNOTATIONS = 10  # a level and step: GitHub shows no more
+_MESSAGE = 4000  # characters of an annotation
+_TAIL = 10  # lines of a failed check's output in its annotation
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_SHORTEST = 3  # characters: a mask for `}` would blot out the log and protect nothing
+_PLACE = re.compile(r"(?P<file>[\w./@+-]*[\w@+-]):(?P<line>\d{1,7})(?::(?P<col>\d{1,5}))?:?\s+(?P<message>\S.*)")
+
+
+class GitHubLog(PlainLog):
+    """Plain lines, with a group an attempt and at most ten annotations a level.
+
+    Agent text is never put between `::stop-commands::` marks: what protects the log must not depend on a line that a
+    full pipe or a killed runner may fail to write, and act and Gitea read that mark differently. GitHub obeys `::` only
+    where a line begins (after white space), and none of ours begins with foreign text; it obeys `##[` anywhere, and
+    that is taken apart in all foreign text.
+    """
+
+    def __init__(  # noqa: PLR0913 - independent settings, all named
+        self,
+        stream: TextIO,
+        *,
+        color: bool = False,
+        width: int = LOG_WIDTH,
+        verbose: bool = False,
+        limit: int | None = LOG_LIMIT,
+        path_prefix: str = "",
+    ) -> None:
+        """Write to `stream`. `path_prefix` leads from the repository's root to where checks run (`docs/`, or empty)."""
+        super().__init__(stream, color=color, width=width, verbose=verbose, limit=limit)
+        self._prefix = path_prefix
+        self._open = False
+        self._used = dict.fromkeys(("notice", "warning", "error"), 0)
+
+    def add_mask(self, values: Iterable[Secret]) -> bool:
+        """Have GitHub mask secrets, each whole and each of its lines. Comes before anything could print them.
+
+        To be called on GitHub only: the command holds the value, and GitHub takes it out of the log. Returns False,
+        with nothing written, where the stream is a plain file and the value would stay in it.
+        """
+        if _is_file(self._stream):
+            return False
+        for secret in values:
+            value = secret.reveal()
+            parts = dict.fromkeys((value, *(line.strip() for line in value.splitlines())))
+            self._write(f"::add-mask::{_data(part)}" for part in parts if len(part.strip()) >= _SHORTEST)
+        self._stream.flush()
+        return True
+
+    def close(self) -> None:
+        """Close the group that is open."""
+        self._write(self._end_group())
+        super().close()
+
+    def _before(self, record: Record, state: RunState) -> Iterable[str]:
+        match record.event:
+            case ev.AttemptStarted() as event:
+                return [*self._end_group(), self._group(f"Attempt {event.number}: {state.job}")]
+            case ev.RunEnded() | ev.CheckStarted():
+                return self._end_group()
+            case _:
+                return ()
+
+    def _after(self, record: Record, state: RunState) -> Iterable[str]:  # noqa: PLR0911 - one return a kind
+        match record.event:
+            case ev.AttemptEnded() as event:
+                lines = self._end_group()
+                if event.ending.failure is not None:
+                    told = f"Attempt {event.number} failed ({event.ending.failure}): {event.ending.message}"
+                    lines += self._annotate("warning", told)
+                return lines
+            case ev.Warned() as event:
+                return self._annotate("warning", event.message, {"title": f"codex-runner: {event.code}"})
+            case ev.ItemCompleted(item=ev.ItemWarning() as item):
+                return self._annotate("warning", item.message, {"title": "codex"})
+            case ev.Guarded(passed=False) as event:
+                return self._annotate("error", event.message, {"title": f"codex-runner: {event.name}"})
+            case ev.CheckEnded(passed=False) as event:
+                return self._annotate_check(event)
+            case ev.RunEnded() as event:
+                level = "notice" if event.exit_code == 0 else "error"
+                told = f"{event.result}: {event.reason}"
+                return self._annotate(level, told, {"title": f"codex-runner: {state.job}"}, verdict=True)
+            case _:
+                return ()
+
+    def _group(self, title: str) -> str:
+        self._open = True
+        return f"::group::{_data(one_line(title))}"
+
+    def _end_group(self) -> list[str]:
+        if not self._open:
+            return []
+        self._open = False
+        return ["::endgroup::"]
+
+    def _annotate_check(self, event: ev.CheckEnded) -> list[str]:
+        """One annotation for the check, then one for each line of code that its output names."""
+        outcome = "ran out of time" if event.exit_code is None else f"failed with exit code {event.exit_code}"
+        told = "\n".join((f"Check {one_line(event.name)} {outcome}.", *last_lines(event.output, _TAIL)))
+        lines = self._annotate("error", told, {"title": f"codex-runner: {event.name}"})
+        for match in _places(event.output):
+            place: dict[str, str] = {"file": self._prefix + match["file"].removeprefix("./"), "line": match["line"]}
+            if match["col"]:
+                place["col"] = match["col"]
+            lines += self._annotate("error", match["message"], {"title": event.name, **place})
+        return lines
+
+    def _annotate(
+        self, level: str, message: str, properties: Mapping[str, str] = _NOTHING, *, verdict: bool = False
+    ) -> list[str]:
+        """Write an annotation if GitHub would still show it. The last error is kept for the verdict."""
+        kept = 1 if level == "error" and not verdict else 0
+        if self._used[level] >= ANNOTATIONS - kept:
+            return []
+        self._used[level] += 1
+        told = "\n".join(clean_line(line) for line in message.split("\n"))[:_MESSAGE]
+        named = ",".join(f"{key}={_property(one_line(value))}" for key, value in properties.items())
+        return [f"::{level}{' ' if named else ''}{named}::{_data(told) or level}"]
+
+
+def _data(text: str) -> str:
+    """Encode what stands behind the second `::`."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """Encode a property's value."""
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _places(output: str) -> Iterator[re.Match[str]]:
+    """Find `file:line: message` at the beginning of lines; only files inside the repository."""
+    seen = set()
+    for text in last_lines(output, 200):
+        match = _PLACE.match(text)
+        if match is None or match["file"].startswith("/") or ".." in match["file"].split("/"):
+            continue
+        if (where := (match["file"], match["line"])) not in seen:
+            seen.add(where)
+            yield match
+
+
+def _is_file(stream: TextIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # in memory, or closed
+        return False

@@ -1,0 +1,281 @@
+"""Records as JSON, one a line: the run's journal (events.jsonl and the copies beside it), and a log for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self
+
+from codex_runner.domain.errors import ConfigurationError, RunnerError, UsageError
+from codex_runner.domain.event import SCHEMA_VERSION, Unparsed, record_from_json, record_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import TextIO
+
+    from codex_runner.domain.event import Position, Record
+    from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.host import Stream
+    from codex_runner.domain.state import RunState
+
+_NO_ROOM = "Make room there or give the right to write, or choose another folder with `-o`."
+_KEEP = "Keep the folder as it is for whoever looks into it, and start a new run."
+
+
+class FileJournal:
+    """The journal in a run's folder: events.jsonl, codex.jsonl, stderr.log, all 0600.
+
+    Nothing is buffered: what `copy` and `append` have returned from survives the death of this process, in the order
+    in which it came. `close` makes it survive the machine's. A lock on events.jsonl, held until `close`, keeps every
+    other runner out. An append that fails is taken back as far as the file system allows, so the files stay readable.
+    """
+
+    def __init__(self, events: _AppendFile, stdout: _AppendFile, stderr: _AppendFile, seq: int) -> None:
+        """Go on after record `seq`. For `create` and `recover`, which lock and measure first."""
+        self._events = events
+        self._copies: dict[Stream, _AppendFile] = {"stdout": stdout, "stderr": stderr}
+        self._seq = seq
+
+    @classmethod
+    def create(cls, folder: RunFolder) -> Self:
+        """Begin a run's journal; the folder is made (0700). UsageError if there is a run in it already."""
+        try:
+            folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.path.chmod(0o700)
+        except OSError as error:
+            raise _cannot("made", folder.path, error) from error
+        with contextlib.ExitStack() as undo:
+            events, stdout, stderr = (
+                undo.enter_context(_AppendFile(path, os.O_CREAT | os.O_EXCL))
+                for path in (folder.events, folder.codex, folder.stderr)
+            )
+            events.lock()
+            undo.pop_all()
+        return cls(events, stdout, stderr, seq=0)
+
+    @classmethod
+    def recover(cls, folder: RunFolder) -> tuple[Iterator[Record], Self]:
+        """Go on with a journal that ended anywhere, in the middle of a write too.
+
+        Keeps events.jsonl up to the last whole record whose copies are whole, cuts codex.jsonl and stderr.log to the
+        lengths that this record names, and returns those records (read lazily, from the start) with the journal ready
+        to append. UsageError if there is no run, if another runner writes it, or if a newer version wrote it;
+        RunnerError if records are missing in the middle.
+        """
+        if not folder.events.exists():
+            raise UsageError(f"{folder.path} holds no run: there is no events.jsonl.", remedy="`codex-runner runs`.")
+        with contextlib.ExitStack() as undo:
+            events = undo.enter_context(_AppendFile(folder.events))
+            events.lock()
+            stdout = undo.enter_context(_AppendFile(folder.codex, os.O_CREAT))
+            stderr = undo.enter_context(_AppendFile(folder.stderr, os.O_CREAT))
+            seq, length, at = _last_whole(folder.events, stdout.length, stderr.length)
+            # Events first: a death between these cuts leaves copies that are too long, which the next one cuts again.
+            events.truncate(length)
+            stdout.truncate(at.stdout_copy if at else 0)
+            stderr.truncate(at.stderr_copy if at else 0)
+            undo.pop_all()
+        records = (record for _, record in islice(_scan(folder.events), seq))
+        return records, cls(events, stdout, stderr, seq)
+
+    def copy(self, stream: Stream, data: bytes) -> None:
+        """Append redacted bytes to codex.jsonl or stderr.log. Comes before the record that stands for them."""
+        self._copies[stream].append(data)
+
+    def append(self, record: Record) -> None:
+        """Append a record to events.jsonl in one write. Its `seq` must be the next one."""
+        if record.seq != self._seq + 1:
+            raise RunnerError(f"Record {record.seq} does not follow record {self._seq} in {self._events.path}.")
+        self._events.append(to_line(record).encode("ascii"))
+        self._seq = record.seq
+
+    def close(self) -> None:
+        """Make sure that it is on disk, and let go of the lock. Calling it again does nothing."""
+        with contextlib.ExitStack() as closing:
+            for file in (self._events, *self._copies.values()):
+                closing.callback(file.close)
+            for file in (*self._copies.values(), self._events):
+                file.sync()
+
+
+class JsonLog:
+    """A sink for programs: one record a line, the same object as in events.jsonl. It is not bounded."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`, which stays open."""
+        self._stream = stream
+
+    def accept(self, record: Record, state: RunState) -> None:  # noqa: ARG002 - the port's; the record says it all
+        """Write the record."""
+        # A CI system takes `##[...]` for a command of its own wherever it stands; in JSON the same character has a
+        # second spelling, and outside strings JSON knows no number sign.
+        self._stream.write(to_line(record).replace("##", "#\\u0023"))
+        self._stream.flush()
+
+    def tick(self, now: float, state: RunState) -> None:
+        """Nothing: a program reads the time from the records."""
+
+    def close(self) -> None:
+        """Nothing: the stream belongs to whoever opened it."""
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Yield the records of an events.jsonl, one at a time, up to its last whole one.
+
+    A line that is cut off at the end is not an error: a runner may be writing it. UsageError if a newer version wrote
+    the file, RunnerError if records are missing in the middle, ConfigurationError if it cannot be read.
+    """
+    return (record for _, record in _scan(path))
+
+
+def to_line(record: Record) -> str:
+    """Write a record as one line of ASCII, with its newline."""
+    try:
+        return json.dumps(record_to_json(record), separators=(",", ":")) + "\n"
+    except RecursionError:
+        # Data may be nested deeper than it can be written. codex.jsonl has it whole.
+        text = f"{type(record.event).__name__} is nested too deeply to be recorded"
+        return to_line(dataclasses.replace(record, event=Unparsed("nested too deeply", text, 0)))
+
+
+class _AppendFile:
+    """A file that only grows, without a buffer, and knows its length."""
+
+    def __init__(self, path: Path, flags: int = 0) -> None:
+        self.path = path
+        self.length = 0
+        self._fd = -1
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+            os.fchmod(self._fd, 0o600)
+            self.length = os.fstat(self._fd).st_size
+        except FileExistsError as error:
+            raise UsageError(
+                f"{path} is there already: the folder holds a run.", remedy="A run needs a folder of its own."
+            ) from error
+        except OSError as error:
+            self.close()
+            raise _cannot("opened", path, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def lock(self) -> None:
+        """Take the lock that keeps other runners out; it goes with the descriptor."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"Another runner is writing {self.path.parent}.", remedy="Wait for it, or watch with `logs -f`."
+            ) from error
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.path} cannot be locked: {error.strerror}.",
+                remedy="Choose an output folder with `-o` on a file system that has locks.",
+            ) from error
+
+    def append(self, data: bytes) -> None:
+        """Write all of `data`, or raise and leave the file as it was."""
+        try:
+            done = os.write(self._fd, data)
+            while done < len(data):
+                done += os.write(self._fd, memoryview(data)[done:])
+        except OSError as error:
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                os.ftruncate(self._fd, self.length)
+            raise _cannot("written", self.path, error) from error
+        self.length += len(data)
+
+    def truncate(self, length: int) -> None:
+        if length == self.length:
+            return
+        try:
+            os.ftruncate(self._fd, length)
+        except OSError as error:
+            raise _cannot("cut", self.path, error) from error
+        self.length = length
+
+    def sync(self) -> None:
+        if self._fd < 0:
+            return
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise _cannot("written", self.path, error) from error
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
+def _cannot(done: str, path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"{path} cannot be {done}: {error.strerror}.", remedy=_NO_ROOM)
+
+
+def _last_whole(path: Path, stdout: int, stderr: int) -> tuple[int, int, Position | None]:
+    """Find the last record whose copies are whole: its seq, where it ends in bytes, and its position."""
+    seq, length, at = 0, 0, None
+    for end, record in _scan(path):
+        # After a power cut a copy may be shorter than the record says. Lengths only grow, so the rest is lost too.
+        if record.position.stdout_copy > stdout or record.position.stderr_copy > stderr:
+            break
+        seq, length, at = record.seq, end, record.position
+    return seq, length, at
+
+
+def _scan(path: Path) -> Iterator[tuple[int, Record]]:
+    """Yield each record with the offset at which it ends. Torn lines at the end are left out, damage is raised."""
+    end, seq, torn = 0, 0, 0
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                data = _load(line)
+                if data is None:
+                    torn = torn or number
+                    continue
+                if data["schema"] > SCHEMA_VERSION:
+                    raise UsageError(
+                        f"{path}, line {number}: schema {data['schema']}, and this version reads {SCHEMA_VERSION}.",
+                        remedy="Use the codex-runner that wrote it, or a newer one.",
+                    )
+                record = _build(data)
+                if record is None:
+                    torn = torn or number
+                    continue
+                if torn:
+                    raise RunnerError(f"{path}, line {torn} cannot be read, and others follow it.", remedy=_KEEP)
+                if record.seq != seq + 1:
+                    raise RunnerError(f"{path}, line {number}: record {record.seq} follows record {seq}.", remedy=_KEEP)
+                end, seq = end + len(line), record.seq
+                yield end, record
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}.", remedy="Name the run's folder."
+        ) from error
+
+
+def _load(line: bytes) -> dict[str, Any] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        data = json.loads(line.decode("ascii"))
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) and isinstance(data.get("schema"), int) else None
+
+
+def _build(data: dict[str, Any]) -> Record | None:
+    try:
+        record = record_from_json(data)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return record if isinstance(record.seq, int) else None

@@ -1,0 +1,277 @@
+"""What a record comes to in words: the lines that every log for people shows, however it shows them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from codex_runner.domain import event as ev
+from codex_runner.sinks.foreign import clock, command_text, count, duration, first_lines, last_lines, one_line
+
+if TYPE_CHECKING:
+    from codex_runner.domain.event import Record
+    from codex_runner.domain.state import RunState
+
+_SILENCE = 60.0  # seconds without a line, after which a log says that it is still alive
+_SAID = 200  # lines of a message
+
+
+class Tone(Enum):
+    """How a line is meant."""
+
+    PLAIN = auto()
+    DIM = auto()
+    STRONG = auto()
+    GOOD = auto()
+    WARN = auto()
+    BAD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line for people. All of it is clean: nothing in it can move a cursor or command a CI system.
+
+    `verb` is one of our own words, at most eight characters. `block` holds lines to show beneath. An `essential`
+    line is shown even when the log is full.
+    """
+
+    verb: str
+    text: str
+    tone: Tone = Tone.PLAIN
+    block: tuple[str, ...] = ()
+    essential: bool = False
+
+
+class Narrator:
+    """Tells a run, record by record. Every record comes to at least one line.
+
+    `tail` is how many lines of a failed command's output are told; `verbose` tells whole what is cut otherwise.
+    """
+
+    def __init__(self, *, tail: int, verbose: bool = False) -> None:
+        """Begin with nothing told."""
+        self._tail = tail
+        self._verbose = verbose
+        self._since: dict[str, float] = {}
+        self._check: tuple[str, float] | None = None
+        self._told = 0.0
+
+    def tell(self, record: Record, state: RunState) -> list[Line]:
+        """Say what the record means. `state` includes it."""
+        self._told = record.time
+        match record.event:
+            case ev.ItemStarted() | ev.ItemUpdated() | ev.ItemCompleted():
+                return self._item(record.event, record.time)
+            case ev.CheckStarted() | ev.CheckEnded():
+                return self._checked(record.event, record.time)
+            case ev.AttemptStarted() | ev.AttemptEnded():
+                self._since.clear()
+                return _attempt(record.event)
+            case ev.RunEnded():
+                return [_run_ended(record.event, state)]
+            case _:
+                return [_happening(record.event, state)]
+
+    def silence(self, now: float, state: RunState) -> Line | None:
+        """Say what is still going on, once in a minute in which nothing was told."""
+        if not self._told or now < self._told:  # the clock was set back
+            self._told = now
+        if now - self._told < _SILENCE or state.verdict is not None:
+            return None
+        self._told = now
+        text, since = self.current(state)
+        lasting = f", {duration(now - since)}" if since is not None else ""
+        return Line("...", f"still {text}{lasting}", Tone.DIM)
+
+    def current(self, state: RunState) -> tuple[str, float | None]:
+        """Say what is being done now, and since when (seconds since the epoch) if that is known."""
+        if self._check is not None:
+            return f"checking: {self._check[0]}", self._check[1]
+        attempt = state.attempt
+        if attempt is None or attempt.ended is not None:
+            return "working", None
+        for identity, item in reversed(attempt.open_items.items()):
+            return f"running: {_open(item)}", self._since.get(identity)
+        if attempt.turn is None:
+            return "starting codex", attempt.started
+        return "waiting for the model" if attempt.turn == "running" else "waiting for codex to exit", None
+
+    def _item(self, event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted, time: float) -> list[Line]:  # noqa: PLR0911 - as _happening
+        item = event.item
+        if isinstance(event, ev.ItemStarted):
+            self._since[item.id] = time
+        done = isinstance(event, ev.ItemCompleted)
+        since = self._since.pop(item.id, None) if done else None
+        took = "" if since is None else duration(time - since)
+        match item:
+            case ev.Command():
+                return [self._command(item, took) if done else _begun(event, "$", command_text(item.command))]
+            case ev.FileChange():
+                return _changes(item, done=done)
+            case ev.AgentMessage():
+                return [self._said("says", item.text, Tone.STRONG)]
+            case ev.Reasoning():
+                return [self._said("thinks", item.text, Tone.DIM) if self._verbose else _line("thinks", item.text)]
+            case ev.TodoList():
+                return [_todo(item)]
+            case ev.ItemWarning():
+                return [_line("warning", item.message, Tone.WARN)]
+            case _ if done:
+                return [_finished(item, took)]
+            case _:
+                return [_begun(event, "call", _open(item))]
+
+    def _said(self, verb: str, text: str, tone: Tone) -> Line:
+        text = text.strip()
+        if "\n" not in text:
+            return _line(verb, text, tone)
+        return Line(verb, "", tone, first_lines(text, _SAID if self._verbose else self._tail))
+
+    def _command(self, item: ev.Command, took: str) -> Line:
+        text = one_line(command_text(item.command))
+        ok = item.exit_code == 0
+        outcome = "" if item.exit_code is None else f"exit {item.exit_code}"
+        if item.status not in {"completed", "failed"}:
+            outcome = f"{one_line(item.status)} {outcome}".strip()
+        facts = ", ".join(filter(None, ("" if ok and item.status == "completed" else outcome, took)))
+        told = f"({facts}) {text}" if facts else text
+        if ok:
+            return Line("ok", told, Tone.GOOD, last_lines(item.output, self._tail) if self._verbose else ())
+        return Line("FAILED", told, Tone.BAD, last_lines(item.output, self._tail))
+
+    def _checked(self, event: ev.CheckStarted | ev.CheckEnded, time: float) -> list[Line]:
+        if isinstance(event, ev.CheckStarted):
+            self._check = (one_line(event.name), time)
+            return [_line("check", f"{one_line(event.name)}: {one_line(event.run)}")]
+        self._check = None
+        name, took = one_line(event.name), duration(event.seconds)
+        if event.passed:
+            return [Line("passed", f"({took}) check {name}", Tone.GOOD, essential=True)]
+        outcome = "out of time" if event.exit_code is None else f"exit {event.exit_code}"
+        told = f"({outcome}, {took}) check {name}"
+        return [Line("FAILED", told, Tone.BAD, last_lines(event.output, self._tail), essential=True)]
+
+
+def _line(verb: str, text: str, tone: Tone = Tone.PLAIN, *, essential: bool = False) -> Line:
+    return Line(verb, one_line(text), tone, essential=essential)
+
+
+def _begun(event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted, verb: str, text: str) -> Line:
+    return _line(verb if isinstance(event, ev.ItemStarted) else "update", text, Tone.DIM)
+
+
+def _open(item: ev.Item) -> str:
+    """Name an item by what it does."""
+    match item:
+        case ev.Command():
+            return one_line(command_text(item.command))
+        case ev.ToolCall():
+            return one_line(f"{item.server}.{item.tool}")
+        case ev.WebSearch():
+            return one_line(f"web search: {item.query}")
+        case ev.FileChange():
+            return one_line(f"edit of {', '.join(edit.path for edit in item.changes)}")
+        case ev.OtherItem():
+            return one_line(item.type)
+        case _:
+            return item.kind
+
+
+def _finished(item: ev.Item, took: str) -> Line:
+    told = f"({took}) {_open(item)}" if took else _open(item)
+    match item:
+        case ev.ToolCall() if item.error is not None or item.status == "failed":
+            return Line("FAILED", told, Tone.BAD, last_lines(_brief(item.error or item.result), 1))
+        case ev.OtherItem():
+            return _line("item", f"{told} {_brief(item.data)}")
+        case _:
+            return Line("done", told)
+
+
+_LETTERS = {"add": "A", "update": "M", "delete": "D"}
+
+
+def _changes(item: ev.FileChange, *, done: bool) -> list[Line]:
+    if not done:
+        return [_line("patch", ", ".join(edit.path for edit in item.changes), Tone.DIM)]
+    if item.status != "completed":
+        return [_line("FAILED", f"({item.status}) {_open(item)}", Tone.BAD)]
+    lines = [_line("file", f"{_LETTERS.get(edit.change, edit.change)} {edit.path}") for edit in item.changes]
+    return lines or [Line("file", "an empty patch")]
+
+
+def _todo(item: ev.TodoList) -> Line:
+    done = sum(todo.completed for todo in item.items)
+    now = next((todo.text for todo in item.items if not todo.completed), "")
+    return _line("plan", f"{done}/{len(item.items)} {now}")
+
+
+def _attempt(event: ev.AttemptStarted | ev.AttemptEnded) -> list[Line]:
+    if isinstance(event, ev.AttemptStarted):
+        told = f"{event.number}{' (joined)' if event.attached else ''}{f': {event.reason}' if event.reason else ''}"
+        return [_line("attempt", told, Tone.STRONG, essential=True)]
+    ending, how = event.ending, f"; codex: {event.exit}" if event.exit else ""
+    if ending.failure is None:
+        return [_line("attempt", f"{event.number} is over: {ending.message or 'done'}{how}", essential=True)]
+    told = f"{event.number} failed ({ending.failure}): {ending.message}{how}"
+    return [_line("FAILED", f"attempt {told}", Tone.BAD, essential=True)]
+
+
+def _run_ended(event: ev.RunEnded, state: RunState) -> Line:
+    good = event.exit_code == 0
+    told = f"{event.result} in {duration(state.seconds)}: {event.reason}"
+    facts = [f"exit code {event.exit_code}"] if not good else []
+    facts += [f"{count(state.commands, 'command')}, {state.failed_commands} failed"] if state.commands else []
+    facts += [f"{count(len(state.files), 'file')} changed"] if state.files else []
+    facts += [f"{state.usage.total:,} tokens"] if state.usage.total else []
+    facts += [count(len(state.warnings), "warning")] if state.warnings else []
+    told = f"{told} ({'; '.join(facts)})" if facts else told
+    return _line("ok" if good else "FAILED", told, Tone.GOOD if good else Tone.BAD, essential=True)
+
+
+def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911, PLR0912 - one case a kind, one line a case
+    match event:
+        case ev.RunStarted():
+            return _line("run", f"{event.job} on {event.host} as {event.run_id}", Tone.STRONG, essential=True)
+        case ev.RunPrepared():
+            facts = [f"{key} {value}" for key, value in event.facts.items() if isinstance(value, str | int | float)]
+            return _line("ready", ", ".join(facts))
+        case ev.ThreadStarted():
+            return _line("thread", event.thread_id, Tone.DIM)
+        case ev.TurnStarted():
+            return Line("turn", "started", Tone.DIM)
+        case ev.TurnCompleted():
+            used = event.usage
+            told = f"completed: {used.input:,} tokens in ({used.cached_input:,} cached), {used.output:,} out"
+            return Line("turn", told)
+        case ev.TurnFailed():
+            return _line("FAILED", f"turn: {event.message}", Tone.BAD)
+        case ev.StreamError():
+            return _line("trouble", event.message, Tone.WARN)
+        case ev.Warned():
+            return _line("warning", f"{event.message} [{event.code}]", Tone.WARN)
+        case ev.Guarded():
+            tone = Tone.DIM if event.passed else Tone.BAD
+            return _line("guard" if event.passed else "FAILED", f"{event.name}: {event.message}", tone)
+        case ev.StopRequested():
+            return _line("stopping", f"{event.message} [{event.reason}]", Tone.WARN, essential=True)
+        case ev.ArtifactKept():
+            return _line("kept", f"{event.path} ({event.size:,} bytes)")
+        case ev.Diagnostic():
+            return _line("codex", f"{event.level}: {event.message}", Tone.WARN)
+        case ev.Unparsed():
+            return _line("unread", f"({event.reason}, {event.size:,} bytes) {event.text}", Tone.WARN)
+        case ev.OtherEvent():
+            return _line("event", f"{event.type} {_brief(event.data)}", Tone.DIM)
+        case _:
+            return _line("event", f"{event.kind} at {clock(state.seconds)}", Tone.DIM)
+
+
+def _brief(data: object) -> str:
+    """Show the first characters of JSON data."""
+    try:
+        return json.dumps(data, ensure_ascii=False, default=str)[:1000]
+    except (RecursionError, ValueError):
+        return "(nested too deeply)"

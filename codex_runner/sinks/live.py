@@ -1,0 +1,144 @@
+"""The live view of a terminal: what happened scrolls by, what happens now stands beneath it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from codex_runner.sinks.foreign import clock, count, cut, duration, one_line
+from codex_runner.sinks.lines import Line, Narrator, Tone
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from codex_runner.domain.event import Record, Todo
+    from codex_runner.domain.state import RunState
+
+_TAIL = 10  # lines of a failed command's output
+_STYLES = {
+    Tone.PLAIN: "",
+    Tone.DIM: "dim",
+    Tone.STRONG: "bold",
+    Tone.GOOD: "green",
+    Tone.WARN: "yellow",
+    Tone.BAD: "red",
+}
+_TODOS = 6  # lines of the plan
+_NARROW = 20  # characters; a terminal may say that it has none
+
+
+class LiveConsole:
+    """A sink for a terminal. It draws when it is called and never by itself: no thread, no race with the state."""
+
+    def __init__(self, stream: TextIO, *, color: bool, width: int | None = None, verbose: bool = False) -> None:
+        """Draw on `stream`, which stays open. Without `width` it follows the terminal's."""
+        self._console = Console(
+            file=stream,
+            force_terminal=True,
+            color_system="standard" if color else None,
+            no_color=not color,
+            width=width,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            _environ={},
+        )
+        self._narrator = Narrator(tail=_TAIL, verbose=verbose)
+        self._now = _Now(self._narrator)
+        self._live = Live(
+            self._now,
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+
+    def accept(self, record: Record, state: RunState) -> None:
+        """Print what happened above, and draw what happens now."""
+        shown = [text for line in self._narrator.tell(record, state) for text in self._texts(line, record.time, state)]
+        self._now.time, self._now.state = record.time, state
+        if not self._live.is_started and state.verdict is None:
+            self._live.start()
+        self._console.print(Group(*shown))  # draws what stands beneath, too
+        if state.verdict is not None:
+            self._live.stop()
+
+    def tick(self, now: float, state: RunState) -> None:
+        """Draw the time that has passed."""
+        self._now.time, self._now.state = now, state
+        if self._live.is_started:
+            self._live.refresh()
+
+    def close(self) -> None:
+        """Take away what stands beneath, and give the cursor back."""
+        self._live.stop()
+
+    def _texts(self, line: Line, time: float, state: RunState) -> list[Text]:
+        style, width = _STYLES[line.tone], max(_NARROW, self._console.width)
+        stamp = clock(time - state.started if state.started else 0)
+        told = Text.assemble((f"{stamp:>7} ", "dim"), (f"{line.verb:<8} ", f"bold {style}".strip()))
+        if line.essential:  # shown whole: rich wraps it
+            return [told.append(line.text, style=style), *self._block(line, width)]
+        told.append(cut(line.text, max(_NARROW, width - len(told))), style=style)
+        return [_flat(told), *self._block(line, width)]
+
+    def _block(self, line: Line, width: int) -> list[Text]:
+        return [_flat(Text(cut(f"{'':8}| {text}", width), "dim")) for text in line.block]
+
+
+class _Now:
+    """What stands beneath: read anew whenever it is drawn."""
+
+    def __init__(self, narrator: Narrator) -> None:
+        self._narrator = narrator
+        self.time = 0.0
+        self.state: RunState | None = None
+
+    def __rich__(self) -> Group:
+        return Group() if self.state is None else Group(*self._lines(self.state))
+
+    def _lines(self, state: RunState) -> list[Text]:
+        doing, since = self._narrator.current(state)
+        lasting = f"  {duration(self.time - since)}" if since is not None else ""
+        attempt = f" · attempt {state.attempt.number}" if state.attempt and state.attempt.number > 1 else ""
+        told = f"── {one_line(state.job)} on {one_line(state.host)}{attempt} · {clock(self.time - state.started)} ──"
+        lines = [
+            Text(told, "dim"),
+            Text(f"▸ {doing}{lasting}", "bold"),
+            Text(f"  {_counts(state)}", "yellow" if state.warnings else ""),
+            *(
+                Text(f"  [{'x' if todo.completed else ' '}] {one_line(todo.text)}", "dim" if todo.completed else "")
+                for todo in _window(state)
+            ),
+        ]
+        return [_flat(line) for line in lines]
+
+
+def _flat(text: Text) -> Text:
+    """Have rich cut a line in cells: a character may take two, and a line that wraps would be drawn over."""
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _counts(state: RunState) -> str:
+    used = state.usage
+    parts = [
+        count(state.commands, "command") + (f" ({state.failed_commands} failed)" if state.failed_commands else ""),
+        count(len(state.files), "file"),
+        f"{used.total:,} tokens",
+    ]
+    if state.warnings:
+        parts.append(f"{count(len(state.warnings), 'warning')}, the last: {one_line(state.warnings[-1].message)}")
+    return " · ".join(parts)
+
+
+def _window(state: RunState) -> tuple[Todo, ...]:
+    """Of a long plan, the part round what comes next."""
+    first = next((i for i, todo in enumerate(state.todo) if not todo.completed), 0)
+    start = max(0, min(first - 1, len(state.todo) - _TODOS))
+    return state.todo[start : start + _TODOS]
