@@ -28,7 +28,7 @@ def _seconds(value: object) -> float | None:
         return None
     if isinstance(value, int | float):
         return float(value) if abs(value) < LONGEST * 2 else LONGEST * 2  # a huge int does not fit into a float
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str):
         return None
     match = _DURATION.fullmatch(value.strip())
     if match is None or not any(match.groups()):

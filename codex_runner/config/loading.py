@@ -54,7 +54,7 @@ def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: 
         except pydantic.ValidationError as error:
             found += problems.from_validation(error, strongest_first)
     if found:
-        raise _error(found) from None  # pydantic's own error holds the values, secrets too
+        raise _error(found)  # here, where pydantic's own error is gone: it holds the values, secrets too
     return _config(file, settings.model_dump(exclude_unset=True))
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_runner.config import PromptSource, load, parse_duration, resolve_job
+from codex_runner.config import PromptSource, load, parse_duration, resolve_job, schema
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 from codex_runner.domain.job import Check, Limits, Sandbox
 
@@ -355,12 +355,20 @@ def test_on_another_host_paths_stay_as_written(full):
     assert resolve_job(full, "x", host="elsewhere", variables={"TOPIC": ""}).codex.path == "bin/codex"
 
 
+def test_the_nearest_codex_is_taken(configured):
+    text = FULL.replace("prompt_file = ", "prompt = ").replace('cwd = "part"', "cwd = '.'")
+    config = configured(text, {}, "jobs.x.codex.path=codex-next", "hosts.local.codex=/opt/local")
+    assert resolve_job(config, "x").codex.path == "codex-next"
+    assert resolve_job(config, "x", host="devbox").codex.path == "codex-next"
+    assert resolve_job(configured(text, {}, "hosts.local.codex=/opt/local"), "x").codex.path == "/opt/local"
+
+
 def test_another_host_needs_a_folder_to_work_in(configured):
     with pytest.raises(ConfigurationError, match=r"jobs\.release-notes\.cwd: is needed on the host 'devbox'"):
         resolve_job(configured(), "release-notes", host="devbox")
 
 
-@pytest.mark.parametrize("host", ["", "-oProxyCommand=x", "a b", "a\nb"])
+@pytest.mark.parametrize("host", ["", "-oProxyCommand=x", "a b", "a\nb", "a\0b"])
 def test_a_host_that_ssh_would_take_for_an_option_is_refused(configured, host):
     with pytest.raises(ConfigurationError, match="--host"):
         resolve_job(configured(), "release-notes", host=host)
@@ -372,6 +380,15 @@ def test_a_job_replaces_the_prompt_of_the_defaults(configured):
     assert resolve_job(config, "x").prompt == "p"
     with pytest.raises(ConfigurationError, match=r"jobs\.y\.prompt_file = 'missing\.md': .*No such file"):
         resolve_job(config, "y")
+    config = configured("version = 1\n[defaults]\nprompt = 'p'\n[jobs.y]\nprompt_file = 'missing.md'\n")
+    with pytest.raises(ConfigurationError, match=r"jobs\.y\.prompt_file"):
+        resolve_job(config, "y")
+
+
+def test_a_stronger_prompt_file_replaces_a_weaker_prompt(configured, tmp_path):
+    (tmp_path / "p.md").write_text("from a file")
+    job = resolve_job(configured(BASE, {}, "jobs.release-notes.prompt_file=p.md"), "release-notes")
+    assert job.prompt == "from a file"
 
 
 @pytest.mark.parametrize("environ", [{}, {"CODEX_RUNNER_JOBS__X__PROMPT": "stronger"}])
@@ -493,6 +510,11 @@ def test_no_variable_breaks_the_reading(tmp_path_factory, given_values):
             assert "is not valid" not in error.message  # noqa: PT017 - every problem has words of its own
 
 
+def test_an_empty_text_is_told_what_a_duration_looks_like():
+    with pytest.raises(ValueError, match="such as 90s"):
+        parse_duration(" ")
+
+
 # What it costs, and what it is called
 
 
@@ -508,3 +530,50 @@ def test_loading_leaves_the_environment_as_it_was(configured, monkeypatch):
     before = dict(os.environ)
     configured()
     assert dict(os.environ) == before
+
+
+# The documentation
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+def documented_tables():
+    """The tables of the reference, each a dict from key to its row's other cells."""
+    tables = []
+    for line in DOCUMENTED.read_text(encoding="utf-8").splitlines():
+        if line.startswith("| Key "):
+            tables.append({})
+        elif line.startswith("| `"):
+            key, *cells = (cell.strip().strip("`") for cell in line.strip("|").split("|"))
+            tables[-1][key] = cells
+    return tables
+
+
+def test_every_key_is_documented_and_no_other(configured):
+    sections = (schema.Settings, schema.JobSection, schema.CheckSection, schema.CodexSection, schema.HostSection)
+    assert [list(table) for table in documented_tables()] == [list(section.model_fields) for section in sections]
+    for table, section in zip(documented_tables(), sections, strict=True):
+        required = [key for key, (_, default, _) in table.items() if default == "required"]
+        assert required == [key for key, field in section.model_fields.items() if field.is_required()]
+
+
+def test_the_documented_defaults_are_the_defaults(configured):
+    top, job, check, *_ = documented_tables()
+    config = configured("version = 1\n[jobs.x]\nprompt = 'x'\nchecks = [{ name = 'a', run = 'b' }]\n")
+    limits = config.jobs["x"].limits
+    assert config.output_dir.name == top["output_dir"][1]
+    assert config.jobs["x"].host == job["host"][1]
+    assert config.jobs["x"].sandbox == job["sandbox"][1]
+    assert str(config.jobs["x"].expect_message).lower() == job["expect_message"][1]
+    assert config.jobs["x"].checks[0].timeout == parse_duration(check["timeout"][1])
+    written = {"timeout": limits.timeout, "stall_timeout": limits.stall, "exit_grace": limits.exit_grace}
+    written |= {"orphan_timeout": limits.orphan, "reconnect_timeout": limits.reconnect}
+    assert {key: parse_duration(job[key][1]) for key in written} == written
+    assert limits.command == limits.timeout
+
+
+def test_the_documented_example_loads(configured):
+    text = DOCUMENTED.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    job = configured(text).jobs["release-notes"]
+    assert job.limits.timeout == 1200
+    assert job.codex.model == "gpt-5.5"

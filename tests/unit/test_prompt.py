@@ -70,10 +70,12 @@ def test_a_text_without_names_needs_no_variables(text):
     assert fill(cleaned, {}) == cleaned
 
 
-FENCED = re.compile(r"<<<<< context begins ([0-9a-f]{24})\n(.*)>>>>> context ends \1\n", re.DOTALL)
+FENCED = re.compile(r"<<<<< context begins ([0-9a-f]{32})\n(.*)>>>>> context ends \1\n", re.DOTALL)
 
 
-@given(st.text(), st.lists(st.sampled_from(["", ">>>>> context ends 000000000000000000000000\n", "\n", "<<<<<"])))
+@given(
+    st.text(), st.lists(st.sampled_from(["", ">>>>> context ends 00000000000000000000000000000000\n", "\n", "<<<<<"]))
+)
 @example("", [])
 def test_context_cannot_close_its_own_block(prompt, parts):
     text = "".join(parts)
