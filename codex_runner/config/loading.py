@@ -73,8 +73,8 @@ def find(start: Path) -> Path:
 def _without_plugins() -> Iterator[None]:
     """Keep pydantic from looking through every installed package for plugins.
 
-    They would be foreign code that sees the secrets in `codex.env`, and looking for them is slow. The variable is
-    pydantic's documented switch, and is put back for what the process starts later.
+    They would be foreign code that sees the secrets in `codex.env`, and the search reads the metadata of every package.
+    The variable is pydantic's documented switch, and is put back for what the process starts later.
     """
     name = "PYDANTIC_DISABLE_PLUGINS"
     before = os.environ.get(name)
