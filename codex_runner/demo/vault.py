@@ -6,6 +6,7 @@ import http.client
 import importlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -32,8 +33,9 @@ _PORT_ATTEMPTS = 5
 # The shell between us and the server holds our pipe: when it closes, because we closed it or because we were killed,
 # the server is killed too. It keeps its state in memory, so there is nothing that it should have saved.
 _GUARD = """
+umask 077
 exec 3<&0
-"$@" >"$SERVER_LOG" 2>&1 </dev/null 3<&- &
+"$@" >>"$SERVER_LOG" 2>&1 </dev/null 3<&- &
 pid=$!
 echo "$pid"
 { cat <&3; kill -9 "$pid"; } >/dev/null 2>&1 &
@@ -209,6 +211,18 @@ class VaultServer:
             if pipe is not None:
                 pipe.close()
         process.wait(timeout=10)
+        self._mask_log()
+
+    def _mask_log(self) -> None:
+        """Overwrite what a dev server prints in its greeting: the root token and the unseal key."""
+        if not self.log_file.exists():
+            return
+        text = self.log_file.read_bytes()
+        secret = re.compile(rb"(?<=Root Token: )\S+|(?<=Unseal Key: )\S+")
+        with self.log_file.open("r+b") as log:
+            for found in secret.finditer(text):
+                log.seek(found.start())
+                log.write(b"*" * len(found[0]))
 
     def _last_log_line(self) -> str:
         try:

@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.credential import CredentialFacts, CredentialSpec, Finding, Outcome
 from codex_runner.domain.errors import CredentialError
+from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.run import Failure
+from codex_runner.domain.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from codex_runner.domain.event import Event
 
 WORKFLOW = "credential-workflow"
 DATES = "credential-dates"
@@ -128,6 +133,29 @@ def require(findings: Sequence[Finding]) -> None:
         raise CredentialError(
             " ".join(f"{finding.message} [{finding.rule}]" for finding in refused), remedy=refused[0].remedy
         )
+
+
+def events_of(findings: Sequence[Finding]) -> tuple[Event, ...]:
+    """Tell the findings as events: a guard each, and a warning beside it where there is one."""
+    events: list[Event] = []
+    for finding in findings:
+        refused = finding.outcome is Outcome.REFUSED
+        failure = Failure.CREDENTIAL.value if refused else None
+        events.append(Guarded(finding.rule, not refused, finding.message, failure=failure))
+        if finding.outcome is Outcome.WARNED:
+            events.append(Warned(finding.rule, f"{finding.message} {finding.remedy}".rstrip()))
+    return tuple(events)
+
+
+def clean_secret(value: str, spec: CredentialSpec) -> Secret:
+    """Take off the white space around a token. CredentialError where it is empty, or no single printable word."""
+    value = value.strip()
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        wrong = "holds white space, line breaks or other characters that no token has" if value else "is empty"
+        raise CredentialError(
+            f"The credential at {spec.place} {wrong}.", remedy="Store it again, as one line without anything else."
+        )
+    return Secret(spec.environment_variable, value)
 
 
 def _judge_workflow(facts: CredentialFacts, workflow: str) -> Finding:

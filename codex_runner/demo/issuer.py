@@ -1,0 +1,193 @@
+"""An identity provider on 127.0.0.1 that speaks as GitHub's does: discovery, keys, and tokens for a job.
+
+The keys are made and used by the embedded server's transit engine, so that no cryptography is written here. For the
+demo and the tests only: it signs whatever it is asked to.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import json
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from codex_runner.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from codex_runner.demo.vault import VaultServer
+
+_KEY = "ci-issuer"
+_MOUNT = "transit-ci-issuer"
+
+
+def github_claims(repository: str, workflow_file: str, /, **changes: Any) -> dict[str, Any]:
+    """Return the claims that GitHub gives a scheduled run of this workflow on main; `changes` replace some of them.
+
+    A change to None leaves the claim out.
+    """
+    owner = repository.split("/", maxsplit=1)[0]
+    ref = "refs/heads/main"
+    claims = {
+        "sub": f"repo:{repository}:ref:{ref}",
+        "actor": "ada",
+        "event_name": "schedule",
+        "job_workflow_ref": f"{repository}/{workflow_file}@{ref}",
+        "ref": ref,
+        "ref_type": "branch",
+        "repository": repository,
+        "repository_id": "4711",
+        "repository_owner": owner,
+        "run_attempt": "1",
+        "run_id": "9876543210",
+        "runner_environment": "github-hosted",
+        "sha": "0123456789abcdef0123456789abcdef01234567",
+        "workflow": "release-notes",
+        "workflow_ref": f"{repository}/{workflow_file}@{ref}",
+    } | changes
+    return {name: value for name, value in claims.items() if value is not None}
+
+
+class Issuer:
+    """Serves `url` while inside its `with`, and signs tokens with a key of the given server."""
+
+    def __init__(self, server: VaultServer) -> None:
+        """Bind to a server that runs; nothing is served yet."""
+        self._vault = server
+        self._claims: dict[str, Any] = {}
+        self._request_token = secrets.token_urlsafe(24)
+        self._http: http.server.ThreadingHTTPServer | None = None
+        self.url = ""
+        self.public_key = ""
+        self.failures: list[int] = []
+
+    def __enter__(self) -> Self:
+        """Make the key and serve."""
+        self._vault.request("POST", f"sys/mounts/{_MOUNT}", {"type": "transit"})
+        key = self._vault.request("POST", f"{_MOUNT}/keys/{_KEY}", {"type": "rsa-2048"})
+        self.public_key = key["data"]["keys"]["1"]["public_key"]
+        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop serving."""
+        if self._http is not None:
+            self._http.shutdown()
+            self._http.server_close()
+
+    def sign(self, claims: Mapping[str, Any], audience: str = "codex-runner", **changes: Any) -> Secret:
+        """Return a token with these claims, from this issuer and valid for five minutes unless the claims differ."""
+        now = int(time.time())
+        whole = {"iss": self.url, "aud": audience, "iat": now, "nbf": now - 5, "exp": now + 300, **claims, **changes}
+        signed = f"{_encode({'alg': 'RS256', 'typ': 'JWT', 'kid': _KEY})}.{_encode(whole)}"
+        answer = self._vault.request(
+            "POST",
+            f"{_MOUNT}/sign/{_KEY}",
+            {
+                "input": base64.b64encode(signed.encode()).decode(),
+                "hash_algorithm": "sha2-256",
+                "signature_algorithm": "pkcs1v15",
+                "marshaling_algorithm": "jws",
+            },
+        )
+        return Secret("CI_IDENTITY_TOKEN", f"{signed}.{answer['data']['signature'].rsplit(':', 1)[1]}")
+
+    def environment(self, claims: Mapping[str, Any]) -> dict[str, str]:
+        """Return what GitHub Actions sets in a job that may ask for a token; from now on the tokens claim this."""
+        self._claims = dict(claims)
+        return {
+            "GITHUB_ACTIONS": "true",
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}/token?api-version=2.0",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": self._request_token,
+        }
+
+    def fail_next(self, *statuses: int) -> None:
+        """Let the next requests for a token end with these statuses."""
+        self.failures += statuses
+
+    def answer(self, path: str, authorization: str) -> tuple[int, dict[str, Any]]:
+        """Answer a GET: status and JSON body."""
+        parts = urlsplit(path)
+        if parts.path == "/.well-known/openid-configuration":
+            return 200, {
+                "issuer": self.url,
+                "jwks_uri": f"{self.url}/keys",
+                "id_token_signing_alg_values_supported": ["RS256"],
+                "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"],
+            }
+        if parts.path == "/keys":
+            modulus, exponent = _rsa_numbers(self.public_key)
+            key = {
+                "kty": "RSA",
+                "alg": "RS256",
+                "use": "sig",
+                "kid": _KEY,
+                "n": _base64(modulus),
+                "e": _base64(exponent),
+            }
+            return 200, {"keys": [key]}
+        if parts.path != "/token":
+            return 404, {}
+        if self.failures:
+            return self.failures.pop(0), {"message": "as asked for"}
+        if authorization != f"Bearer {self._request_token}":
+            return 401, {"message": "bad request token"}
+        audience = parse_qs(parts.query).get("audience", ["https://github.com/acme"])[0]
+        return 200, {"value": self.sign(self._claims, audience).reveal()}
+
+
+def _handler(issuer: Issuer) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = issuer.answer(self.path, self.headers.get("Authorization", ""))
+            text = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+            """Say nothing: paths hold no news, and stderr is the user's."""
+
+    return Handler
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _encode(value: Mapping[str, Any]) -> str:
+    return _base64(json.dumps(value).encode())
+
+
+def _rsa_numbers(pem: str) -> tuple[bytes, bytes]:
+    """Take modulus and exponent out of a PEM public key: the two last INTEGERs of its DER."""
+    der = base64.b64decode("".join(line for line in pem.splitlines() if "-----" not in line))
+    bits = _der_value(_der_value(der, 0x30), 0x03, skip=1)  # SubjectPublicKeyInfo, its BIT STRING
+    sequence = _der_value(bits[1:], 0x30)  # after the count of unused bits: RSAPublicKey
+    return _der_value(sequence, 0x02).lstrip(b"\0"), _der_value(sequence, 0x02, skip=1)
+
+
+def _der_value(data: bytes, tag: int, skip: int = 0) -> bytes:
+    """Return the content of the element after `skip` others; it must have `tag`."""
+    length, start = data[1], 2
+    if length & 0x80:
+        size = length & 0x7F
+        length, start = int.from_bytes(data[2 : 2 + size]), 2 + size
+    if skip:
+        return _der_value(data[start + length :], tag, skip - 1)
+    if data[0] != tag:
+        raise ValueError(f"the key has tag {data[0]:#x} where {tag:#x} was expected")
+    return data[start : start + length]

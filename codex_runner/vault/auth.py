@@ -1,0 +1,258 @@
+"""Logging in to Vault with what the pipeline has. Every method gives a Login, or says in a sentence why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.credential import (
+    AgentAuth,
+    AppRoleAuth,
+    CertAuth,
+    JwtAuth,
+    KubernetesAuth,
+    TokenAuth,
+    UserpassAuth,
+)
+from codex_runner.domain.errors import CredentialError
+from codex_runner.domain.secret import Secret
+from codex_runner.vault.endpoint import variable
+from codex_runner.vault.faults import Refusal
+from codex_runner.vault.oidc import Waiting, describe_claims, identity_token, read_secret_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import hvac
+
+    from codex_runner.vault.client import VaultClient
+
+_TOKEN = "VAULT_TOKEN"  # noqa: S105 - the mask's name
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a login gave. `token` is None where an agent adds its own.
+
+    `ours` is True where we logged in, so that it is ours to give back; `batch` tokens cannot be given back.
+    `seconds` is how long it lives by itself.
+    """
+
+    method: str
+    role: str | None
+    token: Secret | None
+    ours: bool
+    accessor: str | None = None
+    batch: bool = False
+    seconds: float = 0.0
+    request_id: str | None = None
+
+
+def log_in(client: VaultClient) -> Login:
+    """Log in as the client's settings say, and let the client use the login from now on.
+
+    Raises CredentialError where Vault refuses or the means are missing, SecretStoreError where it does not answer.
+    """
+    auth = client.settings.auth
+    match auth:
+        case JwtAuth():
+            login = _with_jwt(client, auth)
+        case AppRoleAuth():
+            login = _with_approle(client, auth)
+        case KubernetesAuth():
+            login = _with_kubernetes(client, auth)
+        case UserpassAuth():
+            login = _with_userpass(client, auth)
+        case CertAuth():
+            login = _with_certificate(client, auth)
+        case TokenAuth():
+            login = Login(auth.method, None, _supplied_token(client, auth), ours=False)
+        case AgentAuth():
+            login = Login(auth.method, None, None, ours=False)
+    client.use(login.token)
+    return login
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A login about to be tried: how it is called, and what to say where it is refused."""
+
+    method: str
+    role: str
+    mount: str
+    remedy: str
+    details: str = ""
+    again: bool = True
+
+    @property
+    def purpose(self) -> str:
+        return f"log in with {self.method} as {self.role!r} at auth/{self.mount}"
+
+
+def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], Any]) -> Login:
+    client.use(None)
+    try:
+        answer = client.call(attempt.purpose, ask, again=attempt.again)
+    except Refusal as refusal:
+        raise client.refused(attempt.purpose, refusal, details=attempt.details, remedy=attempt.remedy) from None
+    auth = answer.get("auth") or {}
+    if not auth.get("client_token"):
+        raise CredentialError(
+            f"Vault at {client.address} gave no token when asked to {attempt.purpose}.",
+            remedy=f"A second factor is asked for, or auth/{attempt.mount} is no login: use a role for machines.",
+        )
+    return Login(
+        method=attempt.method,
+        role=attempt.role,
+        token=Secret(_TOKEN, auth["client_token"]),
+        ours=True,
+        accessor=auth.get("accessor") or None,
+        batch=auth.get("token_type") == "batch",
+        seconds=float(auth.get("lease_duration") or 0),
+        request_id=answer.get("request_id"),
+    )
+
+
+def _with_jwt(client: VaultClient, auth: JwtAuth) -> Login:
+    waiting = Waiting(client.settings.retry_deadline, client.on_retry, client.stop)
+    token = identity_token(auth, client.environment, waiting)
+    attempt = _Attempt(
+        auth.method,
+        auth.role,
+        auth.mount,
+        f"Compare these claims with the role's bound_claims and bound_audiences (`vault read auth/{auth.mount}/role/"
+        f"{auth.role}`); `codex-runner vault setup` makes a role that fits.",
+        details=describe_claims(token),
+    )
+    return _try(
+        client,
+        attempt,
+        lambda api: api.auth.jwt.jwt_login(role=auth.role, jwt=token.reveal(), path=auth.mount, use_token=False),
+    )
+
+
+def _with_approle(client: VaultClient, auth: AppRoleAuth) -> Login:
+    environment = client.environment
+    role_id = auth.role_id or environment.get(auth.role_id_variable)
+    if not role_id:
+        raise CredentialError(
+            f"The role id of {auth.role!r} is missing: set `vault.auth.role_id` or {auth.role_id_variable}.",
+            remedy=f"`vault read auth/{auth.mount}/role/{auth.role}/role-id` shows it.",
+        )
+    secret_id = _given(client, auth.secret_id_file, auth.secret_id_variable, "VAULT_SECRET_ID", "the secret id")
+    if auth.wrapped:
+        secret_id = _unwrap(client, auth, secret_id)
+    attempt = _Attempt(
+        auth.method,
+        auth.role,
+        auth.mount,
+        f"Make a new secret id (`vault write -f auth/{auth.mount}/role/{auth.role}/secret-id`) if it is used up or "
+        "expired; check the role id, and whether this machine's address is in the role's CIDRs.",
+        again=not (auth.wrapped or auth.single_use),
+    )
+    return _try(
+        client,
+        attempt,
+        lambda api: api.auth.approle.login(role_id, secret_id.reveal(), use_token=False, mount_point=auth.mount),
+    )
+
+
+def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
+    """Take the secret id out of its wrapping token, once its origin is known to be this role."""
+    theft = (
+        "The wrapping token is used, expired or wrong. If nobody here used it, somebody else did: treat it as a "
+        "possible theft, destroy the role's secret ids, and look for its use in Vault's audit log."
+    )
+    purpose = f"look up the wrapping token of {auth.role!r}'s secret id"
+    try:
+        answer = client.call(
+            purpose, lambda api: api.adapter.post("/v1/sys/wrapping/lookup", json={"token": wrapping.reveal()})
+        )
+    except Refusal as refusal:
+        raise client.refused(purpose, refusal, remedy=theft) from None
+    origin = str((answer.get("data") or {}).get("creation_path", ""))
+    if not origin.endswith(f"/role/{auth.role}/secret-id"):
+        raise CredentialError(
+            f"The wrapping token was made at {origin!r}, not at auth/{auth.mount}/role/{auth.role}/secret-id.",
+            remedy="It may have been put in the place of the real one: treat it as a possible theft, and unwrap it "
+            "nowhere.",
+        )
+    purpose = f"unwrap the secret id of {auth.role!r}"
+    client.use(wrapping)
+    try:
+        answer = client.call(purpose, lambda api: api.adapter.post("/v1/sys/wrapping/unwrap"), again=False)
+    except Refusal as refusal:
+        raise client.refused(purpose, refusal, remedy=theft) from None
+    finally:
+        client.use(None)
+    secret_id = (answer.get("data") or {}).get("secret_id")
+    if not secret_id:
+        raise CredentialError("The wrapping token held no secret id.", remedy=theft)
+    return Secret("VAULT_SECRET_ID", str(secret_id))
+
+
+def _with_kubernetes(client: VaultClient, auth: KubernetesAuth) -> Login:
+    token = read_secret_file(auth.token_file, "KUBERNETES_TOKEN", "the service account's token")
+    attempt = _Attempt(
+        auth.method,
+        auth.role,
+        auth.mount,
+        f"Compare the service account and namespace with `vault read auth/{auth.mount}/role/{auth.role}`.",
+        details=describe_claims(token),
+    )
+    return _try(
+        client,
+        attempt,
+        lambda api: api.auth.kubernetes.login(auth.role, token.reveal(), use_token=False, mount_point=auth.mount),
+    )
+
+
+def _with_userpass(client: VaultClient, auth: UserpassAuth) -> Login:
+    password = _given(client, auth.password_file, auth.password_variable, "VAULT_PASSWORD", "the password")
+    attempt = _Attempt(auth.method, auth.username, auth.mount, "Check the user's name and password.")
+    return _try(
+        client,
+        attempt,
+        lambda api: api.auth.userpass.login(auth.username, password.reveal(), use_token=False, mount_point=auth.mount),
+    )
+
+
+def _with_certificate(client: VaultClient, auth: CertAuth) -> Login:
+    certificate = client.endpoint.certificate
+    attempt = _Attempt(
+        auth.method,
+        auth.role,
+        auth.mount,
+        f"Compare the certificate {certificate[0] if certificate else ''} (its CA, names and dates) with "
+        f"`vault read auth/{auth.mount}/certs/{auth.role}`.",
+    )
+    # hvac's own auth.cert.login insists on files that the session already has.
+    return _try(client, attempt, lambda api: api.adapter.post(f"/v1/auth/{auth.mount}/login", json={"name": auth.role}))
+
+
+def _supplied_token(client: VaultClient, auth: TokenAuth) -> Secret:
+    if auth.token_file:
+        return read_secret_file(auth.token_file, _TOKEN, "the Vault token (`vault.auth.token_file`)")
+    if token := variable(client.environment, "TOKEN"):
+        return Secret(_TOKEN, token.strip())
+    kept = Path(client.environment.get("HOME", "/")) / ".vault-token"
+    if kept.is_file():
+        return read_secret_file(str(kept), _TOKEN, "the Vault token")
+    raise CredentialError(
+        f"There is no Vault token: VAULT_TOKEN is not set, and {kept} is not there.",
+        remedy="Log in with `vault login`, or choose a login for machines in `vault.auth` (jwt, approle).",
+    )
+
+
+def _given(client: VaultClient, file: str | None, name: str, mask: str, what: str) -> Secret:
+    """Read what a file holds, else what a variable does."""
+    if file:
+        return read_secret_file(file, mask, what)
+    value = client.environment.get(name, "").strip()
+    if not value:
+        raise CredentialError(
+            f"The variable {name}, which should hold {what}, is not set.",
+            remedy="Set it in the pipeline, or name a file in `vault.auth`.",
+        )
+    return Secret(mask, value)

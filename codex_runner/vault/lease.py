@@ -1,0 +1,302 @@
+"""Borrowing a job's credential: log in, read one version, judge it, and give the login back before anything starts.
+
+A read of KV v2 has no lease of its own, so holding on to the login buys nothing; and a runner that is killed later
+then leaves nothing behind in Vault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from codex_runner.domain.credential import Credential, CredentialFacts
+from codex_runner.domain.errors import CredentialError, RunnerError, SecretStoreError
+from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.run import Failure
+from codex_runner.engine.credential_rules import clean_secret, events_of, format_duration, judge_credential, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from codex_runner.domain.credential import CredentialSpec, VaultSettings
+    from codex_runner.domain.event import Event
+    from codex_runner.engine.credential_rules import Occasion
+    from codex_runner.vault.auth import Login
+    from codex_runner.vault.client import VaultClient
+    from codex_runner.vault.faults import Refusal
+
+T = TypeVar("T")
+
+REVOCATION: Final = "vault-revocation"
+LOGIN_TYPE: Final = "vault-login-type"
+LOST_LOGIN: Final = "vault-lost-login"
+
+_STOP_GRACE: Final = 3.0  # seconds for the login to be given back after the caller was cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """What a run gets: the credential, and what was proven on the way, in the order in which it happened."""
+
+    credential: Credential
+    events: tuple[Event, ...]
+
+
+async def borrow(  # noqa: PLR0913 - what is asked, where, for what; and two ears
+    spec: CredentialSpec,
+    settings: VaultSettings,
+    occasion: Occasion,
+    *,
+    environment: Mapping[str, str],
+    on_event: Callable[[Event], None] = lambda _: None,
+    on_retry: Callable[[str], None] = lambda _: None,
+) -> Borrowed:
+    """Take the credential that `spec` names out of Vault, and leave nothing behind.
+
+    When this returns, the login that was made for it is revoked. When it raises, too, as far as Vault could be
+    reached; where it could not, the guard `vault-revocation` has failed and names the login's accessor. `on_event`
+    gets every Guarded and Warned as it happens, so also those before an error; `on_retry` gets a line for each new
+    try. Both are called in the caller's event loop.
+
+    Raises CredentialError where the login is refused or the credential is missing or unfit, SecretStoreError where
+    Vault cannot be reached or cannot answer. Either is raised where the login could not be given back: a run whose
+    login is still alive can only end red, so nothing is spent on it. When the caller is cancelled, the login is given
+    back first, for at most three seconds.
+    """
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
+
+    def ear(listener: Callable[[T], None]) -> Callable[[T], None]:
+        return lambda value: _hand_over(loop, listener, value)
+
+    return await _in_thread(
+        lambda: _borrow(spec, settings, occasion, environment, _Ears(ear(on_event), ear(on_retry)), stop), stop
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ears:
+    on_event: Callable[[Event], None]
+    on_retry: Callable[[str], None]
+
+
+async def _in_thread(work: Callable[[], T], stop: threading.Event) -> T:
+    """Do `work` beside the event loop. On cancellation, set `stop` and wait for it a moment.
+
+    Not asyncio.to_thread: a process cannot exit before the threads of that pool, and a server that hangs may hold
+    ours for longer than an interrupted run has.
+    """
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[T] = loop.create_future()
+    result.add_done_callback(lambda done: done.exception())  # nobody asks for it after a cancellation
+
+    def run() -> None:
+        try:
+            value = work()
+        except BaseException as error:  # noqa: BLE001 - raised again in the event loop
+            _hand_over(loop, result.set_exception, error)
+        else:
+            _hand_over(loop, result.set_result, value)
+
+    threading.Thread(target=run, name="vault", daemon=True).start()
+    try:
+        await asyncio.wait({result})
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait({result}, timeout=_STOP_GRACE)
+        raise
+    return result.result()
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, listener: Callable[[T], Any], value: T) -> None:
+    try:
+        loop.call_soon_threadsafe(listener, value)
+    except RuntimeError:
+        return  # the loop is closed: whoever asked has been cancelled and has not waited
+
+
+def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
+    spec: CredentialSpec,
+    settings: VaultSettings,
+    occasion: Occasion,
+    environment: Mapping[str, str],
+    ears: _Ears,
+    stop: threading.Event,
+) -> Borrowed:
+    from codex_runner.vault.auth import log_in  # noqa: PLC0415 - late: it brings hvac
+    from codex_runner.vault.client import VaultClient  # noqa: PLC0415 - late: it brings hvac
+
+    events: list[Event] = []
+
+    def tell(event: Event) -> None:
+        events.append(event)
+        ears.on_event(event)
+
+    with VaultClient(settings, environment, on_retry=ears.on_retry, stop=stop) as client:
+        client.finish_within(settings.retry_deadline)
+        try:
+            login = log_in(client)
+        finally:
+            if client.lost_answers:
+                tell(Warned(LOST_LOGIN, _lost(client.lost_answers)))
+        try:
+            _require_revocable(login, spec, tell)
+            credential = read_credential(client, spec, login)
+            findings = judge_credential(credential.facts, spec, occasion)
+            for event in events_of(findings):
+                tell(event)
+            require(findings)
+        except BaseException as error:
+            _give_back_after(error, client, login, tell)
+            raise
+        give_back(client, login, tell)
+    return Borrowed(credential, tuple(events))
+
+
+def read_credential(client: VaultClient, spec: CredentialSpec, login: Login) -> Credential:
+    """Read the newest version of what `spec` names. CredentialError where it is missing or not what it should be."""
+    from codex_runner.vault.faults import Refusal  # noqa: PLC0415 - late: it brings requests
+
+    purpose = f"read the credential at {spec.mount}/data/{spec.path}"
+    try:
+        answer = client.call(
+            purpose,
+            lambda api: api.secrets.kv.v2.read_secret_version(
+                spec.path, mount_point=spec.mount, raise_on_deleted_version=True
+            ),
+        )
+    except Refusal as refusal:
+        raise _not_read(client, spec, login, purpose, refusal) from None
+    data, metadata = answer["data"].get("data") or {}, answer["data"].get("metadata") or {}
+    value = data.get(spec.field)
+    version = metadata.get("version")
+    if not isinstance(value, str):
+        raise CredentialError(
+            f"{spec.place} (version {version}) has no text in its field {spec.field!r}; "
+            f"its fields are: {', '.join(sorted(data)) or 'none'}.",
+            remedy="Correct the job's `credential.field`, or store the token again with `codex-runner token put`.",
+        )
+
+    def text(name: str) -> str | None:
+        return None if data.get(name) is None else str(data[name])
+
+    facts = CredentialFacts(
+        source=spec.source.value,
+        place=spec.place,
+        workflow=text("workflow"),
+        owner=text("owner"),
+        issued_at=text("issued_at"),
+        expires_at=text("expires_at"),
+        created_at=metadata.get("created_time"),
+        version=version,
+        mount=spec.mount,
+        path=spec.path,
+        field=spec.field,
+        max_age=spec.max_age,
+        request_id=answer.get("request_id"),
+        auth_method=login.method,
+        auth_role=login.role,
+        accessor=login.accessor,
+        lease_seconds=login.seconds or None,
+    )
+    return Credential(clean_secret(value, spec), facts)
+
+
+def give_back(client: VaultClient, login: Login, tell: Callable[[Event], None]) -> None:
+    """Revoke the login if it is ours, and tell how that went. Raises where it is still alive.
+
+    A supplied token is somebody else's and stays. A token that Vault no longer knows (expired, its uses spent, or
+    revoked by a request whose answer was lost) is as good as revoked.
+    """
+    from codex_runner.vault.faults import Refusal  # noqa: PLC0415 - late: it brings requests
+
+    if not login.ours:
+        tell(Guarded(REVOCATION, True, f"Nothing to give back: the Vault token came by {login.method} and stays."))
+        return
+    if login.batch:
+        return  # told by its own guard or warning: it cannot be revoked
+    client.finish_within(_STOP_GRACE if client.stop.is_set() else client.settings.revoke_deadline)
+    client.ignore_stop()
+    started = time.monotonic()
+    purpose = f"revoke the login with accessor {login.accessor}"
+    error: RunnerError | None = None
+    message = f"The login was revoked (accessor {login.accessor})."
+    try:
+        client.call(purpose, lambda api: api.auth.token.revoke_self())
+    except Refusal as refusal:
+        if refusal.dead_token:
+            message = f"The login is gone already (accessor {login.accessor})."
+        else:
+            remedy = 'Allow it in the role\'s policy: path "auth/token/revoke-self" { capabilities = ["update"] }.'
+            error = client.refused(purpose, refusal, remedy=remedy)
+    except SecretStoreError as outage:
+        error = outage
+    if error is not None:
+        error.message += f" It lives on for up to {format_duration(login.seconds)}."
+        error.remedy = f"Revoke it by hand: `vault token revoke -accessor {login.accessor}`. {error.remedy}".rstrip()
+        message = f"{error.message} {error.remedy}"
+    failure = None if error is None else Failure.CREDENTIAL.value
+    tell(Guarded(REVOCATION, error is None, message, time.monotonic() - started, failure))
+    if error is not None:
+        raise error
+
+
+def _give_back_after(problem: BaseException, client: VaultClient, login: Login, tell: Callable[[Event], None]) -> None:
+    """Give the login back although something else went wrong: that problem stays the one that is raised."""
+    try:
+        give_back(client, login, tell)
+    except RunnerError as error:
+        if isinstance(problem, RunnerError):
+            problem.message += f" Besides: {error.message}"
+            problem.remedy += f" {error.remedy}"
+
+
+def _require_revocable(login: Login, spec: CredentialSpec, tell: Callable[[Event], None]) -> None:
+    if not login.batch:
+        return
+    message = (
+        f"The login with {login.method} as {login.role!r} is a batch token: it cannot be revoked and lives for "
+        f"{format_duration(login.seconds)}."
+    )
+    if spec.allow_batch:
+        tell(Warned(LOGIN_TYPE, message))
+        return
+    tell(Guarded(LOGIN_TYPE, False, message, failure=Failure.CREDENTIAL.value))
+    raise CredentialError(
+        message, remedy="Set the role's token_type to `service`, or say `allow_batch = true` in the job's credential."
+    )
+
+
+def _not_read(
+    client: VaultClient, spec: CredentialSpec, login: Login, purpose: str, refusal: Refusal
+) -> CredentialError:
+    metadata = refusal.data.get("metadata") or {}
+    if metadata:
+        what = "destroyed" if metadata.get("destroyed") else f"deleted ({metadata.get('deletion_time')})"
+        return CredentialError(
+            f"The newest version ({metadata.get('version')}) at {spec.place} is {what}; older ones are not used.",
+            remedy=f"Store a fresh token with `codex-runner token put {spec.path}`.",
+        )
+    if refusal.status == 404:
+        return CredentialError(
+            f"There is nothing at {spec.place} in Vault at {client.address}.",
+            remedy=f"Correct the job's `credential.path`, or store a token with `codex-runner token put {spec.path}`.",
+        )
+    who = f"{login.method}{f' as {login.role!r}' if login.role else ''}"
+    return client.refused(
+        purpose,
+        refusal,
+        details=f" The login with {who} has no right to it, or the path is wrong.",
+        remedy=f"Compare the job's `credential.path` with the policy of the role; it needs: "
+        f'path "{spec.mount}/data/{spec.path}" {{ capabilities = ["read"] }}.',
+    )
+
+
+def _lost(count: int) -> str:
+    return (
+        f"Vault did not answer {count} request{'s' if count > 1 else ''} in time while logging in: a login may have "
+        "been made that nobody knows. It has no user, and ends by itself with its role's token_ttl."
+    )
