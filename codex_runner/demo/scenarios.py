@@ -1,0 +1,225 @@
+"""What the scripted model can play: each scenario answers a request by its step, as a model would or as one fails.
+
+A scenario is called with the step (how many tool results have come back since the user's message) and the request. It
+keeps nothing: what it must know of earlier requests is in the request (`asked`, `outputs`, `follow_ups`). A number
+after its name in the prompt (`SCN:slow:5`) reaches it as `request.argument`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from codex_runner.demo.release_notes import release_notes
+from codex_runner.demo.wire import (
+    Answer,
+    CutStream,
+    Failed,
+    HttpError,
+    Item,
+    Reply,
+    Silence,
+    TokenUsage,
+    add_file,
+    delete_file,
+    message,
+    patch,
+    plan,
+    reasoning,
+    refusal,
+    refuse,
+    reply,
+    shell,
+    update_line,
+    web_search,
+)
+
+if TYPE_CHECKING:
+    from codex_runner.demo.request import Request
+
+Scenario = Callable[[int, "Request"], Answer]
+
+
+def script(*steps: Answer | Item | tuple[Item, ...]) -> Scenario:
+    """Make a scenario of fixed steps; the last one is played again for as long as codex asks."""
+    answers = [_as_answer(step) for step in steps]
+    return lambda step, _request: answers[min(step, len(answers) - 1)]
+
+
+def _as_answer(step: Answer | Item | tuple[Item, ...]) -> Answer:
+    if isinstance(step, dict):
+        return reply(step)
+    return Reply(step) if isinstance(step, tuple) else step
+
+
+def _argument(request: Request, default: int) -> int:
+    return default if request.argument is None else request.argument
+
+
+def _rate_limited(_step: int, request: Request) -> Answer:
+    """Refuse once too many requests were made, and say in how many seconds (the argument, 1) to come again."""
+    seconds = _argument(request, 1)
+    text = f"Rate limit reached. Please try again in {seconds}s."
+    error = {"message": text, "type": "requests", "code": "rate_limit_exceeded"}
+    return HttpError(429, error, {"retry-after": str(seconds)})
+
+
+def _usage_limited(_step: int, request: Request) -> Answer:
+    """Refuse until the plan's limit resets, the argument (3600) in seconds from now."""
+    resets = int(time.time()) + _argument(request, 3600)
+    error = {
+        "type": "usage_limit_reached",
+        "message": "The usage limit has been reached",
+        "plan_type": "enterprise",
+        "resets_at": resets,
+    }
+    window = {"used-percent": "100", "window-minutes": "300", "resets-at": str(resets)}
+    return HttpError(429, error, {f"x-codex-primary-{name}": value for name, value in window.items()})
+
+
+def _flaky(_step: int, request: Request) -> Answer:
+    """Fail as often as the argument (2) says, then work."""
+    if request.asked < _argument(request, 2):
+        return refuse(500, "a passing failure", kind="server_error")
+    return reply(message("recovered"))
+
+
+def _slow(step: int, request: Request) -> Answer:
+    """Work through as many commands of one second as the argument (20) says."""
+    if step < _argument(request, 20):
+        return reply(shell(f"echo step {step}; sleep 1"))
+    return reply(message("slow work done"))
+
+
+def _long_command(step: int, request: Request) -> Answer:
+    """Run one command for the argument (60) in seconds, waiting for its end as long as codex lets a model wait."""
+    if step == 0:
+        return reply(shell(f"echo start; sleep {_argument(request, 60)}; echo end", wait=30))
+    return reply(message("the long command is done"))
+
+
+def _background(step: int, request: Request) -> Answer:
+    """End the turn while a command of the argument (60) in seconds still runs in codex's shell."""
+    if step == 0:
+        return reply(shell(f"echo begin; sleep {_argument(request, 60)}; echo finish", wait=0.5))
+    return reply(message("did not wait for the command"))
+
+
+def _detached(step: int, request: Request) -> Answer:
+    """Leave behind a process of the argument (60) in seconds, in a session of its own."""
+    if step == 0:
+        return reply(shell(f"setsid sleep {_argument(request, 60)} </dev/null >/dev/null 2>&1 & echo detached"))
+    return reply(message("left a process behind"))
+
+
+def _big_output(step: int, request: Request) -> Answer:
+    """Print the argument (1,000,000) in bytes, as lines of 80."""
+    if step == 0:
+        size = _argument(request, 1_000_000)
+        return reply(shell(f"yes {'0123456789' * 8} | cut -c 1-79 | head -c {size}", wait=30))
+    return reply(message("big output done"))
+
+
+def _many_items(_step: int, request: Request) -> Answer:
+    """Say as many messages in one response as the argument (1,000) says."""
+    return reply(*(message(f"item {number}") for number in range(_argument(request, 1000))))
+
+
+def _tokens(_step: int, request: Request) -> Answer:
+    """Bill the argument (1,000,000) as input tokens."""
+    return Reply((message("that was expensive"),), TokenUsage(input=_argument(request, 1_000_000)))
+
+
+def _drip(_step: int, request: Request) -> Answer:
+    """Answer in small pieces, one in as many milliseconds as the argument (200) says."""
+    text = "A slow answer that comes a few words at a time, but it does come to its end."
+    return Reply((message(text),), delay=_argument(request, 200) / 1000)
+
+
+def _silent(_step: int, request: Request) -> Answer:
+    """Begin a response and say nothing for the argument (600) in seconds."""
+    return Silence(_argument(request, 600))
+
+
+def _resume(_step: int, request: Request) -> Answer:
+    """Answer the first prompt, and each later prompt of the same thread by its number and its text."""
+    if not request.follow_ups:
+        return reply(message("first answer"))
+    return reply(message(f"answer {len(request.follow_ups) + 1}, to: {request.follow_ups[-1]}"))
+
+
+# Where a secret could lie in an agent's reach. All of it is printed, so a test looks for the secret in the output.
+_SNOOP = r"""
+env
+for folder in "$HOME/.codex" "$CODEX_HOME" /tmp; do grep -ars . "$folder/auth.json" "$folder/shell_snapshots"; done
+for file in /proc/[0-9]*/environ /proc/[0-9]*/cmdline; do tr '\0' '\n' <"$file"; done 2>/dev/null
+true
+"""
+
+_HELLO = add_file("hello.txt", "hello\nworld")
+
+BUILT_IN: dict[str, Scenario] = {
+    # turns that succeed
+    "hi": script(message("hello from the scripted model")),
+    "reasoning": script((reasoning("**Thinking** about it"), message("done thinking"))),
+    "command": script(
+        (message("I will run a command"), shell("echo out-line; echo err-line >&2; pwd")),
+        message("command done"),
+    ),
+    "command_failing": script(shell("echo about to fail; exit 3"), message("the command failed")),
+    "patch": script(
+        patch(_HELLO),
+        patch(update_line("hello.txt", "world", "there")),
+        patch(delete_file("hello.txt")),
+        message("patches done"),
+    ),
+    "patch_add": script(patch(_HELLO), message("patch done")),
+    "patch_outside": script(
+        patch(add_file("/outside-the-workspace/file.txt", "must not be")),
+        message("the patch was refused"),
+    ),
+    "todo": script(
+        plan(("first", "in_progress"), ("second", "pending")),
+        plan(("first", "completed"), ("second", "in_progress")),
+        plan(("first", "completed"), ("second", "completed")),
+        message("plan done"),
+    ),
+    "web_search": script((web_search("weather"), message("searched"))),
+    "json": script(message(json.dumps({"answer": 42, "ok": True}))),
+    "refusal": script(refusal("I cannot help with that.")),
+    "empty": script(()),
+    "release_notes": release_notes,
+    "resume": _resume,
+    # errors of the service
+    "error_400": script(refuse(400, "a malformed request", "bad")),
+    "error_401": script(refuse(401, "Incorrect API key provided", "invalid_api_key")),
+    "error_403": script(refuse(403, "not for this account", "forbidden")),
+    "error_404": script(refuse(404, "The model does not exist", "model_not_found")),
+    "error_429": _rate_limited,
+    "error_500": script(refuse(500, "internal error", kind="server_error")),
+    "error_503": script(refuse(503, "overloaded", "server_is_overloaded", kind="server_error")),
+    "usage_limit": _usage_limited,
+    "quota": script(refuse(429, "You exceeded your current quota", "insufficient_quota", kind="insufficient_quota")),
+    "flaky": _flaky,
+    "failed": script(Failed("server_error", "the response failed")),
+    "failed_context": script(Failed("context_length_exceeded", "Your input exceeds the context window.")),
+    "failed_quota": script(Failed("insufficient_quota", "You exceeded your current quota.")),
+    "failed_rate": script(Failed("rate_limit_exceeded", "Rate limit reached. Please try again in 1s.")),
+    # connections that break, and slow ones
+    "cut": script(CutStream((message("partial"),))),
+    "cut_after_command": script(shell("echo before the cut"), CutStream()),
+    "silent": _silent,
+    "drip": _drip,
+    # commands that take long, print much, stay, or pry
+    "slow": _slow,
+    "long_command": _long_command,
+    "background": _background,
+    "detached": _detached,
+    "big_output": _big_output,
+    "many_items": _many_items,
+    "tokens": _tokens,
+    "environment": script(shell("env | sort"), message("environment printed")),
+    "snoop": script(shell(_SNOOP), message("looked everywhere")),
+}
