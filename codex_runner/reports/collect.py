@@ -1,0 +1,43 @@
+"""The artifacts of a job that ran on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.job import LOCAL_HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codex_runner.domain.event import ArtifactKept
+    from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.job import Job
+    from codex_runner.engine.redact import Redactor
+
+
+class LocalArtifacts:
+    """Copies what the job's globs name into the run's folder, redacted (see domain.ports.Artifacts)."""
+
+    def __init__(self, folder: RunFolder, redactor: Redactor) -> None:
+        """Every secret that `redactor` knows stays out of what is kept."""
+        self._folder, self._redactor = folder, redactor
+
+    async def collect(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
+        """See Artifacts.collect. The folder of this run itself is not looked into."""
+        if job.host != LOCAL_HOST:
+            return (), (f"left out all artifacts: they are on {job.host}, and only those of this machine are kept",)
+        from codex_runner.reports.artifacts import collect  # noqa: PLC0415 - only jobs with artifacts need it
+
+        result = await asyncio.to_thread(
+            collect,
+            Path(job.cwd),
+            job.artifacts,
+            self._folder.artifacts,
+            redact=self._redactor,
+            found=self._redactor.found,
+            skip=(self._folder.path,),
+        )
+        nothing = (f"the glob {glob} matched nothing" for glob in result.unmatched)
+        return result.kept, (*(str(each) for each in result.left_out), *nothing)

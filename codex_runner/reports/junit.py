@@ -1,0 +1,314 @@
+"""The JUnit report: one suite a job, red exactly where the run's exit code is not 0.
+
+junit-xml builds the tree; what it leaves out or gets wrong is made good here (see `_complete`), and what comes out is
+read back and counted before anybody gets it. Jenkins's junit-10 schema is the strictest reader, and it is kept to.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from codex_runner.domain.errors import RunnerError
+from codex_runner.reports import facts
+from codex_runner.reports.outcome import Blame, blame, failure_class, failure_exit_code, meaning, reason, remedy, word
+from codex_runner.reports.text import clean, duration, one_line, tail, utc, without_attachments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from codex_runner.domain.event import CheckEnded, Guarded
+    from codex_runner.domain.state import Attempt, RunState
+
+CASE_BYTES = 1_000_000
+ALL_BYTES = 20_000_000
+_SHORT_BYTES = 64_000
+_ATTEMPTS_SHOWN = 20
+_ATTACHMENTS = 200
+_NOT_REACHED = "not reached: the run ended before it"
+_DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """Why a case is red. `message` is never empty: junit-xml drops a trouble without one, and the case turns green."""
+
+    blame: Blame
+    type: str
+    message: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A test case before it is XML. `limit` bounds the bytes of its texts together."""
+
+    classname: str
+    name: str
+    seconds: float
+    trouble: _Trouble | None = None
+    skipped: str = ""
+    out: str = ""
+    err: str = ""
+    earlier: tuple[_Trouble, ...] = ()
+    attachments: tuple[str, ...] = ()
+
+
+def junit(state: RunState, *, guards: bool = True, folder: Path | None = None) -> bytes:
+    """Return the report of a run as XML in UTF-8.
+
+    Without `guards`, only those of the runner's own promises that were not kept are shown. With the run's absolute
+    `folder`, artifacts are named as attachments. A run without a verdict is red.
+    """
+    cases = _cases(state, guards, folder)
+    root = _complete(_tree(state, cases), state, cases)
+    data: bytes = _DECLARATION + ET.tostring(root, encoding="utf-8")
+    _read_back(data, cases)
+    return data
+
+
+# --- what the run comes to, as cases ---------------------------------------------------------------------------------
+
+
+def _cases(state: RunState, guards: bool, folder: Path | None) -> list[_Case]:  # noqa: FBT001 - passed on as given
+    job = one_line(state.job, 200) or "job"
+    checks = [_check_case(state, job, name) for name in facts.every(state, "checks")]
+    promises = [_guard_case(state, job, name) for name in facts.every(state, "guards")]
+    told = {case.trouble.blame for case in (*checks, *promises) if case.trouble}
+    agent = _agent_case(state, job, told, folder)
+    if not guards:
+        promises = [case for case in promises if case.trouble or (case.skipped and case.skipped != _NOT_REACHED)]
+    return _uniquely_named([agent, *checks, *promises])
+
+
+def _agent_case(state: RunState, job: str, told: set[Blame], folder: Path | None) -> _Case:
+    """Make the agent's case. It carries the verdict wherever no check and no guard does."""
+    trouble = None if _agent_did_its_turn(state, told) else _verdict_trouble(state)
+    verdict = state.verdict
+    failed = [attempt for attempt in state.attempts if attempt.ending and attempt.ending.failure]
+    if trouble is not None and failed and failed[-1] is state.attempt:
+        failed.pop()
+    return _Case(
+        classname=job,
+        name="agent",
+        seconds=sum((attempt.ended or state.updated) - attempt.started for attempt in state.attempts),
+        trouble=trouble,
+        skipped=reason(verdict) if verdict and not verdict.exit_code and verdict.result == "skipped" else "",
+        out=_agent_output(state),
+        err="\n".join(f"{d.level} {d.message}" for attempt in state.attempts for d in attempt.diagnostics),
+        earlier=tuple(_attempt_trouble(attempt) for attempt in failed[-_ATTEMPTS_SHOWN:]),
+        attachments=_attachments(state, folder),
+    )
+
+
+def _agent_did_its_turn(state: RunState, told: set[Blame]) -> bool:
+    if state.verdict is None:
+        return False
+    if state.verdict.exit_code == 0:
+        return True
+    ending = state.attempt.ending if state.attempt else None
+    return ending is not None and ending.failure is None and blame(state.verdict.exit_code) in told
+
+
+def _verdict_trouble(state: RunState) -> _Trouble:
+    verdict = state.verdict
+    said = reason(verdict)
+    kind = failure_class(state) or word(verdict) if verdict else "unfinished"
+    lines = [said, remedy(verdict)]
+    if verdict:
+        lines.append(f"Exit code {verdict.exit_code}: {meaning(verdict.exit_code)}.")
+    attempt = state.attempt
+    if attempt:
+        seen = (attempt.turn_error, attempt.last_error, *(d.message for d in attempt.diagnostics[-5:]))
+        lines += [line for line in dict.fromkeys(seen) if line and line not in said]
+        lines += [f"process: {attempt.exit}"] if attempt.exit else []
+    where = blame(verdict.exit_code) if verdict else Blame.INFRASTRUCTURE
+    return _Trouble(where, kind, said, "\n".join(line for line in lines if line))
+
+
+def _attempt_trouble(attempt: Attempt) -> _Trouble:
+    ending = attempt.ending
+    message = f"attempt {attempt.number}: {ending.message if ending else 'no ending'}"
+    seconds = (attempt.ended or attempt.started) - attempt.started
+    how = f" with {attempt.exit}" if attempt.exit else ""
+    details = [f"{message} (after {duration(seconds)}{how})", attempt.turn_error or attempt.last_error or ""]
+    failure = str(ending.failure) if ending and ending.failure else "unknown"
+    where = blame(ending.exit_code) if ending else Blame.INFRASTRUCTURE
+    return _Trouble(where, failure, message, "\n".join(line for line in details if line))
+
+
+def _agent_output(state: RunState) -> str:
+    edited = f", {len(state.files)} files changed" if state.files else ""
+    counts = f"{state.commands} commands ({state.failed_commands} failed){edited}, {state.usage.total:,} tokens"
+    return f"{counts}\n\n{state.reply}" if state.reply else counts
+
+
+def _check_case(state: RunState, job: str, name: str) -> _Case:
+    classname, check = f"{job}.check", state.checks.get(name)
+    if check is None:
+        return _Case(classname, name, 0.0, skipped=_NOT_REACHED)
+    if check.passed:
+        return _Case(classname, name, check.seconds, out=check.output)
+    message = _check_message(check)
+    if state.verdict and state.verdict.exit_code == 0:
+        return _Case(classname, name, check.seconds, skipped=f"tolerated: {message}", out=check.output)
+    trouble = _Trouble(Blame.JOB, "check", message, f"{message}\n\n{tail(check.output, _SHORT_BYTES)}")
+    return _Case(classname, name, check.seconds, trouble, out=check.output)
+
+
+def _check_message(check: CheckEnded) -> str:
+    how = "ran out of time" if check.exit_code is None else f"exited with {check.exit_code}"
+    last = next((line.strip() for line in reversed(clean(check.output).split("\n")) if line.strip()), "")
+    return f"the check {how} after {duration(check.seconds)}" + (f": {last}" if last else "")
+
+
+def _guard_case(state: RunState, job: str, name: str) -> _Case:
+    classname, guard = f"{job}.guard", state.guards.get(name)
+    if guard is None:
+        return _Case(classname, name, 0.0, skipped=_NOT_REACHED)
+    if guard.passed:
+        return _Case(classname, name, guard.seconds, out=guard.message)
+    message = guard.message.strip() or "the promise was not kept"
+    if state.verdict and state.verdict.exit_code == 0:
+        return _Case(classname, name, guard.seconds, skipped=f"tolerated: {message}")
+    return _Case(classname, name, guard.seconds, _guard_trouble(guard, message))
+
+
+def _guard_trouble(guard: Guarded, message: str) -> _Trouble:
+    exit_code = failure_exit_code(guard.failure)
+    where = Blame.INFRASTRUCTURE if exit_code is None else blame(exit_code)
+    return _Trouble(where, guard.failure or "guard", message, message)
+
+
+def _attachments(state: RunState, folder: Path | None) -> tuple[str, ...]:
+    if folder is None:
+        return ()
+    paths = (str(folder / kept.path) for kept in state.artifacts.values())
+    # A path that cleaning would change, or that ends the mark early, would name another file, or none.
+    return tuple(path for path in paths if path == one_line(path, 4096) and "]]" not in path)[:_ATTACHMENTS]
+
+
+def _uniquely_named(cases: Iterable[_Case]) -> list[_Case]:
+    """Clean the names, and number those that come again: GitLab drops a case whose name it has seen."""
+    seen: set[tuple[str, str]] = set()
+    named = []
+    for case in cases:
+        base = one_line(case.name, 200) or "unnamed"
+        name, count = base, 1
+        while (case.classname, name) in seen:
+            count += 1
+            name = f"{base} ({count})"
+        seen.add((case.classname, name))
+        named.append(replace(case, name=name))
+    return named
+
+
+# --- as XML ----------------------------------------------------------------------------------------------------------
+
+
+def _tree(state: RunState, cases: list[_Case]) -> ET.Element:
+    from junit_xml import TestCase, TestSuite  # noqa: PLC0415 - loaded late, by the commands that write reports
+
+    limit = min(CASE_BYTES, ALL_BYTES // len(cases))
+    built = []
+    for case in cases:
+        texts = _Texts(limit)
+        test = TestCase(case.name, case.classname, elapsed_sec=_seconds(case.seconds))
+        if case.trouble:
+            add = test.add_failure_info if case.trouble.blame is Blame.JOB else test.add_error_info
+            add(_message(case.trouble), texts.take(case.trouble.output), one_line(case.trouble.type, 100))
+        elif case.skipped:
+            test.add_skipped_info(one_line(case.skipped))
+        marks = "\n".join(f"[[ATTACHMENT|{path}]]" for path in case.attachments)
+        test.stdout = "\n\n".join(part for part in (texts.take(case.out), marks) if part)
+        test.stderr = texts.take(case.err)
+        built.append(test)
+    suite = TestSuite(
+        one_line(state.job, 200) or "job",
+        built,
+        hostname=one_line(state.host, 200) or None,
+        timestamp=utc(state.started)[:19],  # the schema knows no zone; it is UTC
+        properties=_properties(state),
+    )
+    root = ET.Element("testsuites")
+    root.append(suite.build_xml_doc(encoding="utf-8"))
+    return root
+
+
+class _Texts:
+    """What is left of a case's bytes. A text gets at most half of it, so that the ones after it have a share."""
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def take(self, text: str) -> str:
+        kept = without_attachments(tail(text, self._left // 2))
+        self._left = max(0, self._left - len(kept.encode()))
+        return kept.strip("\n")
+
+
+def _complete(root: ET.Element, state: RunState, cases: list[_Case]) -> ET.Element:
+    """Add what junit-xml leaves out: times of 0, earlier attempts, the root's name and totals."""
+    suite = root[0]
+    del suite.attrib["disabled"]  # no reader needs it, and the schema does not know it at every level
+    for element, case in zip(suite.iter("testcase"), cases, strict=True):
+        element.set("time", f"{_seconds(case.seconds):.3f}")
+        tag = "rerunFailure" if case.trouble else "flakyFailure"
+        for position, trouble in enumerate(case.earlier, start=1 if case.trouble or case.skipped else 0):
+            again = ET.Element(tag, {"message": _message(trouble), "type": one_line(trouble.type, 100)})
+            ET.SubElement(again, "stackTrace").text = without_attachments(tail(trouble.output, _SHORT_BYTES // 8))
+            element.insert(position, again)
+    suite.set("time", f"{sum(round(_seconds(case.seconds), 3) for case in cases):.3f}")
+    root.set("name", f"codex-runner {one_line(state.run_id, 200)}".strip())
+    for key in ("tests", "failures", "errors", "time"):
+        root.set(key, suite.attrib[key])
+    return root
+
+
+def _properties(state: RunState) -> dict[str, str]:
+    usage = state.usage
+    verdict = state.verdict
+    values = {
+        "run": state.run_id,
+        "host": state.host,
+        "thread": state.thread_id or "",
+        "model": facts.model(state),
+        "codex": facts.codex_version(state),
+        "result": verdict.result if verdict else "",
+        "exit_code": str(verdict.exit_code) if verdict else "",
+        "attempts": str(len(state.attempts)),
+        "usage.input": str(usage.input),
+        "usage.cached_input": str(usage.cached_input),
+        "usage.output": str(usage.output),
+        "usage.reasoning_output": str(usage.reasoning_output),
+        "usage.total": str(usage.total),
+    }
+    return {name: one_line(value, 500) for name, value in values.items() if value}
+
+
+def _message(trouble: _Trouble) -> str:
+    return one_line(trouble.message) or one_line(trouble.type) or "it failed, and nobody said why"
+
+
+def _seconds(value: float) -> float:
+    """Return a time that every reader takes: clocks go backwards, and a check may have none."""
+    return value if math.isfinite(value) and value > 0 else 0.0
+
+
+def _read_back(data: bytes, cases: list[_Case]) -> None:
+    """Parse the report as its readers will, and compare what it says with what it should say."""
+    root = ET.fromstring(data)  # noqa: S314 - the bytes were made a moment ago
+    suite = root[0]
+    kinds = {
+        "tests": ("testcase", len(cases)),
+        "failures": ("failure", sum(1 for case in cases if case.trouble and case.trouble.blame is Blame.JOB)),
+        "errors": ("error", sum(1 for case in cases if case.trouble and case.trouble.blame is not Blame.JOB)),
+        "skipped": ("skipped", sum(1 for case in cases if case.skipped and not case.trouble)),
+    }
+    for attribute, (tag, expected) in kinds.items():
+        found = sum(1 for _ in suite.iter(tag))
+        if (suite.get(attribute), found) != (str(expected), expected):
+            raise RunnerError(f"junit.xml says {attribute}={suite.get(attribute)} and has {found}, of {expected}")

@@ -1,0 +1,90 @@
+"""run.json: the run for programs. Its shape is a contract (docs/run.schema.json)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.event import to_json
+from codex_runner.reports.outcome import failure_class
+from codex_runner.reports.text import utc
+
+if TYPE_CHECKING:
+    from codex_runner.domain.run import ProcessExit, Usage
+    from codex_runner.domain.state import Attempt, RunState
+
+VERSION = 1
+
+
+def run_document(state: RunState) -> dict[str, Any]:
+    """Return the document. While the run goes on, `result`, `exit_code`, `reason` and `ended` are None.
+
+    Times are ISO 8601 in UTC, durations seconds, sizes bytes.
+    """
+    verdict = state.verdict
+    return {
+        "version": VERSION,
+        "run_id": state.run_id,
+        "job": state.job,
+        "host": state.host,
+        "started": utc(state.started),
+        "updated": utc(state.updated),
+        "ended": None if state.ended is None else utc(state.ended),
+        "seconds": round(state.seconds, 3),
+        "result": verdict.result if verdict else None,
+        "exit_code": verdict.exit_code if verdict else None,
+        "reason": verdict.reason if verdict else None,
+        "failure": failure_class(state),
+        "thread_id": state.thread_id,
+        "reply": state.reply,
+        "usage": _usage(state.usage),
+        "turns": state.turns,
+        "commands": state.commands,
+        "failed_commands": state.failed_commands,
+        "attempts": [_attempt(attempt) for attempt in state.attempts],
+        "checks": [_without_kind(check) for check in state.checks.values()],
+        "guards": [_without_kind(guard) for guard in state.guards.values()],
+        "warnings": [_without_kind(warning) for warning in state.warnings],
+        "files": [{"path": path, "change": change} for path, change in state.files.items()],
+        "artifacts": [_without_kind(artifact) for artifact in state.artifacts.values()],
+        "facts": to_json(state.facts),
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    ending = attempt.ending
+    return {
+        "number": attempt.number,
+        "reason": attempt.reason,
+        "started": utc(attempt.started),
+        "ended": None if attempt.ended is None else utc(attempt.ended),
+        "thread_id": attempt.thread_id,
+        "usage": _usage(attempt.usage),
+        "ending": {"failure": ending.failure and str(ending.failure), "message": ending.message} if ending else None,
+        "exit": _exit(attempt.exit),
+    }
+
+
+def _exit(exit_: ProcessExit | None) -> dict[str, Any] | None:
+    if exit_ is None:
+        return None
+    return {
+        "code": exit_.code,
+        "signal": exit_.signal,
+        "stopped": str(exit_.stopped),
+        "swept": str(exit_.swept),
+        "killed": exit_.killed,
+    }
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {
+        "input": usage.input,
+        "cached_input": usage.cached_input,
+        "output": usage.output,
+        "reasoning_output": usage.reasoning_output,
+        "total": usage.total,
+    }
+
+
+def _without_kind(event: Any) -> dict[str, Any]:
+    return {key: value for key, value in to_json(event).items() if key != "kind"}

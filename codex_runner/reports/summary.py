@@ -1,0 +1,207 @@
+"""The summary: what was asked, how it ended and why, and what it left, in Markdown for people."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from codex_runner.reports import facts
+from codex_runner.reports.outcome import meaning, reason, remedy, word
+from codex_runner.reports.text import duration, first_lines, one_line, size, tail, without_attachments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from codex_runner.domain.state import Attempt, RunState
+
+STEP_SUMMARY_BYTES = 1024 * 1024  # what GitHub takes of one step; a byte more, and it shows nothing of it
+_LIMIT = 256 * 1024
+_PROMPT_LINES = 12
+_ROWS = 50
+_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@$^=:-])")
+_SIGNS = {"succeeded": "✅", "skipped": "⏭️", "running": "⏳"}
+
+
+def summary(state: RunState, *, limit: int = _LIMIT) -> str:
+    """Return the summary, at most `limit` bytes of UTF-8.
+
+    Text of the agent, of checks and of the repository stands in fences or is escaped: it cannot become markup.
+    Where it is too long, the sections at the end go first, and a line says so.
+    """
+    sections = [
+        _head(state),
+        _asked(state),
+        _reply(state),
+        _checks(state),
+        _changes(state),
+        _attempts(state.attempts),
+        _guards(state),
+        _warnings(state),
+        _artifacts(state),
+        _usage(state),
+    ]
+    return _within((section for section in sections if section), limit)
+
+
+def append_step_summary(path: Path, text: str, *, limit: int = STEP_SUMMARY_BYTES) -> bool:
+    """Append `text` to a CI step's summary file; return False, with only a note there, where it would be too large.
+
+    What others wrote there stays. OSError where the file cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "ab") as file:
+        there = os.fstat(file.fileno()).st_size
+        data = (b"\n" if there else b"") + text.encode(errors="replace")
+        fits = there + len(data) <= limit
+        if not fits:
+            data = b"\ncodex-runner: the summary does not fit here any more; see summary.md.\n"
+        if there + len(data) <= limit:
+            file.write(data)
+    return fits
+
+
+def fenced(text: str) -> str:
+    """Put `text` into a fence that nothing in it can close: one backtick longer than its longest run of them."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def escaped(text: str, limit: int = 300) -> str:
+    """Put `text` on one line and escape all that Markdown or HTML could read as markup."""
+    return _MARKUP.sub(r"\\\1", one_line(text, limit))
+
+
+def _head(state: RunState) -> str:
+    verdict = state.verdict
+    outcome = word(verdict)
+    lines = [
+        f"## {_SIGNS.get(outcome, '❌')} {escaped(state.job)}: {escaped(outcome.replace('-', ' '))}",
+        f"{escaped(reason(verdict), 2000)}",
+    ]
+    if verdict and verdict.exit_code:
+        lines.append(f"Exit code {verdict.exit_code}: {escaped(meaning(verdict.exit_code))}.")
+    advice = remedy(verdict)
+    if advice:
+        lines.append(f"**What to do:** {advice}")
+    named = {"run": state.run_id, "host": state.host, "model": facts.model(state), "codex": facts.codex_version(state)}
+    named["thread"] = state.thread_id or ""
+    about = [f"{name} {code(value)}" for name, value in named.items() if value]
+    lines.append(" · ".join([duration(state.seconds), *about]))
+    return "\n\n".join(lines)
+
+
+def code(text: str) -> str:
+    """Put `text` into a code span that nothing in it can close, and that no table can split."""
+    line = one_line(text, 300).replace("|", "¦")
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    ticks = "`" * (longest + 1)
+    pad = " " if line[:1] in ("`", " ", "") or line[-1:] == "`" else ""
+    return f"{ticks}{pad}{line}{pad}{ticks}"
+
+
+def _asked(state: RunState) -> str:
+    prompt = first_lines(without_attachments(facts.prompt(state)), _PROMPT_LINES, 2000)
+    return f"### Asked\n\n{fenced(prompt)}" if prompt.strip() else ""
+
+
+def _reply(state: RunState) -> str:
+    if not state.reply:
+        return ""
+    return f"### The agent's reply\n\n{fenced(tail(without_attachments(state.reply), 20_000))}"
+
+
+def _checks(state: RunState) -> str:
+    rows, outputs = [], []
+    for name in facts.every(state, "checks"):
+        check = state.checks.get(name)
+        if check is None:
+            rows.append((escaped(name), "⏭️ not reached", ""))
+            continue
+        how = "out of time" if check.exit_code is None else f"exit {check.exit_code}"
+        rows.append((escaped(name), f"{'✅' if check.passed else '❌'} {how}", duration(check.seconds)))
+        if not check.passed and check.output.strip():
+            output = fenced(tail(without_attachments(check.output), 8000).strip("\n"))
+            outputs.append(f"The end of {code(name)}:\n\n{output}")
+    return "\n\n".join(["### Checks", _table(("Check", "Result", "Time"), rows), *outputs]) if rows else ""
+
+
+def _changes(state: RunState) -> str:
+    diffstat = facts.fact(state, "diffstat")
+    if diffstat:
+        return f"### Changes\n\n{fenced(tail(without_attachments(diffstat), 8000))}"
+    if not state.files:
+        return ""
+    return "### Changes\n\n" + _list(f"{change} {code(path)}" for path, change in state.files.items())
+
+
+def _attempts(attempts: list[Attempt]) -> str:
+    if len(attempts) < 2:
+        return ""
+    rows = [
+        (
+            str(attempt.number),
+            escaped(attempt.ending.message if attempt.ending else "no ending"),
+            escaped(str(attempt.exit or "")),
+            duration(max(0.0, attempt.ended - attempt.started)) if attempt.ended else "",
+        )
+        for attempt in attempts
+    ]
+    return "### Attempts\n\n" + _table(("#", "How it ended", "Process", "Time"), rows)
+
+
+def _guards(state: RunState) -> str:
+    rows = []
+    for name in facts.every(state, "guards"):
+        guard = state.guards.get(name)
+        sign = "⏭️ not reached" if guard is None else "✅" if guard.passed else "❌"
+        rows.append((escaped(name), sign, escaped(guard.message) if guard else ""))
+    return "### Guards\n\n" + _table(("Guard", "Kept", "What was found"), rows) if rows else ""
+
+
+def _warnings(state: RunState) -> str:
+    if not state.warnings:
+        return ""
+    return "### Warnings\n\n" + _list(f"{code(w.code)} {escaped(w.message, 500)}" for w in state.warnings)
+
+
+def _artifacts(state: RunState) -> str:
+    if not state.artifacts:
+        return ""
+    return "### Artifacts\n\n" + _list(f"{code(kept.path)} ({size(kept.size)})" for kept in state.artifacts.values())
+
+
+def _usage(state: RunState) -> str:
+    usage = state.usage
+    return (
+        f"### Usage\n\n{usage.total:,} tokens: {usage.input:,} in ({usage.cached_input:,} cached), "
+        f"{usage.output:,} out ({usage.reasoning_output:,} reasoning). "
+        f"{state.commands} commands, {state.failed_commands} failed."
+    )
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows[:_ROWS])]
+    return "\n".join(lines) + _and_more(len(rows))
+
+
+def _list(lines: Iterable[str]) -> str:
+    every = list(lines)
+    return "\n".join(f"- {line}" for line in every[:_ROWS]) + _and_more(len(every))
+
+
+def _and_more(count: int) -> str:
+    return f"\n\n... and {count - _ROWS} more, in run.json." if count > _ROWS else ""
+
+
+def _within(sections: Iterable[str], limit: int) -> str:
+    note = "\nMore did not fit here; run.json has all of it.\n"
+    text, room = "", limit - len(note.encode())
+    for section in sections:
+        more = f"{text}\n{section}\n" if text else f"{section}\n"
+        if len(more.encode()) > room:
+            return text + note if text or room >= 0 else ""
+        text = more
+    return text

@@ -1,0 +1,77 @@
+"""All reports of a run, written into its folder."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.reports.files import write_whole
+from codex_runner.reports.run_json import run_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.state import RunState
+
+
+class FileReports:
+    """Writes run.json, junit.xml, summary.md and manifest.json (see domain.ports.Reports)."""
+
+    def __init__(self, folder: RunFolder, *, extra_junit: Path | None = None, guards: bool = True) -> None:
+        """Write JUnit to `extra_junit` too; without `guards`, leave the promises that were kept out of it."""
+        self._folder, self._extra_junit, self._guards = folder, extra_junit, guards
+
+    def begin(self, state: RunState) -> None:
+        """See Reports.begin."""
+        self._each(state, [(self._folder.run_json, _run_json)])
+
+    def prepare(self) -> None:
+        """See Reports.prepare."""
+        import junit_xml  # noqa: F401, PLC0415 - loaded while codex starts, not while somebody waits
+
+        from codex_runner.reports import artifacts, junit, summary  # noqa: F401, PLC0415 - the same
+
+    def write(self, state: RunState) -> Sequence[Path]:
+        """See Reports.write. One that cannot be written does not keep the others from it: ConfigurationError after."""
+        from codex_runner.reports.artifacts import write_manifest  # noqa: PLC0415 - see prepare
+        from codex_runner.reports.summary import summary  # noqa: PLC0415 - see prepare
+
+        folder = self._folder
+        reports = [
+            (folder.run_json, _run_json),
+            (folder.junit, self._junit_report),
+            (folder.summary, lambda state: summary(state).encode()),
+        ]
+        if self._extra_junit is not None:
+            reports.insert(1, (self._extra_junit, self._junit_report))
+        written = self._each(state, reports)
+        if state.artifacts:
+            written.append(write_manifest(folder, state.artifacts.values()))
+        return written
+
+    def _junit_report(self, state: RunState) -> bytes:
+        from codex_runner.reports.junit import junit  # noqa: PLC0415 - see prepare
+
+        return junit(state, guards=self._guards, folder=self._folder.path.absolute())
+
+    def _each(self, state: RunState, reports: Sequence[tuple[Path, Callable[[RunState], bytes]]]) -> list[Path]:
+        written, failed = [], []
+        for path, report in reports:
+            try:
+                written.append(write_whole(path, report(state)))
+            except OSError as error:
+                failed.append(f"{path} ({error.strerror})")
+        if failed:
+            raise ConfigurationError(
+                f"These reports could not be written: {', '.join(failed)}.",
+                remedy="Check that the folder exists, can be written, and has room; `codex-runner report RUN` "
+                "writes the reports again.",
+            )
+        return written
+
+
+def _run_json(state: RunState) -> bytes:
+    return json.dumps(run_document(state), indent=2, ensure_ascii=True).encode() + b"\n"
