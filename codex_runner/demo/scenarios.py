@@ -117,8 +117,9 @@ def _detached(step: int, request: Request) -> Answer:
 def _big_output(step: int, request: Request) -> Answer:
     """Print the argument (1,000,000) in bytes, as lines of 80."""
     if step == 0:
-        size = _argument(request, 1_000_000)
-        return reply(shell(f"yes {'0123456789' * 8} | cut -c 1-79 | head -c {size}", wait=30))
+        # The pipe ends by itself from its head: codex's commands ignore SIGPIPE, and `yes | cut` would never end.
+        size = _argument(request, 1_000_000) * 79 // 80
+        return reply(shell(f"head -c {size} /dev/zero | tr '\\0' x | fold -w 79", wait=30))
     return reply(message("big output done"))
 
 
@@ -153,7 +154,7 @@ def _resume(_step: int, request: Request) -> Answer:
 # Where a secret could lie in an agent's reach. All of it is printed, so a test looks for the secret in the output.
 _SNOOP = r"""
 env
-for folder in "$HOME/.codex" "$CODEX_HOME" /tmp; do grep -ars . "$folder/auth.json" "$folder/shell_snapshots"; done
+for folder in "$HOME/.codex" "$CODEX_HOME"; do grep -ars . "$folder/auth.json" "$folder/shell_snapshots"; done
 for file in /proc/[0-9]*/environ /proc/[0-9]*/cmdline; do tr '\0' '\n' <"$file"; done 2>/dev/null
 true
 """
