@@ -25,7 +25,9 @@ _MESSAGE = 4000  # characters of an annotation
 _TAIL = 10  # lines of a failed check's output in its annotation
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _SHORTEST = 3  # characters: a mask for `}` would blot out the log and protect nothing
-_PLACE = re.compile(r"(?P<file>[\w./@+-]*[\w@+-]):(?P<line>\d{1,7})(?::(?P<col>\d{1,5}))?:?\s+(?P<message>\S.*)")
+_PLACE = re.compile(
+    r"(?:\./)?(?P<file>[\w./@+-]*[\w@+-]):(?P<line>\d{1,7})(?::(?P<col>\d{1,5}))?:?\s+(?P<message>\S.*)"
+)
 
 
 class GitHubLog(PlainLog):
@@ -121,7 +123,7 @@ class GitHubLog(PlainLog):
         told = "\n".join((f"Check {one_line(event.name)} {outcome}.", *last_lines(event.output, _TAIL)))
         lines = self._annotate("error", told, {"title": f"codex-runner: {event.name}"})
         for match in _places(event.output):
-            place: dict[str, str] = {"file": self._prefix + match["file"].removeprefix("./"), "line": match["line"]}
+            place: dict[str, str] = {"file": self._prefix + match["file"], "line": match["line"]}
             if match["col"]:
                 place["col"] = match["col"]
             lines += self._annotate("error", match["message"], {"title": event.name, **place})
@@ -154,8 +156,10 @@ def _places(output: str) -> Iterator[re.Match[str]]:
     """Find `file:line: message` at the beginning of lines; only files inside the repository."""
     seen = set()
     for text in last_lines(output, 200):
-        match = _PLACE.match(text)
-        if match is None or match["file"].startswith("/") or ".." in match["file"].split("/"):
+        match = _PLACE.match(text[:_MESSAGE])
+        if match is None or not {".", "/"} & set(file := match["file"]):  # `12:30 o'clock`, `error: 5: x`
+            continue
+        if file.startswith("/") or ".." in file.split("/"):
             continue
         if (where := (match["file"], match["line"])) not in seen:
             seen.add(where)

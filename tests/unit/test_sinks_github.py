@@ -1,0 +1,133 @@
+import io
+import re
+
+import pytest
+from support.records import HOSTILE, event_samples, play
+
+from codex_runner.domain import event as ev
+from codex_runner.domain.run import Ending, Failure
+from codex_runner.domain.secret import Secret
+from codex_runner.sinks.github import GitHubLog
+
+BEGIN = [ev.RunStarted("r", "docs", "local"), ev.AttemptStarted(1)]
+END = [ev.AttemptEnded(1, Ending(None, "")), ev.RunEnded(0, "succeeded", "done")]
+
+
+def commands(events, **settings):
+    stream = io.StringIO()
+    play(GitHubLog(stream, **settings), events)
+    return [line for line in stream.getvalue().splitlines() if line.startswith("::")]
+
+
+def obeyed(text):
+    """Read a log as actions/runner does: `::name props::data` at a line's start, `##[name props]data` anywhere."""
+    found = []
+    for line in re.split(r"\r\n|\r|\n", text):
+        if match := re.match(r"\s*::([^\s:]+)(?: (.*?))?::(.*)", line):
+            properties = dict(pair.split("=", 1) for pair in (match[2] or "").split(",") if pair)
+            found.append((match[1], {key: decode(value) for key, value in properties.items()}, decode(match[3])))
+        elif match := re.search(r"##\[([^\]]*)\](.*)", line):
+            found.append((match[1], {}, match[2]))
+    return found
+
+
+def decode(text):
+    for code, character in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
+        text = text.replace(code, character)
+    return text
+
+
+def test_each_attempt_is_a_group():
+    failed = ev.AttemptEnded(1, Ending(Failure.CAPACITY, "busy"))
+    assert commands([*BEGIN, failed, ev.AttemptStarted(2), *END]) == [
+        "::group::Attempt 1: docs",
+        "::endgroup::",
+        "::warning::Attempt 1 failed (capacity): busy",
+        "::group::Attempt 2: docs",
+        "::endgroup::",
+        "::notice title=codex-runner%3A docs::succeeded: done",
+    ]
+
+
+def test_a_group_is_closed_whatever_happens():
+    for events in ([*BEGIN], [*BEGIN, ev.AttemptStarted(1, attached=True)], [*BEGIN, ev.RunEnded(1, "failed", "x")]):
+        found = [line.split("::")[1] for line in commands(events)]
+        assert found.count("group") == found.count("endgroup")
+
+
+def test_values_are_encoded():
+    lines = commands([*BEGIN, ev.Warned("a:b,c%", "100%, a: b\nsecond\rlast")])
+    assert lines[1] == "::warning title=codex-runner%3A a%3Ab%2Cc%25::100%25, a: b%0Alast"
+    assert obeyed(lines[1]) == [("warning", {"title": "codex-runner: a:b,c%"}, "100%, a: b\nlast")]
+
+
+def test_a_reader_like_githubs_obeys_only_what_is_ours():
+    stream = io.StringIO()
+    play(GitHubLog(stream), event_samples(HOSTILE))
+    names = {name for name, _, _ in obeyed(stream.getvalue())}
+    assert names == {"group", "endgroup", "notice", "warning", "error"} - {"notice"}
+
+
+def test_at_most_ten_annotations_a_level_and_the_verdict_is_one_of_them():
+    events = [*BEGIN]
+    events += [ev.Warned("w", f"warning {n}") for n in range(30)]
+    events += [ev.Guarded(f"g{n}", False, f"error {n}") for n in range(30)]
+    events += [ev.AttemptEnded(1, Ending(None, "")), ev.RunEnded(12, "failed", "a leak")]
+    lines = commands(events)
+    assert sum(line.startswith("::warning") for line in lines) == 10
+    assert sum(line.startswith("::error") for line in lines) == 10
+    assert lines[-1] == "::error title=codex-runner%3A docs::failed: a leak"
+    stream = io.StringIO()
+    play(GitHubLog(stream), events)
+    assert "warning 29" in stream.getvalue(), "what is not annotated is still a line"
+
+
+def test_failing_checks_are_annotated_where_they_fail():
+    output = (
+        "./src/a.py:12:3: E501 too long: 100%\nsrc/a.py:12:3: E501 again\nnoise\n"
+        "docs/b.md:7 broken link\n/etc/passwd:1: x\n../up.py:2: x\nhttp://host:80 x\n12:30 time\n"
+    )
+    lines = commands([*BEGIN, *END[:1], ev.CheckEnded("lint", False, 1, 1.0, output)], path_prefix="sub/")
+    found = [(properties.get("file"), properties.get("line"), data) for _, properties, data in obeyed("\n".join(lines))]
+    assert found[2][2].startswith("Check lint failed with exit code 1.\n./src/a.py:12:3")
+    assert found[3:] == [("sub/src/a.py", "12", "E501 too long: 100%"), ("sub/docs/b.md", "7", "broken link")]
+
+
+def test_secrets_are_masked_whole_and_line_by_line():
+    stream = io.StringIO()
+    log = GitHubLog(stream)
+    assert log.add_mask([Secret("KEY", "-----BEGIN\nab%cd\r\n}\nend"), Secret("EMPTY", ""), Secret("T", "at-1")])
+    assert stream.getvalue().splitlines() == [
+        "::add-mask::-----BEGIN%0Aab%25cd%0D%0A}%0Aend",
+        "::add-mask::-----BEGIN",
+        "::add-mask::ab%25cd",
+        "::add-mask::end",
+        "::add-mask::at-1",
+    ]
+
+
+def test_a_mask_is_never_written_into_a_file(tmp_path):
+    path = tmp_path / "log"
+    with path.open("w") as stream:
+        assert GitHubLog(stream).add_mask([Secret("T", "at-1234")]) is False
+    assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("limit", [1, 5000])
+def test_the_bound_leaves_commands_whole(limit):
+    noise = [ev.ItemCompleted(ev.AgentMessage("i", "x" * 400))] * 100
+    stream = io.StringIO()
+    play(GitHubLog(stream, limit=limit), [*BEGIN, *noise, *END])
+    assert len(stream.getvalue()) < limit + 2000
+    assert [name for name, _, _ in obeyed(stream.getvalue())] == ["group", "endgroup", "notice"]
+
+
+def test_all_annotations_together_are_bounded():
+    huge = "%" * 100_000
+    events = [
+        *BEGIN,
+        *[ev.Warned("w", huge)] * 20,
+        *[ev.Guarded("g", False, huge)] * 20,
+        ev.RunEnded(1, "failed", huge),
+    ]
+    assert sum(map(len, commands(events))) < 20 * 3 * 4000 + 3000
