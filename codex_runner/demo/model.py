@@ -68,7 +68,7 @@ class ModelService:
         self._server = Listener(("127.0.0.1", port), self)
         self.port: int = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="model", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="model", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
