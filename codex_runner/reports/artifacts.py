@@ -134,8 +134,9 @@ def write_manifest(folder: RunFolder, kept: Iterable[ArtifactKept]) -> Path:
 def safe_name(name: str) -> str:
     """Return a name with everything hostile in it percent-encoded, byte by byte; an ordinary name stays as it is.
 
-    Hostile are characters that cannot be printed (newlines, text direction), what is no UTF-8, a leading dash or tilde, a trailing dot or space, and
-    the characters that Windows and the uploads of CI systems refuse. Where one stands, `%` is encoded too.
+    Hostile are characters that cannot be printed (newlines, text direction), what is no UTF-8, a leading dash or
+    tilde, a trailing dot or space, and the characters that Windows and the uploads of CI systems refuse. Where one
+    stands, `%` is encoded too.
     """
     last = len(name) - 1
     hostile = {at for at, char in enumerate(name) if _is_hostile(char)}

@@ -28,6 +28,7 @@ ALL_BYTES = 20_000_000
 _SHORT_BYTES = 64_000
 _ATTEMPTS_SHOWN = 20
 _ATTACHMENTS = 200
+_LONGEST = 10 * 365 * 86400  # seconds; what is longer is no duration
 _NOT_REACHED = "not reached: the run ended before it"
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 
@@ -219,7 +220,12 @@ def _tree(state: RunState, cases: list[_Case]) -> ET.Element:
         test = TestCase(case.name, case.classname, elapsed_sec=_seconds(case.seconds))
         if case.trouble:
             add = test.add_failure_info if case.trouble.blame is Blame.JOB else test.add_error_info
-            add(_message(case.trouble), texts.take(case.trouble.output), one_line(case.trouble.type, 100))
+            output = texts.take(case.trouble.output)
+            add(
+                _message(case.trouble),
+                output if output.strip() else _message(case.trouble),
+                one_line(case.trouble.type, 100),
+            )
         elif case.skipped:
             test.add_skipped_info(one_line(case.skipped))
         marks = "\n".join(f"[[ATTACHMENT|{path}]]" for path in case.attachments)
@@ -294,8 +300,8 @@ def _message(trouble: _Trouble) -> str:
 
 
 def _seconds(value: float) -> float:
-    """Return a time that every reader takes: clocks go backwards, and a check may have none."""
-    return value if math.isfinite(value) and value > 0 else 0.0
+    """Return a time that every reader takes; 0 for one that a clock set anew, forwards or backwards, has made up."""
+    return value if math.isfinite(value) and 0 < value < _LONGEST else 0.0
 
 
 def _read_back(data: bytes, cases: list[_Case]) -> None:

@@ -19,6 +19,7 @@ _NO_CHARACTERS = re.compile(
     + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000))
     + "]"
 )
+_TO_CLEAN = re.compile("[^\t\n -~]")
 _ATTACHMENT = re.compile(r"\[(?=\[\s*ATTACHMENT\s*\|)", re.IGNORECASE)
 _ELLIPSIS = "…"
 
@@ -29,10 +30,12 @@ def clean(text: str) -> str:
     What is left is legal in XML 1.0 and in UTF-8. A bare carriage return becomes a newline, so that the steps of a
     progress bar stay apart. Tabs stay.
     """
+    if not _TO_CLEAN.search(text):  # most output is plain, and one look costs a sixth of all the replacing
+        return text
     text = _ESCAPES.sub("", text)
     text = _LINE_ENDS.sub("\n", text)
     text = _CONTROLS.sub("", text)
-    return _NO_CHARACTERS.sub("\ufffd", text)
+    return text if text.isascii() else _NO_CHARACTERS.sub("\ufffd", text)
 
 
 def one_line(text: str, limit: int = 1000) -> str:
