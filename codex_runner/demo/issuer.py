@@ -55,7 +55,11 @@ def github_claims(repository: str, workflow_file: str, /, **changes: Any) -> dic
 
 
 class Issuer:
-    """Serves `url` while inside its `with`, and signs tokens with a key of the given server."""
+    """Serves `url` while inside its `with`, and signs tokens with a key of the given server.
+
+    `failures` are statuses with which the next requests for a token end; `repositories` are the numbers of those that
+    `url`/api knows.
+    """
 
     def __init__(self, server: VaultServer) -> None:
         """Bind to a server that runs; nothing is served yet."""
@@ -66,6 +70,7 @@ class Issuer:
         self.url = ""
         self.public_key = ""
         self.failures: list[int] = []
+        self.repositories: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         """Make the key and serve."""
@@ -85,10 +90,11 @@ class Issuer:
             self._http.shutdown()
             self._http.server_close()
 
-    def sign(self, claims: Mapping[str, Any], audience: str = "codex-runner", **changes: Any) -> Secret:
-        """Return a token with these claims, from this issuer and valid for five minutes unless the claims differ."""
+    def sign(self, claims: Mapping[str, Any], audience: str = "codex-runner") -> Secret:
+        """Return a token from this issuer, valid for five minutes. `claims` may say otherwise; None leaves one out."""
         now = int(time.time())
-        whole = {"iss": self.url, "aud": audience, "iat": now, "nbf": now - 5, "exp": now + 300, **claims, **changes}
+        whole = {"iss": self.url, "aud": audience, "iat": now, "nbf": now - 5, "exp": now + 300, **claims}
+        whole = {name: value for name, value in whole.items() if value is not None}
         signed = f"{_encode({'alg': 'RS256', 'typ': 'JWT', 'kid': _KEY})}.{_encode(whole)}"
         answer = self._vault.request(
             "POST",
@@ -110,10 +116,6 @@ class Issuer:
             "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}/token?api-version=2.0",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": self._request_token,
         }
-
-    def fail_next(self, *statuses: int) -> None:
-        """Let the next requests for a token end with these statuses."""
-        self.failures += statuses
 
     def answer(self, path: str, authorization: str) -> tuple[int, dict[str, Any]]:
         """Answer a GET: status and JSON body."""
@@ -137,13 +139,17 @@ class Issuer:
                 "e": _base64(exponent),
             }
             return 200, {"keys": [key]}
-        if parts.path != "/token":
-            return 404, {}
+        if parts.path == "/token":
+            return self._answer_with_token(parts.query, authorization)
+        number = self.repositories.get(parts.path.removeprefix("/api/repos/"))
+        return (200, {"id": number}) if number else (404, {"message": "Not Found"})
+
+    def _answer_with_token(self, query: str, authorization: str) -> tuple[int, dict[str, Any]]:
         if self.failures:
             return self.failures.pop(0), {"message": "as asked for"}
         if authorization != f"Bearer {self._request_token}":
             return 401, {"message": "bad request token"}
-        audience = parse_qs(parts.query).get("audience", ["https://github.com/acme"])[0]
+        audience = parse_qs(query).get("audience", ["https://github.com/acme"])[0]
         return 200, {"value": self.sign(self._claims, audience).reveal()}
 
 

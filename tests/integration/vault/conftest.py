@@ -295,7 +295,7 @@ class Wire:
                 if not data:
                     return
                 if end is near:
-                    swallowing = self.swallow(data)
+                    swallowing = self.swallow(data) or swallowing  # a request may come in pieces
                     far.sendall(data)
                 elif swallowing:
                     return

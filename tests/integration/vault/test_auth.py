@@ -111,7 +111,7 @@ def test_a_named_variable_or_file_that_is_missing(place, try_to_borrow, tmp_path
 
 def test_githubs_endpoint_is_tried_again_when_it_fails_and_believed_when_it_refuses(place, issuer, try_to_borrow):
     environment = issuer.environment(place.jwt_role())
-    issuer.fail_next(503, 429)
+    issuer.failures.extend([503, 429])
     outcome = try_to_borrow(place, place.settings(), environment)
     assert outcome.error is None
     assert len(outcome.retries) == 2
@@ -121,7 +121,7 @@ def test_githubs_endpoint_is_tried_again_when_it_fails_and_believed_when_it_refu
     assert isinstance(outcome.error, CredentialError)
     assert "HTTP 401" in outcome.error.message
     assert "wrong-request-token" not in outcome.text
-    issuer.fail_next(*[500] * 50)
+    issuer.failures.extend([*[500] * 50])
     outcome = try_to_borrow(place, place.settings(retry_deadline=0.5), environment)
     issuer.failures.clear()
     assert isinstance(outcome.error, SecretStoreError)

@@ -75,8 +75,8 @@ def cluster():
 
 def test_kubernetes(place, issuer, cluster, try_to_borrow, given_back, tmp_path):  # noqa: PLR0917 - fixtures
     account = {"namespace": "ci", "serviceaccount": {"name": "runner", "uid": "u-1"}}
-    claims = {"sub": "system:serviceaccount:ci:runner", "kubernetes.io": account}
-    token = issuer.sign(claims, aud=["vault"])
+    claims = {"sub": "system:serviceaccount:ci:runner", "kubernetes.io": account, "aud": ["vault"]}
+    token = issuer.sign(claims)
     cluster.tokens.add(token.reveal())
     mount = f"k8s-{place.name}"
     place.server.request("POST", f"sys/auth/{mount}", {"type": "kubernetes"})

@@ -1,0 +1,111 @@
+"""Making the steps of a setup through Vault's API. Applying twice changes nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.vault.faults import Refusal
+from codex_runner.vault.setup import AuthMount, KvMount, Policy, Role, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from codex_runner.domain.errors import CredentialError
+    from codex_runner.vault.client import VaultClient
+
+
+def apply(client: VaultClient, steps: Sequence[Step]) -> tuple[str, ...]:
+    """Make the steps with the client's login and say what was done. What is there and fits is left as it is.
+
+    ConfigurationError where a mount of that name is something else; CredentialError where a right is missing.
+    """
+    return tuple(_make(client, step) for step in steps)
+
+
+def _make(client: VaultClient, step: Step) -> str:
+    match step:
+        case KvMount():
+            return _make_kv(client, step)
+        case Policy():
+            _write(client, f"sys/policies/acl/{step.name}", {"policy": step.text})
+            return f"wrote the policy {step.name}"
+        case AuthMount():
+            return _make_auth(client, step)
+        case Role():
+            _write(client, f"auth/{step.mount}/role/{step.name}", step.body)
+            return f"wrote the role {step.name} at auth/{step.mount}"
+
+
+def _make_kv(client: VaultClient, step: KvMount) -> str:
+    mounted = _read(client, f"sys/mounts/{step.path}")
+    if mounted is None:
+        _write(client, f"sys/mounts/{step.path}", {"type": "kv", "options": {"version": "2"}})
+    elif mounted.get("type") != "kv" or (mounted.get("options") or {}).get("version") != "2":
+        raise ConfigurationError(
+            f"The mount {step.path} in Vault at {client.address} is not KV version 2.",
+            remedy="Choose another one with `--mount`.",
+        )
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            _write(client, f"{step.path}/config", {"cas_required": True}, raw=True)
+        except Refusal as refusal:
+            # A new KV mount refuses for some milliseconds: "Upgrading from non-versioned to versioned data".
+            if "pgrading" not in str(refusal) or time.monotonic() > deadline:
+                raise _refused(client, f"{step.path}/config", refusal) from None
+            time.sleep(0.05)
+        else:
+            return (
+                f"{'mounted' if mounted is None else 'kept'} KV version 2 at {step.path}, with check-and-set required"
+            )
+
+
+def _make_auth(client: VaultClient, step: AuthMount) -> str:
+    mounted = _read(client, f"sys/auth/{step.path}")
+    if mounted is None:
+        _write(client, f"sys/auth/{step.path}", {"type": step.type})
+    elif mounted.get("type") != step.type:
+        raise ConfigurationError(
+            f"auth/{step.path} in Vault at {client.address} is a {mounted.get('type')} login, not {step.type}.",
+            remedy=f"Choose another one with `--{step.type}-mount`.",
+        )
+    if step.config:
+        config = _read(client, f"auth/{step.path}/config")
+        if config is None:
+            _write(client, f"auth/{step.path}/config", step.config)
+        elif any(config.get(name) != value for name, value in step.config.items()):
+            raise ConfigurationError(
+                f"auth/{step.path} trusts the issuer {config.get('bound_issuer')!r}, "
+                f"not {step.config.get('bound_issuer')!r}.",
+                remedy=f"Choose another mount with `--{step.type}-mount`: changing this one would break its roles.",
+            )
+    return f"{'enabled' if mounted is None else 'kept'} {step.type} logins at auth/{step.path}"
+
+
+def _read(client: VaultClient, path: str) -> dict[str, Any] | None:
+    try:
+        answer = client.call(f"read {path}", lambda api: api.adapter.get(f"/v1/{path}"))
+    except Refusal as refusal:
+        # 404 for what a mount does not have; 400 for a mount: "No secret engine mount at x/", "No auth engine at x/"
+        if refusal.status == 404 or str(refusal).startswith("No "):
+            return None
+        raise _refused(client, path, refusal) from None
+    data = answer.get("data")
+    return data if isinstance(data, dict) else {}
+
+
+def _write(client: VaultClient, path: str, body: Mapping[str, Any], *, raw: bool = False) -> None:
+    try:
+        client.call(f"write {path}", lambda api: api.adapter.post(f"/v1/{path}", json=dict(body)))
+    except Refusal as refusal:
+        if raw:
+            raise
+        raise _refused(client, path, refusal) from None
+
+
+def _refused(client: VaultClient, path: str, refusal: Refusal) -> CredentialError:
+    return client.refused(
+        f"set up {path}", refusal, remedy="Use a login that may set Vault up, or print the steps and hand them on."
+    )

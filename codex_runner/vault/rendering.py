@@ -1,0 +1,124 @@
+"""The steps of a setup as text: a shell script for `vault` (or `bao`), the policies alone, or Terraform."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from codex_runner.vault.setup import AuthMount, KvMount, Policy, Role, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_SHELL_HEAD: Final = """\
+#!/bin/sh
+# Run it with a login that may set Vault up. VAULT=bao uses the OpenBao command line.
+set -eu
+VAULT="${VAULT:-vault}"
+"""
+
+
+_BACKENDS: Final = {"jwt": "vault_jwt_auth_backend", "approle": "vault_auth_backend"}
+
+
+class SetupFormat(StrEnum):
+    """What `render` prints."""
+
+    SH = "sh"
+    HCL = "hcl"
+    TERRAFORM = "terraform"
+
+
+def render(steps: Sequence[Step], format_: SetupFormat) -> str:
+    """Print the steps: a shell script for `vault` (or `bao`), the policies alone, or Terraform."""
+    match format_:
+        case SetupFormat.SH:
+            return "\n".join([_SHELL_HEAD, *map(_as_shell, steps)])
+        case SetupFormat.HCL:
+            return "\n".join(f"# {step.name}\n{step.text}" for step in steps if isinstance(step, Policy))
+        case SetupFormat.TERRAFORM:
+            return "\n".join(map(_as_terraform, steps))
+
+
+def _as_shell(step: Step) -> str:
+    match step:
+        case KvMount():
+            path = shlex.quote(step.path)
+            return (
+                f'"$VAULT" read sys/mounts/{path} >/dev/null 2>&1 ||\n'
+                f'  "$VAULT" secrets enable -path={path} -version=2 kv\n'
+                f"tries=5 # a new mount takes a moment\n"
+                f'until "$VAULT" write {path}/config cas_required=true; do\n'
+                f'  tries=$((tries - 1))\n  [ "$tries" -gt 0 ] || exit 1\n  sleep 1\ndone\n'
+            )
+        case Policy():
+            return f"\"$VAULT\" policy write {shlex.quote(step.name)} - <<'HCL'\n{step.text}HCL\n"
+        case AuthMount():
+            path = shlex.quote(step.path)
+            lines = f'"$VAULT" read sys/auth/{path} >/dev/null 2>&1 || "$VAULT" auth enable -path={path} {step.type}\n'
+            if step.config:
+                body = json.dumps(dict(step.config), indent=2)
+                lines += (
+                    f'"$VAULT" read auth/{path}/config >/dev/null 2>&1 || '
+                    f"\"$VAULT\" write auth/{path}/config - <<'JSON'\n{body}\nJSON\n"
+                )
+            return lines
+        case Role():
+            target = shlex.quote(f"auth/{step.mount}/role/{step.name}")
+            return f"\"$VAULT\" write {target} - <<'JSON'\n{json.dumps(dict(step.body), indent=2)}\nJSON\n"
+
+
+def _as_terraform(step: Step) -> str:
+    match step:
+        case KvMount():
+            label = _label(step.path)
+            mount = {"path": step.path, "type": "kv", "options": {"version": "2"}}
+            return (
+                _block(f'resource "vault_mount" "{label}"', mount)
+                + f'\nresource "vault_kv_secret_backend_v2" "{label}" {{\n'
+                f"  mount        = vault_mount.{label}.path\n  cas_required = true\n}}\n"
+            )
+        case Policy():
+            return (
+                f'resource "vault_policy" "{_label(step.name)}" {{\n  name   = {json.dumps(step.name)}\n'
+                f"  policy = <<-HCL\n{step.text}  HCL\n}}\n"
+            )
+        case AuthMount():
+            kind = _BACKENDS[step.type]
+            body = {"path": step.path, **({} if step.type == "jwt" else {"type": step.type}), **step.config}
+            return _block(f'resource "{kind}" "{_label(step.path)}"', body)
+        case Role():
+            body = {"backend": _Reference(f"{_BACKENDS[step.type]}.{_label(step.mount)}.path")}
+            body |= {"role_name": step.name, **step.body}
+            if "bound_claims" in body:  # the provider takes a list as text with commas
+                body["bound_claims"] = {
+                    name: ",".join(value) if isinstance(value, list) else value
+                    for name, value in body["bound_claims"].items()
+                }
+            return _block(f'resource "vault_{step.type}_auth_backend_role" "{_label(step.name)}"', body)
+
+
+def _block(head: str, body: Mapping[str, Any]) -> str:
+    lines = [f"  {name} = {_hcl(value)}" for name, value in body.items()]
+    return f"{head} {{\n" + "\n".join(lines) + "\n}\n"
+
+
+class _Reference(str):
+    """An expression of Terraform's, which stands without quotes."""
+
+    __slots__ = ()
+
+
+def _hcl(value: Any) -> str:
+    if isinstance(value, _Reference):
+        return value
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_hcl(part)}" for name, part in value.items()) + " }"
+    return json.dumps(value)
+
+
+def _label(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)

@@ -1,0 +1,277 @@
+"""What Vault needs for one workflow: a mount, three policies, and a login that only this workflow gets.
+
+`plan` is pure and says it as steps. `rendering.render` prints them for a shell, as policies, or for Terraform;
+`provision.apply` makes them through the API. All say the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from codex_runner.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+GITHUB_ISSUER: Final = "https://token.actions.githubusercontent.com"
+GITLAB_ISSUER: Final = "https://gitlab.com"
+
+# What Vault's policies and claims give a meaning of their own (`*`, `+`, `{{`, quotes) is in none of these.
+_SAFE_PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+_SAFE_TEXT = re.compile(r"[A-Za-z0-9_./@:, -]+")
+
+
+@dataclass(frozen=True, slots=True)
+class SetupRequest:
+    """Which workflow may read which path, and how it logs in. Times are in seconds.
+
+    `workflow` is the path of its token, such as acme/app/release-notes. GitHub: `repository` with its number
+    (`repository_id`), the workflow's file, its `ref`, the `events` that may start it, and its `environment` if it has
+    one. GitLab: `gitlab_project` (its number, or its path) instead. `approle_cidrs`, where given, make an AppRole for
+    these addresses: then neither is needed.
+    """
+
+    workflow: str
+    repository: str | None = None
+    repository_id: str | None = None
+    workflow_file: str | None = None
+    ref: str = "refs/heads/main"
+    events: tuple[str, ...] = ("schedule", "push", "workflow_dispatch")
+    environment: str | None = None
+    gitlab_project: str | None = None
+    approle_cidrs: tuple[str, ...] = ()
+    issuer: str | None = None
+    mount: str = "codex"
+    jwt_mount: str = "jwt"
+    approle_mount: str = "approle"
+    audience: str = "codex-runner"
+    token_ttl: int = 300
+    secret_id_ttl: int = 30 * 86400
+
+    @property
+    def name(self) -> str:
+        """The name of the role and, with an ending, of the policies: readable, and unlike any other workflow's."""
+        readable = re.sub(r"[^a-z0-9]+", "-", self.workflow.lower()).strip("-")
+        return f"codex-{readable}-{hashlib.sha256(self.workflow.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class KvMount:
+    """A KV v2 mount that insists on check-and-set."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """An ACL policy in Vault's HCL."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthMount:
+    """A way to log in. `config` is written where it has none yet."""
+
+    path: str
+    type: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role of a way to log in."""
+
+    mount: str
+    type: str
+    name: str
+    body: Mapping[str, Any]
+
+
+Step = KvMount | Policy | AuthMount | Role
+
+
+def plan(request: SetupRequest) -> tuple[Step, ...]:
+    """Say what is needed, in the order in which it can be made. UsageError where something is missing or unsafe."""
+    _require_safe(request)
+    name = request.name
+    steps: list[Step] = [
+        KvMount(request.mount),
+        Policy(name, runner_policy(request.mount, request.workflow)),
+        Policy(f"{name}-rotator", rotator_policy(request.mount, request.workflow)),
+        Policy(f"codex-{request.mount.replace('/', '-')}-lister", lister_policy(request.mount)),
+    ]
+    if request.gitlab_project:
+        issuer = request.issuer or GITLAB_ISSUER
+        steps += _jwt_steps(request, issuer, _gitlab_claims(request), "project_path", _GITLAB_MAPPINGS)
+    elif request.repository:
+        issuer = request.issuer or GITHUB_ISSUER
+        steps += _jwt_steps(request, issuer, _github_claims(request), "repository", _GITHUB_MAPPINGS)
+    if request.approle_cidrs:
+        steps += _approle_steps(request)
+    return tuple(steps)
+
+
+def runner_policy(mount: str, path: str) -> str:
+    """Reading the newest version of one path, and giving the login back. Nothing else, not even looking itself up."""
+    return f"""\
+path "{mount}/data/{path}" {{
+  capabilities = ["read"]
+  denied_parameters = {{
+    "version" = []
+  }}
+}}
+
+path "auth/token/revoke-self" {{
+  capabilities = ["update"]
+}}
+"""
+
+
+def rotator_policy(mount: str, path: str) -> str:
+    """Storing and destroying one path's versions, without reading them (`subkeys` shows names without values)."""
+    return f"""\
+path "{mount}/data/{path}" {{
+  capabilities = ["create", "update"]
+}}
+
+path "{mount}/metadata/{path}" {{
+  capabilities = ["create", "read", "update"]
+}}
+
+path "{mount}/subkeys/{path}" {{
+  capabilities = ["read"]
+}}
+
+path "{mount}/destroy/{path}" {{
+  capabilities = ["update"]
+}}
+
+path "auth/token/revoke-self" {{
+  capabilities = ["update"]
+}}
+"""
+
+
+def lister_policy(mount: str) -> str:
+    """Listing all tokens of a mount with owner, age and expiry, without reading any."""
+    return f"""\
+path "{mount}/metadata/*" {{
+  capabilities = ["list", "read"]
+}}
+
+path "auth/token/revoke-self" {{
+  capabilities = ["update"]
+}}
+"""
+
+
+_GITHUB_MAPPINGS: Final = {name: name for name in ("run_id", "actor", "sha", "workflow_ref")}
+_GITLAB_MAPPINGS: Final = {name: name for name in ("pipeline_id", "user_login", "sha", "ci_config_ref_uri")}
+
+
+def _github_claims(request: SetupRequest) -> dict[str, Any]:
+    if not request.repository_id:
+        raise UsageError(
+            f"The number of {request.repository} is missing: a name can be taken over after a rename, a number cannot.",
+            remedy="Give it with `--repository-id`: `gh api repos/OWNER/NAME --jq .id` shows it.",
+        )
+    last = request.workflow.rsplit("/", maxsplit=1)[-1]
+    file = request.workflow_file or f".github/workflows/{last}.yml"
+    claims: dict[str, Any] = {
+        "repository_id": request.repository_id,
+        "workflow_ref": f"{request.repository}/{file}@{request.ref}",
+        "event_name": list(request.events),
+    }
+    if request.environment:
+        claims["environment"] = request.environment
+    return claims
+
+
+def _gitlab_claims(request: SetupRequest) -> dict[str, Any]:
+    project = str(request.gitlab_project)
+    branch = request.ref.removeprefix("refs/heads/")
+    claims: dict[str, Any] = {
+        "project_id" if project.isdecimal() else "project_path": project,
+        "ref": branch,
+        "ref_type": "branch",
+        "ref_protected": "true",
+        "pipeline_source": [{"workflow_dispatch": "web"}.get(event, event) for event in request.events],
+    }
+    if request.environment:
+        claims["environment"] = request.environment
+    return claims
+
+
+def _jwt_steps(
+    request: SetupRequest, issuer: str, claims: Mapping[str, Any], user_claim: str, mappings: Mapping[str, str]
+) -> tuple[Step, ...]:
+    body = {
+        "role_type": "jwt",
+        "user_claim": user_claim,
+        "bound_audiences": [request.audience],
+        "bound_claims_type": "string",  # exact: "glob" would let `docs.yml@*` match a pull request's merge
+        "bound_claims": dict(claims),
+        "claim_mappings": dict(mappings),
+        **_token_settings(request),
+    }
+    config = {"oidc_discovery_url": issuer, "bound_issuer": issuer}
+    return AuthMount(request.jwt_mount, "jwt", config), Role(request.jwt_mount, "jwt", request.name, body)
+
+
+def _approle_steps(request: SetupRequest) -> tuple[Step, ...]:
+    body = {
+        "bind_secret_id": True,
+        "secret_id_ttl": request.secret_id_ttl,
+        "secret_id_bound_cidrs": list(request.approle_cidrs),
+        "token_bound_cidrs": list(request.approle_cidrs),
+        **_token_settings(request),
+    }
+    return AuthMount(request.approle_mount, "approle", {}), Role(request.approle_mount, "approle", request.name, body)
+
+
+def _token_settings(request: SetupRequest) -> dict[str, Any]:
+    return {
+        "token_policies": [request.name],
+        "token_no_default_policy": True,
+        "token_type": "service",
+        "token_ttl": request.token_ttl,
+        "token_max_ttl": request.token_ttl,
+    }
+
+
+def _require_safe(request: SetupRequest) -> None:
+    if not (request.repository or request.gitlab_project or request.approle_cidrs):
+        raise UsageError(
+            "It is not said who may log in.", remedy="Give --repo, --gitlab-project, or --approle with its addresses."
+        )
+    for what, value, safe in (
+        ("workflow", request.workflow, _SAFE_PATH),
+        ("mount", request.mount, _SAFE_PATH),
+        ("JWT mount", request.jwt_mount, _SAFE_PATH),
+        ("AppRole mount", request.approle_mount, _SAFE_PATH),
+        ("repository", request.repository, _SAFE_PATH),
+        ("workflow file", request.workflow_file, _SAFE_PATH),
+        ("ref", request.ref, _SAFE_TEXT),
+        ("environment", request.environment, _SAFE_TEXT),
+        ("GitLab project", request.gitlab_project, _SAFE_PATH),
+        ("issuer", request.issuer, _SAFE_TEXT),
+        ("audience", request.audience, _SAFE_TEXT),
+        *(("event", event, _SAFE_TEXT) for event in request.events),
+        *(("CIDR", cidr, _SAFE_TEXT) for cidr in request.approle_cidrs),
+    ):
+        if value is not None and (not safe.fullmatch(value) or ".." in value.split("/")):
+            raise UsageError(
+                f"The {what} {value!r} has characters that have a meaning in Vault's policies or claims.",
+                remedy="Give it exactly, without patterns: one role is for one workflow.",
+            )
+    if "pull_request_target" in request.events:
+        raise UsageError(
+            "The event pull_request_target runs what a stranger proposes, with this repository's rights.",
+            remedy="Leave it out, and run the job on schedule, push or workflow_dispatch.",
+        )
