@@ -6,7 +6,6 @@ read back and counted before anybody gets it. Jenkins's junit-10 schema is the s
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -14,7 +13,7 @@ from xml.etree import ElementTree as ET
 from codex_runner.domain.errors import RunnerError
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, failure_class, failure_exit_code, meaning, reason, remedy, word
-from codex_runner.reports.text import clean, duration, one_line, tail, utc, without_attachments
+from codex_runner.reports.text import clean, duration, one_line, plausible, tail, utc, without_attachments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +27,6 @@ ALL_BYTES = 20_000_000
 _SHORT_BYTES = 64_000
 _ATTEMPTS_SHOWN = 20
 _ATTACHMENTS = 200
-_LONGEST = 10 * 365 * 86400  # seconds; what is longer is no duration
 _NOT_REACHED = "not reached: the run ended before it"
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 
@@ -95,7 +93,7 @@ def _agent_case(state: RunState, job: str, told: set[Blame], folder: Path | None
     return _Case(
         classname=job,
         name="agent",
-        seconds=sum((attempt.ended or state.updated) - attempt.started for attempt in state.attempts),
+        seconds=sum(plausible((each.ended or state.updated) - each.started) for each in state.attempts),
         trouble=trouble,
         skipped=reason(verdict) if verdict and not verdict.exit_code and verdict.result == "skipped" else "",
         out=_agent_output(state),
@@ -217,7 +215,7 @@ def _tree(state: RunState, cases: list[_Case]) -> ET.Element:
     built = []
     for case in cases:
         texts = _Texts(limit)
-        test = TestCase(case.name, case.classname, elapsed_sec=_seconds(case.seconds))
+        test = TestCase(case.name, case.classname, elapsed_sec=plausible(case.seconds))
         if case.trouble:
             add = test.add_failure_info if case.trouble.blame is Blame.JOB else test.add_error_info
             output = texts.take(case.trouble.output)
@@ -261,13 +259,13 @@ def _complete(root: ET.Element, state: RunState, cases: list[_Case]) -> ET.Eleme
     suite = root[0]
     del suite.attrib["disabled"]  # no reader needs it, and the schema does not know it at every level
     for element, case in zip(suite.iter("testcase"), cases, strict=True):
-        element.set("time", f"{_seconds(case.seconds):.3f}")
+        element.set("time", f"{plausible(case.seconds):.3f}")
         tag = "rerunFailure" if case.trouble else "flakyFailure"
         for position, trouble in enumerate(case.earlier, start=1 if case.trouble or case.skipped else 0):
             again = ET.Element(tag, {"message": _message(trouble), "type": one_line(trouble.type, 100)})
             ET.SubElement(again, "stackTrace").text = without_attachments(tail(trouble.output, _SHORT_BYTES // 8))
             element.insert(position, again)
-    suite.set("time", f"{sum(round(_seconds(case.seconds), 3) for case in cases):.3f}")
+    suite.set("time", f"{sum(round(plausible(case.seconds), 3) for case in cases):.3f}")
     root.set("name", f"codex-runner {one_line(state.run_id, 200)}".strip())
     for key in ("tests", "failures", "errors", "time"):
         root.set(key, suite.attrib[key])
@@ -297,11 +295,6 @@ def _properties(state: RunState) -> dict[str, str]:
 
 def _message(trouble: _Trouble) -> str:
     return one_line(trouble.message) or one_line(trouble.type) or "it failed, and nobody said why"
-
-
-def _seconds(value: float) -> float:
-    """Return a time that every reader takes; 0 for one that a clock set anew, forwards or backwards, has made up."""
-    return value if math.isfinite(value) and 0 < value < _LONGEST else 0.0
 
 
 def _read_back(data: bytes, cases: list[_Case]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.event import to_json
 from codex_runner.reports.outcome import failure_class
-from codex_runner.reports.text import utc
+from codex_runner.reports.text import plausible, utc
 
 if TYPE_CHECKING:
     from codex_runner.domain.run import ProcessExit, Usage
@@ -29,7 +29,7 @@ def run_document(state: RunState) -> dict[str, Any]:
         "started": utc(state.started),
         "updated": utc(state.updated),
         "ended": None if state.ended is None else utc(state.ended),
-        "seconds": round(state.seconds, 3),
+        "seconds": round(plausible(state.seconds), 3),
         "result": verdict.result if verdict else None,
         "exit_code": verdict.exit_code if verdict else None,
         "reason": verdict.reason if verdict else None,
@@ -41,8 +41,8 @@ def run_document(state: RunState) -> dict[str, Any]:
         "commands": state.commands,
         "failed_commands": state.failed_commands,
         "attempts": [_attempt(attempt) for attempt in state.attempts],
-        "checks": [_without_kind(check) for check in state.checks.values()],
-        "guards": [_without_kind(guard) for guard in state.guards.values()],
+        "checks": [_timed(check) for check in state.checks.values()],
+        "guards": [_timed(guard) for guard in state.guards.values()],
         "warnings": [_without_kind(warning) for warning in state.warnings],
         "files": [{"path": path, "change": change} for path, change in state.files.items()],
         "artifacts": [_without_kind(artifact) for artifact in state.artifacts.values()],
@@ -88,3 +88,7 @@ def _usage(usage: Usage) -> dict[str, int]:
 
 def _without_kind(event: Any) -> dict[str, Any]:
     return {key: value for key, value in to_json(event).items() if key != "kind"}
+
+
+def _timed(event: Any) -> dict[str, Any]:
+    return _without_kind(event) | {"seconds": plausible(event.seconds)}

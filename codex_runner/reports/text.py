@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 
@@ -22,6 +23,7 @@ _NO_CHARACTERS = re.compile(
 _TO_CLEAN = re.compile("[^\t\n -~]")
 _ATTACHMENT = re.compile(r"\[(?=\[\s*ATTACHMENT\s*\|)", re.IGNORECASE)
 _ELLIPSIS = "…"
+_LONGEST = 10 * 365 * 86400  # seconds; what is longer is no duration
 
 
 def clean(text: str) -> str:
@@ -80,8 +82,14 @@ def utc(seconds: float) -> str:
     return f"{stamp}.{milliseconds % 1000:03d}Z"
 
 
+def plausible(seconds: float) -> float:
+    """Return a duration that every reader takes; 0 for one that a clock set anew has made up."""
+    return float(seconds) if math.isfinite(seconds) and 0 < seconds < _LONGEST else 0.0
+
+
 def duration(seconds: float) -> str:
     """Say a duration as people do: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    seconds = plausible(seconds)
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

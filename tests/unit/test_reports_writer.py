@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from xml.etree import ElementTree as ET
+
+import pytest
+from support.report_states import a_run, records
+
+from codex_runner.domain import event as ev
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.state import fold
+from codex_runner.reports import writer
+from codex_runner.reports.files import write_whole
+from codex_runner.reports.writer import FileReports
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path / "20260102T030405Z-release-notes-0a1b2c3d")
+
+
+def test_all_reports_are_written_and_again_over_themselves(folder, tmp_path):
+    extra = tmp_path / "elsewhere" / "junit.xml"
+    reports = FileReports(folder, extra_junit=extra)
+    reports.prepare()
+    for _ in range(2):
+        paths = reports.write(a_run())
+        assert {folder.run_json, folder.junit, folder.summary, folder.manifest, extra} <= set(paths)
+        assert all(path.stat().st_size for path in paths)
+    assert json.loads(folder.run_json.read_text())["result"] == "succeeded"
+    assert json.loads(folder.manifest.read_text())["files"][0]["size"] == 1234
+    assert extra.read_bytes() == folder.junit.read_bytes()
+    assert f"[[ATTACHMENT|{folder.path}/artifacts/RELEASE_NOTES.md]]" in "".join(ET.parse(extra).getroot().itertext())
+    assert sorted(path.name for path in folder.path.iterdir()) == sorted(
+        path.name for path in paths if path.parent == folder.path
+    )
+
+
+def test_before_the_end_run_json_says_so(folder):
+    FileReports(folder).begin(fold(records([ev.RunStarted("r", "j", "local")])))
+    assert json.loads(folder.run_json.read_text())["result"] is None
+    assert [path.name for path in folder.path.iterdir()] == ["run.json"]
+
+
+def test_the_mode_is_what_the_umask_says(folder):
+    before = os.umask(0o027)
+    try:
+        paths = FileReports(folder).write(a_run())
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o640}
+
+
+def test_one_that_cannot_be_written_does_not_keep_the_others_from_it(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match=r"file/junit\.xml") as caught:
+        FileReports(folder, extra_junit=tmp_path / "file" / "junit.xml").write(a_run())
+    assert "could not be written" in caught.value.message
+    assert folder.junit.exists()
+    assert folder.summary.exists()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = write_whole(tmp_path / "f", b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("codex_runner.reports.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_loading_the_writer_loads_no_report(tmp_path):
+    script = f"import sys, {writer.__name__}; print([m for m in sys.modules if 'junit' in m or 'xml' in m])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
