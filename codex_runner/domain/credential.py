@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from codex_runner.domain.event import Event
     from codex_runner.domain.secret import Secret
 
 
@@ -112,6 +113,14 @@ class Credential:
 
     secret: Secret
     facts: CredentialFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """What a run gets: the credential, and what was proven on the way, in the order in which it happened."""
+
+    credential: Credential
+    events: tuple[Event, ...]
 
 
 class Outcome(StrEnum):

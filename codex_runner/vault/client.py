@@ -9,6 +9,7 @@ from __future__ import annotations
 import http
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -32,6 +33,15 @@ T = TypeVar("T")
 
 _FIRST_WAIT: Final = 0.1
 _WAIT = tenacity.wait_random_exponential(multiplier=4 * _FIRST_WAIT, min=_FIRST_WAIT, max=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a server says it is. `version` is its own word."""
+
+    initialized: bool
+    sealed: bool
+    version: str
 
 
 class VaultClient:
@@ -112,6 +122,12 @@ class VaultClient:
             raise
         except requests.RequestException as error:
             raise self._unreachable(trial, error) from None
+
+    def health(self) -> Health:
+        """Ask how the server is; needs no login. SecretStoreError where it cannot be reached."""
+        codes = {"standbyok": "true", "perfstandbyok": "true", "sealedcode": "200", "uninitcode": "200"}
+        answer = self.call("ask for its health", lambda api: api.adapter.get("/v1/sys/health", params=codes))
+        return Health(bool(answer.get("initialized")), bool(answer.get("sealed")), str(answer.get("version", "")))
 
     def refused(self, purpose: str, refusal: Refusal, *, details: str = "", remedy: str) -> CredentialError:
         """Make the error for a refusal: who refused what, in its own words."""

@@ -7,19 +7,20 @@ then leaves nothing behind in Vault.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from codex_runner.domain.credential import Credential, CredentialFacts
+from codex_runner.domain.credential import Borrowed, Credential, CredentialFacts
 from codex_runner.domain.errors import CredentialError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.run import Failure
 from codex_runner.engine.credential_rules import clean_secret, events_of, format_duration, judge_credential, require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from codex_runner.domain.credential import CredentialSpec, VaultSettings
     from codex_runner.domain.event import Event
@@ -35,14 +36,6 @@ LOGIN_TYPE: Final = "vault-login-type"
 LOST_LOGIN: Final = "vault-lost-login"
 
 _STOP_GRACE: Final = 3.0  # seconds for the login to be given back after the caller was cancelled
-
-
-@dataclass(frozen=True, slots=True)
-class Borrowed:
-    """What a run gets: the credential, and what was proven on the way, in the order in which it happened."""
-
-    credential: Credential
-    events: tuple[Event, ...]
 
 
 async def borrow(  # noqa: PLR0913 - what is asked, where, for what; and two ears
@@ -75,6 +68,31 @@ async def borrow(  # noqa: PLR0913 - what is asked, where, for what; and two ear
     return await _in_thread(
         lambda: _borrow(spec, settings, occasion, environment, _Ears(ear(on_event), ear(on_retry)), stop), stop
     )
+
+
+@contextlib.contextmanager
+def logged_in(
+    settings: VaultSettings,
+    environment: Mapping[str, str],
+    *,
+    on_event: Callable[[Event], None] = lambda _: None,
+    on_retry: Callable[[str], None] = lambda _: None,
+) -> Iterator[VaultClient]:
+    """Log in for as long as the `with` lasts, and give the login back at its end, whatever the end: for commands.
+
+    Raises as `log_in` and `give_back` do. Each call of the client has the settings' `retry_deadline` for itself.
+    """
+    from codex_runner.vault.auth import log_in  # noqa: PLC0415 - late: it brings hvac
+    from codex_runner.vault.client import VaultClient  # noqa: PLC0415 - late: it brings hvac
+
+    with VaultClient(settings, environment, on_retry=on_retry) as client:
+        login = log_in(client)
+        try:
+            yield client
+        except BaseException as error:
+            _give_back_after(error, client, login, on_event)
+            raise
+        give_back(client, login, on_event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +194,7 @@ def read_credential(client: VaultClient, spec: CredentialSpec, login: Login) -> 
     if not isinstance(value, str):
         raise CredentialError(
             f"{spec.place} (version {version}) has no text in its field {spec.field!r}; "
-            f"its fields are: {', '.join(sorted(data)) or 'none'}.",
+            f"its fields are: {', '.join(name for name in sorted(data) if not name.startswith('put.')) or 'none'}.",
             remedy="Correct the job's `credential.field`, or store the token again with `codex-runner token put`.",
         )
 

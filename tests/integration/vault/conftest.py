@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import select
 import socket
 import threading
@@ -211,6 +212,7 @@ def _borrow(place, settings, environment=None, spec=None, occasion=None):
     if outcome.borrowed:
         assert outcome.borrowed.events == tuple(outcome.events)
     assert TOKEN not in outcome.text
+    assert not re.search(r"\b[sb]\.[A-Za-z0-9_-]{20,}", outcome.text)  # no Vault token either
     return outcome
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +16,7 @@ from codex_runner.domain.credential import UserpassAuth
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.engine import credential_rules as rules
 from codex_runner.engine.credential_rules import format_date
-from codex_runner.vault.lease import borrow
+from codex_runner.vault.lease import borrow, logged_in
 
 pytestmark = pytest.mark.needs_vault
 
@@ -277,3 +279,28 @@ def test_an_older_version_is_denied_to_the_login(place, borrower):
 def test_secrets_do_not_stand_in_the_audit_log(place, borrower, secret_token):
     assert borrower().error is None
     assert secret_token not in place.server.audit_file.read_text()
+
+
+def test_a_command_gives_its_login_back_whatever_its_end(place, borrower):
+    borrower()  # makes the user
+    settings = place.settings(UserpassAuth(place.name, mount="userpass-lease"))
+    events = []
+    with logged_in(settings, {"VAULT_PASSWORD": "p"}, on_event=events.append) as client:
+        assert len(logins(place)) == 1
+        assert client.health().sealed is False
+    with (
+        pytest.raises(ZeroDivisionError),
+        logged_in(settings, {"VAULT_PASSWORD": "p"}, on_event=events.append),
+    ):
+        raise ZeroDivisionError
+    assert [event.passed for event in events] == [True, True]
+    assert logins(place) == []
+
+
+def test_what_runs_before_a_job_is_known_loads_no_vault_library():
+    program = (
+        "import sys, codex_runner.vault.lease, codex_runner.vault.rendering, codex_runner.engine.credential_rules\n"
+        "import codex_runner.local_credentials\n"
+        "sys.exit(', '.join({'hvac', 'requests', 'httpx', 'tenacity', 'pydantic'} & set(sys.modules)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
