@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 class Codex:
     """Implements ports.Agent. One a run."""
 
-    def __init__(
-        self, *, expect_message: bool = True, environment: Mapping[str, str | Secret] | None = None
-    ) -> None:
+    def __init__(self, *, expect_message: bool = True, environment: Mapping[str, str | Secret] | None = None) -> None:
         """`environment` holds what codex alone gets besides the job's own: the credential."""
         self._expect_message = expect_message
         self._environment = dict(environment or {})

@@ -26,9 +26,7 @@ DISABLED_FEATURES = (
 )
 
 
-def launch(
-    job: Job, run_id: str, attempt: int, install: Install, environment: Mapping[str, str | Secret]
-) -> Launch:
+def launch(job: Job, run_id: str, attempt: int, install: Install, environment: Mapping[str, str | Secret]) -> Launch:
     """Say how to start an attempt of this job with this codex."""
     return Launch(
         run_id=run_id,

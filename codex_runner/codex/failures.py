@@ -17,7 +17,10 @@ MESSAGES: tuple[tuple[re.Pattern[str], Failure], ...] = tuple(
     for pattern, failure in (
         (r"hit your usage limit|usage limit has been reached|usage_limit_reached", Failure.QUOTA),
         (r"quota exceeded|insufficient_quota|exceeded your current quota|check your plan and billing", Failure.QUOTA),
-        (r"status 40[13]\b|unauthorized|forbidden|invalid_api_key|token (has )?expired|not logged in", Failure.CREDENTIAL),
+        (
+            r"status 40[13]\b|unauthorized|forbidden|invalid_api_key|token (has )?expired|not logged in",
+            Failure.CREDENTIAL,
+        ),
         (r"cloud config bundle|workspace-managed policies", Failure.CREDENTIAL),
         (r"missing environment variable", Failure.CREDENTIAL),
         (r"status: 429|too many requests|rate limit", Failure.RATE_LIMIT),
@@ -48,7 +51,9 @@ def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_mess
         if exit_.code != 0 and not lingered:
             return Ending(Failure.CRASHED, f"codex completed its turn, and then ended with {exit_}")
         if expect_message and not (attempt.reply or "").strip():
-            return Ending(Failure.NO_REPLY, "codex completed its turn without a final message: a refusal or an empty reply")
+            return Ending(
+                Failure.NO_REPLY, "codex completed its turn without a final message: a refusal or an empty reply"
+            )
         return Ending(None, "codex completed its turn")
     last_words = _last_words(stderr_tail)
     if attempt.turn is None and exit_.code not in (None, 0):

@@ -52,6 +52,10 @@ class Transport(Protocol):
         """Remove the run's directory: everything has been collected. Nothing there is fine."""
         ...
 
+    async def close(self) -> None:
+        """Let go of connections and of what they left on this machine. The last call."""
+        ...
+
 
 class Agent(Protocol):
     """All that the engine must know of the agent's program, and it is codex."""

@@ -176,8 +176,6 @@ def _sweep_guard(exit_: ProcessExit | None) -> Guarded:
         case Sweep.CLEAN:
             return Guarded(name, passed=True, message=f"no process of the agent is left{ended}")
         case Sweep.BEST_EFFORT:
-            return Guarded(
-                name, passed=True, message=f"sweep: best effort (the host has no child subreaper){ended}"
-            )
+            return Guarded(name, passed=True, message=f"sweep: best effort (the host has no child subreaper){ended}")
         case Sweep.FAILED:
             return Guarded(name, passed=False, message=f"processes of the agent could not be ended{ended}")

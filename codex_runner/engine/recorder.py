@@ -37,9 +37,7 @@ class Recorder:
     def emit(self, event: Event) -> None:
         """Record an event."""
         if isinstance(event, AttemptStarted) and not event.attached:
-            self._position = dataclasses.replace(
-                self._position, stdout=0, stderr=0, stdout_crc=Position().stdout_crc
-            )
+            self._position = dataclasses.replace(self._position, stdout=0, stderr=0, stdout_crc=Position().stdout_crc)
             attempt = event.number
         else:
             attempt = self.state.attempts[-1].number if self.state.attempts else 0

@@ -54,7 +54,8 @@ class Watch:
         limits = self._limits
         if self._turn_ended is not None and now - self._turn_ended >= limits.exit_grace:
             return Stop(
-                StopReason.LINGERED, f"codex did not exit within {_span(limits.exit_grace)} of its final event (exit_grace)"
+                StopReason.LINGERED,
+                f"codex did not exit within {_span(limits.exit_grace)} of its final event (exit_grace)",
             )
         if now >= self._deadline:
             return Stop(StopReason.TIMEOUT, f"the job's {_span(limits.timeout)} are over (timeout)")

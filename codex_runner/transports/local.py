@@ -143,6 +143,9 @@ class LocalTransport:
         nonce = new_nonce()
         await self._ask(discard_request(run_id, nonce), nonce)
 
+    async def close(self) -> None:
+        """See Transport.close."""
+
     async def _ask(self, request: bytes, nonce: str) -> str:
         process = await asyncio.create_subprocess_exec(
             "sh",

@@ -16,6 +16,8 @@ from codex_runner.domain.secret import Secret
 from codex_runner.engine.cksum import cksum
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from codex_runner.domain.host import Launch
     from codex_runner.domain.run import StopReason
 
@@ -35,11 +37,11 @@ def new_nonce() -> str:
     return secrets.token_hex(16)
 
 
-def start_request(launch: Launch, nonce: str) -> bytes:
+def start_request(launch: Launch, nonce: str, verb: str = "launch") -> bytes:
     """Frame a launch. ConfigurationError where a value cannot travel (a NUL character)."""
     config = launch.config.encode()
     lines = [
-        f"{_MAGIC} {nonce} start {launch.run_id} {launch.attempt}",
+        f"{_MAGIC} {nonce} {verb} {launch.run_id} {launch.attempt}",
         f"timeout {math.ceil(launch.timeout) + SUPERVISOR_GRACE}",
         f"orphan {max(1, math.ceil(launch.orphan))}",
         f"cwd {_escape(launch.cwd, 'cwd')}",
@@ -63,15 +65,35 @@ def discard_request(run_id: str, nonce: str) -> bytes:
     return f"{_MAGIC} {nonce} discard {run_id} 1\n".encode()
 
 
+def follow_request(run_id: str, attempt: int, stdout: int, stderr: int, nonce: str) -> bytes:
+    """Frame the wish to follow an attempt from these offsets on."""
+    return f"{_MAGIC} {nonce} follow {run_id} {attempt}\n{stdout} {stderr}\n".encode()
+
+
+def execute_request(text: str, cwd: str, timeout: float, arguments: Sequence[str], nonce: str) -> bytes:
+    """Frame a script with its arguments. An empty `cwd` is the user's home."""
+    body = text.encode("utf-8", "surrogateescape")
+    lines = [
+        f"{_MAGIC} {nonce} execute none 1",
+        f"timeout {timeout:.3f}",
+        f"cwd {_escape(cwd, 'cwd')}",
+        *(f"arg {_escape(argument, 'argument')}" for argument in arguments),
+        f"script {len(body)} {cksum(body)}",
+        f".{nonce}",
+    ]
+    header = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+    return header + body + f".{nonce}\n".encode()
+
+
 def read_answer(output: bytes, nonce: str) -> str:
     """Find our line in what the far side printed (start-up files print things too); raise what it refuses with."""
     mark = f"{nonce} ".encode()
     for line in output.splitlines():
         if line.startswith(mark):
-            word, _, message = line[len(mark) :].decode("utf-8", "replace").partition(" ")
-            if word == "error":
-                raise _refusal(message)
-            return word
+            text = line[len(mark) :].decode("utf-8", "replace")
+            if text.startswith("error "):
+                raise _refusal(text.removeprefix("error "))
+            return text
     raise HostError("the host did not answer the request: its shell ended early or printed something else.")
 
 

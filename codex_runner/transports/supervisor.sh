@@ -273,7 +273,8 @@ become_codex() { # in a subshell, stdin, stdout and stderr in place: the environ
 	export "$MARK=$run/$attempt/" "CODEX_HOME=$home"
 	unset IFS
 	set +f
-	cd "$cwd" || exit 125
+	# Behind the lock: whoever merely joins must not touch the configuration of a codex that runs.
+	cp config "$home/config.toml" && cd "$cwd" || exit 125
 	unset OLDPWD
 	# The pid is on record before codex runs: an attempt whose codex.pid is empty has never run one. $$ is the
 	# supervisor's, also in this subshell; a child's parent is us.
@@ -355,9 +356,7 @@ detach() { # in the staging directory, stdin: the environment. Becomes a session
 		if [ -n "$prctl" ] && command -v perl >/dev/null 2>&1; then
 			# shellcheck disable=SC2016 # perl's variables
 			set -- perl -e '$r = syscall(shift, 36, 1, 0, 0, 0) ? "plain" : "reaper"; exec @ARGV, $r' "$prctl" "$@"
-			# setsid forks only where it leads a process group, which a background command does not.
-			if command -v setsid >/dev/null 2>&1; then exec setsid "$@"; fi
-			exec perl -e 'use POSIX (); POSIX::setsid(); exec @ARGV' "$@"
+			leader "$@"
 		fi
 		if command -v python3 >/dev/null 2>&1; then
 			exec python3 -I -c 'import ctypes, os, sys
@@ -366,8 +365,7 @@ reaper = ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
 os.execvp(sys.argv[1], [*sys.argv[1:], "reaper" if reaper else "plain"])' "$@"
 		fi
 	fi
-	if command -v setsid >/dev/null 2>&1; then exec setsid "$@" plain; fi
-	exec perl -e 'use POSIX (); POSIX::setsid(); exec @ARGV' "$@" plain
+	leader "$@" plain
 }
 
 receive() { # FILE SIZE CKSUM: exactly so many bytes from stdin (a shell's read or head may take more), verified
@@ -408,8 +406,7 @@ start() {
 	# shellcheck disable=SC2154 # script: this very text, set by whoever started it
 	if ! {
 		printf '%s\n' "$nonce $run $attempt $timeout $orphan" "$cwd_line" >request &&
-			printf '%s' "$args" >args && printf '%s\n' "$script" >supervisor.sh &&
-			mkdir -p ../../home && cp config ../../home/config.toml
+			printf '%s' "$args" >args && printf '%s\n' "$script" >supervisor.sh && mkdir -p ../../home
 	}; then
 		abandon disk "cannot write in $runs"
 	fi
@@ -438,6 +435,7 @@ start() {
 			abandon busy "attempt ${other#../} of this run is still going"
 		fi
 	done
+	# What it answers goes through a substitution, which ends when the supervisor closes its stdout.
 	answer=$({ printf '%s.\n' "$environment"; } | { (scrub && detach) <&3 2>>supervisor.log 3<&- & } 3<&0)
 	case $answer in
 	"$nonce "*) printf '%s\n' "$answer" ;;
@@ -448,6 +446,185 @@ start() {
 abandon() { # WORD MESSAGE: refuse, and take the staging directory away
 	rm -rf "../.$attempt.$nonce"
 	refuse "$@"
+}
+
+# --- following over a connection -------------------------------------------------------------------------------------
+#
+# stdout: our mark, then codex's bytes from the offset on and nothing else. stderr: frames, each a line that begins with
+# the nonce, `err` with so many raw bytes behind it. stdin: pings, a stop, a goodbye. Whoever says nothing for QUIET
+# seconds is taken for gone: behind a black hole nothing else would tell.
+
+QUIET=20
+
+frame() { printf '%s %s\n' "$nonce" "$*" >&2; }
+
+follow() { # OUT ERR: offsets to begin at
+	out=$1 err=$2
+	cd "$runs/$run/attempts/$attempt" 2>/dev/null || refuse gone "no attempt $attempt of $run here"
+	[ -e stdout ] || refuse gone "attempt $attempt of $run was never started here"
+	holder .
+	say begin
+	frame ready
+	# Some shells give a background command /dev/null for stdin before they look at its redirections.
+	exec 5<&0
+	listener <&5 &
+	listening=$!
+	if [ -e exit ]; then
+		tail -c "+$((out + 1))" stdout &
+		tailing=$!
+	elif tail --version 2>/dev/null | grep -q GNU; then
+		# Woken by the kernel; ends, after one more look, when the listener does. (Not when the supervisor does: that
+		# is not our child, and where nobody reaps it, its zombie would keep tail for ever.)
+		tail -c "+$((out + 1))" -f --pid="$listening" -s 0.02 stdout &
+		tailing=$!
+	else
+		copier &
+		tailing=$!
+	fi
+	reporter
+	end_listener
+	kill "$tailing" 2>/dev/null
+	wait
+}
+
+end_listener() {
+	kill "$listening" 2>/dev/null
+	wait "$listening" 2>/dev/null
+}
+
+copier() { # for hosts whose tail polls by the second, if at all
+	exec 4<stdout
+	[ "$out" -lt 65536 ] || dd bs=65536 count=$((out / 65536)) <&4 >/dev/null 2>&1
+	[ $((out % 65536)) = 0 ] || dd bs=$((out % 65536)) count=1 <&4 >/dev/null 2>&1
+	while :; do
+		done=
+		[ ! -e exit ] || done=1
+		cat <&4
+		[ -z "$done" ] && kill -0 "$listening" 2>/dev/null || return
+		pause
+	done
+}
+
+listener() { # what the runner says: each ping counts the lease up
+	while IFS= read -r line; do
+		case $line in
+		ping)
+			count=0
+			{ read -r count <../../lease; } 2>/dev/null
+			echo $((count + 1)) >"../../lease.$$" && mv "../../lease.$$" ../../lease
+			: >"heard.$nonce"
+			;;
+		"stop "*)
+			note_stop "${line#stop }"
+			kill -TERM "$sup" 2>/dev/null
+			;;
+		bye) break ;;
+		esac
+	done
+	: >"bye.$nonce"
+}
+
+reporter() { # codex's stderr, heartbeats, the end
+	ticks=0 quiet=0
+	while [ ! -e "bye.$nonce" ]; do
+		ended=
+		[ ! -e exit ] || ended=1
+		size=$(($(wc -c <stderr)))
+		if [ "$size" -gt "$err" ]; then
+			# An offset and a size: bytes that came since are for the next time.
+			frame "err $err $((size - err))"
+			tail -c "+$((err + 1))" stderr | dd ibs=1 obs=65536 count=$((size - err)) >&2 2>/dev/null
+			err=$size
+		fi
+		if [ -n "$ended" ]; then
+			end_listener
+			wait "$tailing"
+			frame "exit $(tr '\n' ',' <./exit)"
+			break
+		fi
+		if ! held .; then
+			[ ! -e exit ] || continue
+			if [ "$at_host" != "$host_id" ]; then
+				frame "lost the run is on another host that shares this home directory"
+			elif [ "$at_boot" != "$boot_id" ]; then
+				frame "lost the host was rebooted"
+			else
+				frame "lost the supervisor was killed"
+			fi
+			break
+		fi
+		pause
+		ticks=$((ticks + 1))
+		if [ $((ticks % 20)) = 0 ]; then
+			frame heartbeat || break
+			quiet=$((quiet + 1))
+			if [ -e "heard.$nonce" ]; then
+				rm -f "heard.$nonce"
+				quiet=0
+			fi
+			[ "$quiet" -lt "$QUIET" ] || break
+		fi
+	done
+	rm -f "bye.$nonce" "heard.$nonce"
+}
+
+execute() { # a script of the runner's, with its arguments, bounded in time; its last MiB of output comes back
+	timeout='' cwd_line='' args='' body=''
+	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
+		value=${line#* }
+		case $line in
+		"timeout "*) timeout=$value ;;
+		"cwd "*) cwd_line=$value ;;
+		"arg "*) args="$args$value$NL" ;;
+		"script "*) body=$value ;;
+		*) refuse protocol "unknown line in the request" ;;
+		esac
+	done
+	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
+	scratch=$(mktemp -d) || refuse disk "no temporary folder"
+	trap 'rm -rf "$scratch"' EXIT
+	# shellcheck disable=SC2086 # two numbers
+	if ! { receive "$scratch/script" $body && IFS= read -r line && [ "$line" = ".$nonce" ]; }; then
+		refuse torn "the request ended early"
+	fi
+	IFS=$NL
+	set -f --
+	for line in $args; do
+		decode "$line"
+		set -- "$@" "$decoded"
+	done
+	unset IFS
+	set +f
+	decode "$cwd_line"
+	cd "${decoded:-$HOME}" || refuse cwd "${decoded:-$HOME} is not a directory that can be entered"
+	exec 5<&0
+	(scrub && leader sh "$scratch/script" "$@" 5<&-) </dev/null >"$scratch/output" 2>&1 &
+	working=$!
+	# Ends with the connection too: nobody would read what it says.
+	(while IFS= read -r line; do :; done && kill -KILL "-$working") <&5 2>/dev/null &
+	listening=$!
+	(
+		looping
+		nap "$timeout"
+		: >"$scratch/late"
+		kill -KILL "-$working"
+	) 2>/dev/null &
+	timing=$!
+	wait "$working"
+	status=$?
+	end_loop "$timing"
+	kill "$listening" 2>/dev/null
+	kill -KILL "-$working" 2>/dev/null
+	[ ! -e "$scratch/late" ] || status=late
+	tail -c 1048576 "$scratch/output" >"$scratch/tail"
+	say "done $status $(($(wc -c <"$scratch/tail")))"
+	cat "$scratch/tail"
+}
+
+leader() { # becomes the leader of a session and of a process group of its own
+	# setsid forks only where it leads a process group already, which a background command does not.
+	if command -v setsid >/dev/null 2>&1; then exec setsid "$@"; fi
+	exec perl -e 'use POSIX (); POSIX::setsid(); exec @ARGV' "$@"
 }
 
 stop() { # ends codex through its supervisor; where that is dead, with our own hands
@@ -490,7 +667,16 @@ front() {
 	runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
 	here
 	case $verb in
-	start) start ;;
+	start)
+		start
+		follow 0 0
+		;;
+	launch) start ;;
+	follow)
+		IFS=' ' read -r out err
+		follow "$out" "$err"
+		;;
+	execute) execute ;;
 	stop) stop ;;
 	discard) discard ;;
 	*) refuse protocol "unknown verb" ;;

@@ -1,38 +1,69 @@
+import asyncio
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+from support.sshd import Sshd
 
 from codex_runner.transports.local import LocalTransport
+from codex_runner.transports.ssh import SshTransport
 
-SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox"]}
+SHELLS = ("dash", "bash", "busybox")
+HOSTS = [f"{kind}-{shell}" for kind in ("local",) for shell in SHELLS]
 
 
-@pytest.fixture(params=[*SHELLS])
-def host(request, tmp_path_factory):
-    """This machine, through each shell that is here."""
-    shell = shutil.which(request.param)
-    if shell is None:
-        pytest.skip(f"{request.param} is not installed")
-    folder = tmp_path_factory.mktemp(request.param)
+def environment(folder, shell):
+    """What a host gives its user: `sh` is the shell under test."""
+    found = shutil.which(shell)
+    if found is None:
+        if os.environ.get("CI") == "true" and shell != "busybox":
+            pytest.fail(f"{shell} is not installed")
+        pytest.skip(f"{shell} is not installed")
     (folder / "bin").mkdir()
-    (folder / "bin" / "sh").symlink_to(shell)
-    environ = {
+    (folder / "bin" / "sh").symlink_to(found)
+    (folder / "home").mkdir(exist_ok=True)
+    return {
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
-        "HOME": str(folder),
+        "HOME": str(folder / "home"),
         "XDG_STATE_HOME": str(folder / "state"),
         "RUNNER_TRACKING_ID": "tracked",
         "VAULT_TOKEN": "host-vault-token",
         "HOST_SECRET": "host-secret",
     }
-    return LocalTransport(environ)
+
+
+@pytest.fixture(params=HOSTS)
+def host(request, tmp_path_factory):
+    """Every kind of host, each through every shell that is here."""
+    kind, _, shell = request.param.partition("-")
+    folder = tmp_path_factory.mktemp(request.param)
+    environ = environment(folder, shell)
+    if kind == "local":
+        yield LocalTransport(environ)
+        return
+    with Sshd(folder / "sshd", environment=environ) as sshd:
+        yield SshTransport(sshd.alias, dict(os.environ), reconnect=10, ssh_options=("-F", str(sshd.config)))
 
 
 @pytest.fixture
-def supervisor_pid(host):
+def run(host):
+    """Run a coroutine to its end, and let go of the host."""
+
+    async def closing(work):
+        try:
+            return await work
+        finally:
+            await host.close()
+
+    return lambda work: asyncio.run(closing(work))
+
+
+@pytest.fixture
+def supervisor_pid(host, tmp_path_factory):
     def find(run_id, attempt=1):
-        words = Path(host._root, run_id, "attempts", str(attempt), "pid").read_text().split()
-        return int(words[2])
+        base = tmp_path_factory.getbasetemp()
+        pid = next(base.glob(f"*[0-9]/state/codex-runner/runs/{run_id}/attempts/{attempt}/pid"))
+        return int(Path(pid).read_text().split()[2])
 
     return find

@@ -17,11 +17,7 @@ from codex_runner.domain.secret import Secret
 from codex_runner.engine.cksum import cksum
 
 
-def run(work):
-    return asyncio.run(work)
-
-
-def test_hands_over_every_byte_and_the_exit(host):
+def test_hands_over_every_byte_and_the_exit(host, run):
     async def work():
         job = launch("echo", 3, prompt=b"line one\n\xff\xfeline two, no newline")
         assert (await host.start(job)).new
@@ -38,7 +34,7 @@ def test_hands_over_every_byte_and_the_exit(host):
     assert last.exit.stderr_size == len(stderr)
 
 
-def test_a_second_start_joins_the_first(host):
+def test_a_second_start_joins_the_first(host, run):
     async def work():
         job = launch("lines", 5, 0.05)
         answers = await asyncio.gather(*(host.start(job) for _ in range(6)))
@@ -50,7 +46,7 @@ def test_a_second_start_joins_the_first(host):
 
 
 @pytest.mark.parametrize("at", [0, 1, 29, 30, 31, 100])
-def test_follows_from_any_offset(host, at):
+def test_follows_from_any_offset(host, run, at):
     async def work():
         job = launch("lines", 10, 0)
         await host.start(job)
@@ -63,7 +59,7 @@ def test_follows_from_any_offset(host, at):
     assert isinstance(last, Ended)
 
 
-def test_two_followers_see_the_same(host):
+def test_two_followers_see_the_same(host, run):
     async def work():
         job = launch("lines", 20, 0.01)
         await host.start(job)
@@ -73,7 +69,7 @@ def test_two_followers_see_the_same(host):
     assert first == second
 
 
-def test_a_large_output_arrives_whole(host):
+def test_a_large_output_arrives_whole(host, run):
     async def work():
         job = launch("bytes", 5_000_000)
         await host.start(job)
@@ -84,7 +80,7 @@ def test_a_large_output_arrives_whole(host):
     assert last.exit.stdout_cksum == cksum(stdout)
 
 
-def test_bytes_come_while_the_child_runs(host):
+def test_bytes_come_while_the_child_runs(host, run):
     async def work():
         job = launch("lines", 2, 1.0)
         await host.start(job)
@@ -98,7 +94,7 @@ def test_bytes_come_while_the_child_runs(host):
     assert seen < whole - 0.5
 
 
-def test_the_child_has_its_directory_its_environment_and_no_more(host, tmp_path, monkeypatch):
+def test_the_child_has_its_directory_its_environment_and_no_more(host, run, tmp_path, monkeypatch):
     value = "it's a \\secret\\n with\nlines, $dollars and `ticks`\n"
 
     async def work():
@@ -116,7 +112,7 @@ def test_the_child_has_its_directory_its_environment_and_no_more(host, tmp_path,
     assert "CODEX_HOME=" in text
 
 
-def test_the_configuration_lies_in_codex_home(host, tmp_path):
+def test_the_configuration_lies_in_codex_home(host, run, tmp_path):
     async def work():
         job = launch("environment", config="model = 'é'\n")
         await host.start(job)
@@ -130,7 +126,7 @@ def test_the_configuration_lies_in_codex_home(host, tmp_path):
         assert path.stat().st_mode & 0o077 == 0
 
 
-def test_stops_with_the_first_reason(host):
+def test_stops_with_the_first_reason(host, run):
     async def work():
         job = launch("hangs")
         await host.start(job)
@@ -144,7 +140,7 @@ def test_stops_with_the_first_reason(host):
     assert last.exit.stopped is StopReason.STALLED
 
 
-def test_ends_a_child_that_ignores_signals_within_five_seconds(host):
+def test_ends_a_child_that_ignores_signals_within_five_seconds(host, run):
     async def work():
         job = launch("ignores-signals")
         await host.start(job)
@@ -161,7 +157,7 @@ def test_ends_a_child_that_ignores_signals_within_five_seconds(host):
 
 
 @pytest.mark.parametrize("mode", ["leaks-stdout", "forks-away"])
-def test_sweeps_what_a_child_leaves_behind(host, mode):
+def test_sweeps_what_a_child_leaves_behind(host, run, mode):
     async def work():
         job = launch(mode)
         await host.start(job)
@@ -174,7 +170,7 @@ def test_sweeps_what_a_child_leaves_behind(host, mode):
     assert processes_of(run_id) == []
 
 
-def test_says_which_signal_ended_the_child(host):
+def test_says_which_signal_ended_the_child(host, run):
     async def work():
         job = launch("dies")
         await host.start(job)
@@ -184,7 +180,7 @@ def test_says_which_signal_ended_the_child(host):
     assert (last.exit.code, last.exit.signal) == (None, signal.SIGKILL)
 
 
-def test_the_supervisor_keeps_the_time_by_itself(host):
+def test_the_supervisor_keeps_the_time_by_itself(host, run):
     async def work():
         job = launch("hangs", timeout=-8)  # with the supervisor's grace of ten seconds on top: two
         await host.start(job)
@@ -193,7 +189,7 @@ def test_the_supervisor_keeps_the_time_by_itself(host):
     assert run(work())[2].exit.stopped is StopReason.TIMEOUT
 
 
-def test_an_agent_that_nobody_follows_is_ended(host):
+def test_an_agent_that_nobody_follows_is_ended(host, run):
     async def work():
         job = launch("hangs", orphan=2)
         await host.start(job)
@@ -203,7 +199,7 @@ def test_an_agent_that_nobody_follows_is_ended(host):
     assert run(work())[2].exit.stopped is StopReason.ORPHANED
 
 
-def test_an_agent_that_somebody_follows_lives(host):
+def test_an_agent_that_somebody_follows_lives(host, run):
     async def work():
         job = launch("lines", 8, 0.5, orphan=2)
         await host.start(job)
@@ -214,12 +210,12 @@ def test_an_agent_that_somebody_follows_lives(host):
     assert last.exit.stopped is StopReason.NONE
 
 
-def test_following_what_is_not_there_is_an_error(host):
+def test_following_what_is_not_there_is_an_error(host, run):
     with pytest.raises(HostError, match="no attempt"):
         run(collect(host, new_run_id("test")))
 
 
-def test_stopping_and_discarding_what_is_not_there_is_not(host):
+def test_stopping_and_discarding_what_is_not_there_is_not(host, run):
     async def work():
         await host.stop(new_run_id("test"), 1, StopReason.CANCELLED)
         await host.discard(new_run_id("test"))
@@ -227,7 +223,7 @@ def test_stopping_and_discarding_what_is_not_there_is_not(host):
     run(work())
 
 
-def test_discards_everything(host):
+def test_discards_everything(host, run):
     async def work():
         job = launch("reply")
         await host.start(job)
@@ -239,7 +235,7 @@ def test_discards_everything(host):
     run(work())
 
 
-def test_a_second_attempt_does_not_start_beside_a_live_one(host):
+def test_a_second_attempt_does_not_start_beside_a_live_one(host, run):
     async def work():
         job = launch("hangs")
         await host.start(job)
@@ -255,19 +251,19 @@ def test_a_second_attempt_does_not_start_beside_a_live_one(host):
     run(work())
 
 
-def test_a_program_that_is_missing_is_a_clear_error(host):
+def test_a_program_that_is_missing_is_a_clear_error(host, run):
     job = launch("reply")
     object.__setattr__(job, "command", ("/no/such/codex", "exec"))
     with pytest.raises(ConfigurationError, match="/no/such/codex"):
         run(host.start(job))
 
 
-def test_a_directory_that_is_missing_is_a_clear_error(host):
+def test_a_directory_that_is_missing_is_a_clear_error(host, run):
     with pytest.raises(ConfigurationError, match="/no/such/folder"):
         run(host.start(launch("reply", cwd="/no/such/folder")))
 
 
-def test_executes_a_script_with_hostile_arguments(host, tmp_path):
+def test_executes_a_script_with_hostile_arguments(host, run, tmp_path):
     hostile = ["$(touch pwned)", "a b", "'\"", "-n", "new\nline", "`id`"]
     done = run(host.execute('printf "<%s>" "$@"', cwd=str(tmp_path), arguments=hostile, timeout=10))
     assert done.exit_code == 0
@@ -275,14 +271,14 @@ def test_executes_a_script_with_hostile_arguments(host, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ends_a_script_that_takes_too_long(host, tmp_path):
+def test_ends_a_script_that_takes_too_long(host, run, tmp_path):
     done = run(host.execute("echo before; sleep 600 & sleep 600", cwd=str(tmp_path), timeout=0.5))
     assert done.exit_code is None
     assert b"before" in done.output
     assert done.seconds < 5
 
 
-def test_a_killed_supervisor_is_noticed(host, supervisor_pid):
+def test_a_killed_supervisor_is_noticed(host, run, supervisor_pid):
     async def work():
         job = launch("hangs")
         await host.start(job)
@@ -302,7 +298,7 @@ def test_a_killed_supervisor_is_noticed(host, supervisor_pid):
     wait_until(lambda: processes_of(run_id) == [], 5)
 
 
-def test_a_killed_supervisor_leaves_no_agent_even_when_nobody_asks(host, supervisor_pid):
+def test_a_killed_supervisor_leaves_no_agent_even_when_nobody_asks(host, run, supervisor_pid):
     async def work():
         job = launch("forks-away-and-hangs")
         await host.start(job)
