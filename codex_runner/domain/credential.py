@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from codex_runner.domain.event import Event
     from codex_runner.domain.secret import Secret
 
@@ -228,6 +231,10 @@ class AgentAuth:
 
 
 VaultAuth = JwtAuth | AppRoleAuth | KubernetesAuth | UserpassAuth | CertAuth | TokenAuth | AgentAuth
+
+AUTH_METHODS: Mapping[str, type[VaultAuth]] = MappingProxyType(
+    {cls.method: cls for cls in (JwtAuth, AppRoleAuth, KubernetesAuth, UserpassAuth, CertAuth, TokenAuth, AgentAuth)}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from codex_runner.domain.credential import (
     TokenAuth,
     UserpassAuth,
 )
-from codex_runner.domain.errors import CredentialError
+from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.domain.secret import Secret
 from codex_runner.vault.endpoint import variable
 from codex_runner.vault.faults import Refusal
@@ -96,6 +96,10 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
         answer = client.call(attempt.purpose, ask, again=attempt.again)
     except Refusal as refusal:
         raise client.refused(attempt.purpose, refusal, details=attempt.details, remedy=attempt.remedy) from None
+    except SecretStoreError as error:
+        if not attempt.again:
+            error.remedy += " What logs in only once may be spent by now: then make a new one."
+        raise
     auth = answer.get("auth") or {}
     if not auth.get("client_token"):
         raise CredentialError(
@@ -184,6 +188,9 @@ def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
         answer = client.call(purpose, lambda api: api.adapter.post("/v1/sys/wrapping/unwrap"), again=False)
     except Refusal as refusal:
         raise client.refused(purpose, refusal, remedy=theft) from None
+    except SecretStoreError as error:
+        error.remedy += " The wrapping token may be spent by now: then deliver a new one."
+        raise
     finally:
         client.use(None)
     secret_id = (answer.get("data") or {}).get("secret_id")

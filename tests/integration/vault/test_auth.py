@@ -209,6 +209,26 @@ def test_a_wrapping_token_made_elsewhere_is_not_even_unwrapped(place, role, try_
     assert lookup["data"]["creation_path"].endswith(f"/{other}/secret-id")  # still whole: nobody unwrapped it
 
 
+@pytest.mark.parametrize(("url", "wrapped"), [(b"/sys/wrapping/unwrap", True), (b"/approle/login", False)])
+def test_what_works_once_is_never_tried_twice(place, role, try_to_borrow, wire, url, wrapped):  # noqa: PLR0917 - fixtures
+    asked = []
+
+    def lose_the_answer(request):
+        asked.extend([url] if url in request else [])
+        return url in request
+
+    secret_id = wrapped_secret_id(place) if wrapped else new_secret_id(place)
+    auth = dataclasses.replace(role, wrapped=wrapped)
+    with wire(place.server.port) as line:
+        line.swallow = lose_the_answer
+        outcome = try_to_borrow(place, place.settings(auth, address=line.address), {"VAULT_SECRET_ID": secret_id})
+    assert isinstance(outcome.error, SecretStoreError)
+    assert "may be spent by now" in outcome.error.remedy
+    assert asked == [url]
+    assert outcome.retries == []
+    assert "vault-lost-login" in outcome.warnings
+
+
 def test_a_secret_id_bound_to_another_address(place, role, try_to_borrow):
     elsewhere = new_secret_id(place, cidr_list=["192.0.2.0/24"])
     outcome = try_to_borrow(place, place.settings(role), {"VAULT_SECRET_ID": elsewhere})

@@ -44,7 +44,10 @@ def logins(place):
     keys = place.server.request("LIST", "auth/token/accessors")["data"]["keys"]
     alive = []
     for accessor in keys:
-        data = place.server.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]
+        try:
+            data = place.server.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]
+        except SecretStoreError:
+            continue  # it has ended since the list was made
         if place.name in str(data.get("path")) + str(data.get("display_name")):
             alive.append(accessor)
     return alive
@@ -151,7 +154,9 @@ def test_a_login_of_one_use_is_spent_by_the_read(place, borrower):
     outcome = borrower(token_num_uses=1)
     assert outcome.error is None
     assert "gone already" in outcome.guards["vault-revocation"].message
-    assert logins(place) == []
+    deadline = time.monotonic() + 5
+    while logins(place):  # the server clears away beside its answer
+        assert time.monotonic() < deadline
 
 
 def test_a_policy_without_revoke_self_is_a_loud_refusal(place, borrower):
