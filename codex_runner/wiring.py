@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ConfigurationError, CredentialError, UsageError
@@ -15,7 +16,6 @@ from codex_runner.domain.state import RunState, fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from codex_runner.domain.ports import Sink, Transport
     from codex_runner.domain.secret import Secret
@@ -42,6 +42,17 @@ def transport_for(host: str, environ: Mapping[str, str]) -> Transport:
             f"host = {host!r}: this version runs jobs on {LOCAL_HOST!r} only.", remedy="Leave `host` and --host out."
         )
     return LocalTransport(environ)
+
+
+def bundled_codex(host: str) -> str | None:
+    """Return the codex that the package `openai-codex-cli-bin` has put beside this one, if any, for this machine."""
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    package = find_spec("codex_cli_bin") if host == LOCAL_HOST else None
+    if package is None or package.origin is None:
+        return None
+    binary = Path(package.origin).with_name("bin") / "codex"
+    return str(binary) if binary.is_file() else None
 
 
 def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, RunState]:
@@ -95,7 +106,7 @@ async def _go(  # noqa: PLR0913 - the parts of one run
         loop.add_signal_handler(number, stopping.request, reason)
     outfit = Outfit(
         transport=transport_for(job.host, setting.environ),
-        agent=Codex(expect_message=job.expect_message),
+        agent=Codex(expect_message=job.expect_message, fallback=bundled_codex(job.host)),
         artifacts=LocalArtifacts(folder, redactor),
         reports=FileReports(folder, extra_junit=setting.junit),
         recorder=Recorder(state, journal, setting.sinks, redactor),
@@ -136,7 +147,7 @@ async def plan(job: Job, environ: Mapping[str, str]) -> dict[str, Any]:
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
 
     transport = transport_for(job.host, environ)
-    agent = Codex()
+    agent = Codex(fallback=bundled_codex(job.host))
     facts = await agent.prepare(job, transport)
     launch = agent.launch(job, new_run_id(job.name), 1)
     return {

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 def finish(folder: RunFolder, state: RunState, *, as_json: bool) -> None:
     """Print the result and exit with the verdict's code."""
     verdict = state.verdict
-    code = ExitCode.INTERNAL if verdict is None else ExitCode(verdict.exit_code)
+    code = int(ExitCode.INTERNAL) if verdict is None else verdict.exit_code
     if as_json:
         typer.echo(
             json.dumps(
                 {
                     "run_id": folder.run_id,
                     "result": verdict.result if verdict else "failed",
-                    "exit_code": int(code),
+                    "exit_code": code,
                     "reason": verdict.reason if verdict else "",
                     "final_message": state.reply,
                     "run_dir": str(folder.path),
@@ -38,4 +38,4 @@ def finish(folder: RunFolder, state: RunState, *, as_json: bool) -> None:
         if state.reply:
             typer.echo(state.reply)
         typer.echo(f"{folder.run_id}: {verdict.result if verdict else 'failed'} - {folder.path}", err=True)
-    raise typer.Exit(int(code))
+    raise typer.Exit(code)

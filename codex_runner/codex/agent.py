@@ -23,15 +23,25 @@ if TYPE_CHECKING:
 class Codex:
     """Implements ports.Agent. One a run."""
 
-    def __init__(self, *, expect_message: bool = True, environment: Mapping[str, str | Secret] | None = None) -> None:
-        """`environment` holds what codex alone gets besides the job's own: the credential."""
+    def __init__(
+        self,
+        *,
+        expect_message: bool = True,
+        environment: Mapping[str, str | Secret] | None = None,
+        fallback: str | None = None,
+    ) -> None:
+        """`environment` holds what codex alone gets besides the job's own: the credential.
+
+        `fallback` is a codex to take where the job names none and PATH has none.
+        """
+        self._fallback = fallback
         self._expect_message = expect_message
         self._environment = dict(environment or {})
         self._install: Install | None = None
 
     async def prepare(self, job: Job, transport: Transport) -> Mapping[str, Any]:
         """See Agent.prepare."""
-        self._install = await find_codex(transport, job.codex.path)
+        self._install = await find_codex(transport, job.codex.path, self._fallback)
         check_features(job, self._install)
         return {
             "codex": {"path": self._install.path, "version": self._install.version},

@@ -25,7 +25,8 @@ INSTALL_HINT = (
 _PROBE = r"""
 found=$1
 if [ -z "$found" ]; then
-	found=$(command -v codex) || { echo missing; exit 0; }
+	found=$(command -v codex) || found=$2
+	[ -n "$found" ] || { echo missing; exit 0; }
 fi
 case $found in
 */*) [ -x "$found" ] && [ ! -d "$found" ] || { echo "missing $found"; exit 0; } ;;
@@ -52,9 +53,12 @@ while read -r name stage; do case $stage in *removed*) ;; *) echo "feature $name
 """
 
 
-async def find_codex(transport: Transport, path: str | None) -> Install:
-    """Find codex at `path`, or as `codex` in the host's PATH. ConfigurationError where there is none that works."""
-    done = await transport.execute(_PROBE, arguments=(path or "",), timeout=60)
+async def find_codex(transport: Transport, path: str | None, fallback: str | None = None) -> Install:
+    """Find codex at `path`, or as `codex` in the host's PATH, or at `fallback`.
+
+    ConfigurationError where there is none that works.
+    """
+    done = await transport.execute(_PROBE, arguments=(path or "", fallback or ""), timeout=60)
     lines = done.output.decode("utf-8", "replace").splitlines()
     facts = [line.partition(" ") for line in lines]
     missing = next((value for key, _, value in facts if key == "missing"), None)

@@ -7,8 +7,10 @@ position in the host's output that it stands for. Events carry no Secret: bytes 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -392,9 +394,10 @@ def to_json(value: Any) -> Any:
         return _fields(value)
     if isinstance(value, tuple | list):
         return [to_json(part) for part in value]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: to_json(part) for key, part in value.items()}
-    return value
+    # TOML knows dates, and JSON does not.
+    return value.isoformat() if isinstance(value, datetime.date | datetime.time) else value
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ExitCode, HostError, RunnerError
@@ -21,7 +24,7 @@ from codex_runner.domain.event import (
     to_json,
 )
 from codex_runner.domain.job import Job
-from codex_runner.domain.run import Ending, Failure, Verdict
+from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
 from codex_runner.engine.attempt import AttemptFollower
 from codex_runner.engine.ending import stop_ending
 from codex_runner.engine.stopping import Stopped, Stopping
@@ -68,6 +71,8 @@ class Runner:
             verdict = self._stopped_verdict()
         except RunnerError as error:
             verdict = Verdict(error.exit_code, f"{error.message} {error.remedy}".strip())
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not leave an agent running, nor a run without reports
+            verdict = await self._own_failure(error)
         if self._state.verdict is None:
             self._recorder.emit(
                 RunEnded(int(verdict.exit_code), verdict.result, self._recorder.redactor.text(verdict.reason))
@@ -156,6 +161,16 @@ class Runner:
             await self._outfit.transport.discard(self._run_id)
         except RunnerError as error:
             self._recorder.emit(Guarded("run directory", passed=False, message=f"not removed: {error.message}"))
+
+    async def _own_failure(self, error: Exception) -> Verdict:
+        """End what runs, and say where it happened; the values at hand may be secret, so they are not shown."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        attempt = self._state.attempt
+        if attempt is not None and attempt.ending is None:
+            with contextlib.suppress(Exception):
+                await self._outfit.transport.stop(self._run_id, attempt.number, StopReason.TERMINATED)
+        return Verdict(ExitCode.INTERNAL, f"a bug in codex-runner: {type(error).__name__} at {where}")
 
     def _stopped_verdict(self) -> Verdict:
         stop = self._stopping.stop

@@ -1,0 +1,54 @@
+"""The demo's project: a scratch repository with a real codex-runner.toml in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.demo.scratch import make_repository
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+JOB = "release-notes"
+
+_SETTINGS = f"""\
+# A nightly job that drafts release notes from the log. Written by `codex-runner demo`.
+version = 1
+
+[jobs.{JOB}]
+prompt = \"\"\"
+Read the log of this repository and draft RELEASE_NOTES.md from it:
+one line a commit, grouped by what the commits do. Change nothing else.
+\"\"\"
+cwd = "project"
+sandbox = "workspace-write"
+timeout = "2m"
+artifacts = ["RELEASE_NOTES.md"]
+
+[[jobs.{JOB}.checks]]
+name = "every commit is named"
+run = '''
+git log --format=%h | while read -r commit; do
+  grep -q "$commit" RELEASE_NOTES.md || {{ echo "RELEASE_NOTES.md does not name $commit"; exit 1; }}
+done
+'''
+
+[[jobs.{JOB}.checks]]
+name = "nothing else changed"
+run = 'test "$(git status --porcelain)" = "?? RELEASE_NOTES.md"'
+"""
+
+
+def make_project(folder: Path, codex_config: Mapping[str, Any]) -> Path:
+    """Make the repository in `folder` and the configuration beside it; return the configuration's path.
+
+    `codex_config` is what codex's own config.toml must say to reach the scripted model service.
+    """
+    import tomli_w  # noqa: PLC0415 - the demo's alone
+
+    make_repository(folder / "project")
+    settings = folder / "codex-runner.toml"
+    model = tomli_w.dumps({"codex": {"model": "gpt-5.5", "config": codex_config}})
+    settings.write_text(f"{_SETTINGS}\n# The scripted model service, in place of OpenAI's.\n{model}", encoding="utf-8")
+    return settings
