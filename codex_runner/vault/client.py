@@ -107,8 +107,8 @@ class VaultClient:
         """From now on, wait as if nobody had asked to stop: for what must be given back in any case."""
         self.stop = threading.Event()
 
-    def call(self, purpose: str, ask: Callable[[hvac.Client], T], *, again: bool = True) -> T:
-        """Return what `ask` returns. Tries again what can pass, unless `again` is False.
+    def call(self, purpose: str, ask: Callable[[hvac.Client], Any], *, again: bool = True) -> dict[str, Any]:
+        """Return the JSON object that `ask` gets. Tries again what can pass, unless `again` is False.
 
         `purpose` completes "could not ..." in messages. Raises Refusal where Vault refused for good, and
         SecretStoreError where it cannot be reached or cannot answer.
@@ -126,7 +126,10 @@ class VaultClient:
     def health(self) -> Health:
         """Ask how the server is; needs no login. SecretStoreError where it cannot be reached."""
         codes = {"standbyok": "true", "perfstandbyok": "true", "sealedcode": "200", "uninitcode": "200"}
-        answer = self.call("ask for its health", lambda api: api.adapter.get("/v1/sys/health", params=codes))
+        try:
+            answer = self.call("ask for its health", lambda api: api.adapter.get("/v1/sys/health", params=codes))
+        except Refusal as refusal:
+            raise SecretStoreError(f"Vault at {self.address} does not tell its health: {refusal}.") from None
         return Health(bool(answer.get("initialized")), bool(answer.get("sealed")), str(answer.get("version", "")))
 
     def refused(self, purpose: str, refusal: Refusal, *, details: str = "", remedy: str) -> CredentialError:
@@ -152,7 +155,7 @@ class VaultClient:
             case _:
                 return str(error)
 
-    def _ask(self, ask: Callable[[hvac.Client], T], trial: _Trial) -> T:
+    def _ask(self, ask: Callable[[hvac.Client], Any], trial: _Trial) -> dict[str, Any]:
         left = max(_FIRST_WAIT, trial.until - time.monotonic())
         self._adapter.timeout = (min(self.endpoint.connect_timeout, left), min(self.endpoint.request_timeout, left))
         try:
@@ -162,6 +165,8 @@ class VaultClient:
             raise
         if isinstance(answer, requests.Response):  # 200, and no JSON: a web page in Vault's place
             raise Refusal(answer)
+        if not isinstance(answer, dict):
+            raise SecretStoreError(f"Something at {self.address} answers with JSON that is not Vault's.")
         return answer
 
     def _unreachable(self, trial: _Trial, error: Exception) -> SecretStoreError:

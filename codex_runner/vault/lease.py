@@ -188,7 +188,8 @@ def read_credential(client: VaultClient, spec: CredentialSpec, login: Login) -> 
         )
     except Refusal as refusal:
         raise _not_read(client, spec, login, purpose, refusal) from None
-    data, metadata = answer["data"].get("data") or {}, answer["data"].get("metadata") or {}
+    stored = answer.get("data") or {}
+    data, metadata = stored.get("data") or {}, stored.get("metadata") or {}
     value = data.get(spec.field)
     version = metadata.get("version")
     if not isinstance(value, str):

@@ -21,6 +21,7 @@ from codex_runner.domain.credential import (
     UserpassAuth,
 )
 from codex_runner.domain.errors import ConfigurationError, CredentialError, SecretStoreError
+from codex_runner.vault.client import VaultClient
 
 pytestmark = pytest.mark.needs_vault
 
@@ -208,6 +209,8 @@ def test_nothing_of_this_process_environment_is_read(place, try_to_borrow, monke
     }.items():
         monkeypatch.setenv(name, value)
     (tmp_path / ".vault-token").write_text(token)
+    with VaultClient(place.settings(TokenAuth()), {}) as client:
+        assert client.api.token == ""
     outcome = try_to_borrow(place, place.settings(TokenAuth()), {"HOME": str(tmp_path / "empty")})
     assert isinstance(outcome.error, CredentialError)
     assert "There is no Vault token" in outcome.error.message

@@ -12,6 +12,7 @@ import pytest
 
 from codex_runner.domain.credential import TokenAuth, UserpassAuth
 from codex_runner.domain.errors import CredentialError, SecretStoreError
+from codex_runner.vault.client import VaultClient
 from codex_runner.vault.lease import borrow
 
 pytestmark = pytest.mark.needs_vault
@@ -135,11 +136,20 @@ def test_a_forbidden_path_is_refused_within_a_second_and_the_login_given_back(ow
     assert outcome.guards["vault-revocation"].passed
 
 
+def test_health_is_told_whatever_the_state(own_place):
+    with VaultClient(own_place.settings(TokenAuth()), {}) as client:
+        assert client.health().sealed is False
+        own_place.server.request("PUT", "sys/seal")
+        health = client.health()
+    assert (health.initialized, health.sealed) == (True, True)
+    assert health.version
+
+
 class _NotVault(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = b"<html>Welcome to the captive portal</html>"
+        body = self.server.body
         self.send_response(self.server.status)
-        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Type", "text/html" if b"html" in body else "application/json")
         self.send_header("Location", f"http://127.0.0.1:{self.server.server_address[1]}/again")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -151,10 +161,18 @@ class _NotVault(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("status", "says"), [(200, "not Vault's"), (403, "not Vault's"), (302, "circles")])
-def test_something_that_is_not_vault(place, try_to_borrow, status, says):
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (200, b"<html>Welcome to the captive portal</html>", "not Vault's"),
+        (403, b"<html>Blocked</html>", "not Vault's"),
+        (302, b"<html>Moved</html>", "circles"),
+        (200, b'["a", "list"]', "not Vault's"),
+    ],
+)
+def test_something_that_is_not_vault(place, try_to_borrow, status, body, says):
     web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _NotVault)
-    web.status = status
+    web.status, web.body = status, body
     threading.Thread(target=web.serve_forever, args=(0.05,), daemon=True).start()
     settings = place.settings(TokenAuth(), address=f"http://127.0.0.1:{web.server_address[1]}")
     outcome = try_to_borrow(place, settings, {"VAULT_TOKEN": "x"})
@@ -163,6 +181,17 @@ def test_something_that_is_not_vault(place, try_to_borrow, status, says):
     assert isinstance(outcome.error, SecretStoreError)
     assert says in outcome.error.message
     assert outcome.seconds < 1
+
+
+def test_an_empty_object_in_vaults_place_holds_no_token(place, try_to_borrow):
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _NotVault)
+    web.status, web.body = 200, b"{}"
+    threading.Thread(target=web.serve_forever, args=(0.05,), daemon=True).start()
+    settings = place.settings(TokenAuth(), address=f"http://127.0.0.1:{web.server_address[1]}")
+    outcome = try_to_borrow(place, settings, {"VAULT_TOKEN": "x"})
+    web.shutdown()
+    web.server_close()
+    assert isinstance(outcome.error, CredentialError)
 
 
 @pytest.mark.parametrize("moment", ["waiting", "frozen"])
