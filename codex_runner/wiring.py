@@ -88,7 +88,7 @@ def attach(folder: RunFolder, setting: Setting, secrets: Mapping[str, Secret]) -
     return asyncio.run(_go(job, folder, state, journal, list(secrets.values()), setting))
 
 
-async def _go(  # noqa: PLR0913 - the parts of one run
+async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     job: Job, folder: RunFolder, state: RunState, journal: FileJournal, secrets: Sequence[Secret], setting: Setting
 ) -> RunState:
     from codex_runner.codex.agent import Codex  # noqa: PLC0415

@@ -54,7 +54,7 @@ def parse_diagnostic(line: bytes) -> ev.Diagnostic | None:
     return None
 
 
-def _event(data: dict[str, Any]) -> ev.Event:
+def _event(data: dict[str, Any]) -> ev.Event:  # noqa: PLR0911 - one return a type
     match data["type"]:
         case "thread.started":
             return ev.ThreadStarted(_text(data["thread_id"]))

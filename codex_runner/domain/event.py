@@ -7,7 +7,7 @@ position in the host's output that it stands for. Events carry no Secret: bytes 
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import types
 import typing
 from collections.abc import Mapping
@@ -397,7 +397,7 @@ def to_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: to_json(part) for key, part in value.items()}
     # TOML knows dates, and JSON does not.
-    return value.isoformat() if isinstance(value, datetime.date | datetime.time) else value
+    return value.isoformat() if isinstance(value, dt.date | dt.time) else value
 
 
 def _fields(value: Any) -> dict[str, Any]:

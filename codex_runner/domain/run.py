@@ -91,8 +91,9 @@ class Sweep(StrEnum):
 class ProcessExit:
     """How codex's process ended, as its supervisor saw it.
 
-    At most one of `code` and `signal` is set; neither where the supervisor died first. `stdout_size` (bytes) and `stdout_cksum` (POSIX cksum) describe the
-    whole of what codex printed. `killed` counts processes that the sweep had to end. `swept` says how sure it is.
+    At most one of `code` and `signal` is set; neither where the supervisor died first. `stdout_size` (bytes) and
+    `stdout_cksum` (POSIX cksum) describe the whole of what codex printed. `killed` counts processes that the sweep had
+    to end. `swept` says how sure it is.
     """
 
     code: int | None

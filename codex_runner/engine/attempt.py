@@ -35,7 +35,7 @@ _STDERR_TAIL = 8192
 class AttemptFollower:
     """One attempt of one run. The host has it already; `follow` may begin at any offset."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what an attempt consists of
         self, job: Job, run_id: str, recorder: Recorder, transport: Transport, agent: Agent, stopping: Stopping
     ) -> None:
         """The attempt is the recorder's last one, and begins where its position stands."""

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 THREAD = '{"type":"thread.started","thread_id":"01a1fbfe-b118-75d0-a017-88674cbadd51"}'
 STARTED = '{"type":"turn.started"}'
@@ -44,7 +45,7 @@ def main(mode, *args):
     elif mode == "environment":
         for name, value in sorted(os.environ.items()):
             print(f"{name}={value!r}")
-        print(f"cwd={os.getcwd()!r}")
+        print(f"cwd={str(Path.cwd())!r}")
     elif mode == "lines":
         for number in range(int(args[0])):
             say(f'{{"type":"tick","number":{number}}}')

@@ -19,8 +19,10 @@ def completed(**item):
         (b'{"type":"thread.started","thread_id":"01a"}', ev.ThreadStarted("01a")),
         (b'{"type":"turn.started"}', ev.TurnStarted()),
         (
-            b'{"type":"turn.completed","usage":{"input_tokens":600,"cached_input_tokens":120,'
-            b'"cache_write_input_tokens":0,"output_tokens":180,"reasoning_output_tokens":30}}',
+            (
+                b'{"type":"turn.completed","usage":{"input_tokens":600,"cached_input_tokens":120,'
+                b'"cache_write_input_tokens":0,"output_tokens":180,"reasoning_output_tokens":30}}'
+            ),
             ev.TurnCompleted(Usage(600, 120, 180, 30)),
         ),
         (b'{"type":"turn.completed"}', ev.TurnCompleted(Usage())),
