@@ -124,11 +124,15 @@ def collect(  # noqa: PLR0913 - what is asked, and the two questions that only t
     return CollectResult(tuple(work.kept.values()), tuple(work.left_out), tuple(sorted(unmatched)))
 
 
-def write_manifest(folder: RunFolder, kept: Iterable[ArtifactKept]) -> Path:
-    """Write manifest.json: path (relative to the run's folder), size in bytes and sha256 of every artifact."""
+def manifest(kept: Iterable[ArtifactKept]) -> bytes:
+    """Return manifest.json: path (relative to the run's folder), size in bytes and sha256 of every artifact."""
     files = [{"path": each.path, "size": each.size, "sha256": each.sha256} for each in kept]
-    text = json.dumps({"version": 1, "files": files}, indent=2, ensure_ascii=True)
-    return write_whole(folder.manifest, text.encode() + b"\n")
+    return json.dumps({"version": 1, "files": files}, indent=2, ensure_ascii=True).encode() + b"\n"
+
+
+def write_manifest(folder: RunFolder, kept: Iterable[ArtifactKept]) -> Path:
+    """Write the manifest into the run's folder, by rename."""
+    return write_whole(folder.manifest, manifest(kept))
 
 
 def safe_name(name: str) -> str:

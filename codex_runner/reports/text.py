@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 import time
@@ -22,6 +23,8 @@ _NO_CHARACTERS = re.compile(
 )
 _TO_CLEAN = re.compile("[^\t\n -~]")
 _ATTACHMENT = re.compile(r"\[(?=\[\s*ATTACHMENT\s*\|)", re.IGNORECASE)
+# Characters that reorder or hide text: in a page they could make a command read as another one.
+_INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 _ELLIPSIS = "…"
 _LONGEST = 10 * 365 * 86400  # seconds; what is longer is no duration
 
@@ -73,6 +76,14 @@ def without_attachments(text: str) -> str:
     CI systems publish the file that such a line names: output of an agent or a check must not be able to choose one.
     """
     return _ATTACHMENT.sub("[ ", text)
+
+
+def html_text(text: str) -> str:
+    """Make text from elsewhere fit for an HTML page, its attributes included: whatever it holds, it is seen as text.
+
+    It is cleaned and escaped, and characters that hide text or turn its direction are named instead.
+    """
+    return html.escape(_INVISIBLE.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", clean(text)))
 
 
 def utc(seconds: float) -> str:

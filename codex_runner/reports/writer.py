@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
@@ -10,19 +11,32 @@ from codex_runner.reports.files import write_whole
 from codex_runner.reports.run_json import run_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from codex_runner.domain.event import Record
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.state import RunState
 
+_DIFF_BYTES = 1_000_000
+
 
 class FileReports:
-    """Writes run.json, junit.xml, summary.md and manifest.json (see domain.ports.Reports)."""
+    """Writes run.json, junit.xml, summary.md, report.html and manifest.json (see domain.ports.Reports)."""
 
-    def __init__(self, folder: RunFolder, *, extra_junit: Path | None = None, guards: bool = True) -> None:
-        """Write JUnit to `extra_junit` too; without `guards`, leave the promises that were kept out of it."""
-        self._folder, self._extra_junit, self._guards = folder, extra_junit, guards
+    def __init__(
+        self,
+        folder: RunFolder,
+        *,
+        extra_junit: Path | None = None,
+        guards: bool = True,
+        records: Callable[[], Iterable[Record]] | None = None,
+    ) -> None:
+        """Write JUnit to `extra_junit` too; without `guards`, leave the promises that were kept out of it.
+
+        With `records`, which gives all of the run's from the first, report.html is written too.
+        """
+        self._folder, self._extra_junit, self._guards, self._records = folder, extra_junit, guards, records
 
     def begin(self, state: RunState) -> None:
         """See Reports.begin."""
@@ -32,11 +46,11 @@ class FileReports:
         """See Reports.prepare."""
         import junit_xml  # noqa: F401, PLC0415 - loaded while codex starts, not while somebody waits
 
-        from codex_runner.reports import artifacts, junit, summary  # noqa: F401, PLC0415 - the same
+        from codex_runner.reports import artifacts, html, junit, summary  # noqa: F401, PLC0415 - the same
 
     def write(self, state: RunState) -> Sequence[Path]:
         """See Reports.write. One that cannot be written does not keep the others from it: ConfigurationError after."""
-        from codex_runner.reports.artifacts import write_manifest  # noqa: PLC0415 - see prepare
+        from codex_runner.reports.artifacts import manifest  # noqa: PLC0415 - see prepare
         from codex_runner.reports.summary import summary  # noqa: PLC0415 - see prepare
 
         folder = self._folder
@@ -47,15 +61,32 @@ class FileReports:
         ]
         if self._extra_junit is not None:
             reports.insert(1, (self._extra_junit, self._junit_report))
-        written = self._each(state, reports)
+        if self._records is not None:
+            reports.append((folder.report, self._page))
         if state.artifacts:
-            written.append(write_manifest(folder, state.artifacts.values()))
-        return written
+            reports.append((folder.manifest, lambda state: manifest(state.artifacts.values())))
+        return self._each(state, reports)
 
     def _junit_report(self, state: RunState) -> bytes:
         from codex_runner.reports.junit import junit  # noqa: PLC0415 - see prepare
 
         return junit(state, guards=self._guards, folder=self._folder.path.absolute())
+
+    def _page(self, state: RunState) -> bytes:
+        from codex_runner.reports.html import html_report  # noqa: PLC0415 - see prepare
+
+        records = self._records() if self._records else ()
+        return html_report(state, records, diff=self._diff(state)).encode()
+
+    def _diff(self, state: RunState) -> str:
+        """Return the first patch among the artifacts, or what of it a page can take."""
+        patches = (path for path in state.artifacts if path.endswith((".patch", ".diff")))
+        path = next(patches, None)
+        if path is None:
+            return ""
+        with contextlib.suppress(OSError), (self._folder.path / path).open("rb") as file:
+            return file.read(_DIFF_BYTES).decode(errors="replace")
+        return ""
 
     def _each(self, state: RunState, reports: Sequence[tuple[Path, Callable[[RunState], bytes]]]) -> list[Path]:
         written, failed = [], []

@@ -1,0 +1,315 @@
+"""The report for people: one page that opens offline and runs nothing.
+
+Its policy forbids scripts, the network, and any style but its own, whose digest it carries. All that came from
+elsewhere goes through `text.html_text`: cleaned, its text-direction marks made visible, and escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from codex_runner.reports import facts, timeline
+from codex_runner.reports.moments import Lane, Moment, Mood, moments, of_lane, waited
+from codex_runner.reports.outcome import meaning, reason, remedy, word
+from codex_runner.reports.text import clean, duration, one_line, size, tail, utc
+from codex_runner.reports.text import html_text as shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from codex_runner.domain.event import Record
+    from codex_runner.domain.run import Usage
+    from codex_runner.domain.state import RunState
+
+_OUTPUT_BYTES = 64_000
+_PAGE_BYTES = 6_000_000  # of outputs; after that each shows only its end
+_SPENT_OUTPUT_BYTES = 400
+_DIFF_LINES = 5000
+_WARNINGS = 200
+_FILTERS = {
+    "command": ("Commands", (Lane.COMMAND,)),
+    "edit": ("Edits", (Lane.EDIT,)),
+    "message": ("Messages", (Lane.MESSAGE,)),
+    "tool": ("Tools", (Lane.TOOL,)),
+    "trouble": ("Trouble", (Lane.TROUBLE,)),
+    "runner": ("Runner", (Lane.ATTEMPT, Lane.MODEL, Lane.CHECK)),
+}
+
+
+def html_report(state: RunState, records: Iterable[Record], *, diff: str = "") -> str:
+    """Return the page. `records` are the run's, in order; `diff` is a unified diff of what was changed, if any."""
+    every = moments(records)
+    to = timeline.scale(every, state.started, state.ended or state.updated)
+    sections = [
+        _figures(state, every),
+        _timeline(every, to),
+        _reply(state),
+        _checks(state, "checks", "Checks"),
+        _changes(state, diff),
+        _moments(every, to),
+        _checks(state, "guards", "Guards"),
+        _warnings(state),
+        _artifacts(state),
+        _asked(state),
+    ]
+    body = "\n".join(section for section in sections if section)
+    skip = '<a class="skip" href="#moments">To what happened</a>\n' if 'id="moments"' in body else ""
+    title = f"{shown(one_line(state.job, 200))}: {word(state.verdict).replace('-', ' ')}"
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n'
+        f"<title>{title}</title>\n<style>{_style()}</style>\n</head>\n<body>\n"
+        f"{skip}{_head(state)}\n<main>\n{body}\n</main>\n"
+        f"<footer>Times count from the run's start, {utc(state.started)}. "
+        "Made by codex-runner from events.jsonl.</footer>\n"
+        "</body>\n</html>\n"
+    )
+
+
+@cache
+def _style() -> str:
+    return resources.files("codex_runner.reports").joinpath("report.css").read_text("utf-8")
+
+
+def _policy() -> str:
+    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+# --- the page's parts ------------------------------------------------------------------------------------------------
+
+
+def _head(state: RunState) -> str:
+    verdict = state.verdict
+    mood = Mood.WARN if verdict is None else Mood.BAD if verdict.exit_code else Mood.GOOD
+    outcome = word(verdict).replace("-", " ")
+    code = (
+        f" Exit code {verdict.exit_code}: {shown(meaning(verdict.exit_code))}." if verdict and verdict.exit_code else ""
+    )
+    advice = remedy(verdict)
+    return (
+        f'<header class="top"><h1>{shown(one_line(state.job, 200))}</h1>'
+        f'<div class="run">{shown(one_line(state.run_id, 200))}</div>'
+        f'<div class="verdict {mood}"><span class="pill {mood}">{shown(outcome)}</span>'
+        f'<p class="text">{shown(reason(verdict))}</p>'
+        + (f'<p class="remedy">{shown(advice)}{code}</p>' if advice else "")
+        + "</div></header>"
+    )
+
+
+def _figures(state: RunState, every: Sequence[Moment]) -> str:
+    usage = state.usage
+    failed = f"{state.failed_commands} failed" if state.failed_commands else ""
+    attempts = len(state.attempts)
+    waiting = waited(every)
+    figures = [
+        ("Duration", duration(state.seconds), f"{duration(waiting)} for the model" if waiting else ""),
+        ("Tokens", f"{usage.total:,}", f"{usage.cached_input:,} cached" if usage.cached_input else ""),
+        ("Commands", f"{state.commands:,}", failed),
+        ("Files changed", f"{len(state.files):,}", ""),
+        ("Attempts", str(attempts), f"{attempts - 1} made again" if attempts > 1 else ""),
+        ("Host", state.host, ""),
+        ("Model", facts.model(state), ""),
+        ("codex", facts.codex_version(state), ""),
+    ]
+    cells = "".join(
+        f"<div><dt>{name}</dt><dd>{shown(one_line(value, 80))}{f'<small>{note}</small>' if note else ''}</dd></div>"
+        for name, value, note in figures
+        if value
+    )
+    return f'<section aria-label="Figures"><dl class="figures">{cells}</dl>{_tokens(usage)}</section>'
+
+
+def _tokens(usage: Usage) -> str:
+    parts = [
+        ("cached input", usage.cached_input),
+        ("new input", usage.input - usage.cached_input),
+        ("output", usage.output - usage.reasoning_output),
+        ("reasoning", usage.reasoning_output),
+    ]
+    total = sum(max(0, count) for _, count in parts)
+    if not total:
+        return ""
+    bars, legend, left = [], [], 0.0
+    for number, (name, count) in enumerate(parts):
+        width = max(0, count) / total * 100
+        bars.append(f'<rect x="{left:.3f}%" y="0" width="{width:.3f}%" height="10" class="t{number}"/>')
+        swatch = (
+            f'<svg viewBox="0 0 10 10" aria-hidden="true"><rect width="10" height="10" rx="2" class="t{number}"/></svg>'
+        )
+        legend.append(f"<li>{swatch}{name} {max(0, count):,}</li>")
+        left += width
+    return (
+        f'<br><div class="tokens"><svg height="10" role="img" aria-label="Tokens by kind">{"".join(bars)}</svg>'
+        f'<ul class="legend">{"".join(legend)}</ul></div>'
+    )
+
+
+def _timeline(every: Sequence[Moment], to: timeline.Scale) -> str:
+    if not every:
+        return ""
+    words = shown(timeline.summary(every))
+    return (
+        f'<section aria-label="Timeline: {words}"><h2>Timeline <small>{duration(to.seconds)}, to scale</small></h2>\n'
+        f"{timeline.timeline(every, to)}\n</section>"
+    )
+
+
+def _reply(state: RunState) -> str:
+    if not state.reply:
+        return ""
+    text = shown(tail(state.reply, _OUTPUT_BYTES))
+    return f'<section class="message"><h2>The agent\'s reply</h2><div class="text">{text}</div></section>'
+
+
+def _asked(state: RunState) -> str:
+    prompt = facts.prompt(state)
+    if not prompt.strip():
+        return ""
+    return (
+        "<section><details><summary><strong>What was asked</strong></summary>"
+        f"<br><pre>{shown(tail(prompt, _OUTPUT_BYTES))}</pre></details></section>"
+    )
+
+
+def _checks(state: RunState, what: str, heading: str) -> str:
+    rows = []
+    for name in facts.every(state, what):
+        check, guard = state.checks.get(name), state.guards.get(name)
+        if what == "checks" and check:
+            how = "out of time" if check.exit_code is None else f"exit {check.exit_code}"
+            rows.append(_row(name, how, "", duration(check.seconds), passed=check.passed))
+        elif what == "guards" and guard:
+            rows.append(_row(name, "kept" if guard.passed else "not kept", guard.message, "", passed=guard.passed))
+        else:
+            rows.append(_row(name, "not reached", "", "", passed=None))
+    if not rows:
+        return ""
+    return f'<section><h2>{heading}</h2><div class="scroll"><table>{"".join(rows)}</table></div></section>'
+
+
+def _row(name: str, how: str, message: str, time: str, *, passed: bool | None) -> str:
+    mood = Mood.PLAIN if passed is None else Mood.GOOD if passed else Mood.BAD
+    return (
+        f'<tr><td>{shown(one_line(name, 300))}</td><td><span class="pill {mood}">{how}</span></td>'
+        f'<td class="text">{shown(one_line(message, 500))}</td><td class="number">{time}</td></tr>'
+    )
+
+
+def _changes(state: RunState, diff: str) -> str:
+    diffstat = facts.fact(state, "diffstat")
+    files = "".join(
+        f'<tr><td><span class="pill">{shown(one_line(change, 20))}</span></td>'
+        f'<td class="path">{shown(one_line(path, 500))}</td></tr>'
+        for path, change in list(state.files.items())[:500]
+    )
+    parts = [
+        f"<table>{files}</table>" if files else "",
+        f"<pre>{shown(tail(diffstat, _OUTPUT_BYTES))}</pre>" if diffstat else "",
+        f'<details><summary>The diff</summary><br><pre class="diff">{coloured(diff)}</pre></details>' if diff else "",
+    ]
+    content = "".join(parts)
+    return f"<section><h2>Changes</h2>{content}</section>" if content else ""
+
+
+def coloured(diff: str) -> str:
+    """Return the lines of a unified diff as HTML, each with the class of what it does; at most 5,000 of them."""
+    lines = clean(diff).split("\n")
+    out = []
+    for line in lines[:_DIFF_LINES]:
+        kind = next((kind for start, kind in _DIFF_KINDS if line.startswith(start)), "")
+        out.append(f'<span class="{kind}">{shown(line)}</span>' if kind else f"<span>{shown(line)}</span>")
+    more = len(lines) - _DIFF_LINES
+    return "".join(out) + (f"<span>... and {more:,} lines more</span>" if more > 0 else "")
+
+
+_DIFF_KINDS = (
+    ("diff ", "file"), ("+++ ", "file"), ("--- ", "file"), ("@@", "hunk"), ("+", "add"), ("-", "del"),
+)  # fmt: skip
+
+
+def _moments(every: Sequence[Moment], to: timeline.Scale) -> str:
+    listed = sum(moment.listed for moment in every)
+    if not listed:
+        return ""
+    room = _Room(_PAGE_BYTES)
+    items = "\n".join(_moment(number, moment, to, room) for number, moment in enumerate(every) if moment.listed)
+    return (
+        f'<section id="moments"><h2>What happened <small>{listed:,} events</small></h2>{_filters(every)}'
+        f'<ol class="moments">\n{items}\n</ol></section>'
+    )
+
+
+def _filters(every: Sequence[Moment]) -> str:
+    boxes = []
+    for name, (label, lanes) in _FILTERS.items():
+        count = sum(1 for lane in lanes for moment in of_lane(every, lane) if moment.listed)
+        if count:
+            boxes.append(
+                f'<span><input type="checkbox" id="f-{name}" checked>'
+                f'<label for="f-{name}">{label} {count:,}</label></span>'
+            )
+    return f'<fieldset class="filters"><legend>Show</legend>{"".join(boxes)}</fieldset>'
+
+
+class _Room:
+    """How many bytes of output the page still takes: 10,000 large ones would make it too heavy to open."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def take(self, text: str) -> str:
+        kept = tail(text, _OUTPUT_BYTES if self._left > 0 else _SPENT_OUTPUT_BYTES)
+        self._left -= len(kept)
+        return kept
+
+
+def _moment(number: int, moment: Moment, to: timeline.Scale, room: _Room) -> str:
+    name = next(name for name, (_, lanes) in _FILTERS.items() if moment.lane in lanes)
+    took = duration(moment.seconds) if moment.seconds >= 0.05 else ""
+    return (
+        f'<li id="m{number}" class="{name}"><span class="when">{duration(moment.start - to.start)}</span>'
+        f'<span class="what">{shown(one_line(moment.kind, 60))}</span><div class="body">'
+        f"{''.join(_body(moment, took, room))}</div></li>"
+    )
+
+
+def _body(moment: Moment, took: str, room: _Room) -> Iterator[str]:
+    how = " · ".join(part for part in (one_line(moment.note, 300), took) if part)
+    mood = moment.mood if moment.mood in (Mood.BAD, Mood.WARN) else ""
+    title = f'<span class="title text">{shown(one_line(moment.title, 2000))}</span>' if moment.title else ""
+    head = title + (f'<span class="how {mood}">{shown(how)}</span>' if how else "")
+    text = room.take(moment.text).strip("\n") if moment.text.strip() else ""
+    if not text:
+        yield head
+    elif moment.kind == "message":
+        yield f'<div class="text">{shown(text)}</div>'
+    else:
+        opened = " open" if moment.shown else ""
+        yield f'<details class="fold"{opened}><summary>{head or "output"}</summary><pre>{shown(text)}</pre></details>'
+
+
+def _warnings(state: RunState) -> str:
+    rows = "".join(
+        f"<tr><td><code>{shown(one_line(warning.code, 60))}</code></td>"
+        f'<td class="text">{shown(one_line(warning.message, 1000))}</td></tr>'
+        for warning in state.warnings[:_WARNINGS]
+    )
+    left = len(state.warnings) - _WARNINGS
+    more = f"<p>... and {left:,} more, in run.json.</p>" if left > 0 else ""
+    return f"<section><h2>Warnings</h2><table>{rows}</table>{more}</section>" if rows else ""
+
+
+def _artifacts(state: RunState) -> str:
+    rows = "".join(
+        f'<tr><td class="path">{shown(one_line(kept.path, 500))}</td><td class="number">{size(kept.size)}</td>'
+        f"<td><code>{shown(kept.sha256[:12])}</code></td></tr>"
+        for kept in state.artifacts.values()
+    )
+    return f"<section><h2>Artifacts</h2><table>{rows}</table></section>" if rows else ""

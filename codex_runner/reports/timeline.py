@@ -1,0 +1,123 @@
+"""The timeline of a run as SVG: one strip a lane, all to the same scale.
+
+Positions are percentages in presentation attributes, never styles: the page's policy allows no style but its own, and
+the strips grow and shrink with the screen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codex_runner.reports.moments import Lane, Moment, of_lane
+from codex_runner.reports.text import duration, html_text, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_COLUMNS = 1000  # a bar narrower than this part of the strip cannot be told from its neighbour
+_HEIGHT = 24
+_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The time that the strips show: `start` in seconds since the epoch, `seconds` long, never 0."""
+
+    start: float
+    seconds: float
+
+    def percent(self, time: float) -> float:
+        """Return where a time stands, from 0 to 100."""
+        return min(100.0, max(0.0, (time - self.start) / self.seconds * 100))
+
+
+def scale(every: Sequence[Moment], start: float, end: float) -> Scale:
+    """Return the scale that has room for everything."""
+    first = min([start, *(moment.start for moment in every)])
+    last = max([end, *(moment.end for moment in every)])
+    return Scale(first, max(last - first, 0.001))
+
+
+def timeline(every: Sequence[Moment], to: Scale) -> str:
+    """Draw all lanes in which something happened, and the axis below them. Bars lead to `#m<number>` in the list."""
+    numbered = list(enumerate(every))
+    strips = []
+    for lane in Lane:
+        bars = [(number, moment) for number, moment in numbered if moment.lane is lane]
+        if bars:
+            strips.append(_strip(lane, bars, to))
+    return "\n".join([*strips, _axis(to)])
+
+
+def summary(every: Sequence[Moment]) -> str:
+    """Say in words what the timeline shows, for those who do not see it."""
+    parts = []
+    for lane in Lane:
+        those = list(of_lane(every, lane))
+        if those:
+            total = duration(sum(moment.seconds for moment in those))
+            parts.append(f"{lane}: {len(those)}, {total}")
+    return "; ".join(parts)
+
+
+def _strip(lane: Lane, bars: Iterable[tuple[int, Moment]], to: Scale) -> str:
+    drawn: list[str] = []
+    taken: dict[str, float] = {}
+    for number, moment in bars:
+        left = to.percent(moment.start)
+        right = max(to.percent(moment.end), left)
+        # Thousands of short commands would be drawn over each other: one stands for all that share its place.
+        if right <= taken.get(moment.mood, -1.0) + 100 / _COLUMNS:
+            continue
+        taken[moment.mood] = right
+        drawn.append(_bar(number, moment, left, right - left, to))
+    shapes = "".join(drawn)
+    label = html_text(str(lane))
+    return (
+        f'<div class="lane {lane.name.lower()}"><span class="label">{label}</span>'
+        f'<svg width="100%" height="{_HEIGHT}" role="group" aria-label="{label}">'
+        f"{_grid(to)}<g>{shapes}</g></svg></div>"
+    )
+
+
+def _bar(number: int, moment: Moment, left: float, width: float, to: Scale) -> str:
+    at = duration(moment.start - to.start)
+    took = f", {duration(moment.seconds)}" if moment.seconds > 0 else ""
+    said = one_line(": ".join(part for part in (moment.kind, moment.title or moment.text) if part), 160)
+    title = html_text(f"{said} (at {at}{took}{', ' + one_line(moment.note, 80) if moment.note else ''})")
+    if moment.seconds > 0 and width >= 0.15:
+        shape = f'<rect x="{left:.3f}%" y="4" width="{width:.3f}%" height="16" rx="2.5" class="{moment.mood}"/>'
+    else:
+        left = min(max(left, 0.4), 99.6)
+        shape = f'<circle cx="{left:.3f}%" cy="12" r="4" class="{moment.mood}"/>'
+    if not moment.listed:
+        return f"<g><title>{title}</title>{shape}</g>"
+    return f'<a href="#m{number}" aria-label="{title}"><title>{title}</title>{shape}</a>'
+
+
+def _ticks(to: Scale) -> list[float]:
+    step = next((step for step in _STEPS if to.seconds / step <= 6), math.ceil(to.seconds / 6))
+    return [step * n for n in range(int(to.seconds / step) + 1)]
+
+
+def _grid(to: Scale) -> str:
+    lines = (f'<line x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="{_HEIGHT}"/>' for x in _places(to))
+    return f'<g class="grid" aria-hidden="true">{"".join(lines)}</g>'
+
+
+def _places(to: Scale) -> list[float]:
+    return [to.percent(to.start + tick) for tick in _ticks(to)]
+
+
+def _axis(to: Scale) -> str:
+    texts = []
+    for tick, place in zip(_ticks(to), _places(to), strict=True):
+        anchor = "start" if place < 4 else "end" if place > 96 else "middle"
+        label = "0" if tick == 0 else duration(tick)
+        texts.append(f'<text x="{place:.2f}%" y="13" text-anchor="{anchor}">{label}</text>')
+    return (
+        '<div class="lane axis" aria-hidden="true"><span class="label"></span>'
+        f'<svg width="100%" height="18">{"".join(texts)}</svg></div>'
+    )
