@@ -35,7 +35,7 @@ def attach(
 
     It goes on after the last complete record of events.jsonl. What was judged already is not judged again.
     """
-    from codex_runner import wiring  # noqa: PLC0415
+    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
     from codex_runner.cli.result import finish  # noqa: PLC0415
 
     folder = wiring.find_run(output_dir(output, config), run)
@@ -46,7 +46,7 @@ def attach(
 
 def _secrets(folder: RunFolder, config: Path | None) -> dict[str, Secret]:
     """Find the run's secrets again, where they came from: the job's settings."""
-    from codex_runner import wiring  # noqa: PLC0415
+    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
 
     state = wiring.read_state(folder)
     if not state.facts.get("secrets"):

@@ -16,7 +16,7 @@ def cancel(
     output: OutputOption = None,
 ) -> None:
     """End a run's agent. Whoever follows the run writes its reports; if nobody does, `attach` will."""
-    from codex_runner import wiring  # noqa: PLC0415
+    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
 
     folder = wiring.find_run(output_dir(output, config), run)
     wiring.cancel(folder, wiring.Setting(os.environ, ()))

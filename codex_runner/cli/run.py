@@ -58,7 +58,7 @@ def run(
 
     Example: git log v1.. --oneline | codex-runner run release-notes --context -
     """
-    from codex_runner import wiring  # noqa: PLC0415
+    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
     from codex_runner.config import PromptSource, load, resolve_job  # noqa: PLC0415
 
     loaded = load(config, Path.cwd(), os.environ, settings or [])
@@ -110,7 +110,7 @@ def _show_plan(job: Job, *, as_json: bool) -> None:
     import asyncio  # noqa: PLC0415
     import json  # noqa: PLC0415
 
-    from codex_runner import wiring  # noqa: PLC0415
+    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
 
     plan = asyncio.run(wiring.plan(job, os.environ))
     if as_json:

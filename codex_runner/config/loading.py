@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.config.credentials import credential_spec, vault_settings
 from codex_runner.config.settings import FILE_NAME, OUTPUT_DIR, Config, HostSettings, JobSettings
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
@@ -109,6 +110,7 @@ def _config(file: Path, values: Mapping[str, Any]) -> Config:
         jobs=MappingProxyType(jobs),
         hosts=MappingProxyType(hosts),
         codex_path=codex.get("path"),
+        vault=vault_settings(values.get("vault", {})),
     )
 
 
@@ -142,6 +144,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         checks=tuple(Check(**check) for check in merged.get("checks", ())),
         artifacts=tuple(merged.get("artifacts", ())),
         expect_message=merged.get("expect_message", True),
+        credential=credential_spec(merged["credential"]) if "credential" in merged else None,
     )
 
 

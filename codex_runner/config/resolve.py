@@ -72,6 +72,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         checks=settings.checks,
         artifacts=settings.artifacts,
         expect_message=settings.expect_message,
+        credential=settings.credential,
     )
 
 

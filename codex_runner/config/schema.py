@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from codex_runner.config.credentials import auth_problem, credential_problem
 from codex_runner.config.duration import parse_duration
 
 if TYPE_CHECKING:
@@ -121,6 +122,57 @@ def _named_apart(checks: list[CheckSection]) -> list[CheckSection]:
     return checks
 
 
+class CredentialSection(Section):
+    """`credential` of a job."""
+
+    kind: Literal["access_token", "api_key", "workload_identity"] | None = None
+    source: Literal["vault", "env", "file"] | None = None
+    mount: Text | None = None
+    path: Text | None = None
+    field: Text | None = None
+    variable: Annotated[str, AfterValidator(_variable_name)] | None = None
+    file: Text | None = None
+    env_key: Annotated[str, AfterValidator(_variable_name)] | None = None
+    workflow: Text | None = None
+    min_ttl: Duration | None = None
+    warn_ttl: Duration | None = None
+    max_age: Duration | None = None
+    issued_at: Text | None = None
+    expires_at: Text | None = None
+    allow_unexpiring: bool | None = None
+    allow_batch: bool | None = None
+    preflight_url: Text | None = None
+
+
+def _whole_credential(section: CredentialSection) -> CredentialSection:
+    problem = credential_problem(section.model_dump(exclude_unset=True))
+    if problem:
+        raise _problem(problem)
+    return section
+
+
+def _vault_auth(table: dict[str, Any]) -> dict[str, Any]:
+    problem = auth_problem(table)
+    if problem:
+        raise _problem(problem)
+    return table
+
+
+class VaultSection(Section):
+    """`[vault]`."""
+
+    address: Text | None = None
+    auth: Annotated[dict[str, Any], AfterValidator(_vault_auth)] | None = None
+    namespace: Text | None = None
+    ca_file: Text | None = None
+    proxy: Text | None = None
+    connect_timeout: Duration | None = None
+    request_timeout: Duration | None = None
+    retry_deadline: Duration | None = None
+    sealed_deadline: Duration | None = None
+    revoke_deadline: Duration | None = None
+
+
 class JobSection(Section):
     """`[jobs.NAME]` and `[defaults]`."""
 
@@ -140,6 +192,7 @@ class JobSection(Section):
     checks: Annotated[list[CheckSection], AfterValidator(_named_apart)] | None = None
     artifacts: list[Annotated[str, AfterValidator(_glob)]] | None = None
     expect_message: bool | None = None
+    credential: Annotated[CredentialSection, AfterValidator(_whole_credential)] | None = None
 
 
 class HostSection(Section):
@@ -170,6 +223,7 @@ class Settings(BaseSettings):
     version: Annotated[int, BeforeValidator(_version)]
     output_dir: Text | None = None
     codex: CodexSection | None = None
+    vault: VaultSection | None = None
     defaults: JobSection | None = None
     jobs: dict[Annotated[str, AfterValidator(_job_name)], JobSection] | None = None
     hosts: dict[HostName, HostSection] | None = None

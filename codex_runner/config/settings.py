@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from codex_runner.domain.credential import CredentialSpec
 
 FILE_NAME = "codex-runner.toml"
 OUTPUT_DIR = "codex-runner-out"
@@ -34,6 +37,7 @@ class JobSettings:
     checks: tuple[Check, ...] = ()
     artifacts: tuple[str, ...] = ()
     expect_message: bool = True
+    credential: CredentialSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Config:
     jobs: Mapping[str, JobSettings]
     hosts: Mapping[str, HostSettings] = field(default_factory=lambda: MappingProxyType({}))
     codex_path: str | None = None
+    vault: VaultSettings = field(default_factory=VaultSettings)
 
     @property
     def root(self) -> Path:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from codex_runner.domain.secret import Secret
+# At run time too: event.build() reads the hints.
+from codex_runner.domain.credential import CredentialSpec  # noqa: TC001
+from codex_runner.domain.secret import Secret  # noqa: TC001
 
 LOCAL_HOST = "local"
 
@@ -81,3 +81,4 @@ class Job:
     checks: tuple[Check, ...] = ()
     artifacts: tuple[str, ...] = ()
     expect_message: bool = True
+    credential: CredentialSpec | None = None

@@ -1,4 +1,4 @@
-"""The only place where adapters meet the engine: a job in, a run that can be awaited out."""
+"""A job in, a run to its end out."""
 
 from __future__ import annotations
 
