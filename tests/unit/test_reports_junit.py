@@ -308,3 +308,18 @@ def test_a_report_that_lost_a_case_is_never_handed_out(monkeypatch):
     monkeypatch.setattr(junit_module, "_complete", losing)
     with pytest.raises(Exception, match=r"junit\.xml says tests=5 and has 4"):
         junit(a_run())
+
+
+@pytest.mark.parametrize("nothing", ["", " \n", "\x1b[0m", "\x00\x07"])
+def test_what_failed_without_a_word_is_red_and_says_something(nothing):
+    happened = [
+        ev.RunStarted("r", nothing, nothing),
+        ev.AttemptStarted(1),
+        ev.AttemptEnded(1, Ending(Failure.UNKNOWN, nothing)),
+        ev.CheckEnded("c", passed=False, exit_code=1, seconds=0, output=nothing),
+        ev.Guarded("g", passed=False, message=nothing, failure=nothing),
+        ev.RunEnded(1, "failed", nothing),
+    ]
+    root = judged(junit(fold(records(happened))))
+    assert red(root)
+    assert (root.get("failures"), root.get("errors")) == ("2", "1")
