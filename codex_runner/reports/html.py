@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from codex_runner.reports import facts, timeline
 from codex_runner.reports.moments import Lane, Moment, Mood, moments, of_lane, waited
 from codex_runner.reports.outcome import meaning, reason, remedy, word
-from codex_runner.reports.text import clean, duration, one_line, size, tail, utc
+from codex_runner.reports.text import clean, counted, duration, one_line, size, tail, utc
 from codex_runner.reports.text import html_text as shown
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def _moments(every: Sequence[Moment], to: timeline.Scale) -> str:
     room = _Room(_PAGE_BYTES)
     items = "\n".join(_moment(number, moment, to, room) for number, moment in enumerate(every) if moment.listed)
     return (
-        f'<section id="moments"><h2>What happened <small>{listed:,} events</small></h2>{_filters(every)}'
+        f'<section id="moments"><h2>What happened <small>{counted(listed, "event")}</small></h2>{_filters(every)}'
         f'<ol class="moments">\n{items}\n</ol></section>'
     )
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 from codex_runner.domain.errors import RunnerError
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, failure_class, failure_exit_code, meaning, reason, remedy, word
-from codex_runner.reports.text import clean, duration, one_line, plausible, tail, utc, without_attachments
+from codex_runner.reports.text import clean, counted, duration, one_line, plausible, tail, utc, without_attachments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -140,8 +140,10 @@ def _attempt_trouble(attempt: Attempt) -> _Trouble:
 
 
 def _agent_output(state: RunState) -> str:
-    edited = f", {len(state.files)} files changed" if state.files else ""
-    counts = f"{state.commands} commands ({state.failed_commands} failed){edited}, {state.usage.total:,} tokens"
+    edited = f", {counted(len(state.files), 'file')} changed" if state.files else ""
+    counts = (
+        f"{counted(state.commands, 'command')} ({state.failed_commands} failed){edited}, {state.usage.total:,} tokens"
+    )
     return f"{counts}\n\n{state.reply}" if state.reply else counts
 
 

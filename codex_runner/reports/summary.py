@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import meaning, reason, remedy, word
-from codex_runner.reports.text import duration, first_lines, one_line, size, tail, without_attachments
+from codex_runner.reports.text import counted, duration, first_lines, one_line, size, tail, without_attachments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ STEP_SUMMARY_BYTES = 1024 * 1024  # what GitHub takes of one step; a byte more, 
 _LIMIT = 256 * 1024
 _PROMPT_LINES = 12
 _ROWS = 50
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@$^=:-])")
+_MARKUP = re.compile(r"(^[-+=]|[\\`*_{}\[\]<>#!|~&@$:])")
 _SIGNS = {"succeeded": "✅", "skipped": "⏭️", "running": "⏳"}
 
 
@@ -178,7 +178,7 @@ def _usage(state: RunState) -> str:
     return (
         f"### Usage\n\n{usage.total:,} tokens: {usage.input:,} in ({usage.cached_input:,} cached), "
         f"{usage.output:,} out ({usage.reasoning_output:,} reasoning). "
-        f"{state.commands} commands, {state.failed_commands} failed."
+        f"{counted(state.commands, 'command')}, {state.failed_commands} failed."
     )
 
 

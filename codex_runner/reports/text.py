@@ -113,6 +113,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def counted(count: int, noun: str) -> str:
+    """Say how many there are: `1 command`, `1,204 commands`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def size(count: int) -> str:
     """Say a number of bytes as people do: `812 B`, `1.2 kB`, `3.4 MB` (powers of 1000)."""
     if count < 1000:

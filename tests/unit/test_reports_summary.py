@@ -40,7 +40,7 @@ def kinds(text: str) -> set[str]:
 
 def test_a_run_that_passed():
     text = summary(a_run())
-    assert text.startswith("## ✅ release\\-notes: succeeded\n")
+    assert text.startswith("## ✅ release-notes: succeeded\n")
     for part in (
         "the agent completed its turn",
         "Write the release notes.",
@@ -50,7 +50,7 @@ def test_a_run_that_passed():
         "| 1 | the model has no capacity | exit code 1 |",
         "| revocation | ✅ | the login is revoked |",
         "`artifacts/RELEASE_NOTES.md` (1.2 kB)",
-        "1,050 tokens: 1,000 in (800 cached), 50 out (10 reasoning). 1 commands, 0 failed.",
+        "1,050 tokens: 1,000 in (800 cached), 50 out (10 reasoning). 1 command, 0 failed.",
         "model `gpt-5.5`",
     ):
         assert part in text, part
@@ -64,7 +64,7 @@ def test_a_run_that_failed_says_why_and_what_to_do():
         reason="You've hit your usage limit.",
     )
     text = summary(state)
-    assert "## ❌ release\\-notes: quota" in text
+    assert "## ❌ release-notes: quota" in text
     assert "You've hit your usage limit." in text
     assert "Exit code 8: usage limit or quota reached." in text
     assert "**What to do:** Wait until the limit resets" in text
@@ -114,7 +114,8 @@ def test_what_is_too_long_is_left_out_with_a_word():
 
 
 def test_escaped_text_is_no_markup_and_no_row():
-    assert escaped("[x](http://y) | <b> `c` *d*\n# e") == (r"\[x\]\(http\://y\) \| \<b\> \`c\` \*d\* \# e")
+    assert escaped("[x](http://y) | <b> `c` *d*\n# e") == (r"\[x\](http\://y) \| \<b\> \`c\` \*d\* \# e")
+    assert escaped("- no list, no-list") == r"\- no list, no-list"
     assert code("a`b|c") == "``a`b¦c``"
     assert "\n" not in escaped(HOSTILE)
 

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_runner.reports.text import clean, duration, first_lines, one_line, size, tail, utc, without_attachments
+from codex_runner.reports.text import (
+    clean,
+    counted,
+    duration,
+    first_lines,
+    one_line,
+    size,
+    tail,
+    utc,
+    without_attachments,
+)
 
 any_text = st.text(st.characters(), max_size=200)
 
@@ -89,4 +99,5 @@ def test_time_and_size_as_people_say_them():
         "2 h 5 min",
         "2 h",
     ]
+    assert [counted(n, "file") for n in (0, 1, 1200)] == ["0 files", "1 file", "1,200 files"]
     assert [size(n) for n in (0, 999, 1000, 999_960, 2_500_000_000)] == ["0 B", "999 B", "1.0 kB", "1.0 MB", "2.5 GB"]
