@@ -35,8 +35,8 @@ def attach(
 
     It goes on after the last complete record of events.jsonl. What was judged already is not judged again.
     """
-    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
     from codex_runner.cli.result import finish  # noqa: PLC0415
+    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
 
     folder = wiring.find_run(output_dir(output, config), run)
     secrets = _secrets(folder, config)

@@ -31,10 +31,10 @@ def demo(
     """Run a real job on a scratch repository, with the real codex and a scripted model service on 127.0.0.1."""
     import secrets  # noqa: PLC0415
 
-    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
     from codex_runner.config import load, resolve_job  # noqa: PLC0415
     from codex_runner.demo.model import ModelService  # noqa: PLC0415
     from codex_runner.demo.project import JOB, make_project  # noqa: PLC0415
+    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
 
     began = time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="codex-runner-demo-"))

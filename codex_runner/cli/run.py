@@ -58,8 +58,8 @@ def run(
 
     Example: git log v1.. --oneline | codex-runner run release-notes --context -
     """
-    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
     from codex_runner.config import PromptSource, load, resolve_job  # noqa: PLC0415
+    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
 
     loaded = load(config, Path.cwd(), os.environ, settings or [])
     if stdin is not None and stdin != "-":
@@ -75,7 +75,9 @@ def run(
     if dry_run:
         _show_plan(resolved, as_json=as_json)
         return
-    setting = wiring.Setting(os.environ, sinks(log_format, list(resolved.codex.environment.values())), junit)
+    setting = wiring.Setting(
+        os.environ, sinks(log_format, list(resolved.codex.environment.values())), junit, loaded.vault
+    )
     folder, state = wiring.run_job(resolved, output.absolute() if output else loaded.output_dir, setting)
     from codex_runner.cli.result import finish  # noqa: PLC0415
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.codex import command, events, failures
-from codex_runner.codex.preflight import check_features, find_codex
+from codex_runner.codex.preflight import check_features, check_login, find_codex
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Install, Launch
     from codex_runner.domain.job import Job
@@ -27,23 +28,23 @@ class Codex:
         self,
         *,
         expect_message: bool = True,
-        environment: Mapping[str, str | Secret] | None = None,
         fallback: str | None = None,
     ) -> None:
-        """`environment` holds what codex alone gets besides the job's own: the credential.
-
-        `fallback` is a codex to take where the job names none and PATH has none.
-        """
+        """`fallback` is a codex to take where the job names none and PATH has none."""
         self._fallback = fallback
         self._expect_message = expect_message
-        self._environment = dict(environment or {})
+        self._environment: Mapping[str, str | Secret] = {}
         self._install: Install | None = None
 
-    async def prepare(self, job: Job, transport: Transport) -> Mapping[str, Any]:
+    async def prepare(
+        self, job: Job, transport: Transport, granted: Granted, tell: Callable[[Event], None]
+    ) -> Mapping[str, Any]:
         """See Agent.prepare."""
         self._install = await find_codex(transport, job.codex.path, self._fallback)
         check_features(job, self._install)
+        self._environment = granted.environment
         return {
+            "preflight": await check_login(job, transport, self._install, granted, tell),
             "codex": {"path": self._install.path, "version": self._install.version},
             "model": job.codex.model or job.codex.config.get("model"),
             "sandbox": job.sandbox.value,

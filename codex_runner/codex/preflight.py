@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ConfigurationError
+from codex_runner.codex.command import config_text
+from codex_runner.domain.credential import CredentialKind
+from codex_runner.domain.errors import ConfigurationError, CredentialError
+from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
+from codex_runner.domain.run import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from codex_runner.domain.credential import Granted
+    from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
 
@@ -82,6 +91,56 @@ async def find_codex(transport: Transport, path: str | None, fallback: str | Non
         )
     features = frozenset(value for key, _, value in facts if key == "feature")
     return Install(values["path"], values["version"].removeprefix("codex-cli ").strip(), features)
+
+
+# codex drops a bad access token silently and goes on without one, so it is asked about it first, with the run's own
+# configuration. The home is a scratch one: nothing of the check is left.
+_LOGIN_STATUS = r"""
+home=$(mktemp -d) || exit 1
+trap 'rm -rf "$home"' EXIT
+printf '%s' "$2" >"$home/config.toml"
+CODEX_HOME=$home "$1" login status 2>&1
+"""
+
+
+async def check_login(
+    job: Job, transport: Transport, install: Install, granted: Granted, tell: Callable[[Event], None]
+) -> dict[str, str]:
+    """Prove that the service takes the credential; return what was done, for run.json.
+
+    Only access tokens can be proven so: for keys `codex login status` says "Not logged in" whatever they are worth.
+    CredentialError where the token is refused.
+    """
+    if granted.kind is None:
+        return {"method": "none"}
+    if granted.kind is not CredentialKind.ACCESS_TOKEN:
+        return {"method": "presence"}
+    began = time.monotonic()
+    done = await transport.execute(
+        _LOGIN_STATUS,
+        arguments=(install.path, config_text(job, "preflight", 1, install)),
+        environment={**job.codex.environment, **granted.environment},
+        timeout=60,
+    )
+    answer = _said(done.output)
+    passed = done.exit_code == 0
+    seconds = time.monotonic() - began
+    message = f"codex login status: {answer}"
+    tell(Guarded("credential-preflight", passed, message, seconds, None if passed else Failure.CREDENTIAL.value))
+    if not passed:
+        raise CredentialError(
+            f"The access token was refused before the agent was started: {answer}.",
+            remedy="Store a fresh token (`codex-runner token put`), and check who made it and when it expires.",
+        )
+    return {"method": "login-status", "answer": answer}
+
+
+def _said(output: bytes) -> str:
+    """Find what `login status` says among the warnings around it."""
+    lines = [line.strip() for line in output.decode("utf-8", "replace").splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("WARNING:", "Stack backtrace", "0:", "1:"))]
+    told = next((line for line in lines if line.startswith(("Error", "Logged in", "Not logged in"))), None)
+    return (told or (lines[0] if lines else "nothing"))[:300].rstrip(".")
 
 
 def check_features(job: Job, install: Install) -> None:

@@ -126,6 +126,23 @@ class Borrowed:
     events: tuple[Event, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What codex gets so that it can prove who it is: variables of its environment, and what may be told of them.
+
+    `kind` is None where the job names no credential at all.
+    """
+
+    kind: CredentialKind | None = None
+    environment: Mapping[str, str | Secret] = field(default_factory=lambda: MappingProxyType({}))
+    facts: CredentialFacts | None = None
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The values that must not be shown."""
+        return tuple(value for value in self.environment.values() if not isinstance(value, str))
+
+
 class Outcome(StrEnum):
     """What a rule says."""
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
+    from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import ArtifactKept, Event, Position, Record
     from codex_runner.domain.host import Completed, Launch, Piece, Started, Stream
     from codex_runner.domain.job import Job
     from codex_runner.domain.run import Ending, ProcessExit, StopReason
+    from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import Attempt, RunState
 
 
@@ -39,11 +41,18 @@ class Transport(Protocol):
         ...
 
     async def execute(
-        self, script: str, *, cwd: str | None = None, timeout: float = 60.0, arguments: Sequence[str] = ()
+        self,
+        script: str,
+        *,
+        cwd: str | None = None,
+        timeout: float = 60.0,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str | Secret] = {},
     ) -> Completed:
         """Run `sh -c script sh arguments...` in `cwd` (by default the user's home), stdin empty.
 
-        Its process group is ended after `timeout` seconds. Nothing that looks like a credential is in its environment.
+        Its process group is ended after `timeout` seconds. Nothing that looks like a credential is in its environment
+        but what `environment` adds, which travels like a launch's.
         At most the last MiB of output is kept.
         """
         ...
@@ -60,10 +69,13 @@ class Transport(Protocol):
 class Agent(Protocol):
     """All that the engine must know of the agent's program, and it is codex."""
 
-    async def prepare(self, job: Job, transport: Transport) -> Mapping[str, Any]:
+    async def prepare(
+        self, job: Job, transport: Transport, granted: Granted, tell: Callable[[Event], None]
+    ) -> Mapping[str, Any]:
         """Look at what is installed and at whether the job can run at all; return what run.json should say of it.
 
-        ConfigurationError or CredentialError where it cannot. Nothing has been spent when it returns.
+        `tell` gets what was proven on the way. ConfigurationError or CredentialError where the job cannot run. Nothing
+        has been spent when it returns.
         """
         ...
 
@@ -84,8 +96,26 @@ class Agent(Protocol):
         ...
 
 
+class Credentials(Protocol):
+    """Where a job's credential comes from. What was borrowed for it is given back before `borrow` returns."""
+
+    async def borrow(
+        self, job: Job, *, now: float, tell: Callable[[Event], None], on_retry: Callable[[str], None]
+    ) -> Granted:
+        """Fetch the job's credential and judge it as of `now` (seconds since the epoch).
+
+        `tell` gets each rule's guard and warning as it happens, also before an error; `on_retry` gets a sentence for
+        each new try. CredentialError where it is missing or unfit, SecretStoreError where the store cannot answer.
+        """
+        ...
+
+
 class Sink(Protocol):
     """Somewhere that records are shown. It may fail: the run goes on and carries a warning."""
+
+    def mask(self, secret: Secret) -> None:
+        """Learn of a secret before anything could print it: some CI systems can mask it for us too."""
+        ...
 
     def accept(self, record: Record, state: RunState) -> None:
         """Show a record. `state` already includes it."""

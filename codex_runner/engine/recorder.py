@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Stream
     from codex_runner.domain.ports import Journal, Sink
+    from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
     from codex_runner.engine.redact import Redactor
 
@@ -57,6 +58,15 @@ class Recorder:
             )
         else:
             self._position = dataclasses.replace(at, stderr=end, stderr_copy=at.stderr_copy + len(data))
+
+    def learn(self, secret: Secret) -> None:
+        """Keep a secret out of everything from now on."""
+        self.redactor.learn(secret)
+        for sink in list(self._sinks):
+            try:
+                sink.mask(secret)
+            except Exception as error:  # noqa: BLE001 - a sink is best effort, and our own masks hold without it
+                self._drop(sink, error)
 
     def warn(self, code: str, message: str) -> None:
         """Record a warning."""

@@ -32,7 +32,8 @@ from codex_runner.engine.verdict import judge_run
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Check
-    from codex_runner.domain.ports import Agent, Artifacts, Reports, Transport
+    from codex_runner.domain.credential import Granted
+    from codex_runner.domain.ports import Agent, Artifacts, Credentials, Reports, Transport
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
 
@@ -44,6 +45,7 @@ class Outfit:
     """Everything that a run works with; `wiring` puts it together."""
 
     transport: Transport
+    credentials: Credentials
     agent: Agent
     artifacts: Artifacts
     reports: Reports
@@ -98,13 +100,30 @@ class Runner:
             self._recorder.emit(
                 RunStarted(self._run_id, self._job.name, self._job.host, planned(self._job, self._recorder))
             )
-            facts = await self._stopping.unless_stopped(self._outfit.agent.prepare(self._job, self._outfit.transport))
-            self._recorder.emit(RunPrepared(dict(facts)))
+            await self._stopping.unless_stopped(self._prepare())
             return await self._start(1)
         if attempt.ending is not None:
             return attempt.ending
         self._recorder.emit(AttemptStarted(attempt.number, attached=True, reason="attached by another runner"))
         return await self._follow(attached=True)
+
+    async def _prepare(self) -> None:
+        """Borrow the credential and look at codex: whatever can be refused is refused here, before anything is spent."""
+        granted = await self._borrow(self._state.started)
+        facts = await self._outfit.agent.prepare(self._job, self._outfit.transport, granted, self._recorder.emit)
+        self._recorder.emit(
+            RunPrepared(
+                {**facts, "credential": to_json(granted.facts), "secrets": sorted(self._recorder.redactor.names)}
+            )
+        )
+
+    async def _borrow(self, now: float) -> Granted:
+        granted = await self._outfit.credentials.borrow(
+            self._job, now=now, tell=self._recorder.emit, on_retry=lambda text: self._recorder.warn("retry", text)
+        )
+        for secret in granted.secrets:
+            self._recorder.learn(secret)
+        return granted
 
     async def _start(self, number: int) -> Ending:
         launch = self._outfit.agent.launch(self._job, self._run_id, number)

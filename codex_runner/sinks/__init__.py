@@ -32,9 +32,9 @@ def choose(log_format: str, stream: TextIO, environ: Mapping[str, str], secrets:
     if log_format == "github":
         from codex_runner.sinks.github import GitHubLog  # noqa: PLC0415
 
-        log = GitHubLog(stream, color=wants_color(environ, is_tty=on_github), verbose=verbose)
-        if on_github:
-            log.add_mask(secrets)
+        log = GitHubLog(stream, color=wants_color(environ, is_tty=on_github), verbose=verbose, masks=on_github)
+        for secret in secrets:
+            log.mask(secret)
         return [log]
     if log_format == "gitlab":
         from codex_runner.sinks.gitlab import GitLabLog  # noqa: PLC0415

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import Record
     from codex_runner.domain.ports import Sink
+    from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
 
 LOG_LIMIT = 2 * 1024 * 1024  # bytes
@@ -97,6 +98,9 @@ class PlainLog:
             self._write(self._render(line, stamp), essential=line.essential)
         self._write(self._after(record, state))
         self._stream.flush()
+
+    def mask(self, secret: Secret) -> None:
+        """See Sink.mask. Records come redacted: there is nothing to do."""
 
     def tick(self, now: float, state: RunState) -> None:
         """After a minute of silence, say what is still going on."""

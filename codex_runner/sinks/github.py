@@ -48,10 +48,15 @@ class GitHubLog(PlainLog):
         verbose: bool = False,
         limit: int | None = LOG_LIMIT,
         path_prefix: str = "",
+        masks: bool = False,
     ) -> None:
-        """Write to `stream`. `path_prefix` leads from the repository's root to where checks run (`docs/`, or empty)."""
+        """Write to `stream`. `path_prefix` leads from the repository's root to where checks run (`docs/`, or empty).
+
+        `masks` says that GitHub itself reads the log, and may be given secrets to mask.
+        """
         super().__init__(stream, color=color, width=width, verbose=verbose, limit=limit)
         self._prefix = path_prefix
+        self._masks = masks
         self._open = False
         self._used = dict.fromkeys(("notice", "warning", "error"), 0)
 
@@ -69,6 +74,11 @@ class GitHubLog(PlainLog):
             self._write(f"::add-mask::{_data(part)}" for part in parts if len(part.strip()) >= _SHORTEST)
         self._stream.flush()
         return True
+
+    def mask(self, secret: Secret) -> None:
+        """See Sink.mask."""
+        if self._masks:
+            self.add_mask([secret])
 
     def close(self) -> None:
         """Close the group that is open."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Position, Record
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.host import Stream
+    from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
 
 _NO_ROOM = "Make room there or give the right to write, or choose another folder with `-o`."
@@ -116,6 +117,9 @@ class JsonLog:
         # second spelling, and outside strings JSON knows no number sign.
         self._stream.write(to_line(record).replace("##", "#\\u0023"))
         self._stream.flush()
+
+    def mask(self, secret: Secret) -> None:
+        """See Sink.mask. Records come redacted: there is nothing to do."""
 
     def tick(self, now: float, state: RunState) -> None:
         """Nothing: a program reads the time from the records."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from codex_runner.domain.event import Record, Todo
+    from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
 
 _TAIL = 10  # lines of a failed command's output
@@ -67,6 +68,9 @@ class LiveConsole:
         self._console.print(Group(*shown))  # draws what stands beneath, too
         if state.verdict is not None:
             self._live.stop()
+
+    def mask(self, secret: Secret) -> None:
+        """See Sink.mask. Records come redacted: there is nothing to do."""
 
     def tick(self, now: float, state: RunState) -> None:
         """Draw the time that has passed."""

@@ -8,6 +8,7 @@ import os
 import signal
 import tempfile
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO
 
 from codex_runner.domain.errors import HostError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Position
     from codex_runner.domain.host import Launch, Piece, Stream
     from codex_runner.domain.run import StopReason
+    from codex_runner.domain.secret import Secret
 
 # Reading two files that have not grown costs some 20 microseconds: often enough to be far below what a person sees.
 _POLL = 0.02
@@ -105,8 +107,14 @@ class LocalTransport:
         with contextlib.suppress(HostError):  # nothing there to stop
             await self._ask(stop_request(run_id, attempt, reason, nonce), nonce)
 
-    async def execute(
-        self, script: str, *, cwd: str | None = None, timeout: float = 60.0, arguments: Sequence[str] = ()
+    async def execute(  # noqa: PLR0913 - the port's
+        self,
+        script: str,
+        *,
+        cwd: str | None = None,
+        timeout: float = 60.0,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
         """See Transport.execute."""
         began = time.monotonic()
@@ -119,7 +127,10 @@ class LocalTransport:
                 "sh",
                 *arguments,
                 cwd=cwd or self._environ["HOME"],
-                env=self._check_environ,
+                env={
+                    **self._check_environ,
+                    **{k: v if isinstance(v, str) else v.reveal() for k, v in environment.items()},
+                },
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

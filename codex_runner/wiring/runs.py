@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.domain.credential import Granted, VaultSettings
 from codex_runner.domain.errors import ConfigurationError, CredentialError, UsageError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.job import LOCAL_HOST, Job
@@ -31,6 +32,7 @@ class Setting:
     environ: Mapping[str, str]
     sinks: Sequence[Sink]
     junit: Path | None = None
+    vault: VaultSettings = VaultSettings()
 
 
 def transport_for(host: str, environ: Mapping[str, str]) -> Transport:
@@ -98,6 +100,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
     from codex_runner.reports.collect import LocalArtifacts  # noqa: PLC0415
     from codex_runner.reports.writer import FileReports  # noqa: PLC0415
+    from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
 
     redactor = Redactor(secrets)
     stopping = Stopping()
@@ -106,6 +109,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         loop.add_signal_handler(number, stopping.request, reason)
     outfit = Outfit(
         transport=transport_for(job.host, setting.environ),
+        credentials=JobCredentials(setting.vault, setting.environ),
         agent=Codex(expect_message=job.expect_message, fallback=bundled_codex(job.host)),
         artifacts=LocalArtifacts(folder, redactor),
         reports=FileReports(folder, extra_junit=setting.junit),
@@ -148,7 +152,7 @@ async def plan(job: Job, environ: Mapping[str, str]) -> dict[str, Any]:
 
     transport = transport_for(job.host, environ)
     agent = Codex(fallback=bundled_codex(job.host))
-    facts = await agent.prepare(job, transport)
+    facts = await agent.prepare(job, transport, Granted(), lambda _: None)
     launch = agent.launch(job, new_run_id(job.name), 1)
     return {
         "job": job.name,

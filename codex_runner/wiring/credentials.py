@@ -1,0 +1,86 @@
+"""Where a job's credential comes from: Vault, a variable, a file, or the CI system's identity."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.credential import CredentialFacts, CredentialKind, CredentialSource, Granted
+from codex_runner.domain.event import Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from codex_runner.domain.credential import CredentialSpec, VaultSettings
+    from codex_runner.domain.event import Event
+    from codex_runner.domain.job import Job
+
+
+class JobCredentials:
+    """Implements ports.Credentials. `environ` is the runner's own environment, which holds what logins need."""
+
+    def __init__(self, vault: VaultSettings, environ: Mapping[str, str]) -> None:
+        """Nothing is read or asked before `borrow`."""
+        self._vault, self._environ = vault, environ
+
+    async def borrow(
+        self, job: Job, *, now: float, tell: Callable[[Event], None], on_retry: Callable[[str], None]
+    ) -> Granted:
+        """See Credentials.borrow."""
+        spec = job.credential
+        if spec is None:
+            if not job.codex.environment:
+                tell(Warned("no-credential", "the job names no `credential`, so codex gets none"))
+            return Granted()
+        if spec.kind is CredentialKind.WORKLOAD_IDENTITY:
+            return self._identity(now, tell)
+        from codex_runner.engine.credential_rules import Occasion  # noqa: PLC0415 - late, as what follows
+
+        workflow = workflow_of(spec, job.name, job.cwd, self._environ)
+        if spec.source is CredentialSource.VAULT:
+            from codex_runner.vault.lease import borrow  # noqa: PLC0415 - brings hvac
+
+            occasion = Occasion(workflow, job.limits.timeout, now)
+            borrowed = await borrow(
+                spec, self._vault, occasion, environment=self._environ, on_event=tell, on_retry=on_retry
+            )
+        else:
+            from codex_runner.local_credentials import take  # noqa: PLC0415
+
+            occasion = Occasion(workflow, job.limits.timeout, now, complete=False)
+            borrowed = take(spec, occasion, environment=self._environ, on_event=tell)
+        credential = borrowed.credential
+        return Granted(spec.kind, {spec.environment_variable: credential.secret}, credential.facts)
+
+    def _identity(self, now: float, tell: Callable[[Event], None]) -> Granted:
+        from codex_runner.local_credentials import check_workload_identity  # noqa: PLC0415
+
+        identity = check_workload_identity(self._environ, now=now)
+        for event in identity.events:
+            tell(event)
+        facts = CredentialFacts(source="workload_identity", place="OPENAI_IDENTITY_TOKEN_FILE")
+        return Granted(CredentialKind.WORKLOAD_IDENTITY, identity.environment, facts)
+
+
+def workflow_of(spec: CredentialSpec, job: str, cwd: str, environ: Mapping[str, str]) -> str:
+    """Return the workflow that the credential must name: the spec's, else `<owner>/<repo>/<job>`."""
+    from codex_runner.engine.credential_rules import default_workflow  # noqa: PLC0415
+
+    if spec.workflow is not None:
+        return spec.workflow
+    return default_workflow(repository_of(cwd, environ), job)
+
+
+def repository_of(cwd: str, environ: Mapping[str, str]) -> str:
+    """Return `<owner>/<repo>` as the CI system says it, or as the remote `origin` of `cwd` does; else an empty text."""
+    said = environ.get("GITHUB_REPOSITORY") or environ.get("CI_PROJECT_PATH")
+    if said:
+        return said
+    asked = subprocess.run(
+        ["git", "-C", cwd, "remote", "get-url", "origin"],  # noqa: S607 - the user's git
+        capture_output=True,
+        check=False,
+        env={"PATH": environ.get("PATH", ""), "HOME": environ.get("HOME", "/")},
+    )
+    path = asked.stdout.decode("utf-8", "replace").strip().removesuffix(".git").replace(":", "/")
+    return "/".join(path.split("/")[-2:]) if path.count("/") else ""
