@@ -17,8 +17,7 @@ from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, s
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
-
-KEY_NAME = "SCRIPTED_MODEL_KEY"
+    from codex_runner.wiring.demo import DemoWorld
 
 
 def demo(
@@ -28,36 +27,40 @@ def demo(
     output: OutputOption = None,
     log_format: LogFormatOption = LogFormat.AUTO,
 ) -> None:
-    """Run a real job on a scratch repository, with the real codex and a scripted model service on 127.0.0.1."""
-    import secrets  # noqa: PLC0415
-
+    """Run a real job on a scratch repository: the real codex, a real Vault, and a scripted model on 127.0.0.1."""
     from codex_runner.config import load, resolve_job  # noqa: PLC0415
-    from codex_runner.demo.model import ModelService  # noqa: PLC0415
-    from codex_runner.demo.project import JOB, make_project  # noqa: PLC0415
+    from codex_runner.demo.project import JOB  # noqa: PLC0415
     from codex_runner.wiring import runs as wiring  # noqa: PLC0415
+    from codex_runner.wiring.demo import demo_world  # noqa: PLC0415
 
     began = time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="codex-runner-demo-"))
-    key = f"demo-{secrets.token_hex(16)}"
     try:
-        with ModelService("release_notes", bearers={key}) as service:
-            _say(f"a scripted model service listens on {service.url}; it accepts one key, made for this demo")
-            config = make_project(scratch, service.with_provider_key(key, env_key=KEY_NAME).config)
-            _say(f"a scratch repository with a few commits: {scratch / 'project'}")
-            _say(f"its configuration: {config}")
-            environ = {**os.environ, f"CODEX_RUNNER_CODEX__ENV__{KEY_NAME}": key}
-            job = resolve_job(load(config, scratch, environ), JOB)
+        with demo_world(scratch, os.environ, _say) as world:
+            config = load(None, scratch, world.environ)
+            job = resolve_job(config, JOB)
             _say(f"codex-runner run {JOB}")
-            setting = wiring.Setting(environ, sinks(log_format, list(job.codex.environment.values())))
+            setting = wiring.Setting(
+                world.environ, sinks(log_format, list(job.codex.environment.values())), vault=config.vault
+            )
             folder, state = wiring.run_job(job, (output or Path("codex-runner-out")).absolute(), setting)
-            _say(f"the model service was asked {len(service.responses)} times, each time with the right key")
+            _say(f"the model service was asked {len(world.model.responses)} times, each time with the right token")
+            _say(_revocation(world))
+            by_hand = _by_hand(world)
         _show_what_is_left(folder, time.monotonic() - began)
         if keep:
-            _show_how_to_run_by_hand(config, service.port, key)
+            typer.echo(f"\nThe scratch folder stays: {scratch}\n{by_hand}", err=True)
     finally:
         if not keep:
             shutil.rmtree(scratch, ignore_errors=True)
     raise typer.Exit(state.verdict.exit_code if state.verdict else 70)
+
+
+def _revocation(world: DemoWorld) -> str:
+    """Say what Vault's own audit log has of the run."""
+    paths = [entry.get("request", {}).get("path") for entry in world.audit()]
+    given_back = "auth/token/revoke-self" in paths
+    return f"Vault's audit log {'shows' if given_back else 'does NOT show'} that the login was given back"
 
 
 def _show_what_is_left(folder: RunFolder, seconds: float) -> None:
@@ -67,15 +70,15 @@ def _show_what_is_left(folder: RunFolder, seconds: float) -> None:
             typer.echo(path)
 
 
-def _show_how_to_run_by_hand(config: Path, port: int, key: str) -> None:
-    python, runner = shlex.quote(sys.executable), "codex-runner"
-    typer.echo(
-        f"\nThe scratch folder stays: {config.parent}\nTo run the same job by hand:\n"
-        f"  {python} -m codex_runner.demo.model --port {port} --scenario release_notes --token {key} &\n"
-        f"  export CODEX_RUNNER_CODEX__ENV__{KEY_NAME}={key}\n"
-        f"  git -C {shlex.quote(str(config.parent / 'project'))} clean -fdq\n"
-        f"  {runner} run release-notes -c {shlex.quote(str(config))}\n",
-        err=True,
+def _by_hand(world: DemoWorld) -> str:
+    python, token = shlex.quote(sys.executable), world.token.reveal()
+    return (
+        "To run the same job by hand (the Vault is gone, so the token, which is worth nothing elsewhere, comes from the "
+        "environment):\n"
+        f"  {python} -m codex_runner.demo.model --port {world.model.port} --scenario release_notes --token {token} &\n"
+        f"  git -C {shlex.quote(str(world.project))} clean -fdq\n"
+        f"  CODEX_ACCESS_TOKEN={token} codex-runner run release-notes -c {shlex.quote(str(world.config))} "
+        "--set 'jobs.release-notes.credential.source=\"env\"'\n"
     )
 
 

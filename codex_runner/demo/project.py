@@ -40,15 +40,22 @@ run = 'test "$(git status --porcelain)" = "?? RELEASE_NOTES.md"'
 """
 
 
-def make_project(folder: Path, codex_config: Mapping[str, Any]) -> Path:
+def make_project(
+    folder: Path, *, vault: Mapping[str, Any], credential: Mapping[str, Any], codex: Mapping[str, Any]
+) -> Path:
     """Make the repository in `folder` and the configuration beside it; return the configuration's path.
 
-    `codex_config` is what codex's own config.toml must say to reach the scripted model service.
+    The mappings become the tables `[vault]`, `credential` of the job, and `[codex]`.
     """
     import tomli_w  # noqa: PLC0415 - the demo's alone
 
     make_repository(folder / "project")
     settings = folder / "codex-runner.toml"
-    model = tomli_w.dumps({"codex": {"model": "gpt-5.5", "config": codex_config}})
-    settings.write_text(f"{_SETTINGS}\n# The scripted model service, in place of OpenAI's.\n{model}", encoding="utf-8")
+    borrowed = tomli_w.dumps({"jobs": {JOB: {"credential": credential}}, "vault": vault})
+    service = tomli_w.dumps({"codex": codex})
+    settings.write_text(
+        f"{_SETTINGS}\n# Where the token lies, and how this pipeline logs in for it.\n{borrowed}\n"
+        f"# The scripted model service, in place of OpenAI's.\n{service}",
+        encoding="utf-8",
+    )
     return settings

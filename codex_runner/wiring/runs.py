@@ -100,6 +100,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
     from codex_runner.reports.collect import LocalArtifacts  # noqa: PLC0415
     from codex_runner.reports.writer import FileReports  # noqa: PLC0415
+    from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
     from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
 
     redactor = Redactor(secrets)
@@ -112,7 +113,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         credentials=JobCredentials(setting.vault, setting.environ),
         agent=Codex(expect_message=job.expect_message, fallback=bundled_codex(job.host)),
         artifacts=LocalArtifacts(folder, redactor),
-        reports=FileReports(folder, extra_junit=setting.junit),
+        reports=FileReports(folder, extra_junit=setting.junit, records=lambda: read_records(folder.events)),
         recorder=Recorder(state, journal, setting.sinks, redactor),
         stopping=stopping,
     )
