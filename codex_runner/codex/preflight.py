@@ -53,8 +53,10 @@ case $real in
 esac
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
-CODEX_HOME=$scratch "$found" features list >"$scratch/features" 2>/dev/null &
-version=$("$found" --version 2>&1) || version="broken $version"
+# Any start of codex writes into its home, and warns on stderr of a home that it does not like.
+export CODEX_HOME="$scratch"
+"$found" features list >"$scratch/features" 2>/dev/null &
+version=$("$found" --version 2>"$scratch/stderr") || version="broken $version $(tail -c 500 "$scratch/stderr")"
 wait
 echo "path $found"
 echo "version $version"
