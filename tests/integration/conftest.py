@@ -1,4 +1,4 @@
-"""The real codex, and homes for it."""
+"""The real codex, homes for it, and projects that run it."""
 
 import shutil
 import tempfile
@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from support.codex_binary import find_codex
+from support.runs import Project
+
+from codex_runner.demo.model import ModelService
 
 BUILD = Path(__file__).parents[2] / "build"
 
@@ -26,3 +29,18 @@ def codex_home():
     home = Path(tempfile.mkdtemp(prefix="codex-home-", dir=BUILD))
     yield home
     shutil.rmtree(home)
+
+
+@pytest.fixture
+def service():
+    """The scripted model service."""
+    with ModelService() as running:
+        yield running
+
+
+@pytest.fixture
+def project(codex, codex_home, service, tmp_path):
+    """A project whose job asks the real codex, which asks the scripted service."""
+    made = Project(tmp_path, codex_home, codex, service)
+    yield made
+    made.close()

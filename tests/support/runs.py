@@ -1,0 +1,324 @@
+"""A scratch project whose jobs the installed command line runs, and everything that a run may leave."""
+
+import base64
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tomli_w
+
+RUNNER = Path(sys.executable).with_name("codex-runner")
+KEY_NAME = "SCRIPTED_MODEL_KEY"
+JOB = "docs"
+
+# A first line of defence against a hang, far above what any of these runs takes.
+PATIENCE = 60.0
+
+
+def tree(folder):
+    """Every file below a folder, with its bytes."""
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()}
+
+
+def processes_with(text):
+    """Pids, and command lines, of the processes whose environment or command line holds `text`, zombies left out."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes()
+            everything = (entry / "environ").read_bytes() + command
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if text.encode() in everything and state not in "ZX" and int(entry.name) != os.getpid():
+            found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace").strip()[:200]
+    return found
+
+
+def wait_for(what, seconds=20.0):
+    """Return the first true value of `what()`."""
+    deadline = time.monotonic() + seconds
+    while not (value := what()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)
+    return value
+
+
+@dataclass
+class Left:
+    """A run's folder, as somebody finds it who knows nothing else."""
+
+    path: Path
+
+    @property
+    def run_id(self):
+        return self.path.name
+
+    @property
+    def records(self):
+        """The records of events.jsonl, after a look at what each of them must have."""
+        lines = (self.path / "events.jsonl").read_bytes().split(b"\n")
+        assert lines.pop() == b"", "events.jsonl ends in the middle of a line"
+        records = [json.loads(line) for line in lines]
+        assert [record["seq"] for record in records] == list(range(1, len(records) + 1)), "a gap, or a double"
+        assert all(record["schema"] == 1 for record in records)
+        times = [record["time"] for record in records]
+        assert times == sorted(times)
+        return records
+
+    @property
+    def events(self):
+        return [record["event"] for record in self.records]
+
+    def of_kind(self, kind):
+        return [event for event in self.events if event["kind"] == kind]
+
+    @property
+    def from_codex(self):
+        """What codex said, without what the runner noticed. Ids and times of their own are left as they are."""
+        kinds = {"thread.started", "turn.started", "turn.completed", "turn.failed", "error", "other", "unparsed"}
+        return [event for event in self.events if event["kind"] in kinds or event["kind"].startswith("item.")]
+
+    @property
+    def codex(self):
+        return (self.path / "codex.jsonl").read_bytes()
+
+    @property
+    def run_json(self):
+        return json.loads((self.path / "run.json").read_bytes())
+
+    @property
+    def junit(self):
+        return ET.parse(self.path / "junit.xml").getroot()
+
+    @property
+    def cases(self):
+        """Each JUnit case by name, and what went wrong in it: None, `failure`, `error` or `skipped`."""
+        cases = {}
+        for case in self.junit.iter("testcase"):
+            marks = [each.tag for each in case if each.tag in {"failure", "error", "skipped"}]
+            assert case.get("name") not in cases, "two cases of one name"
+            cases[case.get("name")] = marks[0] if marks else None
+        return cases
+
+    @property
+    def warnings(self):
+        return {warning["code"]: warning["message"] for warning in self.run_json["warnings"]}
+
+    def guard(self, name):
+        return next(guard for guard in self.run_json["guards"] if guard["name"] == name)
+
+
+@dataclass
+class Done:
+    """A command that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+    runs: list[Left]
+
+    @property
+    def run(self):
+        """The only run that there is."""
+        (run,) = self.runs
+        return run
+
+
+@dataclass
+class Witness:
+    """Holds the host's file of codex's stdout open once it appears: what codex printed outlives the run."""
+
+    runs: Path
+    _files: dict[str, object] = field(default_factory=dict)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self):
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def _look(self):
+        while not self._over.wait(0.01):
+            for path in self.runs.glob("*/attempts/[0-9]*/stdout"):
+                run_id = path.parts[-4]
+                if run_id not in self._files:
+                    try:
+                        self._files[run_id] = path.open("rb")
+                    except FileNotFoundError:
+                        continue
+
+    def printed(self, run_id):
+        """Everything that codex printed in this run."""
+        file = self._files[run_id]
+        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+
+    def close(self):
+        self._over.set()
+        self._thread.join()
+        for file in self._files.values():
+            file.close()
+
+
+class Running:
+    """A command that still runs. Its output goes into files, so that nothing waits for a reader."""
+
+    def __init__(self, project, args, *, stdin=None):
+        self.project = project
+        self._out = project.scratch / f"stdout-{secrets.token_hex(4)}"
+        self._err = self._out.with_name(self._out.name.replace("stdout", "stderr"))
+        self._began = time.monotonic()
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [RUNNER, *map(str, args)],
+                cwd=project.cwd,
+                env=project.environ,
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        if stdin is not None:
+            self.process.stdin.write(stdin)
+            self.process.stdin.close()
+
+    @property
+    def log(self):
+        return self._err.read_text(errors="replace")
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        """End it as the machine's OOM killer would."""
+        self.process.kill()
+        self.process.wait()
+
+    def wait(self, seconds=PATIENCE):
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"it still ran after {seconds} s:\n{self.log[-3000:]}") from None
+        done = Done(code, self._out.read_text(), self.log, time.monotonic() - self._began, self.project.runs)
+        self.project.said += self._out.read_bytes() + self._err.read_bytes()
+        return done
+
+
+class Project:
+    """A project with one job, in a home of its own.
+
+    Everything lies in two folders of the test's: `scratch`, and `state`, where CODEX_HOME will be, which codex does not
+    want to have under /tmp. Both names are in the environment of everything that is started, the agent's commands
+    included (HOME), so `processes` finds whatever is left.
+    """
+
+    def __init__(self, scratch, state, codex, service):
+        self.scratch, self.state, self.service = scratch, state, service
+        self.cwd = scratch / "project"
+        self.home = scratch / "home"
+        self.out = self.cwd / "codex-runner-out"
+        self.cwd.mkdir()
+        self.home.mkdir()
+        self.key = f"key-{secrets.token_hex(16)}"
+        self.said = b""
+        self.environ = {
+            "PATH": f"{RUNNER.parent}:{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "XDG_STATE_HOME": str(state),
+            f"CODEX_RUNNER_CODEX__ENV__{KEY_NAME}": self.key,
+            **{name: os.environ[name] for name in os.environ if name.startswith(("PYTHON", "COVERAGE_"))},
+        }
+        self.codex = {"path": str(codex)}
+        if service is not None:
+            service.accept({self.key})
+            self.codex["config"] = service.with_provider_key(self.key, env_key=KEY_NAME).config
+        self.configure()
+        self.witness = Witness(self.runs_folder)
+
+    @property
+    def runs_folder(self):
+        return self.state / "codex-runner" / "runs"
+
+    @property
+    def runs(self):
+        return [Left(path) for path in sorted(self.out.glob("*Z-*"))]
+
+    def configure(self, *, codex=None, **job):
+        """Write codex-runner.toml anew: one job with these keys."""
+        job.setdefault("prompt", "SCN:hi")
+        settings = {"version": 1, "codex": {**self.codex, **(codex or {})}, "jobs": {JOB: job}}
+        (self.cwd / "codex-runner.toml").write_text(tomli_w.dumps(settings))
+
+    def start(self, *args, stdin=None):
+        return Running(self, args, stdin=stdin)
+
+    def command(self, *args, stdin=None):
+        """Run any command to its end."""
+        return self.start(*args, stdin=stdin).wait()
+
+    def run(self, *args, stdin=None):
+        """Run the job to its end."""
+        return self.command("run", JOB, *args, stdin=stdin)
+
+    def host_run(self):
+        """The run directory on the host, once codex has been started."""
+        return next(
+            (path.parents[2] for path in self.runs_folder.glob("*/attempts/1/codex.pid") if path.stat().st_size), None
+        )
+
+    @property
+    def processes(self):
+        return processes_with(str(self.state)) | processes_with(str(self.home))
+
+    def check_nothing_is_left(self):
+        """No process, no run directory, and the key nowhere: neither said, nor written."""
+        assert self.processes == {}
+        assert not self.runs_folder.exists() or list(self.runs_folder.iterdir()) == []
+        self.check_no_secret()
+
+    def check_no_secret(self):
+        raw = self.key.encode()
+        needles = [raw, raw.hex().encode(), base64.b64encode(raw)[:-3]]
+        haystacks = {"what was said": self.said, **tree(self.scratch), **tree(self.state)}
+        for name, data in haystacks.items():
+            for needle in needles:
+                assert needle not in data, f"the key is in {name}"
+
+    def check_reports(self, done, code):
+        """All reports are there, they can be read, and they all tell the same."""
+        run = done.run
+        assert done.code == code, done.stderr[-3000:]
+        document = run.run_json
+        assert document["exit_code"] == code
+        assert document["result"] == ("succeeded" if code == 0 else "failed")
+        assert document["run_id"] == run.run_id
+        verdict = run.events[-1]
+        assert (verdict["kind"], verdict["exit_code"]) == ("run.ended", code)
+        assert (verdict["reason"], verdict["result"]) == (document["reason"], document["result"])
+        assert (run.path / "summary.md").stat().st_size
+        red = [name for name, mark in run.cases.items() if mark in {"failure", "error"}]
+        assert bool(red) == (code != 0), run.cases
+        suites = list(run.junit.iter("testsuite"))
+        for mark in ("failure", "error"):
+            counted = sum(int(suite.get(f"{mark}s", "0")) for suite in suites)
+            assert counted == sum(each == mark for each in run.cases.values())
+        assert (run.path.stat().st_mode & 0o777, (run.path / "events.jsonl").stat().st_mode & 0o777) == (0o700, 0o600)
+        return run
+
+    def close(self):
+        """End whatever a failed test has left."""
+        self.witness.close()
+        for pid in self.processes:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
