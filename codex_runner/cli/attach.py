@@ -14,13 +14,12 @@ from codex_runner.cli.options import (
     LogFormat,
     LogFormatOption,
     OutputOption,
-    output_dir,
     sinks,
 )
+from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from codex_runner.domain.folder import RunFolder
-    from codex_runner.domain.secret import Secret
+    from codex_runner.config import Config
 
 
 def attach(
@@ -36,22 +35,26 @@ def attach(
     It goes on after the last complete record of events.jsonl. What was judged already is not judged again.
     """
     from codex_runner.cli.result import finish  # noqa: PLC0415
+    from codex_runner.domain.credential import VaultSettings  # noqa: PLC0415
     from codex_runner.wiring import runs as wiring  # noqa: PLC0415
 
-    folder = wiring.find_run(output_dir(output, config), run)
-    secrets = _secrets(folder, config)
-    setting = wiring.Setting(os.environ, sinks(log_format, list(secrets.values())), junit)
+    loaded = _config(config, needed=output is None)
+    output_dir = loaded.output_dir if output is None and loaded else Path(output or "").absolute()
+    folder = wiring.find_run(output_dir, run)
+    job = loaded.jobs.get(wiring.read_state(folder).job) if loaded else None
+    secrets = {secret.name: secret for secret in job.codex.environment.values()} if job else {}
+    vault = loaded.vault if loaded else VaultSettings()
+    setting = wiring.Setting(os.environ, sinks(log_format, list(secrets.values())), junit, vault)
     finish(folder, wiring.attach(folder, setting, secrets), as_json=as_json)
 
 
-def _secrets(folder: RunFolder, config: Path | None) -> dict[str, Secret]:
-    """Find the run's secrets again, where they came from: the job's settings."""
-    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
-
-    state = wiring.read_state(folder)
-    if not state.facts.get("secrets"):
-        return {}
+def _config(path: Path | None, *, needed: bool) -> Config | None:
+    """Load the configuration, which holds the run's secrets; a run without any can be attached to from anywhere."""
     from codex_runner.config import load  # noqa: PLC0415
 
-    job = load(config, Path.cwd(), os.environ).jobs.get(state.job)
-    return {secret.name: secret for secret in job.codex.environment.values()} if job else {}
+    try:
+        return load(path, Path.cwd(), os.environ)
+    except ConfigurationError:
+        if needed or path is not None:
+            raise
+        return None

@@ -73,7 +73,7 @@ def _show_what_is_left(folder: RunFolder, seconds: float) -> None:
 def _by_hand(world: DemoWorld) -> str:
     python, token = shlex.quote(sys.executable), world.token.reveal()
     return (
-        "To run the same job by hand (the Vault is gone, so the token, which is worth nothing elsewhere, comes from the "
+        "To run the same job by hand (the Vault is gone, so the token, worth nothing elsewhere, comes from the "
         "environment):\n"
         f"  {python} -m codex_runner.demo.model --port {world.model.port} --scenario release_notes --token {token} &\n"
         f"  git -C {shlex.quote(str(world.project))} clean -fdq\n"

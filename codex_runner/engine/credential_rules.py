@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.domain.credential import CredentialFacts, CredentialSpec, Finding, Outcome
+from codex_runner.domain.credential import (
+    CredentialFacts,
+    CredentialKind,
+    CredentialSource,
+    CredentialSpec,
+    Finding,
+    Outcome,
+)
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.run import Failure
@@ -101,6 +108,25 @@ def unverified_claims(token: str) -> dict[str, Any]:
     except (binascii.Error, ValueError):
         return {}
     return claims if isinstance(claims, dict) else {}
+
+
+def planned_guards(spec: CredentialSpec | None) -> tuple[str, ...]:
+    """Name the guards that a run with this credential reaches if nothing goes wrong, in their order."""
+    if spec is None:
+        return ()
+    if spec.kind is CredentialKind.WORKLOAD_IDENTITY:
+        return ("workload-identity",)
+    in_vault = spec.source is CredentialSource.VAULT
+    named = (
+        (WORKFLOW, in_vault),
+        (DATES, in_vault),
+        (EXPIRY, in_vault),
+        (LIFETIME, in_vault and not spec.allow_unexpiring),
+        (AGE, spec.max_age is not None),
+        ("vault-revocation", in_vault),
+        ("credential-preflight", spec.kind is CredentialKind.ACCESS_TOKEN),
+    )
+    return tuple(name for name, reached in named if reached)
 
 
 def judge_credential(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasion) -> tuple[Finding, ...]:

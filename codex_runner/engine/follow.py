@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a stream: `data` without its newline, the offset `end` behind it, and whether it had one (`whole`)."""
+    """One line of a stream: `data` without its newline, the offset `end` behind it, and whether it had one: `whole`."""
 
     data: bytes
     end: int

@@ -26,13 +26,14 @@ from codex_runner.domain.event import (
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
 from codex_runner.engine.attempt import AttemptFollower
+from codex_runner.engine.credential_rules import planned_guards
 from codex_runner.engine.ending import stop_ending
 from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
 
 if TYPE_CHECKING:
-    from codex_runner.domain.job import Check
     from codex_runner.domain.credential import Granted
+    from codex_runner.domain.job import Check
     from codex_runner.domain.ports import Agent, Artifacts, Credentials, Reports, Transport
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
@@ -108,7 +109,7 @@ class Runner:
         return await self._follow(attached=True)
 
     async def _prepare(self) -> None:
-        """Borrow the credential and look at codex: whatever can be refused is refused here, before anything is spent."""
+        """Borrow the credential and look at codex: what can be refused is refused here, before anything is spent."""
         granted = await self._borrow(self._state.started)
         facts = await self._outfit.agent.prepare(self._job, self._outfit.transport, granted, self._recorder.emit)
         self._recorder.emit(
@@ -203,7 +204,7 @@ def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
     facts = {
         "job": to_json(shown),
         "checks": [check.name for check in job.checks],
-        "guards": ["process sweep"],
+        "guards": [*planned_guards(job.credential), "process sweep"],
         "secrets": sorted(recorder.redactor.names),
     }
     redacted: dict[str, Any] = json.loads(recorder.redactor.text(json.dumps(facts)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ class Setting:
     environ: Mapping[str, str]
     sinks: Sequence[Sink]
     junit: Path | None = None
-    vault: VaultSettings = VaultSettings()
+    vault: VaultSettings = field(default_factory=VaultSettings)
 
 
 def transport_for(host: str, environ: Mapping[str, str]) -> Transport:
@@ -69,25 +70,45 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
 
 
 def attach(folder: RunFolder, setting: Setting, secrets: Mapping[str, Secret]) -> RunState:
-    """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's, by name.
+    """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's own, by name.
 
-    CredentialError where a secret of the run is not among them: it could not be kept out of what is written.
+    The credential is fetched again from where it came, since it must be kept out of what is written from now on.
+    Where a secret of the run is not to be had, nothing is touched: CredentialError, or SecretStoreError.
     """
     from codex_runner.engine.runner import planned_job  # noqa: PLC0415
-    from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
+    from codex_runner.sinks.jsonl import FileJournal, read_records  # noqa: PLC0415
 
-    records, journal = FileJournal.recover(folder)
-    state = fold(records)
+    state = fold(read_records(folder.events))
     if not state.run_id:
         raise UsageError(f"{folder.path}: the run was killed before it began; there is nothing to attach to.")
-    missing = [name for name in state.facts.get("secrets", ()) if name not in secrets]
+    job = planned_job(state)
+    at_hand = {**secrets, **asyncio.run(_fetch_again(job, state, setting))}
+    missing = [name for name in state.facts.get("secrets", ()) if name not in at_hand]
     if missing:
         raise CredentialError(
             f"{folder.run_id}: the run has secrets that are not at hand: {', '.join(missing)}.",
             remedy="Attach with the configuration and the environment that the run was started with.",
         )
-    job = planned_job(state)
-    return asyncio.run(_go(job, folder, state, journal, list(secrets.values()), setting))
+    records, journal = FileJournal.recover(folder)
+    return asyncio.run(_go(job, folder, fold(records), journal, list(at_hand.values()), setting))
+
+
+async def _fetch_again(job: Job, state: RunState, setting: Setting) -> dict[str, Secret]:
+    """Fetch the run's credential once more, judged as of the run's start: an expiry since then does not matter."""
+    from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
+
+    used = state.facts.get("credential")
+    if not used or used["source"] == "workload_identity":
+        return {}
+    credentials = JobCredentials(setting.vault, setting.environ)
+    granted = await credentials.borrow(job, now=state.started, tell=lambda _: None, on_retry=lambda _: None)
+    if granted.facts is not None and granted.facts.version != used["version"]:
+        raise CredentialError(
+            f"{state.run_id} used version {used['version']} of {used['place']}, and the newest is "
+            f"{granted.facts.version}: the old one, which the run may print, is not to be had any more.",
+            remedy="`codex-runner cancel` ends its agent; what it had done by then is in its folder.",
+        )
+    return {secret.name: secret for secret in granted.secrets}
 
 
 async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
@@ -117,7 +138,9 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         recorder=Recorder(state, journal, setting.sinks, redactor),
         stopping=stopping,
     )
-    return await Runner(job, folder.run_id, outfit).run()
+    state = await Runner(job, folder.run_id, outfit).run()
+    _append_step_summary(state, setting)
+    return state
 
 
 def cancel(folder: RunFolder, setting: Setting) -> None:
@@ -168,6 +191,17 @@ async def plan(job: Job, environ: Mapping[str, str]) -> dict[str, Any]:
         "artifacts": list(job.artifacts),
         **facts,
     }
+
+
+def _append_step_summary(state: RunState, setting: Setting) -> None:
+    """Show the summary where GitHub shows it. A file that cannot be written does not change what a run came to."""
+    path = setting.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    from codex_runner.reports.summary import append_step_summary, summary  # noqa: PLC0415
+
+    with contextlib.suppress(OSError):
+        append_step_summary(Path(path), summary(state))
 
 
 def _output(folder: Path) -> Path:
