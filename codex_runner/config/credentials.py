@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.config.paths import below
 from codex_runner.domain.credential import (
     AUTH_METHODS,
     CredentialKind,
@@ -17,39 +18,49 @@ from codex_runner.domain.credential import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+_FILES = ("ca_file", "token_file", "secret_id_file", "password_file", "cert_file", "key_file", "file")
 
 
-def auth_problem(table: Mapping[str, Any]) -> str | None:
-    """Say what is wrong with `vault.auth`, or None. Its keys depend on its `method`."""
-    method = str(table.get("method"))
-    if method not in AUTH_METHODS:
-        return f"`method` must be one of {', '.join(AUTH_METHODS)}"
+def auth_problem(table: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Say which key of `vault.auth` is wrong for its `method`, and what is wrong with it; None where all fit."""
+    method = str(table["method"])
     known = {field.name: field for field in fields(AUTH_METHODS[method])}
-    for key, value in table.items():
-        if key == "method":
-            continue
-        if key not in known:
-            return f"{method} has no {key!r}; it has {', '.join(known)}"
-        wanted: type = bool if known[key].type == "bool" else str
-        if not isinstance(value, wanted) or value == "":
-            return f"`{key}` must be {'true or false' if wanted is bool else 'a string, and not empty'}"
-    missing = [
-        name for name, field in known.items() if field.type == "str" and name in {"role", "username"} and name not in table
-    ]
-    return f"{method} needs {missing[0]!r}" if missing else None
+    for key in table:
+        if key != "method" and key not in known:
+            return key, f"a login with {method} has no such key; it has {', '.join(known) or 'none'}"
+    for name, field in known.items():
+        if field.type == "str" and name in {"role", "username"} and name not in table:
+            return name, f"missing; a login with {method} needs it"
+    return None
 
 
-def vault_settings(table: Mapping[str, Any]) -> VaultSettings:
-    """Build the settings from a checked table."""
-    values = {key: value for key, value in table.items() if key != "auth"}
-    given = dict(table.get("auth", {}))
+def credential_problem(table: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Say which key a job's whole `credential` lacks, and why it is needed; None where nothing does."""
+    source = table.get("source", CredentialSource.VAULT)
+    if table.get("kind") == CredentialKind.WORKLOAD_IDENTITY:
+        return None
+    if source == CredentialSource.VAULT and "path" not in table:
+        other = next((name for name in ("variable", "file") if name in table), None)
+        hint = f'; with `{other}`, say `source = "{"env" if other == "variable" else other}"`' if other else ""
+        return "path", f"missing: where the token lies in Vault, such as acme/app/release-notes{hint}"
+    if source == CredentialSource.FILE and "file" not in table:
+        return "file", "missing: the file that holds the credential"
+    return None
+
+
+def vault_settings(table: Mapping[str, Any], root: Path) -> VaultSettings:
+    """Build the settings from a checked table. Files come out absolute: relative ones start at `root`."""
+    values = _with_files({key: value for key, value in table.items() if key != "auth"}, root)
+    given = _with_files(table.get("auth", {}), root)
     auth: VaultAuth = AUTH_METHODS[given.pop("method")](**given) if given else TokenAuth()
     return VaultSettings(**values, auth=auth)
 
 
-def credential_spec(table: Mapping[str, Any]) -> CredentialSpec:
-    """Build the spec from a checked table."""
-    values = dict(table)
+def credential_spec(table: Mapping[str, Any], root: Path) -> CredentialSpec:
+    """Build the spec from a checked and whole table. Its file comes out absolute: a relative one starts at `root`."""
+    values = _with_files(table, root)
     if "kind" in values:
         values["kind"] = CredentialKind(values["kind"])
     if "source" in values:
@@ -57,13 +68,5 @@ def credential_spec(table: Mapping[str, Any]) -> CredentialSpec:
     return CredentialSpec(**values)
 
 
-def credential_problem(table: Mapping[str, Any]) -> str | None:
-    """Say what is wrong with a job's `credential` as a whole, or None."""
-    source = table.get("source", "vault")
-    if table.get("kind") == "workload_identity":
-        return None
-    if source == "vault" and not table.get("path"):
-        return "`path` is missing: where the token lies in Vault, such as acme/app/release-notes"
-    if source == "file" and not table.get("file"):
-        return "`file` is missing: the file that holds the credential"
-    return None
+def _with_files(table: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    return {key: str(below(root, value)) if key in _FILES else value for key, value in table.items()}

@@ -199,6 +199,22 @@ def keep_one_prompt(layers: Sequence[Layer]) -> None:
                 layer.problems.append(Problem(origin, path, "has both `prompt` and `prompt_file`; keep one of them"))
 
 
+def keep_one_login(layers: Sequence[Layer]) -> None:
+    """Let a stronger layer's `vault.auth.method` replace a weaker `vault.auth` whole. The strongest is first.
+
+    The keys of a method mean nothing to another one.
+    """
+    chosen: object = None
+    for layer in layers:
+        vault = layer.values.get("vault")
+        auth = vault.get("auth") if isinstance(vault, dict) else None
+        if not isinstance(auth, dict):
+            continue
+        if chosen is not None and "method" in auth and auth["method"] != chosen:
+            del layer.values["vault"]["auth"]
+        chosen = chosen or auth.get("method")
+
+
 def _job_tables(values: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], dict[str, Any]]]:
     jobs = values.get("jobs")
     if isinstance(jobs, dict):

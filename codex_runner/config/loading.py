@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.config.credentials import credential_spec, vault_settings
-from codex_runner.config.settings import FILE_NAME, OUTPUT_DIR, Config, HostSettings, JobSettings
+from codex_runner.config.credentials import credential_problem, credential_spec, vault_settings
+from codex_runner.config.paths import below
+from codex_runner.config.settings import FILE_NAME, OUTPUT_DIR, AuditSettings, Config, HostSettings, JobSettings
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
 from codex_runner.domain.secret import Secret
@@ -49,14 +50,36 @@ def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: 
         from_environment = layers.from_environment(environ, from_file, from_overrides)
         strongest_first = (from_overrides, from_environment, from_file)
         layers.keep_one_prompt(strongest_first)
+        layers.keep_one_login(strongest_first)
         found = [problem for layer in strongest_first for problem in layer.problems]
         try:
             settings = schema.Settings.read([layer.values for layer in strongest_first])
         except pydantic.ValidationError as error:
             found += problems.from_validation(error, strongest_first)
+        else:
+            values = settings.model_dump(exclude_unset=True)
+            found += [
+                problems.Problem(problems.origin(key, strongest_first), key, message)
+                for key, message in _incomplete(values)
+            ]
     if found:
         raise _error(found)  # here, where pydantic's own error is gone: it holds the values, secrets too
-    return _config(file, settings.model_dump(exclude_unset=True))
+    return _config(file, values)
+
+
+def _incomplete(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the keys that jobs lack once the defaults are merged in, each with what to say of it."""
+    for name, job in values.get("jobs", {}).items():
+        credential = _credential(values.get("defaults", {}), job)
+        if credential is not None and (wrong := credential_problem(credential)):
+            key, message = wrong
+            yield ("jobs", name, "credential", key), message
+
+
+def _credential(*tables: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Merge the `credential` of these tables, the weakest first; None where none has one."""
+    given = [table["credential"] for table in tables if "credential" in table]
+    return {key: value for one in given for key, value in one.items()} if given else None
 
 
 def find(start: Path) -> Path:
@@ -102,20 +125,25 @@ def _config(file: Path, values: Mapping[str, Any]) -> Config:
     root = file.parent
     codex = values.get("codex", {})
     defaults = values.get("defaults", {})
-    jobs = {name: _job(name, (defaults, job), codex) for name, job in values.get("jobs", {}).items()}
+    audit = values.get("audit", {})
+    jobs = {name: _job(name, (defaults, job), codex, root) for name, job in values.get("jobs", {}).items()}
     hosts = {name: HostSettings(host.get("codex")) for name, host in values.get("hosts", {}).items()}
     return Config(
         path=file,
-        output_dir=(root / values.get("output_dir", OUTPUT_DIR)),
+        output_dir=below(root, values.get("output_dir", OUTPUT_DIR)),
         jobs=MappingProxyType(jobs),
         hosts=MappingProxyType(hosts),
         codex_path=codex.get("path"),
-        vault=vault_settings(values.get("vault", {})),
+        vault=vault_settings(values.get("vault", {}), root),
+        ssh_config=below(root, values["ssh_config"]) if "ssh_config" in values else None,
+        junit_guards=values.get("junit", {}).get("guards", True),
+        audit=AuditSettings(below(root, audit["file"]) if "file" in audit else None, audit.get("syslog", False)),
     )
 
 
-def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any]) -> JobSettings:
+def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any], root: Path) -> JobSettings:
     """Merge the tables of one job, the weakest first, over the domain's defaults."""
+    credential = _credential(*tables)
     merged: dict[str, Any] = {}
     settings = {key: value for key, value in codex.items() if key != "path"}
     for table in tables:
@@ -144,7 +172,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         checks=tuple(Check(**check) for check in merged.get("checks", ())),
         artifacts=tuple(merged.get("artifacts", ())),
         expect_message=merged.get("expect_message", True),
-        credential=credential_spec(merged["credential"]) if "credential" in merged else None,
+        credential=None if credential is None else credential_spec(credential, root),
     )
 
 

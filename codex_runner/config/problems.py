@@ -20,6 +20,19 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 CONFIGURATION = "configuration"  # the origin of what no place in particular said
 _MASK = "***"
 _LONGEST_VALUE = 60
+# In these tables only the values of these keys are shown.
+_SHOWN = {
+    "codex": ("path", "model"),
+    "auth": ("method", "role", "mount", "audience", "username"),
+    "credential": (
+        *("kind", "source", "mount", "path", "workflow", "min_ttl", "warn_ttl", "max_age"),
+        *("issued_at", "expires_at", "allow_unexpiring", "allow_batch"),
+    ),
+    "vault": (
+        *("auth", "namespace", "ca_file"),
+        *("connect_timeout", "request_timeout", "retry_deadline", "sealed_deadline", "revoke_deadline"),
+    ),
+}
 _WORDS = {
     "string_type": "must be a string",
     "bool_type": "must be true or false",
@@ -55,29 +68,34 @@ def from_validation(error: ValidationError, layers: Sequence[Layer]) -> list[Pro
 def _translate(error: Any, layers: Sequence[Layer]) -> Problem:
     of_key = error["loc"][-1:] == ("[key]",)
     path = tuple(part for part in error["loc"] if part != "[key]")
-    origin = _origin(path, layers)
+    inner = (error.get("ctx") or {}).get("key")
+    if inner is not None:  # found by looking at a whole table
+        path = (*path, inner)
+        return Problem(origin(path, layers), path, error["msg"])
+    where = origin(path, layers)
     kind = error["type"]
     if kind == "extra_forbidden":
         node: Any = schema.Settings
         for key in path[:-1]:
             node = schema.below(node, str(key)) if isinstance(key, str) else schema.bare(node).__args__[0]
         # The value is not shown: a key that nobody knows may hold anything, a token too.
-        return Problem(origin, path, unknown_key(str(path[-1]), schema.fields_of(node) or (), path[:-1]))
+        return Problem(where, path, unknown_key(str(path[-1]), schema.fields_of(node) or (), path[:-1]))
     if kind == "missing" and path == ("version",):
-        return Problem(origin, path, "missing; the file begins with `version = 1`")
+        return Problem(where, path, "missing; the file begins with `version = 1`")
     problem = error["msg"] if kind == schema.OURS else _WORDS.get(kind)
     if kind == "literal_error":
         problem = _one_of(path, error["input"])
     whole_table = kind == "missing" or of_key
-    return Problem(origin, path, problem or "is not valid", None if whole_table else _shown(path, error["input"]))
+    return Problem(where, path, problem or "is not valid", None if whole_table else _shown(path, error["input"]))
 
 
-def _origin(path: tuple[str | int, ...], layers: Sequence[Layer]) -> str:
+def origin(path: tuple[str | int, ...], layers: Sequence[Layer]) -> str:
+    """Say which place gave what stands at `path`, or the nearest table above it. `layers` begin with the strongest."""
     for layer in layers:
-        for given, origin in layer.origins.items():
+        for given, name in layer.origins.items():
             shared = min(len(given), len(path))
             if given[:shared] == path[:shared]:
-                return origin
+                return name
     return layers[-1].origins.get((), CONFIGURATION)
 
 
@@ -127,12 +145,20 @@ def dotted(path: Iterable[str | int]) -> str:
 
 
 def _shown(path: Sequence[str | int], value: object) -> str | None:
-    """Show a value, shortened; masked where secrets live: `codex.env`, and `codex.config`, which may hold headers."""
-    if "codex" in path and path[0] != "hosts":
-        at = path.index("codex")
-        if at == len(path) - 1 or path[at + 1] in {"env", "config"}:
-            return _MASK
+    """Show a value, shortened; masked where a secret may stand, be it in place of what should stand there."""
+    if _may_be_secret(path):
+        return _MASK
     if not isinstance(value, str | int | float):
         return None
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else str(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+
+
+def _may_be_secret(path: Sequence[str | int]) -> bool:
+    """Whether people put secrets here: codex's environment and headers, names of variables, addresses with a user."""
+    tables = path[{"jobs": 2, "hosts": 2, "defaults": 1}.get(str(path[0]), 0) :] if path else ()
+    for table, shown in _SHOWN.items():
+        if table in tables and path[0] != "hosts":
+            after = tables[tables.index(table) + 1 :]
+            return not after or after[0] not in shown
+    return False

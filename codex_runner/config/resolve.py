@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codex_runner.config.paths import below
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Job
 from codex_runner.engine.prompt import fill, nearest, with_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from codex_runner.config.settings import Config, JobSettings
 
@@ -98,7 +99,7 @@ def _cwd(config: Config, settings: JobSettings, host: str) -> str:
         if settings.cwd is None:
             raise ConfigurationError(f"{key}: is needed on the host {host!r}: the folder there to work in.")
         return settings.cwd
-    folder = _below(config.root, settings.cwd or ".")
+    folder = below(config.root, settings.cwd or ".")
     if not folder.is_dir():
         raise ConfigurationError(f"{key} = {settings.cwd!r}: {folder} is not a folder.")
     return str(folder)
@@ -110,7 +111,7 @@ def _codex_path(config: Config, settings: JobSettings, host: str) -> str | None:
     path = settings.codex.path or at_host or config.codex_path
     if path is None or host != LOCAL_HOST or ("/" not in path and not path.startswith("~")):
         return path
-    return str(_below(config.root, path))
+    return str(below(config.root, path))
 
 
 def _prompt(config: Config, settings: JobSettings, given: PromptSource) -> str:
@@ -127,7 +128,7 @@ def _prompt(config: Config, settings: JobSettings, given: PromptSource) -> str:
     if settings.prompt is not None:
         return _checked(settings.prompt, f"{key}.prompt")
     if settings.prompt_file is not None:
-        return _read(_below(config.root, settings.prompt_file), f"{key}.prompt_file = {settings.prompt_file!r}")
+        return _read(below(config.root, settings.prompt_file), f"{key}.prompt_file = {settings.prompt_file!r}")
     raise ConfigurationError(f"{key}: has no prompt; set `prompt` or `prompt_file`, or give --prompt.")
 
 
@@ -154,8 +155,3 @@ def _checked(text: str, what: str) -> str:
     except UnicodeEncodeError:
         raise ConfigurationError(f"{what}: is not UTF-8.") from None
     return text
-
-
-def _below(root: Path, path: str) -> Path:
-    """Resolve a path of the configuration: `~` is the home folder, anything relative starts at the file's folder."""
-    return Path(root, Path(path).expanduser())

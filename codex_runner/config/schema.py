@@ -7,16 +7,19 @@ which a test compares with these classes.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import PurePosixPath
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from codex_runner.config.credentials import auth_problem, credential_problem
+from codex_runner.config.credentials import auth_problem
 from codex_runner.config.duration import parse_duration
+from codex_runner.engine.credential_rules import parse_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,9 +33,10 @@ _HOST_NAME = re.compile(r"[^\s\x00-\x20\x7f-][^\s\x00-\x20\x7f]*")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-def _problem(message: str) -> PydanticCustomError:
+def _problem(message: str, key: str | None = None) -> PydanticCustomError:
+    """Make an error whose message is for people. `key` is the one inside the checked table that is wrong."""
     # The message travels as a parameter: as a template its braces would be filled in.
-    return PydanticCustomError(OURS, "{message}", {"message": message})
+    return PydanticCustomError(OURS, "{message}", {"message": message, "key": key})
 
 
 def _duration(value: object) -> float:
@@ -79,6 +83,28 @@ def _variable_name(value: str) -> str:
     return value
 
 
+def _date(value: object) -> object:
+    if isinstance(value, datetime):  # TOML has dates of its own
+        value = value.isoformat()
+    if isinstance(value, str):
+        try:
+            parse_date(value)
+        except (ValueError, OverflowError):
+            raise _problem("must be a date with a time zone, such as 2026-01-31T12:00:00Z") from None
+    return value
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.username is None
+    except ValueError:
+        usable = False
+    if not usable:
+        raise _problem("must be an http(s) address without a user")
+    return value
+
+
 def _glob(value: str) -> str:
     path = PurePosixPath(_filled(value))
     if path.is_absolute() or ".." in path.parts:
@@ -88,6 +114,9 @@ def _glob(value: str) -> str:
 
 Text = Annotated[str, AfterValidator(_filled)]
 Duration = Annotated[float, BeforeValidator(_duration)]
+Date = Annotated[str, BeforeValidator(_date)]
+Url = Annotated[str, AfterValidator(_url)]
+VariableName = Annotated[str, AfterValidator(_variable_name)]
 HostName = Annotated[str, AfterValidator(host_name)]
 
 
@@ -103,7 +132,7 @@ class CodexSection(Section):
     path: Text | None = None
     model: Text | None = None
     config: dict[str, Any] | None = None
-    env: dict[Annotated[str, AfterValidator(_variable_name)], Annotated[str, AfterValidator(_no_nul)]] | None = None
+    env: dict[VariableName, Annotated[str, AfterValidator(_no_nul)]] | None = None
 
 
 class CheckSection(Section):
@@ -123,46 +152,62 @@ def _named_apart(checks: list[CheckSection]) -> list[CheckSection]:
 
 
 class CredentialSection(Section):
-    """`credential` of a job."""
+    """`[jobs.NAME.credential]` and `[defaults.credential]`. Whether it is whole shows when the two are merged."""
 
     kind: Literal["access_token", "api_key", "workload_identity"] | None = None
     source: Literal["vault", "env", "file"] | None = None
     mount: Text | None = None
     path: Text | None = None
     field: Text | None = None
-    variable: Annotated[str, AfterValidator(_variable_name)] | None = None
+    variable: VariableName | None = None
     file: Text | None = None
-    env_key: Annotated[str, AfterValidator(_variable_name)] | None = None
+    env_key: VariableName | None = None
     workflow: Text | None = None
     min_ttl: Duration | None = None
     warn_ttl: Duration | None = None
     max_age: Duration | None = None
-    issued_at: Text | None = None
-    expires_at: Text | None = None
+    issued_at: Date | None = None
+    expires_at: Date | None = None
     allow_unexpiring: bool | None = None
     allow_batch: bool | None = None
-    preflight_url: Text | None = None
+    preflight_url: Url | None = None
 
 
-def _whole_credential(section: CredentialSection) -> CredentialSection:
-    problem = credential_problem(section.model_dump(exclude_unset=True))
-    if problem:
-        raise _problem(problem)
+class AuthSection(Section):
+    """`[vault.auth]`: the keys of all methods. Which of them one has, its class in the domain says."""
+
+    method: Literal["jwt", "approle", "kubernetes", "userpass", "cert", "token", "agent"]
+    role: Text | None = None
+    mount: Text | None = None
+    audience: Text | None = None
+    token_file: Text | None = None
+    token_variable: VariableName | None = None
+    role_id: Text | None = None
+    role_id_variable: VariableName | None = None
+    secret_id_file: Text | None = None
+    secret_id_variable: VariableName | None = None
+    wrapped: bool | None = None
+    single_use: bool | None = None
+    username: Text | None = None
+    password_file: Text | None = None
+    password_variable: VariableName | None = None
+    cert_file: Text | None = None
+    key_file: Text | None = None
+    address: Url | None = None
+
+
+def _fitting(section: AuthSection) -> AuthSection:
+    if wrong := auth_problem(section.model_dump(exclude_unset=True)):
+        key, message = wrong
+        raise _problem(message, key)
     return section
-
-
-def _vault_auth(table: dict[str, Any]) -> dict[str, Any]:
-    problem = auth_problem(table)
-    if problem:
-        raise _problem(problem)
-    return table
 
 
 class VaultSection(Section):
     """`[vault]`."""
 
-    address: Text | None = None
-    auth: Annotated[dict[str, Any], AfterValidator(_vault_auth)] | None = None
+    address: Url | None = None
+    auth: Annotated[AuthSection, AfterValidator(_fitting)] | None = None
     namespace: Text | None = None
     ca_file: Text | None = None
     proxy: Text | None = None
@@ -171,6 +216,19 @@ class VaultSection(Section):
     retry_deadline: Duration | None = None
     sealed_deadline: Duration | None = None
     revoke_deadline: Duration | None = None
+
+
+class JunitSection(Section):
+    """`[junit]`."""
+
+    guards: bool | None = None
+
+
+class AuditSection(Section):
+    """`[audit]`."""
+
+    file: Text | None = None
+    syslog: bool | None = None
 
 
 class JobSection(Section):
@@ -192,7 +250,7 @@ class JobSection(Section):
     checks: Annotated[list[CheckSection], AfterValidator(_named_apart)] | None = None
     artifacts: list[Annotated[str, AfterValidator(_glob)]] | None = None
     expect_message: bool | None = None
-    credential: Annotated[CredentialSection, AfterValidator(_whole_credential)] | None = None
+    credential: CredentialSection | None = None
 
 
 class HostSection(Section):
@@ -222,8 +280,11 @@ class Settings(BaseSettings):
 
     version: Annotated[int, BeforeValidator(_version)]
     output_dir: Text | None = None
+    ssh_config: Text | None = None
     codex: CodexSection | None = None
     vault: VaultSection | None = None
+    junit: JunitSection | None = None
+    audit: AuditSection | None = None
     defaults: JobSection | None = None
     jobs: dict[Annotated[str, AfterValidator(_job_name)], JobSection] | None = None
     hosts: dict[HostName, HostSection] | None = None

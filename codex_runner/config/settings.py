@@ -48,11 +48,20 @@ class HostSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Where each run leaves its lines for auditors: a file (absolute), the system's log, both or neither."""
+
+    file: Path | None = None
+    syslog: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, checked.
 
-    `path` is the file, absolute; its folder is what relative paths are resolved against. `output_dir` is absolute.
-    `codex_path` is `[codex] path` as written.
+    `path` is the file, absolute; its folder is what relative paths are resolved against. `output_dir`, `ssh_config`
+    (what `ssh -F` gets) and all files of `vault` and `audit` are absolute. `codex_path` is `[codex] path` as written.
+    `junit_guards` says whether JUnit reports show the runner's own promises that were kept.
     """
 
     path: Path
@@ -61,6 +70,9 @@ class Config:
     hosts: Mapping[str, HostSettings] = field(default_factory=lambda: MappingProxyType({}))
     codex_path: str | None = None
     vault: VaultSettings = field(default_factory=VaultSettings)
+    ssh_config: Path | None = None
+    junit_guards: bool = True
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     @property
     def root(self) -> Path:

@@ -6,13 +6,26 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.config import PromptSource, load, parse_duration, resolve_job, schema
+from codex_runner.config.settings import AuditSettings
+from codex_runner.domain.credential import (
+    AUTH_METHODS,
+    AppRoleAuth,
+    CredentialKind,
+    CredentialSource,
+    CredentialSpec,
+    JwtAuth,
+    TokenAuth,
+    VaultSettings,
+)
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 from codex_runner.domain.job import Check, Limits, Sandbox
 
@@ -159,7 +172,13 @@ def test_names_of_tables_keep_their_spelling(configured):
         ("JOBS__RELEASE_NOTES__TIEMOUT", "jobs.release-notes.tiemout: unknown key; did you mean `timeout`?"),
         ("JOBS__RELEASE_NOTES__TIMEOUT__X", "jobs.release-notes.timeout.x: unknown key"),
         ("JOBS__A_B__MODEL", 'jobs: may mean jobs.a-b or jobs."a.b"; use --set'),
-        ("TOKEN", "token: unknown key; known here: codex, defaults, hosts, jobs, output_dir, version"),
+        (
+            "TOKEN",
+            (
+                "token: unknown key; known here: audit, codex, defaults, hosts, jobs, junit, output_dir, ssh_config, "
+                "vault, version"
+            ),
+        ),
         ("", "names no key"),
     ],
 )
@@ -208,7 +227,25 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ("tiemout = '5m'", "jobs.x.tiemout: unknown key; did you mean `timeout`?"),
         ("Sandbox = 'read-only'", "jobs.x.Sandbox: unknown key; did you mean `sandbox`?"),
         ("retry = { attempts = 3 }", "jobs.x.retry: unknown key"),
-        (f"credential = {{ token = '{SECRET}' }}", "jobs.x.credential: unknown key"),
+        (f"credential = {{ token = '{SECRET}' }}", "jobs.x.credential.token: unknown key; known here: allow_"),
+        ("credential = {}", "jobs.x.credential.path: missing: where the token lies in Vault"),
+        ("credential = { variable = 'A' }", """with `variable`, say `source = "env"`"""),
+        ("credential = { source = 'file' }", "jobs.x.credential.file: missing"),
+        (
+            "credential = { path = 'a', min_tll = '1h' }",
+            "jobs.x.credential.min_tll: unknown key; did you mean `min_ttl`?",
+        ),
+        ("credential = { path = 'a', kind = 'apikey' }", "did you mean `api_key`?"),
+        ("credential = { path = 'a', min_ttl = 'long' }", 'jobs.x.credential.min_ttl = "long": must be a duration'),
+        ("credential = { path = 'a', max_age = 0 }", "jobs.x.credential.max_age = 0: must be longer than nothing"),
+        ("credential = { path = 'a', expires_at = 'soon' }", 'credential.expires_at = "soon": must be a date with a'),
+        ("credential = { path = 'a', expires_at = 2026-01-31T12:00:00 }", "must be a date with a time zone"),
+        (f"credential = {{ source = 'env', variable = '{SECRET}' }}", "credential.variable = ***: an environment var"),
+        (
+            f"credential = {{ path = 'a', preflight_url = '{SECRET}' }}",
+            "credential.preflight_url = ***: must be an http",
+        ),
+        (f"credential = '{SECRET}'", "jobs.x.credential = ***: must be a table"),
         (f"api_key = '{SECRET}'", "jobs.x.api_key: unknown key"),
         ("timeout = '10 minutes'", 'jobs.x.timeout = "10 minutes": must be a duration such as'),
         ("timeout = true", "jobs.x.timeout = true: must be a duration"),
@@ -257,6 +294,38 @@ def test_a_wrong_key_is_refused(problems, text, said):
         ("version = 1\n[hosts.'-x']\ncodex = 'y'", "hosts.-x: a host's name"),
         ("version = 1\n[hosts.x]\ncodx = 'y'", "hosts.x.codx: unknown key; did you mean `codex`?"),
         ("version = 1\n[defaults]\nprompt = 'a'\nprompt_file = 'b'", "defaults: has both"),
+        ("version = 1\n[vault]\nadress = 'x'", "vault.adress: unknown key; did you mean `address`?"),
+        (f"version = 1\n[vault]\naddress = 'https://u:{SECRET}@v'", "vault.address = ***: must be an http(s) address"),
+        ("version = 1\n[vault]\naddress = 'vault.example.com'", "vault.address = ***: must be an http(s) address"),
+        ("version = 1\n[vault]\nretry_deadline = '1'", 'vault.retry_deadline = "1": must be a duration'),
+        (f"version = 1\nvault = '{SECRET}'", "vault = ***: must be a table"),
+        (f"version = 1\n[vault]\nauth = '{SECRET}'", "vault.auth"),
+        ("version = 1\n[vault]\nauth = { role = 'x' }", "vault.auth.method: missing"),
+        ("version = 1\n[vault]\nauth = { method = 'jwd' }", "did you mean `jwt`?"),
+        ("version = 1\n[vault]\nauth = { method = 'jwt' }", "vault.auth.role: missing; a login with jwt needs it"),
+        ("version = 1\n[vault]\nauth = { method = 'userpass' }", "vault.auth.username: missing; a login with userp"),
+        (
+            "version = 1\n[vault]\nauth = { method = 'jwt', rol = 'x' }",
+            "vault.auth.rol: unknown key; did you mean `role`?",
+        ),
+        (
+            f"version = 1\n[vault]\nauth = {{ method = 'jwt', role = 'x', role_id = '{SECRET}' }}",
+            "vault.auth.role_id: a login with jwt has no such key; it has role, mount, audience, token_file",
+        ),
+        (
+            f"version = 1\n[vault]\nauth = {{ method = 'jwt', role = 'x', token_variable = '{SECRET}' }}",
+            "vault.auth.token_variable = ***: an environment variable's name",
+        ),
+        (
+            f"version = 1\n[vault]\nauth = {{ method = 'approle', role = 'x', wrapped = '{SECRET}' }}",
+            "vault.auth.wrapped = ***: must be true or false",
+        ),
+        ("version = 1\n[junit]\nguards = 1", "junit.guards = 1: must be true or false"),
+        ("version = 1\n[audit]\nfile = ''", 'audit.file = "": must not be empty'),
+        (
+            "version = 1\n[defaults]\ncredential = { mount = 'm' }\n[jobs.x]\nprompt = 'p'",
+            "jobs.x.credential.path: missing",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused(problems, text, said):
@@ -449,6 +518,85 @@ def test_context_comes_after_the_filled_prompt_and_is_not_filled(configured):
     assert "\n{{NAME}} of strangers\n" in prompt
 
 
+# Credentials and Vault
+
+CREDENTIALS = """
+version = 1
+ssh_config = "ssh/config"
+[vault]
+address = "https://vault.example.com:8200"
+ca_file = "ca.pem"
+auth = { method = "approle", role = "nightly", secret_id_file = "~/secret-id", wrapped = true }
+[junit]
+guards = false
+[audit]
+file = "audit/audit.jsonl"
+[defaults]
+credential = { mount = "tokens", min_ttl = "45m" }
+[jobs.x]
+prompt = "p"
+credential = { path = "acme/app/x", expires_at = 2026-01-31T12:00:00Z }
+[jobs.y]
+prompt = "p"
+credential = { source = "file", file = "y.token", kind = "api_key" }
+[jobs.z]
+prompt = "p"
+credential = { path = "z", kind = "workload_identity" }
+"""
+
+
+def test_credentials_and_vault_come_out_whole(configured, tmp_path):
+    config = configured(CREDENTIALS)
+    assert config.vault == VaultSettings(
+        address="https://vault.example.com:8200",
+        ca_file=str(tmp_path / "ca.pem"),
+        auth=AppRoleAuth("nightly", secret_id_file=str(Path.home() / "secret-id"), wrapped=True),
+    )
+    assert resolve_job(config, "x").credential == CredentialSpec(
+        mount="tokens", path="acme/app/x", min_ttl=2700, expires_at="2026-01-31T12:00:00+00:00"
+    )
+    y = config.jobs["y"].credential
+    assert (y.kind, y.source, y.file) == (CredentialKind.API_KEY, CredentialSource.FILE, str(tmp_path / "y.token"))
+    assert config.jobs["z"].credential.kind is CredentialKind.WORKLOAD_IDENTITY
+    assert config.ssh_config == tmp_path / "ssh/config"
+    assert config.junit_guards is False
+    assert config.audit == AuditSettings(tmp_path / "audit/audit.jsonl", syslog=False)
+
+
+def test_without_credentials_nothing_is_assumed(configured):
+    config = configured()
+    assert config.vault == VaultSettings()
+    assert config.jobs["release-notes"].credential is None
+    assert (config.ssh_config, config.junit_guards, config.audit) == (None, True, AuditSettings())
+
+
+@pytest.mark.parametrize(
+    ("environ", "overrides", "expected"),
+    [
+        ({"CODEX_RUNNER_VAULT__ADDRESS": "http://127.0.0.1:1"}, (), lambda c: c.vault.address == "http://127.0.0.1:1"),
+        ({"CODEX_RUNNER_VAULT__AUTH__ROLE": "7"}, (), lambda c: c.vault.auth.role == "7" and c.vault.auth.wrapped),
+        ({"CODEX_RUNNER_JOBS__X__CREDENTIAL__PATH": "b"}, (), lambda c: c.jobs["x"].credential.path == "b"),
+        ({"CODEX_RUNNER_AUDIT__SYSLOG": "true"}, (), lambda c: c.audit.syslog),
+        ({}, ("vault.auth.role=7",), lambda c: c.vault.auth.role == "7"),
+        ({}, ("vault.auth.method=token",), lambda c: c.vault.auth == TokenAuth()),
+        ({}, ('vault.auth={method="jwt",role="r"}',), lambda c: c.vault.auth == JwtAuth("r")),
+        ({"CODEX_RUNNER_VAULT__AUTH__METHOD": "token"}, (), lambda c: c.vault.auth == TokenAuth()),
+        ({}, ("vault.auth.method=approle",), lambda c: c.vault.auth.role == "nightly"),
+        ({}, ("junit.guards=true",), lambda c: c.junit_guards),
+    ],
+)
+def test_every_layer_reaches_credentials_and_vault(configured, environ, overrides, expected):
+    assert expected(configured(CREDENTIALS, environ, *overrides))
+
+
+def test_the_schema_and_the_methods_of_the_domain_have_the_same_keys():
+    keys = schema.AuthSection.model_fields
+    assert list(get_args(keys["method"].annotation)) == list(AUTH_METHODS)
+    assert set(keys) == {"method"} | {field.name for method in AUTH_METHODS.values() for field in fields(method)}
+    assert set(schema.CredentialSection.model_fields) == {field.name for field in fields(CredentialSpec)}
+    assert set(schema.VaultSection.model_fields) == {field.name for field in fields(VaultSettings)}
+
+
 # Durations
 
 
@@ -550,7 +698,10 @@ def documented_tables():
 
 
 def test_every_key_is_documented_and_no_other(configured):
-    sections = (schema.Settings, schema.JobSection, schema.CheckSection, schema.CodexSection, schema.HostSection)
+    sections = (
+        *(schema.Settings, schema.JobSection, schema.CredentialSection, schema.CheckSection, schema.CodexSection),
+        *(schema.HostSection, schema.VaultSection, schema.AuthSection, schema.JunitSection, schema.AuditSection),
+    )
     assert [list(table) for table in documented_tables()] == [list(section.model_fields) for section in sections]
     for table, section in zip(documented_tables(), sections, strict=True):
         required = [key for key, (_, default, _) in table.items() if default == "required"]
@@ -558,7 +709,7 @@ def test_every_key_is_documented_and_no_other(configured):
 
 
 def test_the_documented_defaults_are_the_defaults(configured):
-    top, job, check, *_ = documented_tables()
+    top, job, credential, check, _, _, vault, auth, junit, audit = documented_tables()
     config = configured("version = 1\n[jobs.x]\nprompt = 'x'\nchecks = [{ name = 'a', run = 'b' }]\n")
     limits = config.jobs["x"].limits
     assert config.output_dir.name == top["output_dir"][1]
@@ -570,6 +721,18 @@ def test_the_documented_defaults_are_the_defaults(configured):
     written |= {"orphan_timeout": limits.orphan, "reconnect_timeout": limits.reconnect}
     assert {key: parse_duration(job[key][1]) for key in written} == written
     assert limits.command == limits.timeout
+    spec, settings = CredentialSpec(), VaultSettings()
+    for key in ("kind", "source", "mount", "field"):
+        assert credential[key][1] == getattr(spec, key)
+    assert parse_duration(credential["warn_ttl"][1]) == spec.warn_ttl
+    for key in (key for key in vault if vault[key][0] == "duration"):
+        assert parse_duration(vault[key][1]) == getattr(settings, key)
+    approle = AppRoleAuth("r")
+    for key in ("role_id_variable", "secret_id_variable"):
+        assert auth[key][1] == getattr(approle, key)
+    assert auth["audience"][1] == JwtAuth("r").audience
+    assert junit["guards"][1] == str(config.junit_guards).lower()
+    assert audit["syslog"][1] == str(config.audit.syslog).lower()
 
 
 def test_the_documented_example_loads(configured):
