@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -151,6 +152,11 @@ class LocalTransport:
 
     async def discard(self, run_id: str) -> None:
         """See Transport.discard."""
+        attempts = list((self._root / run_id / "attempts").glob("[0-9]*"))
+        if attempts and all((attempt / "exit").exists() for attempt in attempts):
+            # All has ended, and nobody starts an attempt of a run that we hold: no shell is needed to say so.
+            shutil.rmtree(self._root / run_id, ignore_errors=True)
+            return
         nonce = new_nonce()
         await self._ask(discard_request(run_id, nonce), nonce)
 
