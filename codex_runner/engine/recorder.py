@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.event import AttemptStarted, Position, Record, Warned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Stream
@@ -29,6 +29,8 @@ class Recorder:
         self._journal = journal
         self._sinks = list(sinks)
         self._position = state.position
+        self.broken = False
+        """Whether the journal has failed: what came since is in the state alone."""
 
     @property
     def position(self) -> Position:
@@ -36,21 +38,21 @@ class Recorder:
         return self._position
 
     def emit(self, event: Event) -> None:
-        """Record an event."""
+        """Record an event. After the journal has failed, which raises once, only the state and the sinks get it."""
         if isinstance(event, AttemptStarted) and not event.attached:
             self._position = dataclasses.replace(self._position, stdout=0, stderr=0, stdout_crc=Position().stdout_crc)
             attempt = event.number
         else:
             attempt = self.state.attempts[-1].number if self.state.attempts else 0
         record = Record(self.state.seq + 1, time.time(), attempt, self._position, event)
-        self._journal.append(record)
+        if not self.broken:
+            self._keep(lambda: self._journal.append(record))
         self.state.apply(record)
-        for sink in list(self._sinks):
-            self._show(sink, record)
+        self._each_sink(lambda sink: sink.accept(record, self.state))
 
     def copy(self, stream: Stream, data: bytes, *, end: int, crc: int | None = None) -> None:
         """Keep redacted bytes of a stream, which stand for the host's bytes up to `end`."""
-        self._journal.copy(stream, data)
+        self._keep(lambda: self._journal.copy(stream, data))
         at = self._position
         if stream == "stdout":
             self._position = dataclasses.replace(
@@ -62,39 +64,38 @@ class Recorder:
     def learn(self, secret: Secret) -> None:
         """Keep a secret out of everything from now on."""
         self.redactor.learn(secret)
-        for sink in list(self._sinks):
-            try:
-                sink.mask(secret)
-            except Exception as error:  # noqa: BLE001 - a sink is best effort, and our own masks hold without it
-                self._drop(sink, error)
+        self._each_sink(lambda sink: sink.mask(secret))
 
     def warn(self, code: str, message: str) -> None:
-        """Record a warning."""
-        self.emit(Warned(code, message))
+        """Record a warning. What it quotes may hold a secret."""
+        self.emit(Warned(code, self.redactor.text(message)))
 
     def tick(self, now: float) -> None:
         """Let the sinks that want to show that time passes do so. `now` is seconds since the epoch."""
-        for sink in list(self._sinks):
-            try:
-                sink.tick(now, self.state)
-            except Exception as error:  # noqa: BLE001 - a sink is best effort: it goes, the run stays
-                self._drop(sink, error)
+        self._each_sink(lambda sink: sink.tick(now, self.state))
 
     def close(self) -> None:
         """Finish the sinks and the journal."""
-        for sink in list(self._sinks):
-            try:
-                sink.close()
-            except Exception as error:  # noqa: BLE001 - as above
-                self._drop(sink, error)
+        self._each_sink(lambda sink: sink.close())
         self._journal.close()
 
-    def _show(self, sink: Sink, record: Record) -> None:
+    def _keep(self, write: Callable[[], None]) -> None:
         try:
-            sink.accept(record, self.state)
-        except Exception as error:  # noqa: BLE001 - a full pipe of the log must not end a run that works
-            self._drop(sink, error)
+            write()
+        except Exception:
+            self.broken = True
+            raise
 
-    def _drop(self, sink: Sink, error: Exception) -> None:
-        self._sinks.remove(sink)
-        self.warn("sink", f"{type(sink).__name__} failed and shows no more: {type(error).__name__}: {error}")
+    def _each_sink(self, show: Callable[[Sink], None]) -> None:
+        """Show something to each sink. One that fails goes and the run stays: a full pipe must not end what works."""
+        failed: list[tuple[Sink, Exception]] = []
+        for sink in self._sinks:
+            try:
+                show(sink)
+            except Exception as error:  # noqa: BLE001 - whatever a sink raises
+                failed.append((sink, error))
+        # Told only now, and to those that are left: a warning in between would reach some of them before its cause.
+        gone = [sink for sink, _ in failed]
+        self._sinks = [sink for sink in self._sinks if sink not in gone]
+        for sink, why in failed:
+            self.warn("sink", f"{type(sink).__name__} failed and shows no more: {type(why).__name__}: {why}")
