@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.event import AttemptEnded, Guarded, StopRequested
+from codex_runner.domain.errors import HostError
+from codex_runner.domain.event import (
+    AttemptEnded,
+    Guarded,
+    ItemStarted,
+    Position,
+    StopRequested,
+    TurnCompleted,
+    TurnFailed,
+)
 from codex_runner.domain.host import Ended, Lost, Notice, Output
 from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep
+from codex_runner.domain.state import TURN_COMPLETED, TURN_FAILED
 from codex_runner.engine import cksum
 from codex_runner.engine.ending import lost_ending, stopped_ending
 from codex_runner.engine.follow import Line, LineSplitter
@@ -46,6 +57,7 @@ class AttemptFollower:
         self._stderr_tail = b""
         self._asked: tuple[Stop, float] | None = None
         self._watch = Watch(job.limits, self._deadline(), time.monotonic())
+        self._catch_up()
 
     async def follow(self) -> Ending:
         """Follow to the end, record it, and return it. HostError where the host is out of reach for good."""
@@ -64,8 +76,7 @@ class AttemptFollower:
                 if following.done():
                     piece = following.result()
                     if isinstance(piece, Lost):
-                        # Nobody is left there to end it.
-                        await self._transport.stop(self._run_id, self._attempt.number, StopReason.LOST)
+                        piece = await self._end_lost(piece)
                     ending = self._take(piece)
                     if ending is not None:
                         return ending
@@ -92,6 +103,29 @@ class AttemptFollower:
         """When the whole run's time is up, on the monotonic clock: an attach does not begin it anew."""
         spent = max(0.0, time.time() - self._recorder.state.attempts[0].started)
         return time.monotonic() + self._job.limits.timeout - spent
+
+    def _catch_up(self) -> None:
+        """Take over what another runner saw: what is open, whether the turn is over, codex's last words."""
+        now = time.monotonic()
+        for item in self._attempt.open_items.values():
+            self._watch.saw(ItemStarted(item), now)
+        if self._attempt.turn == TURN_COMPLETED:
+            self._watch.saw(TurnCompleted(self._attempt.usage), now)
+        elif self._attempt.turn == TURN_FAILED:
+            self._watch.saw(TurnFailed(self._attempt.turn_error or ""), now)
+        errors = [f"Error: {said.message}\n" for said in self._attempt.diagnostics if said.level == "ERROR"]
+        self._stderr_tail = "".join(errors).encode()[-_STDERR_TAIL:]
+
+    async def _end_lost(self, lost: Lost) -> Piece:
+        """Nobody is left there to end codex, so end it from here, and ask once more how it ended."""
+        with contextlib.suppress(HostError):  # another host's, or before a reboot: what there is to know is in `lost`
+            await self._transport.stop(self._run_id, self._attempt.number, StopReason.LOST)
+        at = dataclasses.replace(self._recorder.position, stdout=self._out.received, stderr=self._err.received)
+        async for piece in self._transport.follow(self._run_id, self._attempt.number, at):
+            if isinstance(piece, Ended | Lost):
+                return piece
+            self._take(piece)
+        return lost
 
     async def _stop(self, stop: Stop, now: float) -> None:
         self._asked = (stop, now)
@@ -155,7 +189,7 @@ class AttemptFollower:
     def _record(self, ending: Ending, exit_: ProcessExit | None) -> Ending:
         if exit_ is not None and exit_.stopped is StopReason.LINGERED:
             self._recorder.warn("lingered", "codex did not exit by itself after its final event, and was ended")
-        self._recorder.emit(_sweep_guard(exit_))
+        self._recorder.emit(sweep_guard(exit_))
         self._recorder.emit(AttemptEnded(self._attempt.number, ending, exit_))
         return ending
 
@@ -167,7 +201,19 @@ class AttemptFollower:
         )
 
 
-def _sweep_guard(exit_: ProcessExit | None) -> Guarded:
+async def end_unseen(transport: Transport, run_id: str, number: int, reason: StopReason) -> ProcessExit | None:
+    """End an attempt without looking at what it says; return its exit, None where the host does not tell in time."""
+    with contextlib.suppress(HostError, TimeoutError):
+        async with asyncio.timeout(_STOP_PATIENCE):
+            await transport.stop(run_id, number, reason)
+            async for piece in transport.follow(run_id, number, Position()):
+                if isinstance(piece, Ended | Lost):
+                    return piece.exit if isinstance(piece, Ended) else None
+    return None
+
+
+def sweep_guard(exit_: ProcessExit | None) -> Guarded:
+    """Say what the host's word comes to: whether any process of the agent is left."""
     name = "process sweep"
     if exit_ is None:
         return Guarded(name, passed=False, message="nobody confirmed that the agent's processes are gone")

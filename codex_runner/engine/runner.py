@@ -25,7 +25,7 @@ from codex_runner.domain.event import (
 )
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
-from codex_runner.engine.attempt import AttemptFollower
+from codex_runner.engine.attempt import AttemptFollower, end_unseen, sweep_guard
 from codex_runner.engine.credential_rules import planned_guards
 from codex_runner.engine.ending import stop_ending
 from codex_runner.engine.stopping import Stopped, Stopping
@@ -61,6 +61,7 @@ class Runner:
         """Take everything; do nothing yet."""
         self._job, self._run_id, self._outfit = job, run_id, outfit
         self._recorder, self._stopping = outfit.recorder, outfit.stopping
+        self._given_back = False
 
     @property
     def _state(self) -> RunState:
@@ -75,13 +76,13 @@ class Runner:
         except RunnerError as error:
             verdict = Verdict(error.exit_code, f"{error.message} {error.remedy}".strip())
         except Exception as error:  # noqa: BLE001 - a bug of ours must not leave an agent running, nor a run without reports
-            verdict = await self._own_failure(error)
-        if self._state.verdict is None:
-            self._recorder.emit(
-                RunEnded(int(verdict.exit_code), verdict.result, self._recorder.redactor.text(verdict.reason))
-            )
-        self._recorder.close()
-        self._outfit.reports.write(self._state)
+            verdict = self._own_failure(error)
+        await self._let_go(verdict)
+        self._conclude(verdict)
+        try:
+            self._recorder.close()
+        finally:
+            self._outfit.reports.write(self._state)
         return self._state
 
     async def _to_verdict(self) -> Verdict:
@@ -97,12 +98,15 @@ class Runner:
 
     async def _attempt(self) -> Ending:
         attempt = self._state.attempt
-        if attempt is None:
+        if not self._state.run_id:
             self._recorder.emit(
                 RunStarted(self._run_id, self._job.name, self._job.host, planned(self._job, self._recorder))
             )
             await self._stopping.unless_stopped(self._prepare())
             return await self._start(1)
+        if attempt is None:
+            # Attaching starts nothing: the job's secrets are not in the record, and may be others by now.
+            raise HostError(f"the runner of {self._run_id} was gone before codex was started.", remedy="Run it again.")
         if attempt.ending is not None:
             return attempt.ending
         self._recorder.emit(AttemptStarted(attempt.number, attached=True, reason="attached by another runner"))
@@ -134,8 +138,11 @@ class Runner:
         try:
             await self._outfit.transport.start(launch)
         except RunnerError as error:
-            failure = Failure.STARTUP if error.exit_code is ExitCode.CONFIGURATION else Failure.NEVER_STARTED
-            return self._end_unstarted(Ending(failure, f"{error.message} {error.remedy}".strip()))
+            if error.exit_code is ExitCode.CONFIGURATION:
+                return self._end_unstarted(Failure.STARTUP, error)
+            # It may be that only the answer was lost.
+            await end_unseen(self._outfit.transport, self._run_id, number, StopReason.LOST)
+            return self._end_unstarted(Failure.NEVER_STARTED, error)
         self._outfit.reports.prepare()
         return await self._follow()
 
@@ -147,9 +154,10 @@ class Runner:
             return await follower.follow()
         except HostError as error:
             failure = Failure.NEVER_STARTED if attached and not self._recorder.position.stdout else Failure.TRANSPORT
-            return self._end_unstarted(Ending(failure, f"{error.message} {error.remedy}".strip()))
+            return self._end_unstarted(failure, error)
 
-    def _end_unstarted(self, ending: Ending) -> Ending:
+    def _end_unstarted(self, failure: Failure, error: RunnerError) -> Ending:
+        ending = Ending(failure, self._recorder.redactor.text(f"{error.message} {error.remedy}".strip()))
         self._recorder.emit(AttemptEnded(self._state.attempts[-1].number, ending))
         return ending
 
@@ -177,19 +185,45 @@ class Runner:
             self._recorder.warn("artifact", sentence)
 
     async def _give_back(self) -> None:
+        self._given_back = True
         try:
             await self._outfit.transport.discard(self._run_id)
         except RunnerError as error:
-            self._recorder.emit(Guarded("run directory", passed=False, message=f"not removed: {error.message}"))
+            message = self._recorder.redactor.text(f"not removed: {error.message}")
+            self._recorder.emit(Guarded("run directory", passed=False, message=message))
 
-    async def _own_failure(self, error: Exception) -> Verdict:
-        """End what runs, and say where it happened; the values at hand may be secret, so they are not shown."""
+    async def _let_go(self, verdict: Verdict) -> None:
+        """Leave nothing on the host, however the run came to its verdict."""
+        attempt = self._state.attempt
+        if attempt is None or self._given_back or self._state.verdict is not None:
+            return
+        # A failure in here must not hide the one that led here.
+        with contextlib.suppress(Exception):
+            if attempt.ending is None:
+                exit_ = await end_unseen(self._outfit.transport, self._run_id, attempt.number, StopReason.TERMINATED)
+                self._recorder.emit(sweep_guard(exit_))
+                ending = Ending(verdict.failure or Failure.UNKNOWN, self._recorder.redactor.text(verdict.reason))
+                self._recorder.emit(AttemptEnded(attempt.number, ending, exit_))
+            # What codex wrote is nowhere else where the journal could not take it.
+            if not self._recorder.broken:
+                await self._give_back()
+
+    def _conclude(self, verdict: Verdict) -> None:
+        if self._state.verdict is not None:
+            return
+        reason = self._recorder.redactor.text(verdict.reason)
+        event = RunEnded(int(verdict.exit_code), verdict.result, reason)
+        try:
+            self._recorder.emit(event)
+        except RunnerError as error:
+            reason = f"{reason}; and {error.message} {error.remedy}".strip()
+            code = verdict.exit_code or error.exit_code
+            self._recorder.emit(dataclasses.replace(event, exit_code=int(code), result="failed", reason=reason))
+
+    def _own_failure(self, error: Exception) -> Verdict:
+        """Say where it happened; the values at hand may be secret, so they are not shown."""
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
-        attempt = self._state.attempt
-        if attempt is not None and attempt.ending is None:
-            with contextlib.suppress(Exception):
-                await self._outfit.transport.stop(self._run_id, attempt.number, StopReason.TERMINATED)
         return Verdict(ExitCode.INTERNAL, f"a bug in codex-runner: {type(error).__name__} at {where}")
 
     def _stopped_verdict(self) -> Verdict:
