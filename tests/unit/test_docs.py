@@ -26,7 +26,7 @@ DOCUMENTS = [
     "README.md",
     "CHANGELOG.md",
     ".github/CONTRIBUTING.md",
-    *(f"docs/{p.name}" for p in (TOP / "docs").glob("*.md")),
+    *(f"docs/{p.name}" for p in sorted((TOP / "docs").glob("*.md"))),
 ]
 PYPROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
 
