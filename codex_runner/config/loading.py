@@ -137,6 +137,7 @@ def _config(file: Path, values: Mapping[str, Any]) -> Config:
         vault=vault_settings(values.get("vault", {}), root),
         ssh_config=below(root, values["ssh_config"]) if "ssh_config" in values else None,
         junit_guards=values.get("junit", {}).get("guards", True),
+        defaults=_job("", (defaults,), codex, root),
         audit=AuditSettings(below(root, audit["file"]) if "file" in audit else None, audit.get("syslog", False)),
     )
 

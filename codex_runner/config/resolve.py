@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codex_runner.config.settings import Config, JobSettings
+    from codex_runner.domain.job import CodexSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,17 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         host=host,
         sandbox=settings.sandbox,
         limits=settings.limits,
-        codex=replace(settings.codex, path=_codex_path(config, settings, host)),
+        codex=resolve_codex(config, settings, host),
         checks=settings.checks,
         artifacts=settings.artifacts,
         expect_message=settings.expect_message,
         credential=settings.credential,
     )
+
+
+def resolve_codex(config: Config, settings: JobSettings, host: str = LOCAL_HOST) -> CodexSettings:
+    """Return what a job says of codex, with the binary's path decided for this host."""
+    return replace(settings.codex, path=_codex_path(config, settings, host))
 
 
 def _unknown_job(config: Config, name: str) -> ConfigurationError:

@@ -61,6 +61,7 @@ class Config:
 
     `path` is the file, absolute; its folder is what relative paths are resolved against. `output_dir`, `ssh_config`
     (what `ssh -F` gets) and all files of `vault` and `audit` are absolute. `codex_path` is `[codex] path` as written.
+    `defaults` is what a job that says nothing comes to.
     `junit_guards` says whether JUnit reports show the runner's own promises that were kept.
     """
 
@@ -73,6 +74,7 @@ class Config:
     ssh_config: Path | None = None
     junit_guards: bool = True
     audit: AuditSettings = field(default_factory=AuditSettings)
+    defaults: JobSettings = field(default_factory=lambda: JobSettings(""))
 
     @property
     def root(self) -> Path:

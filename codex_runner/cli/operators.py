@@ -1,0 +1,59 @@
+"""What the commands share that keep Vault and its tokens: their configuration, their questions, their answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from codex_runner.domain.errors import ConfigurationError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from codex_runner.config import Config
+
+
+def optional_config(config: Path | None, settings: list[str] | None) -> Config | None:
+    """Load the configuration if there is one: these commands need none where VAULT_ADDR says where Vault is."""
+    from codex_runner.config import load  # noqa: PLC0415
+    from codex_runner.config.loading import find  # noqa: PLC0415
+
+    if config is None and not settings:
+        try:
+            find(Path.cwd())
+        except ConfigurationError:
+            return None
+    return load(config, Path.cwd(), os.environ, settings or [])
+
+
+def duration(text: str, option: str) -> float:
+    """Read a duration in seconds. UsageError names the option."""
+    from codex_runner.config import parse_duration  # noqa: PLC0415
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r}: {error}.", remedy="Write 7d, 12h or 30m.") from None
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on a terminal, and go on only after a yes. UsageError where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("Nobody can be asked here whether this is meant.", remedy="Give --yes.")
+    if not typer.confirm(question, err=True):
+        raise typer.Exit(int(ExitCode.INTERRUPTED))
+
+
+def say(text: str) -> None:
+    """Tell people something beside the result, on stderr."""
+    typer.echo(f"codex-runner: {text}", err=True)
+
+
+def print_json(value: object) -> None:
+    """Print the result for programs, on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,294 @@
+"""`codex-runner token`: the tokens that Vault keeps for the workflows."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codex_runner.cli.operators import confirm, duration, optional_config, print_json, say
+from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
+from codex_runner.cli.token_input import read_stdin, token_and_dates
+from codex_runner.cli.token_output import age, entry_json, finding_json, show_stored, time_left
+from codex_runner.domain.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from codex_runner.config import Config
+    from codex_runner.domain.credential import Finding
+    from codex_runner.wiring.tokens import Target, TokenDesk
+
+token_app = typer.Typer(
+    name="token",
+    help="Store, rotate, look over and destroy the tokens that Vault keeps for the workflows.\n\n"
+    "Vault is reached as the configuration's table `vault` says, or VAULT_ADDR. A Vault token of your own "
+    "(VAULT_TOKEN, or `vault login`) is used before the pipeline's login, which may do none of this.",
+    no_args_is_help=True,
+)
+
+WorkflowArgument = Annotated[
+    str, typer.Argument(help="The workflow, such as acme/app/release-notes.", show_default=False)
+]
+MountOption = Annotated[str | None, typer.Option(help="The KV mount.", show_default="codex")]
+PathOption = Annotated[str | None, typer.Option(help="The path in the mount.", show_default="the workflow's name")]
+FieldOption = Annotated[str | None, typer.Option(help="The field that holds the token.", show_default="token")]
+PrefixArgument = Annotated[str, typer.Argument(help="Only those below this folder.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+OwnerOption = Annotated[str, typer.Option(help="Who made the token and can revoke it.")]
+ExpiresOption = Annotated[
+    str | None,
+    typer.Option(help="When it ends: 30d, a date, or never. A token that is a JWT says so itself.", show_default=False),
+]
+IssuedOption = Annotated[str | None, typer.Option(help="When it was made: a date.", show_default="now")]
+
+
+@token_app.command()
+def put(
+    workflow: WorkflowArgument,
+    owner: OwnerOption,
+    expires: ExpiresOption = None,
+    issued: IssuedOption = None,
+    mount: MountOption = None,
+    path: PathOption = None,
+    field: FieldOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Store a workflow's token, which comes on stdin, once `codex login status` has accepted it.
+
+    Example: pass show codex | codex-runner token put acme/app/release-notes --owner ada --expires 30d
+    """
+    desk, target, _ = _open(config, settings, workflow, mount, path, field)
+    secret, dates = token_and_dates(target, expires, issued)
+    show_stored(target, desk.put(target, secret, owner, dates), dates, as_json=as_json)
+
+
+@token_app.command()
+def rotate(
+    workflow: WorkflowArgument,
+    owner: OwnerOption,
+    expires: ExpiresOption = None,
+    issued: IssuedOption = None,
+    grace: Annotated[
+        str, typer.Option(help="How long the old version stays: longer than any run that has started on it.")
+    ] = "1d",
+    mount: MountOption = None,
+    path: PathOption = None,
+    field: FieldOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace a workflow's token by one from stdin that has proven itself: by a preflight, and by a turn of a real run.
+
+    Where a proof fails, nothing is stored. `token sweep` destroys the old version when its grace is over.
+    """
+    desk, target, _ = _open(config, settings, workflow, mount, path, field)
+    seconds = duration(grace, "--grace")
+    secret, dates = token_and_dates(target, expires, issued)
+    show_stored(target, desk.rotate(target, secret, owner, dates, seconds), dates, as_json=as_json)
+
+
+@token_app.command("list")
+def list_(
+    prefix: PrefixArgument = "",
+    mount: MountOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List all tokens with owner, age, expiry and state. It needs no right to read a token."""
+    from codex_runner.cli.table import show_table  # noqa: PLC0415
+
+    desk, where, _ = _open_mount(config, settings, mount)
+    entries = desk.entries(where, prefix)
+    if as_json:
+        print_json([entry_json(entry) for entry in entries])
+        return
+    now = time.time()
+    rows = [
+        (
+            entry.workflow or entry.place.path,
+            entry.owner or "-",
+            str(entry.version),
+            age(entry.issued_at, now),
+            entry.expires_at or "-",
+            time_left(entry.expires_at, now),
+            entry.state,
+        )
+        for entry in entries
+    ]
+    if rows:
+        show_table(("WORKFLOW", "OWNER", "VERSION", "AGE", "EXPIRES", "LEFT", "STATE"), rows, os.environ)
+    else:
+        say(f"there is no token in {where}/{prefix}")
+
+
+@token_app.command()
+def check(
+    workflows: Annotated[
+        list[str] | None, typer.Argument(help="Only these; by default all of the mount.", show_default=False)
+    ] = None,
+    within: Annotated[str, typer.Option(help="Refuse what expires within this time.")] = "7d",
+    sweep: Annotated[bool, typer.Option("--sweep", help="Destroy the retired versions that are due.")] = False,
+    prefix: Annotated[str, typer.Option(help="Only those below this folder.", show_default=False)] = "",
+    mount: MountOption = None,
+    junit: Annotated[Path | None, typer.Option(help="Write a JUnit report here.", show_default=False)] = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Guard against tokens that end: exit code 4 where one is due to expire, or where that cannot be known."""
+    from codex_runner.cli.table import show_table  # noqa: PLC0415
+    from codex_runner.domain.credential import Outcome  # noqa: PLC0415
+
+    desk, where, loaded = _open_mount(config, settings, mount)
+    seconds = duration(within, "--within")
+    paths = [_target(loaded, name, mount, None, None).spec.path for name in workflows or ()]
+    done = desk.check(where, prefix, paths=paths, within=seconds, sweep=sweep)
+    for place, versions in done.swept.items():
+        say(f"destroyed the retired versions of {place}: {', '.join(map(str, versions))}")
+    if junit is not None:
+        _write_junit(junit, [(str(entry.place), finding) for entry, finding in done.findings])
+    if as_json:
+        print_json(
+            {
+                "findings": [finding_json(entry, finding) for entry, finding in done.findings],
+                "swept": {str(place): list(versions) for place, versions in done.swept.items()},
+            }
+        )
+    elif done.findings:
+        rows = [(e.workflow or e.place.path, f.rule, f.outcome.value, f.message) for e, f in done.findings]
+        show_table(("WORKFLOW", "RULE", "OUTCOME", "WHAT"), rows, os.environ)
+    else:
+        say(f"there is no token in {where}/{prefix}")
+    refused = [finding for _, finding in done.findings if finding.outcome is Outcome.REFUSED]
+    for remedy in dict.fromkeys(finding.remedy for finding in refused if finding.remedy):
+        say(remedy)
+    if refused:
+        raise typer.Exit(int(ExitCode.CREDENTIAL))
+
+
+@token_app.command("sweep")
+def sweep_(
+    prefix: PrefixArgument = "",
+    mount: MountOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Destroy the retired versions whose grace is over. The newest version is never among them."""
+    desk, where, _ = _open_mount(config, settings, mount)
+    swept = desk.sweep(where, prefix)
+    if as_json:
+        print_json({str(place): list(versions) for place, versions in swept.items()})
+        return
+    for place, versions in swept.items():
+        typer.echo(f"{place}: destroyed version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}")
+    if not swept:
+        say("nothing is due")
+
+
+@token_app.command()
+def destroy(
+    workflow: WorkflowArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    mount: MountOption = None,
+    path: PathOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Destroy Vault's copies of a token, every version, for good. The token itself lives on: see `token revoke`."""
+    desk, target, _ = _open(config, settings, workflow, mount, path, None)
+    confirm(f"Destroy every version of {target.place}, for good?", yes=yes)
+    versions = desk.destroy(target)
+    say(f"{target.place}: the token itself still works until its owner revokes it: `codex-runner token revoke`")
+    if as_json:
+        print_json({"place": str(target.place), "destroyed": list(versions)})
+    else:
+        typer.echo(f"{target.place}: destroyed {', '.join(map(str, versions)) or 'nothing: it was gone already'}")
+
+
+@token_app.command()
+def revoke(
+    workflow: WorkflowArgument,
+    stdin: Annotated[
+        str | None,
+        typer.Argument(metavar="[-]", help="`-` takes the token from stdin, in place of Vault.", show_default=False),
+    ] = None,
+    wait: Annotated[str, typer.Option(help="How long to wait until the service refuses the token.")] = "10m",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    mount: MountOption = None,
+    path: PathOption = None,
+    field: FieldOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+) -> None:
+    """End a token: destroy Vault's copies, and wait until the service refuses it. Only then is the exit code 0.
+
+    Vault cannot revoke a token of the model service; its owner does that where it was made.
+    """
+    from codex_runner.domain.credential import CredentialKind  # noqa: PLC0415
+
+    desk, target, _ = _open(config, settings, workflow, mount, path, field)
+    patience = duration(wait, "--wait")
+    if target.spec.kind is not CredentialKind.ACCESS_TOKEN:
+        raise UsageError(
+            f"codex cannot say whether a {target.spec.kind} still works, so its end cannot be proven.",
+            remedy="Revoke it where it was made, and remove Vault's copies with `codex-runner token destroy`.",
+        )
+    if stdin not in {None, "-"}:
+        raise UsageError(f"Unexpected argument {stdin!r}.", remedy="A token is never an argument; give it on stdin.")
+    if stdin == "-" and not yes:
+        raise UsageError("Nobody can be asked while stdin holds the token.", remedy="Give --yes.")
+    confirm(f"Destroy every version of {target.place}, for good?", yes=yes)
+    secret = read_stdin(target) if stdin == "-" else desk.fetch(target)
+    owner = next((e.owner for e in desk.entries(target.spec.mount, "") if e.place == target.place), None)
+    versions = desk.destroy(target)
+    say(f"{target.place}: destroyed {', '.join(map(str, versions)) or 'nothing: it was gone already'}")
+    say(
+        f"now {owner or 'its owner'} revokes it where it was made: among the access tokens of the workspace, in the "
+        "admin console of ChatGPT"
+    )
+    desk.wait_until_refused(target, secret, patience)
+    typer.echo(f"{target.workflow}: the token is revoked")
+
+
+def _open(
+    config: Path | None,
+    settings: list[str] | None,
+    workflow: str,
+    mount: str | None,
+    path: str | None,
+    field: str | None,
+) -> tuple[TokenDesk, Target, Config | None]:
+    desk, _, loaded = _open_mount(config, settings, mount)
+    return desk, _target(loaded, workflow, mount, path, field), loaded
+
+
+def _open_mount(
+    config: Path | None, settings: list[str] | None, mount: str | None
+) -> tuple[TokenDesk, str, Config | None]:
+    from codex_runner.domain.credential import CredentialSpec  # noqa: PLC0415
+    from codex_runner.wiring import tokens as wiring  # noqa: PLC0415
+
+    loaded = optional_config(config, settings)
+    vault = wiring.operators_vault(loaded, os.environ)
+    defaults = (loaded.defaults.credential if loaded else None) or CredentialSpec()
+    return wiring.TokenDesk(vault, os.environ, say), mount or defaults.mount, loaded
+
+
+def _target(loaded: Config | None, workflow: str, mount: str | None, path: str | None, field: str | None) -> Target:
+    from codex_runner.wiring.tokens import target_of  # noqa: PLC0415
+
+    return target_of(loaded, workflow, mount=mount, path=path, field=field)
+
+
+def _write_junit(path: Path, findings: list[tuple[str, Finding]]) -> None:
+    from codex_runner.reports.checklist import write_junit  # noqa: PLC0415
+
+    write_junit(path, "token check", findings)

@@ -1,0 +1,59 @@
+"""What the token commands are given: a token on stdin, never as an argument, and its dates."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from codex_runner.domain.secret import Secret
+    from codex_runner.wiring.tokens import Dates, Target
+
+_LARGEST = 64 * 1024  # bytes: no token is longer
+
+
+def token_and_dates(target: Target, expires: str | None, issued: str | None) -> tuple[Secret, Dates]:
+    """Read the token and settle its dates: `expires` is a time from now, a date, or `never`."""
+    from codex_runner.wiring.tokens import dates_of  # noqa: PLC0415
+
+    now = time.time()
+    never = expires == "never"
+    ends = None if expires is None or never else _date(expires, "--expires", now)
+    made = None if issued is None else _date(issued, "--issued")
+    secret = read_stdin(target)
+    return secret, dates_of(secret, issued=made, expires=ends, never=never, now=now)
+
+
+def read_stdin(target: Target) -> Secret:
+    """Read a token from stdin; on a terminal it is not shown."""
+    from codex_runner.wiring.tokens import read_token  # noqa: PLC0415
+
+    if sys.stdin.isatty():
+        import getpass  # noqa: PLC0415
+
+        return read_token(getpass.getpass("The token (it is not shown): ", sys.stderr).encode(), target.spec)
+    data = sys.stdin.buffer.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise UsageError("What came on stdin is too long for a token.", remedy="Give the token alone.")
+    return read_token(data, target.spec)
+
+
+def _date(text: str, option: str, now: float | None = None) -> float:
+    """Read a date, or with `now` a time from now on."""
+    from codex_runner.config import parse_duration  # noqa: PLC0415
+    from codex_runner.engine.credential_rules import parse_date  # noqa: PLC0415
+
+    if now is not None:
+        try:
+            return now + parse_duration(text)
+        except ValueError:
+            pass  # then it is a date
+    try:
+        # A day alone is the one at whose beginning it ends, in UTC: rather too early than too late.
+        return parse_date(f"{text}T00:00:00Z" if len(text) == len("2026-01-31") else text)
+    except (ValueError, OverflowError):
+        example = "30d, 2026-01-31, 2026-01-31T12:00:00Z or never" if now is not None else "2026-01-31T12:00:00Z"
+        raise UsageError(f"{option} {text!r} is no date.", remedy=f"Write it as {example}.") from None

@@ -1,0 +1,95 @@
+"""What the token commands answer, for people and as JSON. Never a token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from codex_runner.cli.operators import print_json, say
+
+if TYPE_CHECKING:
+    from codex_runner.domain.credential import Finding
+    from codex_runner.vault.tokens import Stored, TokenEntry
+    from codex_runner.wiring.tokens import Dates, Target
+
+
+def show_stored(target: Target, stored: Stored, dates: Dates, *, as_json: bool) -> None:
+    """Say what is stored now, and what was retired."""
+    from codex_runner.engine.credential_rules import format_date  # noqa: PLC0415
+
+    expires = None if dates.expires is None else format_date(dates.expires)
+    retired = None if stored.retire_after is None else format_date(stored.retire_after)
+    if stored.settled:
+        say("Vault's answer was lost; the version was read back and is this token")
+    if as_json:
+        print_json(
+            {
+                "workflow": target.workflow,
+                "place": str(target.place),
+                "version": stored.version,
+                "expires_at": expires,
+                "retire_version": stored.retire_version,
+                "retire_after": retired,
+            }
+        )
+        return
+    typer.echo(f"{target.place}: stored version {stored.version}, expires {expires or 'never'}")
+    if stored.retire_version is not None:
+        typer.echo(f"{target.place}: versions up to {stored.retire_version} may be swept from {retired} on")
+
+
+def entry_json(entry: TokenEntry) -> dict[str, Any]:
+    """Return an entry for programs."""
+    return {
+        "place": str(entry.place),
+        "workflow": entry.workflow,
+        "owner": entry.owner,
+        "version": entry.version,
+        "state": entry.state,
+        "issued_at": entry.issued_at,
+        "expires_at": entry.expires_at,
+        "created_at": entry.created_at,
+        "live_versions": list(entry.live_versions),
+        "retire_version": entry.retire_version,
+        "retire_after": entry.retire_after,
+    }
+
+
+def finding_json(entry: TokenEntry, finding: Finding) -> dict[str, str | None]:
+    """Return a finding for programs."""
+    return {
+        "place": str(entry.place),
+        "workflow": entry.workflow,
+        "rule": finding.rule,
+        "outcome": finding.outcome.value,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }
+
+
+def age(issued: str | None, now: float) -> str:
+    """Say how old a token is, in its largest unit."""
+    seconds = _moment(issued)
+    return "-" if seconds is None else _short(now - seconds)
+
+
+def time_left(expires: str | None, now: float) -> str:
+    """Say how long a token still lives, in its largest unit."""
+    seconds = _moment(expires)
+    return "-" if seconds is None else _short(seconds - now) if seconds > now else "none"
+
+
+def _moment(text: str | None) -> float | None:
+    from codex_runner.engine.credential_rules import parse_date  # noqa: PLC0415
+
+    try:
+        return None if text is None else parse_date(text)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _short(seconds: float) -> str:
+    from codex_runner.engine.credential_rules import format_duration  # noqa: PLC0415
+
+    return format_duration(max(0.0, seconds)).split(" ", maxsplit=1)[0]

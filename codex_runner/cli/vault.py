@@ -1,0 +1,124 @@
+"""`codex-runner vault setup`: what Vault needs for one workflow."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codex_runner.cli.operators import duration, optional_config, say
+from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codex_runner.vault.setup import Step
+
+vault_app = typer.Typer(name="vault", help="Set Vault up for a workflow.", no_args_is_help=True)
+
+
+class Format(StrEnum):
+    """How the steps are printed."""
+
+    SH = "sh"
+    HCL = "hcl"
+    TERRAFORM = "terraform"
+
+
+@vault_app.callback()
+def _vault() -> None:
+    pass  # so that `setup` stays a command of its own beside later ones
+
+
+@vault_app.command()
+def setup(
+    workflow: Annotated[
+        str, typer.Option(help="The workflow, and the path of its token: acme/app/release-notes.", show_default=False)
+    ],
+    repo: Annotated[str | None, typer.Option(help="GitHub: owner/name.", show_default=False)] = None,
+    repository_id: Annotated[
+        str | None,
+        typer.Option(help="GitHub: the repository's number; by default GitHub is asked.", show_default=False),
+    ] = None,
+    workflow_file: Annotated[
+        str | None,
+        typer.Option(help="GitHub: the workflow's file.", show_default=".github/workflows/<last part>.yml"),
+    ] = None,
+    ref: Annotated[str, typer.Option(help="The one ref that it may run on.")] = "refs/heads/main",
+    event: Annotated[
+        list[str] | None,
+        typer.Option(help="What may start it.", show_default="schedule, push, workflow_dispatch"),
+    ] = None,
+    environment: Annotated[
+        str | None, typer.Option(help="The deployment environment that it must run in.", show_default=False)
+    ] = None,
+    gitlab_project: Annotated[
+        str | None, typer.Option(help="GitLab: the project's number, or its path.", show_default=False)
+    ] = None,
+    issuer: Annotated[
+        str | None, typer.Option(help="Who issues the identity tokens.", show_default="GitHub's or GitLab's own")
+    ] = None,
+    approle: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CIDR", help="Make an AppRole too, for these addresses only.", show_default=False),
+    ] = None,
+    secret_id_ttl: Annotated[str, typer.Option(help="AppRole: how long a secret id lives.")] = "30d",  # noqa: S107 - a time
+    mount: Annotated[str, typer.Option(help="The KV mount.")] = "codex",
+    jwt_mount: Annotated[str, typer.Option(help="Where JWT logins are mounted.")] = "jwt",
+    approle_mount: Annotated[str, typer.Option(help="Where AppRole logins are mounted.")] = "approle",
+    audience: Annotated[str, typer.Option(help="The audience of the identity tokens.")] = "codex-runner",
+    format_: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.SH,
+    apply: Annotated[bool, typer.Option("--apply", help="Make it, with a Vault token that may.")] = False,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Print what Vault needs for a workflow, or make it with --apply: a mount, three policies, and a login of its own.
+
+    Example: codex-runner vault setup --workflow acme/app/release-notes --repo acme/app
+    """
+    from codex_runner.vault.oidc import repository_id as ask_github  # noqa: PLC0415 - late, here and below
+    from codex_runner.vault.rendering import SetupFormat, render  # noqa: PLC0415
+    from codex_runner.vault.setup import SetupRequest, plan  # noqa: PLC0415
+
+    if repo and not repository_id and not gitlab_project:
+        repository_id = ask_github(repo, os.environ)
+        say(f"GitHub's number of {repo} is {repository_id}")
+    request = SetupRequest(
+        workflow=workflow,
+        repository=repo,
+        repository_id=repository_id,
+        workflow_file=workflow_file,
+        ref=ref,
+        environment=environment,
+        gitlab_project=gitlab_project,
+        approle_cidrs=tuple(approle or ()),
+        issuer=issuer,
+        mount=mount,
+        jwt_mount=jwt_mount,
+        approle_mount=approle_mount,
+        audience=audience,
+        secret_id_ttl=int(duration(secret_id_ttl, "--secret-id-ttl")),
+    )
+    steps = plan(replace(request, events=tuple(event)) if event else request)
+    if apply:
+        _apply(steps, config, settings)
+    else:
+        typer.echo(render(steps, SetupFormat(format_.value)), nl=False)
+    method = "jwt" if repo or gitlab_project else "approle"
+    say(f'the configuration then says: [vault] auth = {{ method = "{method}", role = "{request.name}" }}')
+    say(f'and the job: credential = {{ mount = "{mount}", path = "{workflow}" }}')
+
+
+def _apply(steps: Sequence[Step], config: Path | None, settings: list[str] | None) -> None:
+    from codex_runner.vault.lease import logged_in  # noqa: PLC0415
+    from codex_runner.vault.provision import apply as make  # noqa: PLC0415
+    from codex_runner.wiring.tokens import operators_vault  # noqa: PLC0415
+
+    vault = operators_vault(optional_config(config, settings), os.environ)
+    with logged_in(vault, os.environ, on_retry=say) as client:
+        for done in make(client, steps):
+            typer.echo(done)

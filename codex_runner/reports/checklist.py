@@ -1,0 +1,53 @@
+"""Findings that belong to no run, as a JUnit report: what `doctor` and `token check` looked at."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from codex_runner.domain.credential import Outcome
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.reports.files import write_whole
+from codex_runner.reports.text import one_line, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from codex_runner.domain.credential import Finding
+
+
+def junit_of_findings(suite: str, findings: Sequence[tuple[str, Finding]], *, now: float | None = None) -> bytes:
+    """Return JUnit XML in UTF-8 with a case for each subject and finding; those refused are red.
+
+    A subject and a rule come together once: GitLab drops a case whose name it has seen.
+    """
+    refused = sum(finding.outcome is Outcome.REFUSED for _, finding in findings)
+    counts = {"tests": str(len(findings)), "failures": str(refused), "errors": "0", "skipped": "0", "time": "0.000"}
+    root = ET.Element("testsuites", {"name": f"codex-runner {suite}", **counts})
+    root.attrib.pop("skipped")  # Jenkins's schema has it on suites alone
+    stamp = utc(time.time() if now is None else now)[:19]
+    element = ET.SubElement(root, "testsuite", {"name": suite, **counts, "timestamp": stamp})
+    for subject, finding in findings:
+        case = ET.SubElement(
+            element, "testcase", {"classname": f"{suite}.{one_line(subject)}", "name": finding.rule, "time": "0.000"}
+        )
+        said = f"{one_line(finding.message)}\n{one_line(finding.remedy)}".strip()
+        if finding.outcome is Outcome.REFUSED:
+            message = one_line(finding.message) or finding.rule
+            ET.SubElement(case, "failure", {"message": message, "type": finding.rule}).text = said
+        else:
+            word = "warning: " if finding.outcome is Outcome.WARNED else ""
+            ET.SubElement(case, "system-out").text = f"{word}{said}"
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + bytes(ET.tostring(root, encoding="utf-8"))
+
+
+def write_junit(path: Path, suite: str, findings: Sequence[tuple[str, Finding]]) -> None:
+    """Write the report whole or not at all. ConfigurationError where it cannot be written."""
+    try:
+        write_whole(path, junit_of_findings(suite, findings))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be written: {error.strerror}.", remedy="Name another place with --junit."
+        ) from None
