@@ -1,4 +1,4 @@
-"""Where the real codex is: the one of the `demo` extra, or the one that CODEX_RUNNER_TEST_CODEX names."""
+"""Where the real codex is: the one of the `demo` extra, or the one that TEST_CODEX names."""
 
 import importlib.util
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 def find_codex():
     """Return the path of the native binary, None without one."""
-    if named := os.environ.get("CODEX_RUNNER_TEST_CODEX"):
+    if named := os.environ.get("TEST_CODEX"):
         return Path(named)
     package = importlib.util.find_spec("codex_cli_bin")
     if package is None or package.origin is None:
