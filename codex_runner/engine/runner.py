@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import json
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from codex_runner.engine.recorder import Recorder
 
 _CHECK_TAIL = 64 * 1024
+
+# A runner that was killed while it handed a job over: in so many seconds the host has taken it, or never will.
+_BIRTH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +155,16 @@ class Runner:
         follower = AttemptFollower(
             self._job, self._run_id, self._recorder, self._outfit.transport, self._outfit.agent, self._stopping
         )
-        try:
-            return await follower.follow()
-        except HostError as error:
-            failure = Failure.NEVER_STARTED if attached and not self._recorder.position.stdout else Failure.TRANSPORT
-            return self._end_unstarted(failure, error)
+        patience = time.monotonic() + (_BIRTH if attached else 0)
+        while True:
+            try:
+                return await follower.follow()
+            except HostError as error:
+                begun = self._recorder.position.stdout or self._recorder.position.stderr
+                if begun or time.monotonic() >= patience:
+                    failure = Failure.NEVER_STARTED if attached and not begun else Failure.TRANSPORT
+                    return self._end_unstarted(failure, error)
+            await asyncio.sleep(_BIRTH / 10)
 
     def _end_unstarted(self, failure: Failure, error: RunnerError) -> Ending:
         ending = Ending(failure, self._recorder.redactor.text(f"{error.message} {error.remedy}".strip()))

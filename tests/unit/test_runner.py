@@ -459,6 +459,22 @@ def test_attaching_to_an_attempt_that_never_began(trial):
     assert state.attempts[0].ending.failure is Failure.NEVER_STARTED
 
 
+def test_attaching_to_an_attempt_that_is_just_being_born(trial):
+    leave(trial, started(trial), ev.RunPrepared({}), ev.AttemptStarted(1))
+
+    class Slow(FakeHost):
+        async def follow(self, run_id, attempt, position):
+            if len(self.asked) < 3:
+                self._ask("follow", attempt)
+                raise HostError(f"run {run_id} has no attempt {attempt}.")
+            async for piece in super().follow(run_id, attempt, position):
+                yield piece
+
+    state = trial.run(Slow(prints(REPLY), present=[(RUN, 1)]), attach=True)
+    trial.check_reports(0)
+    assert state.reply == "done"
+
+
 @pytest.mark.parametrize("cut", range(0, len(BEGIN + COMMAND + REPLY) - len(BEGIN), 37))
 def test_attaching_goes_on_where_the_other_stopped(tmp_path, cut):
     """The first runner dies after so many bytes; what both together left is what one would have."""
