@@ -55,7 +55,8 @@ _REFUSED = re.compile(
 )
 
 _ERRORS: Final[Mapping[int, type[RunnerError]]] = {
-    int(error.exit_code): error for error in (ConfigurationError, CredentialError, SecretStoreError, HostError)
+    int(error.exit_code): error
+    for error in (ConfigurationError, CredentialError, SecretStoreError, HostError, RunnerError)
 }
 
 

@@ -1,0 +1,81 @@
+"""The command line as a process of its own, with exactly the environment that a test gives it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+RUNNER = """
+import sys
+from codex_runner.cli import main as entry
+
+def attach_missing():
+    import importlib, click
+    import typer.main
+    known = typer.main.get_command(entry.app).commands
+    for module, name, kind in (
+        ("token", "token_app", "app"), ("vault", "vault_app", "app"), ("doctor", "doctor", "command"),
+        ("runs", "runs", "command"), ("logs", "logs", "command"), ("report", "report", "command"),
+        ("prune", "prune", "command"),
+    ):
+        if module in known:
+            continue
+        try:
+            found = getattr(importlib.import_module(f"codex_runner.cli.{module}"), name)
+        except ModuleNotFoundError:
+            continue
+        entry.app.add_typer(found) if kind == "app" else entry.app.command()(found)
+
+attach_missing()
+sys.argv[0] = "codex-runner"
+entry.main()
+"""
+
+PATIENCE = 60.0  # seconds: far above what any of these commands takes
+
+
+@dataclass
+class Said:
+    """What a command answered, and how it ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def json(self):
+        return json.loads(self.stdout)
+
+    @property
+    def text(self):
+        return self.stdout + self.stderr
+
+
+def start(*arguments, cwd, environ, stdin=subprocess.DEVNULL):
+    """Start a command. Whoever does this ends it."""
+    passed = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "PYTHON"))}
+    return subprocess.Popen(
+        [sys.executable, "-c", RUNNER, *map(str, arguments)],
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], **passed, **environ},
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def run(*arguments, cwd, environ, stdin=b""):
+    """Run a command to its end."""
+    began = time.monotonic()
+    process = start(*arguments, cwd=cwd, environ=environ, stdin=subprocess.PIPE)
+    try:
+        out, err = process.communicate(stdin, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"it took too long: {(out + err).decode()}") from None
+    return Said(process.returncode, out.decode(), err.decode(), time.monotonic() - began)
