@@ -16,12 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tomli_w
 
 from codex_runner.demo.model import ModelService
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RUNNER = str(Path(sys.executable).with_name("codex-runner"))
 # Not below /tmp: codex warns of homes there, and gives them no helper programs.

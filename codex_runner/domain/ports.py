@@ -122,7 +122,7 @@ class Sink(Protocol):
         ...
 
     def tick(self, now: float, state: RunState) -> None:
-        """Show that time passes, if that is of interest; called about once a second. `now` is seconds since the epoch."""
+        """Show that time passes: called about once a second. `now` is seconds since the epoch."""
         ...
 
     def close(self) -> None:

@@ -210,7 +210,7 @@ def test_a_wrapping_token_made_elsewhere_is_not_even_unwrapped(place, role, try_
 
 
 @pytest.mark.parametrize(("url", "wrapped"), [(b"/sys/wrapping/unwrap", True), (b"/approle/login", False)])
-def test_what_works_once_is_never_tried_twice(place, role, try_to_borrow, wire, url, wrapped):  # noqa: PLR0917 - fixtures
+def test_what_works_once_is_never_tried_twice(place, role, try_to_borrow, wire, url, wrapped):
     asked = []
 
     def lose_the_answer(request):

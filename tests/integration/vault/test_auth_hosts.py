@@ -74,7 +74,7 @@ def cluster():
     served.server_close()
 
 
-def test_kubernetes(place, issuer, cluster, try_to_borrow, given_back, tmp_path):  # noqa: PLR0917 - fixtures
+def test_kubernetes(place, issuer, cluster, try_to_borrow, given_back, tmp_path):
     account = {"namespace": "ci", "serviceaccount": {"name": "runner", "uid": "u-1"}}
     claims = {"sub": "system:serviceaccount:ci:runner", "kubernetes.io": account, "aud": ["vault"]}
     token = issuer.sign(claims)

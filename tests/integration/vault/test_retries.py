@@ -43,14 +43,14 @@ def later(seconds, action):
 
 
 def test_a_closed_port_is_tried_until_the_deadline(place, try_to_borrow):
-    settings = place.settings(TokenAuth(), address="http://127.0.0.1:1", retry_deadline=1.0)
+    settings = place.settings(TokenAuth(), address="http://127.0.0.1:1", retry_deadline=4.0)
     outcome = try_to_borrow(place, settings, {"VAULT_TOKEN": "x"})
     assert isinstance(outcome.error, SecretStoreError)
     assert "Connection refused" in outcome.error.message
     assert "http://127.0.0.1:1" in outcome.error.message
     assert len(outcome.retries) >= 2
     assert "again in" in outcome.retries[0]
-    assert outcome.seconds < 2
+    assert outcome.seconds < 15
 
 
 def test_vault_max_retries_bounds_the_tries(place, try_to_borrow):

@@ -59,7 +59,7 @@ def borrow_as(place, request, try_to_borrow, token, spec=None):
 
 
 @pytest.mark.parametrize("event", ["schedule", "push", "workflow_dispatch"])
-def test_the_workflow_itself_is_let_in(place, set_up, issuer, try_to_borrow, given_back, event):  # noqa: PLR0917 - fixtures
+def test_the_workflow_itself_is_let_in(place, set_up, issuer, try_to_borrow, given_back, event):
     token = issuer.sign(github_claims("acme/app", FILE, event_name=event))
     outcome = borrow_as(place, set_up, try_to_borrow, token)
     assert given_back(place, outcome)
@@ -212,7 +212,7 @@ GITLAB = {
         ({"project_id": "421"}, False),
     ],
 )
-def test_gitlab(place, request_, issuer, try_to_borrow, changes, good):  # noqa: PLR0917 - fixtures
+def test_gitlab(place, request_, issuer, try_to_borrow, changes, good):
     request = dataclasses.replace(request_, repository=None, gitlab_project="42")
     with client_of(place.server) as client:
         apply(client, plan(request))
