@@ -8,19 +8,20 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from codex_runner.domain.credential import Granted, VaultSettings
 from codex_runner.domain.errors import ConfigurationError, CredentialError, UsageError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.job import LOCAL_HOST, Job
 from codex_runner.domain.run import StopReason, check_run_id, new_run_id
+from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState, fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from codex_runner.domain.ports import Sink, Transport
-    from codex_runner.domain.secret import Secret
     from codex_runner.sinks.jsonl import FileJournal
 
 _IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"
@@ -124,7 +125,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
     from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
 
-    redactor = Redactor(secrets)
+    redactor = Redactor([*secrets, *proxy_passwords(setting.environ)])
     stopping = Stopping()
     loop = asyncio.get_running_loop()
     for number, reason in ((signal.SIGINT, StopReason.INTERRUPTED), (signal.SIGTERM, StopReason.TERMINATED)):
@@ -141,6 +142,19 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     state = await Runner(job, folder.run_id, outfit).run()
     _append_step_summary(state, setting)
     return state
+
+
+def proxy_passwords(environ: Mapping[str, str]) -> list[Secret]:
+    """Return the passwords in proxies' addresses, as written and decoded: codex gets them, and errors quote them."""
+    found: dict[str, None] = {}
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        for address in (environ.get(name, ""), environ.get(name.lower(), "")):
+            # Not urlsplit: addresses without a scheme are common, and a broken one must not hide its password.
+            login, at, _ = address.rpartition("@")
+            _, colon, password = login.rpartition("//")[2].partition(":")
+            if at and colon and password:
+                found |= dict.fromkeys((password, unquote(password)))
+    return [Secret("PROXY_PASSWORD", password) for password in found]
 
 
 def cancel(folder: RunFolder, setting: Setting) -> None:
