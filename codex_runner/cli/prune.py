@@ -1,0 +1,42 @@
+"""`codex-runner prune`: remove the folders of old runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from codex_runner.cli.operators import duration, print_json, say
+from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
+from codex_runner.domain.errors import UsageError
+
+
+def prune(
+    older_than: Annotated[
+        str | None, typer.Option(help="Only runs that ended longer ago: 30d, 12h.", show_default=False)
+    ] = None,
+    keep_last: Annotated[int | None, typer.Option(min=0, help="Keep so many, the newest.", show_default=False)] = None,
+    job: Annotated[str | None, typer.Option(help="Only runs of this job.", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+    config: ConfigOption = None,
+    output: OutputOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Remove the folders of finished runs. Runs that go on, or that `attach` could go on with, stay.
+
+    Example: codex-runner prune --older-than 30d --keep-last 20
+    """
+    from codex_runner.wiring.history import prune as remove  # noqa: PLC0415
+
+    if older_than is None and keep_last is None:
+        raise UsageError("It is not said which runs may go.", remedy="Give --older-than, --keep-last, or both.")
+    seconds = None if older_than is None else duration(older_than, "--older-than")
+    where = output_dir(output, config)
+    gone = remove(where, older_than=seconds, keep_last=keep_last, job=job, dry_run=dry_run)
+    if as_json:
+        print_json([run.folder.run_id for run in gone])
+    else:
+        for run in gone:
+            typer.echo(f"{'would remove' if dry_run else 'removed'} {run.folder.path}")
+    if not gone:
+        say(f"nothing in {where} may go")

@@ -1,0 +1,49 @@
+"""`codex-runner report`: all reports of a run, written anew."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codex_runner.cli.operators import optional_config
+from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
+from codex_runner.domain.errors import ConfigurationError, UsageError
+
+_STDOUT = "-"
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="The run's id.")],
+    junit: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write junit.xml here too.", show_default=False)
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write report.html here too.", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Write all reports of a run anew, from its events.jsonl alone."""
+    from codex_runner.reports.files import write_whole  # noqa: PLC0415
+    from codex_runner.wiring.history import rebuild  # noqa: PLC0415
+    from codex_runner.wiring.runs import find_run  # noqa: PLC0415
+
+    if junit == html == _STDOUT:
+        raise UsageError("Both reports are to go to stdout.", remedy="Write one of them into a file.")
+    folder = find_run(output_dir(output, config), run)
+    loaded = optional_config(config, None)
+    for path in rebuild(folder, guards=loaded.junit_guards if loaded else True):
+        typer.echo(path, err=_STDOUT in {junit, html})
+    for source, target in ((folder.junit, junit), (folder.report, html)):
+        if target == _STDOUT:
+            sys.stdout.buffer.write(source.read_bytes())
+        elif target is not None:
+            try:
+                typer.echo(write_whole(Path(target), source.read_bytes()), err=_STDOUT in {junit, html})
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{target} cannot be written: {error.strerror}.", remedy="Name another place."
+                ) from None

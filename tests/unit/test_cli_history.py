@@ -1,0 +1,250 @@
+"""`runs`, `logs`, `report` and `prune`: what has run, told from the runs' folders alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import xml.etree.ElementTree as ET
+
+import pytest
+from support import commands
+from support.records import records
+
+from codex_runner.domain import event as ev
+from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep, Usage, new_run_id
+from codex_runner.sinks.jsonl import FileJournal
+from codex_runner.wiring.history import rebuild
+
+DAY = 86400.0
+EXIT = ProcessExit(0, None, StopReason.NONE, 0, 0, 0, Sweep.CLEAN)
+
+
+class Shelf:
+    """An output folder with runs, and the command line before it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.out = folder / "codex-runner-out"
+        self.out.mkdir()
+        (folder / "codex-runner.toml").write_text("version = 1\n[jobs.docs]\nprompt = 'p'\n")
+        self.journals = []
+
+    def begin(self, job="docs", *, age=0.0, reply="all done"):
+        """Start a run and leave it open: its folder, its journal, and the records that are still to come."""
+        began = time.time() - age
+        folder = RunFolder(self.out / new_run_id(job, began))
+        journal = FileJournal.create(folder)
+        self.journals.append(journal)
+        events = [
+            ev.RunStarted(folder.run_id, job, "local", {"job": {"prompt": "p"}}),
+            ev.AttemptStarted(1),
+            ev.ThreadStarted("t"),
+            ev.TurnStarted(),
+            ev.ItemCompleted(ev.AgentMessage("i", reply)),
+            ev.TurnCompleted(Usage(1000, 0, 234, 0)),
+        ]
+        done = [ev.AttemptEnded(1, Ending(None, "completed"), EXIT), ev.RunEnded(0, "succeeded", "it is done")]
+        made = records([*events, *done], start=began, step=0.001)
+        for record in made[: len(events)]:
+            journal.append(record)
+        return folder, journal, made[len(events) :]
+
+    def run(self, job="docs", *, age=0.0, code=0, reports=True):
+        """Put a finished run on the shelf."""
+        folder, journal, rest = self.begin(job, age=age)
+        if code:
+            failed = Ending(Failure.TIMEOUT, "out of time")
+            last = [ev.AttemptEnded(1, failed, EXIT), ev.RunEnded(code, "failed", "out of time")]
+            rest = [ev.Record(r.seq, r.time, r.attempt, r.position, e) for r, e in zip(rest, last, strict=True)]
+        for record in rest:
+            journal.append(record)
+        journal.close()
+        if reports:
+            rebuild(folder, guards=True)
+        return folder
+
+    def command(self, *arguments, code=0):
+        said = commands.run(*arguments, cwd=self.folder, environ={"HOME": str(self.folder), "TZ": "UTC"})
+        assert said.code == code, said.text
+        return said
+
+    def start(self, *arguments):
+        return commands.start(*arguments, cwd=self.folder, environ={"HOME": str(self.folder)})
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    shelf = Shelf(tmp_path)
+    yield shelf
+    for journal in shelf.journals:
+        journal.close()
+
+
+def test_runs_are_listed_the_newest_first(shelf):
+    old = shelf.run(age=2 * DAY, code=9)
+    new = shelf.run("notes", age=DAY)
+    unreported = shelf.run(age=10, reports=False)
+    live, _, _ = shelf.begin()
+    killed, journal, _ = shelf.begin(age=5)
+    journal.close()
+    (shelf.out / "something-else").mkdir()
+    said = shelf.command("runs", "--json")
+    assert [(run["run_id"], run["ended"], run["exit_code"], run["tokens"]) for run in said.json] == [
+        (live.run_id, "running", None, 1234),
+        (killed.run_id, "unfinished", None, 1234),
+        (unreported.run_id, "succeeded", 0, 1234),
+        (new.run_id, "succeeded", 0, 1234),
+        (old.run_id, "timeout", 9, 1234),
+    ]
+    table = shelf.command("runs").stdout.splitlines()
+    assert table[0].split() == ["RUN", "WHEN", "JOB", "HOST", "ENDED", "TOKENS", "TOOK"]
+    assert table[-1].split()[0] == old.run_id
+    assert table[-1].split()[3:] == ["docs", "local", "timeout", "1,234", "0.0s"]
+    assert [run["run_id"] for run in shelf.command("runs", "--failed", "--json").json] == [old.run_id]
+    assert [run["run_id"] for run in shelf.command("runs", "--job", "notes", "--json").json] == [new.run_id]
+    assert len(shelf.command("runs", "--limit", "2", "--json").json) == 2
+    assert shelf.command("runs", "--job", "nope").stdout == ""
+
+
+def test_a_damaged_run_does_not_hide_the_others(shelf):
+    whole, damaged = shelf.run(age=10), shelf.run(reports=False)
+    lines = damaged.events.read_bytes().splitlines(keepends=True)
+    damaged.events.write_bytes(b"".join([lines[0], b"garbage\n", *lines[2:]]))
+    assert [(run["run_id"], run["ended"]) for run in shelf.command("runs", "--json").json] == [
+        (damaged.run_id, "unreadable"),
+        (whole.run_id, "succeeded"),
+    ]
+    shelf.command("runs")
+    shelf.command("prune", "--keep-last", "0")
+    assert damaged.path.is_dir()
+
+
+def test_logs_show_what_the_console_showed(shelf):
+    folder = shelf.run(code=9)
+    said = shelf.command("logs", folder.run_id)
+    assert "all done" in said.stdout
+    assert "out of time" in said.stdout
+    assert "\x1b" not in said.stdout
+    assert shelf.command("logs", "-f", folder.run_id).stdout == said.stdout
+    assert "is not a run id" in shelf.command("logs", "nope", code=2).stderr
+
+
+def test_logs_follow_a_live_run_until_it_ends(shelf):
+    folder, journal, rest = shelf.begin()
+    process = shelf.start("logs", "--follow", folder.run_id)
+    try:
+        os.set_blocking(process.stdout.fileno(), True)
+        heard = b""
+        while b"all done" not in heard:
+            heard += process.stdout.readline()
+        data = folder.events.read_bytes()
+        time.sleep(0.5)
+        assert process.poll() is None
+        journal.append(rest[0])
+        time.sleep(0.5)
+        assert process.poll() is None
+        journal.append(rest[1])
+        journal.close()
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, err
+    assert b"it is done" in out
+    assert folder.events.read_bytes().startswith(data)
+
+
+def test_logs_end_where_the_runner_is_gone(shelf):
+    folder, journal, _ = shelf.begin()
+    journal.close()
+    with folder.events.open("ab") as file:
+        file.write(b'{"schema":1,"seq":7')  # torn
+    said = shelf.command("logs", "-f", folder.run_id, code=6)
+    assert "all done" in said.stdout
+    assert f"codex-runner attach {folder.run_id}" in said.stderr
+
+
+def test_reports_are_written_anew(shelf, tmp_path):
+    folder = shelf.run(code=9)
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    for name in ("run.json", "junit.xml", "summary.md", "report.html"):
+        (folder.path / name).unlink()
+    said = shelf.command("report", folder.run_id, "--junit", tmp_path / "a" / "junit.xml", "--html", "page.html")
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == before
+    assert (tmp_path / "a" / "junit.xml").read_bytes() == before["junit.xml"]
+    assert (tmp_path / "page.html").read_bytes() == before["report.html"]
+    assert str(folder.run_json) in said.stdout
+    piped = shelf.command("report", folder.run_id, "--junit", "-")
+    assert ET.fromstring(piped.stdout.encode()).tag == "testsuites"
+    assert shelf.command("report", folder.run_id, "--html", "-").stdout.encode() == before["report.html"]
+    shelf.command("report", folder.run_id, "--html", "-", "--junit", "-", code=2)
+    said = shelf.command("report", folder.run_id, "--html", "codex-runner.toml/x", code=3)
+    assert "cannot be written" in said.stderr
+
+
+def test_prune_removes_what_is_old_and_not_among_the_last(shelf):
+    runs = [shelf.run(age=days * DAY, reports=False) for days in (50, 40, 35, 2, 1)]
+    live, _, _ = shelf.begin(age=60 * DAY)
+    killed, journal, _ = shelf.begin(age=70 * DAY)
+    journal.close()
+    would = shelf.command("prune", "--older-than", "30d", "--keep-last", "3", "--dry-run")
+    assert [line.split()[-1] for line in would.stdout.splitlines()] == [str(runs[1].path), str(runs[0].path)]
+    assert all(run.path.is_dir() for run in runs)
+    said = shelf.command("prune", "--older-than", "30d", "--keep-last", "3", "--json")
+    assert said.json == [runs[1].run_id, runs[0].run_id]
+    assert [run.path.is_dir() for run in runs] == [False, False, True, True, True]
+    assert shelf.command("prune", "--older-than", "30d", "--job", "other").stdout == ""
+    assert len(shelf.command("prune", "--keep-last", "0").stdout.splitlines()) == 3
+    assert sorted(path.name for path in shelf.out.iterdir()) == sorted([live.run_id, killed.run_id])
+
+
+def test_prune_leaves_alone_what_is_locked_or_not_a_run(shelf, tmp_path):
+    folder = shelf.run(age=DAY)
+    mine = shelf.out / "20200101T000000Z-docs-0a1b2c3d"
+    mine.mkdir()
+    (mine / "precious").write_text("x")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = shelf.run(age=3 * DAY)
+    other.path.rename(elsewhere / other.run_id)
+    other.path.symlink_to(elsewhere / other.run_id)
+    (shelf.out / f".{folder.run_id}.pruned").mkdir()  # a removal that was killed
+    _, journal = FileJournal.recover(folder)  # somebody attaches
+    try:
+        assert shelf.command("prune", "--keep-last", "0").stdout == ""
+    finally:
+        journal.close()
+    assert folder.events.is_file()
+    assert (mine / "precious").is_file()
+    assert (elsewhere / other.run_id / "events.jsonl").is_file()
+    assert not list(shelf.out.glob(".*.pruned"))
+    assert "not said which" in shelf.command("prune", code=2).stderr
+    assert "--older-than" in shelf.command("prune", "--older-than", "old", code=2).stderr
+
+
+def test_a_reader_that_goes_away_is_no_bug(shelf):
+    folder = shelf.run()
+    process = shelf.start("logs", folder.run_id)
+    process.stdout.close()
+    _, err = process.stderr.read(), process.wait(20)
+    assert process.returncode != 70, err
+    process.stderr.close()
+
+
+def test_nothing_there_is_no_error(shelf):
+    assert shelf.command("runs", "-o", "nowhere", "--json").stdout == "[]\n"
+    assert shelf.command("prune", "-o", "nowhere", "--keep-last", "1").stdout == ""
+
+
+def test_history_needs_no_heavy_library(shelf):
+    folder = shelf.run()
+    code = "import sys, codex_runner.cli.main\nfrom codex_runner.wiring import history\n"
+    code += "from pathlib import Path; list(history.list_runs(Path(sys.argv[1])))\nprint(*sys.modules)"
+    loaded = subprocess.run(
+        [commands.sys.executable, "-c", code, folder.path.parent], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"pydantic", "httpx", "hvac", "rich", "junit_xml"} & set(loaded)
+    assert json.loads(folder.run_json.read_text())["exit_code"] == 0
