@@ -1,0 +1,53 @@
+"""Who is told how a run ended: where, in which shape, and of which endings. Durations are in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import ExitCode
+
+if TYPE_CHECKING:
+    from codex_runner.domain.secret import Secret
+
+ALWAYS = "always"
+RESULTS = ("succeeded", "failed", "skipped")
+# The results, and one word for each way to fail: `timeout`, `quota`, `job-failed`, ...
+ENDINGS = frozenset({ALWAYS, *RESULTS, *(code.name.lower().replace("_", "-") for code in ExitCode if code)})
+
+
+class NoticeFormat(StrEnum):
+    """The shape of what is sent."""
+
+    JSON = "json"
+    SLACK = "slack"
+    TEAMS = "teams"
+    NTFY = "ntfy"
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyTarget:
+    """A webhook. `name` is how warnings call it; its address is never shown, for whoever knows it may post there.
+
+    `on` holds words of ENDINGS, `jobs` names of jobs (empty: all). `key` signs what is sent; `token` goes along as a
+    bearer token. A try may take `timeout`, all of them together `deadline`. `ca_file` (absolute) is trusted in place
+    of the system's certificates.
+    """
+
+    name: str
+    url: Secret
+    format: NoticeFormat = NoticeFormat.JSON
+    on: tuple[str, ...] = ("failed",)
+    jobs: tuple[str, ...] = ()
+    key: Secret | None = None
+    token: Secret | None = None
+    ca_file: str | None = None
+    attempts: int = 4
+    timeout: float = 10.0
+    deadline: float = 30.0
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All that must not be shown."""
+        return tuple(secret for secret in (self.url, self.key, self.token) if secret)

@@ -1,0 +1,94 @@
+"""What is told of a run that has ended: a document with a version, complete before any shape is made of it."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.reports.outcome import failure_class, reason, remedy, word
+from codex_runner.reports.text import clean, one_line, plausible, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from codex_runner.domain.state import RunState
+
+VERSION = 1
+TYPE = "run.ended"
+_ROWS = 50
+_LINE = 1000
+_REPLY = 4000  # characters; a notification points to a run, it does not replace its report
+
+
+def document(state: RunState, *, redact: Callable[[str], str], link: str = "") -> dict[str, Any]:
+    """Return what is told of a run that has its verdict. docs/notifications.md says what each key means.
+
+    Every text in it has gone through `redact` and is clean and bounded. `link` is where a person can look at the run.
+    """
+    verdict = state.verdict
+    data = {
+        "run_id": state.run_id,
+        "job": state.job,
+        "host": state.host,
+        "link": link or None,
+        "started": utc(state.started),
+        "ended": utc(state.ended or state.updated),
+        "seconds": round(plausible(state.seconds), 3),
+        "result": verdict.result if verdict else None,
+        "ending": word(verdict),
+        "exit_code": verdict.exit_code if verdict else None,
+        "failure": failure_class(state),
+        "reason": reason(verdict),
+        "remedy": remedy(verdict),
+        "attempts": len(state.attempts),
+        "turns": state.turns,
+        "commands": state.commands,
+        "failed_commands": state.failed_commands,
+        "files": len(state.files),
+        "usage": {
+            "input": state.usage.input,
+            "cached_input": state.usage.cached_input,
+            "output": state.usage.output,
+            "reasoning_output": state.usage.reasoning_output,
+            "total": state.usage.total,
+        },
+        "checks": [
+            {
+                "name": check.name,
+                "passed": check.passed,
+                "exit_code": check.exit_code,
+                "seconds": plausible(check.seconds),
+            }
+            for check in islice(state.checks.values(), _ROWS)
+        ],
+        "warnings": [{"code": each.code, "message": each.message} for each in state.warnings[:_ROWS]],
+        "reply": state.reply,
+    }
+    told: dict[str, Any] = _fit(data, redact)
+    return {"version": VERSION, "type": TYPE, "timestamp": told["ended"], "data": told}
+
+
+def _fit(value: Any, redact: Callable[[str], str], limit: int = _LINE) -> Any:
+    if isinstance(value, str):
+        # Twice: what is cut could halve a secret, and what is cleaned away could have hidden one.
+        text = redact(clean(redact(value))).strip()
+        return one_line(text, limit) if limit == _LINE else shortened(text, limit)
+    if isinstance(value, dict):
+        return {key: _fit(part, redact, _REPLY if key == "reply" else _LINE) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_fit(part, redact) for part in value]
+    return value
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return `text`, or its beginning where it has more than `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def ci_link(environ: Mapping[str, str]) -> str:
+    """Return the address of the CI job that this environment belongs to; empty where none is known."""
+    link = next((environ[name] for name in ("CI_JOB_URL", "BUILDKITE_BUILD_URL", "BUILD_URL") if environ.get(name)), "")
+    server, repository, run = (environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    if server and repository and run:
+        link = f"{server}/{repository}/actions/runs/{run}"
+    return link if link.startswith(("https://", "http://")) else ""
