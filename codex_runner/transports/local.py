@@ -40,11 +40,14 @@ _PING = 1.0
 _READ = 1 << 20
 _KEPT = 1 << 20
 
-# What the supervisor, and through it codex, gets of the runner's environment; supervisor.sh's `scrub` has the same list.
+# What the supervisor, and through it codex, gets of the runner's environment; `scrub` on the host has the same list.
 _PASSED = frozenset(
-    "PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR XDG_STATE_HOME XDG_RUNTIME_DIR "
-    "HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy "
-    "SSL_CERT_FILE SSL_CERT_DIR CODEX_CA_CERTIFICATE RUNNER_TRACKING_ID JENKINS_NODE_COOKIE".split()
+    (
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
+        *("XDG_STATE_HOME", "XDG_RUNTIME_DIR"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "CODEX_CA_CERTIFICATE", "RUNNER_TRACKING_ID", "JENKINS_NODE_COOKIE"),
+    )
 )
 _CREDENTIAL_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "PRIVATE", "API_KEY", "ACCESS_KEY")
 
@@ -108,7 +111,7 @@ class LocalTransport:
         with contextlib.suppress(HostError):  # nothing there to stop
             await self._ask(stop_request(run_id, attempt, reason, nonce), nonce)
 
-    async def execute(  # noqa: PLR0913 - the port's
+    async def execute(
         self,
         script: str,
         *,

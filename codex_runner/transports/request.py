@@ -1,4 +1,4 @@
-"""The framed request that `supervisor.sh` reads, and the answers that it gives.
+"""The script that runs on the host, the framed request that it reads, and the answers that it gives.
 
 A request is a first line, header lines, `.NONCE`, the two bodies (config, prompt) by byte count, and `.NONCE` again.
 Values are escaped for printf's `%b`; they are data on a line, never script text.
@@ -7,6 +7,7 @@ Values are escaped for printf's `%b`; they are data on a line, never script text
 from __future__ import annotations
 
 import math
+import re
 import secrets
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from codex_runner.domain.secret import Secret
 from codex_runner.engine.cksum import cksum
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from codex_runner.domain.host import Launch
     from codex_runner.domain.run import StopReason
@@ -27,9 +28,23 @@ _MAGIC = "codex-runner/1"
 SUPERVISOR_GRACE = 10
 
 
+class NothingThereError(HostError):
+    """The run, or its attempt, is not on this host."""
+
+
+# In this order: functions first, the call last, so that a truncated script runs nothing.
+_PARTS = ("head", "processes", "supervisor", "start", "follow", "commands", "files", "front")
+
+
+def whole_script() -> str:
+    """Return what runs on the host, comments and all, as one text."""
+    folder = resources.files("codex_runner.transports").joinpath("host")
+    return "\n".join(folder.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in _PARTS)
+
+
 def script() -> str:
-    """Return the text of supervisor.sh."""
-    return resources.files("codex_runner.transports").joinpath("supervisor.sh").read_text(encoding="utf-8")
+    """Return the text that travels: without what only people read, since a shell reads it byte by byte."""
+    return re.sub(r"^[ \t]*(#.*)?\n|^\t+", "", whole_script(), flags=re.MULTILINE)
 
 
 def new_nonce() -> str:
@@ -51,8 +66,7 @@ def start_request(launch: Launch, nonce: str, verb: str = "launch") -> bytes:
         f"prompt {len(launch.prompt)} {cksum(launch.prompt)}",
         f".{nonce}",
     ]
-    header = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
-    return header + config + launch.prompt + f".{nonce}\n".encode()
+    return _joined(lines) + config + launch.prompt + f".{nonce}\n".encode()
 
 
 def stop_request(run_id: str, attempt: int, reason: StopReason, nonce: str) -> bytes:
@@ -70,30 +84,47 @@ def follow_request(run_id: str, attempt: int, stdout: int, stderr: int, nonce: s
     return f"{_MAGIC} {nonce} follow {run_id} {attempt}\n{stdout} {stderr}\n".encode()
 
 
-def execute_request(text: str, cwd: str, timeout: float, arguments: Sequence[str], nonce: str) -> bytes:
+def execute_request(  # noqa: PLR0913, PLR0917 - the parts of one command
+    text: str,
+    cwd: str,
+    timeout: float,
+    arguments: Sequence[str],
+    environment: Mapping[str, str | Secret],
+    nonce: str,
+) -> bytes:
     """Frame a script with its arguments. An empty `cwd` is the user's home."""
-    body = text.encode("utf-8", "surrogateescape")
     lines = [
         f"{_MAGIC} {nonce} execute none 1",
         f"timeout {timeout:.3f}",
         f"cwd {_escape(cwd, 'cwd')}",
         *(f"arg {_escape(argument, 'argument')}" for argument in arguments),
-        f"script {len(body)} {cksum(body)}",
+        *(f"env {name} {_escape(_reveal(value), name)}" for name, value in environment.items()),
+        f"script {_escape(text, 'script')}",
         f".{nonce}",
     ]
-    header = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
-    return header + body + f".{nonce}\n".encode()
+    return _joined(lines)
+
+
+def files_request(verb: str, cwd: str, paths: Iterable[tuple[int, str]], limit: int, nonce: str) -> bytes:
+    """Frame the wish to `list` what is below these paths, or to `fetch` them, each from its offset on."""
+    lines = [
+        f"{_MAGIC} {nonce} {verb} none 1",
+        f"cwd {_escape(cwd, 'cwd')}",
+        f"limit {limit}",
+        *(f"path {offset} {_escape(path, 'path')}" for offset, path in paths),
+        f".{nonce}",
+    ]
+    return _joined(lines)
 
 
 def read_answer(output: bytes, nonce: str) -> str:
     """Find our line in what the far side printed (start-up files print things too); raise what it refuses with."""
-    mark = f"{nonce} ".encode()
-    for line in output.splitlines():
-        if line.startswith(mark):
-            text = line[len(mark) :].decode("utf-8", "replace")
-            if text.startswith("error "):
-                raise _refusal(text.removeprefix("error "))
-            return text
+    _, mark, rest = output.partition(f"{nonce} ".encode())
+    if mark:
+        text = rest.partition(b"\n")[0].decode("utf-8", "replace")
+        if text.startswith("error "):
+            raise _refusal(text.removeprefix("error "))
+        return text
     raise HostError("the host did not answer the request: its shell ended early or printed something else.")
 
 
@@ -104,10 +135,16 @@ def _refusal(text: str) -> RunnerError:
             return ConfigurationError(f"codex: {message}.", remedy="Set `codex.path`, or install codex on the host.")
         case "cwd":
             return ConfigurationError(f"cwd: {message}.", remedy="Set the job's `cwd` to a folder that is there.")
+        case "gone" | "foreign":
+            return NothingThereError(f"the host refused ({word}): {message}.")
         case "disk":
             return HostError(f"the host's disk: {message}.", remedy="Make room, or see who may write there.")
         case _:
             return HostError(f"the host refused ({word}): {message}.")
+
+
+def _joined(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
 
 
 def _escape(text: str, name: str) -> str:

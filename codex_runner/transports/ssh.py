@@ -8,11 +8,15 @@ import dataclasses
 import math
 import random
 import time
+from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
-from codex_runner.domain.errors import HostError, RunnerError
+from codex_runner.domain.errors import HostError
+from codex_runner.domain.event import Position
 from codex_runner.domain.host import Completed, Ended, Lost, Notice, Output, Started
 from codex_runner.transports.request import (
+    NothingThereError,
     discard_request,
     execute_request,
     follow_request,
@@ -20,19 +24,24 @@ from codex_runner.transports.request import (
     start_request,
     stop_request,
 )
-from codex_runner.transports.ssh_connection import DroppedError, SshConnection
+from codex_runner.transports.ssh_connection import SshConnection
 from codex_runner.transports.ssh_follow import FollowSession
+from codex_runner.transports.ssh_session import DroppedError, UnansweredError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
-    from codex_runner.domain.event import Position
     from codex_runner.domain.host import Launch, Piece
     from codex_runner.domain.run import StopReason
+    from codex_runner.domain.secret import Secret
 
 T = TypeVar("T")
 
+_Key = tuple[str, int]
+
 _LONGEST_PAUSE = 15.0
+_FIRST_PATIENCE = 30.0
+_STOP_PATIENCE = 15.0
 
 
 class SshTransport:
@@ -44,8 +53,11 @@ class SshTransport:
         """Nothing is connected before the first call."""
         self._connection = SshConnection(alias, environ, ssh_options)
         self._alias, self._reconnect = alias, reconnect
-        self._begun: dict[tuple[str, int], FollowSession] = {}
-        self._followed: dict[tuple[str, int], FollowSession] = {}
+        # Sessions that `start` opened and nobody follows yet; those that somebody follows; what is to be stopped.
+        self._begun: dict[_Key, FollowSession] = {}
+        self._followed: dict[_Key, FollowSession] = {}
+        self._stopping: dict[_Key, StopReason] = {}
+        self._followers: Counter[_Key] = Counter()
         self._notices: list[Notice] = []
 
     async def start(self, launch: Launch) -> Started:
@@ -53,80 +65,104 @@ class SshTransport:
 
         async def attempt() -> Started:
             nonce = new_nonce()
-            session = FollowSession(await self._connection.session(start_request(launch, nonce, "start")), nonce, 0)
+            session = FollowSession(await self._connection.open(start_request(launch, nonce, "start")), nonce, 0)
             try:
                 answer = await session.answers()
             except BaseException:
-                await session.close()
+                await self._connection.release(session.session)
                 raise
             earlier = self._begun.pop((launch.run_id, launch.attempt), None)
             self._begun[launch.run_id, launch.attempt] = session
             if earlier is not None:
-                await earlier.close()
+                await self._connection.release(earlier.session)
             return Started(new=answer == "new")
 
         # A start that is sent twice joins what the first one began: asking again is safe.
         return await self._persist("starting", attempt)
 
-    async def follow(self, run_id: str, attempt: int, position: Position) -> AsyncIterator[Piece]:
+    async def follow(self, run_id: str, attempt: int, position: Position) -> AsyncGenerator[Piece, None]:
         """See Transport.follow."""
-        session = self._begun.pop((run_id, attempt), None)
-        if session is not None and (position.stdout or position.stderr):
-            await session.close()
-            session = None
+        key = run_id, attempt
+        self._followers[key] += 1
+        over = False
+        try:
+            async with contextlib.aclosing(self._follow(key, position)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Ended | Lost):
+                        # From here on nobody would repeat a wish to stop.
+                        over = True
+                        self._followers[key] -= 1
+                        self._stopping.pop(key, None)
+                    yield piece
+        finally:
+            self._followers[key] -= not over
+
+    async def _follow(self, key: _Key, position: Position) -> AsyncGenerator[Piece, None]:
         outage: _Outage | None = None
         while True:
             for notice in self._notices:
                 yield notice
             self._notices.clear()
             try:
-                if session is None:
-                    session = await self._follow_from(run_id, attempt, position)
+                session = await self._follow_from(key, position)
                 if outage is not None:
                     yield Notice("reconnected", f"{self._alias}: connected again after {outage.seconds:.0f} s")
                     outage = None
-                self._followed[run_id, attempt] = session
-                async for piece in session.pieces():
-                    if isinstance(piece, Output):
-                        position = _advanced(position, piece)
-                    yield piece
-                    if isinstance(piece, Ended | Lost):
-                        return
+                async with contextlib.aclosing(self._pieces(key, session)) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, Output):
+                            position = _advanced(position, piece)
+                        yield piece
+                        if isinstance(piece, Ended | Lost):
+                            return
             except DroppedError as dropped:
                 outage = outage or _Outage()
-                await self._pause(outage, str(dropped))
                 yield Notice(
                     "disconnected",
-                    f"{self._alias}: {dropped}; lost for {outage.seconds:.0f} s, try {outage.tries} "
+                    f"{self._alias}: {dropped}; lost for {outage.seconds:.0f} s, try {outage.tries + 1} "
                     f"(reconnect_timeout {self._reconnect:g} s)",
                 )
-            finally:
-                self._followed.pop((run_id, attempt), None)
-            session = None
+                await self._pause(outage, dropped)
 
     async def stop(self, run_id: str, attempt: int, reason: StopReason) -> None:
-        """See Transport.stop. Over a dead line it does not wait."""
-        session = self._followed.get((run_id, attempt))
-        if session is not None:
-            try:
-                await session.stop(reason.value)
-            except DroppedError:
-                pass
-            else:
-                return
+        """See Transport.stop. Where somebody follows, nothing waits for a dead line: it is said again on the next one.
+
+        HostError where nobody follows and the host cannot be reached.
+        """
+        key = run_id, attempt
+        session = self._followed.get(key)
+        if self._followers[key]:
+            self._stopping.setdefault(key, reason)
+            if session is not None:
+                with contextlib.suppress(DroppedError):
+                    await session.stop(reason.value)
+            return
         nonce = new_nonce()
-        with contextlib.suppress(DroppedError, HostError):  # nothing there to stop, or nobody to ask
-            await self._connection.ask(stop_request(run_id, attempt, reason, nonce), nonce, timeout=15)
+        try:
+            await self._connection.ask(stop_request(run_id, attempt, reason, nonce), nonce, timeout=_STOP_PATIENCE)
+        except NothingThereError:
+            pass
+        except DroppedError as dropped:
+            raise HostError(
+                f"the host {self._alias} could not be told to end {run_id}: {dropped}.",
+                remedy="The agent may still be running there, until orphan_timeout.",
+            ) from None
 
     async def execute(
-        self, script: str, *, cwd: str | None = None, timeout: float = 60.0, arguments: Sequence[str] = ()
+        self,
+        script: str,
+        *,
+        cwd: str | None = None,
+        timeout: float = 60.0,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
         """See Transport.execute. Where the line drops, the script is ended there and run once more."""
 
         async def attempt() -> Completed:
             nonce = new_nonce()
             began = time.monotonic()
-            request = execute_request(script, cwd or "", timeout, arguments, nonce)
+            request = execute_request(script, cwd or "", timeout, arguments, environment, nonce)
             answer, output = await self._connection.ask(request, nonce, timeout=timeout + 60)
             status, _, size = answer.removeprefix("done ").partition(" ")
             if len(output) != int(size):
@@ -146,20 +182,44 @@ class SshTransport:
 
     async def close(self) -> None:
         """See Transport.close."""
-        for session in self._begun.values():
-            await session.close()
         await self._connection.close()
 
-    async def _follow_from(self, run_id: str, attempt: int, position: Position) -> FollowSession:
+    async def _follow_from(self, key: _Key, position: Position) -> FollowSession:
+        """Return a session that follows from here: the one that started the attempt, where there is one."""
+        session = self._begun.pop(key, None)
+        if session is not None:
+            if position == Position():
+                return session
+            await self._connection.release(session.session)
         nonce = new_nonce()
-        request = follow_request(run_id, attempt, position.stdout, position.stderr, nonce)
-        session = FollowSession(await self._connection.session(request), nonce, position.stdout)
+        request = follow_request(*key, position.stdout, position.stderr, nonce)
+        session = FollowSession(await self._connection.open(request), nonce, position.stdout)
         try:
             await session.answers()
         except BaseException:
-            await session.close()
+            await self._connection.release(session.session)
             raise
         return session
+
+    async def _pieces(self, key: _Key, session: FollowSession) -> AsyncGenerator[Piece, None]:
+        """Yield what one session hands over, and let go of it in every case."""
+        self._followed[key] = session
+        try:
+            if key in self._stopping:
+                await session.stop(self._stopping[key].value)
+            async with contextlib.aclosing(session.pieces()) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Ended | Lost):
+                        # Whoever stops it now must not be heard by a session that is about to go.
+                        self._forget(key, session)
+                    yield piece
+        finally:
+            self._forget(key, session)
+            await self._connection.release(session.session)
+
+    def _forget(self, key: _Key, session: FollowSession) -> None:
+        if self._followed.get(key) is session:
+            del self._followed[key]
 
     async def _persist(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
         outage = _Outage()
@@ -167,18 +227,26 @@ class SshTransport:
             try:
                 return await work()
             except DroppedError as dropped:
-                await self._pause(outage, str(dropped))
+                await self._pause(outage, dropped)
                 self._notices.append(
                     Notice("disconnected", f"{self._alias}: {dropped}, while {what}; try {outage.tries}")
                 )
 
-    async def _pause(self, outage: _Outage, reason: str) -> None:
-        """Wait before the next try, or give the host up."""
-        if outage.seconds > self._reconnect:
+    async def _pause(self, outage: _Outage, dropped: DroppedError) -> None:
+        """Wait before the next try, or give the host up: HostError."""
+        if isinstance(dropped, UnansweredError) and outage.unanswered():
+            raise HostError(
+                f"the host {self._alias} does not run the request: {dropped}.",
+                remedy="The account's login shell must run commands, and the host needs a POSIX `sh` in its PATH.",
+            )
+        # A host that was never there is a mistake more often than an outage.
+        patience = self._reconnect if self._connection.established else min(self._reconnect, _FIRST_PATIENCE)
+        if outage.seconds > patience:
             raise HostError(
                 f"the host {self._alias} could not be reached for {outage.seconds:.0f} s "
-                f"({outage.tries} tries): {reason}.",
-                remedy="The agent may still be running there, until orphan_timeout; `codex-runner attach` goes on with it.",
+                f"({outage.tries} tries): {dropped}.",
+                remedy="An agent that was started may still be running there, until orphan_timeout; "
+                "`codex-runner attach` goes on with it.",
             )
         await asyncio.sleep(outage.next_pause())
 
@@ -188,11 +256,17 @@ class _Outage:
 
     def __init__(self) -> None:
         self._since = time.monotonic()
+        self._unanswered = 0
         self.tries = 0
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._since
+
+    def unanswered(self) -> bool:
+        """Count a shell that ended without an answer; True where that cannot be chance any more."""
+        self._unanswered += 1
+        return self._unanswered == 3
 
     def next_pause(self) -> float:
         # Full jitter, so that fifty runs which lost the same host do not come back at once.

@@ -8,18 +8,20 @@ import time
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.host import Ended, Lost, Output
+from codex_runner.domain.run import ProcessExit
 from codex_runner.transports.directory import parse_exit
 from codex_runner.transports.request import read_answer
-from codex_runner.transports.ssh_connection import DroppedError
+from codex_runner.transports.ssh_connection import unanswered
+from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from codex_runner.domain.host import Piece
-    from codex_runner.domain.run import ProcessExit
-    from codex_runner.transports.ssh_connection import Session
+    from codex_runner.transports.ssh_session import Session
 
 _PING = 1.0
+_ANSWER_PATIENCE = 60.0
 
 # The host says something each second; ssh's own keep-alive may be busy with a connection that only looks alive.
 _SILENCE = 10.0
@@ -27,13 +29,15 @@ _SILENCE = 10.0
 _CHUNK = 1 << 16
 _QUEUED = 64
 
+_Item = Output | ProcessExit | Lost | DroppedError
+
 
 class FollowSession:
-    """A running `ssh` whose far side follows an attempt."""
+    """A running `ssh` whose far side follows an attempt. Whoever opened the session releases it."""
 
     def __init__(self, session: Session, nonce: str, stdout: int) -> None:
         """`stdout` is the offset that the far side was asked to begin at."""
-        self._session, self._nonce, self._mark = session, nonce, f"{nonce} ".encode()
+        self.session, self._nonce, self._mark = session, nonce, f"{nonce} ".encode()
         self._last_words = b""
         self._offset = stdout
         self._heard = time.monotonic()
@@ -43,86 +47,86 @@ class FollowSession:
         first = ""
         while True:
             try:
-                async with asyncio.timeout(60):
-                    line = await self._session.stdout.readline()
+                async with asyncio.timeout(_ANSWER_PATIENCE):
+                    line = await self.session.stdout.readline()
             except (TimeoutError, ValueError):  # ValueError: a banner without an end
                 raise DroppedError("the host did not answer") from None
             if not line.endswith(b"\n"):
-                complaint = (await self._session.stderr.read()).decode("utf-8", "replace").strip()
-                raise DroppedError(complaint or "the connection ended before the answer")
-            if line.startswith(self._mark):
-                word = read_answer(line, self._nonce)
+                raise await unanswered(self.session, await self._complaint())
+            # A banner may lack its newline, and our line then stands behind it.
+            mark = line.find(self._mark)
+            if mark >= 0:
+                word = read_answer(line[mark:], self._nonce)
                 if word == "begin":
                     self._heard = time.monotonic()
                     return first or word
                 first = first or word
 
-    async def pieces(self) -> AsyncIterator[Piece]:
-        """Yield what comes, up to and including Ended or Lost. DroppedError where the connection does not get so far."""
-        queue: asyncio.Queue[Piece | ProcessExit | DroppedError] = asyncio.Queue(_QUEUED)
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
+        """Yield what comes, up to and including Ended or Lost. DroppedError where the connection breaks before."""
+        queue: asyncio.Queue[_Item] = asyncio.Queue(_QUEUED)
         tasks = [
             asyncio.ensure_future(work)
             for work in (self._read_bytes(queue), self._read_frames(queue), self._keep_alive(queue))
         ]
-        exit_: ProcessExit | None = None
-        lost: Lost | None = None
+        end: ProcessExit | Lost | None = None
         try:
             while True:
-                piece = await queue.get()
-                if isinstance(piece, DroppedError):
-                    if lost is not None:
-                        yield lost
+                item = await queue.get()
+                if isinstance(item, Output):
+                    yield item
+                    if item.stream == "stdout":
+                        self._offset = item.offset + len(item.data)
+                elif isinstance(item, DroppedError):
+                    if isinstance(end, Lost):  # all its bytes have come: they end with the stream
+                        yield end
                         return
-                    raise piece
-                if isinstance(piece, Lost):
-                    lost = piece  # its bytes may still be under way: they end with the stream
-                elif isinstance(piece, Output):
-                    yield piece
-                    if piece.stream == "stdout":
-                        self._offset = piece.offset + len(piece.data)
-                elif not isinstance(piece, Ended):
-                    exit_ = piece  # type: ignore[assignment] # the ProcessExit of an exit frame
-                if exit_ is not None and self._offset >= exit_.stdout_size:
-                    yield Ended(exit_)
+                    raise item
+                else:
+                    end = item
+                if isinstance(end, ProcessExit) and self._offset >= end.stdout_size:
+                    yield Ended(end)
                     return
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self.close()
 
     async def stop(self, reason: str) -> None:
         """Pass a wish to stop on, over the connection that is there."""
-        await self._session.send(f"stop {reason}\n".encode())
+        await self.session.send(f"stop {reason}\n".encode())
 
-    async def close(self) -> None:
-        """Say goodbye, and end the connection."""
-        with contextlib.suppress(DroppedError):
-            await self._session.send(b"bye\n")
-        await self._session.close()
+    async def _complaint(self) -> bytes:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):  # a master may hold it open
+                return await self.session.stderr.read()
+        return b""
 
-    async def _read_bytes(self, queue: asyncio.Queue[Piece | ProcessExit | DroppedError]) -> None:
+    async def _read_bytes(self, queue: asyncio.Queue[_Item]) -> None:
         offset = self._offset
-        while data := await self._session.stdout.read(_CHUNK):
+        while data := await self.session.stdout.read(_CHUNK):
             self._heard = time.monotonic()
             await queue.put(Output("stdout", offset, data))
             offset += len(data)
         await queue.put(DroppedError(self._last_words.decode("utf-8", "replace").strip() or "the connection closed"))
 
-    async def _read_frames(self, queue: asyncio.Queue[Piece | ProcessExit | DroppedError]) -> None:
-        stderr = self._session.stderr
+    async def _read_frames(self, queue: asyncio.Queue[_Item]) -> None:
+        stderr = self.session.stderr
         while True:
             try:
                 line = await stderr.readline()
             except ValueError:  # a line that never ends, and not one of ours
                 continue
-            if not line:
+            mark = line.find(self._mark)
+            if not line.endswith(b"\n"):  # cut off, so not to be believed, whatever it seems to say
+                if mark < 0:
+                    self._last_words = line or self._last_words
                 return
-            if not line.startswith(self._mark):
-                self._last_words = line  # ssh's own complaints
+            if mark < 0:
+                self._last_words = line  # ssh's own complaints, or the noise of a start-up file
                 continue
             self._heard = time.monotonic()
-            word, _, rest = line[len(self._mark) :].decode("utf-8", "replace").rstrip("\n").partition(" ")
+            word, _, rest = line[mark + len(self._mark) :].decode("utf-8", "replace").rstrip("\n").partition(" ")
             if word == "err":
                 offset, size = map(int, rest.split())
                 try:
@@ -134,13 +138,15 @@ class FollowSession:
             elif word == "lost":
                 await queue.put(Lost(rest))
 
-    async def _keep_alive(self, queue: asyncio.Queue[Piece | ProcessExit | DroppedError]) -> None:
+    async def _keep_alive(self, queue: asyncio.Queue[_Item]) -> None:
         while True:
             try:
-                await self._session.send(b"ping\n")
+                await self.session.send(b"ping\n")
             except DroppedError:
                 return  # the reader tells
             await asyncio.sleep(_PING)
+            if queue.full():  # it is our own reader that takes its time
+                self._heard = time.monotonic()
             if time.monotonic() - self._heard > _SILENCE:
                 await queue.put(DroppedError(f"nothing came for {_SILENCE:g} s"))
                 return

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from codex_runner.transports.local import LocalTransport
 from codex_runner.transports.ssh import SshTransport
 
 SHELLS = ("dash", "bash", "busybox")
-HOSTS = [f"{kind}-{shell}" for kind in ("local",) for shell in SHELLS]
+HOSTS = [f"{kind}-{shell}" for kind in ("local", "ssh") for shell in SHELLS]
 
 
 def environment(folder, shell):
@@ -33,17 +34,29 @@ def environment(folder, shell):
     }
 
 
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory):
+    """One server a shell, for as long as the tests last."""
+    with contextlib.ExitStack() as stack:
+        made = {}
+
+        def server(shell):
+            if shell not in made:
+                folder = tmp_path_factory.mktemp(f"ssh-{shell}")
+                made[shell] = stack.enter_context(Sshd(folder / "sshd", environment=environment(folder, shell)))
+            return made[shell]
+
+        yield server
+
+
 @pytest.fixture(params=HOSTS)
-def host(request, tmp_path_factory):
+def host(request, tmp_path_factory, servers):
     """Every kind of host, each through every shell that is here."""
     kind, _, shell = request.param.partition("-")
-    folder = tmp_path_factory.mktemp(request.param)
-    environ = environment(folder, shell)
     if kind == "local":
-        yield LocalTransport(environ)
-        return
-    with Sshd(folder / "sshd", environment=environ) as sshd:
-        yield SshTransport(sshd.alias, dict(os.environ), reconnect=10, ssh_options=("-F", str(sshd.config)))
+        return LocalTransport(environment(tmp_path_factory.mktemp(request.param), shell))
+    sshd = servers(shell)
+    return SshTransport(sshd.alias, dict(os.environ), reconnect=10, ssh_options=("-F", str(sshd.config)))
 
 
 @pytest.fixture

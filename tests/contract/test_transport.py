@@ -144,7 +144,9 @@ def test_ends_a_child_that_ignores_signals_within_five_seconds(host, run):
     async def work():
         job = launch("ignores-signals")
         await host.start(job)
-        await asyncio.sleep(0.3)
+        async for piece in host.follow(job.run_id, 1, Position()):
+            if isinstance(piece, Output) and b"turn.started" in piece.data:
+                break
         began = time.monotonic()
         await host.stop(job.run_id, 1, StopReason.INTERRUPTED)
         result = await collect(host, job.run_id)

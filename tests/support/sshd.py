@@ -1,5 +1,6 @@
 """A real OpenSSH server on 127.0.0.1, with its own host key and one user key, and an OpenSSH configuration for it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -40,6 +41,7 @@ class Sshd:
             "PermitRootLogin yes",
             "MaxStartups 200",
             "MaxSessions 100",
+            "KexAlgorithms curve25519-sha256",
             "SetEnv " + " ".join(f"{key}={value}" for key, value in environment.items()),
             *options,
         ]
@@ -86,7 +88,8 @@ class Sshd:
 
     def __exit__(self, *_):
         for pid in self.sessions():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
         self.log.close()

@@ -1,0 +1,68 @@
+# shellcheck shell=sh
+# Commands of the runner's own: looking at what is installed, and the checks of a job.
+
+execute() { # a script with its arguments, bounded in time; its last MiB of output comes back
+	timeout='' cwd_line='' args='' environment='' body=''
+	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
+		value=${line#* }
+		case $line in
+		"timeout "*) timeout=$value ;;
+		"cwd "*) cwd_line=$value ;;
+		"arg "*) args="$args$value$NL" ;;
+		"env "*) take_variable ;;
+		"script "*) body=$value ;;
+		*) refuse protocol "unknown line in the request" ;;
+		esac
+	done
+	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
+	output=$(mktemp) || refuse disk "no temporary file"
+	# Without a name from here on: whatever ends us, nothing is left. Three descriptors, since readers move theirs.
+	# shellcheck disable=SC2094 # on purpose
+	exec 6>"$output" 7<"$output" 8<"$output"
+	rm -f "$output"
+	decode "$body"
+	body=$decoded
+	IFS=$NL
+	set -f --
+	for line in $args; do
+		decode "$line"
+		set -- "$@" "$decoded"
+	done
+	unset IFS
+	set +f
+	decode "$cwd_line"
+	cd "${decoded:-$HOME}" || refuse cwd "${decoded:-$HOME} is not a directory that can be entered"
+	# Some shells give a background command /dev/null for stdin before they look at its redirections.
+	exec 5<&0
+	(scrub && export_environment && leader sh -c "$body" sh "$@" 5<&- 6>&- 7<&- 8<&-) </dev/null >&6 2>&6 &
+	working=$!
+	# Ends with the connection too: nobody would read what it says.
+	(
+		while IFS= read -r line; do :; done
+		end_group
+	) <&5 >/dev/null 2>&1 &
+	listening=$!
+	(
+		looping
+		nap "$timeout"
+		trap '' TERM
+		end_group
+		exit 9
+	) >/dev/null 2>&1 &
+	timing=$!
+	wait "$working"
+	status=$?
+	end_loop "$timing"
+	[ $? != 9 ] || status=late
+	kill "$listening" 2>/dev/null
+	kill -KILL "-$working" 2>/dev/null
+	# What is in there now: something that escaped may go on writing.
+	size=$(($(wc -c <&7)))
+	skipped=$((size > 1048576 ? size - 1048576 : 0))
+	say "done $status $((size - skipped))"
+	tail -c "+$((skipped + 1))" <&8 | head -c "$((size - skipped))"
+}
+
+end_group() { # of the command; it may not have become the leader of its group yet
+	kill -KILL "-$working" || kill -KILL "$working"
+}

@@ -1,0 +1,92 @@
+# shellcheck shell=sh
+# Files that a job left, read back over the connection. An agent named them: no link is followed, and nothing outside
+# of the folder is read.
+
+LISTING=16777216
+
+take_files() { # the request: a folder, a limit in bytes, and one path (an offset before it) a line, into "$paths"
+	cwd_line='' limit=0 paths=''
+	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
+		value=${line#* }
+		case $line in
+		"cwd "*) cwd_line=$value ;;
+		"limit "*) limit=$value ;;
+		"path "*) paths="$paths$value$NL" ;;
+		*) refuse protocol "unknown line in the request" ;;
+		esac
+	done
+	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
+	decode "$cwd_line"
+	if ! { cd "$decoded" 2>/dev/null && root=$(pwd -P) && cd "$root"; }; then
+		refuse cwd "$decoded is not a directory that can be entered"
+	fi
+	root=${root%/}
+}
+
+honest() { # PATH: does it lead where it seems to, through folders and no links?
+	case /$1/ in */../* | *//*) return 1 ;; esac
+	case $1 in */*) ;; *) return 0 ;; esac
+	[ "$(cd -P "./${1%/*}" 2>/dev/null && pwd -P)" = "$root/${1%/*}" ]
+}
+
+list() { # every file below these paths, as `f` or, what is no regular file, `o` before its name; NUL ends each
+	take_files
+	say list
+	IFS=$NL
+	set -f
+	for line in $paths; do
+		decode "${line#* }"
+		if ! { honest "$decoded" && { [ -e "$decoded" ] || [ -L "$decoded" ]; }; }; then continue; fi
+		find "./$decoded" \( -type d -o -type f -exec printf 'f%s\0' {} + -o -exec printf 'o%s\0' {} + \) 2>/dev/null
+	done | head -c "$LISTING"
+	printf '\0.%s\0' "$nonce"
+}
+
+fetch() { # each file: a line with its number, size and checksum, then its bytes from the offset on, so many exactly
+	take_files
+	say fetch
+	IFS=$NL
+	set -f
+	number=0
+	for line in $paths; do
+		decode "${line#* }"
+		# A subshell: a file that cannot be opened ends it.
+		(send "${line%% *}") 2>/dev/null || say skip "$number" "it cannot be read"
+		number=$((number + 1))
+	done
+	say end
+}
+
+send() { # OFFSET: of the file $decoded
+	if ! honest "$decoded"; then
+		say skip "$number" "it lies behind a link; links are not followed"
+		return
+	fi
+	if [ -L "$decoded" ] || [ ! -f "$decoded" ]; then
+		say skip "$number" "it is not a regular file"
+		return
+	fi
+	exec 3<"./$decoded" 4<"./$decoded"
+	# Once more, of what was opened: it may have been swapped in between.
+	if [ -e /proc/self/fd/3 ]; then
+		if [ "$(readlink /proc/self/fd/3)" != "$root/$decoded" ] || [ "$(readlink /proc/self/fd/4)" != "$root/$decoded" ]; then
+			say skip "$number" "it lies behind a link; links are not followed"
+			return
+		fi
+	fi
+	size=$(($(wc -c <"./$decoded")))
+	if [ "$size" -gt "$limit" ]; then
+		say skip "$number" "large $size"
+		return
+	fi
+	unset IFS
+	# shellcheck disable=SC2046 # two numbers: checksum and size
+	set -- "$1" $(cksum <&3)
+	[ "$1" -le "$3" ] || set -- "$3" "$2" "$3"
+	say file "$number" "$3" "$2"
+	# A file that shrinks meanwhile is filled up, and its checksum tells.
+	{
+		tail -c "+$(($1 + 1))" <&4
+		cat /dev/zero
+	} | head -c "$(($3 - $1))"
+}

@@ -1,0 +1,30 @@
+# shellcheck shell=sh
+# The host's side of a run: POSIX sh, nothing to install. One script, three lives:
+#
+#   front      what the runner talks to: reads one framed request from stdin, answers it, and is gone again
+#   supervise  what stays: detached, the parent of codex, the only one that writes `exit`
+#   ticker     a loop beside the supervisor: time limits, the lease, stop requests
+#
+# The run directory is the protocol: <state>/codex-runner/runs/<run-id>/{home,lease,attempts/N/...}. `attempts/N` appears
+# by one rename, complete, with its supervisor's pid inside: that rename is the lock, and there is never a half-made
+# attempt to guess about. Everything is read and verified before it, so that torn input starts nothing.
+#
+# Values of a job are data lines, never script text. Functions first and the call on the last line, so that a
+# truncated script runs nothing. No here-documents: some shells put them into files, and lines may be secret.
+
+NL='
+'
+MARK=CODEX_RUNNER_MARK
+
+say() { printf '%s %s\n' "$nonce" "$*"; }
+
+refuse() { # WORD MESSAGE: tell the runner why nothing was done, and end
+	say error "$@"
+	exit 0
+}
+
+decode() { # ENCODED: into $decoded, trailing newlines and all
+	decoded=$(printf '%b.' "$1")
+	decoded=${decoded%.}
+}
+

@@ -1,0 +1,134 @@
+# shellcheck shell=sh
+# Who is alive, what is left of an agent, and how it is ended.
+
+here() { # this host and this boot, in two words: homes may be shared by hosts, and pids begin again at a boot
+	host_id='' boot_id=''
+	if [ -r /etc/machine-id ]; then read -r host_id </etc/machine-id; fi
+	[ -n "$host_id" ] || host_id=$(uname -n)
+	if [ -r /proc/sys/kernel/random/boot_id ]; then
+		read -r boot_id </proc/sys/kernel/random/boot_id
+	else
+		boot_id=$(sysctl -n kern.boottime 2>/dev/null | tr -dc '0-9')
+	fi
+	: "${host_id:=unknown}" "${boot_id:=unknown}"
+}
+
+born() { # PID: its start time into $born, empty where there is no such process (a zombie counts as none)
+	born=
+	if [ -r /proc/self/stat ]; then
+		{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+		# shellcheck disable=SC2086 # the fields behind the command's name, which may hold anything itself
+		set -- ${stat##*) }
+		case $1 in Z | X) ;; *) born=${20} ;; esac
+	else
+		born=$(ps -o stat= -o lstart= -p "$1" 2>/dev/null | tr -s ' \n' '_')
+		case $born in Z*) born= ;; esac
+		born=${born#*_}
+	fi
+}
+
+alive() { # PID BIRTH: is it still the same process?
+	[ -n "$1" ] || return 1
+	born "$1"
+	[ -n "$born" ] && [ "$born" = "$2" ]
+}
+
+holder() { # DIR: who holds this attempt, into $at_host $at_boot $sup $sup_born
+	at_host='' at_boot='' sup='' sup_born=''
+	{ read -r at_host at_boot sup sup_born <"$1/pid"; } 2>/dev/null
+	[ -n "$sup_born" ]
+}
+
+held() { # DIR: is its supervisor alive, as far as this host can say?
+	holder "$1" && [ "$at_host $at_boot" = "$host_id $boot_id" ] && alive "$sup" "$sup_born"
+}
+
+
+children() { # PID: its children's pids into $kids
+	kids=
+	if [ -r "/proc/self/task" ] && [ -r "/proc/$$/task/$$/children" ]; then
+		for list in "/proc/$1/task/"*/children; do
+			line=
+			{ read -r line <"$list"; } 2>/dev/null
+			kids="$kids $line"
+		done
+	else
+		kids=$(ps -A -o pid= -o ppid= | while read -r pid ppid; do [ "$ppid" != "$1" ] || echo "$pid"; done)
+	fi
+}
+
+descendants() { # PID: all below it that are alive into $below
+	below='' queue=$1
+	while [ -n "$queue" ]; do
+		next=
+		for parent in $queue; do
+			children "$parent"
+			for kid in $kids; do
+				next="$next $kid"
+				born "$kid"
+				[ -z "$born" ] || below="$below $kid"
+			done
+		done
+		queue=$next
+	done
+}
+
+marked() { # processes that carry this attempt's mark in their environment into $below
+	below=
+	[ -r /proc/self/environ ] || return 0
+	# shellcheck disable=SC2013 # file names of /proc have no spaces
+	for file in $(grep -lF "$MARK=$run/$attempt/" /proc/[0-9]*/environ 2>/dev/null); do
+		pid=${file#/proc/}
+		pid=${pid%/environ}
+		born "$pid"
+		[ -z "$born" ] || below="$below $pid"
+	done
+}
+
+remember() { # note what lives below codex now, for the time when nothing ties it to codex any more
+	descendants "$codex"
+	for pid in $below; do
+		born "$pid"
+		[ -z "$born" ] || grep -qxF "$pid $born" seen 2>/dev/null || echo "$pid $born" >>seen
+	done
+}
+
+remembered() { # what was noted and still lives into $below
+	below=
+	[ -r seen ] || return 0
+	while read -r pid birth; do
+		if alive "$pid" "$birth"; then below="$below $pid"; fi
+	done <seen
+}
+
+leftovers() { # everything of the agent that is alive into $left
+	if [ "$reaper" = reaper ]; then
+		# Whatever escapes codex becomes our child: our descendants are all there can be.
+		descendants $$
+		left=$below
+	else
+		marked
+		left=$below
+		remembered
+		left="$left $below"
+	fi
+	left=${left#"${left%%[0-9]*}"}
+}
+
+sweep() { # end all that is left; $swept and $killed say how it went
+	killed=0 rounds=0 swept=best-effort
+	[ "$reaper" != reaper ] || swept=clean
+	while leftovers && [ -n "$left" ]; do
+		rounds=$((rounds + 1))
+		if [ "$rounds" -gt 20 ]; then
+			swept=failed
+			return
+		fi
+		for pid in $left; do
+			kill -KILL "$pid" 2>/dev/null && killed=$((killed + 1))
+		done
+		pause
+	done
+}
+
+pause() { sleep 0.05 2>/dev/null || sleep 1; }

@@ -1,0 +1,128 @@
+# shellcheck shell=sh
+# Starting an attempt: everything is read and verified before the rename that is the lock.
+
+scrub() { # what the host's environment gives to codex: paths, languages, proxies, CAs, and what CI reapers look for
+	# shellcheck disable=SC2013 # names have no spaces; values over several lines give false ones, which is harmless
+	for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'); do
+		case $name in
+		PATH | HOME | USER | LOGNAME | SHELL | LANG | LANGUAGE | LC_* | TZ | TMPDIR | XDG_STATE_HOME | XDG_RUNTIME_DIR) ;;
+		HTTP_PROXY | HTTPS_PROXY | ALL_PROXY | NO_PROXY | http_proxy | https_proxy | all_proxy | no_proxy) ;;
+		SSL_CERT_FILE | SSL_CERT_DIR | CODEX_CA_CERTIFICATE | RUNNER_TRACKING_ID | JENKINS_NODE_COOKIE) ;;
+		PWD | OLDPWD | SHLVL | _) ;;
+		*) command unset "$name" 2>/dev/null ;;
+		esac
+	done
+}
+
+detach() { # in the staging directory, stdin: the environment. Becomes a session of its own and, on Linux, a subreaper
+	set -- sh ./supervisor.sh
+	if [ "$(uname -s)" = Linux ]; then
+		case $(uname -m) in
+		x86_64) prctl=157 ;;
+		aarch64 | arm64 | riscv64) prctl=167 ;;
+		*) prctl= ;;
+		esac
+		if [ -n "$prctl" ] && command -v perl >/dev/null 2>&1; then
+			# shellcheck disable=SC2016 # perl's variables
+			set -- perl -e '$r = syscall(shift, 36, 1, 0, 0, 0) ? "plain" : "reaper"; exec @ARGV, $r' "$prctl" "$@"
+			leader "$@"
+		fi
+		if command -v python3 >/dev/null 2>&1; then
+			exec python3 -I -c 'import ctypes, os, sys
+os.setsid()
+reaper = ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+os.execvp(sys.argv[1], [*sys.argv[1:], "reaper" if reaper else "plain"])' "$@"
+		fi
+	fi
+	leader "$@" plain
+}
+
+leader() { # becomes the leader of a session and of a process group of its own
+	# setsid forks only where it leads a process group already, which a background command does not.
+	if command -v setsid >/dev/null 2>&1; then exec setsid "$@"; fi
+	exec perl -e 'use POSIX (); POSIX::setsid(); exec @ARGV' "$@"
+}
+
+take_variable() { # $value: NAME ENCODED, into $environment
+	case ${value%% *} in '' | [0-9]* | *[!A-Za-z0-9_]*) refuse protocol "bad environment name" ;; esac
+	environment="$environment$value$NL"
+}
+
+receive() { # FILE SIZE CKSUM: exactly so many bytes from stdin (a shell's read or head may take more), verified
+	dd ibs=1 obs=65536 count="$2" 2>/dev/null >"$1"
+	# shellcheck disable=SC2046 # two numbers: checksum and size
+	set -- "$1" "$2" "$3" $(cksum <"$1")
+	[ "$5" = "$2" ] && [ "$4" = "$3" ]
+}
+
+start() {
+	timeout='' orphan='' cwd_line='' args='' environment='' config='' prompt=''
+	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
+		value=${line#* }
+		case $line in
+		"timeout "*) timeout=$value ;;
+		"orphan "*) orphan=$value ;;
+		"cwd "*) cwd_line=$value ;;
+		"config "*) config=$value ;;
+		"prompt "*) prompt=$value ;;
+		"arg "*) args="$args$value$NL" ;;
+		"env "*) take_variable ;;
+		*) refuse protocol "unknown line in the request" ;;
+		esac
+	done
+	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
+
+	if ! { mkdir -p "$runs/$run/attempts" && cd "$runs/$run/attempts" && mkdir ".$attempt.$nonce" && cd ".$attempt.$nonce"; }; then
+		refuse disk "cannot make folders in $runs"
+	fi
+	# shellcheck disable=SC2086 # two numbers each
+	if ! { receive config $config && receive prompt $prompt && IFS= read -r line && [ "$line" = ".$nonce" ]; }; then
+		rm -rf "../.$attempt.$nonce"
+		refuse torn "the request ended early, or the disk is full: $runs"
+	fi
+	# shellcheck disable=SC2154 # script: this very text, set by whoever started it
+	if ! {
+		printf '%s\n' "$nonce $run $attempt $timeout $orphan" "$cwd_line" >request &&
+			printf '%s' "$args" >args && printf '%s\n' "$script" >supervisor.sh && mkdir -p ../../home
+	}; then
+		abandon disk "cannot write in $runs"
+	fi
+	decode "${args%%"$NL"*}"
+	[ -x "$decoded" ] || abandon codex "$decoded is not an executable file"
+	decode "$cwd_line"
+	if ! { [ -d "$decoded" ] && [ -x "$decoded" ]; }; then
+		abandon cwd "$decoded is not a directory that can be entered"
+	fi
+
+	if [ -e "../$attempt" ]; then
+		if [ -s "../$attempt/codex.pid" ] || held "../$attempt"; then
+			rm -rf "../.$attempt.$nonce"
+			say joined
+			return
+		fi
+		holder "../$attempt"
+		if [ "$at_host $at_boot" != "$host_id $boot_id" ]; then
+			abandon foreign "attempt $attempt was begun on another host or before a reboot, and never ran"
+		fi
+		# Its supervisor died before it ran codex, and the dead do not come back. One front alone may move it away: a
+		# second one would move what the first has put in its place.
+		mkdir "../.$attempt.dead.$sup.$sup_born" 2>/dev/null || abandon never-started "another start is replacing it"
+		mv "../$attempt" "../.$attempt.never-started.$nonce" 2>/dev/null
+	fi
+	for other in ../[0-9]*; do
+		if [ "$other" != "../$attempt" ] && [ ! -e "$other/exit" ] && held "$other"; then
+			abandon busy "attempt ${other#../} of this run is still going"
+		fi
+	done
+	# What it answers goes through a substitution, which ends when the supervisor closes its stdout.
+	answer=$({ printf '%s.\n' "$environment"; } | { (scrub && detach) <&3 2>>supervisor.log 3<&- & } 3<&0)
+	case $answer in
+	"$nonce "*) printf '%s\n' "$answer" ;;
+	*) refuse never-started "the supervisor did not start: $(tail -c 300 supervisor.log 2>/dev/null | tr '\n' ' ')" ;;
+	esac
+}
+
+abandon() { # WORD MESSAGE: refuse, and take the staging directory away
+	rm -rf "../.$attempt.$nonce"
+	refuse "$@"
+}

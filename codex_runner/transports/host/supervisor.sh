@@ -1,0 +1,185 @@
+# shellcheck shell=sh
+# The supervisor: the parent of codex, and the ticker beside it.
+
+RETENTION=7 # days
+
+nap() { # SECONDS: a sleep that goes when its loop is told to
+	sleep "$1" &
+	napping=$!
+	wait "$napping"
+}
+
+looping() { trap 'kill "$napping" 2>/dev/null; wait "$napping" 2>/dev/null; exit 0' TERM; }
+
+end_loop() { # PID of a looping subshell
+	[ -n "$1" ] || return 0
+	kill -TERM "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
+
+note_stop() { # REASON: why codex is being ended; the first one wins
+	(set -C && printf '%s\n' "$1" >stop) 2>/dev/null
+}
+
+ticker() { # counts its own ticks, never wall time, so that a machine that was suspended does not kill its runs
+	looping
+	ticks=0 idle=0 last=
+	while nap 1; do
+		alive $$ "$self_born" || inherit
+		ticks=$((ticks + 1)) idle=$((idle + 1)) lease=
+		{ read -r lease <../../lease; } 2>/dev/null
+		[ "$lease" = "$last" ] || idle=0
+		last=$lease
+		[ "$ticks" -lt "$timeout" ] || note_stop timeout
+		[ "$idle" -lt "$orphan" ] || note_stop orphaned
+		# Each second again: a signal that falls between the supervisor's check and its wait would be lost.
+		[ ! -e stop ] || kill -TERM $$ 2>/dev/null
+		[ "$reaper" = reaper ] || remember
+	done
+}
+
+inherit() { # the supervisor was killed (by the OOM killer, say): its ticker ends what it has left behind
+	reaper=plain
+	end_alone lost
+	exit 0
+}
+
+end_alone() { # REASON: end codex where its supervisor, its parent, is dead
+	note_stop "$1"
+	codex='' birth='' status=-
+	{ read -r codex birth <codex.pid; } 2>/dev/null
+	if alive "$codex" "$birth"; then
+		remember
+		executioner &
+		killer=$!
+		while alive "$codex" "$birth"; do pause; done
+		end_loop "$killer"
+	fi
+	sweep
+	write_exit
+}
+
+executioner() { # INT, 2 s, TERM, 1 s, KILL: codex ends cleanly on INT only; TERM and KILL orphan its commands
+	looping
+	kill -INT "$codex" 2>/dev/null
+	nap 2
+	kill -TERM "$codex" 2>/dev/null
+	nap 1
+	kill -KILL "$codex" 2>/dev/null
+}
+
+await_codex() { # until it is gone, whatever interrupts; its status into $status
+	killer=
+	while :; do
+		if [ -n "$stopping" ] && [ -z "$killer" ]; then
+			note_stop terminated
+			[ "$reaper" = reaper ] || remember
+			executioner &
+			killer=$!
+		fi
+		wait "$codex"
+		status=$?
+		# Above 128 it may be an interrupted wait: while the process, or its zombie, is there, wait again.
+		kill -0 "$codex" 2>/dev/null || break
+	done
+	trap '' TERM
+	end_loop "$killer"
+}
+
+write_exit() { # once, by rename: what the runner believes, whatever else it hears
+	code=$status signal=-
+	if [ "$status" = - ]; then
+		code=-
+	elif [ "$status" -gt 128 ]; then
+		code=- signal=$((status - 128))
+	fi
+	stopped=none
+	{ read -r stopped <stop; } 2>/dev/null
+	# shellcheck disable=SC2046 # numbers: checksum and size, then size
+	set -- $(cksum <stdout) $(wc -c <stderr)
+	printf '%s\n' "code $code" "signal $signal" "stopped $stopped" "cksum $1" "bytes $2" "stderr_bytes $3" \
+		"swept $swept" "killed $killed" >exit.new && mv exit.new exit
+}
+
+export_environment() { # $environment: lines of NAME ENCODED
+	IFS=$NL
+	set -f
+	for line in $environment; do
+		decode "${line#* }"
+		export "${line%% *}=$decoded"
+	done
+	unset IFS
+	set +f
+}
+
+become_codex() { # in a subshell, stdin, stdout and stderr in place: the environment, the directory, the program
+	export_environment
+	export "$MARK=$run/$attempt/" "CODEX_HOME=$home"
+	# Behind the lock: whoever merely joins must not touch the configuration of a codex that runs.
+	cp config "$home/config.toml" && cd "$cwd" || exit 125
+	unset OLDPWD
+	# The pid is on record before codex runs: an attempt whose codex.pid is empty has never run one. $$ is the
+	# supervisor's, also in this subshell; a child's parent is us.
+	me=$(sh -c 'echo "$PPID"')
+	born "$me"
+	echo "$me $born" >&3 || exit 126
+	exec "$@" 3>&-
+}
+
+supervise() { # in the attempt's staging directory; stdin: the environment's lines, then a dot
+	reaper=$1
+	{ read -r nonce run attempt timeout orphan && IFS= read -r line; } <request || exit 1
+	decode "$line"
+	cwd=$decoded
+	here
+	born $$
+	self_born=$born
+	printf '%s %s %s %s\n' "$host_id" "$boot_id" $$ "$self_born" >pid || exit 1
+	environment='' line=
+	while IFS= read -r line && [ "$line" != . ]; do environment="$environment$line$NL"; done
+	[ "$line" = . ] || exit 1
+	set --
+	while IFS= read -r line; do
+		decode "$line"
+		set -- "$@" "$decoded"
+	done <args
+	{ : >stdout && : >stderr && : >codex.pid; } || exit 1
+
+	# The lock. Where the attempt is there already, mv fails or puts us inside it: somebody else holds it.
+	mv "../.$attempt.$nonce" "../$attempt" 2>/dev/null
+	held_by=
+	{ read -r held_by line <"../$attempt/request"; } 2>/dev/null
+	if [ "$held_by" != "$nonce" ]; then
+		rm -rf "../$attempt/.$attempt.$nonce" "../.$attempt.$nonce"
+		say joined
+		exit 0
+	fi
+
+	home=$(cd ../.. && pwd)/home
+	stopping=
+	trap 'stopping=1' TERM
+	(become_codex "$@") <prompt >>stdout 2>>stderr 3>>codex.pid &
+	codex=$!
+	environment=
+	say new
+	# Whoever reads our answer waits for the end of it.
+	exec >/dev/null
+	ticker &
+	ticking=$!
+	await_codex
+	end_loop "$ticking"
+	sweep
+	write_exit
+	prune
+}
+
+prune() { # finished runs that nobody has collected for a week; everything that a live runner does touches their folder
+	cd "$home/../.." || return
+	unset OLDPWD
+	find . ! -name . -prune -type d -mtime "+$RETENTION" | while read -r dir; do
+		for one in "$dir"/attempts/[0-9]*; do
+			if [ ! -e "$one/exit" ] && { held "$one" || [ "$at_host" != "$host_id" ]; }; then continue 2; fi
+		done
+		rm -rf "$dir"
+	done
+}
