@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.folder import RunFolder
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO that nobody writes to must not wait for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NAME_BYTES = 255
@@ -105,12 +105,12 @@ def collect(  # noqa: PLR0913 - what is asked, and the two questions that only t
     """
     into.mkdir(parents=True, exist_ok=True)
     places, refused = _places(globs)
-    into_fd = os.open(into, _FOLDER)
+    into_fd = os.open(into, FOLDER)
     try:
         skipped = frozenset(_identity(path) for path in (into, *skip) if path.is_dir())
         work = _Collector(limits or Limits(), into_fd, into.name, redact, found, skipped, left_out=refused)
         try:
-            root_fd = os.open(root, _FOLDER & ~os.O_NOFOLLOW)  # the job's own folder may well be a link
+            root_fd = os.open(root, FOLDER & ~os.O_NOFOLLOW)  # the job's own folder may well be a link
         except OSError as error:
             work.leave_out((str(root),), f"the workspace cannot be read: {error.strerror}")
         else:
@@ -202,7 +202,7 @@ def _enter(work: _Collector, folder: int, names: tuple[str, ...], places: frozen
     if len(names) > work.limits.depth:
         work.leave_out(names, f"more than {work.limits.depth} folders deep")
         return
-    inner = os.open(names[-1], _FOLDER, dir_fd=folder)
+    inner = os.open(names[-1], FOLDER, dir_fd=folder)
     try:
         status = os.fstat(inner)
         if (status.st_dev, status.st_ino) not in work.skipped:
@@ -232,7 +232,7 @@ def _take(work: _Collector, folder: int, names: tuple[str, ...], mode: int) -> N
         data = _cleared(work, names, data)
     if data is None:
         return
-    _put(work.into, safe, data)
+    put(work.into, safe, data)
     work.total += len(data)
     work.kept[path] = ArtifactKept(path, len(data), hashlib.sha256(data).hexdigest())
 
@@ -287,15 +287,18 @@ def _refused_kind(mode: int) -> str:
     return "not a regular file"
 
 
-def _put(into: int, names: tuple[str, ...], data: bytes) -> None:
-    """Write a file below `into` under a name of its own, then give it its name: nobody sees half of it."""
+def put(into: int, names: tuple[str, ...], data: bytes) -> None:
+    """Write a file below the open folder `into` under a name of its own, then give it its name: never half of it.
+
+    Links on the way are refused. OSError where it cannot be written.
+    """
     opened: list[int] = []
     folder = into
     try:
         for name in names[:-1]:
             with contextlib.suppress(FileExistsError):  # from a file before; the open refuses what is no folder
                 os.mkdir(name, dir_fd=folder)
-            folder = os.open(name, _FOLDER, dir_fd=folder)
+            folder = os.open(name, FOLDER, dir_fd=folder)
             opened.append(folder)
         temporary = f".{secrets.token_hex(8)}.part"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

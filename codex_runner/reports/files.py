@@ -10,17 +10,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes) -> Path:
+def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> Path:
     """Write `data` to `path` by a temporary file, fsync and rename; return the path.
 
-    The mode is what the umask says: reports are redacted, and are read by other users than the one who ran the job
-    (a CI system's collector, a web server). OSError where it cannot be written; nothing is left then.
+    The mode, where none is given, is what the umask says: reports are redacted, and are read by other users than the
+    one who ran the job (a CI system's collector, a web server). OSError where it cannot be written; nothing is left
+    then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.part")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if mode is not None:
+                os.fchmod(descriptor, mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -79,9 +79,12 @@ class FileReports:
         return html_report(state, records, diff=self._diff(state)).encode()
 
     def _diff(self, state: RunState) -> str:
-        """Return the first patch among the artifacts, or what of it a page can take."""
-        patches = (path for path in state.artifacts if path.endswith((".patch", ".diff")))
-        path = next(patches, None)
+        """Return the run's own patch, or the first among the artifacts, or what of it a page can take."""
+        from codex_runner.reports.standard import PATCH  # noqa: PLC0415 - see prepare
+
+        patches = [path for path in state.artifacts if path.endswith((".patch", ".diff"))]
+        own = [path for path in (f"artifacts/run-{PATCH}", f"artifacts/{PATCH}") if path in state.artifacts]
+        path = next(iter([*own, *patches]), None)
         if path is None:
             return ""
         with contextlib.suppress(OSError), (self._folder.path / path).open("rb") as file:
