@@ -1,0 +1,144 @@
+"""Metrics of a job's last run, as a text file for the textfile collector of Prometheus's node_exporter."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from codex_runner.reports.files import write_whole
+from codex_runner.reports.outcome import word
+from codex_runner.reports.text import clean, plausible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from codex_runner.domain.state import RunState
+
+_PREFIX = "codex_runner"
+_LAST_RUN = f"{_PREFIX}_last_run_timestamp_seconds"
+_LAST_SUCCESS = f"{_PREFIX}_last_success_timestamp_seconds"
+# These sentences are part of the contract: the collector refuses a metric whose files disagree about its help.
+_HELP = {
+    _LAST_RUN: "When the job's last run ended, in seconds since the epoch.",
+    _LAST_SUCCESS: "When the job's last run that succeeded ended, in seconds since the epoch.",
+    f"{_PREFIX}_last_run_success": "Whether the job's last run succeeded (1) or not (0).",
+    f"{_PREFIX}_last_run_ending": "How the job's last run ended, in the label; the value is 1.",
+    f"{_PREFIX}_last_run_exit_code": "The exit code of the job's last run.",
+    f"{_PREFIX}_last_run_duration_seconds": "How long the job's last run took.",
+    f"{_PREFIX}_last_run_attempts": "How often codex was started in the job's last run.",
+    f"{_PREFIX}_last_run_tokens": "Tokens of the job's last run; cached and reasoning ones are part of the others.",
+    f"{_PREFIX}_last_run_checks": "Checks of the job's last run, by result.",
+    f"{_PREFIX}_last_run_warnings": "Warnings of the job's last run.",
+}
+_SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+_NO_TIME = 1e12  # seconds; a file that says more is damaged
+_READABLE = 0o644  # the collector is another user, and cron's umask is not always the usual one
+
+
+def write_metrics(state: RunState, folder: Path) -> Path | None:
+    """Write `codex_runner_<job>.prom` into `folder`, by rename, and return it; None where the run has no verdict.
+
+    Each job has a file of its own, so jobs share a folder. The time of the last success stays from run to run. A run
+    that ended before the one in the file changes nothing but that. OSError where the folder cannot be written.
+    """
+    if state.verdict is None:
+        return None
+    name = state.job if _SAFE_NAME.fullmatch(state.job) else sha256(state.job.encode(errors="replace")).hexdigest()
+    path = folder / f"{_PREFIX}_{name}.prom"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder / f".{_PREFIX}_{name}.lock"):
+        before = _read(path)
+        ended = state.ended or state.updated
+        success = max(before.get(_LAST_SUCCESS, 0.0), ended if state.verdict.result == "succeeded" else 0.0)
+        if before.get(_LAST_RUN, 0.0) <= ended:
+            return write_whole(path, _text(metrics(state, success)).encode(), mode=_READABLE)
+        if success > before.get(_LAST_SUCCESS, 0.0):
+            return write_whole(path, _with_success(path, state, success).encode(), mode=_READABLE)
+    return path
+
+
+def metrics(state: RunState, last_success: float) -> dict[str, list[tuple[dict[str, str], float]]]:
+    """Return the samples by metric: labels and value. `last_success` (seconds since the epoch) is 0 for never."""
+    verdict, usage = state.verdict, state.usage
+    passed = sum(check.passed for check in state.checks.values())
+    # Not `job`, a label that Prometheus sets itself.
+    job = {"codex_job": state.job}
+    samples: dict[str, list[tuple[dict[str, str], float]]] = {
+        "last_run_timestamp_seconds": [(job, state.ended or state.updated)],
+        "last_success_timestamp_seconds": [(job, last_success)] if last_success else [],
+        "last_run_success": [(job, float(verdict is not None and verdict.result == "succeeded"))],
+        "last_run_ending": [({**job, "ending": word(verdict)}, 1)],
+        "last_run_exit_code": [(job, verdict.exit_code)] if verdict else [],
+        "last_run_duration_seconds": [(job, plausible(state.seconds))],
+        "last_run_attempts": [(job, len(state.attempts))],
+        "last_run_tokens": [
+            ({**job, "type": "input"}, usage.input),
+            ({**job, "type": "cached_input"}, usage.cached_input),
+            ({**job, "type": "output"}, usage.output),
+            ({**job, "type": "reasoning_output"}, usage.reasoning_output),
+        ],
+        "last_run_checks": [
+            ({**job, "result": "passed"}, passed),
+            ({**job, "result": "failed"}, len(state.checks) - passed),
+        ],
+        "last_run_warnings": [(job, len(state.warnings))],
+    }
+    return {f"{_PREFIX}_{name}": values for name, values in samples.items()}
+
+
+def _text(samples: dict[str, list[tuple[dict[str, str], float]]]) -> str:
+    """Write samples in the text format, version 0.0.4, without times: the collector refuses those."""
+    lines = []
+    for name, values in samples.items():
+        if values:
+            lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge"]
+            lines += [f"{name}{{{_labels(labels)}}} {_number(value)}" for labels, value in values]
+    return "\n".join(lines) + "\n"
+
+
+def _labels(labels: dict[str, str]) -> str:
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+
+
+def _escaped(value: str) -> str:
+    return clean(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.3f}"
+
+
+def _read(path: Path) -> dict[str, float]:
+    """Return what the file says now by metric; nothing where there is none, or where it cannot be read."""
+    values: dict[str, float] = {}
+    with contextlib.suppress(OSError, ValueError):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name, brace, rest = line.partition("{")
+            if brace and not line.startswith("#"):
+                value = float(rest.rpartition(" ")[2])
+                if 0 <= value < _NO_TIME:
+                    values[name] = value
+    return values
+
+
+def _with_success(path: Path, state: RunState, success: float) -> str:
+    """Return the file as it is, with another last success."""
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _LAST_SUCCESS not in line]
+    sample = _text({_LAST_SUCCESS: metrics(state, success)[_LAST_SUCCESS]})
+    return "\n".join(kept) + "\n" + sample
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep two runs of one job from writing at once: each carries over what the other wrote."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
