@@ -1,0 +1,212 @@
+"""What an agent may change, and must: the changes that git saw against the job's rules. Pure.
+
+Globs are read as .gitignore reads a pattern that begins with a slash: from the repository's top, `*` and `?` within a
+name, `[...]` a class, `**` any number of folders, and a folder that matches stands for all that is in it. So `*.md`
+names those at the top and `**/*.md` all. `!` is not supported: what is allowed and what is forbidden are two lists.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.change import Change, ChangeKind, show_path
+from codex_runner.domain.errors import ConfigurationError, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INSIDE_GIT = "inside .git"
+FORBIDDEN_PATHS = "forbidden_paths"
+ALLOWED_PATHS = "allowed_paths"
+MAX_CHANGED_LINES = "max_changed_lines"
+MUST_CHANGE = "must_change"
+
+# An opening bracket (not an escaped one) that no plain class follows.
+_BAD_CLASS = re.compile(r"(?<!\\)(?:\\\\)*\[(?![!^]?[^]\\/\[][^]\\/\[]*\])")
+
+_EXIT_CODES = {
+    INSIDE_GIT: ExitCode.FORBIDDEN_CHANGE,
+    FORBIDDEN_PATHS: ExitCode.FORBIDDEN_CHANGE,
+    ALLOWED_PATHS: ExitCode.FORBIDDEN_CHANGE,
+    MAX_CHANGED_LINES: ExitCode.JOB_FAILED,
+    MUST_CHANGE: ExitCode.JOB_FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PathRules:
+    """A job's rules. None leaves a rule out; an empty `allowed_paths` allows no change at all.
+
+    `must_change`: True asks for any change; globs ask for at least one change under each. `max_changed_lines` counts
+    lines added and deleted together.
+    """
+
+    allowed_paths: tuple[str, ...] | None = None
+    forbidden_paths: tuple[str, ...] = ()
+    max_changed_lines: int | None = None
+    must_change: bool | tuple[str, ...] = False
+
+    def __post_init__(self) -> None:
+        """Refuse what could never match: ConfigurationError."""
+        wanted = () if isinstance(self.must_change, bool) else self.must_change
+        for rule, globs in (
+            (ALLOWED_PATHS, self.allowed_paths or ()),
+            (FORBIDDEN_PATHS, self.forbidden_paths),
+            (MUST_CHANGE, wanted),
+        ):
+            for glob in globs:
+                check_glob(rule, glob)
+        if self.max_changed_lines is not None and self.max_changed_lines < 0:
+            raise ConfigurationError(f"max_changed_lines = {self.max_changed_lines} is below zero.")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule that is broken. `path` is None where no single path is to blame; `message` is one sentence."""
+
+    rule: str
+    path: str | None
+    message: str
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """FORBIDDEN_CHANGE where something changed that must not, JOB_FAILED where the job came out wrong."""
+        return _EXIT_CODES[self.rule]
+
+
+def judge_changes(rules: PathRules, changed: Sequence[Change]) -> tuple[Finding, ...]:
+    """Return every rule that the changes break, by path; the forbidden ones first. Both ends of a rename count."""
+    findings = [finding for change in changed for path in change.paths if (finding := _judge_path(rules, change, path))]
+    findings.sort(key=lambda finding: finding.path or "")
+    lines = sum(change.lines for change in changed)
+    if rules.max_changed_lines is not None and lines > rules.max_changed_lines:
+        findings.append(
+            Finding(
+                MAX_CHANGED_LINES,
+                None,
+                f"{lines} lines changed, and max_changed_lines allows {rules.max_changed_lines}.",
+            )
+        )
+    return (*findings, *_missing(rules, changed))
+
+
+def exit_code_of(findings: Sequence[Finding]) -> ExitCode:
+    """Return the gravest exit code of the findings; SUCCEEDED where there are none."""
+    codes = {finding.exit_code for finding in findings}
+    for code in (ExitCode.FORBIDDEN_CHANGE, ExitCode.JOB_FAILED):
+        if code in codes:
+            return code
+    return ExitCode.SUCCEEDED
+
+
+def matches(glob: str, path: str) -> bool:
+    """Whether a path, relative to the top, is named by a glob or lies in a folder that is."""
+    return _expression(glob).fullmatch(path) is not None
+
+
+def check_glob(rule: str, glob: str) -> None:
+    """Refuse a glob that could never match, or means something else than it seems to: ConfigurationError."""
+    problem = None
+    if glob.startswith("!"):
+        problem = "`!` is not supported: list what is meant in `allowed_paths` or `forbidden_paths`"
+    elif not glob.strip("/") or "\0" in glob:
+        problem = "it names nothing"
+    elif {".", ".."} & set(glob.split("/")):
+        problem = "`.` and `..` are not resolved: write the path from the repository's top"
+    elif _BAD_CLASS.search(glob):
+        problem = "a class is `[a-z]` or `[!a-z]`, closed, without a backslash and without a named class"
+    else:
+        try:
+            _expression(glob)
+        except re.error as error:
+            problem = f"it cannot be read ({error})"
+    if problem:
+        raise ConfigurationError(
+            f"{rule} has the glob {glob!r}: {problem}.",
+            remedy="Globs are relative to the repository's top, such as `docs/**` or `*.md`.",
+        )
+
+
+def _judge_path(rules: PathRules, change: Change, path: str) -> Finding | None:
+    what = _deed(change, path)
+    if change.kind is ChangeKind.INSIDE_GIT:
+        return Finding(INSIDE_GIT, path, f"{what}: git's own settings and hooks are never an agent's to change.")
+    if glob := next((glob for glob in rules.forbidden_paths if matches(glob, path)), None):
+        return Finding(FORBIDDEN_PATHS, path, f"{what}, which forbidden_paths names ({glob}).")
+    if rules.allowed_paths is not None and not any(matches(glob, path) for glob in rules.allowed_paths):
+        allowed = ", ".join(rules.allowed_paths) or "nothing"
+        return Finding(ALLOWED_PATHS, path, f"{what}, which is outside allowed_paths ({allowed}).")
+    return None
+
+
+def _deed(change: Change, path: str) -> str:
+    shown = show_path(path)
+    match change.kind:
+        case ChangeKind.RENAMED if path == change.old_path:
+            return f"{shown} was renamed to {change.shown}"
+        case ChangeKind.RENAMED:
+            return f"{shown} was renamed from {show_path(change.old_path or '')}"
+        case ChangeKind.MODE:
+            return f"{shown} has another mode"
+        case ChangeKind.SUBMODULE:
+            return f"{shown}, a repository of its own, was changed"
+        case ChangeKind.INSIDE_GIT:
+            return f"{shown} was {change.note or 'changed'}"
+        case _:
+            return f"{shown} was {change.kind.value}"
+
+
+def _missing(rules: PathRules, changed: Sequence[Change]) -> list[Finding]:
+    if rules.must_change is False:
+        return []
+    mine = [path for change in changed if change.kind is not ChangeKind.INSIDE_GIT for path in change.paths]
+    if rules.must_change is True:
+        return [] if mine else [Finding(MUST_CHANGE, None, "Nothing changed, and must_change asks for a change.")]
+    return [
+        Finding(MUST_CHANGE, None, f"Nothing changed under {glob}, and must_change asks for it.")
+        for glob in rules.must_change
+        if not any(matches(glob, path) for path in mine)
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _expression(glob: str) -> re.Pattern[str]:
+    """Turn a glob into an expression over whole paths."""
+    names = [name for name in glob.split("/") if name]
+    folders_only = glob.endswith("/")
+    inside = ""
+    if names[-1] == "**":
+        inside = "[^/]+/.*" if folders_only else ".*"
+        while names and names[-1] == "**":
+            names.pop()
+    parts = ["(?:.*/)?" if name == "**" else _name_expression(name) + "/" for name in names]
+    body = "".join(parts)
+    if inside:
+        return re.compile(body + inside, re.DOTALL)
+    return re.compile(body.removesuffix("/") + ("/.*" if folders_only else "(?:/.*)?"), re.DOTALL)
+
+
+def _name_expression(name: str) -> str:
+    out, at = [], 0
+    while at < len(name):
+        char = name[at]
+        at += 1
+        if char == "*":
+            out.append("[^/]*")
+        elif char == "?":
+            out.append("[^/]")
+        elif char == "[":
+            end = name.index("]", at)
+            negated = name[at] in "!^"
+            members = re.sub(r"([\^&|~])", r"\\\1", name[at + negated : end])
+            out.append(f"[^/{members}]" if negated else f"(?!/)[{members}]")
+            at = end + 1
+        elif char == "\\" and at < len(name):
+            out.append(re.escape(name[at]))
+            at += 1
+        else:
+            out.append(re.escape(char))
+    return "".join(out)
