@@ -66,11 +66,16 @@ def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_mess
     return Ending(Failure.INCOMPLETE, f"codex ended with {exit_} and without a final event{said}")
 
 
+# `Error: ...`, and also `Error loading config.toml:`, whose reason comes in the next line, with a drawing below it.
+_ERROR = re.compile(r"error\b[^:]{0,60}:", re.IGNORECASE)
+_DRAWING = re.compile(r"(\d+ )?\|")
+
+
 def _last_words(stderr_tail: str) -> str:
     """Find what codex said of its own end: its `Error:` line with its causes, else the last line that says anything."""
     lines = [line.strip() for line in stderr_tail.splitlines() if line.strip()]
     lines = lines[: next((n for n, line in enumerate(lines) if line.startswith("Stack backtrace")), len(lines))]
-    start = next((n for n in range(len(lines) - 1, -1, -1) if lines[n].lower().startswith("error: ")), None)
+    start = next((n for n in range(len(lines) - 1, -1, -1) if _ERROR.match(lines[n])), None)
     if start is None:
         return lines[-1] if lines else ""
-    return " ".join(line for line in lines[start : start + 6] if line != "Caused by:")
+    return " ".join(line for line in lines[start : start + 6] if line != "Caused by:" and not _DRAWING.match(line))
