@@ -1,0 +1,169 @@
+"""Whether and when to try again: a decision by the class of a failure. Pure; all times are seconds.
+
+Whoever asks for money or says no will say no again, so only what can pass by itself is retried. What the service says
+of the time ("try again in 20s") is kept to; where it does not fit into the time that is left, nothing is tried. codex
+retries by itself before it gives up: those tries are counted in, and the pauses go on from where its own ended.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.run import Failure
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable
+
+    from tenacity import RetryCallState
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, in all, and with how much time left.
+
+    `attempts` counts starts of codex, the first one too; 1 means never again. `tries` counts starts of codex and the
+    tries that codex made by itself. `total` bounds the seconds since the first start, waiting included; None leaves it
+    to the job's timeout. `least` is the time that must be left after the pause for another attempt to be worth it.
+    """
+
+    attempts: int = 3
+    tries: int = 30
+    total: float | None = None
+    least: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryIn:
+    """Try again after `seconds`. `resume`: the thread can go on, where it had begun; else a fresh start."""
+
+    seconds: float
+    resume: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Do not try again; `reason` is a sentence."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Pauses that double from `first` up to `longest`. A half of each is left to chance, so that jobs spread out."""
+
+    first: float
+    longest: float
+
+
+# Per class: what is wrong decides how soon it can be right again.
+PACES = {
+    Failure.CAPACITY: Pace(15.0, 240.0),
+    Failure.RATE_LIMIT: Pace(20.0, 300.0),
+    Failure.NETWORK: Pace(5.0, 120.0),
+    Failure.TRANSPORT: Pace(2.0, 60.0),
+    Failure.STALLED: Pace(1.0, 30.0),
+}
+
+# Not retried as a class, but they may name the time at which they end.
+_ENDS_BY_ITSELF = frozenset({Failure.QUOTA})
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SPAN = r"(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])"
+_IN = re.compile(rf"(?:try|retry)(?: again)? (?:in|after) ((?:{_SPAN}[\s,]*(?:and )?)+)", re.IGNORECASE)
+_PIECE = re.compile(_SPAN, re.IGNORECASE)
+_HEADER = re.compile(r"retry[-_ ]after\W{1,4}(\d+(?:\.\d+)?)\b", re.IGNORECASE)
+_AT = re.compile(
+    r"(?:try|retry)(?: again)? at (?:([a-z]{3})[a-z]* (\d{1,2})(?:st|nd|rd|th)?,? (\d{4}),? (?:at )?)?"
+    r"(\d{1,2}):(\d{2})(?::\d{2})?(?:\s?([ap])\.?m\b\.?)?",
+    re.IGNORECASE,
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_OWN = re.compile(r"^Reconnecting\.\.\. (\d+)/\d+")
+
+_MINUTE = 60.0
+_JUST_PAST = dt.timedelta(hours=1)
+
+
+def decide(  # noqa: PLR0913 - all that a decision rests on
+    policy: RetryPolicy,
+    failure: Failure,
+    message: str,
+    *,
+    attempt: int,
+    elapsed: float,
+    deadline: float,
+    rng: random.Random,
+    now: dt.datetime,
+    own_retries: int = 0,
+) -> RetryIn | GiveUp:
+    """Decide what follows attempt number `attempt` (from 1), which ended in `failure` with codex's `message`.
+
+    `elapsed` and `deadline` (the job's timeout) count from the run's start. `now` is the host's wall clock, with its
+    zone: codex names times of the day in it. `own_retries` is what codex tried by itself, over the whole run.
+    """
+    told = told_pause(message, now)
+    if not failure.retried and not (failure in _ENDS_BY_ITSELF and told is not None):
+        return GiveUp(f"{failure.value} is not retried: {failure.meaning}")
+    if attempt >= policy.attempts:
+        return GiveUp(f"{attempt} of {policy.attempts} attempts are used (retry.attempts)")
+    if attempt + own_retries >= policy.tries:
+        return GiveUp(f"{attempt} attempts and {own_retries} tries of codex's own reach retry.tries ({policy.tries})")
+    # What has been said is the least: a later moment is as good, and not the same for all that wait.
+    pace = PACES.get(failure, PACES[Failure.RATE_LIMIT])
+    pause = _pause(pace, attempt + (own_retries > 0), rng) if told is None else told + rng.random() * min(10, 1 + told)
+    end = deadline if policy.total is None else min(deadline, policy.total)
+    left = end - elapsed - pause
+    if left < policy.least:
+        said = "the service asks for" if told is not None else "the next attempt would come after"
+        return GiveUp(f"{said} {pause:.0f} s, and only {max(0.0, end - elapsed):.0f} s are left")
+    why = "as the service asked" if told is not None else f"because of {failure.value}"
+    return RetryIn(pause, resume=True, reason=f"attempt {attempt + 1} in {pause:.0f} s {why}")
+
+
+def told_pause(message: str, now: dt.datetime) -> float | None:
+    """Return the seconds after which a message says to try again, or None where it does not say."""
+    if found := _IN.search(message):
+        return sum(float(number) * _unit(word) for number, word in _PIECE.findall(found[1]))
+    if found := _HEADER.search(message):
+        return float(found[1])
+    found = _AT.search(message)
+    return None if found is None else _until(found, now)
+
+
+def codex_retries(messages: Iterable[str]) -> int:
+    """Count the tries that codex announced in `error` events (`Reconnecting... 3/5 ...`)."""
+    return sum(_OWN.match(message) is not None for message in messages)
+
+
+def _unit(word: str) -> float:
+    word = word.lower()
+    return _UNITS["ms"] if word.startswith(("ms", "milli")) else _UNITS[word[0]]
+
+
+def _until(found: re.Match[str], now: dt.datetime) -> float | None:
+    month, day, year, hour, minute, half = found.groups()
+    hours = int(hour) % 12 + (12 if half.lower() == "p" else 0) if half else int(hour)
+    try:
+        at = now.replace(hour=hours, minute=int(minute), second=0, microsecond=0)
+        if month:
+            at = at.replace(year=int(year), month=_MONTHS.index(month.lower()) + 1, day=int(day))
+        elif at < now - _JUST_PAST:
+            at += dt.timedelta(days=1)
+    except ValueError:  # no such time
+        return None
+    # The seconds were cut off when it was written.
+    return max(0.0, (at - now).total_seconds() + _MINUTE)
+
+
+def _pause(pace: Pace, number: int, rng: random.Random) -> float:
+    from tenacity import RetryCallState, wait_exponential  # noqa: PLC0415 - only a run that failed needs it
+
+    state: RetryCallState = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # no call: only its number is read
+    state.attempt_number = number
+    whole = wait_exponential(multiplier=pace.first, max=pace.longest)(state)
+    return whole * (0.5 + rng.random() / 2)

@@ -1,0 +1,97 @@
+from decimal import Decimal
+
+import pytest
+
+from codex_runner.domain import event as ev
+from codex_runner.domain.change import Change, ChangeKind
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.run import Usage
+from codex_runner.domain.state import RunState, fold
+from codex_runner.engine.budget import Budget, Price, cost, over
+
+
+def state(*events):
+    return fold(ev.Record(n, float(n), 1, ev.Position(), event) for n, event in enumerate(events, 1))
+
+
+def ran(exit_code):
+    return ev.ItemCompleted(ev.Command("item_1", "make", "", exit_code, "completed"))
+
+
+BEGUN = (ev.RunStarted("id", "job", "local"), ev.AttemptStarted(1), ev.ThreadStarted("t1"), ev.TurnStarted())
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"tokens": 1_200}, None),
+        ({"tokens": 1_199}, "budget.tokens is passed: 1,200 of 1,199"),
+        ({"input_tokens": 999}, "budget.input_tokens is passed: 1,000 of 999"),
+        ({"output_tokens": 199}, "budget.output_tokens is passed: 200 of 199"),
+        ({"turns": 1}, None),
+        ({"turns": 0}, "budget.turns is passed: 1 of 0"),
+        ({"commands": 2}, None),
+        ({"commands": 1}, "budget.commands is passed: 2 of 1"),
+        ({"changed_files": 1}, "budget.changed_files is passed: 2 of 1"),
+        ({"changed_lines": 0}, None),
+        ({}, None),
+    ],
+)
+def test_each_limit(limits, message):
+    edits = (ev.FileEdit("/w/a", "add"), ev.FileEdit("/w/b", "update"))
+    changed = ev.ItemCompleted(ev.FileChange("item_2", edits, "completed"))
+    spent = state(*BEGUN, ran(0), ran(1), changed, ev.TurnCompleted(Usage(1000, 400, 200, 50)))
+    assert over(Budget(**limits), spent) == message
+
+
+def test_what_git_saw_counts_before_what_the_agent_says():
+    changed = [Change("a", ChangeKind.ADDED, lines_added=5), Change("b", ChangeKind.DELETED, lines_deleted=6)]
+    assert over(Budget(changed_lines=10), RunState(), changed=changed) == "budget.changed_lines is passed: 11 of 10"
+    assert over(Budget(changed_files=1), RunState(), changed=changed) == "budget.changed_files is passed: 2 of 1"
+    assert over(Budget(changed_lines=11, changed_files=2), RunState(), changed=changed) is None
+
+
+def test_usage_of_a_resumed_thread_is_not_counted_twice():
+    resumed = state(
+        *BEGUN,
+        ev.TurnCompleted(Usage(1000, 0, 100)),
+        ev.AttemptStarted(2),
+        ev.ThreadStarted("t1"),
+        ev.TurnStarted(),
+        ev.TurnCompleted(Usage(1500, 0, 150)),
+    )
+    assert over(Budget(tokens=1650), resumed) is None
+    assert over(Budget(tokens=1649), resumed) == "budget.tokens is passed: 1,650 of 1,649"
+
+
+PRICES = {"gpt-5.5": Price(Decimal("1.25"), Decimal(10), Decimal("0.125"))}
+
+
+def test_money_is_exact_and_from_the_table_alone():
+    usage = Usage(input=1_000_000, cached_input=400_000, output=100_000, reasoning_output=50_000)
+    assert cost(usage, "gpt-5.5", PRICES) == Decimal("1.80")
+    assert cost(usage, "gpt-5.5", {"gpt-5.5": Price(Decimal("1.25"), Decimal(10))}) == Decimal("2.25")
+    assert cost(usage, "another", PRICES) is None
+    assert cost(usage, None, PRICES) is None
+    assert cost(Usage(input=1), "gpt-5.5", PRICES) == Decimal("0.00000125")
+
+
+def test_a_limit_in_money():
+    assert over(Budget(money=Decimal("1.80")), RunState(), money=Decimal("1.80")) is None
+    assert over(Budget(money=Decimal("1.79")), RunState(), money=Decimal("1.80")) == (
+        "budget.money is passed: 1.80 of 1.79"
+    )
+    assert over(Budget(money=Decimal(1)), RunState()) is None
+
+
+def test_a_budget_without_a_bound_on_cost_says_so():
+    assert Budget().unlimited
+    assert Budget(changed_files=3).unlimited
+    assert not Budget(tokens=5).unlimited
+    assert not Budget(turns=5).unlimited
+
+
+@pytest.mark.parametrize("wrong", ["-1", "NaN", "Infinity"])
+def test_no_price(wrong):
+    with pytest.raises(ConfigurationError, match="output"):
+        Price(Decimal(1), Decimal(wrong))
