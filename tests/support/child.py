@@ -36,6 +36,9 @@ def ignore_signals():
 
 
 def main(mode, *args):
+    if "CHILD_STARTS" in os.environ:
+        with Path(os.environ["CHILD_STARTS"]).open("a", encoding="ascii") as starts:
+            starts.write(f"{os.getpid()}\n")
     if mode == "reply":
         reply()
     elif mode == "echo":
@@ -53,6 +56,14 @@ def main(mode, *args):
     elif mode == "bytes":
         size = int(args[0])
         sys.stdout.buffer.write(b"x" * size)
+    elif mode == "numbers":
+        # As many bytes as wanted, each of them in its one place, over some seconds.
+        count, seconds = int(args[0]), float(args[1])
+        for number in range(count):
+            say(f'{{"number":{number},"text":"{"é" * (number % 50)}"}}')
+            time.sleep(seconds / count)
+            if number % 10 == 0:
+                sys.stderr.write(f"note {number}\n")
     elif mode == "ignores-signals":
         ignore_signals()
         say(THREAD, STARTED)

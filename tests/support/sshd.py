@@ -22,7 +22,6 @@ class Sshd:
     def __init__(self, folder: Path, *, alias="devbox", options=(), environment=None, via=None):
         self.folder, self.alias = folder, alias
         self.port = free_port()
-        self.config = folder / "ssh_config"
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("host_key", "user_key"):
             if not (folder / name).exists():
@@ -46,22 +45,27 @@ class Sshd:
             *options,
         ]
         (folder / "sshd_config").write_text("\n".join(lines) + "\n")
-        host_key = (folder / "host_key.pub").read_text().split()[:2]
-        self.write_client(via or self.port, host_key)
+        (folder / "known_hosts").write_text(f"{alias} {(folder / 'host_key.pub').read_text()}")
+        self.config = self.client_config(folder / "ssh_config", via or self.port)
         Path("/run/sshd").mkdir(exist_ok=True)
         self.process = None
 
-    def write_client(self, port, host_key):
-        (self.folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {' '.join(host_key)}\n")
-        self.config.write_text(
-            f"Host {self.alias}\n"
-            "  HostName 127.0.0.1\n"
-            f"  Port {port}\n"
-            f"  IdentityFile {self.folder / 'user_key'}\n"
-            "  IdentitiesOnly yes\n"
-            f"  UserKnownHostsFile {self.folder / 'known_hosts'}\n"
-            "  StrictHostKeyChecking yes\n"
-        )
+    def client_config(self, path, port, *extra):
+        """Write an OpenSSH configuration that reaches this server through `port`."""
+        lines = [
+            f"Host {self.alias}",
+            "  HostName 127.0.0.1",
+            f"  Port {port}",
+            f"  HostKeyAlias {self.alias}",
+            f"  IdentityFile {self.folder / 'user_key'}",
+            "  IdentitiesOnly yes",
+            f"  UserKnownHostsFile {self.folder / 'known_hosts'}",
+            "  GlobalKnownHostsFile none",
+            "  StrictHostKeyChecking yes",
+            *extra,
+        ]
+        path.write_text("\n".join(lines) + "\n")
+        return path
 
     def __enter__(self):
         binary = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin")

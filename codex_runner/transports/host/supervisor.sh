@@ -161,6 +161,8 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	(become_codex "$@") <prompt >>stdout 2>>stderr 3>>codex.pid &
 	codex=$!
 	environment=
+	# The front may be dead by now. Caught, not ignored: a signal that is ignored would be ignored by the agent too.
+	trap : PIPE
 	say new
 	# Whoever reads our answer waits for the end of it.
 	exec >/dev/null

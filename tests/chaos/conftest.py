@@ -1,0 +1,24 @@
+import os
+import random
+
+import pytest
+from support.sshd import Sshd
+
+SHELLS = ("dash", "bash", "busybox")
+_BASE = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1 << 32))
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory, worker_id):
+    """A server of this worker's own."""
+    folder = tmp_path_factory.mktemp("chaos")
+    with Sshd(folder / "sshd", environment={"XDG_STATE_HOME": str(folder / "state")}) as server:
+        server.state = folder / "state"
+        yield server
+
+
+@pytest.fixture
+def seed(request):
+    """Printed, so that a failure can be run again: `CHAOS_SEED=N pytest tests/chaos -k ...`."""
+    print(f"CHAOS_SEED={_BASE}")
+    return f"{_BASE} {request.node.name}"
