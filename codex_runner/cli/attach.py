@@ -35,7 +35,6 @@ def attach(
     It goes on after the last complete record of events.jsonl. What was judged already is not judged again.
     """
     from codex_runner.cli.result import finish  # noqa: PLC0415
-    from codex_runner.domain.credential import VaultSettings  # noqa: PLC0415
     from codex_runner.wiring import runs as wiring  # noqa: PLC0415
 
     loaded = _config(config, needed=output is None)
@@ -43,8 +42,7 @@ def attach(
     folder = wiring.find_run(output_dir, run)
     job = loaded.jobs.get(wiring.read_state(folder).job) if loaded else None
     secrets = {secret.name: secret for secret in job.codex.environment.values()} if job else {}
-    vault = loaded.vault if loaded else VaultSettings()
-    setting = wiring.Setting(os.environ, sinks(log_format, list(secrets.values())), junit, vault)
+    setting = wiring.Setting.of(loaded, os.environ, sinks(log_format, list(secrets.values())), junit)
     finish(folder, wiring.attach(folder, setting, secrets), as_json=as_json)
 
 

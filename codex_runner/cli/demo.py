@@ -40,9 +40,8 @@ def demo(
             config = load(None, scratch, world.environ)
             job = resolve_job(config, JOB)
             _say(f"codex-runner run {JOB}")
-            setting = wiring.Setting(
-                world.environ, sinks(log_format, list(job.codex.environment.values())), vault=config.vault
-            )
+            masked = list(job.codex.environment.values())
+            setting = wiring.Setting.of(config, world.environ, sinks(log_format, masked))
             folder, state = wiring.run_job(job, (output or Path("codex-runner-out")).absolute(), setting)
             _say(f"the model service was asked {len(world.model.responses)} times, each time with the right token")
             _say(_revocation(world))

@@ -12,8 +12,15 @@ from codex_runner import __version__
 from codex_runner.cli.attach import attach
 from codex_runner.cli.cancel import cancel
 from codex_runner.cli.demo import demo
+from codex_runner.cli.doctor import doctor
 from codex_runner.cli.init import init
+from codex_runner.cli.logs import logs
+from codex_runner.cli.prune import prune
+from codex_runner.cli.report import report
 from codex_runner.cli.run import run
+from codex_runner.cli.runs import runs
+from codex_runner.cli.token import token_app
+from codex_runner.cli.vault import vault_app
 from codex_runner.domain.errors import ExitCode, RunnerError
 
 app = typer.Typer(
@@ -24,8 +31,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, attach, cancel, init, demo):
+for command in (run, runs, logs, attach, cancel, report, prune, doctor, init, demo):
     app.command()(command)
+for group in (token_app, vault_app):
+    app.add_typer(group)
 
 
 def _version(wanted: bool) -> None:

@@ -75,9 +75,8 @@ def run(
     if dry_run:
         _show_plan(resolved, as_json=as_json)
         return
-    setting = wiring.Setting(
-        os.environ, sinks(log_format, list(resolved.codex.environment.values())), junit, loaded.vault
-    )
+    masked = list(resolved.codex.environment.values())
+    setting = wiring.Setting.of(loaded, os.environ, sinks(log_format, masked), junit)
     folder, state = wiring.run_job(resolved, output.absolute() if output else loaded.output_dir, setting)
     from codex_runner.cli.result import finish  # noqa: PLC0415
 

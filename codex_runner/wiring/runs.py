@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
 from codex_runner.domain.credential import Granted, VaultSettings
@@ -21,6 +22,7 @@ from codex_runner.domain.state import RunState, fold
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from codex_runner.config import Config
     from codex_runner.domain.ports import Sink, Transport
     from codex_runner.sinks.jsonl import FileJournal
 
@@ -29,12 +31,45 @@ _IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a command knows of its surroundings, read once from the process. `junit` is a second place for junit.xml."""
+    """What a command knows of its surroundings, read once from the process and the configuration.
+
+    `junit` is a second place for junit.xml; `ssh_config` is what `ssh -F` gets; without `guards`, JUnit leaves out the
+    runner's own promises that were kept.
+    """
 
     environ: Mapping[str, str]
     sinks: Sequence[Sink]
     junit: Path | None = None
     vault: VaultSettings = field(default_factory=VaultSettings)
+    ssh_config: Path | None = None
+    guards: bool = True
+
+    @classmethod
+    def of(
+        cls, config: Config | None, environ: Mapping[str, str], sinks: Sequence[Sink], junit: Path | None = None
+    ) -> Self:
+        """Take what the configuration says; None stands for its defaults."""
+        if config is None:
+            return cls(environ, sinks, junit)
+        return cls(
+            environ,
+            [*sinks, *_audit(config, environ)],
+            junit,
+            config.vault,
+            config.ssh_config,
+            config.junit_guards,
+        )
+
+
+def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
+    wanted = config.audit
+    if wanted.file is None and not wanted.syslog:
+        return []
+    from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog, who  # noqa: PLC0415
+
+    digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
+    syslog = SYSLOG_SOCKET if wanted.syslog else None
+    return [AuditLog(wanted.file, who(environ), config_sha256=digest, syslog=syslog)]
 
 
 def transport_for(host: str, environ: Mapping[str, str]) -> Transport:
@@ -135,7 +170,9 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         credentials=JobCredentials(setting.vault, setting.environ),
         agent=Codex(expect_message=job.expect_message, fallback=bundled_codex(job.host)),
         artifacts=LocalArtifacts(folder, redactor),
-        reports=FileReports(folder, extra_junit=setting.junit, records=lambda: read_records(folder.events)),
+        reports=FileReports(
+            folder, extra_junit=setting.junit, guards=setting.guards, records=lambda: read_records(folder.events)
+        ),
         recorder=Recorder(state, journal, setting.sinks, redactor),
         stopping=stopping,
     )
