@@ -49,7 +49,7 @@ def test_killed_at_any_instant(project, service, number):
         assert project.processes == {}
         return
     (left,) = project.runs
-    recorded = (left.path / "events.jsonl").read_bytes() if (left.path / "events.jsonl").exists() else b""
+    recorded = project.recorded
     done = project.command("attach", left.run_id)
     if b'"run.started"' not in recorded:
         assert done.code == 2, done.stderr
@@ -114,7 +114,7 @@ def test_killed_again_and_again(project, service):
     service.scenario("steps", _steps)
     project.configure(prompt="SCN:steps:300", sandbox="danger-full-access")
     running = project.start("run", JOB)
-    wait_for(project.host_run)
+    running.until(project.host_run)
     (left,) = project.runs
     for delay in (0.5, 0.6, 0.7, 0.5):
         running.kill()
@@ -137,7 +137,7 @@ def test_a_run_that_is_over_can_be_attached_to_again(project):
 def test_two_runners_never_follow_one_run(project):
     project.configure(prompt="SCN:slow:2", sandbox="danger-full-access")
     running = project.start("run", JOB)
-    wait_for(project.host_run)
+    running.until(project.host_run)
     done = project.command("attach", project.runs[0].run_id)
     assert done.code == 2
     assert "Another runner" in done.stderr
@@ -149,7 +149,7 @@ def test_attaching_without_the_secrets_is_refused(project):
     """What codex prints from now on could not be kept clean."""
     project.configure(prompt="SCN:slow:2", sandbox="danger-full-access")
     running = project.start("run", JOB)
-    wait_for(project.host_run)
+    running.until(project.host_run)
     running.kill()
     (left,) = project.runs
     (name,) = [name for name in project.environ if name.startswith("CODEX_RUNNER_CODEX__ENV__")]
@@ -166,7 +166,7 @@ def test_attaching_without_the_secrets_is_refused(project):
 def test_an_agent_that_nobody_attaches_to_is_ended(project):
     project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access", orphan_timeout="3s")
     running = project.start("run", JOB)
-    wait_for(lambda: any("sleep 300" in command for command in project.processes.values()))
+    running.until_command("sleep 300")
     running.kill()
     began = time.monotonic()
     wait_for(lambda: project.processes == {}, 15)
@@ -187,7 +187,7 @@ def supervisor(project):
 def test_a_supervisor_that_is_killed_is_told_and_leaves_nothing(project, sandbox):
     project.configure(prompt="SCN:long_command:300", sandbox=sandbox)
     running = project.start("run", JOB)
-    wait_for(lambda: any("sleep 300" in command for command in project.processes.values()))
+    running.until_command("sleep 300")
     began = time.monotonic()
     os.kill(supervisor(project), signal.SIGKILL)
     done = running.wait(15)
@@ -196,13 +196,14 @@ def test_a_supervisor_that_is_killed_is_told_and_leaves_nothing(project, sandbox
     assert run.run_json["failure"] == "lost"
     assert "supervisor" in run.run_json["reason"]
     assert run.codex == project.witness.printed(run.run_id)
-    project.check_nothing_is_left()
+    # The supervisor's ticker outlives it by a second at the most.
+    project.check_nothing_is_left(grace=2)
 
 
 def test_runner_and_supervisor_are_both_killed(project):
     project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
     running = project.start("run", JOB)
-    wait_for(lambda: any("sleep 300" in command for command in project.processes.values()))
+    running.until_command("sleep 300")
     running.kill()
     os.kill(supervisor(project), signal.SIGKILL)
     wait_for(lambda: project.processes == {}, 10)
@@ -217,7 +218,7 @@ def test_runner_and_supervisor_are_both_killed(project):
 def test_killed_while_it_hands_the_job_over(project, service, milliseconds):
     project.configure(prompt="SCN:slow:1", sandbox="danger-full-access")
     running = project.start("run", JOB)
-    wait_for(lambda: project.runs and b'"attempt.started"' in (project.runs[0].path / "events.jsonl").read_bytes())
+    running.until(lambda: b'"attempt.started"' in project.recorded)
     time.sleep(milliseconds / 1000)
     running.kill()
     (left,) = project.runs

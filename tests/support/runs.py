@@ -194,6 +194,20 @@ class Running:
     def log(self):
         return self._err.read_text(errors="replace")
 
+    def until(self, what, seconds=20.0):
+        """Return the first true value of `what()`, and fail at once if the command ends before there is one."""
+
+        def alive():
+            value = what()
+            assert value or self.process.poll() is None, self.log[-3000:]
+            return value
+
+        return wait_for(alive, seconds)
+
+    def until_command(self, text):
+        """Wait until the agent runs a command whose line holds `text`."""
+        self.until(lambda: any(text in command for command in self.project.processes.values()))
+
     def signal(self, number):
         self.process.send_signal(number)
 
@@ -252,11 +266,27 @@ class Project:
     def runs(self):
         return [Left(path) for path in sorted(self.out.glob("*Z-*"))]
 
+    @property
+    def recorded(self):
+        """What the first run's events.jsonl holds by now, empty where there is none yet."""
+        for run in self.runs:
+            if (run.path / "events.jsonl").exists():
+                return (run.path / "events.jsonl").read_bytes()
+        return b""
+
     def configure(self, *, codex=None, **job):
         """Write codex-runner.toml anew: one job with these keys."""
         job.setdefault("prompt", "SCN:hi")
         settings = {"version": 1, "codex": {**self.codex, **(codex or {})}, "jobs": {JOB: job}}
         (self.cwd / "codex-runner.toml").write_text(tomli_w.dumps(settings))
+
+    def fake_codex(self, body, **job):
+        """Put a script in codex's place, which answers what it is asked beforehand and then does `body`."""
+        fake = self.scratch / "fake-codex"
+        answers = "--version) echo codex-cli 0.169.0; exit;; 'features list') echo apps stable true; exit;;"
+        fake.write_text(f"#!/bin/sh\ncase $* in {answers} esac\ncat >/dev/null\n{body}\n")
+        fake.chmod(0o755)
+        self.configure(codex={"path": str(fake)}, **job)
 
     def start(self, *args, stdin=None):
         return Running(self, args, stdin=stdin)
@@ -279,10 +309,15 @@ class Project:
     def processes(self):
         return processes_with(str(self.state)) | processes_with(str(self.home))
 
-    def check_nothing_is_left(self):
-        """No process, no run directory, and the key nowhere: neither said, nor written."""
-        assert self.processes == {}
-        assert not self.runs_folder.exists() or list(self.runs_folder.iterdir()) == []
+    def check_nothing_is_left(self, *, grace=0.0):
+        """No process (or none after `grace` seconds), no run directory, and the key neither said nor written."""
+        left = self.processes
+        if left and grace:
+            wait_for(lambda: not self.processes, grace)
+        else:
+            assert left == {}, f"processes are left: {left}"
+        folders = list(self.runs_folder.glob("*"))
+        assert folders == [], f"run directories are left: {folders}"
         self.check_no_secret()
 
     def check_no_secret(self):

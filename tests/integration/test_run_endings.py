@@ -1,0 +1,190 @@
+"""Every way in which codex can end by itself, and what the run makes of it."""
+
+import json
+import shlex
+import time
+
+import pytest
+from support import child
+
+pytestmark = pytest.mark.needs_codex
+
+
+def says(*lines):
+    return "".join(f"printf '%s\\n' {shlex.quote(line)}\n" for line in lines)
+
+
+def failed(message):
+    return json.dumps({"type": "turn.failed", "error": {"message": message}})
+
+
+BEGIN = says(child.THREAD, child.STARTED)
+END = says(child.MESSAGE, child.COMPLETED)
+REPLY = BEGIN + END
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code", "failure"),
+    [
+        ("refusal", 1, "no-reply"),
+        ("empty", 1, "no-reply"),
+        ("error_400", 7, "bad-request"),
+        ("error_401", 4, "credential"),
+        ("error_403", 4, "credential"),
+        ("error_404", 3, "unknown-model"),
+        ("error_429", 7, "rate-limit"),
+        ("error_500", 7, "capacity"),
+        ("error_503", 7, "capacity"),
+        ("usage_limit", 8, "quota"),
+        ("quota", 8, "quota"),
+        ("failed_context", 1, "context-full"),
+        ("failed_quota", 8, "quota"),
+        ("failed_rate", 7, "rate-limit"),
+        ("cut", 7, "network"),
+        ("flaky:1", 0, None),
+        ("command_failing", 0, None),
+        ("patch_outside", 0, None),
+    ],
+)
+def test_what_the_model_service_does(project, scenario, code, failure):
+    project.configure(prompt=f"SCN:{scenario}", sandbox="workspace-write")
+    run = project.check_reports(project.run(), code)
+    project.check_nothing_is_left()
+    assert run.run_json["failure"] == failure, run.run_json["reason"]
+    assert run.codex == project.witness.printed(run.run_id)
+    assert run.of_kind("unparsed") == run.of_kind("other") == []
+
+
+def test_a_job_that_asks_for_no_message(project):
+    project.configure(prompt="SCN:empty", expect_message=False)
+    project.check_reports(project.run(), 0)
+
+
+def test_a_service_that_is_not_there(project, service):
+    service.close()
+    run = project.check_reports(project.run(), 7)
+    assert run.run_json["failure"] == "network"
+    project.check_nothing_is_left()
+
+
+def test_a_key_that_is_not_accepted(project, service):
+    service.accept({"another"})
+    run = project.check_reports(project.run(), 4)
+    assert run.run_json["failure"] == "credential"
+    project.check_nothing_is_left()
+
+
+def test_a_key_that_is_not_given(project):
+    (name,) = [name for name in project.environ if name.startswith("CODEX_RUNNER_CODEX__ENV__")]
+    del project.environ[name]
+    run = project.check_reports(project.run(), 4)
+    assert "SCRIPTED_MODEL_KEY" in run.run_json["reason"]
+
+
+@pytest.mark.parametrize(
+    ("config", "word"), [({"no_such_key": 1}, "no_such_key"), ({"model_reasoning_effort": 7}, "invalid type")]
+)
+def test_a_configuration_that_codex_refuses(project, config, word):
+    project.configure(codex={"config": {**project.codex["config"], **config}})
+    run = project.check_reports(project.run(), 3)
+    project.check_nothing_is_left()
+    assert run.run_json["failure"] == "startup"
+    assert word in run.run_json["reason"]
+
+
+def test_the_commands_environment_has_no_secret(project):
+    project.environ |= {"VAULT_TOKEN": "hvs.not-for-the-agent", "SOME_PASSWORD": "not-for-the-agent-either"}
+    project.configure(prompt="SCN:snoop", sandbox="workspace-write")
+    run = project.check_reports(project.run(), 0)
+    project.check_nothing_is_left()
+    assert b"not-for-the-agent" not in run.codex
+    assert b"***SCRIPTED_MODEL_KEY***" not in run.codex, "the agent has seen the key, though nobody else will"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "failure", "words"),
+    [
+        (f"{BEGIN}printf '%s' '{{\"type\":\"item.comp'", 1, "incomplete", "without a final event"),
+        (BEGIN, 1, "incomplete", "exit code 0"),
+        (f"{BEGIN}kill -KILL $$", 1, "incomplete", "signal 9"),
+        (f"{REPLY}exit 101", 1, "crashed", "exit code 101"),
+        (f"{REPLY}kill -SEGV $$", 1, "crashed", "signal 11"),
+        ("", 1, "incomplete", "exit code 0"),
+        ("exit 2", 3, "startup", "exit code 2"),
+        ("echo 'error: unexpected argument' >&2; exit 2", 3, "startup", "unexpected argument"),
+        (BEGIN + says(failed("strange")), 1, "unknown", "strange"),
+        (BEGIN + says(failed("strange")) + "exit 1", 1, "unknown", "strange"),
+        (REPLY, 0, None, "completed"),
+    ],
+)
+def test_what_codex_does(project, body, code, failure, words):
+    project.fake_codex(body)
+    run = project.check_reports(project.run(), code)
+    project.check_nothing_is_left()
+    assert run.run_json["failure"] == failure
+    assert words in run.run_json["reason"]
+    assert run.codex == project.witness.printed(run.run_id)
+
+
+def test_strange_output_is_kept(project):
+    printed = project.scratch / "printed"
+    lines = [
+        child.THREAD.encode(),
+        child.STARTED.encode(),
+        b"",
+        b"not json at all",
+        b'{"type":"from.the.future","x":[1,2]}',
+        b'{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"\xff\xfe"}}',
+        b'{"type":"error","message":"' + b"x" * 5_000_000 + b'"}',
+        b"\x1b[31m::error::fake\r",
+        child.MESSAGE.encode(),
+        child.COMPLETED.encode(),
+    ]
+    printed.write_bytes(b"\n".join(lines) + b"\n")
+    project.fake_codex(f"cat {shlex.quote(str(printed))}")
+    run = project.check_reports(project.run(), 0)
+    assert run.codex == printed.read_bytes()
+    assert [event["kind"] for event in run.from_codex] == [
+        "thread.started", "turn.started", "unparsed", "other", "item.completed", "error", "unparsed",
+        "item.completed", "turn.completed",
+    ]  # fmt: skip
+    assert run.run_json["reply"] == "done"
+
+
+def test_a_secret_that_codex_prints_is_masked(project):
+    event = """printf '{"type":"error","message":"%s"}\\n' "$SCRIPTED_MODEL_KEY"\n"""
+    project.fake_codex(f'{BEGIN}{event}echo "Error: $SCRIPTED_MODEL_KEY" | tee /dev/stderr\n{END}')
+    run = project.check_reports(project.run("--log-format", "json"), 0)
+    project.check_nothing_is_left()
+    assert run.codex.count(b"***SCRIPTED_MODEL_KEY***") == 2
+    assert b"***SCRIPTED_MODEL_KEY***" in (run.path / "stderr.log").read_bytes()
+
+
+@pytest.mark.parametrize("trap", ["", "trap '' INT TERM\n"])
+def test_a_codex_that_lingers_has_done_its_work(project, trap):
+    project.fake_codex(f"{trap}{REPLY}sleep 300 & wait", exit_grace="1s")
+    began = time.monotonic()
+    run = project.check_reports(project.run(), 0)
+    assert time.monotonic() - began < 8
+    project.check_nothing_is_left()
+    assert "lingered" in run.warnings
+    assert run.run_json["attempts"][0]["exit"]["stopped"] == "lingered"
+
+
+def test_a_turn_that_failed_and_lingers_has_failed(project):
+    project.fake_codex(f"{BEGIN}{says(failed('Quota exceeded.'))}sleep 300", exit_grace="1s")
+    run = project.check_reports(project.run(), 8)
+    project.check_nothing_is_left()
+    assert "lingered" in run.warnings
+
+
+def test_events_reach_the_log_at_once(project):
+    """From codex's write to the sink: well below a second, the bound of a machine that is busy."""
+    stamp = """date +'{"type":"stamp","at":%s.%N}'"""
+    project.fake_codex(f"{BEGIN}for n in 1 2 3 4 5 6 7 8; do {stamp}; sleep 0.2; done\n{END}")
+    run = project.check_reports(project.run(), 0)
+    stamps = [record for record in run.records if record["event"].get("type") == "stamp"]
+    delays = sorted(record["time"] - record["event"]["data"]["at"] for record in stamps)
+    assert len(delays) == 8
+    assert delays[4] < 0.25
+    print(f"from codex to the log: median {delays[4] * 1000:.0f} ms, worst {delays[-1] * 1000:.0f} ms")

@@ -1,0 +1,158 @@
+"""Runs that somebody or something ends: signals, `cancel`, and every watchdog, each with real commands running."""
+
+import signal
+import time
+
+import pytest
+from support.runs import JOB
+
+from codex_runner.demo.wire import message, reply, shell
+
+pytestmark = pytest.mark.needs_codex
+
+SANDBOXES = ["danger-full-access", "workspace-write"]
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+@pytest.mark.parametrize(("number", "code", "failure"), [(signal.SIGINT, 130, "interrupted"), (15, 143, "terminated")])
+def test_a_signal_ends_everything_within_five_seconds(project, sandbox, number, code, failure):
+    project.configure(prompt="SCN:long_command:300", sandbox=sandbox)
+    running = project.start("run", JOB)
+    running.until_command("sleep 300")
+    began = time.monotonic()
+    running.signal(number)
+    done = running.wait()
+    assert time.monotonic() - began < 5
+    run = project.check_reports(done, code)
+    project.check_nothing_is_left()
+    assert run.run_json["failure"] == failure
+    assert run.run_json["attempts"][0]["exit"]["stopped"] == failure
+    assert run.guard("process sweep")["passed"]
+    assert run.codex == project.witness.printed(run.run_id)
+
+
+def test_more_signals_do_not_lose_the_reports(project):
+    project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
+    running = project.start("run", JOB)
+    running.until_command("sleep 300")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGINT):
+        running.signal(number)
+        time.sleep(0.05)
+    run = project.check_reports(running.wait(), 130)
+    project.check_nothing_is_left()
+    assert len(run.of_kind("stop.requested")) == 1
+
+
+@pytest.mark.parametrize("milliseconds", [150, 250, 350, 450, 600, 800])
+def test_a_signal_at_any_time(project, milliseconds):
+    """Before there is a run, while it is handed over, while codex starts."""
+    project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
+    running = project.start("run", JOB)
+    time.sleep(milliseconds / 1000)
+    running.signal(signal.SIGTERM)
+    done = running.wait()
+    # Before Python has got far enough, a signal ends it as it ends anything.
+    assert done.code in {143, -signal.SIGTERM}
+    if done.code == 143:
+        project.check_reports(done, 143)
+    project.check_nothing_is_left()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_during_a_check(project, number, code):
+    check = {"name": "slow", "run": "sleep 300 & sleep 300"}
+    project.configure(checks=[check, {"name": "never", "run": "touch never"}])
+    running = project.start("run", JOB)
+    running.until_command("sleep 300")
+    began = time.monotonic()
+    running.signal(number)
+    done = running.wait()
+    assert time.monotonic() - began < 5
+    run = project.check_reports(done, code)
+    project.check_nothing_is_left()
+    assert not (project.cwd / "never").exists()
+    assert [kind["name"] for kind in run.of_kind("check.started")] == ["slow"]
+    assert run.run_json["attempts"][0]["ending"]["failure"] is None, "the agent had done its work"
+    assert run.cases["never"] == "skipped"
+
+
+def test_cancel(project):
+    project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
+    running = project.start("run", JOB)
+    running.until_command("sleep 300")
+    (left,) = project.runs
+    cancelled = project.command("cancel", left.run_id)
+    assert cancelled.code == 0
+    done = running.wait(10)
+    project.check_reports(done, 143)
+    project.check_nothing_is_left()
+    assert left.run_json["failure"] == "cancelled"
+    assert project.command("cancel", left.run_id).code == 2, "there is nothing left to cancel"
+
+
+def test_cancel_where_nobody_follows(project):
+    project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
+    running = project.start("run", JOB)
+    running.until_command("sleep 300")
+    running.kill()
+    (left,) = project.runs
+    assert project.command("cancel", left.run_id).code == 0
+    project.check_reports(project.command("attach", left.run_id), 143)
+    project.check_nothing_is_left()
+    assert left.run_json["failure"] == "cancelled"
+
+
+def test_a_signal_while_attached(project):
+    project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
+    running = project.start("run", JOB)
+    running.until_command("sleep 300")
+    running.kill()
+    (left,) = project.runs
+    attached = project.start("attach", left.run_id)
+    attached.until(lambda: b'"attached":true' in project.recorded)
+    attached.signal(signal.SIGINT)
+    project.check_reports(attached.wait(10), 130)
+    project.check_nothing_is_left()
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+@pytest.mark.parametrize(
+    ("scenario", "limits", "code", "failure"),
+    [
+        ("long_command:300", {"timeout": "3s"}, 9, "timeout"),
+        ("silent:300", {"stall_timeout": "2s"}, 10, "stalled"),
+        ("long_command:300", {"command_timeout": "2s", "stall_timeout": "1s"}, 9, "command-timeout"),
+    ],
+)
+def test_watchdogs(project, sandbox, scenario, limits, code, failure):
+    project.configure(prompt=f"SCN:{scenario}", sandbox=sandbox, **limits)
+    done = project.run()
+    run = project.check_reports(done, code)
+    project.check_nothing_is_left()
+    document = run.run_json
+    assert document["failure"] == failure
+    assert next(iter(limits)) in document["reason"], "the key to turn is named"
+    assert document["attempts"][0]["exit"]["stopped"] == failure
+    assert run.cases["agent"] in {"failure", "error"}
+    assert done.seconds < 10
+    assert run.codex == project.witness.printed(run.run_id)
+
+
+def test_a_quiet_command_is_not_a_stall(project, service):
+    def quiet(step, request):
+        return reply(shell("sleep 4")) if step == 0 else reply(message("done"))
+
+    service.scenario("quiet", quiet)
+    project.configure(prompt="SCN:quiet", sandbox="danger-full-access", stall_timeout="2s")
+    project.check_reports(project.run(), 0)
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+@pytest.mark.parametrize("scenario", ["background:300", "detached:300"])
+def test_what_the_agent_leaves_behind_is_ended(project, sandbox, scenario):
+    project.configure(prompt=f"SCN:{scenario}", sandbox=sandbox)
+    run = project.check_reports(project.run(), 0)
+    project.check_nothing_is_left()
+    if (sandbox, scenario) == ("danger-full-access", "detached:300"):
+        assert run.run_json["attempts"][0]["exit"]["killed"] >= 1
+        assert "left behind" in run.guard("process sweep")["message"]
