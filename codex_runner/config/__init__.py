@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from codex_runner.config.duration import parse_duration
 from codex_runner.config.loading import load
-from codex_runner.config.resolve import PromptSource, resolve_codex, resolve_job
+from codex_runner.config.resolve import PromptSource, resolve_codex, resolve_job, variables_of
 from codex_runner.config.settings import FILE_NAME, Config, HostSettings, JobSettings
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "parse_duration",
     "resolve_codex",
     "resolve_job",
+    "variables_of",
 ]

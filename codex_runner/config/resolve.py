@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from codex_runner.config.paths import below
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Job
-from codex_runner.engine.prompt import fill, nearest, with_context
+from codex_runner.engine.prompt import fill, names, nearest, with_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,6 +76,14 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         expect_message=settings.expect_message,
         credential=settings.credential,
     )
+
+
+def variables_of(config: Config, name: str) -> frozenset[str]:
+    """Return the variables that the prompt of the job `name` needs. ConfigurationError where it cannot be read."""
+    settings = config.jobs.get(name)
+    if settings is None:
+        raise _unknown_job(config, name)
+    return names(_prompt(config, settings, NO_PROMPT))
 
 
 def resolve_codex(config: Config, settings: JobSettings, host: str = LOCAL_HOST) -> CodexSettings:

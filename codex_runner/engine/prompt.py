@@ -23,7 +23,7 @@ def fill(template: str, variables: Mapping[str, str]) -> str:
     pass. `\{{` stands for `{{`. A name without a variable, and a variable that the template does not name, are one
     ConfigurationError together.
     """
-    named = {match[1] for match in _MARK.finditer(template) if match[1]}
+    named = names(template)
     problems = [_unfilled(name, variables.keys() - named) for name in sorted(named - variables.keys())]
     problems += [_unnamed(name, template, named - variables.keys()) for name in sorted(variables.keys() - named)]
     if problems:
@@ -31,6 +31,11 @@ def fill(template: str, variables: Mapping[str, str]) -> str:
             "\n".join(problems), remedy=r"Give --var NAME=VALUE for each {{NAME}}; a literal one is written \{{NAME}}."
         )
     return _MARK.sub(lambda match: variables[match[1]] if match[1] else "{{", template)
+
+
+def names(template: str) -> frozenset[str]:
+    """Return the names of the variables that a prompt has."""
+    return frozenset(match[1] for match in _MARK.finditer(template) if match[1])
 
 
 def with_context(prompt: str, name: str, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -19,19 +20,21 @@ if TYPE_CHECKING:
 
 
 def junit_of_findings(suite: str, findings: Sequence[tuple[str, Finding]], *, now: float | None = None) -> bytes:
-    """Return JUnit XML in UTF-8 with a case for each subject and finding; those refused are red.
-
-    A subject and a rule come together once: GitLab drops a case whose name it has seen.
-    """
+    """Return JUnit XML in UTF-8 with a case for each subject and finding; those refused are red."""
     refused = sum(finding.outcome is Outcome.REFUSED for _, finding in findings)
     counts = {"tests": str(len(findings)), "failures": str(refused), "errors": "0", "skipped": "0", "time": "0.000"}
     root = ET.Element("testsuites", {"name": f"codex-runner {suite}", **counts})
     root.attrib.pop("skipped")  # Jenkins's schema has it on suites alone
     stamp = utc(time.time() if now is None else now)[:19]
     element = ET.SubElement(root, "testsuite", {"name": suite, **counts, "timestamp": stamp})
+    seen: Counter[tuple[str, str]] = Counter()
     for subject, finding in findings:
+        seen[subject, finding.rule] += 1
+        again = seen[subject, finding.rule]
+        # GitLab drops a case whose name it has seen.
+        name = finding.rule if again == 1 else f"{finding.rule} ({again})"
         case = ET.SubElement(
-            element, "testcase", {"classname": f"{suite}.{one_line(subject)}", "name": finding.rule, "time": "0.000"}
+            element, "testcase", {"classname": f"{suite}.{one_line(subject)}", "name": name, "time": "0.000"}
         )
         said = f"{one_line(finding.message)}\n{one_line(finding.remedy)}".strip()
         if finding.outcome is Outcome.REFUSED:

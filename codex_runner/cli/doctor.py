@@ -1,0 +1,81 @@
+"""`codex-runner doctor`: what would stop a run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codex_runner.cli.operators import print_json, say
+from codex_runner.cli.options import ConfigOption, JunitOption, SetOption  # noqa: TC001 - typer reads annotations
+from codex_runner.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from codex_runner.wiring.doctor import Diagnosis
+
+
+def doctor(
+    job: Annotated[
+        str | None, typer.Argument(help="Only what this job needs; by default all jobs.", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    junit: JunitOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Look at everything that a run needs, and start none: exit code 0, or the one that the run would end with.
+
+    It logs in to Vault, judges the token, asks `codex login status` about it, and leaves nothing behind.
+    """
+    from codex_runner.wiring.doctor import exit_code  # noqa: PLC0415
+
+    found = _examine(config, settings, job)
+    if junit is not None:
+        from codex_runner.reports.checklist import write_junit  # noqa: PLC0415
+
+        write_junit(junit, "doctor", [(each.subject, each.finding) for each in found])
+    code = exit_code(found)
+    if as_json:
+        print_json({"exit_code": code, "checks": [_document(each) for each in found]})
+    else:
+        _show(found)
+    raise typer.Exit(code)
+
+
+def _examine(config: Path | None, settings: list[str] | None, job: str | None) -> tuple[Diagnosis, ...]:
+    from codex_runner.config import load  # noqa: PLC0415
+    from codex_runner.wiring.doctor import Doctor, configuration_failed  # noqa: PLC0415
+
+    try:
+        loaded = load(config, Path.cwd(), os.environ, settings or [])
+    except ConfigurationError as error:
+        return (configuration_failed(error),)
+    return asyncio.run(Doctor(loaded, os.environ, say).examine([job] if job else sorted(loaded.jobs)))
+
+
+def _document(each: Diagnosis) -> dict[str, str | int]:
+    return {
+        "subject": each.subject,
+        "check": each.finding.rule,
+        "state": each.state,
+        "message": each.finding.message,
+        "remedy": each.finding.remedy,
+        "exit_code": each.exit_code,
+    }
+
+
+def _show(found: tuple[Diagnosis, ...]) -> None:
+    from codex_runner.cli.table import show_table  # noqa: PLC0415
+
+    rows = [
+        (each.subject, each.finding.rule, each.state, line)
+        for each in found
+        for line in [" ".join(each.finding.message.split())]
+    ]
+    show_table(("FOR", "CHECK", "STATE", "WHAT"), rows, os.environ)
+    for each in found:
+        if each.finding.remedy and each.state != "ok":
+            say(f"{each.subject}, {each.finding.rule}: {each.finding.remedy}")

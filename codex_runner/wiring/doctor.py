@@ -1,0 +1,331 @@
+"""What would stop a run, looked at without running anything: every check with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
+from codex_runner.domain.errors import ConfigurationError, CredentialError, RunnerError, SecretStoreError
+from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.job import LOCAL_HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from codex_runner.config import Config
+    from codex_runner.domain.credential import VaultSettings
+    from codex_runner.domain.event import Event
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Transport
+
+CONFIGURATION: Final = "configuration"
+OUTPUT_DIR: Final = "output-dir"
+AUDIT_FILE: Final = "audit-file"
+RUN_DIR: Final = "run-dir"
+HOST: Final = "host"
+VAULT: Final = "vault"
+CREDENTIAL: Final = "credential"
+CODEX: Final = "codex"
+PREFLIGHT: Final = "credential-preflight"
+GIT: Final = "git"
+
+RUNNER: Final = "codex-runner"  # the subject of what is not about one job
+
+_PATIENCE: Final = 10.0  # seconds for a Vault that does not answer: here somebody waits
+_SCARCE: Final = 1 << 30  # bytes: a run of a large repository may need as much
+_NOTHING: Final = 50 << 20  # bytes: less than codex writes by itself
+
+# Printed word by word: is there a repository, whole or shallow; what git says where it does not tell.
+_LOOK_AT_GIT: Final = r"""
+command -v git >/dev/null || { echo missing; exit 0; }
+top=$(git rev-parse --show-toplevel 2>&1) || { echo "no $top"; exit 0; }
+[ "$(git rev-parse --is-shallow-repository)" = true ] && { echo "shallow $top"; exit 0; }
+echo "whole $top"
+"""
+_LOOK_AT_HOST: Final = r"""
+uname -sm
+state=${XDG_STATE_HOME:-$HOME/.local/state}
+while [ ! -e "$state" ]; do state=$(dirname -- "$state"); done
+if [ -w "$state" ]; then echo "$state"; else echo "!$state"; fi
+df -Pk "$state" | awk 'NR == 2 { print $4 }'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What one check says. `subject` is a job, or codex-runner itself; `exit_code` is 0 unless it is refused."""
+
+    subject: str
+    finding: Finding
+    exit_code: int = 0
+
+    @property
+    def state(self) -> str:
+        """The word for people and programs."""
+        return {Outcome.PASSED: "ok", Outcome.WARNED: "warning", Outcome.REFUSED: "failed"}[self.finding.outcome]
+
+
+def exit_code(diagnoses: Sequence[Diagnosis]) -> int:
+    """Return the exit code that a run would end with: that of the first check that failed."""
+    return next((each.exit_code for each in diagnoses if each.exit_code), 0)
+
+
+class Doctor:
+    """Looks at one configuration. Nothing is left behind: no login, no file, no process."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str], tell: Callable[[str], None]) -> None:
+        """Nothing is looked at yet. `tell` gets a line of progress."""
+        self._config, self._environ, self._tell = config, environ, tell
+        self._found: list[Diagnosis] = []
+        self._subject = RUNNER
+
+    async def examine(self, jobs: Sequence[str]) -> tuple[Diagnosis, ...]:
+        """Check everything that these jobs need, in the order in which their runs would need it."""
+        self._passed(CONFIGURATION, f"{self._config.path}: {_counted(len(self._config.jobs), 'job')}")
+        self._look_at_files()
+        resolved = [job for name in jobs if (job := self._resolve(name))]
+        await self._look_at_vault(resolved)
+        for host in dict.fromkeys(job.host for job in resolved):
+            await self._look_at_host(host, [job for job in resolved if job.host == host])
+        return tuple(self._found)
+
+    # --- what a check says -------------------------------------------------------------------------------------------
+
+    def _passed(self, rule: str, message: str) -> None:
+        self._found.append(Diagnosis(self._subject, Finding(rule, Outcome.PASSED, message)))
+
+    def _warned(self, rule: str, message: str, remedy: str) -> None:
+        self._found.append(Diagnosis(self._subject, Finding(rule, Outcome.WARNED, message, remedy)))
+
+    def _failed(self, rule: str, error: RunnerError) -> None:
+        finding = Finding(rule, Outcome.REFUSED, error.message, error.remedy)
+        self._found.append(Diagnosis(self._subject, finding, int(error.exit_code)))
+
+    # --- this machine ------------------------------------------------------------------------------------------------
+
+    def _look_at_files(self) -> None:
+        if sys.platform == "win32":
+            self._failed(HOST, ConfigurationError("Windows cannot run codex-runner.", remedy="Use it in WSL."))
+        file = self._config.ssh_config
+        if file is not None and not file.is_file():
+            error = ConfigurationError(
+                f"ssh_config = {str(file)!r}: there is no such file.", remedy="Correct the path."
+            )
+            self._failed("ssh-config", error)
+        self._look_at_folder(OUTPUT_DIR, self._config.output_dir)
+        if self._config.audit.file is not None:
+            self._look_at_folder(AUDIT_FILE, self._config.audit.file, space=False)
+
+    def _look_at_folder(self, rule: str, path: Path, *, space: bool = True) -> None:
+        """Look at whether a folder can be written, or made, and how much fits; without `space` it is a file."""
+        there = next(parent for parent in (path, *path.parents) if parent.exists())
+        kind_fits = there.is_dir() if space or there != path else there.is_file()
+        if not kind_fits or not os.access(there, os.W_OK):
+            self._failed(rule, ConfigurationError(f"{there} cannot be written.", remedy=f"Correct it, or {path}."))
+        elif space:
+            self._judge_space(rule, str(there), shutil.disk_usage(there).free)
+
+    def _judge_space(self, rule: str, where: str, free: int) -> None:
+        message = f"{where} has {free / (1 << 30):.1f} GiB free"
+        remedy = "Make room; `codex-runner prune` removes old runs."
+        if free < _NOTHING:
+            self._failed(rule, ConfigurationError(message, remedy=remedy))
+        elif free < _SCARCE:
+            self._warned(rule, message, remedy)
+        else:
+            self._passed(rule, message)
+
+    # --- jobs --------------------------------------------------------------------------------------------------------
+
+    def _resolve(self, name: str) -> Job | None:
+        from codex_runner.config import resolve_job, variables_of  # noqa: PLC0415 - late, here and below
+
+        self._subject = name
+        try:
+            needed = variables_of(self._config, name)
+            job = resolve_job(self._config, name, variables=dict.fromkeys(needed, ""))
+        except RunnerError as error:
+            self._failed(CONFIGURATION, error)
+            return None
+        asks = "".join(f" --var {variable}=..." for variable in sorted(needed))
+        self._passed(CONFIGURATION, f"it runs with `codex-runner run {name}{asks}`")
+        return job
+
+    async def _look_at_vault(self, jobs: Sequence[Job]) -> None:
+        self._subject = RUNNER
+        if not any(job.credential and job.credential.source is CredentialSource.VAULT for job in jobs):
+            return
+        from codex_runner.vault.client import VaultClient  # noqa: PLC0415 - brings hvac
+
+        try:
+            with VaultClient(self._impatient, self._environ, on_retry=self._tell) as client:
+                health = client.health()
+                if not health.initialized or health.sealed:
+                    state = "sealed" if health.initialized else "not initialized"
+                    raise SecretStoreError(f"Vault at {client.address} is {state}.", remedy="Unseal it.")
+                self._passed(VAULT, f"{client.address} answers and is unsealed (version {health.version})")
+        except RunnerError as error:
+            self._failed(VAULT, error)
+
+    @property
+    def _impatient(self) -> VaultSettings:
+        vault = self._config.vault
+        return replace(
+            vault,
+            retry_deadline=min(_PATIENCE, vault.retry_deadline),
+            sealed_deadline=min(1.0, vault.sealed_deadline),
+        )
+
+    async def _look_at_host(self, host: str, jobs: Sequence[Job]) -> None:
+        from codex_runner.wiring.runs import transport_for  # noqa: PLC0415
+
+        self._subject = RUNNER if host == LOCAL_HOST else host
+        try:
+            transport = transport_for(host, self._environ)
+        except RunnerError as error:
+            self._failed(HOST, error)
+            return
+        try:
+            await self._look_around(host, transport)
+            for job in jobs:
+                self._subject = job.name
+                await self._look_at_job(job, transport)
+        except RunnerError as error:
+            self._failed(HOST, error)
+        finally:
+            await transport.close()
+
+    async def _look_around(self, host: str, transport: Transport) -> None:
+        done = await transport.execute(_LOOK_AT_HOST, timeout=30)
+        lines = done.output.decode("utf-8", "replace").splitlines()
+        if done.exit_code != 0 or len(lines) < 3:  # system, folder, space
+            raise ConfigurationError(f"{host}: its shell answers {' '.join(lines)[-200:]!r}.")
+        system, state, free = lines[-3:]
+        where = f"this machine, {platform.node()}" if host == LOCAL_HOST else host
+        self._passed(HOST, f"{where}: {system}")
+        if state.startswith("!"):
+            self._failed(
+                RUN_DIR,
+                ConfigurationError(
+                    f"{state[1:]} cannot be written, and run directories lie there.",
+                    remedy="Point XDG_STATE_HOME to a folder that can.",
+                ),
+            )
+        elif free.isdecimal():
+            self._judge_space(RUN_DIR, state, int(free) * 1024)
+
+    async def _look_at_job(self, job: Job, transport: Transport) -> None:
+        granted = await self._borrow(job)
+        if await self._look_at_codex(job, transport) and granted is not None and granted.kind is not None:
+            await self._preflight(job, transport, granted)
+        await self._look_at_git(job, transport)
+
+    async def _borrow(self, job: Job) -> Granted | None:
+        """Take the credential and judge it as a run would; the login is given back before this returns."""
+        from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
+
+        spec, auth = job.credential, self._config.vault.auth
+        from_vault = spec is not None and spec.source is CredentialSource.VAULT
+        if from_vault and isinstance(auth, AppRoleAuth) and (auth.wrapped or auth.single_use):
+            message = "not looked at: the secret id works once, and the run needs it"
+            self._warned(CREDENTIAL, message, "`codex-runner token list` shows what is known of the token.")
+            return None
+        if from_vault and any(each.finding.rule == VAULT and each.exit_code for each in self._found):
+            return None  # told already
+        events: list[Event] = []
+        try:
+            granted = await JobCredentials(self._impatient, self._environ).borrow(
+                job, now=time.time(), tell=events.append, on_retry=self._tell
+            )
+        except RunnerError as error:
+            self._hear(events, error)
+            if not any(isinstance(event, Guarded) and not event.passed for event in events):
+                self._failed(CREDENTIAL, error)
+            return None
+        self._hear(events)
+        if granted.facts is not None:
+            version = f", version {granted.facts.version}" if granted.facts.version else ""
+            self._passed(CREDENTIAL, f"{granted.facts.place}{version}")
+        return granted
+
+    def _hear(self, events: Sequence[Event], error: RunnerError | None = None) -> None:
+        """Tell what the rules said. `error` is what they came to, and knows what to do about it."""
+        warned = {event.code: event for event in events if isinstance(event, Warned)}
+        for event in events:
+            if isinstance(event, Guarded) and not event.passed:
+                finding = Finding(event.name, Outcome.REFUSED, event.message, error.remedy if error else "")
+                owner = CredentialError if error is None else type(error)
+                self._found.append(Diagnosis(self._subject, finding, int(owner.exit_code)))
+            elif isinstance(event, Guarded) and event.name not in warned:
+                self._passed(event.name, event.message)
+        for code, warning in warned.items():
+            self._warned(code, warning.message, "")
+
+    async def _look_at_codex(self, job: Job, transport: Transport) -> bool:
+        from codex_runner.codex.agent import Codex  # noqa: PLC0415
+        from codex_runner.wiring.runs import bundled_codex  # noqa: PLC0415
+
+        try:
+            facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, Granted(), _ignore)
+        except RunnerError as error:
+            self._failed(CODEX, error)
+            return False
+        self._passed(CODEX, f"{facts['codex']['version']} at {facts['codex']['path']}")
+        return True
+
+    async def _preflight(self, job: Job, transport: Transport, granted: Granted) -> None:
+        from codex_runner.codex.agent import Codex  # noqa: PLC0415
+        from codex_runner.wiring.runs import bundled_codex  # noqa: PLC0415
+
+        try:
+            facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, _ignore)
+        except RunnerError as error:
+            self._failed(PREFLIGHT, error)
+            return
+        done = facts.get("preflight") or {}
+        answer = done.get("answer")
+        self._passed(PREFLIGHT, str(answer) if answer else f"by {done.get('method')}: nothing more can be proven")
+
+    async def _look_at_git(self, job: Job, transport: Transport) -> None:
+        done = await transport.execute(_LOOK_AT_GIT, cwd=job.cwd, timeout=30)
+        word, _, rest = done.output.decode("utf-8", "replace").strip().partition(" ")
+        if word == "whole":
+            self._passed(GIT, f"{rest} is a repository with its whole history")
+        elif word == "shallow":
+            self._warned(
+                GIT,
+                f"{rest} is a shallow clone: the agent sees no more of the history than it has",
+                "Fetch the rest with `git fetch --unshallow`, or `fetch-depth: 0` in actions/checkout.",
+            )
+        elif word == "missing":
+            self._warned(GIT, "git is not installed on this host", "Install it, if the job or its checks need it.")
+        elif "dubious ownership" in rest:
+            self._warned(
+                GIT,
+                f"{job.cwd} belongs to somebody else, so git refuses to work in it",
+                f"git config --global --add safe.directory {job.cwd}",
+            )
+        else:
+            said = rest.splitlines()[0] if rest else "git says nothing"
+            self._warned(GIT, f"{job.cwd} is no repository: {said}", "Check `cwd`, if the job should work in one.")
+
+
+def _ignore(_: Event) -> None:
+    """Nobody listens: what was proven is in the facts, and what was not is raised."""
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def configuration_failed(error: RunnerError) -> Diagnosis:
+    """Say that there is no configuration to look at."""
+    finding = Finding(CONFIGURATION, Outcome.REFUSED, error.message, error.remedy)
+    return Diagnosis(RUNNER, finding, int(error.exit_code))
