@@ -1,0 +1,180 @@
+"""The ledger's file: SQLite, safe for any number of runs at once on one machine.
+
+One row a run. The default rollback journal and a busy timeout, not WAL: homes are often on a network, where WAL's
+shared memory does not work. Every change is one immediate transaction, so a check and what follows from it cannot be
+parted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import sqlite3
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_VERSION = 1
+_APPLICATION = 0x636F6472  # "codr": that the file is ours
+_PATIENCE = 10.0  # seconds that a run waits for another one's transaction
+_KEPT_DAYS = 400
+
+_SCHEMA = (
+    """
+CREATE TABLE spending (
+    run_id   TEXT PRIMARY KEY,
+    day      TEXT NOT NULL,      -- UTC, YYYY-MM-DD, of the run's start
+    workflow TEXT NOT NULL,
+    reserved INTEGER NOT NULL,   -- tokens that the run may still come to
+    expires  REAL NOT NULL,      -- until when the reservation counts, in seconds since the epoch
+    tokens   INTEGER NOT NULL,   -- tokens that it has come to
+    money    TEXT                -- what they cost, a decimal, or NULL where no price was configured
+) WITHOUT ROWID
+""",
+    "CREATE INDEX spending_by_workflow ON spending (workflow, day)",
+)
+
+
+class LedgerError(ConfigurationError):
+    """The ledger's file cannot be used."""
+
+    default_remedy = (
+        "Set `ledger` to a file that can be written; a damaged one can be moved away, and its count is lost."
+    )
+
+
+class BudgetSpentError(RunnerError):
+    """The workflow's budget for the day does not suffice for this run."""
+
+    exit_code = ExitCode.BUDGET
+    default_remedy = "Wait for the next day (UTC), or raise the workflow's daily limit."
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a workflow came to. `reserved` is what runs that have not ended may still add; `money` is of priced runs."""
+
+    runs: int
+    tokens: int
+    reserved: int
+    money: Decimal
+
+
+class Ledger:
+    """One file. Its folder is made when it is first needed; each call opens and closes it."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is touched yet."""
+        self._path = path
+
+    def reserve(  # noqa: PLR0913 - a row's columns
+        self, workflow: str, run_id: str, tokens: int, *, now: float, until: float, limit: int | None
+    ) -> None:
+        """Set aside `tokens` for a run that starts at `now` and is over by `until` (seconds since the epoch).
+
+        BudgetSpentError where the workflow's day would then pass `limit`, or has no token left. Nothing of a run that
+        was killed is set aside after its `until`. Idempotent on `run_id`.
+        """
+        day = utc_day(now)
+        with self._open() as file:
+            before = _spent(file, workflow, day, day, now, but=run_id)
+            taken = before.tokens + before.reserved
+            if limit is not None and (taken + tokens > limit or taken >= limit):
+                raise BudgetSpentError(
+                    f"The workflow {workflow!r} has {max(0, limit - taken):,} of {limit:,} tokens left for {day} UTC; "
+                    f"this run may need {tokens:,}: {before.tokens:,} are spent and {before.reserved:,} set aside."
+                )
+            file.execute(
+                "INSERT INTO spending VALUES (?, ?, ?, ?, ?, 0, NULL) "
+                "ON CONFLICT (run_id) DO UPDATE SET reserved = excluded.reserved, expires = excluded.expires",
+                (run_id, day, workflow, tokens, until),
+            )
+            file.execute("DELETE FROM spending WHERE day < ?", (utc_day(now - _KEPT_DAYS * 86400),))
+
+    def charge(  # noqa: PLR0913 - a row's columns
+        self, workflow: str, run_id: str, tokens: int, *, now: float, money: Decimal | None, final: bool
+    ) -> None:
+        """Say what the run has come to so far, in all: a later call replaces an earlier one.
+
+        `final` gives back what was set aside and not needed. A run that was never reserved is entered all the same.
+        """
+        with self._open() as file:
+            file.execute(
+                "INSERT INTO spending VALUES (?, ?, ?, 0, 0, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
+                "tokens = excluded.tokens, money = excluded.money, reserved = CASE WHEN ? THEN 0 ELSE reserved END",
+                (run_id, utc_day(now), workflow, tokens, None if money is None else str(money), final),
+            )
+
+    def spent(self, workflow: str, *, now: float, days: int = 1) -> Spent:
+        """Return what the workflow came to in the last `days` UTC days, today included."""
+        with self._open() as file:
+            return _spent(file, workflow, utc_day(now - (days - 1) * 86400), utc_day(now), now)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Open the file and begin a transaction, which is taken back where anything goes wrong."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with contextlib.closing(sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)) as file:
+                file.execute("BEGIN IMMEDIATE")
+                try:
+                    _prepare(file)
+                    yield file
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):  # the first error is the one to tell
+                        file.execute("ROLLBACK")
+                    raise
+                file.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise LedgerError(
+                    f"The ledger {self._path} was busy for {_PATIENCE:g} s.",
+                    remedy="Another run holds it; look for one that hangs, and try again.",
+                ) from None
+            raise LedgerError(f"The ledger {self._path} cannot be used: {error}.") from None
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"The ledger {self._path} is damaged, or is not a ledger: {error}.") from None
+        except OSError as error:
+            raise LedgerError(f"The ledger {self._path} cannot be used: {error.strerror}.") from None
+
+
+def utc_day(now: float) -> str:
+    """Return the UTC day of a moment, such as 2026-01-02."""
+    return dt.datetime.fromtimestamp(now, dt.UTC).date().isoformat()
+
+
+def _prepare(file: sqlite3.Connection) -> None:
+    (version,) = file.execute("PRAGMA user_version").fetchone()
+    (application,) = file.execute("PRAGMA application_id").fetchone()
+    (tables,) = file.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables == version == application == 0:
+        for statement in _SCHEMA:
+            file.execute(statement)
+        file.execute(f"PRAGMA user_version = {_VERSION}")
+        file.execute(f"PRAGMA application_id = {_APPLICATION}")
+    elif application != _APPLICATION:
+        raise sqlite3.DatabaseError("it is a database of something else")
+    elif version != _VERSION:
+        raise sqlite3.DatabaseError(f"it has the version {version}, and this codex-runner knows version {_VERSION}")
+
+
+def _spent(  # noqa: PLR0913 - a query's parts
+    file: sqlite3.Connection, workflow: str, first: str, last: str, now: float, *, but: str | None = None
+) -> Spent:
+    rows = file.execute(
+        "SELECT tokens, CASE WHEN expires > ? THEN max(0, reserved - tokens) ELSE 0 END, money FROM spending "
+        "WHERE workflow = ? AND day BETWEEN ? AND ? AND run_id IS NOT ?",
+        (now, workflow, first, last, but),
+    ).fetchall()
+    return Spent(
+        runs=len(rows),
+        tokens=sum(tokens for tokens, _, _ in rows),
+        reserved=sum(reserved for _, reserved, _ in rows),
+        money=sum((Decimal(money) for _, _, money in rows if money is not None), Decimal(0)),
+    )
