@@ -83,7 +83,12 @@ def html_text(text: str) -> str:
 
     It is cleaned and escaped, and characters that hide text or turn its direction are named instead.
     """
-    return html.escape(_INVISIBLE.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", clean(text)))
+    return html.escape(visible(clean(text)))
+
+
+def visible(text: str) -> str:
+    """Name the characters that hide text or turn its direction, instead of writing them: `⟨U+202E⟩`."""
+    return text if text.isascii() else _INVISIBLE.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", text)
 
 
 def utc(seconds: float) -> str:
