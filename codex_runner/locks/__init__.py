@@ -1,0 +1,8 @@
+"""Concurrency groups on one machine: locks that are free the moment their holder is dead."""
+
+from __future__ import annotations
+
+from codex_runner.locks.group import Held, Taken, acquire
+from codex_runner.locks.holder import Holder
+
+__all__ = ["Held", "Holder", "Taken", "acquire"]

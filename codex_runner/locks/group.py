@@ -1,0 +1,143 @@
+"""A group's lock: flock on a file that is never removed. The kernel frees it with its holder, however that one dies."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from codex_runner.domain.concurrency import LockPolicy
+from codex_runner.domain.errors import ConfigurationError, LockedError
+from codex_runner.locks import holder as notes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from codex_runner.domain.concurrency import Concurrency
+    from codex_runner.locks.holder import Holder
+
+_POLL = 0.2
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Another run holds the group, and the policy is to skip. `message` is a sentence."""
+
+    holder: Holder | None
+    message: str
+
+
+class Held:
+    """The group is ours until `release`, or until this process is gone. Children do not inherit it."""
+
+    def __init__(self, descriptor: int) -> None:
+        """`descriptor` is locked already."""
+        self._descriptor: int | None = descriptor
+
+    def release(self) -> None:
+        """Let the next one in. Idempotent."""
+        if self._descriptor is not None:
+            notes.clear(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        """Hold it for a block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release it."""
+        self.release()
+
+
+async def acquire(folder: Path, wanted: Concurrency, me: Holder, birth: Callable[[int], str | None]) -> Held | Taken:
+    """Take the group's lock, or do what its policy says where another run holds it.
+
+    `folder` holds a file a group and is made where it is missing. `skip` returns Taken; `fail`, a wait that lasts
+    longer than `wanted.timeout`, and a run that a newer one has overtaken raise LockedError. `birth` is that of
+    Holder.terminate.
+    """
+    descriptor = _open(folder, wanted.group)
+    try:
+        if not _try(descriptor):
+            taken = await _insist(descriptor, wanted, me, birth)
+            if taken is not None:
+                os.close(descriptor)
+                return taken
+        notes.write(descriptor, me)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return Held(descriptor)
+
+
+async def _insist(descriptor: int, wanted: Concurrency, me: Holder, birth: Callable[[int], str | None]) -> Taken | None:
+    """Return None once the lock is ours."""
+    other = notes.read(descriptor)
+    message = f"The group {wanted.group!r} is held by {other or 'another run'}."
+    if wanted.policy is LockPolicy.SKIP:
+        return Taken(other, message)
+    if wanted.policy is LockPolicy.FAIL:
+        raise LockedError(message)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + wanted.timeout
+    asked: set[Holder] = set()
+    while not _try(descriptor):
+        other = notes.read(descriptor)
+        if wanted.policy is LockPolicy.CANCEL_RUNNING and other is not None and other not in asked:
+            if (other.since, other.run_id) > (me.since, me.run_id):
+                raise LockedError(
+                    f"The group {wanted.group!r} is held by {other}, which is newer than this run.",
+                    remedy="Nothing is wrong: with `cancel-running` the newest run goes on.",
+                )
+            other.terminate(birth)
+            asked.add(other)
+        if loop.time() >= end:
+            raise LockedError(
+                f"The group {wanted.group!r} is still held by {other or 'another run'} after {wanted.timeout:g} s."
+            )
+        await asyncio.sleep(_POLL)
+    return None
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise ConfigurationError(
+            f"The file system of the locks' folder cannot lock: {error.strerror}.",
+            remedy="Set XDG_STATE_HOME to a folder on a local disk.",
+        ) from None
+    return True
+
+
+def _open(folder: Path, group: str) -> int:
+    if not group:
+        raise ConfigurationError("concurrency.group is empty.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(
+            folder / f"{_file_name(group)}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"The lock of the group {group!r} cannot be used: {error.filename}: {error.strerror}.",
+            remedy="Locks lie in the user's state folder; make it writable.",
+        ) from None
+
+
+def _file_name(group: str) -> str:
+    """Name a group's file: the group itself where that is a plain name, and otherwise its hash."""
+    return group if _PLAIN.fullmatch(group) else "=" + hashlib.sha256(group.encode()).hexdigest()[:32]

@@ -1,0 +1,64 @@
+"""Who holds a lock: written into the lock's file by the holder, for messages and for cancelling it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LARGEST = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A run and its process. `born` is the process's start time as the system tells it: a pid alone is used again.
+
+    `since` is when the run asked for the lock, in seconds since the epoch.
+    """
+
+    run_id: str
+    pid: int
+    born: str
+    since: float
+
+    def __str__(self) -> str:
+        """Say it in a message."""
+        when = dt.datetime.fromtimestamp(self.since, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return f"run {self.run_id} (pid {self.pid}, since {when})"
+
+    def terminate(self, birth: Callable[[int], str | None]) -> None:
+        """Send SIGTERM, if the process is still the one that was noted: the run then ends its agent and its reports.
+
+        `birth` tells a process's start time, None where there is no such process.
+        """
+        if self.pid > 1 and birth(self.pid) == self.born:
+            with contextlib.suppress(ProcessLookupError):  # it ended just now
+                os.kill(self.pid, signal.SIGTERM)
+
+
+def write(descriptor: int, holder: Holder) -> None:
+    """Make the lock's file say who holds it. Only the holder calls this."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(dataclasses.asdict(holder)).encode() + b"\n", 0)
+
+
+def clear(descriptor: int) -> None:
+    """Make it say that nobody does."""
+    os.ftruncate(descriptor, 0)
+
+
+def read(descriptor: int) -> Holder | None:
+    """Return who holds the lock; None where that has not been written yet. A dead holder's words may still stand."""
+    try:
+        data = json.loads(os.pread(descriptor, _LARGEST, 0))
+        return Holder(str(data["run_id"]), int(data["pid"]), str(data["born"]), float(data["since"]))
+    except (ValueError, KeyError, TypeError):
+        return None
