@@ -216,6 +216,9 @@ class _Reader:
                 self._point(
                     Lane.TOOL, event.type, "an event of a kind that this version does not know", text=_json(event.data)
                 )
+            case ev.Retrying():
+                how = "goes on with the thread" if event.resume else "begins anew"
+                self._point(Lane.ATTEMPT, "retry", event.reason, Mood.WARN, note=f"{how}, in {event.seconds:g} s")
             case ev.RunEnded():
                 mood = Mood.BAD if event.exit_code else Mood.GOOD
                 self._point(

@@ -73,7 +73,12 @@ class _Reader:
                 self._attempt = self._open(
                     "invoke_agent codex",
                     0,
-                    {**attributes, "codex_runner.attempt": event.number, "codex_runner.reason": event.reason},
+                    {
+                        **attributes,
+                        "codex_runner.attempt": event.number,
+                        "codex_runner.reason": event.reason,
+                        "gen_ai.conversation.id": event.thread_id,
+                    },
                 )
             case ev.ThreadStarted() if self._attempt is not None:
                 self.spans[self._attempt].attributes["gen_ai.conversation.id"] = _text(event.thread_id)
@@ -91,6 +96,8 @@ class _Reader:
                 self._note("warning", {"codex_runner.warning": event.code, "message": event.message})
             case ev.Guarded() if not event.passed:
                 self._note("guard", {"codex_runner.guard": event.name, "message": event.message})
+            case ev.Retrying():
+                self._note("retry", {"codex_runner.attempt": event.number, "message": event.reason})
             case ev.StopRequested():
                 self._note("stop", {"codex_runner.stop": event.reason, "message": event.message})
             case _:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.records import HOSTILE
 from support.report_states import a_run, states
@@ -70,6 +70,7 @@ def test_the_document_says_how_it_ended():
     assert told(a_run())["data"]["usage"]["total"] == 1050
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(states())
 def test_any_run_can_be_told_in_every_shape_within_the_limits_of_its_receiver(state):
     made = told(state)
@@ -114,6 +115,11 @@ def test_a_secret_is_masked_in_every_text_also_where_an_escape_hides_it_or_a_cut
         sent = json.dumps(shaped(shape, made, URL.reveal())[1])
         assert "s3cret" not in sent
         assert "***TOKEN***" in sent
+
+
+def test_a_secret_with_characters_that_cleaning_drops_is_masked():
+    made = told(failed_run("it is bell\x07secret"), Redactor([Secret("TOKEN", "bell\x07secret")]).text)
+    assert made["data"]["reason"] == "it is ***TOKEN***"
 
 
 def test_a_secret_of_digits_leaves_numbers_and_the_shape_alone():

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.records import HOSTILE, event_samples
 from support.records import records as numbered
@@ -31,8 +31,8 @@ RUN = [
     ev.ThreadStarted("0199"),
     ev.ItemStarted(ev.Command("c1", "sleep 60", "", None, "in_progress")),
     ev.AttemptEnded(1, Ending(Failure.CAPACITY, "the model has no capacity"), exited(1)),
-    ev.AttemptStarted(2, reason="the service may be back"),
-    ev.ThreadStarted("019a"),
+    ev.Retrying(1, 5.0, resume=True, reason="no capacity"),
+    ev.AttemptStarted(2, reason="the service may be back", thread_id="0199"),
     ev.ItemStarted(ev.Command("c1", "git log", "", None, "in_progress")),
     ev.ItemStarted(ev.ToolCall("t1", "search", "find", "in_progress")),
     ev.ItemCompleted(ev.ToolCall("t1", "search", "find", "failed", error="no")),
@@ -111,7 +111,7 @@ def test_a_collector_gets_a_span_for_the_run_and_each_attempt_command_tool_and_c
         ("RUN docs", None, 0, 18, "checks failed: docs build"),
         ("invoke_agent codex", "RUN docs", 1, 4, "the model has no capacity"),
         ("execute_tool shell", "invoke_agent codex", 3, 4, "no end is known"),
-        ("invoke_agent codex", "RUN docs", 5, 15, ""),
+        ("invoke_agent codex", "RUN docs", 6, 15, ""),
         ("execute_tool shell", "invoke_agent codex", 7, 10, ""),
         ("execute_tool search.find", "invoke_agent codex", 8, 9, "the tool failed"),
         ("execute_tool shell", "invoke_agent codex", 11, 11, "exit 2"),
@@ -128,11 +128,12 @@ def test_a_collector_gets_a_span_for_the_run_and_each_attempt_command_tool_and_c
     assert run["gen_ai.usage.input_tokens"] == 1000
     assert run["codex_runner.exit_code"] == 1
     assert [(event.name, attributes(event)["message"]) for event in found[0].events] == [
+        ("retry", "no capacity"),
         ("warning", "no budget is set"),
         ("guard", "two processes are left"),
     ]
     assert attributes(found[1])["error.type"] == "capacity"
-    assert attributes(found[3])["gen_ai.conversation.id"] == "019a"
+    assert attributes(found[3])["gen_ai.conversation.id"] == "0199"
     assert attributes(found[6])["process.command_line"] == "make"
     assert attributes(found[6])["process.exit.code"] == 2
     assert attributes(found[7])["cicd.pipeline.task.run.result"] == "failure"
@@ -279,6 +280,7 @@ def test_loading_it_needs_no_sdk():
     assert done.stdout == "[]\n"
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(events, max_size=12), st.lists(verdicts, max_size=1))
 def test_any_run_is_a_tree_within_its_times(happened, verdict):
     recorded = records([ev.RunStarted("r", "docs", "local"), *happened, *verdict])

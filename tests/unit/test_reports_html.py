@@ -188,6 +188,11 @@ def test_the_timeline_is_to_scale_and_leads_to_the_list():
     assert f'<li id="{number}" class="command">' in text
 
 
+def test_a_retry_that_is_waited_for_is_told():
+    (moment,) = moments([ev.Record(1, START, 1, ev.Position(), ev.Retrying(1, 5.0, resume=True, reason="no capacity"))])
+    assert (moment.kind, moment.title, moment.note) == ("retry", "no capacity", "goes on with the thread, in 5 s")
+
+
 def test_invisible_characters_are_shown():
     assert html_text("a\u202eb\u200bc<") == "a⟨U+202E⟩b⟨U+200B⟩c&lt;"
 
