@@ -92,16 +92,8 @@ class _Reader:
                 )
             case ev.CheckEnded():
                 self._end_check(event)
-            case ev.Warned():
-                self._note("warning", {"codex_runner.warning": event.code, "message": event.message})
-            case ev.Guarded() if not event.passed:
-                self._note("guard", {"codex_runner.guard": event.name, "message": event.message})
-            case ev.Retrying():
-                self._note("retry", {"codex_runner.attempt": event.number, "message": event.reason})
-            case ev.StopRequested():
-                self._note("stop", {"codex_runner.stop": event.reason, "message": event.message})
             case _:
-                pass
+                self._read_note(event)
 
     def finish(self) -> None:
         """Close what is open: the run goes on, or its runner is gone."""
@@ -121,6 +113,20 @@ class _Reader:
 
     def _note(self, name: str, attributes: Mapping[str, Attribute | None]) -> None:
         self.spans[0].events.append((self._now, name, _clean(attributes)))
+
+    def _read_note(self, event: ev.Event) -> None:
+        """Take what happened at one moment: an event of the run's span."""
+        match event:
+            case ev.Warned():
+                self._note("warning", {"codex_runner.warning": event.code, "message": event.message})
+            case ev.Guarded() if not event.passed:
+                self._note("guard", {"codex_runner.guard": event.name, "message": event.message})
+            case ev.Retrying():
+                self._note("retry", {"codex_runner.attempt": event.number, "message": event.reason})
+            case ev.StopRequested():
+                self._note("stop", {"codex_runner.stop": event.reason, "message": event.message})
+            case _:
+                pass
 
     def _close_attempt(self, error: str) -> None:
         for at in self._items.values():
