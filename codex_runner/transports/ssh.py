@@ -25,11 +25,13 @@ from codex_runner.transports.request import (
     stop_request,
 )
 from codex_runner.transports.ssh_connection import SshConnection
+from codex_runner.transports.ssh_files import Fetch, Listing, list_files
 from codex_runner.transports.ssh_follow import FollowSession
 from codex_runner.transports.ssh_session import DroppedError, UnansweredError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
 
     from codex_runner.domain.host import Launch, Piece
     from codex_runner.domain.run import StopReason
@@ -180,6 +182,21 @@ class SshTransport:
 
         await self._persist("cleaning up", attempt)
 
+    async def list_files(self, root: str, below: Sequence[str]) -> Listing:
+        """List what lies below these paths, which are relative to the folder `root` ("." is all of it)."""
+        return await self._persist("looking for files", lambda: list_files(self._connection, root, below))
+
+    async def fetch_files(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetch:
+        """Bring files of the folder `root` into the folder `into`, under the same relative paths.
+
+        Each is whole and proven, or in `left_out` with a reason. Where the line drops, it goes on at the byte where it
+        stood. `limit` bounds a file, `total` all of them, in bytes.
+        """
+        fetch = Fetch(root, paths, into, limit, total)
+        while not await self._persist("fetching files", lambda: fetch.go_on(self._connection)):
+            pass
+        return fetch
+
     async def close(self) -> None:
         """See Transport.close."""
         await self._connection.close()
@@ -244,7 +261,7 @@ class SshTransport:
         if outage.seconds > patience:
             raise HostError(
                 f"the host {self._alias} could not be reached for {outage.seconds:.0f} s "
-                f"({outage.tries} tries): {dropped}.",
+                f"({outage.tries + 1} tries): {dropped}.",
                 remedy="An agent that was started may still be running there, until orphan_timeout; "
                 "`codex-runner attach` goes on with it.",
             )

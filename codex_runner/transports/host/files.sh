@@ -35,6 +35,7 @@ list() { # every file below these paths, as `f` or, what is no regular file, `o`
 	IFS=$NL
 	set -f
 	for line in $paths; do
+		unset IFS
 		decode "${line#* }"
 		if ! { honest "$decoded" && { [ -e "$decoded" ] || [ -L "$decoded" ]; }; }; then continue; fi
 		find "./$decoded" \( -type d -o -type f -exec printf 'f%s\0' {} + -o -exec printf 'o%s\0' {} + \) 2>/dev/null
@@ -49,6 +50,7 @@ fetch() { # each file: a line with its number, size and checksum, then its bytes
 	set -f
 	number=0
 	for line in $paths; do
+		unset IFS
 		decode "${line#* }"
 		# A subshell: a file that cannot be opened ends it.
 		(send "${line%% *}") 2>/dev/null || say skip "$number" "it cannot be read"
@@ -79,7 +81,6 @@ send() { # OFFSET: of the file $decoded
 		say skip "$number" "large $size"
 		return
 	fi
-	unset IFS
 	# shellcheck disable=SC2046 # two numbers: checksum and size
 	set -- "$1" $(cksum <&3)
 	[ "$1" -le "$3" ] || set -- "$3" "$2" "$3"

@@ -1,0 +1,113 @@
+"""`codex-runner hosts`: the hosts that OpenSSH knows, and whether they can run agents."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from codex_runner.cli.operators import optional_config, print_json
+from codex_runner.cli.options import ConfigOption  # noqa: TC001 - typer reads annotations
+from codex_runner.cli.table import show_table
+from codex_runner.domain.errors import ConfigurationError, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+# Enough to be quick, few enough for a jump host's MaxStartups (10 by default).
+_AT_ONCE = 8
+
+
+def hosts(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[ALIAS]...", help="Only these; by default all.", show_default=False)
+    ] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Connect to each, and look at what it has.")] = False,
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """List the aliases of the OpenSSH configuration: each can be a job's `host`.
+
+    With --probe, exit code 6 where one of them cannot be reached.
+    """
+    file, paths = _configured(config)
+    documents = asyncio.run(_look(names, file, paths, probe=probe))
+    if as_json:
+        print_json({"hosts": documents})
+    elif probe:
+        _show_probed(documents)
+    else:
+        show_table(
+            ("ALIAS", "ADDRESS", "USER", "PORT", "VIA"),
+            [[each[key] for key in ("alias", "hostname", "user", "port", "via")] for each in documents],
+            os.environ,
+        )
+    if probe and not all(each["reachable"] for each in documents):
+        raise typer.Exit(ExitCode.HOST)
+
+
+def _configured(config: Path | None) -> tuple[Path | None, Mapping[str, str | None]]:
+    """Return `ssh_config` and the paths of codex by host. A project is not needed, so its configuration need not be."""
+    loaded = optional_config(config, None)
+    if loaded is None:
+        return None, {}
+    return loaded.ssh_config, {name: host.codex for name, host in loaded.hosts.items()}
+
+
+async def _look(
+    names: Sequence[str] | None, file: Path | None, paths: Mapping[str, str | None], *, probe: bool
+) -> list[dict[str, Any]]:
+    from codex_runner.transports.ssh_config import aliases, resolved  # noqa: PLC0415
+
+    options = ("-F", str(file)) if file else ()
+    for name in names or ():
+        if name.startswith("-"):
+            raise ConfigurationError(f"{name!r} is not a host's name: ssh would take it for an option.")
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(alias: str) -> dict[str, Any]:
+        async with turn:
+            said = await resolved(alias, os.environ, options)
+            via = said.get("proxyjump", said.get("proxycommand", ""))
+            document: dict[str, Any] = {
+                "alias": alias,
+                "hostname": said.get("hostname", ""),
+                "user": said.get("user", ""),
+                "port": said.get("port", ""),
+                "via": "" if via == "none" else via,
+            }
+            if probe:
+                from codex_runner.transports.ssh_probe import probe as ask  # noqa: PLC0415 - only with --probe
+
+                document |= asdict(await ask(alias, os.environ, codex=paths.get(alias), ssh_options=options))
+            return document
+
+    return list(await asyncio.gather(*map(one, names or aliases(file))))
+
+
+def _show_probed(documents: Sequence[dict[str, Any]]) -> None:
+    rows = [
+        [
+            each["alias"],
+            "ok" if each["reachable"] else "failed",
+            f"{each['seconds']:.1f} s",
+            each["system"],
+            Path(each["shell"]).name,
+            each["codex_version"] or "-",
+            each["codex"] or "-",
+            each["git"] or "-",
+            f"{each['disk'] / 1e9:.1f} GB" if each["disk"] is not None else "-",
+        ]
+        for each in documents
+    ]
+    show_table(("ALIAS", "REACHED", "IN", "SYSTEM", "SHELL", "CODEX", "PATH", "GIT", "FREE"), rows, os.environ)
+    for each in documents:
+        if each["error"]:
+            typer.echo(f"{each['alias']}: {each['error']}\n  {each['remedy']}", err=True)
+        for line in each["advice"]:
+            typer.echo(f"{each['alias']}: {line}", err=True)

@@ -1,0 +1,206 @@
+"""Files of a host, brought here over the connection: each whole and proven by its checksum, or left out with a reason.
+
+An agent named these files. The host follows no link and reads nothing outside of the folder; here, a path that would
+lead anywhere but below `into` is refused, whatever the host says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from codex_runner.domain.errors import HostError
+from codex_runner.engine import cksum
+from codex_runner.transports.request import files_request, new_nonce, read_answer
+from codex_runner.transports.ssh_connection import unanswered
+from codex_runner.transports.ssh_session import DroppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable, Sequence
+    from pathlib import Path
+
+    from codex_runner.transports.ssh_connection import SshConnection
+    from codex_runner.transports.ssh_session import Session
+
+_CHUNK = 1 << 16
+_SILENCE = 30.0
+_TRIES = 3
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What lies below some paths, relative to the folder. `others` are links and special files, which nobody follows.
+
+    `complete` is False where there was more than the host may say (16 MiB of names).
+    """
+
+    files: tuple[str, ...]
+    others: tuple[str, ...]
+    complete: bool
+
+
+@dataclass(slots=True)
+class Fetch:
+    """Some files on their way. It survives the connection: the next one goes on at the byte where this one stood.
+
+    `limit` bounds each file and `total` all of them, in bytes. `left_out` maps a path to the reason, in words.
+    """
+
+    root: str
+    paths: Sequence[str]
+    into: Path
+    limit: int
+    total: int
+    fetched: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    received: int = 0
+    _part: _Part | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would not stay below `into`."""
+        for path in self.paths:
+            if not all(name not in ("", ".", "..") for name in path.split("/")) or "\0" in path:
+                self.left_out[path] = "its path leads out of the folder"
+
+    async def go_on(self, connection: SshConnection) -> bool:
+        """Fetch what is still missing; True once nothing is. DroppedError where the connection breaks."""
+        done = {*self.fetched, *self.left_out}
+        missing = [path for path in self.paths if path not in done]
+        if not missing:
+            return True
+        if self._part is not None and self._part.path != missing[0]:
+            self._part = None
+        first = self._part.size if self._part else 0
+        offsets = [first, *([0] * (len(missing) - 1))]
+        nonce = new_nonce()
+        request = files_request("fetch", self.root, zip(offsets, missing, strict=True), self.limit, nonce)
+        async with connection.session(request) as session:
+            await _answer(session, nonce)
+            while (words := (await _line(session, nonce)).split(" ", 2))[0] != "end":
+                path = missing[int(words[1])]
+                if words[0] == "skip":
+                    self.left_out[path] = self._reason(words[2])
+                elif not await self._take(session, path, *map(int, words[2].split())):
+                    return False  # what comes next would be bytes that are not wanted
+        return True
+
+    def _reason(self, text: str) -> str:
+        word, _, size = text.partition(" ")
+        return f"it has {int(size):,} bytes, and a file may have {self.limit:,}" if word == "large" else text
+
+    async def _take(self, session: Session, path: str, size: int, checksum: int) -> bool:
+        """Receive one file; False where the rest must be asked for anew."""
+        part = self._part or _Part(path, size, checksum)
+        self._part = part
+        if self.received + size - part.size > self.total:
+            self.left_out[path] = f"with its {size:,} bytes, all files together would have more than {self.total:,}"
+            self._part = None
+            return False
+        if (size, checksum) != (part.whole, part.checksum):
+            return self._again(part, size, checksum)  # another file than the one that was begun
+        with _opened(self.into, path, part.size) as file:
+            while part.size < size:
+                data = await _read(session, min(_CHUNK, size - part.size))
+                file.write(data)
+                part.take(data)
+                self.received += len(data)
+        if cksum.finish(part.state, size) != checksum:
+            return self._again(part, size, checksum)
+        self.fetched.append(path)
+        self._part = None
+        return True
+
+    def _again(self, part: _Part, size: int, checksum: int) -> bool:
+        self.received -= part.size
+        part.begin_anew(size, checksum)
+        if part.tries >= _TRIES:
+            self.left_out[part.path] = "it changes while it is read"
+            (self.into / part.path).unlink()
+            self._part = None
+        return False
+
+
+@dataclass(slots=True)
+class _Part:
+    """A file that has come in part: how much of it, and its checksum so far."""
+
+    path: str
+    whole: int
+    checksum: int
+    size: int = 0
+    state: int = cksum.START
+    tries: int = 0
+
+    def take(self, data: bytes) -> None:
+        self.size += len(data)
+        self.state = cksum.advance(self.state, data)
+
+    def begin_anew(self, whole: int, checksum: int) -> None:
+        self.whole, self.checksum = whole, checksum
+        self.size, self.state = 0, cksum.START
+        self.tries += 1
+
+
+async def list_files(connection: SshConnection, root: str, below: Iterable[str]) -> Listing:
+    """List the files below these paths of a folder, whatever their number of levels."""
+    nonce = new_nonce()
+    request = files_request("list", root, ((0, path) for path in below), 0, nonce)
+    _, output = await connection.ask(request, nonce)
+    names, mark, _ = output.rpartition(b"\0.%b\0" % nonce.encode())
+    if not mark:
+        raise DroppedError("the connection ended within the list of files")
+    entries = names.split(b"\0")
+    complete = not entries.pop()  # each name ends with a NUL; where the list was cut, the last one does not
+    found: dict[bytes, dict[str, None]] = {b"f": {}, b"o": {}}
+    for entry in entries:
+        path = os.fsdecode(entry[1:])
+        while path.startswith("./"):
+            path = path[2:]
+        found.get(entry[:1], {})[path] = None
+    return Listing(tuple(found[b"f"]), tuple(found[b"o"]), complete)
+
+
+def _opened(into: Path, path: str, offset: int) -> BinaryIO:
+    target = into / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if offset == 0:
+        return os.fdopen(os.open(target, _NEW_FILE, 0o600), "wb")
+    return target.open("ab")
+
+
+async def _answer(session: Session, nonce: str) -> None:
+    """Read up to the answer, past what start-up files print."""
+    while True:
+        line = await _patiently(session.stdout.readline())
+        if not line.endswith(b"\n"):
+            raise await unanswered(session, b"")
+        if f"{nonce} ".encode() in line:
+            read_answer(line, nonce)
+            return
+
+
+async def _line(session: Session, nonce: str) -> str:
+    line = await _patiently(session.stdout.readline())
+    if not line.endswith(b"\n"):
+        raise DroppedError("the connection ended between files")
+    if not line.startswith(f"{nonce} ".encode()):
+        raise HostError("the host sent something else than files.")
+    return line[len(nonce) + 1 : -1].decode("utf-8", "replace")
+
+
+async def _read(session: Session, size: int) -> bytes:
+    data = await _patiently(session.stdout.read(size))
+    if not data:
+        raise DroppedError("the connection ended within a file")
+    return data
+
+
+async def _patiently(reading: Coroutine[None, None, bytes]) -> bytes:
+    try:
+        async with asyncio.timeout(_SILENCE):
+            return await reading
+    except TimeoutError:
+        raise DroppedError(f"nothing came for {_SILENCE:g} s") from None

@@ -1,0 +1,129 @@
+"""Whatever the account on the host is like: it works, or says clearly why not."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from support.launches import collect, launch
+from support.sshd import Sshd
+
+from codex_runner.domain.errors import ExitCode, HostError
+from codex_runner.domain.host import Ended
+
+pytestmark = pytest.mark.needs_sshd
+
+
+async def a_job(transport):
+    job = launch("echo", 3, prompt=b"to and fro\n")
+    await transport.start(job)
+    stdout, stderr, last = await collect(transport, job.run_id)
+    done = await transport.execute("echo out; echo err >&2; exit 4")
+    await transport.discard(job.run_id)
+    return stdout, stderr, last, done
+
+
+def check(result):
+    stdout, stderr, last, done = result
+    assert (stdout, stderr) == (b"to and fro\n", b"to stderr\n")
+    assert isinstance(last, Ended)
+    assert last.exit.code == 3
+    assert (done.exit_code, done.output) == (4, b"out\nerr\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "zsh", "fish", "tcsh"])
+def test_any_login_shell_will_do(shell, server, on):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    sshd = server(options=[f'ForceCommand exec {shell} -c "$SSH_ORIGINAL_COMMAND"'])
+    check(on(sshd, a_job))
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "echo Welcome; echo Mind the gap >&2",
+        "printf 'no newline'; printf 'none here' >&2",
+        r"printf '\033[31mred\033[0m\000\377\n'",
+        "head -c 100000 /dev/zero; echo; head -c 100000 /dev/zero >&2; echo >&2",
+    ],
+)
+def test_what_start_up_files_print_is_passed_over(noise, server, on):
+    check(on(server(options=[f'ForceCommand {noise}; eval "$SSH_ORIGINAL_COMMAND"']), a_job))
+
+
+def test_a_shell_that_runs_nothing_is_told(server, on):
+    sshd = server(options=["ForceCommand echo This account is not available.; exit 1"])
+    with pytest.raises(HostError, match="exit code 1") as caught:
+        on(sshd, a_job)
+    assert "login shell" in caught.value.remedy
+
+
+def test_a_remote_command_and_forwardings_of_the_user_do_not_matter(server, on, tmp_path):
+    sshd = server()
+    extra = (
+        "  RemoteCommand tmux attach",
+        "  RequestTTY force",
+        "  LocalForward 1 127.0.0.1:1",
+        "  ControlMaster auto",
+    )
+    check(on(sshd, a_job, config=sshd.client_config(tmp_path / "config", sshd.port, *extra)))
+
+
+def test_a_server_that_shares_no_connection(server, on):
+    check(on(server(options=["MaxSessions 1"]), a_job))
+
+
+def test_through_a_jump_host(server, on, tmp_path):
+    inner, jump = server("inner"), server("jump", alias="jump")
+    config = inner.client_config(tmp_path / "config", inner.port, "  ProxyJump jump")
+    config.write_text(config.read_text() + jump.client_config(tmp_path / "other", jump.port).read_text())
+    check(on(inner, a_job, config=config))
+
+
+def test_an_unknown_host_key_is_refused_with_its_fingerprint(server, on, tmp_path):
+    sshd = server()
+    (sshd.folder / "known_hosts").write_text("")
+    config = sshd.client_config(tmp_path / "config", sshd.port)
+    config.write_text(config.read_text().replace("StrictHostKeyChecking yes", "StrictHostKeyChecking ask"))
+    with pytest.raises(HostError, match="SHA256:") as caught:
+        on(sshd, a_job, config=config)
+    assert caught.value.exit_code is ExitCode.HOST
+    assert "accept-new" in caught.value.remedy
+
+
+def test_a_changed_host_key_is_refused(server, on, tmp_path):
+    sshd = server()
+    other = (sshd.folder / "user_key.pub").read_text()
+    (sshd.folder / "known_hosts").write_text(f"{sshd.alias} {other}")
+    with pytest.raises(HostError, match="SHA256:") as caught:
+        on(sshd, a_job)
+    assert "ssh-keygen -R" in caught.value.remedy
+
+
+def test_a_key_that_is_not_taken_and_a_name_that_is_none(server, on, tmp_path):
+    sshd = server()
+    (sshd.folder / "authorized_keys").write_text("")
+    with pytest.raises(HostError, match="Permission denied"):
+        on(sshd, a_job)
+    config = tmp_path / "config"
+    config.write_text(f"Host {sshd.alias}\n  HostName no-such-host.invalid\n")
+    with pytest.raises(HostError, match="no-such-host"):
+        on(sshd, a_job, config=config, reconnect=1)
+
+
+def test_nobody_listens(on, tmp_path):
+    sshd = Sshd(tmp_path / "sshd")  # never started
+    with pytest.raises(HostError, match="refused"):
+        on(sshd, a_job, reconnect=1)
+
+
+def test_nothing_is_left_on_this_machine(server, on):
+    folders = []
+
+    async def look(transport):
+        result = await a_job(transport)
+        folders.append(transport._connection._folder)
+        return result
+
+    check(on(server(), look))
+    assert not Path(folders[0]).exists()

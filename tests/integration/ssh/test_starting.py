@@ -1,0 +1,205 @@
+"""Exactly once: torn input starts nothing, twelve starts give one agent, and what died is told."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+
+import pytest
+from support.launches import collect, launch, processes_of
+
+from codex_runner.domain.errors import ConfigurationError, HostError
+from codex_runner.domain.event import Position
+from codex_runner.domain.host import Ended, Lost
+from codex_runner.domain.run import StopReason
+from codex_runner.transports.request import new_nonce, script, start_request
+from codex_runner.transports.ssh import SshTransport
+
+pytestmark = pytest.mark.needs_sshd
+
+SHELLS = ("dash", "bash", "busybox sh")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_torn_input_starts_nothing(shell, tmp_path):
+    """Cut everywhere that matters: within the script, the header, the bodies, and before the last line's end."""
+    starts = tmp_path / "starts"
+    job = launch("reply", cwd=tmp_path, prompt=b"p" * 50, config="c = 1\n", environment={"CHILD_STARTS": str(starts)})
+    request = start_request(job, new_nonce())
+    line = script().replace("\\", "\\\\").replace("\n", "\\n").encode() + b"\n"
+    whole = line + request
+    cuts = [0, 1, len(line) // 2, len(line) - 1, *range(len(line), len(whole), 41), len(whole) - 1]
+    bootstrap = 'IFS= read -r script && script=$(printf %b "$script") && eval "$script"'
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    for cut in cuts:
+        subprocess.run(
+            [*shell.split(), "-c", bootstrap],
+            input=whole[:cut],
+            env=environ,
+            check=False,
+            capture_output=True,
+            timeout=20,
+        )
+        assert not list(tmp_path.glob("state/codex-runner/runs/*/attempts/*")), cut
+    assert not starts.exists()
+    assert processes_of(job.run_id) == []
+
+
+def test_twelve_starts_at_once_give_one_agent(server, tmp_path):
+    sshd = server()
+    starts = tmp_path / "starts"
+    job = launch("lines", 5, 0.1, cwd=tmp_path, environment={"CHILD_STARTS": str(starts)})
+    transports = [SshTransport(sshd.alias, dict(os.environ), ssh_options=("-F", str(sshd.config))) for _ in range(4)]
+
+    async def work():
+        try:
+            answers = await asyncio.gather(*(transports[number % 4].start(job) for number in range(12)))
+            results = await asyncio.gather(*(collect(each, job.run_id) for each in transports))
+            await transports[0].discard(job.run_id)
+        finally:
+            for each in transports:
+                await each.close()
+        return answers, results
+
+    answers, results = asyncio.run(work())
+    assert [answer.new for answer in answers].count(True) == 1
+    assert starts.read_text().count("\n") == 1
+    assert all(result == results[0] for result in results)
+    assert isinstance(results[0][2], Ended)
+
+
+@pytest.mark.parametrize(("word", "message"), [(0, "another host"), (1, "rebooted"), (3, "was killed")])
+def test_a_run_whose_host_is_not_what_it_was_is_lost(word, message, server, on, runs):
+    """The pid file names host, boot, pid and start time; a changed one is what a reboot or a shared home leaves."""
+
+    async def work(transport):
+        job = launch("hangs")
+        await transport.start(job)
+        pid = runs / job.run_id / "attempts" / "1" / "pid"
+        words = pid.read_text().split()
+        pid.write_text(" ".join([*words[:word], "1", *words[word + 1 :]]) + "\n")
+        result = await collect(transport, job.run_id)
+        pid.write_text(" ".join(words) + "\n")
+        await transport.stop(job.run_id, 1, StopReason.CANCELLED)
+        again = await collect(transport, job.run_id)
+        await transport.discard(job.run_id)
+        return result, again
+
+    (_, _, last), (_, _, again) = on(server(), work)
+    assert isinstance(last, Lost)
+    assert message in last.message
+    assert isinstance(again, Ended)
+
+
+def test_an_attempt_that_never_ran_is_replaced(server, on, runs, tmp_path):
+    """A supervisor that died before it ran codex holds the attempt for nobody; several starters replace it once."""
+    starts = tmp_path / "starts"
+
+    async def work(transport):
+        job = launch("reply", cwd=tmp_path, environment={"CHILD_STARTS": str(starts)})
+        await transport.start(launch("reply", run_id=job.run_id, attempt=7))
+        await collect(transport, job.run_id, attempt=7)
+        dead = runs / job.run_id / "attempts" / "1"
+        dead.mkdir()
+        words = (runs / job.run_id / "attempts" / "7" / "pid").read_text().split()
+        (dead / "pid").write_text(f"{words[0]} {words[1]} 1 1\n")
+        (dead / "codex.pid").touch()
+        answers = await asyncio.gather(*(transport.start(job) for _ in range(6)), return_exceptions=True)
+        result = await collect(transport, job.run_id)
+        await transport.discard(job.run_id)
+        return answers, result
+
+    answers, (_, _, last) = on(server(), work)
+    assert isinstance(last, Ended)
+    assert starts.read_text().count("\n") == 1
+    assert all(not isinstance(answer, Exception) or isinstance(answer, HostError) for answer in answers)
+
+
+def test_a_run_directory_that_is_gone_is_told(server, on, runs):
+    async def work(transport):
+        job = launch("hangs")
+        await transport.start(job)
+        attempt = runs / job.run_id / "attempts" / "1"
+        follower = asyncio.ensure_future(collect(transport, job.run_id))
+        await asyncio.sleep(0.5)
+        supervisor = int((attempt / "pid").read_text().split()[2])
+        shutil.rmtree(runs / job.run_id, ignore_errors=True)
+        os.kill(supervisor, 9)
+        for pid in processes_of(job.run_id):
+            os.kill(pid, 9)
+        return await follower
+
+    try:
+        _, _, last = on(server(), work)
+    except HostError:
+        return
+    assert isinstance(last, Lost)
+
+
+def test_codex_that_is_missing_there_is_told(server, on):
+    job = launch("reply")
+    object.__setattr__(job, "command", ("/no/such/codex", "exec"))
+    with pytest.raises(ConfigurationError, match="/no/such/codex"):
+        on(server(), lambda transport: transport.start(job))
+
+
+def test_a_stop_that_meets_a_dead_line_is_said_again(server, on):
+    """The wish is kept, and passed on with the next connection."""
+
+    async def work(transport):
+        job = launch("hangs")
+        await transport.start(job)
+        pieces = transport.follow(job.run_id, 1, Position())
+        await anext(pieces)
+        os.kill(transport._connection._master.pid, 9)
+        await transport.stop(job.run_id, 1, StopReason.BUDGET)
+        last = [piece async for piece in pieces][-1]
+        await transport.discard(job.run_id)
+        return last
+
+    last = on(server(), work)
+    assert isinstance(last, Ended)
+    assert last.exit.stopped is StopReason.BUDGET
+
+
+async def output(*command):
+    done = await asyncio.to_thread(subprocess.run, command, check=False, capture_output=True, text=True)
+    return done.stdout
+
+
+def test_the_token_is_in_no_command_line_and_in_no_file(server, on, runs):
+    token = "at-a-token-that-must-not-be-seen-4711"
+
+    async def work(transport):
+        job = launch("hangs", environment={"CODEX_ACCESS_TOKEN": token})
+        await transport.start(job)
+        await asyncio.sleep(0.3)
+        lines = await output("ps", "-eo", "args")
+        files = await output("grep", "-rl", token, str(runs))
+        await transport.stop(job.run_id, 1, StopReason.CANCELLED)
+        await collect(transport, job.run_id)
+        await transport.discard(job.run_id)
+        return lines, files
+
+    lines, files = on(server(), work)
+    assert token not in lines
+    assert files == ""
+
+
+def test_finished_runs_that_nobody_collected_go_after_a_week(server, on, runs):
+    async def work(transport):
+        old, young = launch("reply"), launch("reply")
+        for job in (old, young):
+            await transport.start(job)
+            await collect(transport, job.run_id)
+        os.utime(runs / old.run_id, (0, 0))
+        last = launch("reply")
+        await transport.start(last)
+        await collect(transport, last.run_id)
+        for _ in range(50):
+            if not (runs / old.run_id).exists():
+                break
+            await asyncio.sleep(0.05)
+        return {each.run_id for each in (young, last)}
+
+    assert on(server(), work) == {path.name for path in runs.iterdir()}
