@@ -1,0 +1,179 @@
+"""The reply against the job's JSON Schema. codex asks the model to keep to it and does not look whether it did.
+
+The library is loaded with the first schema. Drafts 3 to 2020-12 are known by `$schema`; without one, 2020-12 is meant.
+A `$ref` stays within the schema: nothing is ever fetched. `format` is checked where the library can by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jsonschema.exceptions import ValidationError
+
+_SHOWN = 20  # problems
+_LONGEST = 300  # characters of one
+_FENCE = "```"
+
+
+class JsonSchema:
+    """A schema that has been found good: `problems` says what is wrong with a reply. No state, no I/O."""
+
+    def __init__(self, text: str) -> None:
+        """Read the schema; ConfigurationError where it is none, or where a `$ref` leads nowhere in it."""
+        self._validator = _validator(_schema(text))
+
+    def problems(self, reply: str) -> list[str]:
+        """Return a sentence for each problem, with a JSON pointer to where it is; none where the reply fits.
+
+        The reply must be JSON and nothing else: a fenced block is told of, not opened, since whoever reads the reply
+        after us would fail on it. Sentences may quote the reply.
+        """
+        try:
+            value = _read(reply)
+        except _NotJsonError as error:
+            return [str(error)]
+        try:
+            found = sorted(self._validator.iter_errors(value), key=lambda error: [str(part) for part in error.path])
+        except RecursionError:
+            return ["The reply is nested too deeply to be checked."]
+        told = [_sentence(error) for error in found[:_SHOWN]]
+        return told if len(found) <= _SHOWN else [*told, f"... and {len(found) - _SHOWN} more problems."]
+
+
+def validate(schema: str, reply: str) -> list[str]:
+    """Return what is wrong with a reply by a schema, both as text: see JsonSchema."""
+    return JsonSchema(schema).problems(reply)
+
+
+class _NotJsonError(ValueError):
+    """The text is not one JSON value."""
+
+
+def _read(text: str) -> Any:
+    """Read JSON as strictly as the strictest reader after us: no NaN, no key twice."""
+    stripped = text.strip()
+    if not stripped:
+        raise _NotJsonError("The reply is empty, and the schema asks for JSON.")
+    if stripped.startswith(_FENCE):
+        raise _NotJsonError(
+            "The reply is wrapped in a Markdown code fence (```), which is not JSON: it must be JSON alone."
+        )
+    try:
+        return json.loads(stripped, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        hint = "" if _FENCE not in stripped else " It has JSON in a Markdown code fence among other words, it seems."
+        raise _NotJsonError(f"The reply is not JSON: {error.msg} at {where}.{hint}") from None
+    except RecursionError:
+        raise _NotJsonError("The reply is nested too deeply to be read.") from None
+    except ValueError as error:
+        raise _NotJsonError(f"The reply is not JSON: {error}.") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _NotJsonError(f"The reply has the key {_cut(twice)!r} twice in one object.")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise _NotJsonError(f"The reply is not JSON: it has {name}, which JSON does not know.")
+
+
+def _schema(text: str) -> Any:
+    try:
+        schema = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"The output schema is not JSON: {error}.") from None
+    if not isinstance(schema, dict | bool):
+        raise ConfigurationError(
+            f"The output schema is a JSON {type(schema).__name__}.", remedy="A schema is a JSON object."
+        )
+    return schema
+
+
+def _validator(schema: Any) -> Any:
+    from jsonschema import validators  # noqa: PLC0415 - only jobs with a schema pay for it
+    from jsonschema.exceptions import SchemaError  # noqa: PLC0415 - the same
+    from referencing.jsonschema import EMPTY_REGISTRY  # noqa: PLC0415 - the same
+
+    named = schema.get("$schema") if isinstance(schema, dict) else None
+    unnamed: Any = validators.Draft202012Validator if named is None else None
+    kind = validators.validator_for(schema, default=unnamed)
+    if kind is None:
+        raise ConfigurationError(
+            f"The output schema names a draft of JSON Schema that is not known: {named!r}.",
+            remedy="Use `https://json-schema.org/draft/2020-12/schema`, or leave `$schema` out.",
+        )
+    try:
+        kind.check_schema(schema)
+    except SchemaError as error:
+        raise ConfigurationError(
+            f"The output schema is wrong at {_pointer(error.path)}: {_cut(error.message)}.",
+            remedy="Correct the schema.",
+        ) from None
+    # Our own registry: the library's default one fetches what it does not know.
+    validator = kind(schema, registry=EMPTY_REGISTRY, format_checker=kind.FORMAT_CHECKER)
+    _check_references(schema, validator)
+    return validator
+
+
+def _check_references(schema: Any, validator: Any) -> None:
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415 - see _validator
+
+    names = list(_strings(schema, "$id", "id"))
+    resolver = validator._resolver  # noqa: SLF001 - the only way to the resolver that validation will use
+    for reference in _strings(schema, "$ref", "$dynamicRef"):
+        if reference.startswith("#") and len(names) > 1:
+            continue  # relative to whichever of the names encloses it: validation will tell
+        try:
+            resolver.lookup(reference)
+        except (Unresolvable, ValueError, KeyError):
+            raise ConfigurationError(
+                f"The output schema refers to {_cut(reference)!r}, which is not in it.",
+                remedy="Only references within the schema work; put what it refers to under `$defs`.",
+            ) from None
+
+
+def _strings(schema: Any, *keywords: str) -> Iterator[str]:
+    """Yield the texts that stand at these keywords, anywhere but in values that are data."""
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key in keywords and isinstance(value, str):
+                yield value
+            elif key not in ("const", "enum", "default", "examples"):
+                yield from _strings(value, *keywords)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _strings(value, *keywords)
+
+
+def _sentence(error: ValidationError) -> str:
+    said = f"At {_pointer(error.absolute_path)}: {_cut(error.message)}"
+    if error.context:
+        from jsonschema.exceptions import best_match  # noqa: PLC0415 - see _validator
+
+        nearest = best_match(iter([error]))
+        if nearest is not None and nearest is not error:
+            said += f" (nearest: at {_pointer(nearest.absolute_path)}: {_cut(nearest.message)})"
+    return said + "."
+
+
+def _pointer(path: Sequence[str | int] | Any) -> str:
+    """Write a JSON pointer (RFC 6901); the whole value, whose pointer is empty, is `the top`."""
+    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in path]
+    return "".join(f"/{_cut(part)}" for part in parts) or "the top"
+
+
+def _cut(text: str) -> str:
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} [...] {text[-_LONGEST // 3 :]}"
