@@ -146,6 +146,14 @@ class Journal(Protocol):
         ...
 
 
+class ReplySchema(Protocol):
+    """What the final message must look like. Making one refuses a schema that cannot work (ConfigurationError)."""
+
+    def problems(self, reply: str) -> Sequence[str]:
+        """Return a sentence for each thing that is wrong with a reply; none where it fits. Never raises."""
+        ...
+
+
 class Artifacts(Protocol):
     """Brings what the job left into the run's folder."""
 
