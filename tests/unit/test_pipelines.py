@@ -1,0 +1,271 @@
+"""What users copy into their pipelines: it is what `init` writes, the systems' judges take it, its scripts hold."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.starters import examples
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "ci" / "github"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+EXAMPLES = examples()
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
+def test_the_files_below_ci_are_what_init_writes(path):
+    assert (ROOT / path).read_text() == EXAMPLES[path]
+
+
+def test_gitlabs_component_has_a_header_of_inputs_and_every_input_is_used():
+    header, mark, body = EXAMPLES["ci/gitlab/codex-runner.yml"].partition("\n---\n")
+    assert mark
+    names = re.findall(r"^    ([a-z-]+):$", header, re.MULTILINE)
+    assert names
+    assert set(names) == set(re.findall(r"\$\[\[ inputs\.([a-z-]+) \]\]", body))
+    script = body.partition("  script:\n")[2].partition("  artifacts:\n")[0]
+    assert "$[[" not in script, "an input would be text of a shell"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_systemd_understands_every_line(tmp_path):
+    for path, text in EXAMPLES.items():
+        if path.startswith("ci/systemd/"):
+            there = text.replace("/opt/codex-runner/bin/codex-runner", "/bin/true")  # systemd looks for it
+            (tmp_path / Path(path).name).write_text(there)
+    units = sorted(tmp_path.iterdir())
+    assert len(units) == 2
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")  # it exits 0 even on a key that it does not know
+    when = re.search(r"^OnCalendar=(.*)$", EXAMPLES["ci/systemd/codex-runner-nightly-docs.timer"], re.MULTILINE)[1]
+    subprocess.run(["systemd-analyze", "calendar", when], capture_output=True, check=True)
+
+
+@pytest.mark.skipif(shutil.which("crontab") is None, reason="no crontab")
+def test_cron_takes_the_crontab():
+    file = ROOT / "ci/cron/codex-nightly-docs.crontab"
+    done = subprocess.run(["crontab", "-n", file], capture_output=True, text=True, check=False)
+    if "invalid option" in done.stderr:
+        pytest.skip("this cron checks nothing without installing it")
+    assert done.returncode == 0, done.stderr
+
+
+def test_crons_command_runs_as_it_stands(tmp_path):
+    """The sixth field on, in the shell and with the PATH that the file names, with codex-runner in its place."""
+    (command,) = re.findall(r"^17 3 \* \* \* (.*)$", EXAMPLES["ci/cron/codex-nightly-docs.crontab"], re.MULTILINE)
+    command = command.replace("/var/lib/codex-runner", str(tmp_path)).replace("/srv/app", str(tmp_path))
+    program = tmp_path / "codex-runner"
+    program.write_text('#!/bin/sh\necho "ran $*"\nexit "$CODE"\n')
+    program.chmod(0o755)
+    for code, mailed in (("0", ""), ("1", "ran run nightly-docs --config codex-runner.toml")):
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CODE": code}
+        done = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, text=True, check=False)
+        assert done.stdout.startswith(mailed)
+        assert bool(done.stdout) == bool(mailed)
+        assert done.stderr == ""
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, SCRIPTS / "action.yml"], ids=lambda path: path.name)
+def test_workflows_pin_what_they_use_and_expand_nothing_into_a_shell(path):
+    text = path.read_text()
+    for used in re.findall(r"^ +(?:- )?uses: (\S+)", text, re.MULTILINE):
+        assert used.startswith("./") or re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", used), used
+    for script in re.findall(r"\brun: (\|\n(?:(?: {10,}.*)?\n)+|.*)", text):
+        assert "${{" not in script.replace("${{ matrix.python }}", ""), script
+
+
+def test_an_agents_job_has_no_right_to_write():
+    for path in WORKFLOWS:
+        jobs = re.split(r"^  (?=\w[\w-]*:$)", path.read_text().partition("\njobs:\n")[2], flags=re.MULTILINE)
+        for job in jobs:
+            if "./ci/github" in job:
+                assert ": write" not in job.replace("id-token: write", ""), path
+                assert "persist-credentials: false" in job
+
+
+def test_no_example_runs_for_a_fork_with_rights():
+    for path in WORKFLOWS:
+        assert not re.search(r"^\s*(pull_request_target|workflow_run|issue_comment):", path.read_text(), re.MULTILINE)
+    review = (ROOT / ".github/workflows/review.yml").read_text()
+    assert "github.event.pull_request.head.repo.full_name == github.repository" in review
+
+
+@pytest.mark.skipif(importlib.util.find_spec("check_jsonschema") is None, reason="no check-jsonschema")
+def test_the_published_schemas_take_them(tmp_path):
+    # GitLab's component is two documents; the schema is of the second.
+    body = tmp_path / "component.yml"
+    body.write_text(EXAMPLES["ci/gitlab/codex-runner.yml"].partition("\n---\n")[2])
+    judged = {"vendor.github-workflows": WORKFLOWS, "vendor.github-actions": [SCRIPTS / "action.yml"]}
+    for schema, files in (judged | {"vendor.gitlab-ci": [body]}).items():
+        command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *files]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_the_action_installs_is_locked_and_is_what_the_project_needs():
+    locked = (SCRIPTS / "requirements.txt").read_text() + (SCRIPTS / "codex.txt").read_text()
+    blocks = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", locked, flags=re.MULTILINE))
+    versions = {}
+    for block in filter(None, map(str.strip, blocks)):
+        name, version = re.match(r"([\w.-]+)==(\S+)", block).groups()
+        versions[name.lower().replace("_", "-")] = version
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), name
+    tested = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "ci/constraints.txt").read_text(), re.MULTILINE))
+    tested = {name.lower().replace("_", "-"): version for name, version in tested.items()}
+    assert {name: version for name, version in versions.items() if tested.get(name, version) != version} == {}
+    needed = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)[
+        1
+    ]
+    assert {re.match(r"[\w-]+", each)[0] for each in re.findall(r'"(.*?)"', needed)} <= set(versions)
+
+
+@pytest.fixture
+def step(tmp_path):
+    """Runs one of the action's scripts as its step does. Returns what it printed and the outputs that it set."""
+    (tmp_path / "temp").mkdir()
+    (tmp_path / "home").mkdir()
+
+    def run(script, **environment):
+        output = tmp_path / "output"
+        output.write_text("")
+        names = (
+            "JOB",
+            "HOST",
+            "VAULT_ROLE",
+            "SSH_KEY",
+            "SSH_KNOWN_HOSTS",
+            "SSH_CONFIG",
+            "CODEX_VERSION",
+            "CODEX_SHA256",
+        )
+        done = subprocess.run(
+            [sys.executable, "-I", SCRIPTS / script],
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path / "home"),
+                "RUNNER_TEMP": str(tmp_path / "temp"),
+                "GITHUB_OUTPUT": str(output),
+                **{f"INPUT_{name}": "" for name in names},
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        outputs = {
+            name: value
+            for name, _, value in re.findall(
+                r"^([\w-]+)<<(\S+)\n(.*?)\n\2$", output.read_text(), re.MULTILINE | re.DOTALL
+            )
+        }
+        return done, outputs
+
+    return run
+
+
+def test_ssh_keys_are_for_this_user_alone_and_no_host_is_taken_on_trust(step, tmp_path):
+    (tmp_path / "ours.conf").write_text("Host build\n  HostName 192.0.2.1\n  User ci\n")
+    done, outputs = step(
+        "prepare.py", INPUT_SSH_KEY="line 1\r\nline 2", INPUT_SSH_KNOWN_HOSTS="h k v\n", INPUT_SSH_CONFIG="ours.conf"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    ssh = Path(outputs["folder"]) / "ssh"
+    assert (ssh / "key").read_text() == "line 1\nline 2\n"
+    for path in (ssh / "key", ssh / "known_hosts", ssh / "config"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    told = subprocess.run(
+        ["ssh", "-G", "-F", ssh / "config", "build"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "hostname 192.0.2.1\n" in told
+    assert f"identityfile {ssh / 'key'}\n" in told
+    assert f"userknownhostsfile {ssh / 'known_hosts'}\n" in told
+    assert re.search(r"^stricthostkeychecking (yes|true)$", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code", "told"),
+    [
+        ({"INPUT_VAULT_ROLE": "docs"}, 4, "id-token: write"),
+        ({"INPUT_SSH_KEY": "k"}, 3, "ssh-known-hosts"),
+        ({"INPUT_SSH_CONFIG": "nowhere"}, 3, "ssh-config: nowhere"),
+        ({"INPUT_CODEX_VERSION": "9.9.9"}, 3, "codex-sha256"),
+        ({"INPUT_CODEX_VERSION": "9.9.9", "INPUT_CODEX_SHA256": "--index-url=x"}, 3, "codex-sha256"),
+        ({"INPUT_CODEX_VERSION": "1 -r /etc/passwd"}, 3, "is no version"),
+        ({"RUNNER_OS": "Windows"}, 3, "Windows"),
+    ],
+)
+def test_what_cannot_work_is_told_before_anything_is_installed(step, inputs, code, told):
+    done, _ = step("prepare.py", **inputs)
+    assert done.returncode == code
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("::error title=codex-runner::")
+    assert told in line
+
+
+def test_another_codex_is_installed_by_the_hash_that_is_given(step):
+    digest = "ab" * 32
+    _, outputs = step("prepare.py", INPUT_CODEX_VERSION="9.9.9", INPUT_CODEX_SHA256=digest)
+    assert (
+        Path(outputs["folder"]) / "codex.txt"
+    ).read_text() == f"openai-codex-cli-bin==9.9.9 --hash=sha256:{digest}\n"
+    _, default = step("prepare.py")
+    _, same = step("prepare.py", INPUT_CODEX_VERSION="0.163.0")
+    assert default["cache-key"] == same["cache-key"] != outputs["cache-key"]
+
+
+def test_outputs_of_a_run_whose_runner_was_killed(step, tmp_path):
+    run = tmp_path / "call" / "runs" / "20260101T000000Z-docs-00000000"
+    run.mkdir(parents=True)
+    (run / "events.jsonl").touch()
+    (run / "run.json").write_text(
+        json.dumps({"result": None, "exit_code": None, "reply": "a\nb<<EOF\nEOF", "usage": {}})
+    )
+    _, outputs = step("outputs.py", FOLDER=str(tmp_path / "call"))
+    assert outputs["result"] == "failed"
+    assert outputs["exit-code"] == ""
+    assert outputs["final-message"] == "a\nb<<EOF\nEOF"
+    assert outputs["run-dir"] == str(run)
+    assert outputs["junit"] == ""
+
+
+def test_outputs_where_no_run_began(step, tmp_path):
+    (tmp_path / "call").mkdir()
+    (tmp_path / "call" / "exit-code").write_text("3")
+    _, outputs = step("outputs.py", FOLDER=str(tmp_path / "call"))
+    assert (outputs["result"], outputs["exit-code"], outputs["run-dir"]) == ("failed", "3", "")
+
+
+def test_a_message_is_cut_within_a_character_and_names_the_whole(step, tmp_path):
+    run = tmp_path / "call" / "runs" / "r"
+    run.mkdir(parents=True)
+    (run / "events.jsonl").touch()
+    reply = "€" * 40_000
+    (run / "run.json").write_text(json.dumps({"reply": reply}))
+    _, outputs = step("outputs.py", FOLDER=str(tmp_path / "call"))
+    message = outputs["final-message"]
+    assert len(message.encode()) <= 64 * 1024
+    assert message.startswith("€€€")
+    whole = re.search(r"120000 bytes: (.*)\]$", message)[1]
+    assert Path(whole).read_text() == reply
+
+
+def test_inputs_become_arguments_one_by_one(tmp_path):
+    spec = importlib.util.spec_from_file_location("action_run", SCRIPTS / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    inputs = dict.fromkeys(("CONFIG", "HOST", "VAULT_ADDRESS", "VAULT_ROLE", "VAULT_AUDIENCE", "CODEX_PATH"), "")
+    inputs |= {"JOB": "--help", "ARGUMENTS": '--var\nA=$(id) "b" c\n', "VAULT_ROLE": 'a"b'}
+    given = module.arguments({f"INPUT_{name}": value for name, value in inputs.items()} | {"FOLDER": str(tmp_path)})
+    assert given[-4:] == ["--var", 'A=$(id) "b" c', "--", "--help"]
+    assert given[given.index("--set") : -4] == [
+        *("--set", 'vault.auth.method="jwt"'),
+        *("--set", 'vault.auth.role="a\\"b"'),
+    ]
