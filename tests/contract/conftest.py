@@ -2,7 +2,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 from support.sshd import Sshd
@@ -73,10 +72,15 @@ def run(host):
 
 
 @pytest.fixture
-def supervisor_pid(host, tmp_path_factory):
+def pid_file(tmp_path_factory):
+    """Find the file in which an attempt notes who holds it: host, boot, the supervisor's pid and its start time."""
+
     def find(run_id, attempt=1):
-        base = tmp_path_factory.getbasetemp()
-        pid = next(base.glob(f"*[0-9]/state/codex-runner/runs/{run_id}/attempts/{attempt}/pid"))
-        return int(Path(pid).read_text().split()[2])
+        return next(tmp_path_factory.getbasetemp().glob(f"*/state/codex-runner/runs/{run_id}/attempts/{attempt}/pid"))
 
     return find
+
+
+@pytest.fixture
+def supervisor_pid(pid_file):
+    return lambda run_id: int(pid_file(run_id).read_text().split()[2])

@@ -310,3 +310,24 @@ def test_a_killed_supervisor_leaves_no_agent_even_when_nobody_asks(host, run, su
 
     run_id = run(work())
     wait_until(lambda: processes_of(run_id) == [], 10)
+
+
+@pytest.mark.parametrize(("word", "message"), [(0, "another host"), (1, "rebooted"), (3, "was killed")])
+def test_a_run_whose_host_is_not_what_it_was_is_lost(host, run, pid_file, word, message):
+    """A changed word is what a reboot leaves, or a home that several hosts share."""
+
+    async def work():
+        job = launch("hangs")
+        await host.start(job)
+        words = pid_file(job.run_id).read_text().split()
+        pid_file(job.run_id).write_text(" ".join([*words[:word], "1", *words[word + 1 :]]) + "\n")
+        _, _, last = await collect(host, job.run_id)
+        pid_file(job.run_id).write_text(" ".join(words) + "\n")
+        await host.stop(job.run_id, 1, StopReason.CANCELLED)
+        _, _, again = await collect(host, job.run_id)
+        return last, again
+
+    last, again = run(work())
+    assert isinstance(last, Lost)
+    assert message in last.message
+    assert isinstance(again, Ended)

@@ -68,29 +68,6 @@ def test_twelve_starts_at_once_give_one_agent(server, tmp_path):
     assert isinstance(results[0][2], Ended)
 
 
-@pytest.mark.parametrize(("word", "message"), [(0, "another host"), (1, "rebooted"), (3, "was killed")])
-def test_a_run_whose_host_is_not_what_it_was_is_lost(word, message, server, on, runs):
-    """The pid file names host, boot, pid and start time; a changed one is what a reboot or a shared home leaves."""
-
-    async def work(transport):
-        job = launch("hangs")
-        await transport.start(job)
-        pid = runs / job.run_id / "attempts" / "1" / "pid"
-        words = pid.read_text().split()
-        pid.write_text(" ".join([*words[:word], "1", *words[word + 1 :]]) + "\n")
-        result = await collect(transport, job.run_id)
-        pid.write_text(" ".join(words) + "\n")
-        await transport.stop(job.run_id, 1, StopReason.CANCELLED)
-        again = await collect(transport, job.run_id)
-        await transport.discard(job.run_id)
-        return result, again
-
-    (_, _, last), (_, _, again) = on(server(), work)
-    assert isinstance(last, Lost)
-    assert message in last.message
-    assert isinstance(again, Ended)
-
-
 def test_an_attempt_that_never_ran_is_replaced(server, on, runs, tmp_path):
     """A supervisor that died before it ran codex holds the attempt for nobody; several starters replace it once."""
     starts = tmp_path / "starts"
