@@ -57,7 +57,7 @@ def document(state: RunState, *, redact: Callable[[str], str], link: str = "") -
                 "name": check.name,
                 "passed": check.passed,
                 "exit_code": check.exit_code,
-                "seconds": plausible(check.seconds),
+                "seconds": round(plausible(check.seconds), 3),
             }
             for check in islice(state.checks.values(), _ROWS)
         ],
