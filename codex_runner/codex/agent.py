@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.codex import command, events, failures
+from codex_runner.codex.permissions import check_settings
 from codex_runner.codex.preflight import check_features, check_login, find_codex
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
@@ -29,9 +30,15 @@ class Codex:
         *,
         expect_message: bool = True,
         fallback: str | None = None,
+        hidden: Sequence[str] = (),
+        kept: Sequence[str] = (),
     ) -> None:
-        """`fallback` is a codex to take where the job names none and PATH has none."""
+        """`fallback` is a codex to take where the job names none and PATH has none.
+
+        `hidden` are paths on the host that the agent must not read, `kept` those that it must not write.
+        """
         self._fallback = fallback
+        self._hidden, self._kept = tuple(hidden), tuple(kept)
         self._expect_message = expect_message
         self._environment: Mapping[str, str | Secret] = {}
         self._install: Install | None = None
@@ -40,7 +47,8 @@ class Codex:
         self, job: Job, transport: Transport, granted: Granted, tell: Callable[[Event], None]
     ) -> Mapping[str, Any]:
         """See Agent.prepare."""
-        self._install = await find_codex(transport, job.codex.path, self._fallback)
+        check_settings(job)
+        self._install = await find_codex(transport, job.codex.path, self._fallback, cwd=job.cwd)
         check_features(job, self._install)
         self._environment = granted.environment
         return {
@@ -50,11 +58,13 @@ class Codex:
             "sandbox": job.sandbox.value,
         }
 
-    def launch(self, job: Job, run_id: str, attempt: int) -> Launch:
+    def launch(self, job: Job, run_id: str, attempt: int, resume: str | None = None) -> Launch:
         """See Agent.launch."""
         if self._install is None:
             raise ConfigurationError("codex was not looked at before it was to be started.")
-        return command.launch(job, run_id, attempt, self._install, self._environment)
+        return command.launch(
+            job, run_id, attempt, self._install, self._environment, hidden=self._hidden, kept=self._kept, resume=resume
+        )
 
     def parse(self, line: bytes) -> Event:
         """See Agent.parse."""

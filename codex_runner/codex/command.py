@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.codex.permissions import documents, permissions
 from codex_runner.domain.host import Launch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from codex_runner.domain.host import Install
     from codex_runner.domain.job import Job
@@ -25,28 +26,50 @@ DISABLED_FEATURES = (
     "daemon_auto_start",  # a process that would outlive the run
 )
 
+GO_ON = (
+    "Your last turn was interrupted by a fault that was not yours. Look at what is done already, and finish the task "
+    "from there. Do not begin anew."
+)
 
-def launch(job: Job, run_id: str, attempt: int, install: Install, environment: Mapping[str, str | Secret]) -> Launch:
-    """Say how to start an attempt of this job with this codex."""
+
+def launch(  # noqa: PLR0913 - what a start consists of
+    job: Job,
+    run_id: str,
+    attempt: int,
+    install: Install,
+    environment: Mapping[str, str | Secret],
+    *,
+    hidden: Sequence[str] = (),
+    kept: Sequence[str] = (),
+    resume: str | None = None,
+) -> Launch:
+    """Say how to start an attempt of this job with this codex. `hidden` and `kept`: see permissions().
+
+    With `resume`, the thread of that id goes on, in the same CODEX_HOME, with a prompt that only says so.
+    """
+    prompt = job.prompt if resume is None else GO_ON
     return Launch(
         run_id=run_id,
         attempt=attempt,
-        command=argv(install),
+        command=argv(install, resume),
         cwd=job.cwd,
-        config=config_text(job, run_id, attempt, install),
-        prompt=job.prompt.encode("utf-8", "surrogateescape"),
+        config=config_text(job, run_id, attempt, install, hidden=hidden, kept=kept),
+        prompt=prompt.encode("utf-8", "surrogateescape"),
         timeout=job.limits.timeout,
         orphan=job.limits.orphan,
         environment={**job.codex.environment, **environment},
     )
 
 
-def argv(install: Install) -> tuple[str, ...]:
+def argv(install: Install, resume: str | None = None) -> tuple[str, ...]:
     """Return the command line. The prompt comes on stdin (`-`); the working directory is the process's own."""
-    return (install.path, "exec", "--json", "--strict-config", "--skip-git-repo-check", "-")
+    thread = () if resume is None else ("resume", resume)
+    return (install.path, "exec", "--json", "--strict-config", "--skip-git-repo-check", *thread, "-")
 
 
-def config(job: Job, run_id: str, attempt: int, install: Install) -> dict[str, Any]:
+def config(  # noqa: PLR0913 - the same
+    job: Job, run_id: str, attempt: int, install: Install, *, hidden: Sequence[str] = (), kept: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the run's config.toml as a mapping: ours, then the user's on top, then what keeps the promises."""
     ours: dict[str, Any] = {
         "sandbox_mode": job.sandbox.value,
@@ -54,21 +77,27 @@ def config(job: Job, run_id: str, attempt: int, install: Install) -> dict[str, A
         "analytics": {"enabled": False},
         "features": {name: False for name in DISABLED_FEATURES if name in install.features},
         "shell_environment_policy": {"inherit": "core"},
+        **documents(job, install),
     }
     if job.codex.model is not None:
         ours["model"] = job.codex.model
-    merged = merge(ours, job.codex.config)
+    profile = permissions(job, install, hidden, kept)
+    merged = merge(merge(ours, profile), job.codex.config)
+    if profile:
+        merged["default_permissions"] = profile["default_permissions"]
     # The mark by which a sweep finds what the agent left running, where it could escape otherwise.
     policy = merged["shell_environment_policy"]
     policy["set"] = {**policy.get("set", {}), "CODEX_RUNNER_MARK": f"{run_id}/{attempt}/"}
     return merged
 
 
-def config_text(job: Job, run_id: str, attempt: int, install: Install) -> str:
+def config_text(  # noqa: PLR0913 - the same
+    job: Job, run_id: str, attempt: int, install: Install, *, hidden: Sequence[str] = (), kept: Sequence[str] = ()
+) -> str:
     """Return the run's config.toml."""
     import tomli_w  # noqa: PLC0415 - loaded only by what starts codex
 
-    return tomli_w.dumps(config(job, run_id, attempt, install))
+    return tomli_w.dumps(config(job, run_id, attempt, install, hidden=hidden, kept=kept))
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from codex_runner.codex.command import config_text
+from codex_runner.codex.key_preflight import check_key
 from codex_runner.domain.credential import CredentialKind
 from codex_runner.domain.errors import ConfigurationError, CredentialError
 from codex_runner.domain.event import Guarded
@@ -29,8 +30,9 @@ INSTALL_HINT = (
     "Install it (`npm install -g @openai/codex`, or `pip install openai-codex-cli-bin`), or set `codex.path`."
 )
 
-# Printed line by line: path, version, feature. The npm package's `codex` is a Node wrapper that survives signals badly
-# and leaves the real one running when it is killed, so the native binary beside it is taken instead.
+# Printed line by line: path, version, where runs lie, whether there may be an AGENTS.md, feature. The npm package's
+# `codex` is a Node wrapper that survives signals badly and leaves the real one running when it is killed, so the native
+# binary beside it is taken instead.
 _PROBE = r"""
 found=$1
 if [ -z "$found" ]; then
@@ -55,6 +57,17 @@ scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 # Any start of codex writes into its home, and warns on stderr of a home that it does not like.
 export CODEX_HOME="$scratch"
+runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
+for up in "$runs" "${runs%/*}" "${runs%/*/*}"; do
+	# As the kernel names it: a rule for a path behind a symbolic link would be one for nothing.
+	if real=$(cd -P "$up" 2>/dev/null && pwd); then runs=$real${runs#"$up"}; break; fi
+done
+echo "runs $runs"
+up=$3
+while :; do
+	for name in AGENTS.md AGENTS.override.md; do [ ! -e "$up/$name" ] || echo "instructions $up/$name"; done
+	case $up in */*) up=${up%/*} ;; *) break ;; esac
+done
 "$found" features list >"$scratch/features" 2>/dev/null &
 version=$("$found" --version 2>"$scratch/stderr") || version="broken $version $(tail -c 500 "$scratch/stderr")"
 wait
@@ -64,12 +77,12 @@ while read -r name stage; do case $stage in *removed*) ;; *) echo "feature $name
 """
 
 
-async def find_codex(transport: Transport, path: str | None, fallback: str | None = None) -> Install:
-    """Find codex at `path`, or as `codex` in the host's PATH, or at `fallback`.
+async def find_codex(transport: Transport, path: str | None, fallback: str | None = None, *, cwd: str = "") -> Install:
+    """Find codex at `path`, or as `codex` in the host's PATH, or at `fallback`. `cwd` is the job's folder.
 
     ConfigurationError where there is none that works.
     """
-    done = await transport.execute(_PROBE, arguments=(path or "", fallback or ""), timeout=60)
+    done = await transport.execute(_PROBE, arguments=(path or "", fallback or "", cwd), timeout=60)
     lines = done.output.decode("utf-8", "replace").splitlines()
     facts = [line.partition(" ") for line in lines]
     missing = next((value for key, _, value in facts if key == "missing"), None)
@@ -92,7 +105,13 @@ async def find_codex(transport: Transport, path: str | None, fallback: str | Non
             remedy=f"codex-runner needs {'.'.join(map(str, OLDEST))} or later. {INSTALL_HINT}",
         )
     features = frozenset(value for key, _, value in facts if key == "feature")
-    return Install(values["path"], values["version"].removeprefix("codex-cli ").strip(), features)
+    return Install(
+        values["path"],
+        values["version"].removeprefix("codex-cli ").strip(),
+        features,
+        runs=values.get("runs", ""),
+        instructions="instructions" in values or not cwd,
+    )
 
 
 # codex drops a bad access token silently and goes on without one, so it is asked about it first, with the run's own
@@ -115,6 +134,8 @@ async def check_login(
     """
     if granted.kind is None:
         return {"method": "none"}
+    if granted.kind is CredentialKind.API_KEY and job.credential and job.credential.preflight_url:
+        return await check_key(job.credential.preflight_url, granted.secrets[0], tell)
     if granted.kind is not CredentialKind.ACCESS_TOKEN:
         return {"method": "presence"}
     began = time.monotonic()

@@ -12,6 +12,7 @@ from codex_runner.config.paths import below
 from codex_runner.config.settings import FILE_NAME, OUTPUT_DIR, AuditSettings, Config, HostSettings, JobSettings
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
+from codex_runner.domain.policy import Budget, RetryPolicy
 from codex_runner.domain.secret import Secret
 
 if TYPE_CHECKING:
@@ -172,6 +173,8 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         ),
         checks=tuple(Check(**check) for check in merged.get("checks", ())),
         artifacts=tuple(merged.get("artifacts", ())),
+        retry=RetryPolicy(**merged.get("retry", {})),
+        budget=Budget(**merged.get("budget", {})),
         expect_message=merged.get("expect_message", True),
         credential=None if credential is None else credential_spec(credential, root),
     )

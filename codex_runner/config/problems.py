@@ -35,6 +35,7 @@ _SHOWN = {
 }
 _WORDS = {
     "string_type": "must be a string",
+    "int_type": "must be a whole number",
     "bool_type": "must be true or false",
     "list_type": "must be an array",
     "dict_type": "must be a table",

@@ -75,6 +75,8 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         artifacts=settings.artifacts,
         expect_message=settings.expect_message,
         credential=settings.credential,
+        retry=settings.retry,
+        budget=settings.budget,
     )
 
 

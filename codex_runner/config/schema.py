@@ -120,6 +120,12 @@ VariableName = Annotated[str, AfterValidator(_variable_name)]
 HostName = Annotated[str, AfterValidator(host_name)]
 
 
+def _from_one(value: int) -> int:
+    if value < 1:
+        raise _problem("must be a whole number, and at least 1")
+    return value
+
+
 class Section(BaseModel):
     """A table of the configuration."""
 
@@ -231,6 +237,26 @@ class AuditSection(Section):
     syslog: bool | None = None
 
 
+class RetrySection(Section):
+    """`retry` of a job."""
+
+    attempts: Annotated[int, AfterValidator(_from_one)] | None = None
+    tries: Annotated[int, AfterValidator(_from_one)] | None = None
+    total: Duration | None = None
+    least: Duration | None = None
+
+
+class BudgetSection(Section):
+    """`budget` of a job."""
+
+    tokens: Annotated[int, AfterValidator(_from_one)] | None = None
+    input_tokens: Annotated[int, AfterValidator(_from_one)] | None = None
+    output_tokens: Annotated[int, AfterValidator(_from_one)] | None = None
+    turns: Annotated[int, AfterValidator(_from_one)] | None = None
+    commands: Annotated[int, AfterValidator(_from_one)] | None = None
+    changed_files: Annotated[int, AfterValidator(_from_one)] | None = None
+
+
 class JobSection(Section):
     """`[jobs.NAME]` and `[defaults]`."""
 
@@ -250,6 +276,8 @@ class JobSection(Section):
     checks: Annotated[list[CheckSection], AfterValidator(_named_apart)] | None = None
     artifacts: list[Annotated[str, AfterValidator(_glob)]] | None = None
     expect_message: bool | None = None
+    retry: RetrySection | None = None
+    budget: BudgetSection | None = None
     credential: CredentialSection | None = None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
+from codex_runner.domain.policy import Budget, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,8 @@ class JobSettings:
     artifacts: tuple[str, ...] = ()
     expect_message: bool = True
     credential: CredentialSpec | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,12 +259,16 @@ class RunPrepared(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted(Event):
-    """codex has been started, or a codex that was already there has been joined (`attached`)."""
+    """codex has been started, or a codex that was already there has been joined (`attached`).
+
+    `thread_id` is the thread that this attempt goes on with, None where it begins a new one.
+    """
 
     kind = "attempt.started"
     number: int
     attached: bool = False
     reason: str = ""
+    thread_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +279,17 @@ class AttemptEnded(Event):
     number: int
     ending: Ending
     exit: ProcessExit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying(Event):
+    """An attempt failed in a way that can pass, and there will be another one after `seconds`."""
+
+    kind = "attempt.retry"
+    number: int
+    seconds: float
+    resume: bool
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

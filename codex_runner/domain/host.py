@@ -78,11 +78,17 @@ Piece = Output | Ended | Lost | Notice
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """A codex found on a host. `version` is its own word, such as `0.169.0`; `features` its feature flags."""
+    """A codex found on a host. `version` is its own word, such as `0.169.0`; `features` its feature flags.
+
+    `runs` is the folder of the host's run directories, empty where it is not known. `instructions` says whether there
+    may be an AGENTS.md for the job's folder, in it or above it.
+    """
 
     path: str
     version: str
     features: frozenset[str]
+    runs: str = ""
+    instructions: bool = True
 
 
 @dataclass(frozen=True, slots=True)

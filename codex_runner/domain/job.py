@@ -10,6 +10,7 @@ from typing import Any
 
 # At run time too: event.build() reads the hints.
 from codex_runner.domain.credential import CredentialSpec  # noqa: TC001
+from codex_runner.domain.policy import Budget, RetryPolicy
 from codex_runner.domain.secret import Secret  # noqa: TC001
 
 LOCAL_HOST = "local"
@@ -82,3 +83,5 @@ class Job:
     artifacts: tuple[str, ...] = ()
     expect_message: bool = True
     credential: CredentialSpec | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    budget: Budget = field(default_factory=Budget)

@@ -79,8 +79,8 @@ class Agent(Protocol):
         """
         ...
 
-    def launch(self, job: Job, run_id: str, attempt: int) -> Launch:
-        """Say how to start it for this job. Comes after `prepare`."""
+    def launch(self, job: Job, run_id: str, attempt: int, resume: str | None = None) -> Launch:
+        """Say how to start it for this job, or how to go on with the thread `resume`. Comes after `prepare`."""
         ...
 
     def parse(self, line: bytes) -> Event:

@@ -18,16 +18,21 @@ TURN_FAILED = "failed"
 
 @dataclass(slots=True)
 class Attempt:
-    """One start of codex: what it said, and how it ended. Times are seconds since the epoch."""
+    """One start of codex: what it said, and how it ended. Times are seconds since the epoch.
+
+    `resumes` is the thread that it was to go on with; `own_retries` counts the tries that codex announced by itself.
+    """
 
     number: int
     started: float
     reason: str = ""
+    resumes: str | None = None
     ended: float | None = None
     thread_id: str | None = None
     turn: str | None = None
     turn_error: str | None = None
     last_error: str | None = None
+    own_retries: int = 0
     reply: str | None = None
     usage: Usage = field(default_factory=Usage)
     open_items: dict[str, ev.Item] = field(default_factory=dict)
@@ -100,7 +105,7 @@ class RunState:
             case ev.RunPrepared():
                 self.facts = {**self.facts, **event.facts}
             case ev.AttemptStarted() if not event.attached:
-                self.attempts.append(Attempt(event.number, time, event.reason))
+                self.attempts.append(Attempt(event.number, time, event.reason, event.thread_id))
             case ev.RunEnded():
                 self.verdict, self.ended = event, time
             case ev.Warned():
@@ -130,6 +135,7 @@ class RunState:
                 attempt.turn, attempt.turn_error = TURN_FAILED, event.message
             case ev.StreamError():
                 attempt.last_error = event.message
+                attempt.own_retries += event.message.startswith("Reconnecting...")
             case ev.ItemStarted() | ev.ItemUpdated() | ev.ItemCompleted():
                 self._take_item(attempt, event)
             case ev.Diagnostic():

@@ -22,7 +22,8 @@ from codex_runner.domain.host import Ended, Lost, Notice, Output
 from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep
 from codex_runner.domain.state import TURN_COMPLETED, TURN_FAILED
 from codex_runner.engine import cksum
-from codex_runner.engine.ending import lost_ending, stopped_ending
+from codex_runner.engine.budget import over
+from codex_runner.engine.ending import lost_ending, stop_ending, stopped_ending
 from codex_runner.engine.follow import Line, LineSplitter
 from codex_runner.engine.watch import Stop, Watch
 
@@ -82,7 +83,7 @@ class AttemptFollower:
                         return ending
                     following = asyncio.ensure_future(anext(pieces))
                 now = time.monotonic()
-                if (stop := self._stopping.stop or self._watch.due(now)) and self._asked is None:
+                if (stop := self._stopping.stop or self._watch.due(now) or self._spent()) and self._asked is None:
                     await self._stop(stop, now)
                 if self._asked and now - self._asked[1] > _STOP_PATIENCE:
                     return self._record(Ending(Failure.TRANSPORT, self._still_running()), None)
@@ -115,6 +116,11 @@ class AttemptFollower:
             self._watch.saw(TurnFailed(self._attempt.turn_error or ""), now)
         errors = [f"Error: {said.message}\n" for said in self._attempt.diagnostics if said.level == "ERROR"]
         self._stderr_tail = "".join(errors).encode()[-_STDERR_TAIL:]
+
+    def _spent(self) -> Stop | None:
+        """Say whether the job's budget is passed."""
+        passed = over(self._job.budget, self._recorder.state)
+        return None if passed is None else Stop(StopReason.BUDGET, passed)
 
     async def _end_lost(self, lost: Lost) -> Piece:
         """Nobody is left there to end codex, so end it from here, and ask once more how it ended."""
@@ -184,6 +190,12 @@ class AttemptFollower:
         stopped = stopped_ending(self._attempt, exit_.stopped)
         if stopped is not None:
             return stopped
+        # codex tells its tokens at the turn's end, so this may be the first that is known of them.
+        if (spent := self._spent()) is not None:
+            return stop_ending(spent.reason, spent.message)
+        begun, wanted = self._attempt.thread_id, self._attempt.resumes
+        if wanted is not None and begun is not None and begun != wanted:
+            return Ending(Failure.UNKNOWN, f"codex was to go on with thread {wanted}, and silently began {begun}")
         return self._agent.judge(self._attempt, exit_, self._stderr_tail.decode("utf-8", "replace"))
 
     def _record(self, ending: Ending, exit_: ProcessExit | None) -> Ending:

@@ -12,34 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from codex_runner.domain.change import Change
+    from codex_runner.domain.policy import Budget
     from codex_runner.domain.run import Usage
     from codex_runner.domain.state import RunState
 
 _MILLION = Decimal(1_000_000)
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """The limits of one run, over all its attempts; None leaves one out. What reaches a limit is fine, more is not.
-
-    `tokens` counts input and output together (cached and reasoning tokens are in them). `money` is in the currency of
-    the price table and needs one.
-    """
-
-    tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    turns: int | None = None
-    commands: int | None = None
-    changed_files: int | None = None
-    changed_lines: int | None = None
-    money: Decimal | None = None
-
-    @property
-    def unlimited(self) -> bool:
-        """Whether nothing bounds what the model may cost: worth a warning."""
-        bounds = (self.tokens, self.input_tokens, self.output_tokens, self.turns, self.money)
-        return all(bound is None for bound in bounds)
 
 
 @dataclass(frozen=True, slots=True)

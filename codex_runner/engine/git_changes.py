@@ -39,10 +39,9 @@ class NotRepositoryError(ConfigurationError):
     default_remedy = "Run `git init` there, or leave out the settings that need git (path rules, `max_changed_lines`)."
 
 
-class TamperedError(RunnerError):
+class TamperedError(HostError):
     """What was noted before the agent is gone or was changed: nothing can be said of what the agent did."""
 
-    exit_code = HostError.exit_code
     default_remedy = "Only something outside the agent's sandbox can have done it; look at the host before trusting it."
 
 

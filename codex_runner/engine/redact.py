@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import urllib.parse
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from codex_runner.domain.secret import Secret
+
+_Span = tuple[int, int, bytes]
+
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
+_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
 # Shorter ones would mask half of every log and protect nothing.
 SHORTEST = 6
@@ -42,19 +48,34 @@ class Redactor:
                     self._masks.setdefault(form, mask)
 
     def __call__(self, data: bytes) -> bytes:
-        """Return `data` with every secret in it masked. The same bytes come back where there is none."""
+        """Return `data` with every secret in it masked. The same bytes come back where there is none.
+
+        A line of JSON stays one, unless a secret looks like JSON's own punctuation.
+        """
+        spans = self._spans(data)
+        if not spans:
+            return data
+        masked = _covered(data, spans)
+        if data[:1] not in (b"{", b"[") or _is_json(masked) or not _is_json(data):
+            return masked
+        # A find began or ended within an escape (a secret of "n..." in `\\n...`), or it was a number.
+        covered = _covered(data, _within_tokens(data, spans))
+        return masked if self.found(covered) else covered
+
+    def _spans(self, data: bytes) -> list[_Span]:
+        """Find what is to be masked, from left to right. What overlaps is one, under the name of what begins it."""
         found = [
             (start, start + len(needle), mask) for needle, mask in self._masks.items() for start in _all(data, needle)
         ]
-        if not found:
-            return data
         found.sort(key=lambda hit: (hit[0], -hit[1]))
-        out, done = [], 0
+        spans: list[_Span] = []
         for start, end, mask in found:
-            if start >= done:
-                out += [data[done:start], mask]
-            done = max(done, end)
-        return b"".join([*out, data[done:]])
+            if spans and start < spans[-1][1]:
+                begin, before, name = spans[-1]
+                spans[-1] = (begin, max(before, end), name)
+            else:
+                spans.append((start, end, mask))
+        return spans
 
     def text(self, text: str) -> str:
         """Do the same for text."""
@@ -69,6 +90,8 @@ def forms(text: str) -> set[bytes]:
     """Return the bytes under which `text` may appear."""
     raw = text.encode("utf-8", "surrogateescape")
     escaped = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    # What a command prints as JSON stands twice escaped in an event of its output.
+    escaped |= {json.dumps(once, ensure_ascii=False)[1:-1] for once in escaped}
     quoted = {urllib.parse.quote(raw, safe=safe) for safe in ("", "/", "~-._!*'()")} | {urllib.parse.quote_plus(raw)}
     return {
         raw,
@@ -91,6 +114,44 @@ def _base64(raw: bytes) -> Iterator[bytes]:
         if len(core) >= SHORTEST:
             yield core
             yield core.replace(b"+", b"-").replace(b"/", b"_")
+
+
+def _covered(data: bytes, spans: Iterable[_Span]) -> bytes:
+    out, done = [], 0
+    for start, end, mask in spans:
+        out += [data[done:start], mask]
+        done = end
+    return b"".join([*out, data[done:]])
+
+
+def _within_tokens(data: bytes, spans: Iterable[_Span]) -> Iterator[_Span]:
+    """Cut spans to the strings of a JSON text, and widen them to whole escapes; a number is masked as a string."""
+    spans = list(spans)
+    for token in _TOKEN.finditer(data):
+        done = token.start() + 1
+        for begin, behind, mask in spans:
+            if behind <= token.start() or token.end() <= begin:
+                continue
+            if token[0][:1] != b'"':
+                yield token.start(), token.end(), b'"%b"' % mask
+                break
+            start, end = max(begin, done), min(behind, token.end() - 1)
+            for escape in _ESCAPE.finditer(data, token.start() + 1, token.end() - 1):
+                if escape.start() < start < escape.end():
+                    start = escape.start()
+                if escape.start() < end < escape.end():
+                    end = escape.end()
+            if start < end:
+                yield max(start, done), end, mask
+                done = end
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _all(data: bytes, needle: bytes) -> Iterator[int]:

@@ -20,20 +20,7 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often, in all, and with how much time left.
-
-    `attempts` counts starts of codex, the first one too; 1 means never again. `tries` counts starts of codex and the
-    tries that codex made by itself. `total` bounds the seconds since the first start, waiting included; None leaves it
-    to the job's timeout. `least` is the time that must be left after the pause for another attempt to be worth it.
-    """
-
-    attempts: int = 3
-    tries: int = 30
-    total: float | None = None
-    least: float = 30.0
+    from codex_runner.domain.policy import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import datetime as dt
 import json
+import random
 import time
 import traceback
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from codex_runner.domain.event import (
     CheckEnded,
     CheckStarted,
     Guarded,
+    Retrying,
     RunEnded,
     RunPrepared,
     RunStarted,
@@ -30,6 +33,7 @@ from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
 from codex_runner.engine.attempt import AttemptFollower, end_unseen, sweep_guard
 from codex_runner.engine.credential_rules import planned_guards
 from codex_runner.engine.ending import stop_ending
+from codex_runner.engine.retry import GiveUp, decide
 from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
 
@@ -67,6 +71,8 @@ class Runner:
         self._job, self._run_id, self._outfit = job, run_id, outfit
         self._recorder, self._stopping = outfit.recorder, outfit.stopping
         self._given_back = False
+        self._attached = False
+        self._random = random.Random()  # noqa: S311 - spreads retries, protects nothing
 
     @property
     def _state(self) -> RunState:
@@ -92,7 +98,7 @@ class Runner:
 
     async def _to_verdict(self) -> Verdict:
         if self._state.verdict is None:
-            ending = await self._attempt()
+            ending = await self._attempts()
             if ending.failure is None:
                 await self._check()
             await self._collect()
@@ -100,6 +106,48 @@ class Runner:
         return judge_run(self._job, self._state)
 
     # --- the agent ---------------------------------------------------------------------------------------------------
+
+    async def _attempts(self) -> Ending:
+        """Try until the agent has done its turn, or trying again cannot help."""
+        ending = await self._attempt()
+        while ending.failure is not None and (again := self._again(ending)) is not None:
+            self._recorder.emit(again)
+            await self._stopping.unless_stopped(asyncio.sleep(again.seconds))
+            ending = await self._start(
+                again.number, resume=self._state.thread_id if again.resume else None, reason=again.reason
+            )
+        return ending
+
+    def _again(self, ending: Ending) -> Retrying | None:
+        """Decide whether there is another attempt; where there might have been one, say why there is none."""
+        attempt = self._state.attempt
+        if ending.failure is None or attempt is None or self._stopping.stop is not None or not ending.failure.retried:
+            return None
+        if self._attached:
+            self._recorder.warn("no-retry", "A run that was attached to is not tried again; start the job anew.")
+            return None
+        decision = decide(
+            self._job.retry,
+            ending.failure,
+            ending.message,
+            attempt=attempt.number,
+            elapsed=time.time() - self._state.attempts[0].started,
+            deadline=self._job.limits.timeout,
+            rng=self._random,
+            now=dt.datetime.now().astimezone(),
+            own_retries=sum(each.own_retries for each in self._state.attempts),
+        )
+        if isinstance(decision, GiveUp):
+            if self._job.retry.attempts > 1:
+                self._recorder.warn("no-retry", decision.reason)
+            return None
+        resume = decision.resume and self._state.thread_id is not None
+        how = (
+            "the thread goes on"
+            if resume
+            else "a fresh start, in the workspace as it is: there is no thread to go on with"
+        )
+        return Retrying(attempt.number + 1, decision.seconds, resume, f"{decision.reason}; {how}")
 
     async def _attempt(self) -> Ending:
         attempt = self._state.attempt
@@ -114,6 +162,7 @@ class Runner:
             raise HostError(f"the runner of {self._run_id} was gone before codex was started.", remedy="Run it again.")
         if attempt.ending is not None:
             return attempt.ending
+        self._attached = True
         self._recorder.emit(AttemptStarted(attempt.number, attached=True, reason="attached by another runner"))
         return await self._follow(attached=True)
 
@@ -135,10 +184,10 @@ class Runner:
             self._recorder.learn(secret)
         return granted
 
-    async def _start(self, number: int) -> Ending:
-        launch = self._outfit.agent.launch(self._job, self._run_id, number)
+    async def _start(self, number: int, *, resume: str | None = None, reason: str = "") -> Ending:
+        launch = self._outfit.agent.launch(self._job, self._run_id, number, resume)
         # On record before it happens: a runner that dies in between leaves a run that `attach` can explain.
-        self._recorder.emit(AttemptStarted(number))
+        self._recorder.emit(AttemptStarted(number, reason=reason, thread_id=resume))
         self._outfit.reports.begin(self._state)
         try:
             await self._outfit.transport.start(launch)

@@ -250,6 +250,8 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
             return _line("FAILED", f"turn: {event.message}", Tone.BAD)
         case ev.StreamError():
             return _line("trouble", event.message, Tone.WARN)
+        case ev.Retrying():
+            return _line("retry", event.reason, Tone.WARN, essential=True)
         case ev.Warned():
             return _line("warning", f"{event.message} [{event.code}]", Tone.WARN)
         case ev.Guarded():

@@ -59,6 +59,7 @@ def event_samples(text="some text"):
         ev.RunPrepared({"codex": text}),
         ev.AttemptStarted(1),
         ev.AttemptStarted(1, attached=True, reason=text),
+        ev.Retrying(2, 15.5, True, text),
         ev.ThreadStarted(text),
         ev.TurnStarted(),
         *(ev.ItemStarted(item) for item in items),

@@ -130,8 +130,8 @@ class Done:
     @property
     def run(self):
         """The only run that there is."""
-        (run,) = self.runs
-        return run
+        assert len(self.runs) == 1, f"{len(self.runs)} runs; {self.stderr[-3000:]}"
+        return self.runs[0]
 
 
 @dataclass
@@ -277,6 +277,7 @@ class Project:
     def configure(self, *, codex=None, **job):
         """Write codex-runner.toml anew: one job with these keys."""
         job.setdefault("prompt", "SCN:hi")
+        job.setdefault("retry", {"attempts": 1})
         settings = {"version": 1, "codex": {**self.codex, **(codex or {})}, "jobs": {JOB: job}}
         (self.cwd / "codex-runner.toml").write_text(tomli_w.dumps(settings))
 

@@ -5,9 +5,10 @@ import pytest
 from codex_runner.domain import event as ev
 from codex_runner.domain.change import Change, ChangeKind
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.policy import Budget
 from codex_runner.domain.run import Usage
 from codex_runner.domain.state import RunState, fold
-from codex_runner.engine.budget import Budget, Price, cost, over
+from codex_runner.engine.budget import Price, cost, over
 
 
 def state(*events):

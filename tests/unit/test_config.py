@@ -226,7 +226,9 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
     [
         ("tiemout = '5m'", "jobs.x.tiemout: unknown key; did you mean `timeout`?"),
         ("Sandbox = 'read-only'", "jobs.x.Sandbox: unknown key; did you mean `sandbox`?"),
-        ("retry = { attempts = 3 }", "jobs.x.retry: unknown key"),
+        ("delivery = { branch = 'x' }", "jobs.x.delivery: unknown key"),
+        ("retry = { attempts = 0 }", "jobs.x.retry.attempts = 0: must be a whole number, and at least 1"),
+        ("budget = { tokens = '5' }", 'jobs.x.budget.tokens = "5": must be a whole number'),
         (f"credential = {{ token = '{SECRET}' }}", "jobs.x.credential.token: unknown key; known here: allow_"),
         ("credential = {}", "jobs.x.credential.path: missing: where the token lies in Vault"),
         ("credential = { variable = 'A' }", """with `variable`, say `source = "env"`"""),
@@ -699,7 +701,8 @@ def documented_tables():
 
 def test_every_key_is_documented_and_no_other(configured):
     sections = (
-        *(schema.Settings, schema.JobSection, schema.CredentialSection, schema.CheckSection, schema.CodexSection),
+        *(schema.Settings, schema.JobSection, schema.CredentialSection, schema.RetrySection, schema.BudgetSection),
+        *(schema.CheckSection, schema.CodexSection),
         *(schema.HostSection, schema.VaultSection, schema.AuthSection, schema.JunitSection, schema.AuditSection),
     )
     assert [list(table) for table in documented_tables()] == [list(section.model_fields) for section in sections]
@@ -709,9 +712,12 @@ def test_every_key_is_documented_and_no_other(configured):
 
 
 def test_the_documented_defaults_are_the_defaults(configured):
-    top, job, credential, check, _, _, vault, auth, junit, audit = documented_tables()
+    top, job, credential, retry, _, check, _, _, vault, auth, junit, audit = documented_tables()
     config = configured("version = 1\n[jobs.x]\nprompt = 'x'\nchecks = [{ name = 'a', run = 'b' }]\n")
     limits = config.jobs["x"].limits
+    assert [int(retry[key][1]) for key in ("attempts", "tries")] == [3, 30]
+    assert parse_duration(retry["least"][1]) == config.jobs["x"].retry.least
+    assert (config.jobs["x"].retry.attempts, config.jobs["x"].retry.tries) == (3, 30)
     assert config.output_dir.name == top["output_dir"][1]
     assert config.jobs["x"].host == job["host"][1]
     assert config.jobs["x"].sandbox == job["sandbox"][1]

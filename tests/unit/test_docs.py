@@ -6,7 +6,6 @@ import json
 import os
 import pkgutil
 import re
-import shlex
 import tomllib
 from pathlib import Path
 
@@ -31,7 +30,7 @@ DOCUMENTS = [
 PYPROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
 
 # Described before they can be called. A name goes from here as soon as its command is there.
-NOT_YET = {"vault", "token", "doctor", "hosts", "runs", "logs", "report", "prune"}
+NOT_YET = {"hosts"}
 
 
 def load_generator():
@@ -145,9 +144,10 @@ def command_lines(document):
     for line in lines:
         if "pip install" in line:
             continue
-        for call in re.split(r"\||&&|;|`", line.split(" #")[0]):
+        for call in re.split(r"\||&&|;|`|\$\(", line.split(" #")[0]):
             if found := re.search(r"(?:^|[\s:-])codex-runner ((?!COMMAND)[a-z-].*)$", call):
-                yield shlex.split(found[1])
+                # A pipe may stand within quotes, which the cut above leaves open.
+                yield found[1].replace('"', " ").replace("'", " ").split()
 
 
 def problem(words):

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codex_runner.domain.policy import RetryPolicy
 from codex_runner.domain.run import Failure
-from codex_runner.engine.retry import PACES, GiveUp, RetryIn, RetryPolicy, codex_retries, decide, told_pause
+from codex_runner.engine.retry import PACES, GiveUp, RetryIn, codex_retries, decide, told_pause
 
 NOW = dt.datetime(2026, 3, 4, 1, 30, 20, tzinfo=dt.UTC)
 LIMIT = "You\u2019ve hit your usage limit. Try again at 2:36 AM."

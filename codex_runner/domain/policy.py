@@ -1,0 +1,45 @@
+"""What a job may spend, and how often it may try: limits as values. Durations are in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal  # noqa: TC003 - event.build() reads the hints at run time
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, in all, and with how much time left.
+
+    `attempts` counts starts of codex, the first one too; 1 means never again. `tries` counts starts of codex and the
+    tries that codex made by itself. `total` bounds the seconds since the first start, waiting included; None leaves it
+    to the job's timeout. `least` is the time that must be left after the pause for another attempt to be worth it.
+    """
+
+    attempts: int = 3
+    tries: int = 30
+    total: float | None = None
+    least: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The limits of one run, over all its attempts; None leaves one out. What reaches a limit is fine, more is not.
+
+    `tokens` counts input and output together (cached and reasoning tokens are in them). `money` is in the currency of
+    the price table and needs one.
+    """
+
+    tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    turns: int | None = None
+    commands: int | None = None
+    changed_files: int | None = None
+    changed_lines: int | None = None
+    money: Decimal | None = None
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether nothing bounds what the model may cost: worth a warning."""
+        bounds = (self.tokens, self.input_tokens, self.output_tokens, self.turns, self.money)
+        return all(bound is None for bound in bounds)
