@@ -276,9 +276,9 @@ class JobSection(Section):
     checks: Annotated[list[CheckSection], AfterValidator(_named_apart)] | None = None
     artifacts: list[Annotated[str, AfterValidator(_glob)]] | None = None
     expect_message: bool | None = None
+    credential: CredentialSection | None = None
     retry: RetrySection | None = None
     budget: BudgetSection | None = None
-    credential: CredentialSection | None = None
 
 
 class HostSection(Section):

@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from support.sshd import Sshd
 
 from codex_runner.domain.change import ChangeKind
 from codex_runner.engine import git_changes
 from codex_runner.engine.git_changes import NotRepositoryError, TamperedError, diffstat
 from codex_runner.transports.local import LocalTransport
+from codex_runner.transports.ssh import SshTransport
 
 RUN = "20260102T030405Z-docs-0a1b2c3d"
 HOSTILE = [b"new\nline", b'quo"te', b"\xff\xfe", b"-dash", b" space ", b"back\\slash", b"tab\there", "ünï".encode()]
@@ -514,3 +516,25 @@ def test_in_every_shell(work, shell):
     work.write("new\nname", "x\n")
     assert b"1\t0\tnew\nname\0" in ask("changes", RUN, seal)
     assert b"+x" in ask("patch", RUN, seal)
+
+
+@pytest.mark.needs_sshd
+def test_on_another_host(work, tmp_path):
+    if shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin") is None:
+        pytest.skip("no sshd")
+    with Sshd(tmp_path / "sshd", environment={"HOME": str(work.home)}) as server:
+
+        async def scenario():
+            host = SshTransport(server.alias, dict(os.environ), ssh_options=("-F", str(server.config)))
+            try:
+                before = await git_changes.snapshot(host, str(work.top), RUN)
+                with open(os.fsencode(work.top) + b"/\xff\n", "wb") as file:  # noqa: ASYNC230, PTH123 - a name that is no text
+                    file.write(b"x\n")
+                work.write("large", os.urandom(600_000).hex())
+                return await git_changes.changes(host, before), await git_changes.patch(host, before)
+            finally:
+                await host.close()
+
+        changes, patch = asyncio.run(scenario())
+    assert [os.fsencode(change.path) for change in changes.changed] == [b"large", b"\xff\n"]
+    assert len(patch) > 1_200_000

@@ -6,33 +6,9 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
-RUNNER = """
-import sys
-from codex_runner.cli import main as entry
-
-def attach_missing():
-    import importlib, click
-    import typer.main
-    known = typer.main.get_command(entry.app).commands
-    for module, name, kind in (
-        ("token", "token_app", "app"), ("vault", "vault_app", "app"), ("doctor", "doctor", "command"),
-        ("runs", "runs", "command"), ("logs", "logs", "command"), ("report", "report", "command"),
-        ("prune", "prune", "command"),
-    ):
-        if module in known:
-            continue
-        try:
-            found = getattr(importlib.import_module(f"codex_runner.cli.{module}"), name)
-        except ModuleNotFoundError:
-            continue
-        entry.app.add_typer(found) if kind == "app" else entry.app.command()(found)
-
-attach_missing()
-sys.argv[0] = "codex-runner"
-entry.main()
-"""
-
+RUNNER = Path(sys.executable).with_name("codex-runner")
 PATIENCE = 60.0  # seconds: far above what any of these commands takes
 
 
@@ -58,7 +34,7 @@ def start(*arguments, cwd, environ, stdin=subprocess.DEVNULL):
     """Start a command. Whoever does this ends it."""
     passed = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "PYTHON"))}
     return subprocess.Popen(
-        [sys.executable, "-c", RUNNER, *map(str, arguments)],
+        [RUNNER, *map(str, arguments)],
         cwd=cwd,
         env={"PATH": os.environ["PATH"], **passed, **environ},
         stdin=stdin,

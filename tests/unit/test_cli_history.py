@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ET
 
@@ -244,7 +245,7 @@ def test_history_needs_no_heavy_library(shelf):
     code = "import sys, codex_runner.cli.main\nfrom codex_runner.wiring import history\n"
     code += "from pathlib import Path; list(history.list_runs(Path(sys.argv[1])))\nprint(*sys.modules)"
     loaded = subprocess.run(
-        [commands.sys.executable, "-c", code, folder.path.parent], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, folder.path.parent], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"pydantic", "httpx", "hvac", "rich", "junit_xml"} & set(loaded)
     assert json.loads(folder.run_json.read_text())["exit_code"] == 0

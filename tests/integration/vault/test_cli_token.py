@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
+import subprocess
+import threading
 import time
 import uuid
 import xml.etree.ElementTree as ET
@@ -13,6 +16,7 @@ import tomli_w
 from support import commands
 
 from codex_runner.demo.model import ModelService
+from codex_runner.demo.wire import refuse
 from codex_runner.engine.credential_rules import format_date
 from codex_runner.vault import setup
 
@@ -180,6 +184,37 @@ def test_a_token_that_fails_the_canary_is_not_stored(keeper, service):
     assert keeper.data()["data"]["token"] == OLD
     assert keeper.metadata()["current_version"] == 1
     assert "retire_version" not in keeper.metadata()["custom_metadata"]
+
+
+def test_an_interrupted_canary_stores_nothing_and_leaves_nothing(keeper, service):
+    assert keeper.put().code == 0
+    begun = threading.Event()
+
+    def hang(step, request):
+        begun.set()
+        service.closing.wait(30)
+        return refuse(400, "too late")
+
+    service.scenario("endless", hang)
+    service.default, before = "endless", service.default
+    rights = keeper.vault_token(setup.rotator_policy("codex", keeper.path))
+    environ = {"HOME": str(keeper.folder), "XDG_STATE_HOME": str(keeper.home), "VAULT_TOKEN": rights}
+    arguments = ("token", "rotate", keeper.path, "--owner", "ben", "--expires", "60d")
+    process = commands.start(*arguments, cwd=keeper.folder, environ=environ, stdin=subprocess.PIPE)
+    try:
+        process.stdin.write(NEW.encode())
+        process.stdin.close()
+        process.stdin = None
+        assert begun.wait(30)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        service.default = before
+        process.kill()
+        process.wait()
+    keeper.said += (out + err).decode()
+    assert process.returncode == 130, err.decode()
+    assert keeper.metadata()["current_version"] == 1
 
 
 def test_list_needs_no_right_to_read_tokens(keeper):
