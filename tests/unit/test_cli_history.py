@@ -140,7 +140,9 @@ def test_logs_follow_a_live_run_until_it_ends(shelf):
         os.set_blocking(process.stdout.fileno(), True)
         heard = b""
         while b"all done" not in heard:
-            heard += process.stdout.readline()
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            heard += line
         data = folder.events.read_bytes()
         time.sleep(0.5)
         assert process.poll() is None
