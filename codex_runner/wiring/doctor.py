@@ -188,7 +188,7 @@ class Doctor:
 
         self._subject = RUNNER if host == LOCAL_HOST else host
         try:
-            transport = transport_for(host, self._environ)
+            transport = transport_for(host, self._environ, ssh_config=self._config.ssh_config)
         except RunnerError as error:
             self._failed(HOST, error)
             return
