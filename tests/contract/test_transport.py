@@ -118,12 +118,12 @@ def test_the_configuration_lies_in_codex_home(host, run, tmp_path):
         await host.start(job)
         stdout, _, _ = await collect(host, job.run_id)
         home = next(line for line in stdout.decode().splitlines() if line.startswith("CODEX_HOME="))
-        return Path(home.partition("=")[2].strip("'"), "config.toml")
+        return job.run_id, Path(home.partition("=")[2].strip("'"), "config.toml")
 
-    path = run(work())
-    if path.exists():  # the fake has no disk
-        assert path.read_text() == "model = 'é'\n"
-        assert path.stat().st_mode & 0o077 == 0
+    run_id, path = run(work())
+    assert path.parts[-4:] == ("runs", run_id, "home", "config.toml")
+    assert path.read_text() == "model = 'é'\n"
+    assert path.stat().st_mode & 0o077 == 0
 
 
 def test_stops_with_the_first_reason(host, run):

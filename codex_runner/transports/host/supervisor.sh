@@ -144,6 +144,9 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 		set -- "$@" "$decoded"
 	done <args
 	{ : >stdout && : >stderr && : >codex.pid; } || exit 1
+	# Before the folder is renamed: a shell may look for `..` by the name that it knows.
+	home=$(cd -P ../.. && pwd -P) || exit 1
+	home=$home/home
 
 	# The lock. Where the attempt is there already, mv fails or puts us inside it: somebody else holds it.
 	mv "../.$attempt.$nonce" "../$attempt" 2>/dev/null
@@ -155,7 +158,6 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 		exit 0
 	fi
 
-	home=$(cd ../.. && pwd)/home
 	stopping=
 	trap 'stopping=1' TERM
 	(become_codex "$@") <prompt >>stdout 2>>stderr 3>>codex.pid &
