@@ -107,10 +107,10 @@ def plan(system: System, config: Config, job: JobSettings, root: Path, place: Pl
     }
     if "/" in relative or " " in relative:
         values["CONFIG"] = shlex.quote(relative)
-    told = _about_the_credential(system, source, variable, approle=approle)
+    told = _about_the_credential(system, source, variable, _setup(system, job), approle=approle)
     match system:
         case System.GITHUB:
-            workflow = f".github/workflows/codex-{name}.yml"
+            workflow = f".github/workflows/{name}.yml"  # where `vault setup` expects it
             owner = ("Replace OWNER by the account that has codex-runner's repository, and v1 by a commit's full SHA.",)
             return Plan(
                 {workflow: _fill("github.yml", values, source)},
@@ -151,7 +151,19 @@ def plan(system: System, config: Config, job: JobSettings, root: Path, place: Pl
             return Plan(files, (*told, *steps))
 
 
-def _about_the_credential(system: System, source: str, variable: str, *, approle: bool) -> tuple[str, ...]:
+def _setup(system: System, job: JobSettings) -> str:
+    """Return the command that makes the job's Vault role, with what is known of it."""
+    workflow = (job.credential.workflow or job.credential.path) if job.credential else ""
+    parts = workflow.split("/")
+    repository = "/".join(parts[:2]) if len(parts) == 3 else "OWNER/NAME"
+    login = {
+        System.GITHUB: f"--repo {shlex.quote(repository)}",
+        System.GITLAB: f"--gitlab-project {shlex.quote(repository)}",
+    }.get(system, "--approle ADDRESSES")
+    return f"codex-runner vault setup --workflow {shlex.quote(workflow or 'OWNER/NAME/' + job.name)} {login}"
+
+
+def _about_the_credential(system: System, source: str, variable: str, setup: str, *, approle: bool) -> tuple[str, ...]:
     """Say how this system hands over what the job's credential needs."""
     from_variable = {
         System.GITHUB: f"Store the secret: gh secret set {variable}",
@@ -161,8 +173,8 @@ def _about_the_credential(system: System, source: str, variable: str, *, approle
         System.SYSTEMD: f"Write the line {variable}=... into /etc/codex-runner/environment, mode 0600.",
     }
     from_vault = {
-        System.GITHUB: "Make the Vault role, if there is none: codex-runner vault setup --help",
-        System.GITLAB: "Make the Vault role, if there is none: codex-runner vault setup --help",
+        System.GITHUB: f"Make the Vault role, if there is none: {setup}",
+        System.GITLAB: f"Make the Vault role, if there is none: {setup}",
         System.JENKINS: "Store codex-runner-role-id and codex-runner-secret-id, both of the kind 'secret text'.",
         System.CRON: "Keep AppRole's secret id in a file of mode 0600, and name it in `vault.auth.secret_id_file`.",
         System.SYSTEMD: "Write AppRole's secret id into /etc/codex-runner/vault-secret-id, mode 0600.",

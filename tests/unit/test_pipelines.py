@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -120,10 +121,8 @@ def test_what_the_action_installs_is_locked_and_is_what_the_project_needs():
     tested = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "ci/constraints.txt").read_text(), re.MULTILINE))
     tested = {name.lower().replace("_", "-"): version for name, version in tested.items()}
     assert {name: version for name, version in versions.items() if tested.get(name, version) != version} == {}
-    needed = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)[
-        1
-    ]
-    assert {re.match(r"[\w-]+", each)[0] for each in re.findall(r'"(.*?)"', needed)} <= set(versions)
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {re.match(r"[\w-]+", each)[0].lower() for each in needed} <= set(versions)
 
 
 @pytest.fixture

@@ -1,0 +1,90 @@
+"""The GitLab component in gitlab-ci-local's shell executor: a login at a real Vault, the real codex, artifacts."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from support.pipelines import JOB, ROOT, gitlab_ci_local, pipeline_world
+from support.runs import processes_with
+
+from codex_runner.demo.issuer import github_claims
+
+pytestmark = [pytest.mark.needs_gitlab_ci_local, pytest.mark.needs_codex, pytest.mark.needs_vault]
+
+BUILD = ROOT / "build"
+PIPELINE = f"""\
+include:
+  - local: .gitlab/codex-runner.yml
+    inputs:
+      job: {JOB}
+      vault-address: ADDRESS
+      vault-role: ROLE
+"""
+# As docs/gitlab-ci.md has it.
+SOFT_FAILURE = f"""
+"codex-runner {JOB}":
+  allow_failure:
+    exit_codes: [1]
+"""
+
+
+@pytest.fixture
+def pipeline(codex):
+    """Runs a pipeline in a repository. codex does not want its home below /tmp."""
+    command = gitlab_ci_local(BUILD)
+    if command is None:
+        pytest.skip("gitlab-ci-local cannot be installed, or there is no rsync")
+    folder = Path(tempfile.mkdtemp(prefix="gitlab-", dir=BUILD))
+    (folder / "home").mkdir()
+    with pipeline_world(folder) as world:
+
+        def run(text, **job):
+            world.configure(codex, **job)
+            shutil.copytree(ROOT / "ci/gitlab", world.repository / ".gitlab")
+            world.write(".gitlab-ci.yml", text.replace("ADDRESS", world.server.address).replace("ROLE", world.role))
+            world.commit()
+            # GitLab would sign this itself; gitlab-ci-local fills in no `id_tokens`.
+            identity = world.issuer.sign(github_claims("acme/app", ".github/workflows/release-notes.yml")).reveal()
+            variables = ["--variable", f"VAULT_ID_TOKEN={identity}", "--variable", "GITHUB_REPOSITORY=acme/app"]
+            done = subprocess.run(
+                [*command, "--force-shell-executor", *variables],
+                cwd=world.repository,
+                env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(folder / "home")},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert world.token.reveal() not in done.stdout + done.stderr
+            assert world.revoked()
+            return done, next((world.repository / ".gitlab-ci-local/artifacts").glob("codex-runner*"))
+
+        yield run
+    assert processes_with(str(folder)) == {}
+    shutil.rmtree(folder)
+
+
+def test_a_job_leaves_its_folder_as_artifacts_and_its_junit(pipeline):
+    done, artifacts = pipeline(PIPELINE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = artifacts.glob("codex-runner-out/*Z-*")
+    assert json.loads((run / "run.json").read_text())["result"] == "succeeded"
+    assert (run / "artifacts" / "RELEASE_NOTES.md").stat().st_size
+    reported = artifacts.parents[2] / "codex-runner-junit.xml"
+    assert reported.read_bytes() == (run / "junit.xml").read_bytes()
+    assert "agent" in {case.get("name") for case in ET.parse(reported).getroot().iter("testcase")}
+
+
+@pytest.mark.parametrize(("more", "code"), [("", 1), (SOFT_FAILURE, 0)])
+def test_a_failed_check_is_red_unless_its_exit_code_is_allowed(pipeline, more, code):
+    done, artifacts = pipeline(PIPELINE + more, checks=[{"name": "no", "run": "exit 3"}])
+    assert done.returncode == code, done.stdout + done.stderr
+    (run,) = artifacts.glob("codex-runner-out/*Z-*")
+    assert json.loads((run / "run.json").read_text())["exit_code"] == 1
