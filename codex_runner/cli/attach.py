@@ -15,6 +15,7 @@ from codex_runner.cli.options import (
     LogFormatOption,
     OutputOption,
     sinks,
+    warn,
 )
 from codex_runner.domain.errors import ConfigurationError
 
@@ -42,7 +43,7 @@ def attach(
     folder = wiring.find_run(output_dir, run)
     job = loaded.jobs.get(wiring.read_state(folder).job) if loaded else None
     secrets = {secret.name: secret for secret in job.codex.environment.values()} if job else {}
-    setting = wiring.Setting.of(loaded, os.environ, sinks(log_format, list(secrets.values())), junit)
+    setting = wiring.Setting.of(loaded, os.environ, sinks(log_format, list(secrets.values())), junit, warn)
     finish(folder, wiring.attach(folder, setting, secrets), as_json=as_json)
 
 

@@ -13,6 +13,7 @@ from codex_runner.cli.attach import attach
 from codex_runner.cli.cancel import cancel
 from codex_runner.cli.demo import demo
 from codex_runner.cli.doctor import doctor
+from codex_runner.cli.hosts import hosts
 from codex_runner.cli.init import init
 from codex_runner.cli.logs import logs
 from codex_runner.cli.prune import prune
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, runs, logs, attach, cancel, report, prune, doctor, init, demo):
+for command in (run, runs, logs, attach, cancel, report, prune, hosts, doctor, init, demo):
     app.command()(command)
 for group in (token_app, vault_app):
     app.add_typer(group)

@@ -54,6 +54,11 @@ def sinks(log_format: LogFormat, secrets: list[Secret]) -> list[Sink]:
     return choose(log_format.value, sys.stderr, os.environ, secrets)
 
 
+def warn(sentence: str) -> None:
+    """Say something on stderr that does not change what the command comes to."""
+    typer.echo(f"codex-runner: warning: {sentence}", err=True)
+
+
 def output_dir(given: Path | None, config: Path | None) -> Path:
     """Return the folder of the runs: what is given, or what the configuration says."""
     if given is not None:

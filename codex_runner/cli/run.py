@@ -17,6 +17,7 @@ from codex_runner.cli.options import (
     OutputOption,
     SetOption,
     sinks,
+    warn,
 )
 from codex_runner.domain.errors import UsageError
 
@@ -73,10 +74,10 @@ def run(
         loaded, job, prompt=source, variables=_variables(var or []), context=_context(context), host=host
     )
     if dry_run:
-        _show_plan(resolved, as_json=as_json)
+        _show_plan(resolved, loaded.ssh_config, as_json=as_json)
         return
     masked = list(resolved.codex.environment.values())
-    setting = wiring.Setting.of(loaded, os.environ, sinks(log_format, masked), junit)
+    setting = wiring.Setting.of(loaded, os.environ, sinks(log_format, masked), junit, warn)
     folder, state = wiring.run_job(resolved, output.absolute() if output else loaded.output_dir, setting)
     from codex_runner.cli.result import finish  # noqa: PLC0415
 
@@ -107,13 +108,13 @@ def _context(given: str | None) -> str | None:
     return data.decode("utf-8", "replace")
 
 
-def _show_plan(job: Job, *, as_json: bool) -> None:
+def _show_plan(job: Job, ssh_config: Path | None, *, as_json: bool) -> None:
     import asyncio  # noqa: PLC0415
     import json  # noqa: PLC0415
 
     from codex_runner.wiring import runs as wiring  # noqa: PLC0415
 
-    plan = asyncio.run(wiring.plan(job, os.environ))
+    plan = asyncio.run(wiring.plan(job, os.environ, ssh_config))
     if as_json:
         typer.echo(json.dumps(plan, indent=2, ensure_ascii=False))
         return

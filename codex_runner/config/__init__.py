@@ -9,13 +9,14 @@ from __future__ import annotations
 from codex_runner.config.duration import parse_duration
 from codex_runner.config.loading import load
 from codex_runner.config.resolve import PromptSource, resolve_codex, resolve_job, variables_of
-from codex_runner.config.settings import FILE_NAME, Config, HostSettings, JobSettings
+from codex_runner.config.settings import FILE_NAME, Config, HostSettings, JobSettings, NotifySettings
 
 __all__ = [
     "FILE_NAME",
     "Config",
     "HostSettings",
     "JobSettings",
+    "NotifySettings",
     "PromptSource",
     "load",
     "parse_duration",

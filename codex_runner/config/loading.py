@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.config.credentials import credential_problem, credential_spec, vault_settings
 from codex_runner.config.paths import below
-from codex_runner.config.settings import FILE_NAME, OUTPUT_DIR, AuditSettings, Config, HostSettings, JobSettings
+from codex_runner.config.settings import (
+    FILE_NAME,
+    OUTPUT_DIR,
+    AuditSettings,
+    Config,
+    HostSettings,
+    JobSettings,
+    NotifySettings,
+)
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
 from codex_runner.domain.policy import Budget, RetryPolicy
@@ -138,9 +146,23 @@ def _config(file: Path, values: Mapping[str, Any]) -> Config:
         vault=vault_settings(values.get("vault", {}), root),
         ssh_config=below(root, values["ssh_config"]) if "ssh_config" in values else None,
         junit_guards=values.get("junit", {}).get("guards", True),
+        notify=tuple(_notify(target, root) for target in values.get("notify", ())),
+        metrics=below(root, values["metrics"]["folder"]) if "metrics" in values else None,
         defaults=_job("", (defaults,), codex, root),
         audit=AuditSettings(below(root, audit["file"]) if "file" in audit else None, audit.get("syslog", False)),
     )
+
+
+def _notify(table: Mapping[str, Any], root: Path) -> NotifySettings:
+    values = dict(table)
+    limits: dict[str, Any] = {key: values.pop(key) for key in ("attempts", "timeout", "deadline") if key in values}
+    for key in ("url_file", "ca_file"):
+        if key in values:
+            values[key] = str(below(root, values[key]))
+    for key in ("on", "jobs"):
+        if key in values:
+            values[key] = tuple(values[key])
+    return NotifySettings(**values, limits=MappingProxyType(limits))
 
 
 def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any], root: Path) -> JobSettings:

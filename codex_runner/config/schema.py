@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from codex_runner.config.credentials import auth_problem
 from codex_runner.config.duration import parse_duration
+from codex_runner.domain.notice import ENDINGS
 from codex_runner.engine.credential_rules import parse_date
 
 if TYPE_CHECKING:
@@ -118,6 +119,12 @@ Date = Annotated[str, BeforeValidator(_date)]
 Url = Annotated[str, AfterValidator(_url)]
 VariableName = Annotated[str, AfterValidator(_variable_name)]
 HostName = Annotated[str, AfterValidator(host_name)]
+
+
+def _ending(value: str) -> str:
+    if value not in ENDINGS:
+        raise _problem(f"is not an ending; there are: {', '.join(sorted(ENDINGS))}")
+    return value
 
 
 def _from_one(value: int) -> int:
@@ -257,6 +264,36 @@ class BudgetSection(Section):
     changed_files: Annotated[int, AfterValidator(_from_one)] | None = None
 
 
+class NotifySection(Section):
+    """`[[notify]]`."""
+
+    name: Text
+    format: Literal["json", "slack", "teams", "ntfy"] | None = None
+    url_variable: Annotated[str, AfterValidator(_variable_name)] | None = None
+    url_file: Text | None = None
+    key_variable: Annotated[str, AfterValidator(_variable_name)] | None = None
+    token_variable: Annotated[str, AfterValidator(_variable_name)] | None = None
+    on: list[Annotated[str, AfterValidator(_ending)]] | None = None
+    jobs: list[Text] | None = None
+    ca_file: Text | None = None
+    attempts: Annotated[int, AfterValidator(_from_one)] | None = None
+    timeout: Duration | None = None
+    deadline: Duration | None = None
+
+
+def _addressed(targets: list[NotifySection]) -> list[NotifySection]:
+    for target in targets:
+        if (target.url_variable is None) == (target.url_file is None):
+            raise _problem(f"{target.name}: needs `url_variable` or `url_file`, one of them: the address is a secret")
+    return targets
+
+
+class MetricsSection(Section):
+    """`[metrics]`."""
+
+    folder: Text
+
+
 class JobSection(Section):
     """`[jobs.NAME]` and `[defaults]`."""
 
@@ -313,6 +350,8 @@ class Settings(BaseSettings):
     vault: VaultSection | None = None
     junit: JunitSection | None = None
     audit: AuditSection | None = None
+    notify: Annotated[list[NotifySection], AfterValidator(_addressed)] | None = None
+    metrics: MetricsSection | None = None
     defaults: JobSection | None = None
     jobs: dict[Annotated[str, AfterValidator(_job_name)], JobSection] | None = None
     hosts: dict[HostName, HostSection] | None = None

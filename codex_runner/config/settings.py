@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
@@ -59,13 +59,33 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """A `[[notify]]`: who is told of which endings. Its address and keys are named, not held; files are absolute.
+
+    `limits` holds what was set of NotifyTarget's attempts, timeout and deadline.
+    """
+
+    name: str
+    format: str = "json"
+    url_variable: str | None = None
+    url_file: str | None = None
+    key_variable: str | None = None
+    token_variable: str | None = None
+    on: tuple[str, ...] = ("failed",)
+    jobs: tuple[str, ...] = ()
+    ca_file: str | None = None
+    limits: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, checked.
 
     `path` is the file, absolute; its folder is what relative paths are resolved against. `output_dir`, `ssh_config`
     (what `ssh -F` gets) and all files of `vault` and `audit` are absolute. `codex_path` is `[codex] path` as written.
     `defaults` is what a job that says nothing comes to.
-    `junit_guards` says whether JUnit reports show the runner's own promises that were kept.
+    `metrics` is the folder for the collector's files. `junit_guards` says whether JUnit reports show the runner's own
+    promises that were kept.
     """
 
     path: Path
@@ -77,6 +97,8 @@ class Config:
     ssh_config: Path | None = None
     junit_guards: bool = True
     audit: AuditSettings = field(default_factory=AuditSettings)
+    notify: tuple[NotifySettings, ...] = ()
+    metrics: Path | None = None
     defaults: JobSettings = field(default_factory=lambda: JobSettings(""))
 
     @property

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.credential import CredentialFacts, CredentialKind, CredentialSource, Granted
 from codex_runner.domain.event import Warned
+from codex_runner.domain.job import LOCAL_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +37,8 @@ class JobCredentials:
             return self._identity(now, tell)
         from codex_runner.engine.credential_rules import Occasion  # noqa: PLC0415 - late, as what follows
 
-        workflow = workflow_of(spec, job.name, job.cwd, self._environ)
+        here = job.cwd if job.host == LOCAL_HOST else "."
+        workflow = workflow_of(spec, job.name, here, self._environ)
         if spec.source is CredentialSource.VAULT:
             from codex_runner.vault.lease import borrow  # noqa: PLC0415 - brings hvac
 

@@ -8,23 +8,25 @@ import hashlib
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import unquote
 
 from codex_runner.domain.credential import Granted, VaultSettings
 from codex_runner.domain.errors import ConfigurationError, CredentialError, UsageError
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.job import LOCAL_HOST, Job
+from codex_runner.domain.job import LOCAL_HOST, Job, Limits
 from codex_runner.domain.run import StopReason, check_run_id, new_run_id
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState, fold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from codex_runner.config import Config
-    from codex_runner.domain.ports import Sink, Transport
+    from codex_runner.config import Config, NotifySettings
+    from codex_runner.domain.ports import Artifacts, Sink, Transport
+    from codex_runner.reports.collect import LocalArtifacts
     from codex_runner.sinks.jsonl import FileJournal
+    from codex_runner.transports.ssh import SshTransport
 
 _IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"
 
@@ -34,7 +36,7 @@ class Setting:
     """What a command knows of its surroundings, read once from the process and the configuration.
 
     `junit` is a second place for junit.xml; `ssh_config` is what `ssh -F` gets; without `guards`, JUnit leaves out the
-    runner's own promises that were kept.
+    runner's own promises that were kept. `complain` gets a sentence for whatever fails once the reports are written.
     """
 
     environ: Mapping[str, str]
@@ -43,21 +45,32 @@ class Setting:
     vault: VaultSettings = field(default_factory=VaultSettings)
     ssh_config: Path | None = None
     guards: bool = True
+    notify: Sequence[NotifySettings] = ()
+    metrics: Path | None = None
+    complain: Callable[[str], None] = lambda _: None
 
     @classmethod
     def of(
-        cls, config: Config | None, environ: Mapping[str, str], sinks: Sequence[Sink], junit: Path | None = None
+        cls,
+        config: Config | None,
+        environ: Mapping[str, str],
+        sinks: Sequence[Sink],
+        junit: Path | None = None,
+        complain: Callable[[str], None] = lambda _: None,
     ) -> Self:
         """Take what the configuration says; None stands for its defaults."""
         if config is None:
-            return cls(environ, sinks, junit)
+            return cls(environ, sinks, junit, complain=complain)
         return cls(
             environ,
             [*sinks, *_audit(config, environ)],
             junit,
-            config.vault,
-            config.ssh_config,
-            config.junit_guards,
+            vault=config.vault,
+            ssh_config=config.ssh_config,
+            guards=config.junit_guards,
+            notify=config.notify,
+            metrics=config.metrics,
+            complain=complain,
         )
 
 
@@ -72,15 +85,18 @@ def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
     return [AuditLog(wanted.file, who(environ), config_sha256=digest, syslog=syslog)]
 
 
-def transport_for(host: str, environ: Mapping[str, str]) -> Transport:
-    """Return the transport that reaches a host. Only this machine so far."""
-    from codex_runner.transports.local import LocalTransport  # noqa: PLC0415 - each host loads its own
+def transport_for(
+    host: str, environ: Mapping[str, str], *, reconnect: float = Limits().reconnect, ssh_config: Path | None = None
+) -> Transport:
+    """Return the transport that reaches a host: this machine, or any alias of OpenSSH's configuration."""
+    if host == LOCAL_HOST:
+        from codex_runner.transports.local import LocalTransport  # noqa: PLC0415 - each host loads its own
 
-    if host != LOCAL_HOST:
-        raise ConfigurationError(
-            f"host = {host!r}: this version runs jobs on {LOCAL_HOST!r} only.", remedy="Leave `host` and --host out."
-        )
-    return LocalTransport(environ)
+        return LocalTransport(environ)
+    from codex_runner.transports.ssh import SshTransport  # noqa: PLC0415
+
+    options = ("-F", str(ssh_config)) if ssh_config else ()
+    return SshTransport(host, environ, reconnect=reconnect, ssh_options=options)
 
 
 def bundled_codex(host: str) -> str | None:
@@ -158,18 +174,22 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.reports.collect import LocalArtifacts  # noqa: PLC0415
     from codex_runner.reports.writer import FileReports  # noqa: PLC0415
     from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
+    from codex_runner.wiring.aftermath import targets_of, tell_others  # noqa: PLC0415
     from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
 
-    redactor = Redactor([*secrets, *proxy_passwords(setting.environ)])
+    targets, unknown = targets_of(setting.notify, setting.environ)
+    told_with = [secret for target in targets for secret in target.secrets]
+    redactor = Redactor([*secrets, *proxy_passwords(setting.environ), *told_with])
     stopping = Stopping()
     loop = asyncio.get_running_loop()
     for number, reason in ((signal.SIGINT, StopReason.INTERRUPTED), (signal.SIGTERM, StopReason.TERMINATED)):
         loop.add_signal_handler(number, stopping.request, reason)
+    transport = transport_for(job.host, setting.environ, reconnect=job.limits.reconnect, ssh_config=setting.ssh_config)
     outfit = Outfit(
-        transport=transport_for(job.host, setting.environ),
+        transport=transport,
         credentials=JobCredentials(setting.vault, setting.environ),
         agent=Codex(expect_message=job.expect_message, fallback=bundled_codex(job.host)),
-        artifacts=LocalArtifacts(folder, redactor),
+        artifacts=_artifacts(transport, LocalArtifacts(folder, redactor), job.host),
         reports=FileReports(
             folder, extra_junit=setting.junit, guards=setting.guards, records=lambda: read_records(folder.events)
         ),
@@ -178,7 +198,17 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     )
     state = await Runner(job, folder.run_id, outfit).run()
     _append_step_summary(state, setting)
+    for sentence in [*unknown, *await tell_others(state, folder, redactor, targets, setting.metrics, setting.environ)]:
+        setting.complain(sentence)
     return state
+
+
+def _artifacts(transport: Transport, local: LocalArtifacts, host: str) -> Artifacts:
+    if host == LOCAL_HOST:
+        return local
+    from codex_runner.wiring.artifacts import SshArtifacts  # noqa: PLC0415 - only for hosts that need it
+
+    return SshArtifacts(cast("SshTransport", transport), local)
 
 
 def proxy_passwords(environ: Mapping[str, str]) -> list[Secret]:
@@ -199,7 +229,7 @@ def cancel(folder: RunFolder, setting: Setting) -> None:
     state = read_state(folder)
     if state.attempt is None or state.attempt.ending is not None:
         raise UsageError(f"{folder.run_id} has no agent that is running.")
-    transport = transport_for(state.host, setting.environ)
+    transport = transport_for(state.host, setting.environ, ssh_config=setting.ssh_config)
     asyncio.run(transport.stop(folder.run_id, state.attempt.number, StopReason.CANCELLED))
 
 
@@ -221,11 +251,11 @@ def find_run(output_dir: Path, run: str) -> RunFolder:
     return folder
 
 
-async def plan(job: Job, environ: Mapping[str, str]) -> dict[str, Any]:
+async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = None) -> dict[str, Any]:
     """Say what a run of this job would do, and start nothing. Values of the environment are left out."""
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
 
-    transport = transport_for(job.host, environ)
+    transport = transport_for(job.host, environ, ssh_config=ssh_config)
     agent = Codex(fallback=bundled_codex(job.host))
     facts = await agent.prepare(job, transport, Granted(), lambda _: None)
     launch = agent.launch(job, new_run_id(job.name), 1)

@@ -175,7 +175,7 @@ def test_names_of_tables_keep_their_spelling(configured):
         (
             "TOKEN",
             (
-                "token: unknown key; known here: audit, codex, defaults, hosts, jobs, junit, output_dir, ssh_config, "
+                "token: unknown key; known here: audit, codex, defaults, hosts, jobs, junit, metrics, notify, output_dir, ssh_config, "
                 "vault, version"
             ),
         ),
@@ -704,6 +704,7 @@ def test_every_key_is_documented_and_no_other(configured):
         *(schema.Settings, schema.JobSection, schema.CredentialSection, schema.RetrySection, schema.BudgetSection),
         *(schema.CheckSection, schema.CodexSection),
         *(schema.HostSection, schema.VaultSection, schema.AuthSection, schema.JunitSection, schema.AuditSection),
+        *(schema.NotifySection, schema.MetricsSection),
     )
     assert [list(table) for table in documented_tables()] == [list(section.model_fields) for section in sections]
     for table, section in zip(documented_tables(), sections, strict=True):
@@ -712,7 +713,7 @@ def test_every_key_is_documented_and_no_other(configured):
 
 
 def test_the_documented_defaults_are_the_defaults(configured):
-    top, job, credential, retry, _, check, _, _, vault, auth, junit, audit = documented_tables()
+    top, job, credential, retry, _, check, _, _, vault, auth, junit, audit, _, _ = documented_tables()
     config = configured("version = 1\n[jobs.x]\nprompt = 'x'\nchecks = [{ name = 'a', run = 'b' }]\n")
     limits = config.jobs["x"].limits
     assert [int(retry[key][1]) for key in ("attempts", "tries")] == [3, 30]

@@ -1,0 +1,59 @@
+"""The artifacts of a job on another host: fetched first, then kept like those of this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.reports.artifacts import Limits
+from codex_runner.reports.globs import Glob, Place, enter, met, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codex_runner.domain.event import ArtifactKept
+    from codex_runner.domain.job import Job
+    from codex_runner.reports.collect import LocalArtifacts
+    from codex_runner.transports.ssh import SshTransport
+
+
+class SshArtifacts:
+    """Implements ports.Artifacts for another host. What is fetched lies in a private folder until it is kept."""
+
+    def __init__(self, transport: SshTransport, local: LocalArtifacts) -> None:
+        """`local` keeps what was fetched: redacted, bounded, hashed."""
+        self._transport, self._local = transport, local
+
+    async def collect(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
+        """See Artifacts.collect."""
+        limits = Limits()
+        listing = await self._transport.list_files(job.cwd, ["."])
+        wanted = matching(listing.files, job.artifacts)
+        links = [f"left out {path}: a link or a special file" for path in matching(listing.others, job.artifacts)]
+        partial = [] if listing.complete else ["the host has more files than it can list: some may be missing"]
+        with tempfile.TemporaryDirectory(prefix="codex-runner-") as scratch:
+            fetch = await self._transport.fetch_files(
+                job.cwd, wanted[: limits.count], Path(scratch), limit=limits.file, total=limits.total
+            )
+            here = dataclasses.replace(job, host=LOCAL_HOST, cwd=scratch)
+            kept, left_out = await self._local.collect(here)
+        reasons = [f"left out {path}: {reason}" for path, reason in fetch.left_out.items()]
+        more = [f"left out {len(wanted) - limits.count} more files"] if len(wanted) > limits.count else []
+        return kept, [*left_out, *reasons, *links, *partial, *more]
+
+
+def matching(paths: Sequence[str], globs: Sequence[str]) -> list[str]:
+    """Return the paths that a glob names, in their order. A glob that is refused names none: keeping says why."""
+    parsed = [glob for text in globs if isinstance(glob := parse(text), Glob)]
+    start = frozenset(Place(glob, glob.names) for glob in parsed)
+    found = []
+    for path in paths:
+        places = start
+        for name in path.removeprefix("./").split("/"):
+            places = enter(places, name)
+        if met(places):
+            found.append(path.removeprefix("./"))
+    return found
