@@ -51,6 +51,9 @@ CREDENTIAL_PATHS = (
     "~/.vault-token",
 )
 
+# The folders that they share: codex's sandbox fails where two denials lie below one that is missing and writable.
+FOLDERS = tuple(sorted({path.rpartition("/")[0] for path in CREDENTIAL_PATHS} - {"~", "/run"}))
+
 _BASES = {Sandbox.READ_ONLY: ":read-only", Sandbox.WORKSPACE_WRITE: ":workspace"}
 _INHERIT = ("core", "none")
 
@@ -94,7 +97,7 @@ def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Se
     settings = job.codex.config
     chosen = settings.get("default_permissions", PROFILE)
     named = PROFILE if chosen.startswith(":") else chosen
-    rules: dict[str, Any] = {path: "deny" for path in (*CREDENTIAL_PATHS, install.runs, *hidden) if path}
+    rules: dict[str, Any] = {path: "deny" for path in (*_credential_paths(install), install.runs, *hidden) if path}
     profile: dict[str, Any] = {}
     if chosen.startswith(":"):
         profile["extends"] = chosen
@@ -105,6 +108,12 @@ def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Se
             rules |= {path: "read" for path in kept if path and not _within(job.cwd, path)}
     profile["filesystem"] = rules
     return {"default_permissions": named, "permissions": {named: profile}}
+
+
+def _credential_paths(install: Install) -> list[str]:
+    """Return where credentials lie. A folder that the host does not have stands for all that could lie in it."""
+    paths = {*CREDENTIAL_PATHS, *install.absent}
+    return sorted(path for path in paths if not any(path.startswith(f"{folder}/") for folder in install.absent))
 
 
 def documents(job: Job, install: Install) -> dict[str, Any]:

@@ -53,6 +53,17 @@ def test_a_job_leaves_everything_and_nothing_else(project):
     assert (project.out / ".gitignore").read_text().endswith("*\n")
 
 
+@pytest.mark.parametrize("folders", [[], [".codex", ".config/gh"]])
+def test_a_home_in_which_the_agent_works(project, folders):
+    """What is denied in it, and is not there, must not keep codex's sandbox from starting."""
+    for folder in folders:
+        (project.home / folder).mkdir(parents=True)
+    project.configure(prompt="SCN:command", sandbox="workspace-write", cwd=str(project.home))
+    run = project.check_reports(project.run(), 0)
+    (command,) = [event["item"] for event in run.of_kind("item.completed") if event["item"]["kind"].startswith("comm")]
+    assert (command["exit_code"], command["output"].split()[-1]) == (0, str(project.home))
+
+
 def test_a_run_reads_the_same_whoever_looks(project):
     """events.jsonl, codex.jsonl and what codex printed tell one story."""
     project.configure(prompt="SCN:command", sandbox="read-only")
