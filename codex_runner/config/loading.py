@@ -20,7 +20,7 @@ from codex_runner.config.settings import (
 )
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
-from codex_runner.domain.policy import Budget, RetryPolicy
+from codex_runner.domain.policy import Budget, PathRules, RetryPolicy
 from codex_runner.domain.secret import Secret
 
 if TYPE_CHECKING:
@@ -153,6 +153,16 @@ def _config(file: Path, values: Mapping[str, Any]) -> Config:
     )
 
 
+def _rules(merged: Mapping[str, Any]) -> PathRules:
+    must = merged.get("must_change", False)
+    return PathRules(
+        allowed_paths=tuple(merged["allowed_paths"]) if "allowed_paths" in merged else None,
+        forbidden_paths=tuple(merged.get("forbidden_paths", ())),
+        max_changed_lines=merged.get("max_changed_lines"),
+        must_change=must if isinstance(must, bool) else tuple(must),
+    )
+
+
 def _notify(table: Mapping[str, Any], root: Path) -> NotifySettings:
     values = dict(table)
     limits: dict[str, Any] = {key: values.pop(key) for key in ("attempts", "timeout", "deadline") if key in values}
@@ -197,6 +207,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         artifacts=tuple(merged.get("artifacts", ())),
         retry=RetryPolicy(**merged.get("retry", {})),
         budget=Budget(**merged.get("budget", {})),
+        rules=_rules(merged),
         expect_message=merged.get("expect_message", True),
         credential=None if credential is None else credential_spec(credential, root),
     )

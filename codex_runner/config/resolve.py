@@ -77,6 +77,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         credential=settings.credential,
         retry=settings.retry,
         budget=settings.budget,
+        rules=settings.rules,
     )
 
 

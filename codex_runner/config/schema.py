@@ -19,8 +19,10 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from codex_runner.config.credentials import auth_problem
 from codex_runner.config.duration import parse_duration
+from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.notice import ENDINGS
 from codex_runner.engine.credential_rules import parse_date
+from codex_runner.engine.path_rules import check_glob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,6 +121,14 @@ Date = Annotated[str, BeforeValidator(_date)]
 Url = Annotated[str, AfterValidator(_url)]
 VariableName = Annotated[str, AfterValidator(_variable_name)]
 HostName = Annotated[str, AfterValidator(host_name)]
+
+
+def _rule_glob(value: str) -> str:
+    try:
+        check_glob("", _filled(value))
+    except ConfigurationError as error:
+        raise _problem(error.message.partition(": ")[2].rstrip(".")) from None
+    return value
 
 
 def _ending(value: str) -> str:
@@ -316,6 +326,10 @@ class JobSection(Section):
     credential: CredentialSection | None = None
     retry: RetrySection | None = None
     budget: BudgetSection | None = None
+    allowed_paths: list[Annotated[str, AfterValidator(_rule_glob)]] | None = None
+    forbidden_paths: list[Annotated[str, AfterValidator(_rule_glob)]] | None = None
+    max_changed_lines: Annotated[int, AfterValidator(_from_one)] | None = None
+    must_change: bool | list[Annotated[str, AfterValidator(_rule_glob)]] | None = None
 
 
 class HostSection(Section):

@@ -354,6 +354,21 @@ class ArtifactKept(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Changed(Event):
+    """What git says the agent changed: how many paths and lines, the diffstat, and the rules that are broken.
+
+    `exit_code` is that of the gravest finding, 0 without any.
+    """
+
+    kind = "changes"
+    paths: int
+    lines: int
+    diffstat: str
+    findings: tuple[str, ...] = ()
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded(Event):
     """The verdict. After it the run writes nothing but its reports."""
 
@@ -482,8 +497,10 @@ def _read(hint: Any, value: Any) -> Any:  # noqa: PLR0911 - one return a shape
         return None
     origin = typing.get_origin(hint)
     if origin is types.UnionType or origin is typing.Union:
-        (hint,) = (arg for arg in typing.get_args(hint) if arg is not type(None))
-        return _read(hint, value)
+        arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+        # Of several arms, a JSON array is the tuple, and anything else the plain type that it is.
+        fitting = (arm for arm in arms if (typing.get_origin(arm) is tuple) == isinstance(value, list))
+        return _read(arms[0] if len(arms) == 1 else next(fitting, Any), value)
     if origin is tuple:
         part = typing.get_args(hint)[0]
         return tuple(_read(part, each) for each in value)

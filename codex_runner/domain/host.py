@@ -81,8 +81,8 @@ class Install:
     """A codex found on a host. `version` is its own word, such as `0.169.0`; `features` its feature flags.
 
     `runs` is the folder of the host's run directories, empty where it is not known. `instructions` says whether there
-    may be an AGENTS.md for the job's folder, in it or above it. `absent` are folders (`~/.config`) that were looked
-    for and are not there.
+    may be an AGENTS.md for the job's folder, in it or above it. `absent` are places in the
+    user's home (`~/.config/gh`) that were looked for and are not there; `at_home` says that the home is the job's folder.
     """
 
     path: str
@@ -90,6 +90,7 @@ class Install:
     features: frozenset[str]
     runs: str = ""
     instructions: bool = True
+    at_home: bool = False
     absent: frozenset[str] = frozenset()
 
 

@@ -43,3 +43,22 @@ class Budget:
         """Whether nothing bounds what the model may cost: worth a warning."""
         bounds = (self.tokens, self.input_tokens, self.output_tokens, self.turns, self.money)
         return all(bound is None for bound in bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class PathRules:
+    """What an agent may change, and must. None leaves a rule out; an empty `allowed_paths` allows no change at all.
+
+    `must_change`: True asks for any change; globs ask for at least one change under each. `max_changed_lines` counts
+    lines added and deleted together. Globs are relative to the repository's top.
+    """
+
+    allowed_paths: tuple[str, ...] | None = None
+    forbidden_paths: tuple[str, ...] = ()
+    max_changed_lines: int | None = None
+    must_change: bool | tuple[str, ...] = False
+
+    @property
+    def any(self) -> bool:
+        """Whether there is any rule."""
+        return self != PathRules()

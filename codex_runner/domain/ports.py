@@ -157,8 +157,11 @@ class ReplySchema(Protocol):
 class Artifacts(Protocol):
     """Brings what the job left into the run's folder."""
 
-    async def collect(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
-        """Return what was kept, and a sentence for each thing that was left out and why."""
+    async def collect(self, job: Job, state: RunState, patch: bytes) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
+        """Keep what the job's globs name, the patch and the agent's last message.
+
+        Return what was kept, and a sentence for each thing that was left out and why.
+        """
         ...
 
 

@@ -70,6 +70,7 @@ class RunState:
     guards: dict[str, ev.Guarded] = field(default_factory=dict)
     checks: dict[str, ev.CheckEnded] = field(default_factory=dict)
     artifacts: dict[str, ev.ArtifactKept] = field(default_factory=dict)
+    changes: ev.Changed | None = None
     verdict: ev.RunEnded | None = None
 
     @property
@@ -97,7 +98,7 @@ class RunState:
         self.seq, self.position, self.updated = record.seq, record.position, record.time
         self._take(record.event, record.time)
 
-    def _take(self, event: ev.Event, time: float) -> None:
+    def _take(self, event: ev.Event, time: float) -> None:  # noqa: C901 - one arm a kind of event
         match event:
             case ev.RunStarted():
                 self.run_id, self.job, self.host, self.facts = event.run_id, event.job, event.host, event.facts
@@ -114,6 +115,9 @@ class RunState:
                 self.guards[event.name] = event
             case ev.CheckEnded():
                 self.checks[event.name] = event
+            case ev.Changed():
+                self.changes = event
+                self.facts = {**self.facts, "diffstat": event.diffstat}
             case ev.ArtifactKept():
                 self.artifacts[event.path] = event
             case _ if self.attempts:

@@ -18,6 +18,8 @@ from codex_runner.domain.errors import ConfigurationError, ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from codex_runner.domain.policy import PathRules
+
 INSIDE_GIT = "inside .git"
 FORBIDDEN_PATHS = "forbidden_paths"
 ALLOWED_PATHS = "allowed_paths"
@@ -37,33 +39,6 @@ _EXIT_CODES = {
 
 
 @dataclass(frozen=True, slots=True)
-class PathRules:
-    """A job's rules. None leaves a rule out; an empty `allowed_paths` allows no change at all.
-
-    `must_change`: True asks for any change; globs ask for at least one change under each. `max_changed_lines` counts
-    lines added and deleted together.
-    """
-
-    allowed_paths: tuple[str, ...] | None = None
-    forbidden_paths: tuple[str, ...] = ()
-    max_changed_lines: int | None = None
-    must_change: bool | tuple[str, ...] = False
-
-    def __post_init__(self) -> None:
-        """Refuse what could never match: ConfigurationError."""
-        wanted = () if isinstance(self.must_change, bool) else self.must_change
-        for rule, globs in (
-            (ALLOWED_PATHS, self.allowed_paths or ()),
-            (FORBIDDEN_PATHS, self.forbidden_paths),
-            (MUST_CHANGE, wanted),
-        ):
-            for glob in globs:
-                check_glob(rule, glob)
-        if self.max_changed_lines is not None and self.max_changed_lines < 0:
-            raise ConfigurationError(f"max_changed_lines = {self.max_changed_lines} is below zero.")
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """A rule that is broken. `path` is None where no single path is to blame; `message` is one sentence."""
 
@@ -75,6 +50,18 @@ class Finding:
     def exit_code(self) -> ExitCode:
         """FORBIDDEN_CHANGE where something changed that must not, JOB_FAILED where the job came out wrong."""
         return _EXIT_CODES[self.rule]
+
+
+def check_rules(rules: PathRules) -> None:
+    """Refuse rules that could never match: ConfigurationError."""
+    wanted = () if isinstance(rules.must_change, bool) else rules.must_change
+    for rule, globs in (
+        (ALLOWED_PATHS, rules.allowed_paths or ()),
+        (FORBIDDEN_PATHS, rules.forbidden_paths),
+        (MUST_CHANGE, wanted),
+    ):
+        for glob in globs:
+            check_glob(rule, glob)
 
 
 def judge_changes(rules: PathRules, changed: Sequence[Change]) -> tuple[Finding, ...]:

@@ -36,6 +36,7 @@ from codex_runner.engine.ending import stop_ending
 from codex_runner.engine.retry import GiveUp, decide
 from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
+from codex_runner.engine.workspace import RULES, compare, is_watched, note
 
 if TYPE_CHECKING:
     from codex_runner.domain.credential import Granted
@@ -99,9 +100,10 @@ class Runner:
     async def _to_verdict(self) -> Verdict:
         if self._state.verdict is None:
             ending = await self._attempts()
+            patch = await self._compare()
             if ending.failure is None:
                 await self._check()
-            await self._collect()
+            await self._collect(patch)
             await self._give_back()
         return judge_run(self._job, self._state)
 
@@ -169,12 +171,23 @@ class Runner:
     async def _prepare(self) -> None:
         """Borrow the credential and look at codex: what can be refused is refused here, before anything is spent."""
         granted = await self._borrow(self._state.started)
-        facts = await self._outfit.agent.prepare(self._job, self._outfit.transport, granted, self._recorder.emit)
+        facts, tree = await asyncio.gather(
+            self._outfit.agent.prepare(self._job, self._outfit.transport, granted, self._recorder.emit),
+            self._note(),
+        )
         self._recorder.emit(
             RunPrepared(
-                {**facts, "credential": to_json(granted.facts), "secrets": sorted(self._recorder.redactor.names)}
+                {
+                    **facts,
+                    "tree": tree,
+                    "credential": to_json(granted.facts),
+                    "secrets": sorted(self._recorder.redactor.names),
+                }
             )
         )
+
+    async def _note(self) -> dict[str, Any] | None:
+        return await note(self._job, self._run_id, self._outfit.transport) if is_watched(self._job) else None
 
     async def _borrow(self, now: float) -> Granted:
         granted = await self._outfit.credentials.borrow(
@@ -234,10 +247,19 @@ class Runner:
         output = self._recorder.redactor(done.output)[-_CHECK_TAIL:].decode("utf-8", "replace")
         self._recorder.emit(CheckEnded(check.name, done.exit_code == 0, done.exit_code, done.seconds, output))
 
-    async def _collect(self) -> None:
-        if not self._job.artifacts or self._state.artifacts:
+    async def _compare(self) -> bytes:
+        """Let git say what the agent changed, before any check changes more; return the patch."""
+        noted = self._state.facts.get("tree")
+        if noted is None or self._state.changes is not None:
+            return b""
+        return await self._stopping.unless_stopped(compare(self._job, noted, self._outfit.transport, self._recorder))
+
+    async def _collect(self, patch: bytes) -> None:
+        if self._state.artifacts:
             return
-        kept, left_out = await self._stopping.unless_stopped(self._outfit.artifacts.collect(self._job))
+        kept, left_out = await self._stopping.unless_stopped(
+            self._outfit.artifacts.collect(self._job, self._state, patch)
+        )
         for artifact in kept:
             self._recorder.emit(artifact)
         for sentence in left_out:
@@ -296,7 +318,7 @@ def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
     shown = dataclasses.replace(job, codex=dataclasses.replace(job.codex, environment={}))
     facts = {
         "job": to_json(shown),
-        "checks": [check.name for check in job.checks],
+        "checks": [*([RULES] if job.rules.any else []), *(check.name for check in job.checks)],
         "guards": [*planned_guards(job.credential), "process sweep"],
         "secrets": sorted(recorder.redactor.names),
     }

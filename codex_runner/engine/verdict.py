@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import RunState
 
 
-def judge_run(job: Job, state: RunState) -> Verdict:
+def judge_run(job: Job, state: RunState) -> Verdict:  # noqa: PLR0911 - one return a disagreement
     """Judge a run whose last attempt has ended and whose checks have run."""
     attempt = state.attempt
     ending = attempt.ending if attempt else None
@@ -20,6 +20,12 @@ def judge_run(job: Job, state: RunState) -> Verdict:
         return Verdict(ExitCode.INTERNAL, "the run ended without an ending", Failure.UNKNOWN)
     if ending.failure is not None:
         return Verdict(ending.exit_code, ending.message, ending.failure)
+    if state.changes is not None and state.changes.findings:
+        more = len(state.changes.findings) - 1
+        said = f"{state.changes.findings[0]}{f' And {more} more.' if more else ''}"
+        return Verdict(ExitCode(state.changes.exit_code), f"the agent completed its turn, but broke a rule: {said}")  # type: ignore[call-arg] # the enum's own __new__ has more
+    if job.rules.any and state.changes is None:
+        return Verdict(ExitCode.JOB_FAILED, "the agent completed its turn, but its changes were never judged")
     for check in job.checks:
         result = state.checks.get(check.name)
         if result is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import ArtifactKept
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.job import Job
+    from codex_runner.domain.state import RunState
     from codex_runner.engine.redact import Redactor
 
 
@@ -24,8 +26,16 @@ class LocalArtifacts:
         """Every secret that `redactor` knows stays out of what is kept."""
         self._folder, self._redactor = folder, redactor
 
-    async def collect(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
+    async def collect(self, job: Job, state: RunState, patch: bytes) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         """See Artifacts.collect. The folder of this run itself is not looked into."""
+        from codex_runner.reports.standard import standard_artifacts  # noqa: PLC0415 - once, at the end
+
+        kept, left_out = await self._named(job) if job.artifacts else ((), ())
+        taken = {artifact.path: artifact for artifact in kept}
+        standard = standard_artifacts(dataclasses.replace(state, artifacts=taken), self._folder, patch, self._redactor)
+        return [*kept, *standard], left_out
+
+    async def _named(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         if job.host != LOCAL_HOST:
             return (), (f"left out all artifacts: they are on {job.host}, and only those of this machine are kept",)
         from codex_runner.reports.artifacts import collect  # noqa: PLC0415 - only jobs with artifacts need it

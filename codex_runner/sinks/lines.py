@@ -250,6 +250,10 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
             return _line("FAILED", f"turn: {event.message}", Tone.BAD)
         case ev.StreamError():
             return _line("trouble", event.message, Tone.WARN)
+        case ev.Changed():
+            told = f"{count(event.paths, 'path')}, {count(event.lines, 'line')}"
+            broken = "".join(f"; {sentence}" for sentence in event.findings)
+            return _line("changes", f"{told}{broken}", Tone.BAD if broken else Tone.PLAIN)
         case ev.Retrying():
             return _line("retry", event.reason, Tone.WARN, essential=True)
         case ev.Warned():

@@ -60,6 +60,7 @@ def event_samples(text="some text"):
         ev.AttemptStarted(1),
         ev.AttemptStarted(1, attached=True, reason=text),
         ev.Retrying(2, 15.5, True, text),
+        ev.Changed(3, 40, text, (text,), 12),
         ev.ThreadStarted(text),
         ev.TurnStarted(),
         *(ev.ItemStarted(item) for item in items),

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.state import RunState
 from codex_runner.domain.job import Job
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.redact import Redactor
@@ -275,13 +276,13 @@ def test_the_port_keeps_and_tells(root, tmp_path):
     fill(root, "a.txt")
     (root / "l.txt").symlink_to("a.txt")
     job = Job("j", "p", str(root), artifacts=("*.txt", "*.md"))
-    keep, left_out = asyncio.run(LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job))
+    keep, left_out = asyncio.run(LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job, RunState(), b""))
     assert [each.path for each in keep] == ["artifacts/a.txt"]
     assert list(left_out) == ["left out l.txt: a link; links are not followed", "the glob *.md matched nothing"]
 
 
 def test_the_port_says_that_another_hosts_artifacts_are_not_kept(root, tmp_path):
     job = Job("j", "p", str(root), host="devbox", artifacts=("*",))
-    keep, left_out = asyncio.run(LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job))
+    keep, left_out = asyncio.run(LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job, RunState(), b""))
     assert not keep
     assert "devbox" in left_out[0]

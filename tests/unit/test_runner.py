@@ -58,7 +58,7 @@ class Nothing:
     async def borrow(self, job, *, now, tell, on_retry):
         return Granted()
 
-    async def collect(self, job):
+    async def collect(self, job, state, patch):
         return [], []
 
 

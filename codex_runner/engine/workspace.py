@@ -1,0 +1,64 @@
+"""What the agent did to the working tree, seen by git: noted before, compared after, judged by the job's rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.errors import RunnerError
+from codex_runner.domain.event import Changed, CheckEnded, build, to_json
+from codex_runner.domain.job import Sandbox
+from codex_runner.engine.git_changes import Before, NotRepositoryError, changes, diffstat, patch, snapshot
+from codex_runner.engine.path_rules import exit_code_of, judge_changes
+
+if TYPE_CHECKING:
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Transport
+    from codex_runner.engine.recorder import Recorder
+
+# The name of its case in JUnit; a job's own check of that name would be a second one, so this has a word of its own.
+RULES = "path rules"
+
+
+def is_watched(job: Job) -> bool:
+    """Whether the tree is looked at: an agent that may only read changes nothing, and has nothing to be judged for."""
+    return job.rules.any or job.sandbox is not Sandbox.READ_ONLY
+
+
+async def note(job: Job, run_id: str, transport: Transport) -> dict[str, Any] | None:
+    """Note the tree before the agent, as a mapping for the run's facts; None where it is in no repository.
+
+    ConfigurationError where the job has rules, and there is no repository to hold them against.
+    """
+    try:
+        before = await snapshot(transport, job.cwd, run_id)
+    except NotRepositoryError:
+        if job.rules.any:
+            raise
+        return None
+    noted: dict[str, Any] = to_json(before)
+    return noted
+
+
+async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorder: Recorder) -> bytes:
+    """Compare the tree with what was noted, record it with the verdict of the rules, and return the patch."""
+    before: Before = build(Before, noted)
+    try:
+        found = await changes(transport, before)
+        text = await patch(transport, before)
+    except RunnerError as error:
+        if job.rules.any:
+            raise
+        recorder.warn("changes", f"What changed could not be found out: {error.message}")
+        return b""
+    if found.head != before.head:
+        recorder.warn("head-moved", f"HEAD was {before.head or 'unborn'} and is {found.head}: the agent made commits.")
+    findings = judge_changes(job.rules, found.changed) if job.rules.any else ()
+    sentences = tuple(finding.message for finding in findings)
+    code = int(exit_code_of(findings))
+    recorder.emit(
+        Changed(len(found.changed), found.lines, recorder.redactor.text(diffstat(found.changed)), sentences, code)
+    )
+    if job.rules.any:
+        output = recorder.redactor.text("\n".join(sentences))
+        recorder.emit(CheckEnded(RULES, not findings, code, 0.0, output))
+    return text
