@@ -51,8 +51,13 @@ CREDENTIAL_PATHS = (
     "~/.vault-token",
 )
 
-# The folders that they share: codex's sandbox fails where two denials lie below one that is missing and writable.
-FOLDERS = tuple(sorted({path.rpartition("/")[0] for path in CREDENTIAL_PATHS} - {"~", "/run"}))
+# What of it is looked for on a host, with the folders around it: see `_credential_paths`.
+LOOKED_FOR = tuple(
+    sorted(
+        {path for path in CREDENTIAL_PATHS if path.startswith("~/")}
+        | {path.rpartition("/")[0] for path in CREDENTIAL_PATHS} - {"~", "/run"}
+    )
+)
 
 _BASES = {Sandbox.READ_ONLY: ":read-only", Sandbox.WORKSPACE_WRITE: ":workspace"}
 _INHERIT = ("core", "none")
@@ -111,7 +116,14 @@ def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Se
 
 
 def _credential_paths(install: Install) -> list[str]:
-    """Return where credentials lie. A folder that the host does not have stands for all that could lie in it."""
+    """Return where credentials lie on this host, as far as codex's sandbox can take it away.
+
+    The sandbox fails, and every command with it, where two denials lie below one folder that is missing and writable,
+    and where something is denied that is missing in the very folder in which the agent works.
+    """
+    if install.at_home:
+        return [path for path in CREDENTIAL_PATHS if path not in install.absent]
+    # A missing folder stands for all that could lie in it.
     paths = {*CREDENTIAL_PATHS, *install.absent}
     return sorted(path for path in paths if not any(path.startswith(f"{folder}/") for folder in install.absent))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.codex.command import config_text
 from codex_runner.codex.key_preflight import check_key
-from codex_runner.codex.permissions import FOLDERS
+from codex_runner.codex.permissions import LOOKED_FOR
 from codex_runner.domain.credential import CredentialKind
 from codex_runner.domain.errors import ConfigurationError, CredentialError
 from codex_runner.domain.event import Guarded
@@ -31,9 +31,9 @@ INSTALL_HINT = (
     "Install it (`npm install -g @openai/codex`, or `pip install openai-codex-cli-bin`), or set `codex.path`."
 )
 
-# Printed line by line: path, version, where runs lie, whether there may be an AGENTS.md, which folders the home has
-# not, feature. The npm package's `codex` is a Node wrapper that survives signals badly and leaves the real one running
-# when it is killed, so the native binary beside it is taken instead.
+# Printed line by line: path, version, where runs lie, whether there may be an AGENTS.md, whether the home is the job's
+# folder and what is not in it, feature. The npm package's `codex` is a Node wrapper that survives signals badly and
+# leaves the real one running when it is killed, so the native binary beside it is taken instead.
 _PROBE = r"""
 found=$1
 if [ -z "$found" ]; then
@@ -69,8 +69,9 @@ while :; do
 	for name in AGENTS.md AGENTS.override.md; do [ ! -e "$up/$name" ] || echo "instructions $up/$name"; done
 	case $up in */*) up=${up%/*} ;; *) break ;; esac
 done
+if [ -n "$3" ] && [ "$(cd -P "$3" 2>/dev/null && pwd)" = "$(cd -P "$HOME" && pwd)" ]; then echo at_home; fi
 shift 3
-for folder; do [ -d "$HOME/${folder#"~/"}" ] || echo "absent $folder"; done
+for place; do [ -e "$HOME/${place#"~/"}" ] || echo "absent $place"; done
 "$found" features list >"$scratch/features" 2>/dev/null &
 version=$("$found" --version 2>"$scratch/stderr") || version="broken $version $(tail -c 500 "$scratch/stderr")"
 wait
@@ -85,7 +86,7 @@ async def find_codex(transport: Transport, path: str | None, fallback: str | Non
 
     ConfigurationError where there is none that works.
     """
-    done = await transport.execute(_PROBE, arguments=(path or "", fallback or "", cwd, *FOLDERS), timeout=60)
+    done = await transport.execute(_PROBE, arguments=(path or "", fallback or "", cwd, *LOOKED_FOR), timeout=60)
     lines = done.output.decode("utf-8", "replace").splitlines()
     facts = [line.partition(" ") for line in lines]
     missing = next((value for key, _, value in facts if key == "missing"), None)
@@ -114,6 +115,7 @@ async def find_codex(transport: Transport, path: str | None, fallback: str | Non
         features,
         runs=values.get("runs", ""),
         instructions="instructions" in values or not cwd,
+        at_home="at_home" in values,
         absent=frozenset(value for key, _, value in facts if key == "absent"),
     )
 

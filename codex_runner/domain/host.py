@@ -82,7 +82,7 @@ class Install:
 
     `runs` is the folder of the host's run directories, empty where it is not known. `instructions` says whether there
     may be an AGENTS.md for the job's folder, in it or above it. `absent` are places in the
-    user's home (`~/.config/gh`) that were looked for and are not there; `at_home` says that the home is the job's folder.
+    user's home (`~/.config/gh`) that were looked for and are not there; `at_home`: the home is the job's folder.
     """
 
     path: str
