@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -27,6 +29,19 @@ if TYPE_CHECKING:
 # The script is the first line of stdin: in argv it would fail under tcsh, and `sh -s` reads ahead and executes what
 # comes behind it. The && matters: a connection that dies in the line runs nothing.
 _BOOTSTRAP = 'exec sh -c \'IFS= read -r script && script=$(printf %b "$script") && eval "$script"\''
+
+# Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
+_WATCHED = """
+folder=$1; shift
+exec 3<&0
+"$@" </dev/null 3<&- &
+master=$!
+{ read -r line; rm -rf "$folder"; kill "$master"; } <&3 >/dev/null 2>&1 &
+watch=$!
+exec 3<&-
+wait "$master"
+kill "$watch" 2>/dev/null
+"""
 
 _OPTIONS = (
     "-T",
@@ -134,7 +149,7 @@ class SshConnection:
         for session in list(self._sessions):
             await self.release(session)
         if self._master is not None:
-            await end(self._master)
+            await _end_group(self._master)
             self._master = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -155,7 +170,7 @@ class SshConnection:
 
     async def _connect(self, socket: Path) -> None:
         if self._master is not None:
-            await end(self._master)
+            await _end_group(self._master)
         log = socket.with_name("log")
         self._master = master = self._start_master(socket, log)
         deadline = time.monotonic() + _SOCKET_PATIENCE
@@ -163,7 +178,7 @@ class SshConnection:
             if master.poll() is not None:
                 raise await self._failure(log.read_text(encoding="utf-8", errors="replace"))
             if time.monotonic() > deadline:
-                await end(master)
+                await _end_group(master)
                 raise DroppedError(f"no connection within {_SOCKET_PATIENCE:g} s")
             await asyncio.sleep(0.005)
         self.established = True
@@ -171,10 +186,11 @@ class SshConnection:
     def _start_master(self, socket: Path, log: Path) -> subprocess.Popen[bytes]:
         socket.unlink(missing_ok=True)
         with log.open("wb") as complaint:
+            master = self._ssh("-oControlMaster=yes", f"-oControlPath={socket}", "-oControlPersist=no", "-N")
             return subprocess.Popen(
-                self._ssh("-oControlMaster=yes", f"-oControlPath={socket}", "-oControlPersist=no", "-N"),
+                ["sh", "-c", _WATCHED, "sh", str(socket.parent), *master],  # noqa: S607 - the system's sh
                 env=self._environ,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=complaint,
                 start_new_session=True,
@@ -210,6 +226,15 @@ class SshConnection:
             if found := re.findall(rb"Server host key: (\S+ \S+)", asked.stderr):
                 return str(found[-1].decode("ascii", "replace"))
         return "unknown"
+
+
+async def _end_group(leader: subprocess.Popen[bytes]) -> None:
+    """End a master with the shell that watches over it. The group may outlive its leader, so it is always signalled."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGTERM)
+    if leader.stdin is not None:
+        leader.stdin.close()
+    await end(leader)
 
 
 async def unanswered(session: Session, complaint: bytes) -> DroppedError:

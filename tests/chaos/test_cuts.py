@@ -116,7 +116,7 @@ async def killers(run, transport):
         await asyncio.sleep(run.rng.uniform(0, 0.8))
         connection = transport._connection
         sessions = [session._process.pid for session in connection._sessions]
-        master = [connection._master.pid] if connection._master else []
+        master = [connection._master.pid, *children(connection._master.pid)] if connection._master else []
         below = [pid for pid in run.sshd.sessions() for pid in [pid, *children(pid)]]
         victims = run.rng.choice((sessions, master, run.sshd.sessions(), below))
         if victims:

@@ -1,10 +1,12 @@
 """Whatever the account on the host is like: it works, or says clearly why not."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from support.launches import collect, launch
+from support.launches import collect, launch, processes_of, wait_until
 from support.sshd import Sshd
 
 from codex_runner.domain.errors import ExitCode, HostError
@@ -127,3 +129,24 @@ def test_nothing_is_left_on_this_machine(server, on):
 
     check(on(server(), look))
     assert not Path(folders[0]).exists()
+
+
+def test_nothing_is_left_of_a_runner_that_was_killed(server, tmp_path):
+    sshd = server()
+    code = (
+        "import asyncio, os, sys, signal\n"
+        "from codex_runner.transports.ssh import SshTransport\n"
+        "async def work():\n"
+        "    transport = SshTransport('devbox', dict(os.environ), ssh_options=('-F', sys.argv[1]))\n"
+        "    await transport.execute('true')\n"
+        "    print(transport._connection._folder, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(work())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(sshd.config)], capture_output=True, text=True, check=False, timeout=30
+    )
+    folder = Path(done.stdout.strip())
+    assert folder.name.startswith("cr-")
+    wait_until(lambda: not folder.exists(), 5)
+    wait_until(lambda: processes_of(str(sshd.config)) == [], 5)

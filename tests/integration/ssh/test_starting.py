@@ -128,7 +128,7 @@ def test_a_stop_that_meets_a_dead_line_is_said_again(server, on):
         await transport.start(job)
         pieces = transport.follow(job.run_id, 1, Position())
         await anext(pieces)
-        os.kill(transport._connection._master.pid, 9)
+        os.killpg(transport._connection._master.pid, 9)
         await transport.stop(job.run_id, 1, StopReason.BUDGET)
         last = [piece async for piece in pieces][-1]
         await transport.discard(job.run_id)
