@@ -16,9 +16,14 @@ from pathlib import Path
 import pytest
 from support.pipelines import JOB, ROOT, pipeline_world
 from support.runs import Left, processes_with, wait_for
+from support.sshd import Sshd
 
 pytestmark = [pytest.mark.needs_codex, pytest.mark.needs_vault]
 
+NOT_GIVEN = (
+    *("CONFIG", "HOST", "ARGUMENTS", "VAULT_AUDIENCE", "CODEX_PATH", "CODEX_VERSION", "CODEX_SHA256"),
+    *("SSH_KEY", "SSH_KNOWN_HOSTS", "SSH_CONFIG"),
+)
 INTERRUPT_TO_TERMINATE, TERMINATE_TO_KILL = 7.5, 2.5  # seconds
 
 
@@ -31,10 +36,8 @@ def script_of(name):
 class Step:
     """A step of the action that runs a job, in a folder of a call that has been prepared and installed."""
 
-    def __init__(self, folder, state, codex, world):
-        self.world, self.state, self.folder = world, state, folder / "call"
-        self.folder.mkdir()
-        (self.folder / "venv").symlink_to(sys.prefix)
+    def __init__(self, folder, state, world, **inputs):
+        self.world, self.state = world, state
         self.tracking = f"github_{secrets.token_hex(8)}"
         self.output = folder / "output"
         (folder / "home").mkdir()
@@ -47,18 +50,22 @@ class Step:
             "GITHUB_REPOSITORY": "acme/app",
             "GITHUB_EVENT_NAME": "schedule",
             "RUNNER_TRACKING_ID": self.tracking,
-            "FOLDER": str(self.folder),
+            "RUNNER_TEMP": str(folder),
             "PYTHON": sys.executable,
             **world.identity,
-            **{f"INPUT_{name}": "" for name in ("CONFIG", "HOST", "ARGUMENTS", "VAULT_AUDIENCE", "CODEX_PATH")},
+            **{f"INPUT_{name}": "" for name in NOT_GIVEN},
             "INPUT_JOB": JOB,
             "INPUT_VAULT_ADDRESS": world.server.address,
             "INPUT_VAULT_ROLE": world.role,
+            **inputs,
         }
         self.log = folder / "log"
+        assert self._start("Prepare").wait(30) == 0, self.log.read_text()
+        self.folder = self.environ["FOLDER"] = Path(self.outputs()["folder"])
+        (self.folder / "venv").symlink_to(sys.prefix)
 
     def _start(self, name):
-        script = self.folder / f"{secrets.token_hex(4)}.sh"
+        script = self.log.with_name(f"{secrets.token_hex(4)}.sh")
         script.write_text(script_of(name))
         with self.log.open("ab") as log:
             return subprocess.Popen(
@@ -94,9 +101,13 @@ class Step:
 
     def end_job(self):
         """The steps that always run, then the runner's own sweep."""
-        assert self._start("Outputs").wait(30) == 0, self.log.read_text()[-2000:]
+        for name in ("Remove keys", "Outputs"):
+            assert self._start(name).wait(30) == 0, self.log.read_text()[-2000:]
         for pid in processes_with(f"RUNNER_TRACKING_ID={self.tracking}"):
             os.kill(pid, signal.SIGKILL)
+        return self.outputs()
+
+    def outputs(self):
         return dict(re.findall(r"^([\w-]+)<<\S+\n(.*)\n", self.output.read_text(), re.MULTILINE))
 
     def agents(self):
@@ -107,7 +118,28 @@ class Step:
 def step(tmp_path, codex, codex_home):
     with pipeline_world(tmp_path) as world:
         world.configure(codex, prompt="SCN:long_command:300", orphan_timeout="5s")
-        made = Step(tmp_path, codex_home, codex, world)
+        made = Step(tmp_path, codex_home, world)
+        yield made
+        for pid in made.agents():
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def ssh_step(tmp_path, codex, codex_home):
+    """The same on a host that is reached with the action's own key, known hosts and configuration."""
+    with pipeline_world(tmp_path) as world, Sshd(tmp_path / "sshd", environment={"XDG_STATE_HOME": codex_home}) as sshd:
+        job = {"host": sshd.alias, "cwd": str(world.repository), "orphan_timeout": "5s"}
+        world.configure(codex, prompt="SCN:long_command:300", **job)
+        ours = f"Host {sshd.alias}\n  HostName 127.0.0.1\n  Port {sshd.port}\n  HostKeyAlias {sshd.alias}\n"
+        world.write("ssh_config", ours)
+        made = Step(
+            tmp_path,
+            codex_home,
+            world,
+            INPUT_SSH_KEY=(sshd.folder / "user_key").read_text(),
+            INPUT_SSH_KNOWN_HOSTS=(sshd.folder / "known_hosts").read_text(),
+            INPUT_SSH_CONFIG="ssh_config",
+        )
         yield made
         for pid in made.agents():
             os.kill(pid, signal.SIGKILL)
@@ -156,3 +188,28 @@ def test_a_runner_that_hangs_is_killed_and_its_agent_does_not_outlive_the_job(st
     assert outputs["run-dir"]
     wait_for(lambda: step.agents() == {}, 10)
     check_nothing_was_borrowed(step)
+
+
+@pytest.mark.needs_sshd
+def test_on_a_host_an_interrupt_ends_the_agent_there_and_the_keys_are_gone(ssh_step):
+    ssh_step.start()
+    assert (ssh_step.folder / "ssh" / "key").stat().st_mode & 0o777 == 0o600
+    seconds, code = ssh_step.cancel()
+    assert code == 130
+    assert seconds < 7.5
+    wait_for(lambda: ssh_step.agents() == {}, 5)  # the connection of this side ends with its runner
+    outputs = ssh_step.end_job()
+    assert (outputs["result"], outputs["exit-code"]) == ("failed", "130")
+    assert not (ssh_step.folder / "ssh").exists()
+    check_nothing_was_borrowed(ssh_step)
+
+
+@pytest.mark.needs_sshd
+def test_on_a_host_the_agent_ends_without_its_runner(ssh_step):
+    ssh_step.start()
+    ssh_step.process.send_signal(signal.SIGSTOP)
+    _, code = ssh_step.cancel()
+    assert code == -signal.SIGKILL
+    ssh_step.end_job()
+    wait_for(lambda: ssh_step.agents() == {}, 30)  # its lease runs out: `orphan_timeout`
+    check_nothing_was_borrowed(ssh_step)
