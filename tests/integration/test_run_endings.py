@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import time
 
 import pytest
 from support import child
@@ -163,9 +162,7 @@ def test_a_secret_that_codex_prints_is_masked(project):
 @pytest.mark.parametrize("trap", ["", "trap '' INT TERM\n"])
 def test_a_codex_that_lingers_has_done_its_work(project, trap):
     project.fake_codex(f"{trap}{REPLY}sleep 300 & wait", exit_grace="1s")
-    began = time.monotonic()
     run = project.check_reports(project.run(), 0)
-    assert time.monotonic() - began < 8
     project.check_nothing_is_left()
     assert "lingered" in run.warnings
     assert run.run_json["attempts"][0]["exit"]["stopped"] == "lingered"

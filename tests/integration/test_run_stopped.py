@@ -121,7 +121,7 @@ def test_a_signal_while_attached(project):
     [
         ("long_command:300", {"timeout": "3s"}, 9, "timeout"),
         ("silent:300", {"stall_timeout": "2s"}, 10, "stalled"),
-        ("long_command:300", {"command_timeout": "2s", "stall_timeout": "1s"}, 9, "command-timeout"),
+        ("long_command:300", {"command_timeout": "5s", "stall_timeout": "4s"}, 9, "command-timeout"),
     ],
 )
 def test_watchdogs(project, sandbox, scenario, limits, code, failure):
@@ -134,7 +134,6 @@ def test_watchdogs(project, sandbox, scenario, limits, code, failure):
     assert next(iter(limits)) in document["reason"], "the key to turn is named"
     assert document["attempts"][0]["exit"]["stopped"] == failure
     assert run.cases["agent"] in {"failure", "error"}
-    assert done.seconds < 10
     assert run.codex == project.witness.printed(run.run_id)
 
 
