@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import typer
@@ -36,6 +37,15 @@ def finish(folder: RunFolder, state: RunState, *, as_json: bool) -> None:
         )
     else:
         if state.reply:
-            typer.echo(state.reply)
+            typer.echo(_shown(state.reply))
         typer.echo(f"{folder.run_id}: {verdict.result if verdict else 'failed'} - {folder.path}", err=True)
     raise typer.Exit(code)
+
+
+def _shown(reply: str) -> str:
+    """Return the reply as it is printed: in a step of GitHub's, no line of it may be taken for a workflow command."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return reply
+    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415
+
+    return "\n".join(f"| {clean_line(line)}" for line in reply.splitlines())

@@ -196,7 +196,10 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         recorder=Recorder(state, journal, setting.sinks, redactor),
         stopping=stopping,
     )
-    state = await Runner(job, folder.run_id, outfit).run()
+    try:
+        state = await Runner(job, folder.run_id, outfit).run()
+    finally:
+        await transport.close()
     _append_step_summary(state, setting)
     for sentence in [*unknown, *await tell_others(state, folder, redactor, targets, setting.metrics, setting.environ)]:
         setting.complain(sentence)
@@ -230,7 +233,14 @@ def cancel(folder: RunFolder, setting: Setting) -> None:
     if state.attempt is None or state.attempt.ending is not None:
         raise UsageError(f"{folder.run_id} has no agent that is running.")
     transport = transport_for(state.host, setting.environ, ssh_config=setting.ssh_config)
-    asyncio.run(transport.stop(folder.run_id, state.attempt.number, StopReason.CANCELLED))
+    asyncio.run(_stop(transport, folder.run_id, state.attempt.number))
+
+
+async def _stop(transport: Transport, run_id: str, attempt: int) -> None:
+    try:
+        await transport.stop(run_id, attempt, StopReason.CANCELLED)
+    finally:
+        await transport.close()
 
 
 def read_state(folder: RunFolder) -> RunState:
@@ -257,7 +267,10 @@ async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = N
 
     transport = transport_for(job.host, environ, ssh_config=ssh_config)
     agent = Codex(fallback=bundled_codex(job.host))
-    facts = await agent.prepare(job, transport, Granted(), lambda _: None)
+    try:
+        facts = await agent.prepare(job, transport, Granted(), lambda _: None)
+    finally:
+        await transport.close()
     launch = agent.launch(job, new_run_id(job.name), 1)
     return {
         "job": job.name,

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.state import RunState
 from codex_runner.domain.job import Job
 from codex_runner.domain.secret import Secret
+from codex_runner.domain.state import RunState
 from codex_runner.engine.redact import Redactor
 from codex_runner.reports import artifacts
 from codex_runner.reports.artifacts import Limits, collect, safe_name, write_manifest

@@ -175,8 +175,8 @@ def test_names_of_tables_keep_their_spelling(configured):
         (
             "TOKEN",
             (
-                "token: unknown key; known here: audit, codex, defaults, hosts, jobs, junit, metrics, notify, output_dir, "
-                "ssh_config, vault, version"
+                "token: unknown key; known here: audit, codex, defaults, hosts, jobs, junit, metrics, notify, "
+                "output_dir, ssh_config, vault, version"
             ),
         ),
         ("", "names no key"),

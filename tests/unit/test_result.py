@@ -1,0 +1,20 @@
+import pytest
+
+from codex_runner.cli.result import _shown
+
+REPLY = "done\n::set-env name=PATH::/evil\n  ::error::no\n##[group]x"
+
+
+def test_in_a_step_of_github_no_line_of_a_reply_is_a_command(monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    lines = _shown(REPLY).splitlines()
+    assert len(lines) == 4
+    assert not any(line.lstrip().startswith("::") or "##[" in line for line in lines)
+
+
+@pytest.mark.parametrize("value", [None, "false"])
+def test_elsewhere_the_reply_is_what_the_agent_said(monkeypatch, value):
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    if value:
+        monkeypatch.setenv("GITHUB_ACTIONS", value)
+    assert _shown(REPLY) == REPLY
