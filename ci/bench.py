@@ -1,8 +1,8 @@
 """Paired measurements: each round runs both sides, in turn first, and the ratio of the medians is what counts.
 
-    run     a whole `codex-runner run` of a minimal job against a bare `codex exec` of the same prompt with its default
-            settings and a fresh CODEX_HOME, as CI has; both with an access token
-    start   `codex-runner --version` and `--help` against python alone
+run     a whole `codex-runner run` of a minimal job against a bare `codex exec` of the same prompt with its default
+        settings and a fresh CODEX_HOME, as CI has; both with an access token
+start   `codex-runner --version` and `--help` against python alone
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A secret is looked for as it is, and in the forms in which programs usually print one: escaped as in JSON, percent-
 encoded, base64 in each of its three alignments, hexadecimal. What is found is replaced by a mask of fixed width that
-names the secret. Overlapping finds are masked as one.
+names the secret. Overlapping finds are masked as one. What merely looks like a token is masked as `***token***`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import json
 import re
 import urllib.parse
 from typing import TYPE_CHECKING
+
+from codex_runner.engine import token_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +25,11 @@ _Span = tuple[int, int, bytes]
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
+# Up to so many needles, looking for each is as fast as narrowing the search first.
+_FEW = 8
+# Runs of letters that are shorter than this are too many to narrow anything.
+_NARROW = 16
+
 # Shorter ones would mask half of every log and protect nothing.
 SHORTEST = 6
 
@@ -33,6 +40,10 @@ class Redactor:
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         """Secrets (or lines of them) shorter than SHORTEST characters are not looked for."""
         self._masks: dict[bytes, bytes] = {}
+        # Those that can stand only in a long run of a token's letters, and the others.
+        self._wordy: list[bytes] = []
+        self._others: list[bytes] = []
+        self._run = token_shapes.SHORTEST
         self.names: set[str] = set()
         for secret in secrets:
             self.learn(secret)
@@ -46,6 +57,14 @@ class Redactor:
             if len(text) >= SHORTEST:
                 for form in forms(text):
                     self._masks.setdefault(form, mask)
+        self._sort()
+
+    def _sort(self) -> None:
+        wordy = [each for each in self._masks if len(each) >= _NARROW and token_shapes.is_wordy(each)]
+        self._wordy = wordy if len(wordy) > _FEW else []
+        quick = set(self._wordy)
+        self._others = [each for each in self._masks if each not in quick]
+        self._run = min([token_shapes.SHORTEST, *map(len, self._wordy)])
 
     def __call__(self, data: bytes) -> bytes:
         """Return `data` with every secret in it masked. The same bytes come back where there is none.
@@ -64,8 +83,16 @@ class Redactor:
 
     def _spans(self, data: bytes) -> list[_Span]:
         """Find what is to be masked, from left to right. What overlaps is one, under the name of what begins it."""
+        where = list(token_shapes.runs(data, self._run))
         found = [
-            (start, start + len(needle), mask) for needle, mask in self._masks.items() for start in _all(data, needle)
+            (start, start + len(needle), self._masks[needle])
+            for needle in self._present(data, where)
+            for start in _all(data, needle)
+        ]
+        found += [
+            (start, end, token_shapes.MASK)
+            for start, end in token_shapes.spans(data, where)
+            if not any(begin < end and start < behind for begin, behind, _ in found)
         ]
         found.sort(key=lambda hit: (hit[0], -hit[1]))
         spans: list[_Span] = []
@@ -77,13 +104,29 @@ class Redactor:
                 spans.append((start, end, mask))
         return spans
 
+    def _present(self, data: bytes, where: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+        """Yield the needles that are in `data`, whose long runs of a token's letters are given."""
+        yield from (needle for needle in self._others if needle in data)
+        if self._wordy and (narrowed := b" ".join(data[start:end] for start, end in where)):
+            yield from (needle for needle in self._wordy if needle in narrowed)
+
     def text(self, text: str) -> str:
         """Do the same for text."""
         return self(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def found(self, data: bytes) -> bool:
         """Whether any secret is in `data`, in any form."""
-        return any(needle in data for needle in self._masks)
+        return bool(self.names_in(data))
+
+    def names_in(self, data: bytes) -> set[str]:
+        """Return the names of the secrets that are in `data`, in any form."""
+        where = token_shapes.runs(data, self._run) if self._wordy else ()
+        return {self._masks[needle].decode()[3:-3] for needle in self._present(data, where)}
+
+    @property
+    def longest(self) -> int:
+        """The length in bytes of the longest thing that is looked for, 0 without any."""
+        return max(map(len, self._masks), default=0)
 
 
 def forms(text: str) -> set[bytes]:
