@@ -16,4 +16,4 @@ def become_undumpable() -> bool:
         return False
     import ctypes  # noqa: PLC0415 - for commands that hold secrets alone
 
-    return ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0
+    return bool(ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0)

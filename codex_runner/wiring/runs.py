@@ -188,7 +188,12 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     outfit = Outfit(
         transport=transport,
         credentials=JobCredentials(setting.vault, setting.environ),
-        agent=Codex(expect_message=job.expect_message, fallback=bundled_codex(job.host)),
+        agent=Codex(
+            expect_message=job.expect_message,
+            fallback=bundled_codex(job.host),
+            hidden=_credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
+            kept=[str(folder.path.parent.resolve())] if job.host == LOCAL_HOST else (),
+        ),
         artifacts=_artifacts(transport, LocalArtifacts(folder, redactor), job.host),
         reports=FileReports(
             folder, extra_junit=setting.junit, guards=setting.guards, records=lambda: read_records(folder.events)
@@ -204,6 +209,13 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     for sentence in [*unknown, *await tell_others(state, folder, redactor, targets, setting.metrics, setting.environ)]:
         setting.complain(sentence)
     return state
+
+
+def _credential_files(job: Job, vault: VaultSettings) -> list[str]:
+    """Return the files that the job's credential, or the login that fetches it, is read from."""
+    login = [getattr(vault.auth, name, None) for name in ("token_file", "secret_id_file", "password_file", "key_file")]
+    named = [job.credential.file if job.credential else None, *login]
+    return [str(Path(each).resolve()) for each in named if each and Path(each).exists()]
 
 
 def _artifacts(transport: Transport, local: LocalArtifacts, host: str) -> Artifacts:

@@ -219,6 +219,41 @@ def test_an_access_token(project, service, ear, treasure, mode):
     check_nothing_was_stolen(project, service, ear, treasure, canary)
 
 
+def test_the_file_of_a_credential(project, service, ear, treasure):
+    token = treasure["the run's key"] = f"at-{secrets.token_hex(16)}"
+    file = project.cwd / "token.txt"
+    file.write_text(token)
+    file.chmod(0o600)
+    service.accept({token})
+    setup = service.with_access_token(token)
+    project.codex["config"] = setup.config
+    project.codex["env"] = {"CODEX_AUTHAPI_BASE_URL": setup.environment["CODEX_AUTHAPI_BASE_URL"]}
+    commands = [
+        "cat canary.txt",
+        "cat token.txt; cp token.txt other.txt; mv token.txt moved.txt",
+        "git diff --no-index /dev/null token.txt",
+    ]
+    credential = {"source": "file", "file": "token.txt", "allow_unexpiring": True}
+    canary = steal(project, service, ear, "workspace-write", commands, credential=credential)
+    file.unlink()
+    check_nothing_was_stolen(project, service, ear, treasure, canary)
+
+
+def test_what_the_run_leaves_is_not_the_agents_to_write(project, service, ear):
+    commands = [
+        "echo '{}' >>codex-runner-out/*/events.jsonl; touch codex-runner-out/mine codex-runner-out/*/mine",
+        "find codex-runner-out -delete; mv codex-runner-out elsewhere; ln -sf /dev/null codex-runner-out/.gitignore",
+        "echo hello >hello.txt && mkdir made",
+    ]
+    steal(project, service, ear, "workspace-write", commands)
+    (run,) = project.runs
+    assert all(record["event"]["kind"] for record in run.records)
+    assert {path.name for path in project.out.iterdir()} == {".gitignore", run.run_id}
+    assert not (project.out / ".gitignore").is_symlink()
+    assert not (run.path / "mine").exists()
+    assert (project.cwd / "made").is_dir(), "the rest of the workspace is"
+
+
 def test_without_a_sandbox_the_same_attempts_succeed(project, service, ear, treasure):
     """What danger-full-access cannot keep; and the proof that the tests above would notice."""
     commands = [command for command in attempts(project, ear) if "/proc" not in command and "mount" not in command]
