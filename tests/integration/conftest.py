@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from support.codex_binary import find_codex
+from support.places import build_folder
 from support.runs import Project
 
 from codex_runner.demo.model import ModelService
 
-BUILD = Path(__file__).parents[2] / "build"
+BUILD = build_folder()
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from support.pipelines import CREDENTIAL, HOSTILE, JOB, ROOT, WORKFLOW_FILE, pipeline_world, tool
+from support.places import build_folder
 from support.runs import processes_with
 
 pytestmark = [pytest.mark.needs_act, pytest.mark.needs_codex, pytest.mark.needs_vault]
 
-BUILD = ROOT / "build"
+BUILD = build_folder()
 ACTION = "acme-tools/codex-runner/ci/github@v1"
 PINNED = re.compile(r"uses: (actions/[\w-]+@[0-9a-f]{40})")
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from support.pipelines import JOB, ROOT, gitlab_ci_local, pipeline_world
+from support.places import build_folder
 from support.runs import processes_with
 
 from codex_runner.demo.issuer import github_claims
 
 pytestmark = [pytest.mark.needs_gitlab_ci_local, pytest.mark.needs_codex, pytest.mark.needs_vault]
 
-BUILD = ROOT / "build"
+BUILD = build_folder()
 PIPELINE = f"""\
 include:
   - local: .gitlab/codex-runner.yml
