@@ -27,7 +27,7 @@ _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
 # Up to so many needles, looking for each is as fast as narrowing the search first.
 _FEW = 8
-# Runs of letters that are shorter than this are too many to narrow anything.
+# Rows of letters that are shorter than this are too many to narrow anything.
 _NARROW = 16
 
 # Shorter ones would mask half of every log and protect nothing.
@@ -40,10 +40,10 @@ class Redactor:
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         """Secrets (or lines of them) shorter than SHORTEST characters are not looked for."""
         self._masks: dict[bytes, bytes] = {}
-        # Those that can stand only in a long run of a token's letters, and the others.
-        self._wordy: list[bytes] = []
+        # Those that have a long row of a token's letters, with that row, and the others.
+        self._rows: dict[bytes, bytes] = {}
         self._others: list[bytes] = []
-        self._run = token_shapes.SHORTEST
+        self._shortest = token_shapes.SHORTEST
         self.names: set[str] = set()
         for secret in secrets:
             self.learn(secret)
@@ -60,11 +60,10 @@ class Redactor:
         self._sort()
 
     def _sort(self) -> None:
-        wordy = [each for each in self._masks if len(each) >= _NARROW and token_shapes.is_wordy(each)]
-        self._wordy = wordy if len(wordy) > _FEW else []
-        quick = set(self._wordy)
-        self._others = [each for each in self._masks if each not in quick]
-        self._run = min([token_shapes.SHORTEST, *map(len, self._wordy)])
+        rows = {each: token_shapes.longest_row(each) for each in self._masks}
+        self._rows = {each: row for each, row in rows.items() if len(row) >= _NARROW} if len(rows) > _FEW else {}
+        self._others = [each for each in self._masks if each not in self._rows]
+        self._shortest = min([token_shapes.SHORTEST, *map(len, self._rows.values())])
 
     def __call__(self, data: bytes) -> bytes:
         """Return `data` with every secret in it masked. The same bytes come back where there is none.
@@ -83,15 +82,15 @@ class Redactor:
 
     def _spans(self, data: bytes) -> list[_Span]:
         """Find what is to be masked, from left to right. What overlaps is one, under the name of what begins it."""
-        where = list(token_shapes.runs(data, self._run))
+        narrowed = token_shapes.rows(data, self._shortest)
         found = [
             (start, start + len(needle), self._masks[needle])
-            for needle in self._present(data, where)
+            for needle in self._present(data, narrowed)
             for start in _all(data, needle)
         ]
         found += [
             (start, end, token_shapes.MASK)
-            for start, end in token_shapes.spans(data, where)
+            for start, end in token_shapes.spans(data, narrowed)
             if not any(begin < end and start < behind for begin, behind, _ in found)
         ]
         found.sort(key=lambda hit: (hit[0], -hit[1]))
@@ -104,11 +103,11 @@ class Redactor:
                 spans.append((start, end, mask))
         return spans
 
-    def _present(self, data: bytes, where: Iterable[tuple[int, int]]) -> Iterator[bytes]:
-        """Yield the needles that are in `data`, whose long runs of a token's letters are given."""
+    def _present(self, data: bytes, narrowed: bytes) -> Iterator[bytes]:
+        """Yield the needles that are in `data`, whose long rows of a token's letters are given."""
         yield from (needle for needle in self._others if needle in data)
-        if self._wordy and (narrowed := b" ".join(data[start:end] for start, end in where)):
-            yield from (needle for needle in self._wordy if needle in narrowed)
+        if narrowed:
+            yield from (needle for needle, row in self._rows.items() if row in narrowed and needle in data)
 
     def text(self, text: str) -> str:
         """Do the same for text."""
@@ -120,8 +119,8 @@ class Redactor:
 
     def names_in(self, data: bytes) -> set[str]:
         """Return the names of the secrets that are in `data`, in any form."""
-        where = token_shapes.runs(data, self._run) if self._wordy else ()
-        return {self._masks[needle].decode()[3:-3] for needle in self._present(data, where)}
+        narrowed = token_shapes.rows(data, self._shortest) if self._rows else b""
+        return {self._masks[needle].decode()[3:-3] for needle in self._present(data, narrowed)}
 
     @property
     def longest(self) -> int:

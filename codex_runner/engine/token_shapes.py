@@ -10,13 +10,21 @@ if TYPE_CHECKING:
 
 MASK = b"***token***"
 
-# Letters of which tokens, and every usual encoding of one, consist.
-_LETTERS = bytes(range(0x30, 0x3A)) + bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B)) + b"+/=_-.%~"
+# Letters that stand in long rows in tokens and in every usual encoding of one, and seldom elsewhere: no / and no dot.
+_LETTERS = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-")
 _CLASSES = bytes(0x61 if byte in _LETTERS else 0x20 for byte in range(256))
-_OTHER = re.compile(rb"[^0-9A-Za-z+/=_.%~-]")
+_ROW = re.compile(rb"[0-9A-Za-z_-]+")
 
-# The shortest of the shapes: an AWS access key id.
+# No shape has a shorter row of letters: an AWS access key id, the first part of a JSON Web Token.
 SHORTEST = 20
+
+# How the shapes begin: two bytes before the row, or in it. Where none of these is, nothing can be.
+_BEFORE = 2
+_BEGINNINGS = (
+    *(b"at-", b"sk-", b"pplx-", b" s.", b" b.", b" r.", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
+    *(b"glpat-", b"glptt-", b"glrt-", b"glcbt-", b"gldt-", b"glft-", b"glimt-", b"glsoat-", b"AKIA", b"ASIA"),
+    *(b"xox", b"xapp-", b"npm_", b"pypi-", b"eyJ", b"eyK"),
+)
 
 _SHAPE = re.compile(
     rb"(?:(?<![0-9A-Za-z_.-])|(?<=\\[nrt]))(?:"  # in JSON a line's first word stands behind the letter of an escape
@@ -38,32 +46,34 @@ _PRIVATE_KEY = re.compile(
 )
 
 
-def is_wordy(needle: bytes) -> bool:
-    """Whether every byte is one that tokens consist of, so that `runs` cannot miss it."""
-    return _OTHER.search(needle) is None
+def longest_row(needle: bytes) -> bytes:
+    """Return the longest row of a token's letters in `needle`, empty without any."""
+    return max(_ROW.findall(needle), key=len, default=b"")
 
 
-def runs(data: bytes, shortest: int) -> Iterator[tuple[int, int]]:
-    """Yield where `shortest` or more bytes in a row are letters of tokens: each longest run's start and end.
+def rows(data: bytes, shortest: int) -> bytes:
+    """Return all rows of `shortest` or more of a token's letters, each with a space and two bytes before it.
 
-    Most text has few of them: looking for needles there alone makes many needles cost little more than one.
+    Most text has few: looking for many needles there makes them cost little more than one.
     """
     classes = data.translate(_CLASSES)
     wanted = b"a" * shortest
+    found = []
     at = classes.find(wanted)
     while at >= 0:
         start = classes.rfind(b" ", 0, at) + 1
         end = classes.find(b" ", at)
         end = len(data) if end < 0 else end
-        yield start, end
+        found.append(data[max(0, start - _BEFORE) : end])
         at = classes.find(wanted, end)
+    return b" " + b" ".join(found) if found else b""
 
 
-def spans(data: bytes, where: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield where something that looks like a token stands, given the runs of SHORTEST or more."""
-    for start, end in where:
-        for found in _SHAPE.finditer(data, start, end):
+def spans(data: bytes, narrowed: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where something that looks like a token stands, given the rows of SHORTEST or more."""
+    if any(beginning in narrowed for beginning in _BEGINNINGS):
+        for found in _SHAPE.finditer(data):
             yield found.span()
-    if b"PRIVATE KEY-----" in data:
+    if narrowed and b"PRIVATE KEY-----" in data:
         for found in _PRIVATE_KEY.finditer(data):
             yield found.span()
