@@ -25,8 +25,6 @@ _Span = tuple[int, int, bytes]
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
-# Up to so many needles, looking for each is as fast as narrowing the search first.
-_FEW = 8
 # Rows of letters that are shorter than this are too many to narrow anything.
 _NARROW = 16
 
@@ -61,7 +59,7 @@ class Redactor:
 
     def _sort(self) -> None:
         rows = {each: token_shapes.longest_row(each) for each in self._masks}
-        self._rows = {each: row for each, row in rows.items() if len(row) >= _NARROW} if len(rows) > _FEW else {}
+        self._rows = {each: row for each, row in rows.items() if len(row) >= _NARROW}
         self._others = [each for each in self._masks if each not in self._rows]
         self._shortest = min([token_shapes.SHORTEST, *map(len, self._rows.values())])
 

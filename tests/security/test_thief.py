@@ -4,13 +4,16 @@ What the agent's commands print goes to the model before anybody can redact it, 
 """
 
 import json
+import re
 import secrets
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 from support.runs import tree
 
+from codex_runner.codex.permissions import CREDENTIAL_PATHS
 from codex_runner.demo.scenarios import script
 from codex_runner.demo.wire import message, shell
 from codex_runner.engine.redact import forms
@@ -268,3 +271,10 @@ def test_backwards_split_and_encoded_is_found():
     for text in (value, value[::-1], "\n".join(value), value.encode().hex(), '"' + "\\n".join(value) + '"'):
         assert finds({"it": value}, {"here": text.encode()}) == [("it", "here")]
     assert finds({"it": value}, {"here": value[:-1].encode()}) == []
+
+
+def test_the_documentation_names_every_path_that_is_denied():
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    assert [path for path in CREDENTIAL_PATHS if f"`{path}`" not in text] == []
+    for test in re.findall(r"`(test_\w+)`", text):
+        assert f"def {test}(" in Path(__file__).read_text(), test

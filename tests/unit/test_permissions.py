@@ -1,0 +1,101 @@
+"""What codex is told of its sandbox, and what a job may not say about it."""
+
+import pytest
+
+from codex_runner.codex.command import config
+from codex_runner.codex.permissions import CREDENTIAL_PATHS, check_settings
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.host import Install
+from codex_runner.domain.job import CodexSettings, Job, Sandbox
+
+INSTALL = Install("/usr/bin/codex", "0.169.0", frozenset({"shell_snapshot"}), runs="/state/runs")
+
+
+def job(sandbox=Sandbox.READ_ONLY, **settings):
+    return Job("docs", "hi", "/work", sandbox=sandbox, codex=CodexSettings(config=settings))
+
+
+def written(job, install=INSTALL, **more):
+    return config(job, "a-run", 1, install, **more)
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "base"), [(Sandbox.READ_ONLY, ":read-only"), (Sandbox.WORKSPACE_WRITE, ":workspace")]
+)
+def test_every_sandbox_denies_what_is_private(sandbox, base):
+    told = written(job(sandbox), hidden=["/etc/token"])
+    assert told["sandbox_mode"] == sandbox.value
+    profile = told["permissions"][told["default_permissions"]]
+    assert profile["extends"] == base
+    denied = {path for path, access in profile["filesystem"].items() if access == "deny"}
+    assert denied == {*CREDENTIAL_PATHS, "/state/runs", "/etc/token"}
+
+
+def test_no_profile_where_there_is_no_sandbox():
+    told = written(job(Sandbox.DANGER_FULL_ACCESS))
+    assert told["sandbox_mode"] == "danger-full-access"
+    assert "permissions" not in told
+    assert "default_permissions" not in told
+
+
+@pytest.mark.parametrize(("kept", "rule"), [("/work/out", "read"), ("/work", None), ("/", None)])
+def test_the_output_is_kept_and_the_workspace_stays_writable(kept, rule):
+    rules = written(job(Sandbox.WORKSPACE_WRITE), kept=[kept])["permissions"]["codex-runner"]["filesystem"]
+    assert rules.get(kept) == rule
+
+
+def test_the_old_words_for_the_workspace_are_translated():
+    old = {"network_access": True, "writable_roots": ["/cache"], "exclude_slash_tmp": True}
+    profile = written(job(Sandbox.WORKSPACE_WRITE, sandbox_workspace_write=old))["permissions"]["codex-runner"]
+    assert profile["network"] == {"enabled": True}
+    assert (profile["filesystem"]["/cache"], profile["filesystem"]["/tmp"]) == ("write", "read")
+
+
+def test_a_job_changes_a_rule():
+    own = {"codex-runner": {"filesystem": {"~/.kube": "read"}}}
+    rules = written(job(permissions=own))["permissions"]["codex-runner"]["filesystem"]
+    assert (rules["~/.kube"], rules["~/.ssh"]) == ("read", "deny")
+
+
+def test_a_profile_of_the_jobs_own_gets_the_denials_too():
+    told = written(job(default_permissions="mine", permissions={"mine": {"filesystem": {":root": "read"}}}))
+    assert told["default_permissions"] == "mine"
+    rules = told["permissions"]["mine"]["filesystem"]
+    assert (rules[":root"], rules["~/.ssh"], rules["/state/runs"]) == ("read", "deny", "deny")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sandbox_mode": "danger-full-access"},
+        {"sandbox_mode": "workspace-write"},
+        {"default_permissions": ":danger-full-access"},
+        {"shell_environment_policy": {"inherit": "all"}},
+        {"features": {"shell_snapshot": True}},
+    ],
+)
+def test_what_would_undo_a_promise_is_refused(settings):
+    with pytest.raises(ConfigurationError) as refused:
+        check_settings(job(**settings))
+    assert next(iter(settings)) in refused.value.message
+    assert refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sandbox_mode": "read-only"},
+        {"shell_environment_policy": {"inherit": "none"}},
+        {"features": {"apps": True}},
+        {},
+    ],
+)
+def test_what_is_harmless_is_not(settings):
+    check_settings(job(**settings))
+
+
+@pytest.mark.parametrize(("there", "limit"), [(True, None), (False, 0)])
+def test_instructions_are_not_looked_for_where_there_are_none(there, limit):
+    install = Install("/usr/bin/codex", "0.169.0", frozenset(), instructions=there)
+    assert written(job(), install).get("project_doc_max_bytes") == limit
+    assert written(job(project_doc_fallback_filenames=["CLAUDE.md"]), install).get("project_doc_max_bytes") is None
