@@ -6,6 +6,7 @@ By hand: `python -m codex_runner.demo.model --scenario release_notes` prints wha
 from __future__ import annotations
 
 import argparse
+import signal
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -209,6 +210,8 @@ def main() -> None:
     """Serve until interrupted, for a codex that is started by hand; print how to configure it and what it asks."""
     import tomli_w  # noqa: PLC0415 - not needed by the service itself
 
+    # A shell that starts it in the background has interrupts ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="python -m codex_runner.demo.model", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0, the default, finds a free one")
     parser.add_argument("--scenario", default="hi", help="for prompts without SCN:name: " + ", ".join(BUILT_IN))

@@ -208,6 +208,10 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     _append_step_summary(state, setting)
     for sentence in [*unknown, *await tell_others(state, folder, redactor, targets, setting.metrics, setting.environ)]:
         setting.complain(sentence)
+    # The verdict stands: a signal that comes while the process leaves must not give it another exit code.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
     return state
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+import signal
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
@@ -385,7 +386,10 @@ class _Proofs:
         # The canary is no run of the pipeline: it has no place in the CI system's summary.
         environ = {key: value for key, value in self.environ.items() if key != "GITHUB_STEP_SUMMARY"}
         setting = Setting({**environ, name: secret.reveal()}, ())
+        heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         _, state = run_job(replace(self.job, credential=spec), self.scratch / "runs", setting)
+        for number, handler in heard.items():  # a run's end ignores them, and this command goes on
+            signal.signal(number, handler)
         verdict = state.verdict
         if verdict is not None and verdict.exit_code == ExitCode.SUCCEEDED:
             self.tell(f"canary: succeeded in {time.monotonic() - began:.1f} s, {state.usage.total:,} tokens")
