@@ -34,9 +34,10 @@ class RetryIn:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Do not try again; `reason` is a sentence."""
+    """Do not try again; `reason` is a sentence. `might_pass`: another try could have helped, and there is none left."""
 
     reason: str
+    might_pass: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def decide(  # noqa: PLR0913 - all that a decision rests on
     """
     told = told_pause(message, now)
     if not failure.retried and not (failure in _ENDS_BY_ITSELF and told is not None):
-        return GiveUp(f"{failure.value} is not retried: {failure.meaning}")
+        return GiveUp(f"{failure.value} is not retried: {failure.meaning}", might_pass=False)
     if attempt >= policy.attempts:
         return GiveUp(f"{attempt} of {policy.attempts} attempts are used (retry.attempts)")
     if attempt + own_retries >= policy.tries:

@@ -5,23 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import datetime as dt
 import json
-import random
-import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.domain.errors import ExitCode, HostError, RunnerError
+from codex_runner.domain.errors import ExitCode, RunnerError
 from codex_runner.domain.event import (
     AttemptEnded,
-    AttemptStarted,
     CheckEnded,
     CheckStarted,
     Guarded,
-    Retrying,
     RunEnded,
     RunPrepared,
     RunStarted,
@@ -30,10 +25,10 @@ from codex_runner.domain.event import (
 )
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
-from codex_runner.engine.attempt import AttemptFollower, end_unseen, sweep_guard
+from codex_runner.engine.attempt import end_unseen, sweep_guard
+from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.credential_rules import planned_guards
 from codex_runner.engine.ending import stop_ending
-from codex_runner.engine.retry import GiveUp, decide
 from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
 from codex_runner.engine.workspace import RULES, compare, is_watched, note
@@ -46,9 +41,6 @@ if TYPE_CHECKING:
     from codex_runner.engine.recorder import Recorder
 
 _CHECK_TAIL = 64 * 1024
-
-# A runner that was killed while it handed a job over: in so many seconds the host has taken it, or never will.
-_BIRTH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +57,14 @@ class Outfit:
 
 
 class Runner:
-    """One run. Make it with `begin` or `resume`, then call `run`, once."""
+    """One run, new or begun by a runner that has gone. Call `run`, once."""
 
     def __init__(self, job: Job, run_id: str, outfit: Outfit) -> None:
         """Take everything; do nothing yet."""
         self._job, self._run_id, self._outfit = job, run_id, outfit
         self._recorder, self._stopping = outfit.recorder, outfit.stopping
+        self._attempts = Attempts(job, run_id, outfit)
         self._given_back = False
-        self._attached = False
-        self._random = random.Random()  # noqa: S311 - spreads retries, protects nothing
 
     @property
     def _state(self) -> RunState:
@@ -99,7 +90,9 @@ class Runner:
 
     async def _to_verdict(self) -> Verdict:
         if self._state.verdict is None:
-            ending = await self._attempts()
+            if not self._state.run_id:
+                await self._begin()
+            ending = await self._attempts.until_done()
             patch = await self._compare()
             if ending.failure is None:
                 await self._check()
@@ -107,66 +100,14 @@ class Runner:
             await self._give_back()
         return judge_run(self._job, self._state)
 
-    # --- the agent ---------------------------------------------------------------------------------------------------
+    # --- before the agent --------------------------------------------------------------------------------------------
 
-    async def _attempts(self) -> Ending:
-        """Try until the agent has done its turn, or trying again cannot help."""
-        ending = await self._attempt()
-        while ending.failure is not None and (again := self._again(ending)) is not None:
-            self._recorder.emit(again)
-            await self._stopping.unless_stopped(asyncio.sleep(again.seconds))
-            ending = await self._start(
-                again.number, resume=self._state.thread_id if again.resume else None, reason=again.reason
-            )
-        return ending
-
-    def _again(self, ending: Ending) -> Retrying | None:
-        """Decide whether there is another attempt; where there might have been one, say why there is none."""
-        attempt = self._state.attempt
-        if ending.failure is None or attempt is None or self._stopping.stop is not None or not ending.failure.retried:
-            return None
-        if self._attached:
-            self._recorder.warn("no-retry", "A run that was attached to is not tried again; start the job anew.")
-            return None
-        decision = decide(
-            self._job.retry,
-            ending.failure,
-            ending.message,
-            attempt=attempt.number,
-            elapsed=time.time() - self._state.attempts[0].started,
-            deadline=self._job.limits.timeout,
-            rng=self._random,
-            now=dt.datetime.now().astimezone(),
-            own_retries=sum(each.own_retries for each in self._state.attempts),
+    async def _begin(self) -> None:
+        """Say what was asked, and find out whether it can be done: nothing has been spent when it returns."""
+        self._recorder.emit(
+            RunStarted(self._run_id, self._job.name, self._job.host, planned(self._job, self._recorder))
         )
-        if isinstance(decision, GiveUp):
-            if self._job.retry.attempts > 1:
-                self._recorder.warn("no-retry", decision.reason)
-            return None
-        resume = decision.resume and self._state.thread_id is not None
-        how = (
-            "the thread goes on"
-            if resume
-            else "a fresh start, in the workspace as it is: there is no thread to go on with"
-        )
-        return Retrying(attempt.number + 1, decision.seconds, resume, f"{decision.reason}; {how}")
-
-    async def _attempt(self) -> Ending:
-        attempt = self._state.attempt
-        if not self._state.run_id:
-            self._recorder.emit(
-                RunStarted(self._run_id, self._job.name, self._job.host, planned(self._job, self._recorder))
-            )
-            await self._stopping.unless_stopped(self._prepare())
-            return await self._start(1)
-        if attempt is None:
-            # Attaching starts nothing: the job's secrets are not in the record, and may be others by now.
-            raise HostError(f"the runner of {self._run_id} was gone before codex was started.", remedy="Run it again.")
-        if attempt.ending is not None:
-            return attempt.ending
-        self._attached = True
-        self._recorder.emit(AttemptStarted(attempt.number, attached=True, reason="attached by another runner"))
-        return await self._follow(attached=True)
+        await self._stopping.unless_stopped(self._prepare())
 
     async def _prepare(self) -> None:
         """Borrow the credential and look at codex: what can be refused is refused here, before anything is spent."""
@@ -197,43 +138,7 @@ class Runner:
             self._recorder.learn(secret)
         return granted
 
-    async def _start(self, number: int, *, resume: str | None = None, reason: str = "") -> Ending:
-        launch = self._outfit.agent.launch(self._job, self._run_id, number, resume)
-        # On record before it happens: a runner that dies in between leaves a run that `attach` can explain.
-        self._recorder.emit(AttemptStarted(number, reason=reason, thread_id=resume))
-        self._outfit.reports.begin(self._state)
-        try:
-            await self._outfit.transport.start(launch)
-        except RunnerError as error:
-            if error.exit_code is ExitCode.CONFIGURATION:
-                return self._end_unstarted(Failure.STARTUP, error)
-            # It may be that only the answer was lost.
-            await end_unseen(self._outfit.transport, self._run_id, number, StopReason.LOST)
-            return self._end_unstarted(Failure.NEVER_STARTED, error)
-        self._outfit.reports.prepare()
-        return await self._follow()
-
-    async def _follow(self, *, attached: bool = False) -> Ending:
-        follower = AttemptFollower(
-            self._job, self._run_id, self._recorder, self._outfit.transport, self._outfit.agent, self._stopping
-        )
-        patience = time.monotonic() + (_BIRTH if attached else 0)
-        while True:
-            try:
-                return await follower.follow()
-            except HostError as error:
-                begun = self._recorder.position.stdout or self._recorder.position.stderr
-                if begun or time.monotonic() >= patience:
-                    failure = Failure.NEVER_STARTED if attached and not begun else Failure.TRANSPORT
-                    return self._end_unstarted(failure, error)
-            await asyncio.sleep(_BIRTH / 10)
-
-    def _end_unstarted(self, failure: Failure, error: RunnerError) -> Ending:
-        ending = Ending(failure, self._recorder.redactor.text(f"{error.message} {error.remedy}".strip()))
-        self._recorder.emit(AttemptEnded(self._state.attempts[-1].number, ending))
-        return ending
-
-    # --- what must hold, and what is left ----------------------------------------------------------------------------
+    # --- after it: what must hold, and what is left ------------------------------------------------------------------
 
     async def _check(self) -> None:
         for check in self._job.checks:

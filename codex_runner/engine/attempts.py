@@ -1,0 +1,130 @@
+"""Starts codex, and starts it again: until the agent has done its turn, or trying again cannot help."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import random
+import time
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import ExitCode, HostError, RunnerError
+from codex_runner.domain.event import AttemptEnded, AttemptStarted, Retrying
+from codex_runner.domain.run import Ending, Failure, StopReason
+from codex_runner.engine.attempt import AttemptFollower, end_unseen
+from codex_runner.engine.retry import GiveUp, decide
+
+if TYPE_CHECKING:
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.state import RunState
+    from codex_runner.engine.runner import Outfit
+
+# A runner that was killed while it handed a job over: in so many seconds the host has taken it, or never will.
+_BIRTH = 2.0
+
+
+class Attempts:
+    """The attempts of one run, one after the other."""
+
+    def __init__(self, job: Job, run_id: str, outfit: Outfit) -> None:
+        """Go on from where the recorder's state stands: where it holds a run, another runner has begun that."""
+        self._job, self._run_id, self._outfit = job, run_id, outfit
+        self._recorder, self._stopping = outfit.recorder, outfit.stopping
+        self._attached = bool(self._state.run_id)
+        self._random = random.Random()  # noqa: S311 - spreads retries, protects nothing
+
+    @property
+    def _state(self) -> RunState:
+        return self._recorder.state
+
+    async def until_done(self) -> Ending:
+        """Try until the agent has done its turn, or trying again cannot help."""
+        ending = await self._first()
+        while ending.failure is not None and (again := self._again(ending)) is not None:
+            self._recorder.emit(again)
+            await self._stopping.unless_stopped(asyncio.sleep(again.seconds))
+            ending = await self._start(
+                again.number, resume=self._state.thread_id if again.resume else None, reason=again.reason
+            )
+        return ending
+
+    def _again(self, ending: Ending) -> Retrying | None:
+        """Decide whether there is another attempt; where there might have been one, say why there is none."""
+        attempt = self._state.attempt
+        if ending.failure is None or attempt is None or self._stopping.stop is not None:
+            return None
+        decision = decide(
+            self._job.retry,
+            ending.failure,
+            ending.message,
+            attempt=attempt.number,
+            elapsed=time.time() - self._state.attempts[0].started,
+            deadline=self._job.limits.timeout,
+            rng=self._random,
+            now=dt.datetime.now().astimezone(),
+            own_retries=sum(each.own_retries for each in self._state.attempts),
+        )
+        if isinstance(decision, GiveUp):
+            if decision.might_pass and self._job.retry.attempts > 1:
+                self._recorder.warn("no-retry", decision.reason)
+            return None
+        if self._attached:
+            self._recorder.warn("no-retry", "A run that was attached to is not tried again; start the job anew.")
+            return None
+        resume = decision.resume and self._state.thread_id is not None
+        how = (
+            "the thread goes on"
+            if resume
+            else "a fresh start, in the workspace as it is: there is no thread to go on with"
+        )
+        return Retrying(attempt.number + 1, decision.seconds, resume, f"{decision.reason}; {how}")
+
+    async def _first(self) -> Ending:
+        """Start codex where no attempt has been begun, or find out how the last one that was begun ends."""
+        attempt = self._state.attempt
+        if attempt is None and self._attached:
+            # Attaching starts nothing: the job's secrets are not in the record, and may be others by now.
+            raise HostError(f"the runner of {self._run_id} was gone before codex was started.", remedy="Run it again.")
+        if attempt is None:
+            return await self._start(1)
+        if attempt.ending is not None:
+            return attempt.ending
+        self._recorder.emit(AttemptStarted(attempt.number, attached=True, reason="attached by another runner"))
+        return await self._follow()
+
+    async def _start(self, number: int, *, resume: str | None = None, reason: str = "") -> Ending:
+        """Start an attempt and follow it: with a thread to `resume`, or fresh, from the job's own prompt."""
+        launch = self._outfit.agent.launch(self._job, self._run_id, number, resume)
+        # On record before it happens: a runner that dies in between leaves a run that `attach` can explain.
+        self._recorder.emit(AttemptStarted(number, reason=reason, thread_id=resume))
+        self._outfit.reports.begin(self._state)
+        try:
+            await self._outfit.transport.start(launch)
+        except RunnerError as error:
+            if error.exit_code is ExitCode.CONFIGURATION:
+                return self._end_unstarted(Failure.STARTUP, error)
+            # It may be that only the answer was lost.
+            await end_unseen(self._outfit.transport, self._run_id, number, StopReason.LOST)
+            return self._end_unstarted(Failure.NEVER_STARTED, error)
+        self._outfit.reports.prepare()
+        return await self._follow()
+
+    async def _follow(self) -> Ending:
+        follower = AttemptFollower(
+            self._job, self._run_id, self._recorder, self._outfit.transport, self._outfit.agent, self._stopping
+        )
+        patience = time.monotonic() + (_BIRTH if self._attached else 0)
+        while True:
+            try:
+                return await follower.follow()
+            except HostError as error:
+                begun = self._recorder.position.stdout or self._recorder.position.stderr
+                if begun or time.monotonic() >= patience:
+                    failure = Failure.NEVER_STARTED if self._attached and not begun else Failure.TRANSPORT
+                    return self._end_unstarted(failure, error)
+            await asyncio.sleep(_BIRTH / 10)
+
+    def _end_unstarted(self, failure: Failure, error: RunnerError) -> Ending:
+        ending = Ending(failure, self._recorder.redactor.text(f"{error.message} {error.remedy}".strip()))
+        self._recorder.emit(AttemptEnded(self._state.attempts[-1].number, ending))
+        return ending
