@@ -25,7 +25,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from codex_runner.cli.main import app
+from codex_runner.cli.main import command_line
 from codex_runner.codex.failures import MESSAGES
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ExitCode
@@ -169,8 +169,9 @@ class Command:
     parameters: tuple[Parameter, ...]
 
 
-def all_commands(group: typer.Typer = app, prefix: str = "codex-runner") -> Iterator[Command]:
+def all_commands(group: typer.Typer | None = None, prefix: str = "codex-runner") -> Iterator[Command]:
     """Yield every command that is not hidden, in the order in which `--help` shows them."""
+    group = group or command_line()
     for info in group.registered_commands:
         if info.callback is not None and not info.hidden:
             name = info.name or info.callback.__name__.replace("_", "-")

@@ -4,38 +4,41 @@ from __future__ import annotations
 
 import gc
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from codex_runner import __version__
-from codex_runner.cli.attach import attach
-from codex_runner.cli.cancel import cancel
-from codex_runner.cli.demo import demo
-from codex_runner.cli.doctor import doctor
-from codex_runner.cli.hosts import hosts
-from codex_runner.cli.init import init
-from codex_runner.cli.logs import logs
-from codex_runner.cli.prune import prune
-from codex_runner.cli.report import report
-from codex_runner.cli.run import run
-from codex_runner.cli.runs import runs
-from codex_runner.cli.token import token_app
-from codex_runner.cli.vault import vault_app
 from codex_runner.domain.errors import ExitCode, RunnerError
 
-app = typer.Typer(
-    name="codex-runner",
-    help="Runs OpenAI's Codex agent in CI pipelines, and can be trusted there.",
-    no_args_is_help=True,
-    # Locals in a traceback would be secrets in a log.
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for command in (run, runs, logs, attach, cancel, report, prune, hosts, doctor, init, demo):
-    app.command()(command)
-for group in (token_app, vault_app):
-    app.add_typer(group)
+# As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
+_COMMANDS = ("run", "runs", "logs", "attach", "cancel", "report", "prune", "hosts", "doctor", "init", "demo")
+_GROUPS = ("token", "vault")
+
+
+def command_line(wanted: str | None = None) -> typer.Typer:
+    """Return the command line, with the one command `wanted`, or with all where that is not the name of one.
+
+    Typer reads the parameters of every command that it knows: half of the time from the start to a job's own command.
+    """
+    app = typer.Typer(
+        name="codex-runner",
+        help="Runs OpenAI's Codex agent in CI pipelines, and can be trusted there.",
+        no_args_is_help=True,
+        # Locals in a traceback would be secrets in a log.
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        callback=_options,
+    )
+    names = [wanted] if wanted in {*_COMMANDS, *_GROUPS} else [*_COMMANDS, *_GROUPS]
+    for name in names:
+        module = import_module(f"codex_runner.cli.{name}")
+        if name in _GROUPS:
+            app.add_typer(getattr(module, f"{name}_app"))
+        else:
+            app.command()(getattr(module, name))
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -44,7 +47,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
@@ -56,7 +58,7 @@ def _options(
 def main() -> None:
     """Run the command line. Exit codes: docs/exit-codes.md."""
     try:
-        app()
+        command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except RunnerError as error:
         _complain(error.message, error.remedy)
         sys.exit(error.exit_code)

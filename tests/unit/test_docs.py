@@ -13,7 +13,7 @@ import pytest
 import typer
 
 import codex_runner
-from codex_runner.cli.main import app
+from codex_runner.cli.main import command_line
 from codex_runner.config import load, resolve_job
 from codex_runner.config.starter import FIRST_JOB, STARTER
 from codex_runner.domain.errors import ExitCode, RunnerError
@@ -84,7 +84,7 @@ def test_every_command_and_option_that_typer_knows_is_described():
             if not each.hidden:
                 collect(each, f"{name} {each.name}")
 
-    collect(typer.main.get_command(app), "codex-runner")
+    collect(typer.main.get_command(command_line()), "codex-runner")
     assert described == known
 
 

@@ -1,0 +1,45 @@
+"""The list of commands: whichever is asked for is there, and only that one is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.testing
+
+import codex_runner.cli
+from codex_runner.cli.main import command_line
+
+ALL = [*sorted(info.callback.__name__ for info in command_line().registered_commands), "token", "vault"]
+
+
+def shown(*arguments: str, wanted: str | None = None) -> str:
+    result = typer.testing.CliRunner().invoke(command_line(wanted), list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_command_alone_has_the_help_that_it_has_among_all(name):
+    assert shown(name, "--help", wanted=name) == shown(name, "--help")
+
+
+def test_what_is_no_command_is_looked_for_among_all():
+    result = typer.testing.CliRunner().invoke(command_line("runn"), ["runn"])
+    assert result.exit_code == 2
+    assert "'run'" in result.output
+
+
+def test_a_command_loads_no_other():
+    program = (
+        "import sys; sys.argv = ['codex-runner', 'cancel', '--help']\n"
+        "from codex_runner.cli.main import main\n"
+        "try: main()\n"
+        "finally: sys.stderr.write(' '.join(m for m in sys.modules if m.startswith('codex_runner.cli.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    others = {path.stem for path in Path(codex_runner.cli.__file__).parent.glob("*.py")} & {*ALL} - {"cancel"}
+    assert "codex_runner.cli.cancel" in done.stderr.split()
+    assert not others & {name.rpartition(".")[2] for name in done.stderr.split()}
