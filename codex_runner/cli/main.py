@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from codex_runner import __version__
+from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ExitCode, RunnerError
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
@@ -48,11 +49,12 @@ def _version(wanted: bool) -> None:
 
 
 def _options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - typer acts on it before this is called
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    # Before any command: the environment holds secrets from the start.
+    become_undumpable()
 
 
 def main() -> None:

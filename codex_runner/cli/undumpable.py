@@ -14,6 +14,6 @@ def become_undumpable() -> bool:
     """
     if sys.platform != "linux":
         return False
-    import ctypes  # noqa: PLC0415 - for commands that hold secrets alone
+    import ctypes  # noqa: PLC0415 - not for --version and --help
 
     return bool(ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0)

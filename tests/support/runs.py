@@ -178,7 +178,7 @@ class Running:
         self._began = time.monotonic()
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [RUNNER, *map(str, args)],
+                [*project.prefix, RUNNER, *map(str, args)],
                 cwd=project.cwd,
                 env=project.environ,
                 stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
@@ -232,7 +232,7 @@ class Project:
 
     Everything lies in two folders of the test's: `scratch`, and `state`, where CODEX_HOME will be, which codex does not
     want to have under /tmp. Both names are in the environment of everything that is started, the agent's commands
-    included (HOME), so `processes` finds whatever is left.
+    included (HOME), so `processes` finds whatever is left. `prefix` is what every command line begins with.
     """
 
     def __init__(self, scratch, state, codex, service):
@@ -244,6 +244,7 @@ class Project:
         self.home.mkdir()
         self.key = f"key-{secrets.token_hex(16)}"
         self.said = b""
+        self.prefix = []
         self.environ = {
             "PATH": f"{RUNNER.parent}:{os.environ['PATH']}",
             "HOME": str(self.home),
