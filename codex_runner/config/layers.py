@@ -215,6 +215,17 @@ def keep_one_login(layers: Sequence[Layer]) -> None:
         chosen = chosen or auth.get("method")
 
 
+def refuse_trusted_forks(file: Layer) -> None:
+    """Refuse `trusted_forks` in the file: a fork's pull request may have changed it. That is the layer's problem."""
+    for path, table in _job_tables(file.values):
+        if "trusted_forks" in table:
+            key = (*path, "trusted_forks")
+            told = (
+                f"may not stand in the file, which a fork can change; say --set '{dotted(key)}=[...]' in the pipeline"
+            )
+            file.problems.append(Problem(file.origins[()], key, told))
+
+
 def _job_tables(values: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], dict[str, Any]]]:
     jobs = values.get("jobs")
     if isinstance(jobs, dict):

@@ -20,7 +20,7 @@ from codex_runner.config.settings import (
 )
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
-from codex_runner.domain.policy import Budget, PathRules, RetryPolicy
+from codex_runner.domain.policy import Budget, PathRules, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: 
         strongest_first = (from_overrides, from_environment, from_file)
         layers.keep_one_prompt(strongest_first)
         layers.keep_one_login(strongest_first)
+        layers.refuse_trusted_forks(from_file)
         found = [problem for layer in strongest_first for problem in layer.problems]
         try:
             settings = schema.Settings.read([layer.values for layer in strongest_first])
@@ -163,6 +164,14 @@ def _rules(merged: Mapping[str, Any]) -> PathRules:
     )
 
 
+def _trust(merged: Mapping[str, Any]) -> TrustPolicy:
+    return TrustPolicy(
+        events=tuple(merged["trusted_events"]) if "trusted_events" in merged else None,
+        actors=tuple(merged["trusted_actors"]) if "trusted_actors" in merged else None,
+        forks=tuple(merged.get("trusted_forks", ())),
+    )
+
+
 def _notify(table: Mapping[str, Any], root: Path) -> NotifySettings:
     values = dict(table)
     limits: dict[str, Any] = {key: values.pop(key) for key in ("attempts", "timeout", "deadline") if key in values}
@@ -208,6 +217,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         retry=RetryPolicy(**merged.get("retry", {})),
         budget=Budget(**merged.get("budget", {})),
         rules=_rules(merged),
+        trust=_trust(merged),
         expect_message=merged.get("expect_message", True),
         credential=None if credential is None else credential_spec(credential, root),
     )

@@ -78,6 +78,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         retry=settings.retry,
         budget=settings.budget,
         rules=settings.rules,
+        trust=settings.trust,
     )
 
 

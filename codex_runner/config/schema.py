@@ -330,6 +330,9 @@ class JobSection(Section):
     forbidden_paths: list[Annotated[str, AfterValidator(_rule_glob)]] | None = None
     max_changed_lines: Annotated[int, AfterValidator(_from_one)] | None = None
     must_change: bool | list[Annotated[str, AfterValidator(_rule_glob)]] | None = None
+    trusted_events: list[Text] | None = None
+    trusted_actors: list[Text] | None = None
+    trusted_forks: list[Text] | None = None
 
 
 class HostSection(Section):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
-from codex_runner.domain.policy import Budget, PathRules, RetryPolicy
+from codex_runner.domain.policy import Budget, PathRules, RetryPolicy, TrustPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,7 @@ class JobSettings:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     budget: Budget = field(default_factory=Budget)
     rules: PathRules = field(default_factory=PathRules)
+    trust: TrustPolicy = field(default_factory=TrustPolicy)
 
 
 @dataclass(frozen=True, slots=True)

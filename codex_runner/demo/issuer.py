@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _KEY = "ci-issuer"
 _MOUNT = "transit-ci-issuer"
+_VARIABLES = ("repository", "event_name", "actor", "sha")  # claims that are variables too
 
 
 def github_claims(repository: str, workflow_file: str, /, **changes: Any) -> dict[str, Any]:
@@ -113,6 +114,7 @@ class Issuer:
         self._claims = dict(claims)
         return {
             "GITHUB_ACTIONS": "true",
+            **{f"GITHUB_{name.upper()}": str(claims[name]) for name in _VARIABLES if name in claims},
             "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}/token?api-version=2.0",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": self._request_token,
         }

@@ -10,7 +10,7 @@ from typing import Any
 
 # At run time too: event.build() reads the hints.
 from codex_runner.domain.credential import CredentialSpec  # noqa: TC001
-from codex_runner.domain.policy import Budget, PathRules, RetryPolicy
+from codex_runner.domain.policy import Budget, PathRules, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret  # noqa: TC001
 
 LOCAL_HOST = "local"
@@ -86,3 +86,4 @@ class Job:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     budget: Budget = field(default_factory=Budget)
     rules: PathRules = field(default_factory=PathRules)
+    trust: TrustPolicy = field(default_factory=TrustPolicy)

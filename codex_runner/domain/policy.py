@@ -1,4 +1,4 @@
-"""What a job may spend, and how often it may try: limits as values. Durations are in seconds."""
+"""What a job may spend, how often it may try, and for whom it works: limits as values. Durations are in seconds."""
 
 from __future__ import annotations
 
@@ -62,3 +62,17 @@ class PathRules:
     def any(self) -> bool:
         """Whether there is any rule."""
         return self != PathRules()
+
+
+@dataclass(frozen=True, slots=True)
+class TrustPolicy:
+    """Whom a job with a credential works for.
+
+    `events` are the CI system's own names of what may start it; None is the default of that system. `actors` are the
+    only accounts that may; None is everyone who can cause a trusted event. `forks` are the repositories whose pull
+    requests may, though somebody else writes what is in them.
+    """
+
+    events: tuple[str, ...] | None = None
+    actors: tuple[str, ...] | None = None
+    forks: tuple[str, ...] = ()

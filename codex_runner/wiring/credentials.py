@@ -29,6 +29,10 @@ class JobCredentials:
     ) -> Granted:
         """See Credentials.borrow."""
         spec = job.credential
+        if spec is not None or job.codex.environment:
+            from codex_runner.wiring.trust import require_trust  # noqa: PLC0415 - late, as what follows
+
+            require_trust(job, self._environ, tell)
         if spec is None:
             if not job.codex.environment:
                 tell(Warned("no-credential", "the job names no `credential`, so codex gets none"))

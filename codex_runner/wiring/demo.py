@@ -61,8 +61,10 @@ def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], N
         )
         say(f"a scratch repository with a few commits, and its configuration: {config}")
         identity = issuer.environment(github_claims(REPOSITORY, WORKFLOW_FILE))
-        pipeline = {**environ, **identity, "GITHUB_REPOSITORY": REPOSITORY}
-        pipeline.pop("VAULT_TOKEN", None)
+        pipeline = {**environ, **identity}
+        # What a pipeline that runs the demo is itself: not what the demo's own is.
+        for name in ("VAULT_TOKEN", "GITHUB_EVENT_PATH", "GITHUB_TRIGGERING_ACTOR"):
+            pipeline.pop(name, None)
         yield DemoWorld(config, scratch / "project", pipeline, model, token, server.audit)
 
 

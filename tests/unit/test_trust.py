@@ -1,12 +1,17 @@
 """Who may start a job that has a credential: what is refused, in which words, and what would allow it."""
 
+import json
+import os
+import shlex
 import tomllib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_runner.engine.trust import GITHUB_EVENTS, GITLAB_EVENTS, TrustPolicy, judge_trust, occasion_of
+from codex_runner.domain.policy import TrustPolicy
+from codex_runner.engine.trust import GITHUB_EVENTS, GITLAB_EVENTS, judge_trust, occasion_of
+from codex_runner.wiring.trust import read_event
 
 
 def github(event="schedule", **more):
@@ -28,8 +33,12 @@ def pull_request(head):
     return {"pull_request": {"head": {"repo": head}, "base": {"repo": {"full_name": "acme/app"}}}}
 
 
-def judge(environ, payload=None, **policy):
-    return judge_trust(occasion_of(environ, payload), TrustPolicy(**policy))
+def jenkins(**more):
+    return {"BUILD_TAG": "jenkins-app-17", "BUILD_URL": "https://ci.example.com/job/app/17/", **more}
+
+
+def judge(environ, payload=None, job="review", **policy):
+    return judge_trust(occasion_of(environ, payload), TrustPolicy(**policy), job)
 
 
 def test_outside_a_ci_system_everybody_is_trusted():
@@ -50,21 +59,48 @@ def test_gitlab_pipelines_that_need_rights_are_trusted(source):
 def test_others_are_refused_with_the_claim_and_the_line_that_would_allow_it(event):
     refusal = judge(github(event), pull_request({"full_name": "acme/app"}))
     assert refusal.claim == f"GITHUB_EVENT_NAME={event}"
-    assert repr(event) in refusal.message
+    assert refusal.claim in refusal.message
+    assert "[jobs.review]" in refusal.remedy
     line = tomllib.loads(refusal.allow)
     assert line == {"trusted_events": [*GITHUB_EVENTS, event]}
     assert judge(github(event), pull_request({"full_name": "acme/app"}), events=tuple(line["trusted_events"])) is None
 
 
-def test_a_pull_request_of_the_repository_itself_is_trusted_and_one_of_a_fork_never_is():
+def test_a_pull_request_of_the_repository_itself_is_trusted_and_one_of_a_fork_is_not():
     assert judge(github("pull_request"), pull_request({"full_name": "Acme/App"})) is None
     for events in (None, ("pull_request", "pull_request_target")):
         for event in ("pull_request", "pull_request_target", "pull_request_review"):
             refusal = judge(github(event), pull_request({"full_name": "mallory/app"}), events=events)
             assert refusal.claim == "fork=mallory/app"
-            assert "'mallory/app'" in refusal.message
-            assert refusal.allow == ""
-            assert "branch of the repository itself" in refusal.remedy
+            assert refusal.claim in refusal.message
+
+
+@pytest.mark.parametrize("job", ["review", "a.b"])
+def test_a_fork_is_allowed_by_the_pipeline_and_not_by_the_file(job):
+    event, payload = github("pull_request"), pull_request({"full_name": "mallory/app"})
+    refusal = judge(event, payload, job=job, forks=("eve/app",))
+    option, value = shlex.split(refusal.allow)
+    assert option == "--set"
+    keys, _, names = value.partition("=")
+    assert tomllib.loads(f"{keys} = {names}") == {"jobs": {job: {"trusted_forks": ["eve/app", "mallory/app"]}}}
+    assert refusal.allow in refusal.remedy
+    assert judge(event, payload, forks=("Mallory/App",)) is None
+    assert judge(github("pull_request_target"), payload, forks=("mallory/app",)).claim.startswith("GITHUB_EVENT_NAME=")
+
+
+def test_no_line_is_offered_that_a_name_could_turn_into_a_command():
+    refusal = judge(github("pull_request"), pull_request({"full_name": "m'$(id)'/app"}))
+    assert refusal.allow == ""
+    assert "branch of the repository itself" in refusal.remedy
+
+
+def test_what_a_workflow_run_follows_may_be_a_forks():
+    def followed(name):
+        return {"workflow_run": {"head_repository": {"full_name": name}}}
+
+    assert judge(github("workflow_run"), followed("mallory/app"), events=("workflow_run",)).claim == "fork=mallory/app"
+    assert judge(github("workflow_run"), followed("acme/app"), events=("workflow_run",)) is None
+    assert judge(github("workflow_run"), {}, events=("workflow_run",)).claim == "fork=?"
 
 
 @pytest.mark.parametrize("payload", [None, {}, {"pull_request": None}, {"pull_request": 1}, pull_request(None)])
@@ -78,12 +114,32 @@ def test_a_push_needs_no_payload_and_a_strange_one_does_not_raise():
 
 
 def test_gitlab_merge_requests():
-    own = {"CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "acme/app", "CI_MERGE_REQUEST_PROJECT_PATH": "acme/app"}
-    assert judge(gitlab("merge_request_event", **own)) is None
-    fork = own | {"CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "mallory/app"}
-    assert judge(gitlab("merge_request_event", **fork)).claim == "fork=mallory/app"
+    own = {
+        "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "7",
+        "CI_MERGE_REQUEST_PROJECT_ID": "7",
+        "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "acme/app",
+    }
+    fork = own | {
+        "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "8",
+        "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "mallory/group/app",
+        "CI_PROJECT_ID": "7",
+    }
+    for source in ("merge_request_event", "parent_pipeline"):
+        assert judge(gitlab(source, **own)) is None
+        refusal = judge(gitlab(source, **fork))
+        assert refusal.claim == "fork=mallory/group/app"
+        assert shlex.split(refusal.allow)[1] == 'jobs.review.trusted_forks=["mallory/group/app"]'
     assert judge(gitlab("merge_request_event")).claim == "fork=?"
     assert judge(gitlab("external_pull_request_event"), events=("external_pull_request_event",)).claim == "fork=?"
+
+
+def test_jenkins_changes():
+    assert judge(jenkins()) is None
+    assert judge(jenkins(CHANGE_ID="3", CHANGE_AUTHOR="ada")) is None
+    assert judge(jenkins(CHANGE_ID="3", CHANGE_FORK="mallory")).claim == "fork=mallory"
+    assert judge(jenkins(CHANGE_ID="3"), events=("branch",)).claim == "build=change"
+    assert judge(jenkins(CHANGE_ID="3", CHANGE_AUTHOR="mallory"), actors=("ada",)).claim == "CHANGE_AUTHOR=mallory"
+    assert judge({"BUILD_TAG": "v1.4", "CHANGE_FORK": "mallory"}) is None, "not Jenkins"
 
 
 def test_without_a_list_of_actors_nobody_is_asked_for():
@@ -105,7 +161,39 @@ def test_a_list_of_actors_and_nobody_named_is_refused():
     assert judge(github(), actors=()) is not None
 
 
+def test_the_author_of_a_pull_request_has_a_part_in_it_whoever_labels_it():
+    payload = pull_request({"full_name": "acme/app"})
+    payload["pull_request"]["user"] = {"login": "mallory"}
+    assert judge(github("pull_request"), payload) is None
+    assert judge(github("pull_request"), payload, actors=("ada",)).claim == "GITHUB_ACTOR=mallory"
+
+
 @given(st.text(min_size=1))
 def test_the_line_that_would_allow_it_is_toml_whatever_the_name(name):
     refusal = judge(github(GITHUB_ACTOR=name, GITHUB_TRIGGERING_ACTOR=name), actors=())
     assert tomllib.loads(refusal.allow) == {"trusted_actors": [name]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b'"x"', b"{", b"\xff{}", b"[" * 200_000, b"1" * 10_000, b'{"a": ' * 100_000],
+    ids=["empty", "array", "text", "cut", "no-utf8", "deep", "long-number", "deep-object"],
+)
+def test_an_event_that_cannot_be_read_is_none(tmp_path, content):
+    (tmp_path / "event").write_bytes(content)
+    assert read_event(str(tmp_path / "event")) is None
+
+
+def test_an_event_that_is_no_file_or_too_large_is_none(tmp_path):
+    assert read_event("") is None
+    assert read_event(str(tmp_path / "nowhere")) is None
+    assert read_event(str(tmp_path)) is None
+    assert read_event("/dev/zero") is None
+    os.mkfifo(tmp_path / "pipe")
+    assert read_event(str(tmp_path / "pipe")) is None
+    with (tmp_path / "huge").open("wb") as file:
+        file.write(b'{"a": "b"}')
+        file.truncate(33 << 20)
+    assert read_event(str(tmp_path / "huge")) is None
+    (tmp_path / "event").write_text(json.dumps(pull_request({"full_name": "mallory/app"})))
+    assert read_event(str(tmp_path / "event"))["pull_request"]["head"]["repo"] == {"full_name": "mallory/app"}
