@@ -48,7 +48,7 @@ class Codex:
     ) -> Mapping[str, Any]:
         """See Agent.prepare."""
         check_settings(job)
-        self._install = await find_codex(transport, job.codex.path, self._fallback, cwd=job.cwd)
+        self._install = await find_codex(transport, job, self._fallback)
         check_features(job, self._install)
         self._environment = granted.environment
         return {

@@ -14,6 +14,7 @@ from codex_runner.domain.credential import CredentialKind
 from codex_runner.domain.errors import ConfigurationError, CredentialError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
+from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import Failure
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
 # The oldest version that the tests run.
 OLDEST = (0, 163, 0)
 
-INSTALL_HINT = (
-    "Install it (`npm install -g @openai/codex`, or `pip install openai-codex-cli-bin`), or set `codex.path`."
-)
+_INSTALL = "Install it (`npm install -g @openai/codex`, or `pip install openai-codex-cli-bin`)"
 
 # Printed line by line: path, version, where runs lie, whether there may be an AGENTS.md, whether the home is the job's
 # folder and what is not in it, feature. The npm package's `codex` is a Node wrapper that survives signals badly and
@@ -81,32 +80,34 @@ while read -r name stage; do case $stage in *removed*) ;; *) echo "feature $name
 """
 
 
-async def find_codex(transport: Transport, path: str | None, fallback: str | None = None, *, cwd: str = "") -> Install:
-    """Find codex at `path`, or as `codex` in the host's PATH, or at `fallback`. `cwd` is the job's folder.
+async def find_codex(transport: Transport, job: Job, fallback: str | None = None) -> Install:
+    """Find codex where the job says, or as `codex` in the host's PATH, or at `fallback`.
 
     ConfigurationError where there is none that works.
     """
+    path, cwd = job.codex.path, job.cwd
+    there, remedy = _hints(job)
     done = await transport.execute(_PROBE, arguments=(path or "", fallback or "", cwd, *LOOKED_FOR), timeout=60)
     lines = done.output.decode("utf-8", "replace").splitlines()
     facts = [line.partition(" ") for line in lines]
     missing = next((value for key, _, value in facts if key == "missing"), None)
     if missing is not None:
         where = f"at {missing!r}" if missing else "in PATH"
-        raise ConfigurationError(f"no codex {where}.", remedy=INSTALL_HINT)
+        raise ConfigurationError(f"no codex {where}{there}.", remedy=remedy)
     values = {key: value for key, _, value in facts if key != "feature"}
     if "path" not in values:
-        raise ConfigurationError(f"codex could not be looked at: {' '.join(lines)[-300:]}", remedy=INSTALL_HINT)
+        raise ConfigurationError(f"codex could not be looked at{there}: {' '.join(lines)[-300:]}", remedy=remedy)
     version = re.fullmatch(r"codex-cli (\d+)\.(\d+)\.(\d+)(\S*)", values["version"].strip())
     if version is None:
         raise ConfigurationError(
-            f"{values['path']} is not a codex that works: `--version` says {values['version'][:200]!r}.",
-            remedy=INSTALL_HINT,
+            f"{values['path']} is not a codex that works{there}: `--version` says {values['version'][:200]!r}.",
+            remedy=remedy,
         )
     numbers = tuple(map(int, version.groups()[:3]))
     if numbers < OLDEST:
         raise ConfigurationError(
-            f"codex {'.'.join(map(str, numbers))} at {values['path']} is too old.",
-            remedy=f"codex-runner needs {'.'.join(map(str, OLDEST))} or later. {INSTALL_HINT}",
+            f"codex {'.'.join(map(str, numbers))} at {values['path']}{there} is too old.",
+            remedy=f"codex-runner needs {'.'.join(map(str, OLDEST))} or later. {remedy}",
         )
     features = frozenset(value for key, _, value in facts if key == "feature")
     return Install(
@@ -117,6 +118,16 @@ async def find_codex(transport: Transport, path: str | None, fallback: str | Non
         instructions="instructions" in values or not cwd,
         at_home="at_home" in values,
         absent=frozenset(value for key, _, value in facts if key == "absent"),
+    )
+
+
+def _hints(job: Job) -> tuple[str, str]:
+    """Return where codex is looked for, as the end of a clause, and what to do where it is not found there."""
+    if job.host == LOCAL_HOST:
+        return "", f"{_INSTALL}, or set `codex.path`."
+    return f" on {job.host}", (
+        f"{_INSTALL} there, or set `codex` in [hosts.{job.host}] to its path: "
+        f"`codex-runner hosts {job.host} --probe` finds it where only login shells do."
     )
 
 

@@ -266,7 +266,7 @@ def test_a_directory_that_is_missing_is_a_clear_error(host, run):
 
 
 def test_executes_a_script_with_hostile_arguments(host, run, tmp_path):
-    hostile = ["$(touch pwned)", "a b", "'\"", "-n", "new\nline", "`id`"]
+    hostile = ["", "$(touch pwned)", "a b", "", "'\"", "-n", "new\nline", "`id`", "*", ""]
     done = run(host.execute('printf "<%s>" "$@"', cwd=str(tmp_path), arguments=hostile, timeout=10))
     assert done.exit_code == 0
     assert done.output.decode() == "".join(f"<{each}>" for each in hostile)

@@ -8,7 +8,7 @@ execute() { # a script with its arguments, bounded in time; its last MiB of outp
 		case $line in
 		"timeout "*) timeout=$value ;;
 		"cwd "*) cwd_line=$value ;;
-		"arg "*) args="$args$value$NL" ;;
+		"arg "*) args="$args.$value$NL" ;; # the dot keeps an empty one from being lost below
 		"env "*) take_variable ;;
 		"script "*) body=$value ;;
 		*) refuse protocol "unknown line in the request" ;;
@@ -25,7 +25,7 @@ execute() { # a script with its arguments, bounded in time; its last MiB of outp
 	IFS=$NL
 	set -f --
 	for line in $args; do
-		decode "$line"
+		decode "${line#.}"
 		set -- "$@" "$decoded"
 	done
 	unset IFS
