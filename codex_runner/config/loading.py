@@ -205,6 +205,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         cwd=merged.get("cwd"),
         host=merged.get("host", LOCAL_HOST),
         sandbox=Sandbox(merged.get("sandbox", Sandbox.READ_ONLY)),
+        i_understand=merged.get("i_understand", False),
         limits=Limits(**limits),
         codex=CodexSettings(
             path=settings.get("path"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.config.paths import below
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.domain.job import LOCAL_HOST, Job
+from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
 from codex_runner.engine.prompt import fill, names, nearest, with_context
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
     settings = config.jobs.get(name)
     if settings is None:
         raise _unknown_job(config, name)
+    _require_understanding(config, settings)
     host = settings.host if host is None else _host(host)
     problems: list[str] = []
     cwd = text = ""
@@ -103,6 +104,21 @@ def _unknown_job(config: Config, name: str) -> ConfigurationError:
     return ConfigurationError(
         f"{config.path}: has no job {name!r}.{hint}", remedy=f"Its jobs: {', '.join(sorted(config.jobs))}."
     )
+
+
+def _require_understanding(config: Config, settings: JobSettings) -> None:
+    """Refuse an agent without a sandbox where a credential is in reach, unless the job says that this is meant."""
+    if settings.sandbox is not Sandbox.DANGER_FULL_ACCESS or settings.i_understand:
+        return
+    borrowed = [settings.credential.environment_variable] if settings.credential else []
+    within_reach = [*borrowed, *settings.codex.environment]
+    if within_reach:
+        raise ConfigurationError(
+            f"{config.path}: jobs.{settings.name}.sandbox = {settings.sandbox.value!r}: the agent's commands could "
+            f"read {', '.join(within_reach)} from codex's environment, and send it anywhere.",
+            remedy="Choose `workspace-write`, or let a proxy hold the credential (docs/security.md says how); or set "
+            "`i_understand = true` in the job.",
+        )
 
 
 def _host(name: str) -> str:

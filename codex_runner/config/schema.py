@@ -312,6 +312,7 @@ class JobSection(Section):
     cwd: Text | None = None
     host: HostName | None = None
     sandbox: Literal["read-only", "workspace-write", "danger-full-access"] | None = None
+    i_understand: bool | None = None
     timeout: Duration | None = None
     stall_timeout: Duration | None = None
     command_timeout: Duration | None = None

@@ -24,6 +24,7 @@ OUTPUT_DIR = "codex-runner-out"
 class JobSettings:
     """A job as it is configured, `[defaults]` and `[codex]` already merged in. Paths are as written.
 
+    `i_understand` allows an agent without a sandbox to run where a credential is within its reach.
     `codex.path` is set only where the job (or `[defaults]`) names one itself: the host's comes before `[codex]`'s.
     """
 
@@ -33,6 +34,7 @@ class JobSettings:
     cwd: str | None = None
     host: str = LOCAL_HOST
     sandbox: Sandbox = Sandbox.READ_ONLY
+    i_understand: bool = False
     limits: Limits = field(default_factory=Limits)
     codex: CodexSettings = field(default_factory=CodexSettings)
     checks: tuple[Check, ...] = ()

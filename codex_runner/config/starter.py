@@ -27,6 +27,7 @@ timeout = "10m"
 # cwd = "."                               # the folder to work in
 # stall_timeout = "5m"                    # how long codex may be silent
 # artifacts = ["CHANGES.md"]              # files to keep with the run
+# i_understand = true                     # what sandbox = "danger-full-access" asks for where there is a credential
 
 # A job that changes a file, and a check that must pass afterwards. {{TOPIC}} is filled by --var TOPIC=...
 # [jobs.document]

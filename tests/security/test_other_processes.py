@@ -1,7 +1,6 @@
 """What other processes of the same user get to see of the runner: nothing. Root sees all, so this is not root."""
 
 import json
-import os
 import secrets
 import shutil
 import subprocess
@@ -67,9 +66,7 @@ def project(codex, service, somebody):
     made = Project(scratch, scratch / "state", codex, service)
     made.prefix = somebody
     made.environ["VAULT_TOKEN"] = f"hvs.{secrets.token_hex(16)}"
-    if os.geteuid() == 0:
-        for path in (scratch, *scratch.rglob("*")):
-            os.chown(path, unprivileged.USER, unprivileged.USER)
+    unprivileged.give(scratch, unprivileged.USER)
     yield made
     made.close()
     shutil.rmtree(scratch)

@@ -279,6 +279,8 @@ class Project:
         """Write codex-runner.toml anew: one job with these keys."""
         job.setdefault("prompt", "SCN:hi")
         job.setdefault("retry", {"attempts": 1})
+        if job.get("sandbox") == "danger-full-access":
+            job.setdefault("i_understand", True)
         settings = {"version": 1, "codex": {**self.codex, **(codex or {})}, "jobs": {JOB: job}}
         (self.cwd / "codex-runner.toml").write_text(tomli_w.dumps(settings))
 

@@ -17,10 +17,13 @@ def free_port():
 
 
 class Sshd:
-    """`alias` works with `ssh -F config`; `shell_environment` is what the far side's user has (HOME, PATH, ...)."""
+    """`alias` works with `ssh -F config`; `environment` is what the far side's user has (HOME, PATH, ...).
 
-    def __init__(self, folder: Path, *, alias="devbox", options=(), environment=None, via=None):
-        self.folder, self.alias = folder, alias
+    `prefix` is what the server's command line begins with.
+    """
+
+    def __init__(self, folder: Path, *, alias="devbox", options=(), environment=None, via=None, prefix=()):
+        self.folder, self.alias, self.prefix = folder, alias, prefix
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("host_key", "user_key"):
@@ -71,7 +74,9 @@ class Sshd:
         binary = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin")
         self.log = (self.folder / "sshd.log").open("wb")
         self.process = subprocess.Popen(
-            [binary, "-D", "-e", "-f", str(self.folder / "sshd_config")], stdin=subprocess.DEVNULL, stderr=self.log
+            [*self.prefix, binary, "-D", "-e", "-f", str(self.folder / "sshd_config")],
+            stdin=subprocess.DEVNULL,
+            stderr=self.log,
         )
         deadline = time.monotonic() + 10
         while True:

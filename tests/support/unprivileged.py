@@ -1,19 +1,30 @@
-"""A user that is not root, whoever runs the tests: root may read all of everybody, which hides what others may."""
+"""Users that are not root, whoever runs the tests: root may read all of everybody, which hides what others may."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-USER = 48_620  # nobody's, and no less a user for that
+# Nobody's, and users no less for that.
+USER = 48_620
+AGENT = 48_621
 
 REPOSITORY = Path(__file__).parents[2]
 
-# In a mount namespace of its own, whose $closed (root's home, say) is an empty folder but for the $paths below it.
-_BECOME = """
+# A mount namespace of its own, where both users have a name, and $closed (root's home, say) is an empty folder but for
+# the $paths below it. The system itself stays as it is.
+_WORLD = """
 set -e
-user=$1 closed=$2 stash=$(mktemp -d)
-shift 2
+user=$1 agent=$2 agents_home=$3 closed=$4 stash=$(mktemp -d)
+shift 4
+{
+	cat /etc/passwd
+	echo "codex-user:x:$user:$user::/nonexistent:/bin/sh"
+	echo "codex-agent:x:$agent:$agent::$agents_home:/bin/sh"
+} >"$stash/passwd"
+chmod 644 "$stash/passwd"
+mount --bind "$stash/passwd" /etc/passwd
+rm "$stash/passwd"
 for path in $paths; do
 	mkdir "$stash/$((number += 1))"
 	mount --bind "$path" "$stash/$number"
@@ -27,24 +38,47 @@ for path in $paths; do
 done
 rmdir "$stash"
 unset paths number
-exec setpriv --reuid="$user" --regid="$user" --clear-groups --inh-caps=-all --bounding-set=-all -- "$@"
+exec "$@"
 """
 
 
-def prefix():
-    """Return the words that a command line begins with to run as that user, None where it cannot be done.
-
-    It sees Python and the repository where they are, though a folder above them lets nobody else in.
-    """
-    if os.geteuid() != 0:
-        return []
+def world(agents_home="/nonexistent"):
+    """Return the words before a command of root's that is to know both users, and to let them see Python and us."""
     needed = {Path(sys.base_prefix), Path(sys.prefix), REPOSITORY}
     closed = [folder for path in needed for folder in path.parents if not folder.stat().st_mode & 0o001]
     top = min(closed, key=lambda folder: len(folder.parts), default=None)
     below = [path for path in needed if top and path.is_relative_to(top)]
     outer = [path for path in below if not any(other in path.parents for other in below)]
-    paths = f"paths={' '.join(map(str, outer))}"
-    words = ["env", "number=0", paths, "unshare", "--mount", "sh", "-c", _BECOME, "sh", str(USER), str(top or "")]
+    variables = ["env", "number=0", f"paths={' '.join(map(str, outer))}"]
+    return [
+        *(*variables, "unshare", "--mount", "sh", "-c", _WORLD, "sh"),
+        *(str(USER), str(AGENT), str(agents_home), str(top or "")),
+    ]
+
+
+def prefix():
+    """Return the words before a command line that is to run as USER, none where we are no root ourselves.
+
+    None where nobody can become another user.
+    """
+    if os.geteuid() != 0:
+        return []
+    become = [
+        "setpriv",
+        f"--reuid={USER}",
+        f"--regid={USER}",
+        "--clear-groups",
+        "--inh-caps=-all",
+        "--bounding-set=-all",
+    ]
+    words = [*world(), *become, "--"]
     program = "import codex_runner, os; print(os.getuid())"
     tried = subprocess.run([*words, sys.executable, "-c", program], capture_output=True, text=True, check=False)
     return words if tried.stdout.strip() == str(USER) else None
+
+
+def give(folder, user):
+    """Make a folder and all below it a user's, where we may."""
+    if os.geteuid() == 0:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, user, user)

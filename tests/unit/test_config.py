@@ -514,6 +514,22 @@ def test_an_unknown_job_is_told_with_the_nearest(configured):
         resolve_job(configured("version = 1"), "x")
 
 
+CREDENTIAL = "credential = { source = 'env' }"
+VARIABLES = "codex.env.KEY = 'key-0123456789'"
+
+
+@pytest.mark.parametrize(("within_reach", "named"), [(CREDENTIAL, "CODEX_ACCESS_TOKEN"), (VARIABLES, "KEY")])
+def test_a_credential_within_reach_of_an_agent_without_a_sandbox_must_be_meant(configured, within_reach, named):
+    text = f"version = 1\n[jobs.x]\nprompt = 'p'\nsandbox = 'danger-full-access'\n{within_reach}\n"
+    with pytest.raises(ConfigurationError, match=f"jobs.x.sandbox = 'danger-full-access': .* {named} ") as raised:
+        resolve_job(configured(text), "x")
+    assert "`i_understand = true`" in raised.value.remedy
+    assert "0123456789" not in str(raised.value)
+    assert resolve_job(configured(f"{text}i_understand = true\n"), "x").sandbox is Sandbox.DANGER_FULL_ACCESS
+    assert resolve_job(configured(text.replace(within_reach, "")), "x").sandbox is Sandbox.DANGER_FULL_ACCESS
+    assert resolve_job(configured(text.replace("danger-full-access", "workspace-write")), "x")
+
+
 def test_context_comes_after_the_filled_prompt_and_is_not_filled(configured):
     prompt = resolve_job(configured(), "release-notes", context="{{NAME}} of strangers").prompt
     assert prompt.startswith("Write them.\n")
