@@ -14,6 +14,7 @@ from codex_runner.cli.options import (
     LogFormat,
     LogFormatOption,
     OutputOption,
+    clear_junit,
     sinks,
     warn,
 )
@@ -41,6 +42,7 @@ def attach(
     loaded = _config(config, needed=output is None)
     output_dir = loaded.output_dir if output is None and loaded else Path(output or "").absolute()
     folder = wiring.find_run(output_dir, run)
+    clear_junit(junit)
     job = loaded.jobs.get(wiring.read_state(folder).job) if loaded else None
     secrets = {secret.name: secret for secret in job.codex.environment.values()} if job else {}
     setting = wiring.Setting.of(loaded, os.environ, sinks(log_format, list(secrets.values())), junit, warn)

@@ -54,6 +54,14 @@ def sinks(log_format: LogFormat, secrets: list[Secret]) -> list[Sink]:
     return choose(log_format.value, sys.stderr, os.environ, secrets)
 
 
+def clear_junit(path: Path | None) -> None:
+    """Refuse a place for junit.xml that cannot be written before anything is spent, and take away what is there."""
+    if path is not None:
+        from codex_runner.reports.files import clear_place  # noqa: PLC0415 - as above
+
+        clear_place(path, "--junit")
+
+
 def warn(sentence: str) -> None:
     """Say something on stderr that does not change what the command comes to."""
     typer.echo(f"codex-runner: warning: {sentence}", err=True)

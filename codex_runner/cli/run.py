@@ -16,6 +16,7 @@ from codex_runner.cli.options import (
     LogFormatOption,
     OutputOption,
     SetOption,
+    clear_junit,
     sinks,
     warn,
 )
@@ -62,6 +63,8 @@ def run(
     from codex_runner.config import PromptSource, load, resolve_job  # noqa: PLC0415
     from codex_runner.wiring import runs as wiring  # noqa: PLC0415
 
+    if not dry_run:
+        clear_junit(junit)
     loaded = load(config, Path.cwd(), os.environ, settings or [])
     if stdin is not None and stdin != "-":
         raise UsageError(f"Unexpected argument {stdin!r}.", remedy="Give the prompt with --prompt, --prompt-file or -.")

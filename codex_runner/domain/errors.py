@@ -106,3 +106,11 @@ class DeliveryError(RunnerError):
 
     exit_code = ExitCode.DELIVERY
     default_remedy = "The draft is kept in the run's artifacts; deliver it by hand or repair the delivery settings."
+
+
+def bug(error: Exception) -> str:
+    """Say what an exception that nobody expected is, and where it was raised; its values may be secret."""
+    import traceback  # noqa: PLC0415 - only for a bug
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"

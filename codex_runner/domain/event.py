@@ -370,7 +370,7 @@ class Changed(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunEnded(Event):
-    """The verdict. After it the run writes nothing but its reports."""
+    """The verdict. Where a report cannot be written, a second one follows: the last one counts."""
 
     kind = "run.ended"
     exit_code: int

@@ -75,9 +75,9 @@ class Recorder:
         self._each_sink(lambda sink: sink.tick(now, self.state))
 
     def close(self) -> None:
-        """Finish the sinks and the journal."""
+        """Finish the sinks and the journal. Raises where the journal may not be whole; it has failed then."""
         self._each_sink(lambda sink: sink.close())
-        self._journal.close()
+        self._keep(self._journal.close)
 
     def _keep(self, write: Callable[[], None]) -> None:
         try:

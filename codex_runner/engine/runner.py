@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.domain.errors import ExitCode, RunnerError
+from codex_runner.domain.errors import ExitCode, RunnerError, bug
 from codex_runner.domain.event import (
     AttemptEnded,
     CheckEnded,
@@ -82,10 +80,7 @@ class Runner:
             verdict = self._own_failure(error)
         await self._let_go(verdict)
         self._conclude(verdict)
-        try:
-            self._recorder.close()
-        finally:
-            self._outfit.reports.write(self._state)
+        self._report()
         return self._state
 
     async def _to_verdict(self) -> Verdict:
@@ -201,16 +196,36 @@ class Runner:
         event = RunEnded(int(verdict.exit_code), verdict.result, reason)
         try:
             self._recorder.emit(event)
-        except RunnerError as error:
-            reason = f"{reason}; and {error.message} {error.remedy}".strip()
-            code = verdict.exit_code or error.exit_code
-            self._recorder.emit(dataclasses.replace(event, exit_code=int(code), result="failed", reason=reason))
+        except RunnerError as error:  # the journal's; from now on the state and the sinks alone get it
+            self._recorder.emit(self._marred(event, error))
+
+    def _report(self) -> None:
+        """Write the reports. What keeps one of them, or the journal, from being whole is said in those that can be."""
+        for last in (lambda: self._outfit.reports.write(self._state), self._recorder.close):
+            try:
+                last()
+            except RunnerError as error:
+                self._amend(error)
+
+    def _amend(self, error: RunnerError) -> None:
+        """Record a second verdict, which replaces the first: nothing is green whose reports are not there."""
+        verdict = self._state.verdict
+        if verdict is None:
+            return
+        with contextlib.suppress(RunnerError):
+            self._recorder.emit(self._marred(verdict, error))
+        with contextlib.suppress(RunnerError):
+            self._outfit.reports.write(self._state)
+
+    def _marred(self, verdict: RunEnded, error: RunnerError) -> RunEnded:
+        """Return the verdict of a run that could not be kept whole: a good one fails, a bad one keeps its code."""
+        reason = f"{verdict.reason}; and {error.message} {error.remedy}".strip()
+        code = verdict.exit_code or int(error.exit_code)
+        return RunEnded(code, "failed", self._recorder.redactor.text(reason))
 
     def _own_failure(self, error: Exception) -> Verdict:
         """Say where it happened; the values at hand may be secret, so they are not shown."""
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(frame.filename).name}:{frame.lineno}"
-        return Verdict(ExitCode.INTERNAL, f"a bug in codex-runner: {type(error).__name__} at {where}")
+        return Verdict(ExitCode.INTERNAL, f"a bug in codex-runner: {bug(error)}")
 
     def _stopped_verdict(self) -> Verdict:
         stop = self._stopping.stop

@@ -6,8 +6,12 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+_ANOTHER_PLACE = "Name another place, or give the right to write there."
 
 
 def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> Path:
@@ -32,3 +36,20 @@ def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+def clear_place(path: Path, option: str) -> None:
+    """Make sure that a report can be written to `path` later: make its folder, and remove what an earlier run left.
+
+    A run that dies before it reports must not leave yesterday's green there. ConfigurationError, which names `option`,
+    where it cannot be written, or where something stands there that is no file: a rename would replace a device.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise ConfigurationError(f"{option} {path}: this is no file.", remedy=_ANOTHER_PLACE)
+        write_whole(path, b"").unlink()
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise ConfigurationError(
+            f"{option} {path}: it cannot be written: {error.strerror}{where}.", remedy=_ANOTHER_PLACE
+        ) from None

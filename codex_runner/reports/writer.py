@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.errors import ConfigurationError, RunnerError, bug
 from codex_runner.reports.files import write_whole
 from codex_runner.reports.run_json import run_document
 
@@ -49,7 +49,7 @@ class FileReports:
         from codex_runner.reports import artifacts, html, junit, summary  # noqa: F401, PLC0415 - the same
 
     def write(self, state: RunState) -> Sequence[Path]:
-        """See Reports.write. One that cannot be written does not keep the others from it: ConfigurationError after."""
+        """See Reports.write. One that cannot be written does not keep the others from it."""
         from codex_runner.reports.artifacts import manifest  # noqa: PLC0415 - see prepare
         from codex_runner.reports.summary import summary  # noqa: PLC0415 - see prepare
 
@@ -92,15 +92,19 @@ class FileReports:
         return ""
 
     def _each(self, state: RunState, reports: Sequence[tuple[Path, Callable[[RunState], bytes]]]) -> list[Path]:
-        written, failed = [], []
+        written, failed, bugs = [], [], []
         for path, report in reports:
             try:
                 written.append(write_whole(path, report(state)))
             except OSError as error:
                 failed.append(f"{path} ({error.strerror})")
+            except Exception as error:  # noqa: BLE001 - a bug in one report must not cost the others
+                bugs.append(f"{path} ({bug(error)})")
+        if bugs:
+            raise RunnerError(f"these reports could not be made: {', '.join([*bugs, *failed])}.")
         if failed:
             raise ConfigurationError(
-                f"These reports could not be written: {', '.join(failed)}.",
+                f"these reports could not be written: {', '.join(failed)}.",
                 remedy="Check that the folder exists, can be written, and has room; `codex-runner report RUN` "
                 "writes the reports again.",
             )

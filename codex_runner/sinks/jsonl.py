@@ -7,6 +7,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
 
+_LOOKS = 10  # at a lock that is taken
 _NO_ROOM = "Make room there or give the right to write, or choose another folder with `-o`."
 _KEEP = "Keep the folder as it is for whoever looks into it, and start a new run."
 
@@ -174,17 +176,22 @@ class _AppendFile:
 
     def lock(self) -> None:
         """Take the lock that keeps other runners out; it goes with the descriptor."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"Another runner is writing {self.path.parent}.", remedy="Wait for it, or watch with `logs -f`."
-            ) from error
-        except OSError as error:
-            raise ConfigurationError(
-                f"{self.path} cannot be locked: {error.strerror}.",
-                remedy="Choose an output folder with `-o` on a file system that has locks.",
-            ) from error
+        for looks_left in range(_LOOKS, -1, -1):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if not looks_left:
+                    raise UsageError(
+                        f"Another runner is writing {self.path.parent}.", remedy="Wait for it, or watch with `logs -f`."
+                    ) from error
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{self.path} cannot be locked: {error.strerror}.",
+                    remedy="Choose an output folder with `-o` on a file system that has locks.",
+                ) from error
+            else:
+                return
+            time.sleep(0.01)  # `logs -f` and `runs` have it for a moment, to see whether a runner has
 
     def append(self, data: bytes) -> None:
         """Write all of `data`, or raise and leave the file as it was."""

@@ -78,17 +78,20 @@ def replay(folder: RunFolder, sink: Sink) -> RunState:
 
 
 def follow(folder: RunFolder, sink: Sink) -> RunState:
-    """Show a run from its beginning, and go on as it does, until its verdict.
+    """Show a run from its beginning, and go on as it does, until its verdict stands and its reports are written.
 
     HostError where its runner is gone and none has come in its place.
     """
     state, offset, alone = RunState(), 0, None
-    while state.verdict is None:
+    while True:
+        live = is_live(folder)  # asked first: what is written after that is read in the next round
         records, offset = _read_from(folder.events, offset)
         for record in records:
             _show(record, state, sink)
-        if records or is_live(folder):
+        if records or live:
             alone = None
+        elif state.verdict is not None:
+            break
         elif alone is None:
             alone = time.monotonic()
         elif time.monotonic() - alone > _ABANDONED:

@@ -146,10 +146,32 @@ def test_the_configuration_is_found_upwards_and_overridden(project, service):
 def test_output_goes_where_it_is_told(project, tmp_path):
     project.out = tmp_path / "elsewhere" / "out"
     junit = tmp_path / "reports" / "junit.xml"
-    junit.parent.mkdir()
     run = project.check_reports(project.run("-o", project.out, "--junit", junit), 0)
     assert junit.read_bytes() == (run.path / "junit.xml").read_bytes()
     assert not (project.cwd / "codex-runner-out").exists()
+
+
+def test_a_place_that_cannot_hold_a_report_is_refused_before_anything_is_spent(project, service):
+    done = project.run("--junit", "codex-runner.toml/junit.xml")
+    assert (done.code, done.runs, service.responses) == (3, [], [])
+    assert "--junit codex-runner.toml/junit.xml: it cannot be written: File exists (codex-runner.toml)." in done.stderr
+
+
+def test_a_report_that_is_lost_at_the_end_is_told_by_all_that_are_not(project):
+    """The folder of --junit goes away while the job runs."""
+    gone = {"name": "gone", "run": "rm -r reports && touch reports"}
+    project.configure(checks=[gone])
+    run = project.check_reports(project.run("--junit", "reports/junit.xml", "--json"), 3)
+    assert "reports could not be written" in run.run_json["reason"]
+    assert [verdict["exit_code"] for verdict in run.of_kind("run.ended")] == [0, 3]
+
+
+def test_no_report_of_yesterday_is_left_where_today_does_not_come_to_one(project):
+    junit = project.cwd / "junit.xml"
+    junit.write_text("<testsuites/>")
+    project.configure(timeout="no duration")
+    assert project.run("--junit", junit).code == 3
+    assert not junit.exists()
 
 
 def test_a_dry_run_starts_nothing_and_tells_no_secret(project, service):

@@ -11,11 +11,11 @@ import pytest
 from support.report_states import a_run, records
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.errors import ConfigurationError, RunnerError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.state import fold
 from codex_runner.reports import writer
-from codex_runner.reports.files import write_whole
+from codex_runner.reports.files import clear_place, write_whole
 from codex_runner.reports.writer import FileReports
 
 
@@ -63,6 +63,34 @@ def test_one_that_cannot_be_written_does_not_keep_the_others_from_it(folder, tmp
     assert "could not be written" in caught.value.message
     assert folder.junit.exists()
     assert folder.summary.exists()
+
+
+def test_a_bug_in_one_report_does_not_cost_the_others(folder, monkeypatch):
+    monkeypatch.setattr("codex_runner.reports.html.html_report", lambda *_, **__: 1 / 0)
+    with pytest.raises(RunnerError, match=r"report\.html \(ZeroDivisionError at test_reports_writer\.py:") as caught:
+        FileReports(folder, records=list).write(a_run())
+    assert caught.value.exit_code == 70
+    assert {path.name for path in folder.path.iterdir()} == {"run.json", "junit.xml", "summary.md", "manifest.json"}
+
+
+def test_a_place_for_a_report_is_made_and_cleared_of_an_older_one(tmp_path):
+    place = tmp_path / "a" / "b" / "junit.xml"
+    clear_place(place, "--junit")
+    assert list(place.parent.iterdir()) == []
+    place.write_text("yesterday's green")
+    clear_place(place, "--junit")
+    assert list(place.parent.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to(tmp_path / "fifo")
+    for place in (tmp_path, tmp_path / "fifo", tmp_path / "link", tmp_path / "file" / "junit.xml"):
+        with pytest.raises(ConfigurationError, match=r"^--junit .*(no file|cannot be written)"):
+            clear_place(place, "--junit")
+    assert (tmp_path / "file").read_text() == "kept"
+    assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

@@ -336,6 +336,35 @@ def test_a_verdict_that_cannot_be_noted_is_no_success(trial, tmp_path):
     trial.check_reports(3)
 
 
+def test_a_report_that_cannot_be_written_is_no_success(trial):
+    trial.folder.report.mkdir(parents=True)
+    state = trial.run(FakeHost(prints(REPLY)))
+    assert (state.verdict.exit_code, state.verdict.result) == (3, "failed")
+    assert state.verdict.reason.startswith("codex completed its turn; and these reports could not be written: ")
+    trial.check_reports(3)
+    verdicts = [(event.exit_code, event.result) for event in trial.events if isinstance(event, ev.RunEnded)]
+    assert verdicts == [(0, "succeeded"), (3, "failed")]
+    assert trial.sinks[0].seen[-1].event == state.verdict
+    assert trial.sinks[0].closed
+
+
+def test_a_report_that_cannot_be_written_leaves_a_bad_exit_code_as_it_is(trial):
+    trial.folder.report.mkdir(parents=True)
+    assert trial.run(FakeHost(prints(BEGIN, code=1))).verdict.exit_code == 1
+    trial.check_reports(1)
+
+
+def test_a_journal_that_is_not_on_disk_is_no_success(trial):
+    class LostAtTheEnd(FullDisk):
+        def close(self):
+            raise ConfigurationError("events.jsonl cannot be written: Input/output error.")
+
+    trial.journal_of = lambda journal: LostAtTheEnd(journal, 1000)
+    state = trial.run(FakeHost(prints(REPLY)))
+    assert (state.verdict.exit_code, state.verdict.result) == (3, "failed")
+    trial.check_reports(3)
+
+
 def test_a_bug_ends_the_agent_and_leaves_reports(trial):
     def parse(line):
         raise ZeroDivisionError(KEY.reveal())
