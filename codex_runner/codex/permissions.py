@@ -54,8 +54,11 @@ CREDENTIAL_PATHS = (
 # What of it is looked for on a host, with the folders around it: see `_credential_paths`.
 LOOKED_FOR = tuple(
     sorted(
-        {path for path in CREDENTIAL_PATHS if path.startswith("~/")}
-        | {path.rpartition("/")[0] for path in CREDENTIAL_PATHS} - {"~", "/run"}
+        {
+            "/".join(names[:depth])
+            for names in (path.split("/") for path in CREDENTIAL_PATHS if path.startswith("~/"))
+            for depth in range(2, len(names) + 1)
+        }
     )
 )
 

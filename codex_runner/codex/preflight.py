@@ -70,7 +70,11 @@ while :; do
 done
 if [ -n "$3" ] && [ "$(cd -P "$3" 2>/dev/null && pwd)" = "$(cd -P "$HOME" && pwd)" ]; then echo at_home; fi
 shift 3
-for place; do [ -e "$HOME/${place#"~/"}" ] || echo "absent $place"; done
+# While a sandbox of another codex runs, what it denies and is missing is there, as an empty file until that one ends.
+for place; do
+	at=$HOME/${place#"~/"}
+	if [ ! -e "$at" ] || { [ -f "$at" ] && [ ! -s "$at" ]; }; then echo "absent $place"; fi
+done
 "$found" features list >"$scratch/features" 2>/dev/null &
 version=$("$found" --version 2>"$scratch/stderr") || version="broken $version $(tail -c 500 "$scratch/stderr")"
 wait

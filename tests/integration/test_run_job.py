@@ -64,6 +64,16 @@ def test_a_home_in_which_the_agent_works(project, folders):
     assert (command["exit_code"], command["output"].split()[-1]) == (0, str(project.home))
 
 
+def test_two_runs_of_one_user_leave_each_others_sandbox_alone(project):
+    """While a sandbox lasts, places in the home that it denies and that are missing are there."""
+    project.configure(prompt="SCN:slow:4", sandbox="workspace-write")
+    runs = [project.start("run", JOB) for _ in range(3)]
+    assert [running.wait().code for running in runs] == [0, 0, 0]
+    codes = [event["item"]["exit_code"] for run in project.runs for event in run.of_kind("item.completed")
+             if event["item"]["kind"] == "command_execution"]  # fmt: skip
+    assert codes == [0] * 12
+
+
 def test_a_run_reads_the_same_whoever_looks(project):
     """events.jsonl, codex.jsonl and what codex printed tell one story."""
     project.configure(prompt="SCN:command", sandbox="read-only")
