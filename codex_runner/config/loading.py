@@ -18,6 +18,7 @@ from codex_runner.config.settings import (
     JobSettings,
     NotifySettings,
 )
+from codex_runner.domain.concurrency import Concurrency, LockPolicy
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
 from codex_runner.domain.policy import Budget, PathRules, RetryPolicy, TrustPolicy
@@ -149,6 +150,7 @@ def _config(file: Path, values: Mapping[str, Any]) -> Config:
         junit_guards=values.get("junit", {}).get("guards", True),
         notify=tuple(_notify(target, root) for target in values.get("notify", ())),
         metrics=below(root, values["metrics"]["folder"]) if "metrics" in values else None,
+        ledger=below(root, values["ledger"]) if "ledger" in values else None,
         defaults=_job("", (defaults,), codex, root),
         audit=AuditSettings(below(root, audit["file"]) if "file" in audit else None, audit.get("syslog", False)),
     )
@@ -170,6 +172,15 @@ def _trust(merged: Mapping[str, Any]) -> TrustPolicy:
         actors=tuple(merged["trusted_actors"]) if "trusted_actors" in merged else None,
         forks=tuple(merged.get("trusted_forks", ())),
     )
+
+
+def _concurrency(table: Mapping[str, Any] | None) -> Concurrency | None:
+    if table is None:
+        return None
+    values = dict(table)
+    if "policy" in values:
+        values["policy"] = LockPolicy(values["policy"])
+    return Concurrency(**values)
 
 
 def _notify(table: Mapping[str, Any], root: Path) -> NotifySettings:
@@ -219,6 +230,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         budget=Budget(**merged.get("budget", {})),
         rules=_rules(merged),
         trust=_trust(merged),
+        concurrency=_concurrency(merged.get("concurrency")),
         expect_message=merged.get("expect_message", True),
         credential=None if credential is None else credential_spec(credential, root),
     )

@@ -80,6 +80,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         budget=settings.budget,
         rules=settings.rules,
         trust=settings.trust,
+        concurrency=settings.concurrency,
     )
 
 

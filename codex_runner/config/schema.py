@@ -272,6 +272,21 @@ class BudgetSection(Section):
     turns: Annotated[int, AfterValidator(_from_one)] | None = None
     commands: Annotated[int, AfterValidator(_from_one)] | None = None
     changed_files: Annotated[int, AfterValidator(_from_one)] | None = None
+    tokens_per_day: Annotated[int, AfterValidator(_from_one)] | None = None
+
+
+def _room(budget: BudgetSection) -> BudgetSection:
+    if budget.tokens_per_day is not None and (budget.tokens is None or budget.tokens > budget.tokens_per_day):
+        raise _problem("needs `tokens`, and at most as many: so much of it is set aside for a run", "tokens_per_day")
+    return budget
+
+
+class ConcurrencySection(Section):
+    """`concurrency` of a job."""
+
+    group: Text
+    policy: Literal["skip", "wait", "cancel-running", "fail"] | None = None
+    timeout: Duration | None = None
 
 
 class NotifySection(Section):
@@ -326,7 +341,8 @@ class JobSection(Section):
     expect_message: bool | None = None
     credential: CredentialSection | None = None
     retry: RetrySection | None = None
-    budget: BudgetSection | None = None
+    budget: Annotated[BudgetSection, AfterValidator(_room)] | None = None
+    concurrency: ConcurrencySection | None = None
     allowed_paths: list[Annotated[str, AfterValidator(_rule_glob)]] | None = None
     forbidden_paths: list[Annotated[str, AfterValidator(_rule_glob)]] | None = None
     max_changed_lines: Annotated[int, AfterValidator(_from_one)] | None = None
@@ -363,6 +379,7 @@ class Settings(BaseSettings):
 
     version: Annotated[int, BeforeValidator(_version)]
     output_dir: Text | None = None
+    ledger: Text | None = None
     ssh_config: Text | None = None
     codex: CodexSection | None = None
     vault: VaultSection | None = None

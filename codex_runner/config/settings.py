@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from codex_runner.domain.concurrency import Concurrency
     from codex_runner.domain.credential import CredentialSpec
 
 FILE_NAME = "codex-runner.toml"
@@ -45,6 +46,7 @@ class JobSettings:
     budget: Budget = field(default_factory=Budget)
     rules: PathRules = field(default_factory=PathRules)
     trust: TrustPolicy = field(default_factory=TrustPolicy)
+    concurrency: Concurrency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +87,9 @@ class NotifySettings:
 class Config:
     """The whole configuration, checked.
 
-    `path` is the file, absolute; its folder is what relative paths are resolved against. `output_dir`, `ssh_config`
-    (what `ssh -F` gets) and all files of `vault` and `audit` are absolute. `codex_path` is `[codex] path` as written.
-    `defaults` is what a job that says nothing comes to.
+    `path` is the file, absolute; its folder is what relative paths are resolved against. `output_dir`, `ledger` (None
+    is the user's own), `ssh_config` (what `ssh -F` gets) and all files of `vault` and `audit` are absolute.
+    `codex_path` is `[codex] path` as written. `defaults` is what a job that says nothing comes to.
     `metrics` is the folder for the collector's files. `junit_guards` says whether JUnit reports show the runner's own
     promises that were kept.
     """
@@ -103,6 +105,7 @@ class Config:
     audit: AuditSettings = field(default_factory=AuditSettings)
     notify: tuple[NotifySettings, ...] = ()
     metrics: Path | None = None
+    ledger: Path | None = None
     defaults: JobSettings = field(default_factory=lambda: JobSettings(""))
 
     @property

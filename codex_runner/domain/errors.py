@@ -94,6 +94,13 @@ class HostError(RunnerError):
     default_remedy = "Check the host; `codex-runner hosts --probe` tries it."
 
 
+class BudgetSpentError(RunnerError):
+    """What the workflow may spend on this day does not suffice for this run."""
+
+    exit_code = ExitCode.BUDGET
+    default_remedy = "Wait for the next day (UTC), or raise `budget.tokens_per_day`."
+
+
 class LockedError(RunnerError):
     """Another run holds the lock of this job's group."""
 

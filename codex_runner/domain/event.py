@@ -301,6 +301,10 @@ class Warned(Event):
     message: str
 
 
+NO_BUDGET = "no-budget"
+"""The code of a warning that many runs carry, and that no log should be loud about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guarded(Event):
     """One of the runner's own promises, kept or not (a credential rule, a revocation, a sweep)."""

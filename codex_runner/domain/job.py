@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 # At run time too: event.build() reads the hints.
+from codex_runner.domain.concurrency import Concurrency  # noqa: TC001
 from codex_runner.domain.credential import CredentialSpec  # noqa: TC001
 from codex_runner.domain.policy import Budget, PathRules, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret  # noqa: TC001
@@ -87,3 +88,4 @@ class Job:
     budget: Budget = field(default_factory=Budget)
     rules: PathRules = field(default_factory=PathRules)
     trust: TrustPolicy = field(default_factory=TrustPolicy)
+    concurrency: Concurrency | None = None

@@ -26,7 +26,8 @@ class Budget:
     """The limits of one run, over all its attempts; None leaves one out. What reaches a limit is fine, more is not.
 
     `tokens` counts input and output together (cached and reasoning tokens are in them). `money` is in the currency of
-    the price table and needs one.
+    the price table and needs one. `tokens_per_day` bounds all runs of the workflow on a UTC day; `tokens` of it are set
+    aside for each, so it needs that too.
     """
 
     tokens: int | None = None
@@ -37,6 +38,7 @@ class Budget:
     changed_files: int | None = None
     changed_lines: int | None = None
     money: Decimal | None = None
+    tokens_per_day: int | None = None
 
     @property
     def unlimited(self) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from decimal import Decimal
     from pathlib import Path
 
     from codex_runner.domain.credential import Granted
@@ -143,6 +144,37 @@ class Journal(Protocol):
 
     def close(self) -> None:
         """Make sure that it is on disk."""
+        ...
+
+
+class Group(Protocol):
+    """The place of a job's concurrency group, of which there is one on the runner's machine."""
+
+    async def enter(self, tell: Callable[[str, str], None]) -> str | None:
+        """Take the place as the group's policy says; return None once it is ours, else why this run is to be skipped.
+
+        `tell` gets a warning's code and message where the place is waited for, or was a dead run's. LockedError where
+        the policy refuses, or the wait has run out.
+        """
+        ...
+
+    def leave(self) -> None:
+        """Let the next run in. Idempotent; also where the place was never ours."""
+        ...
+
+
+class Account(Protocol):
+    """What one workflow spends on a UTC day, over all runs that share the ledger."""
+
+    def reserve(self, run_id: str, tokens: int, *, now: float, until: float, limit: int | None) -> None:
+        """Set aside `tokens` for a run that starts at `now` and is over by `until` (seconds since the epoch).
+
+        BudgetSpentError where the workflow's day would then pass `limit`. Idempotent on `run_id`.
+        """
+        ...
+
+    def charge(self, run_id: str, tokens: int, *, now: float, money: Decimal | None, final: bool) -> None:
+        """Say what the run has come to so far, in all. `final` gives back what was set aside and not needed."""
         ...
 
 

@@ -169,13 +169,16 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the whole run came to. `result` is `succeeded`, `failed` or `skipped`; `reason` is one sentence."""
+    """What the whole run came to. `reason` is one sentence. `skipped`: its group was taken, and nothing was done."""
 
     exit_code: ExitCode
     reason: str
     failure: Failure | None = None
+    skipped: bool = False
 
     @property
     def result(self) -> str:
-        """The one word for programs."""
+        """The one word for programs: `succeeded`, `failed` or `skipped`."""
+        if self.skipped:
+            return "skipped"
         return "succeeded" if self.exit_code is ExitCode.SUCCEEDED else "failed"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from codex_runner.domain.event import (
 )
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
+from codex_runner.engine.admission import Admission
 from codex_runner.engine.attempt import end_unseen, sweep_guard
 from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.credential_rules import planned_guards
@@ -32,9 +34,12 @@ from codex_runner.engine.verdict import judge_run
 from codex_runner.engine.workspace import RULES, compare, is_watched, note
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from codex_runner.domain.credential import Granted
+    from codex_runner.domain.event import Warned
     from codex_runner.domain.job import Check
-    from codex_runner.domain.ports import Agent, Artifacts, Credentials, Reports, Transport
+    from codex_runner.domain.ports import Account, Agent, Artifacts, Credentials, Group, Reports, Transport
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
 
@@ -43,7 +48,10 @@ _CHECK_TAIL = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Outfit:
-    """Everything that a run works with; `wiring` puts it together."""
+    """Everything that a run works with; `wiring` puts it together.
+
+    `group` and `account` are there where the job has one; `doubts` are told at the run's beginning.
+    """
 
     transport: Transport
     credentials: Credentials
@@ -52,6 +60,9 @@ class Outfit:
     reports: Reports
     recorder: Recorder
     stopping: Stopping
+    group: Group | None = None
+    account: Account | None = None
+    doubts: Sequence[Warned] = ()
 
 
 class Runner:
@@ -61,6 +72,7 @@ class Runner:
         """Take everything; do nothing yet."""
         self._job, self._run_id, self._outfit = job, run_id, outfit
         self._recorder, self._stopping = outfit.recorder, outfit.stopping
+        self._admission = Admission(job, run_id, outfit)
         self._attempts = Attempts(job, run_id, outfit)
         self._given_back = False
 
@@ -79,14 +91,16 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - a bug of ours must not leave an agent running, nor a run without reports
             verdict = self._own_failure(error)
         await self._let_go(verdict)
+        self._admission.charge(final=True)
         self._conclude(verdict)
         self._report()
+        self._admission.leave()
         return self._state
 
     async def _to_verdict(self) -> Verdict:
         if self._state.verdict is None:
-            if not self._state.run_id:
-                await self._begin()
+            if (taken := await self._begin()) is not None:
+                return Verdict(ExitCode.SUCCEEDED, taken, skipped=True)
             ending = await self._attempts.until_done()
             patch = await self._compare()
             if ending.failure is None:
@@ -97,16 +111,26 @@ class Runner:
 
     # --- before the agent --------------------------------------------------------------------------------------------
 
-    async def _begin(self) -> None:
-        """Say what was asked, and find out whether it can be done: nothing has been spent when it returns."""
+    async def _begin(self) -> str | None:
+        """Say what was asked, and find out whether it can be done; return why not where it is to be skipped.
+
+        Nothing has been spent when it returns.
+        """
+        if self._state.run_id:
+            await self._admission.enter_again()
+            return None
         self._recorder.emit(
             RunStarted(self._run_id, self._job.name, self._job.host, planned(self._job, self._recorder))
         )
-        await self._stopping.unless_stopped(self._prepare())
+        for doubt in self._outfit.doubts:
+            self._recorder.emit(doubt)
+        if (taken := await self._admission.enter()) is None:
+            await self._stopping.unless_stopped(self._prepare())
+        return taken
 
     async def _prepare(self) -> None:
         """Borrow the credential and look at codex: what can be refused is refused here, before anything is spent."""
-        granted = await self._borrow(self._state.started)
+        granted = await self._borrow(time.time())
         facts, tree = await asyncio.gather(
             self._outfit.agent.prepare(self._job, self._outfit.transport, granted, self._recorder.emit),
             self._note(),

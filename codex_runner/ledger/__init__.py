@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from codex_runner.ledger.sqlite import BudgetSpentError, Ledger, LedgerError, Spent
+from codex_runner.ledger.sqlite import Ledger, LedgerError, Spent, WorkflowAccount
 
-__all__ = ["BudgetSpentError", "Ledger", "LedgerError", "Spent"]
+__all__ = ["Ledger", "LedgerError", "Spent", "WorkflowAccount"]

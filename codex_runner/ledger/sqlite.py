@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
+from codex_runner.domain.errors import BudgetSpentError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,13 +47,6 @@ class LedgerError(ConfigurationError):
     default_remedy = (
         "Set `ledger` to a file that can be written; a damaged one can be moved away, and its count is lost."
     )
-
-
-class BudgetSpentError(RunnerError):
-    """The workflow's budget for the day does not suffice for this run."""
-
-    exit_code = ExitCode.BUDGET
-    default_remedy = "Wait for the next day (UTC), or raise the workflow's daily limit."
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +135,22 @@ class Ledger:
             raise LedgerError(f"The ledger {self._path} is damaged, or is not a ledger: {error}.") from None
         except OSError as error:
             raise LedgerError(f"The ledger {self._path} cannot be used: {error.strerror}.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowAccount:
+    """Implements ports.Account: one workflow's rows of a ledger."""
+
+    ledger: Ledger
+    workflow: str
+
+    def reserve(self, run_id: str, tokens: int, *, now: float, until: float, limit: int | None) -> None:
+        """See Account.reserve. LedgerError where the file cannot be used."""
+        self.ledger.reserve(self.workflow, run_id, tokens, now=now, until=until, limit=limit)
+
+    def charge(self, run_id: str, tokens: int, *, now: float, money: Decimal | None, final: bool) -> None:
+        """See Account.charge. LedgerError where the file cannot be used."""
+        self.ledger.charge(self.workflow, run_id, tokens, now=now, money=money, final=final)
 
 
 def utc_day(now: float) -> str:

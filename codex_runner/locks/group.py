@@ -38,9 +38,10 @@ class Taken:
 class Held:
     """The group is ours until `release`, or until this process is gone. Children do not inherit it."""
 
-    def __init__(self, descriptor: int) -> None:
-        """`descriptor` is locked already."""
+    def __init__(self, descriptor: int, dead: Holder | None = None) -> None:
+        """`descriptor` is locked already. `dead` is the run before, where it died without giving the group back."""
         self._descriptor: int | None = descriptor
+        self.dead = dead
 
     def release(self) -> None:
         """Let the next one in. Idempotent."""
@@ -60,28 +61,42 @@ class Held:
         self.release()
 
 
-async def acquire(folder: Path, wanted: Concurrency, me: Holder, birth: Callable[[int], str | None]) -> Held | Taken:
+async def acquire(
+    folder: Path,
+    wanted: Concurrency,
+    me: Holder,
+    birth: Callable[[int], str | None],
+    on_wait: Callable[[str], None] = lambda _: None,
+) -> Held | Taken:
     """Take the group's lock, or do what its policy says where another run holds it.
 
     `folder` holds a file a group and is made where it is missing. `skip` returns Taken; `fail`, a wait that lasts
     longer than `wanted.timeout`, and a run that a newer one has overtaken raise LockedError. `birth` is that of
-    Holder.terminate.
+    Holder.terminate; `on_wait` gets a sentence where there is a wait.
     """
     descriptor = _open(folder, wanted.group)
     try:
         if not _try(descriptor):
-            taken = await _insist(descriptor, wanted, me, birth)
+            taken = await _insist(descriptor, wanted, me, birth, on_wait)
             if taken is not None:
                 os.close(descriptor)
                 return taken
+        # Whoever gives the lock back takes its words away: those that still stand are of a run that was killed.
+        dead = notes.read(descriptor)
         notes.write(descriptor, me)
     except BaseException:
         os.close(descriptor)
         raise
-    return Held(descriptor)
+    return Held(descriptor, dead)
 
 
-async def _insist(descriptor: int, wanted: Concurrency, me: Holder, birth: Callable[[int], str | None]) -> Taken | None:
+async def _insist(
+    descriptor: int,
+    wanted: Concurrency,
+    me: Holder,
+    birth: Callable[[int], str | None],
+    on_wait: Callable[[str], None],
+) -> Taken | None:
     """Return None once the lock is ours."""
     other = notes.read(descriptor)
     message = f"The group {wanted.group!r} is held by {other or 'another run'}."
@@ -90,6 +105,8 @@ async def _insist(descriptor: int, wanted: Concurrency, me: Holder, birth: Calla
     if wanted.policy is LockPolicy.FAIL:
         raise LockedError(message)
     loop = asyncio.get_running_loop()
+    deed = "It is asked to end" if wanted.policy is LockPolicy.CANCEL_RUNNING else "It is waited for"
+    on_wait(f"{message} {deed}, for {wanted.timeout:g} s at the most.")
     end = loop.time() + wanted.timeout
     asked: set[Holder] = set()
     while not _try(descriptor):

@@ -102,7 +102,7 @@ class GitHubLog(PlainLog):
                     told = f"Attempt {event.number} failed ({event.ending.failure}): {event.ending.message}"
                     lines += self._annotate("warning", told)
                 return lines
-            case ev.Warned() as event:
+            case ev.Warned() as event if event.code != ev.NO_BUDGET:
                 return self._annotate("warning", event.message, {"title": f"codex-runner: {event.code}"})
             case ev.ItemCompleted(item=ev.ItemWarning() as item):
                 return self._annotate("warning", item.message, {"title": "codex"})

@@ -257,7 +257,8 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
         case ev.Retrying():
             return _line("retry", event.reason, Tone.WARN, essential=True)
         case ev.Warned():
-            return _line("warning", f"{event.message} [{event.code}]", Tone.WARN)
+            tone = Tone.DIM if event.code == ev.NO_BUDGET else Tone.WARN
+            return _line("warning", f"{event.message} [{event.code}]", tone)
         case ev.Guarded():
             tone = Tone.DIM if event.passed else Tone.BAD
             return _line("guard" if event.passed else "FAILED", f"{event.name}: {event.message}", tone)

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 _HOLDER_WORDS = 4
 
 
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """Where this user's state lies: `$XDG_STATE_HOME/codex-runner`."""
+    state = environ.get("XDG_STATE_HOME") or f"{environ['HOME']}/.local/state"
+    return Path(state) / "codex-runner"
+
+
 def runs_root(environ: Mapping[str, str]) -> Path:
     """Where this user's run directories lie: `$XDG_STATE_HOME/codex-runner/runs`."""
-    state = environ.get("XDG_STATE_HOME") or f"{environ['HOME']}/.local/state"
-    return Path(state) / "codex-runner" / "runs"
+    return state_folder(environ) / "runs"
 
 
 @dataclass(frozen=True, slots=True)

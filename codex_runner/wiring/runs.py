@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import signal
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import unquote
 
+from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.credential import Granted, VaultSettings
 from codex_runner.domain.errors import ConfigurationError, CredentialError, UsageError
 from codex_runner.domain.folder import RunFolder
@@ -47,6 +49,7 @@ class Setting:
     guards: bool = True
     notify: Sequence[NotifySettings] = ()
     metrics: Path | None = None
+    ledger: Path | None = None
     complain: Callable[[str], None] = lambda _: None
 
     @classmethod
@@ -70,6 +73,7 @@ class Setting:
             guards=config.junit_guards,
             notify=config.notify,
             metrics=config.metrics,
+            ledger=config.ledger,
             complain=complain,
         )
 
@@ -174,6 +178,8 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.reports.collect import LocalArtifacts  # noqa: PLC0415
     from codex_runner.reports.writer import FileReports  # noqa: PLC0415
     from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
+    from codex_runner.transports.directory import state_folder  # noqa: PLC0415
+    from codex_runner.wiring.admission import LockedGroup, account_of, doubts  # noqa: PLC0415
     from codex_runner.wiring.aftermath import targets_of, tell_others  # noqa: PLC0415
     from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
 
@@ -185,6 +191,10 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     for number, reason in ((signal.SIGINT, StopReason.INTERRUPTED), (signal.SIGTERM, StopReason.TERMINATED)):
         loop.add_signal_handler(number, stopping.request, reason)
     transport = transport_for(job.host, setting.environ, reconnect=job.limits.reconnect, ssh_config=setting.ssh_config)
+    wanted = job.concurrency
+    if wanted and state.run_id:  # what already runs neither waits nor is refused
+        wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)
+    shared = state_folder(setting.environ)
     outfit = Outfit(
         transport=transport,
         credentials=JobCredentials(setting.vault, setting.environ),
@@ -200,6 +210,9 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         ),
         recorder=Recorder(state, journal, setting.sinks, redactor),
         stopping=stopping,
+        group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
+        account=account_of(job, setting.ledger, setting.environ, shared),
+        doubts=doubts(job, setting.ledger, setting.environ),
     )
     try:
         state = await Runner(job, folder.run_id, outfit).run()

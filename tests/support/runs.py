@@ -281,6 +281,7 @@ class Project:
         job.setdefault("retry", {"attempts": 1})
         if job.get("sandbox") == "danger-full-access":
             job.setdefault("i_understand", True)
+        job.setdefault("budget", {"tokens": 10**9})
         settings = {"version": 1, "codex": {**self.codex, **(codex or {})}, "jobs": {JOB: job}}
         (self.cwd / "codex-runner.toml").write_text(tomli_w.dumps(settings))
 

@@ -175,8 +175,8 @@ def test_names_of_tables_keep_their_spelling(configured):
         (
             "TOKEN",
             (
-                "token: unknown key; known here: audit, codex, defaults, hosts, jobs, junit, metrics, notify, "
-                "output_dir, ssh_config, vault, version"
+                "token: unknown key; known here: audit, codex, defaults, hosts, jobs, junit, ledger, metrics, "
+                "notify, output_dir, ssh_config, vault, version"
             ),
         ),
         ("", "names no key"),
@@ -718,6 +718,7 @@ def documented_tables():
 def test_every_key_is_documented_and_no_other(configured):
     sections = (
         *(schema.Settings, schema.JobSection, schema.CredentialSection, schema.RetrySection, schema.BudgetSection),
+        *(schema.ConcurrencySection,),
         *(schema.CheckSection, schema.CodexSection),
         *(schema.HostSection, schema.VaultSection, schema.AuthSection, schema.JunitSection, schema.AuditSection),
         *(schema.NotifySection, schema.MetricsSection),
@@ -729,12 +730,14 @@ def test_every_key_is_documented_and_no_other(configured):
 
 
 def test_the_documented_defaults_are_the_defaults(configured):
-    top, job, credential, retry, _, check, _, _, vault, auth, junit, audit, _, _ = documented_tables()
+    top, job, credential, retry, _, concurrency, check, _, _, vault, auth, junit, audit, _, _ = documented_tables()
     config = configured("version = 1\n[jobs.x]\nprompt = 'x'\nchecks = [{ name = 'a', run = 'b' }]\n")
     limits = config.jobs["x"].limits
     assert [int(retry[key][1]) for key in ("attempts", "tries")] == [3, 30]
     assert parse_duration(retry["least"][1]) == config.jobs["x"].retry.least
     assert (config.jobs["x"].retry.attempts, config.jobs["x"].retry.tries) == (3, 30)
+    group = configured("version = 1\n[jobs.x]\nprompt = 'x'\nconcurrency = { group = 'a' }\n").jobs["x"].concurrency
+    assert (group.policy, group.timeout) == (concurrency["policy"][1], parse_duration(concurrency["timeout"][1]))
     assert config.output_dir.name == top["output_dir"][1]
     assert config.jobs["x"].host == job["host"][1]
     assert config.jobs["x"].sandbox == job["sandbox"][1]

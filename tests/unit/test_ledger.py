@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from codex_runner.domain.errors import ExitCode
-from codex_runner.ledger import BudgetSpentError, Ledger, LedgerError, Spent
+from codex_runner.domain.errors import BudgetSpentError, ExitCode
+from codex_runner.ledger import Ledger, LedgerError, Spent
 
 NOON = 1_772_625_600.0  # 2026-03-04 12:00 UTC
 DAY = 86400.0
@@ -92,7 +92,8 @@ def test_the_folder_is_private(ledger, path):
 CHILD = """
 import sys
 from pathlib import Path
-from codex_runner.ledger import BudgetSpentError, Ledger
+from codex_runner.domain.errors import BudgetSpentError
+from codex_runner.ledger import Ledger
 ledger, now = Ledger(Path(sys.argv[1])), float(sys.argv[3])
 for n in range(15):
     try:

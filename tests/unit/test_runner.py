@@ -15,7 +15,7 @@ from codex_runner.domain.errors import ConfigurationError, CredentialError, Host
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.host import Completed, Install
 from codex_runner.domain.job import Check, Job, Limits
-from codex_runner.domain.policy import RetryPolicy
+from codex_runner.domain.policy import Budget, RetryPolicy
 from codex_runner.domain.run import Ending, Failure, StopReason
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState, fold
@@ -89,6 +89,7 @@ class Trial:
     def __init__(self, path, **job):
         self.folder = RunFolder(path / RUN)
         job.setdefault("limits", generous())
+        job.setdefault("budget", Budget(tokens=10**9))
         self.job = Job(**{"name": "docs", "prompt": "do it", "cwd": "/", "retry": RetryPolicy(attempts=1), **job})
         self.sinks, self.agent, self.credentials = [Watcher()], Agent(), Nothing()
         self.journal_of = lambda journal: journal

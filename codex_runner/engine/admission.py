@@ -1,0 +1,67 @@
+"""What lets a run in: the place of its job's group, and what its workflow may still spend today."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import RunnerError
+from codex_runner.domain.event import NO_BUDGET
+
+if TYPE_CHECKING:
+    from codex_runner.domain.job import Job
+    from codex_runner.engine.runner import Outfit
+
+
+class Admission:
+    """Lets one run in, and out again."""
+
+    def __init__(self, job: Job, run_id: str, outfit: Outfit) -> None:
+        """Nothing is taken yet. A group and an account are the outfit's, where the job has them."""
+        self._job, self._run_id, self._outfit = job, run_id, outfit
+        self._recorder = outfit.recorder
+        self._reserved = False
+
+    async def enter(self) -> str | None:
+        """Take the group's place and set aside what the run may spend; return why the run is to be skipped, or None.
+
+        LockedError and BudgetSpentError where it is refused.
+        """
+        if self._job.budget.unlimited:
+            self._recorder.warn(NO_BUDGET, "The job has no `budget`: nothing bounds what the model may cost.")
+        if (taken := await self._take_place()) is not None:
+            return taken
+        account, budget = self._outfit.account, self._job.budget
+        if account is not None and budget.tokens_per_day is not None:
+            now = time.time()
+            until = now + self._job.limits.timeout + self._job.limits.orphan
+            await asyncio.to_thread(
+                account.reserve, self._run_id, budget.tokens or 0, now=now, until=until, limit=budget.tokens_per_day
+            )
+            self._reserved = True
+        return None
+
+    async def enter_again(self) -> None:
+        """Take the place that the runner before lost when it died. Where it is taken, the agent runs all the same."""
+        if (taken := await self._take_place()) is not None:
+            self._recorder.warn("group-taken", f"{taken} This run goes on beside it.")
+
+    def charge(self, *, final: bool = False) -> None:
+        """Enter what the run has come to. A ledger that cannot be written does not change what the agent did."""
+        account, state = self._outfit.account, self._recorder.state
+        if account is None or state.verdict is not None or not (self._reserved or state.attempts):
+            return
+        try:
+            account.charge(self._run_id, state.usage.total, now=state.started, money=None, final=final)
+        except RunnerError as error:
+            self._recorder.warn("ledger", f"What the run has spent was not entered: {error.message}")
+
+    def leave(self) -> None:
+        """Let the next run in."""
+        if self._outfit.group is not None:
+            self._outfit.group.leave()
+
+    async def _take_place(self) -> str | None:
+        group = self._outfit.group
+        return None if group is None else await self._outfit.stopping.unless_stopped(group.enter(self._recorder.warn))
