@@ -31,16 +31,13 @@ if TYPE_CHECKING:
 _BOOTSTRAP = 'exec sh -c \'IFS= read -r script && script=$(printf %b "$script") && eval "$script"\''
 
 # Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
+# Where the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
 _WATCHED = """
 folder=$1; shift
 exec 3<&0
-"$@" </dev/null 3<&- &
-master=$!
-{ read -r line; rm -rf "$folder"; kill "$master"; } <&3 >/dev/null 2>&1 &
-watch=$!
+{ read -r line; rm -rf "$folder"; kill 0; } <&3 >/dev/null 2>&1 &
 exec 3<&-
-wait "$master"
-kill "$watch" 2>/dev/null
+"$@" </dev/null
 """
 
 _OPTIONS = (

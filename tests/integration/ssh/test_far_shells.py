@@ -131,15 +131,25 @@ def test_nothing_is_left_on_this_machine(server, on):
     assert not Path(folders[0]).exists()
 
 
-def test_nothing_is_left_of_a_runner_that_was_killed(server, tmp_path):
+_CONNECTION_BREAKS = """
+    path = f"-oControlPath={transport._connection._folder}/s"
+    subprocess.run(["ssh", "-F", sys.argv[1], path, "-O", "exit", "devbox"], check=True)
+    transport._connection._master.wait()
+"""
+
+
+@pytest.mark.parametrize("before", ["", _CONNECTION_BREAKS], ids=["connected", "disconnected"])
+def test_nothing_is_left_of_a_runner_that_was_killed(before, server, tmp_path):
+    """Nor where its connection had gone before it."""
     sshd = server()
     code = (
-        "import asyncio, os, sys, signal\n"
+        "import asyncio, os, signal, subprocess, sys\n"
         "from codex_runner.transports.ssh import SshTransport\n"
         "async def work():\n"
         "    transport = SshTransport('devbox', dict(os.environ), ssh_options=('-F', sys.argv[1]))\n"
         "    await transport.execute('true')\n"
         "    print(transport._connection._folder, flush=True)\n"
+        f"{before}\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "asyncio.run(work())\n"
     )
