@@ -15,6 +15,9 @@ execute() { # a script with its arguments, bounded in time; its last MiB of outp
 		esac
 	done
 	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
+	# Nobody may be listening any more when a shell tells that a job of its was killed: it must live to clean up.
+	# Caught, not ignored, which the command would inherit.
+	trap : PIPE
 	output=$(mktemp) || refuse disk "no temporary file"
 	# Without a name from here on: whatever ends us, nothing is left. Three descriptors, since readers move theirs.
 	# shellcheck disable=SC2094 # on purpose

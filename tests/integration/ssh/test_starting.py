@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from support.launches import collect, launch, processes_of
+from support.launches import collect, launch, processes_of, wait_until
 
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Position
@@ -180,3 +180,18 @@ def test_finished_runs_that_nobody_collected_go_after_a_week(server, on, runs):
         return {each.run_id for each in (young, last)}
 
     assert on(server(), work) == {path.name for path in runs.iterdir()}
+
+
+def test_a_command_that_is_given_up_leaves_nothing_there(server, on, tmp_path):
+    """Whoever asked is cancelled: whatever the far side is doing at that instant, it ends."""
+
+    async def work(transport):
+        for milliseconds in range(10, 210, 20):
+            command = asyncio.ensure_future(transport.execute("sleep 600 & sleep 600", timeout=600))
+            await asyncio.sleep(milliseconds / 1000)
+            command.cancel()
+            await asyncio.wait({command})
+
+    on(server(), work)
+    # In the environment of all that this server has started.
+    wait_until(lambda: processes_of(str(tmp_path / "state")) == [], 10)
