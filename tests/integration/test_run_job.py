@@ -284,6 +284,6 @@ def test_help_is_light():
             [sys.executable, "-X", "importtime", RUNNER, argument], capture_output=True, text=True, check=True
         )
         assert "codex-runner" in shown.stdout
-        assert "codex_runner.cli.run" in shown.stderr
+        assert "codex_runner.cli.main" in shown.stderr
         for heavy in ("pydantic", "httpx", "hvac"):
             assert heavy not in shown.stderr
