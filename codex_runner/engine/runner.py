@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.domain.errors import ExitCode, RunnerError, bug
+from codex_runner.domain.errors import ExitCode, HostError, RunnerError, bug
 from codex_runner.domain.event import (
     AttemptEnded,
     CheckEnded,
@@ -74,7 +74,7 @@ class Runner:
         self._recorder, self._stopping = outfit.recorder, outfit.stopping
         self._admission = Admission(job, run_id, outfit)
         self._attempts = Attempts(job, run_id, outfit)
-        self._given_back = False
+        self._noted = self._given_back = False
 
     @property
     def _state(self) -> RunState:
@@ -117,6 +117,7 @@ class Runner:
         Nothing has been spent when it returns.
         """
         if self._state.run_id:
+            self._noted = True  # by whoever began it, as far as can be told
             await self._admission.enter_again()
             return None
         self._recorder.emit(
@@ -131,10 +132,16 @@ class Runner:
     async def _prepare(self) -> None:
         """Borrow the credential and look at codex: what can be refused is refused here, before anything is spent."""
         granted = await self._borrow(time.time())
-        facts, tree = await asyncio.gather(
-            self._outfit.agent.prepare(self._job, self._outfit.transport, granted, self._recorder.emit),
-            self._note(),
-        )
+        noting = asyncio.ensure_future(self._note())
+        try:
+            facts = await self._outfit.agent.prepare(self._job, self._outfit.transport, granted, self._recorder.emit)
+            tree = await noting
+        except HostError:
+            self._noted = False
+            raise
+        finally:  # over before anybody cleans up after it
+            noting.cancel()
+            await asyncio.gather(noting, return_exceptions=True)
         self._recorder.emit(
             RunPrepared(
                 {
@@ -147,7 +154,10 @@ class Runner:
         )
 
     async def _note(self) -> dict[str, Any] | None:
-        return await note(self._job, self._run_id, self._outfit.transport) if is_watched(self._job) else None
+        if not is_watched(self._job):
+            return None
+        self._noted = True
+        return await note(self._job, self._run_id, self._outfit.transport)
 
     async def _borrow(self, now: float) -> Granted:
         granted = await self._outfit.credentials.borrow(
@@ -200,11 +210,11 @@ class Runner:
     async def _let_go(self, verdict: Verdict) -> None:
         """Leave nothing on the host, however the run came to its verdict."""
         attempt = self._state.attempt
-        if attempt is None or self._given_back or self._state.verdict is not None:
+        if self._given_back or self._state.verdict is not None or (attempt is None and not self._noted):
             return
         # A failure in here must not hide the one that led here.
         with contextlib.suppress(Exception):
-            if attempt.ending is None:
+            if attempt is not None and attempt.ending is None:
                 exit_ = await end_unseen(self._outfit.transport, self._run_id, attempt.number, StopReason.TERMINATED)
                 self._recorder.emit(sweep_guard(exit_))
                 ending = Ending(verdict.failure or Failure.UNKNOWN, self._recorder.redactor.text(verdict.reason))
