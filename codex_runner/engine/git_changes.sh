@@ -69,13 +69,18 @@ tree() { # DIR COMMAND...: the same, over the working tree that is the current d
 	)
 }
 
+configured() { # PATTERN: a line KEY VALUE for each key of the repository at hand that matches, whatever the value holds
+	git config -z --get-regexp "$1" | tr '\n\000' ' \n'
+}
+
 settings() { # DIR: copies what decides how files are read and which are ignored, and turns off what runs or skips
-	git config --get-regexp '^(filter\..*|core\.(excludesfile|attributesfile|autocrlf|eol|filemode|symlinks|ignorecase|precomposeunicode|bigfilethreshold))$' |
+	configured '^core\.(excludesfile|attributesfile|autocrlf|eol|filemode|symlinks|ignorecase|precomposeunicode|bigfilethreshold)$' |
 		while IFS= read -r line; do
 			value=${line#* }
 			[ "$value" = "$line" ] && value=true
 			git config --file "$1/git/config" "${line%% *}" "$value"
 		done
+	filters "$1"
 	while read -r key value; do
 		git config --file "$1/git/config" "$key" "$value"
 	done <<-END
@@ -92,6 +97,34 @@ settings() { # DIR: copies what decides how files are read and which are ignored
 		index.sparse false
 		gc.auto 0
 	END
+}
+
+filters() { # DIR: copies the filters of git-lfs; the names of all others, which are not run, go to `raw`
+	# An earlier job's agent may have written this configuration (a repository within the workspace is its to write), and
+	# this one's may write the program that it names.
+	: >"$1/raw"
+	configured '^filter\..*\.(clean|process)$' |
+		while IFS= read -r line; do
+			key=${line%% *} value=${line#* }
+			case $value in
+			*[!A-Za-z0-9\ %-]*) ;;
+			"git-lfs clean "* | "git-lfs filter-process"*)
+				git config --file "$1/git/config" "$key" "$value"
+				continue
+				;;
+			esac
+			key=${key#filter.}
+			printf '%s\n' "${key%.*}" >>"$1/raw"
+		done
+}
+
+unfiltered() { # DIR: takes files whose filter is not run into the index as they are, lest a mere touch change them
+	sort -u "$1/raw" | while IFS= read -r driver; do
+		case $driver in *[!A-Za-z0-9_.-]*) continue ;; esac
+		tree "$1" ls-files | tree "$1" check-attr --stdin filter | sed -n "s/: filter: $driver\$//p" >"$1/list"
+		tree "$1" update-index --force-remove --stdin <"$1/list"
+		take "$1" "$1/list"
+	done
 }
 
 take() { # DIR LIST: brings the files of the list into the index; what cannot be read is left over, and told later
@@ -196,6 +229,7 @@ note() { # DIR PREFIX SKIP...: notes the repository whose top is the current dir
 	tree "$dir" ls-files -v >"$dir/list" || return 1
 	sed -n 's/^[Ss] //p' "$dir/list" | tree "$dir" update-index --no-skip-worktree --stdin
 	sed -n 's/^[a-z] //p' "$dir/list" | tree "$dir" update-index --no-assume-unchanged --stdin
+	unfiltered "$dir"
 	fill "$dir" || return 1
 	printf '%s\n' "$REPLY" >"$dir/tree"
 	tree "$dir" ls-files --stage | sed -n "s/^160000 [0-9a-f]* [0-9]$tab//p" >"$dir/links"

@@ -288,6 +288,47 @@ def test_a_repository_that_the_agent_makes_inside_runs_nothing(work, tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
+def test_a_repository_that_an_earlier_job_left_inside_runs_nothing(work, tmp_path):
+    trap = tmp_path / "trap"
+    trap.write_text(f"#!/bin/sh\n: >{tmp_path}/sprung\ncat\n")
+    trap.chmod(0o755)
+    nested = work.top / "nested"
+    nested.mkdir()
+    work.git("init", "-q", cwd=nested)
+    (nested / "x").write_text("x\n")
+    work.git("add", "-A", cwd=nested)
+    work.git("commit", "-q", "-m", "x", cwd=nested)
+    for key in ("core.fsmonitor", "filter.x.clean", "filter.x.process", "filter.git-lfs clean.clean"):
+        work.git("config", key, str(trap), cwd=nested)
+    work.git("config", "filter.y.clean", f"git-lfs clean -- %f; {trap}", cwd=nested)
+    work.git("config", "core.excludesfile", f"none\nfilter.z.clean {trap}", cwd=nested)
+    (nested / ".gitattributes").write_text("x filter=x\ny filter=y\nz filter=z\n")
+    (nested / "z").write_text("z\n")
+    (nested / "y").write_text("y\n")
+    (nested / "x").write_text("changed by the earlier job\n")
+    work.snapshot()
+    assert work.kinds() == {}
+    (nested / "x").write_text("changed\n")
+    assert work.kinds() == {"nested/x": "modified"}
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_filter_that_the_agent_has_rewritten_is_not_run(work, tmp_path):
+    work.git("config", "filter.up.clean", "./tools/up")
+    work.git("config", "filter.up.required", "true")
+    work.write("tools/up", "#!/bin/sh\ntr a-z A-Z\n").chmod(0o755)
+    work.write(".gitattributes", "*.up filter=up\n")
+    work.write("text.up", "hello\n")
+    work.git("add", "-A")
+    work.git("commit", "-q", "-m", "filtered")
+    work.snapshot()
+    work.write("tools/up", f"#!/bin/sh\n: >{tmp_path}/sprung\ncat\n")
+    work.write("text.up", "bye\n")
+    assert work.kinds() == {"text.up": "modified", "tools/up": "modified"}
+    assert b"-hello\n+bye\n" in work.patch()
+    assert not (tmp_path / "sprung").exists()
+
+
 def test_the_repository_is_only_read(work):
     work.git("gc", "-q")
     work.write("README.md", "dirty\n")
