@@ -57,6 +57,7 @@ def launch(  # noqa: PLR0913 - what a start consists of
         prompt=prompt.encode("utf-8", "surrogateescape"),
         timeout=job.limits.timeout,
         orphan=job.limits.orphan,
+        retention=job.limits.retention,
         environment={**job.codex.environment, **environment},
     )
 

@@ -35,6 +35,7 @@ _LIMITS = {  # the domain's name of each limit
     "exit_grace": "exit_grace",
     "orphan_timeout": "orphan",
     "reconnect_timeout": "reconnect",
+    "host_retention": "retention",
 }
 
 

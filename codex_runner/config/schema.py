@@ -137,6 +137,12 @@ def _ending(value: str) -> str:
     return value
 
 
+def _an_hour(value: float) -> float:
+    if value < 3600:
+        raise _problem("must be 1h at least: a run that goes on must not be taken for one that nobody collects")
+    return value
+
+
 def _from_one(value: int) -> int:
     if value < 1:
         raise _problem("must be a whole number, and at least 1")
@@ -334,6 +340,7 @@ class JobSection(Section):
     exit_grace: Duration | None = None
     orphan_timeout: Duration | None = None
     reconnect_timeout: Duration | None = None
+    host_retention: Annotated[Duration, AfterValidator(_an_hour)] | None = None
     model: Text | None = None
     codex: CodexSection | None = None
     checks: Annotated[list[CheckSection], AfterValidator(_named_apart)] | None = None

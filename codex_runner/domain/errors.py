@@ -94,6 +94,12 @@ class HostError(RunnerError):
     default_remedy = "Check the host; `codex-runner hosts --probe` tries it."
 
 
+class RunGoneError(HostError):
+    """The run, or its attempt, is not on this host, or not any more."""
+
+    default_remedy = "It may have been collected and removed, or it runs on another host (`--host`)."
+
+
 class BudgetSpentError(RunnerError):
     """What the workflow may spend on this day does not suffice for this run."""
 

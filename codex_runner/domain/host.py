@@ -21,7 +21,8 @@ class Launch:
 
     `command` is codex's argv, its first element the binary's absolute path; it never holds a secret. The environment
     travels on stdin. `config` becomes `home/config.toml`, `prompt` becomes codex's stdin. Seconds throughout: after
-    `timeout` the supervisor ends codex by itself; after `orphan` seconds without a ping, too.
+    `timeout` the supervisor ends codex by itself; after `orphan` seconds without a ping, too. What finished runs left
+    on the host goes with this one, `retention` seconds after somebody last touched it.
     """
 
     run_id: str
@@ -32,6 +33,7 @@ class Launch:
     prompt: bytes
     timeout: float
     orphan: float
+    retention: float
     environment: Mapping[str, str | Secret] = field(default_factory=lambda: MappingProxyType({}))
 
 

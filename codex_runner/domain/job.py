@@ -32,6 +32,7 @@ class Limits:
     `stall` is silence while no item is open; an open command has `command` instead, since a quiet command prints
     nothing for as long as it runs. `exit_grace` is what codex gets between its final event and its exit.
     `orphan` is how long an agent lives with no runner attached. `reconnect` bounds the search for a lost host.
+    `retention` is how long a host keeps what finished runs left there and nobody collected.
     """
 
     timeout: float = 1800.0
@@ -40,6 +41,7 @@ class Limits:
     exit_grace: float = 10.0
     orphan: float = 600.0
     reconnect: float = 600.0
+    retention: float = 604_800.0
 
 
 @dataclass(frozen=True, slots=True)

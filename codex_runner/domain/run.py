@@ -76,6 +76,7 @@ class StopReason(StrEnum):
     TERMINATED = "terminated"
     CANCELLED = "cancelled"
     ORPHANED = "orphaned"
+    DISK_FULL = "disk-full"
     LOST = "lost"
 
 
@@ -142,6 +143,7 @@ class Failure(StrEnum):
     CRASHED = "crashed", ExitCode.JOB_FAILED, False, "codex completed the turn and then failed"
     TRANSPORT = "transport", ExitCode.HOST, True, "the host was lost, or its output did not arrive whole"
     LOST = "lost", ExitCode.HOST, False, "the supervisor on the host died without reporting how codex ended"
+    DISK_FULL = "disk-full", ExitCode.HOST, False, "the host's disk was full where runs lie"
     NEVER_STARTED = "never-started", ExitCode.HOST, False, "the host took the job and never started codex"
     TIMEOUT = "timeout", ExitCode.TIMEOUT, False, "the job's time ran out"
     STALLED = "stalled", ExitCode.STALLED, True, "nothing happened for longer than `stall_timeout`"

@@ -127,10 +127,11 @@ class AttemptFollower:
         with contextlib.suppress(HostError):  # another host's, or before a reboot: what there is to know is in `lost`
             await self._transport.stop(self._run_id, self._attempt.number, StopReason.LOST)
         at = dataclasses.replace(self._recorder.position, stdout=self._out.received, stderr=self._err.received)
-        async for piece in self._transport.follow(self._run_id, self._attempt.number, at):
-            if isinstance(piece, Ended | Lost):
-                return piece
-            self._take(piece)
+        with contextlib.suppress(HostError):  # or its directory is gone
+            async for piece in self._transport.follow(self._run_id, self._attempt.number, at):
+                if isinstance(piece, Ended | Lost):
+                    return piece
+                self._take(piece)
         return lost
 
     async def _stop(self, stop: Stop, now: float) -> None:

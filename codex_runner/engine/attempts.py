@@ -8,7 +8,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode, HostError, RunnerError
+from codex_runner.domain.errors import ExitCode, HostError, RunGoneError, RunnerError
 from codex_runner.domain.event import AttemptEnded, AttemptStarted, Retrying
 from codex_runner.domain.run import Ending, Failure, StopReason
 from codex_runner.engine.attempt import AttemptFollower, end_unseen
@@ -121,6 +121,8 @@ class Attempts:
                 begun = self._recorder.position.stdout or self._recorder.position.stderr
                 if begun or time.monotonic() >= patience:
                     failure = Failure.NEVER_STARTED if self._attached and not begun else Failure.TRANSPORT
+                    if begun and isinstance(error, RunGoneError):
+                        failure = Failure.LOST
                     return self._end_unstarted(failure, error)
             await asyncio.sleep(_BIRTH / 10)
 

@@ -14,12 +14,14 @@ _FAILURES = {
     StopReason.TERMINATED: Failure.TERMINATED,
     StopReason.CANCELLED: Failure.CANCELLED,
     StopReason.ORPHANED: Failure.ORPHANED,
+    StopReason.DISK_FULL: Failure.DISK_FULL,
     StopReason.LOST: Failure.LOST,
 }
 
 _MESSAGES = {
     StopReason.TIMEOUT: "the supervisor ended codex: the job's time was over (timeout)",
     StopReason.ORPHANED: "the supervisor ended codex: no runner had been attached for orphan_timeout",
+    StopReason.DISK_FULL: "the supervisor ended codex: the host's disk is full where runs lie",
     StopReason.CANCELLED: "the run was cancelled",
     StopReason.TERMINATED: "the supervisor was told to terminate",
     StopReason.LOST: "the supervisor on the host was killed, and codex was ended in its stead",

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.run import ProcessExit, StopReason, Sweep
-from codex_runner.transports.processes import birth, boot
+from codex_runner.transports.processes import birth, here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_HOLDER_WORDS = 4
+_HOLDER_WORDS = 5
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -50,21 +50,21 @@ class AttemptDirectory:
         try:
             words = (self.path / "pid").read_text(encoding="ascii").split()
         except FileNotFoundError:
-            return "the run directory is gone"
+            return "the run directory was removed, and the supervisor ends the agent"
         if len(words) != _HOLDER_WORDS:
             return "the supervisor's pid file is damaged"
-        machine, started, pid, born = words
-        here, this_boot = boot()
-        if machine != here:
-            return "the run is on another host that shares this home directory"
+        machine, started, pid, born, node = words
+        this_machine, this_boot, this_node = here()
+        if machine != this_machine or (started != this_boot and node != this_node):
+            return f"the run is on another host, {node}, which shares this home directory"
         if started != this_boot:
             return "the host was rebooted"
         return None if birth(int(pid)) == born else "the supervisor was killed"
 
 
 def parse_exit(text: str) -> ProcessExit:
-    """Read the `exit` file: a key and a value a line."""
-    values = dict(line.split(" ", 1) for line in text.splitlines())
+    """Read the `exit` file: a key and a value a line. What was written on a full disk has blanks behind it."""
+    values = dict(line.split(" ", 1) for line in text.splitlines() if line.strip())
     return ProcessExit(
         code=_number(values["code"]),
         signal=_number(values["signal"]),

@@ -12,7 +12,7 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO
 
-from codex_runner.domain.errors import HostError
+from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.transports.directory import AttemptDirectory, runs_root
 from codex_runner.transports.request import (
@@ -74,10 +74,7 @@ class LocalTransport:
                 stdout = _Tail("stdout", stack.enter_context((directory.path / "stdout").open("rb")), position.stdout)
                 stderr = _Tail("stderr", stack.enter_context((directory.path / "stderr").open("rb")), position.stderr)
             except FileNotFoundError:
-                raise HostError(
-                    f"run {run_id} has no attempt {attempt} on this machine.",
-                    remedy="It may have been collected and removed, or it runs on another host (`--host`).",
-                ) from None
+                raise RunGoneError(f"run {run_id} has no attempt {attempt} on this machine.") from None
             pinged = looked = 0.0
             while True:
                 now = time.monotonic()
@@ -205,7 +202,7 @@ def _advance(lease: Path) -> None:
     except (FileNotFoundError, ValueError):
         count = 0
     new = lease.with_suffix(f".{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):  # the directory was removed: follow says so
+    with contextlib.suppress(OSError):  # the directory was removed, or the disk is full: follow says so
         new.write_text(f"{count + 1}\n", encoding="ascii")
         new.rename(lease)
 

@@ -25,13 +25,23 @@ def birth(pid: int) -> str | None:
     return None if fields[0] in b"ZX" else fields[19].decode()
 
 
-def boot() -> tuple[str, str]:
-    """Return this host and this boot in two words, as supervisor.sh writes them."""
-    machine = _first_line("/etc/machine-id") or _output("uname", "-n")
-    started = _first_line("/proc/sys/kernel/random/boot_id") or "".join(
-        filter(str.isdigit, _output("sysctl", "-n", "kern.boottime"))
-    )
-    return machine or "unknown", started or "unknown"
+def here() -> tuple[str, str, str]:
+    """Return this host, this boot and the host's name, a word each, as supervisor.sh writes them."""
+    node = _first_line("/proc/sys/kernel/hostname") or _output("uname", "-n")
+    machine = _first_line("/etc/machine-id") or node
+    if started := _first_line("/proc/sys/kernel/random/boot_id"):
+        started = f"{started}.{_pid_namespace()}"
+    else:
+        started = "".join(filter(str.isdigit, _output("sysctl", "-n", "kern.boottime")))
+    return machine or "unknown", started or "unknown", node or "unknown"
+
+
+def _pid_namespace() -> str:
+    """Tell the containers of one kernel apart: they have one boot, and a table of processes each."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink()).removeprefix("pid:")
+    except OSError:
+        return ""
 
 
 def _first_line(path: str) -> str:

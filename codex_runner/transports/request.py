@@ -12,7 +12,7 @@ import secrets
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError
+from codex_runner.domain.errors import ConfigurationError, HostError, RunGoneError, RunnerError
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.cksum import cksum
 
@@ -26,10 +26,6 @@ _MAGIC = "codex-runner/1"
 
 # The runner keeps the same deadline; the supervisor's is for the case that no runner is there to keep it.
 SUPERVISOR_GRACE = 10
-
-
-class NothingThereError(HostError):
-    """The run, or its attempt, is not on this host."""
 
 
 # In this order: functions first, the call last, so that a truncated script runs nothing.
@@ -59,6 +55,7 @@ def start_request(launch: Launch, nonce: str, verb: str = "launch") -> bytes:
         f"{_MAGIC} {nonce} {verb} {launch.run_id} {launch.attempt}",
         f"timeout {math.ceil(launch.timeout) + SUPERVISOR_GRACE}",
         f"orphan {max(1, math.ceil(launch.orphan))}",
+        f"retention {math.ceil(launch.retention)}",
         f"cwd {_escape(launch.cwd, 'cwd')}",
         *(f"arg {_escape(argument, 'codex argument')}" for argument in launch.command),
         *(f"env {name} {_escape(_reveal(value), name)}" for name, value in launch.environment.items()),
@@ -136,7 +133,7 @@ def _refusal(text: str) -> RunnerError:
         case "cwd":
             return ConfigurationError(f"cwd: {message}.", remedy="Set the job's `cwd` to a folder that is there.")
         case "gone" | "foreign":
-            return NothingThereError(f"the host refused ({word}): {message}.")
+            return RunGoneError(f"the host refused ({word}): {message}.")
         case "disk":
             return HostError(f"the host's disk: {message}.", remedy="Make room, or see who may write there.")
         case _:

@@ -12,11 +12,10 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
-from codex_runner.domain.errors import HostError
+from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Completed, Ended, Lost, Notice, Output, Started
 from codex_runner.transports.request import (
-    NothingThereError,
     discard_request,
     execute_request,
     follow_request,
@@ -142,7 +141,7 @@ class SshTransport:
         nonce = new_nonce()
         try:
             await self._connection.ask(stop_request(run_id, attempt, reason, nonce), nonce, timeout=_STOP_PATIENCE)
-        except NothingThereError:
+        except RunGoneError:
             pass
         except DroppedError as dropped:
             raise HostError(

@@ -11,7 +11,18 @@ from codex_runner.domain.run import new_run_id
 CHILD = Path(__file__).with_name("child.py")
 
 
-def launch(*child, run_id=None, attempt=1, cwd="/", prompt=b"", environment=None, timeout=60.0, orphan=30.0, config=""):
+def launch(
+    *child,
+    run_id=None,
+    attempt=1,
+    cwd="/",
+    prompt=b"",
+    environment=None,
+    timeout=60.0,
+    orphan=30.0,
+    config="",
+    retention=604_800.0,
+):
     return Launch(
         run_id=run_id or new_run_id("test"),
         attempt=attempt,
@@ -21,6 +32,7 @@ def launch(*child, run_id=None, attempt=1, cwd="/", prompt=b"", environment=None
         prompt=prompt,
         timeout=timeout,
         orphan=orphan,
+        retention=retention,
         environment=environment or {},
     )
 

@@ -1,6 +1,7 @@
 """A scratch project whose jobs the installed command line runs, and everything that a run may leave."""
 
 import base64
+import contextlib
 import json
 import os
 import secrets
@@ -148,13 +149,10 @@ class Witness:
 
     def _look(self):
         while not self._over.wait(0.01):
-            for path in self.runs.glob("*/attempts/[0-9]*/stdout"):
-                run_id = path.parts[-4]
-                if run_id not in self._files:
-                    try:
-                        self._files[run_id] = path.open("rb")
-                    except FileNotFoundError:
-                        continue
+            with contextlib.suppress(OSError):  # what goes away while it is looked at
+                for path in self.runs.glob("*/attempts/[0-9]*/stdout"):
+                    if path.parts[-4] not in self._files:
+                        self._files[path.parts[-4]] = path.open("rb")
 
     def printed(self, run_id):
         """Everything that codex printed in this run."""

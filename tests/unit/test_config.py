@@ -227,6 +227,7 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ("tiemout = '5m'", "jobs.x.tiemout: unknown key; did you mean `timeout`?"),
         ("Sandbox = 'read-only'", "jobs.x.Sandbox: unknown key; did you mean `sandbox`?"),
         ("delivery = { branch = 'x' }", "jobs.x.delivery: unknown key"),
+        ("host_retention = '30m'", 'jobs.x.host_retention = "30m": must be 1h at least'),
         ("retry = { attempts = 0 }", "jobs.x.retry.attempts = 0: must be a whole number, and at least 1"),
         ("budget = { tokens = '5' }", 'jobs.x.budget.tokens = "5": must be a whole number'),
         (f"credential = {{ token = '{SECRET}' }}", "jobs.x.credential.token: unknown key; known here: allow_"),
@@ -745,6 +746,7 @@ def test_the_documented_defaults_are_the_defaults(configured):
     assert config.jobs["x"].checks[0].timeout == parse_duration(check["timeout"][1])
     written = {"timeout": limits.timeout, "stall_timeout": limits.stall, "exit_grace": limits.exit_grace}
     written |= {"orphan_timeout": limits.orphan, "reconnect_timeout": limits.reconnect}
+    written |= {"host_retention": limits.retention}
     assert {key: parse_duration(job[key][1]) for key in written} == written
     assert limits.command == limits.timeout
     spec, settings = CredentialSpec(), VaultSettings()

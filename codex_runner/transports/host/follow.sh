@@ -61,7 +61,7 @@ listener() { # what the runner says: each ping counts the lease up
 			count=0
 			{ read -r count <../../lease; } 2>/dev/null
 			echo $((count + 1)) >"../../lease.$$" && mv "../../lease.$$" ../../lease
-			: >"heard.$nonce"
+			true >"heard.$nonce" # not `:`, with which a shell would end where the folder has been removed
 			;;
 		"stop "*)
 			note_stop "${line#stop }"
@@ -78,7 +78,12 @@ reporter() { # codex's stderr, heartbeats, the end
 	while [ ! -e "bye.$nonce" ]; do
 		ended=
 		[ ! -e exit ] || ended=1
-		size=$(($(wc -c <stderr)))
+		if [ ! -e request ]; then
+			frame "lost the run directory was removed, and the supervisor ends the agent"
+			break
+		fi
+		size=$(wc -c 2>/dev/null <stderr)
+		size=$((${size:-0}))
 		if [ "$size" -gt "$err" ]; then
 			# An offset and a size: bytes that came since are for the next time.
 			frame "err $err $((size - err))"
@@ -93,8 +98,8 @@ reporter() { # codex's stderr, heartbeats, the end
 		fi
 		if ! held .; then
 			[ ! -e exit ] || continue
-			if [ "$at_host" != "$host_id" ]; then
-				frame "lost the run is on another host that shares this home directory"
+			if elsewhere .; then
+				frame "lost the run is on another host, ${at_node:-$at_host}, which shares this home directory"
 			elif [ "$at_boot" != "$boot_id" ]; then
 				frame "lost the host was rebooted"
 			else

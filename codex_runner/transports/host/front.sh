@@ -14,7 +14,8 @@ stop() { # ends codex through its supervisor; where that is dead, with our own h
 		say stopping
 		return
 	fi
-	[ "$at_host $at_boot" = "$host_id $boot_id" ] || refuse foreign "$run runs on another host, or ran before a reboot"
+	if elsewhere .; then refuse foreign "$run runs on another host, $at_node, which shares this home directory"; fi
+	[ "$at_boot" = "$boot_id" ] || refuse foreign "$run ran before this host was rebooted"
 	reaper=plain
 	end_alone "$reason"
 	say stopped
@@ -26,7 +27,11 @@ discard() { # the run's directory goes, unless something in it is alive
 		return
 	}
 	for dir in attempts/[0-9]*; do
-		if [ ! -e "$dir/exit" ] && held "$dir"; then refuse busy "$run is still going"; fi
+		if [ -e "$dir/exit" ]; then continue; fi
+		if held "$dir"; then refuse busy "$run is still going"; fi
+		if elsewhere "$dir"; then
+			refuse foreign "$run may still be going on another host, $at_node, which shares this home directory"
+		fi
 	done
 	cd "$runs" || return
 	# A follower that nobody listens to any more may be counting the lease up meanwhile: hence again.

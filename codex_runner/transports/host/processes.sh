@@ -1,16 +1,20 @@
 # shellcheck shell=sh
 # Who is alive, what is left of an agent, and how it is ended.
 
-here() { # this host and this boot, in two words: homes may be shared by hosts, and pids begin again at a boot
-	host_id='' boot_id=''
+here() { # this host, this boot and its name, a word each: homes may be shared by hosts, and pids begin again at a boot
+	host_id='' boot_id='' node=''
 	if [ -r /etc/machine-id ]; then read -r host_id </etc/machine-id; fi
-	[ -n "$host_id" ] || host_id=$(uname -n)
+	if [ -r /proc/sys/kernel/hostname ]; then read -r node </proc/sys/kernel/hostname; else node=$(uname -n); fi
+	: "${host_id:=$node}"
 	if [ -r /proc/sys/kernel/random/boot_id ]; then
 		read -r boot_id </proc/sys/kernel/random/boot_id
+		# The containers of one kernel have one boot, and a table of processes each.
+		namespace=$(readlink /proc/self/ns/pid 2>/dev/null)
+		boot_id=$boot_id.${namespace#pid:}
 	else
 		boot_id=$(sysctl -n kern.boottime 2>/dev/null | tr -dc '0-9')
 	fi
-	: "${host_id:=unknown}" "${boot_id:=unknown}"
+	: "${host_id:=unknown}" "${boot_id:=unknown}" "${node:=unknown}"
 }
 
 born() { # PID: its start time into $born, empty where there is no such process (a zombie counts as none)
@@ -33,9 +37,9 @@ alive() { # PID BIRTH: is it still the same process?
 	[ -n "$born" ] && [ "$born" = "$2" ]
 }
 
-holder() { # DIR: who holds this attempt, into $at_host $at_boot $sup $sup_born
-	at_host='' at_boot='' sup='' sup_born=''
-	{ read -r at_host at_boot sup sup_born <"$1/pid"; } 2>/dev/null
+holder() { # DIR: who holds this attempt, into $at_host $at_boot $sup $sup_born $at_node
+	at_host='' at_boot='' sup='' sup_born='' at_node=''
+	{ read -r at_host at_boot sup sup_born at_node <"$1/pid"; } 2>/dev/null
 	[ -n "$sup_born" ]
 }
 
@@ -43,6 +47,11 @@ held() { # DIR: is its supervisor alive, as far as this host can say?
 	holder "$1" && [ "$at_host $at_boot" = "$host_id $boot_id" ] && alive "$sup" "$sup_born"
 }
 
+elsewhere() { # DIR: is it held on another host, of which nothing can be seen from here? Cloned machines share their id
+	holder "$1" || return 1
+	[ "$at_host" = "$host_id" ] || return 0
+	[ "$at_boot" != "$boot_id" ] && [ "${at_node:-$node}" != "$node" ]
+}
 
 children() { # PID: its children's pids into $kids
 	kids=

@@ -49,19 +49,20 @@ take_variable() { # $value: NAME ENCODED, into $environment
 }
 
 receive() { # FILE SIZE CKSUM: exactly so many bytes from stdin (a shell's read or head may take more), verified
-	dd ibs=1 obs=65536 count="$2" 2>/dev/null >"$1"
+	dd ibs=1 obs=65536 count="$2" 2>/dev/null >"$1" || abandon disk "no room, or no right to write, in $runs"
 	# shellcheck disable=SC2046 # two numbers: checksum and size
 	set -- "$1" "$2" "$3" $(cksum <"$1")
 	[ "$5" = "$2" ] && [ "$4" = "$3" ]
 }
 
 start() {
-	timeout='' orphan='' cwd_line='' args='' environment='' config='' prompt=''
+	timeout='' orphan='' retention='' cwd_line='' args='' environment='' config='' prompt=''
 	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
 		value=${line#* }
 		case $line in
 		"timeout "*) timeout=$value ;;
 		"orphan "*) orphan=$value ;;
+		"retention "*) retention=$value ;;
 		"cwd "*) cwd_line=$value ;;
 		"config "*) config=$value ;;
 		"prompt "*) prompt=$value ;;
@@ -77,15 +78,15 @@ start() {
 	fi
 	# shellcheck disable=SC2086 # two numbers each
 	if ! { receive config $config && receive prompt $prompt && IFS= read -r line && [ "$line" = ".$nonce" ]; }; then
-		rm -rf "../.$attempt.$nonce"
-		refuse torn "the request ended early, or the disk is full: $runs"
+		abandon torn "the request ended early"
 	fi
 	# shellcheck disable=SC2154 # script: this very text, set by whoever started it
 	if ! {
-		printf '%s\n' "$nonce $run $attempt $timeout $orphan" "$cwd_line" >request &&
-			printf '%s' "$args" >args && printf '%s\n' "$script" >supervisor.sh && mkdir -p ../../home
+		printf '%s\n' "$nonce $run $attempt $timeout $orphan $retention" "$cwd_line" >request &&
+			printf '%s' "$args" >args && printf '%s\n' "$script" >supervisor.sh && mkdir -p ../../home &&
+			printf '%1024s\n' '' >stop.room && printf '%1024s\n' '' >exit.room
 	}; then
-		abandon disk "cannot write in $runs"
+		abandon disk "no room, or no right to write, in $runs"
 	fi
 	decode "${args%%"$NL"*}"
 	[ -x "$decoded" ] || abandon codex "$decoded is not an executable file"
@@ -100,9 +101,8 @@ start() {
 			say joined
 			return
 		fi
-		holder "../$attempt"
-		if [ "$at_host $at_boot" != "$host_id $boot_id" ]; then
-			abandon foreign "attempt $attempt was begun on another host or before a reboot, and never ran"
+		if elsewhere "../$attempt"; then
+			abandon foreign "attempt $attempt was begun on another host, $at_node, which shares this home directory"
 		fi
 		# Its supervisor died before it ran codex, and the dead do not come back. One front alone may move it away: a
 		# second one would move what the first has put in its place.
@@ -110,15 +110,20 @@ start() {
 		mv "../$attempt" "../.$attempt.never-started.$nonce" 2>/dev/null
 	fi
 	for other in ../[0-9]*; do
-		if [ "$other" != "../$attempt" ] && [ ! -e "$other/exit" ] && held "$other"; then
-			abandon busy "attempt ${other#../} of this run is still going"
+		if [ "$other" = "../$attempt" ] || [ -e "$other/exit" ]; then continue; fi
+		if held "$other"; then abandon busy "attempt ${other#../} of this run is still going"; fi
+		if elsewhere "$other"; then
+			abandon foreign "attempt ${other#../} of this run may still be going on $at_node, which shares this home directory"
 		fi
 	done
 	# What it answers goes through a substitution, which ends when the supervisor closes its stdout.
 	answer=$({ printf '%s.\n' "$environment"; } | { (scrub && detach) <&3 2>>supervisor.log 3<&- & } 3<&0)
 	case $answer in
 	"$nonce "*) printf '%s\n' "$answer" ;;
-	*) refuse never-started "the supervisor did not start: $(tail -c 300 supervisor.log 2>/dev/null | tr '\n' ' ')" ;;
+	*)
+		has_room || abandon disk "no room, or no right to write, in $runs"
+		refuse never-started "the supervisor did not start: $(tail -c 300 supervisor.log 2>/dev/null | tr '\n' ' ')"
+		;;
 	esac
 }
 

@@ -1,8 +1,6 @@
 # shellcheck shell=sh
 # The supervisor: the parent of codex, and the ticker beside it.
 
-RETENTION=7 # days
-
 nap() { # SECONDS: a sleep that goes when its loop is told to
 	sleep "$1" &
 	napping=$!
@@ -18,8 +16,23 @@ end_loop() { # PID of a looping subshell
 }
 
 note_stop() { # REASON: why codex is being ended; the first one wins
-	(set -C && printf '%s\n' "$1" >stop) 2>/dev/null
+	(set -C && printf '%s\n' "$1" >stop) 2>/dev/null || [ -s stop ] || set_down stop "$1" 2>/dev/null
 }
+
+set_down() { # FILE LINE...: for a full disk, in the room that was taken for it at the start
+	file=$1
+	shift
+	printf '%s\n' "$@" 1<>"$file.room" && mv "$file.room" "$file"
+}
+
+has_room() { # can anything be written here? The file is left empty, so that each look asks for space anew
+	{ printf '%4096s' '' >room; } 2>/dev/null
+	set -- $?
+	# Not `:`, with which a shell would end where our folder has been removed.
+	{ true >room; } 2>/dev/null
+	return "$1"
+}
+
 
 ticker() { # counts its own ticks, never wall time, so that a machine that was suspended does not kill its runs
 	looping
@@ -32,8 +45,10 @@ ticker() { # counts its own ticks, never wall time, so that a machine that was s
 		last=$lease
 		[ "$ticks" -lt "$timeout" ] || note_stop timeout
 		[ "$idle" -lt "$orphan" ] || note_stop orphaned
-		# Each second again: a signal that falls between the supervisor's check and its wait would be lost.
-		[ ! -e stop ] || kill -TERM $$ 2>/dev/null
+		has_room || note_stop disk-full
+		# Each second again: a signal that falls between the supervisor's check and its wait would be lost. Where our
+		# folder has been removed, nobody can follow the agent any more, nor say in a file that it is to end.
+		if [ -e stop ] || [ ! -e request ]; then kill -TERM $$ 2>/dev/null; fi
 		[ "$reaper" = reaper ] || remember
 	done
 }
@@ -93,12 +108,15 @@ write_exit() { # once, by rename: what the runner believes, whatever else it hea
 	elif [ "$status" -gt 128 ]; then
 		code=- signal=$((status - 128))
 	fi
+	# It may have died of a full disk before anybody looked.
+	[ "$status" = 0 ] || has_room || note_stop disk-full
 	stopped=none
 	{ read -r stopped <stop; } 2>/dev/null
 	# shellcheck disable=SC2046 # numbers: checksum and size, then size
 	set -- $(cksum <stdout) $(wc -c <stderr)
-	printf '%s\n' "code $code" "signal $signal" "stopped $stopped" "cksum $1" "bytes $2" "stderr_bytes $3" \
-		"swept $swept" "killed $killed" >exit.new && mv exit.new exit
+	set -- "code $code" "signal $signal" "stopped $stopped" "cksum $1" "bytes $2" "stderr_bytes $3" "swept $swept" \
+		"killed $killed"
+	{ printf '%s\n' "$@" >exit.new && mv exit.new exit; } 2>/dev/null || set_down exit "$@"
 }
 
 export_environment() { # $environment: lines of NAME ENCODED
@@ -128,13 +146,13 @@ become_codex() { # in a subshell, stdin, stdout and stderr in place: the environ
 
 supervise() { # in the attempt's staging directory; stdin: the environment's lines, then a dot
 	reaper=$1
-	{ read -r nonce run attempt timeout orphan && IFS= read -r line; } <request || exit 1
+	{ read -r nonce run attempt timeout orphan retention && IFS= read -r line; } <request || exit 1
 	decode "$line"
 	cwd=$decoded
 	here
 	born $$
 	self_born=$born
-	printf '%s %s %s %s\n' "$host_id" "$boot_id" $$ "$self_born" >pid || exit 1
+	printf '%s %s %s %s %s\n' "$host_id" "$boot_id" $$ "$self_born" "$node" >pid || exit 1
 	environment='' line=
 	while IFS= read -r line && [ "$line" != . ]; do environment="$environment$line$NL"; done
 	[ "$line" = . ] || exit 1
@@ -173,16 +191,18 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	await_codex
 	end_loop "$ticking"
 	sweep
+	# Where our folder has been removed, codex may have made some of it anew.
+	[ -e request ] || [ -e "${home%/home}/attempts" ] || rm -rf "${home%/home}"
 	write_exit
 	prune
 }
 
-prune() { # finished runs that nobody has collected for a week; everything that a live runner does touches their folder
+prune() { # runs that nobody has collected for so many seconds; all that a live runner does touches their folder
 	cd "$home/../.." || return
 	unset OLDPWD
-	find . ! -name . -prune -type d -mtime "+$RETENTION" | while read -r dir; do
+	find . ! -name . -prune -type d -mmin "+$((retention / 60))" | while read -r dir; do
 		for one in "$dir"/attempts/[0-9]*; do
-			if [ ! -e "$one/exit" ] && { held "$one" || [ "$at_host" != "$host_id" ]; }; then continue 2; fi
+			if [ ! -e "$one/exit" ] && { held "$one" || elsewhere "$one"; }; then continue 2; fi
 		done
 		rm -rf "$dir"
 	done

@@ -48,3 +48,14 @@ def on():
         return asyncio.run(closing())
 
     return do
+
+
+@pytest.fixture
+def far(project, server):
+    """The project, whose job runs on a server; what lies on the server's side is where it is for local jobs."""
+    sshd = server(environment={"XDG_STATE_HOME": str(project.state)})
+    project.environ["CODEX_RUNNER_SSH_CONFIG"] = str(sshd.config)
+    configure = project.configure
+    project.configure = lambda **job: configure(**{"host": sshd.alias, "cwd": str(project.cwd), **job})
+    project.configure()
+    return project

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 from support.launches import collect, launch, processes_of, wait_until
@@ -163,23 +164,37 @@ def test_the_token_is_in_no_command_line_and_in_no_file(server, on, runs):
     assert files == ""
 
 
-def test_finished_runs_that_nobody_collected_go_after_a_week(server, on, runs):
+def test_finished_runs_that_nobody_collected_go_after_the_time_that_is_set(server, on, runs):
+    """What may still run stays, here or on another host that shares the home; those from before a reboot go."""
+
     async def work(transport):
-        old, young = launch("reply"), launch("reply")
-        for job in (old, young):
-            await transport.start(job)
-            await collect(transport, job.run_id)
-        os.utime(runs / old.run_id, (0, 0))
-        last = launch("reply")
+        names = ("old", "young", "live", "elsewhere", "rebooted", "prepared")
+        jobs = {name: launch("hangs" if name == "live" else "reply") for name in names}
+        (runs / jobs["prepared"].run_id / "git").mkdir(parents=True)  # by a runner that died before it started codex
+        for name in names[:-1]:
+            await transport.start(jobs[name])
+            if name != "live":
+                await collect(transport, jobs[name].run_id)
+        for name, word, value in (("elsewhere", 4, "build7"), ("rebooted", 4, None)):
+            attempt = runs / jobs[name].run_id / "attempts" / "1"
+            (attempt / "exit").unlink()
+            words = (attempt / "pid").read_text().split()
+            words[1], words[word] = "another-boot", value or words[word]
+            (attempt / "pid").write_text(" ".join(words) + "\n")
+        for name, job in jobs.items():
+            age = 3500 if name == "young" else 3800
+            os.utime(runs / job.run_id, (time.time() - age,) * 2)
+        last = launch("reply", retention=3600)
         await transport.start(last)
         await collect(transport, last.run_id)
-        for _ in range(50):
-            if not (runs / old.run_id).exists():
-                break
-            await asyncio.sleep(0.05)
-        return {each.run_id for each in (young, last)}
+        wait_until(lambda: not (runs / jobs["old"].run_id).exists(), 10)
+        await asyncio.sleep(0.2)  # all in one go
+        there = {name for name, job in jobs.items() if (runs / job.run_id).exists()}
+        await transport.stop(jobs["live"].run_id, 1, StopReason.CANCELLED)
+        await collect(transport, jobs["live"].run_id)
+        return there
 
-    assert on(server(), work) == {path.name for path in runs.iterdir()}
+    assert on(server(), work) == {"young", "live", "elsewhere"}
 
 
 def test_a_command_that_is_given_up_leaves_nothing_there(server, on, tmp_path):
