@@ -51,7 +51,7 @@ def launch(  # noqa: PLR0913 - what a start consists of
     return Launch(
         run_id=run_id,
         attempt=attempt,
-        command=argv(install, resume),
+        command=argv(install, resume, schema=None if job.output_schema is None else _schema_path(install, run_id)),
         cwd=job.cwd,
         config=config_text(job, run_id, attempt, install, hidden=hidden, kept=kept),
         prompt=prompt.encode("utf-8", "surrogateescape"),
@@ -59,13 +59,23 @@ def launch(  # noqa: PLR0913 - what a start consists of
         orphan=job.limits.orphan,
         retention=job.limits.retention,
         environment={**job.codex.environment, **environment},
+        schema=job.output_schema,
     )
 
 
-def argv(install: Install, resume: str | None = None) -> tuple[str, ...]:
-    """Return the command line. The prompt comes on stdin (`-`); the working directory is the process's own."""
+def argv(install: Install, resume: str | None = None, *, schema: str | None = None) -> tuple[str, ...]:
+    """Return the command line. The prompt comes on stdin (`-`); the working directory is the process's own.
+
+    `schema` is the path on the host of the final message's JSON Schema: codex asks the model to keep to it.
+    """
     thread = () if resume is None else ("resume", resume)
-    return (install.path, "exec", "--json", "--strict-config", "--skip-git-repo-check", *thread, "-")
+    shape = () if schema is None else ("--output-schema", schema)
+    return (install.path, "exec", "--json", "--strict-config", "--skip-git-repo-check", *shape, *thread, "-")
+
+
+def _schema_path(install: Install, run_id: str) -> str:
+    """Return where the host puts what a launch carries as its schema."""
+    return f"{install.runs}/{run_id}/home/output-schema.json"
 
 
 def config(  # noqa: PLR0913 - the same

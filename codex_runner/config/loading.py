@@ -233,6 +233,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         trust=_trust(merged),
         concurrency=_concurrency(merged.get("concurrency")),
         expect_message=merged.get("expect_message", True),
+        output_schema=merged.get("output_schema"),
         credential=None if credential is None else credential_spec(credential, root),
     )
 

@@ -54,12 +54,17 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
     host = settings.host if host is None else _host(host)
     problems: list[str] = []
     cwd = text = ""
+    schema: str | None = None
     try:
         cwd = _cwd(config, settings, host)
     except ConfigurationError as error:
         problems.append(error.message)
     try:
         text = fill(_prompt(config, settings, prompt), variables or {})
+    except ConfigurationError as error:
+        problems.append(error.message)
+    try:
+        schema = _schema(config, settings)
     except ConfigurationError as error:
         problems.append(error.message)
     if problems:
@@ -81,6 +86,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         rules=settings.rules,
         trust=settings.trust,
         concurrency=settings.concurrency,
+        output_schema=schema,
     )
 
 
@@ -165,6 +171,14 @@ def _prompt(config: Config, settings: JobSettings, given: PromptSource) -> str:
     if settings.prompt_file is not None:
         return _read(below(config.root, settings.prompt_file), f"{key}.prompt_file = {settings.prompt_file!r}")
     raise ConfigurationError(f"{key}: has no prompt; set `prompt` or `prompt_file`, or give --prompt.")
+
+
+def _schema(config: Config, settings: JobSettings) -> str | None:
+    """Read the job's schema. Whether it is a good one is found out where the library for it is."""
+    if settings.output_schema is None:
+        return None
+    key = f"{config.path}: jobs.{settings.name}.output_schema = {settings.output_schema!r}"
+    return _read(below(config.root, settings.output_schema), key)
 
 
 def _read(file: Path, what: str) -> str:

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from codex_runner.config.credentials import auth_problem
 from codex_runner.config.duration import parse_duration
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.job import RULES, SCHEMA
 from codex_runner.domain.notice import ENDINGS
 from codex_runner.engine.credential_rules import parse_date
 from codex_runner.engine.path_rules import check_glob
@@ -177,6 +178,8 @@ def _named_apart(checks: list[CheckSection]) -> list[CheckSection]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise _problem(f"each check needs a name of its own; given twice: {', '.join(twice)}")
+    if ours := sorted({RULES, SCHEMA} & set(names)):
+        raise _problem(f"a name of codex-runner's own checks: {', '.join(ours)}")
     return checks
 
 
@@ -346,6 +349,7 @@ class JobSection(Section):
     checks: Annotated[list[CheckSection], AfterValidator(_named_apart)] | None = None
     artifacts: list[Annotated[str, AfterValidator(_glob)]] | None = None
     expect_message: bool | None = None
+    output_schema: Text | None = None
     credential: CredentialSection | None = None
     retry: RetrySection | None = None
     budget: Annotated[BudgetSection, AfterValidator(_room)] | None = None

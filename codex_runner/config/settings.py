@@ -47,6 +47,7 @@ class JobSettings:
     rules: PathRules = field(default_factory=PathRules)
     trust: TrustPolicy = field(default_factory=TrustPolicy)
     concurrency: Concurrency | None = None
+    output_schema: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ begin reading. Change nothing.
 \"\"\"
 sandbox = "read-only"                     # or "workspace-write", where the agent is to change files
 timeout = "10m"
+budget = { tokens = 500_000 }             # what a run may cost: passing it ends the agent
 # cwd = "."                               # the folder to work in
 # stall_timeout = "5m"                    # how long codex may be silent
 # artifacts = ["CHANGES.md"]              # files to keep with the run

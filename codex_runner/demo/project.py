@@ -24,6 +24,7 @@ one line a commit, grouped by what the commits do. Change nothing else.
 cwd = "project"
 sandbox = "workspace-write"
 timeout = "2m"
+budget = {{ tokens = 100_000 }}
 artifacts = ["RELEASE_NOTES.md"]
 
 [[jobs.{JOB}.checks]]

@@ -20,9 +20,10 @@ class Launch:
     """All that a host needs to start one attempt.
 
     `command` is codex's argv, its first element the binary's absolute path; it never holds a secret. The environment
-    travels on stdin. `config` becomes `home/config.toml`, `prompt` becomes codex's stdin. Seconds throughout: after
-    `timeout` the supervisor ends codex by itself; after `orphan` seconds without a ping, too. What finished runs left
-    on the host goes with this one, `retention` seconds after somebody last touched it.
+    travels on stdin. `config` becomes `home/config.toml`, `schema` (if any) `home/output-schema.json`, `prompt` becomes
+    codex's stdin. Seconds throughout: after `timeout` the supervisor ends codex by itself; after `orphan` seconds
+    without a ping, too. What finished runs left on the host goes with this one, `retention` seconds after somebody last
+    touched it.
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class Launch:
     orphan: float
     retention: float
     environment: Mapping[str, str | Secret] = field(default_factory=lambda: MappingProxyType({}))
+    schema: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

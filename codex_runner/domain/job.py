@@ -53,6 +53,11 @@ class Check:
     timeout: float = 600.0
 
 
+# The names of the runner's own checks, in every report: a job's checks have others.
+RULES = "path rules"
+SCHEMA = "output schema"
+
+
 @dataclass(frozen=True, slots=True)
 class CodexSettings:
     """What is particular to codex: where it is, and what its own config.toml should say.
@@ -72,7 +77,7 @@ class Job:
     """One job, complete and checked: nothing in it needs looking up again.
 
     `prompt` is the final text for the agent, its variables filled and its context appended. `cwd` is an absolute
-    path on the host that executes.
+    path on the host that executes. `output_schema` is the text of a JSON Schema for the final message.
     """
 
     name: str
@@ -91,3 +96,4 @@ class Job:
     rules: PathRules = field(default_factory=PathRules)
     trust: TrustPolicy = field(default_factory=TrustPolicy)
     concurrency: Concurrency | None = None
+    output_schema: str | None = None

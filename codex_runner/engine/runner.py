@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.domain.errors import ExitCode, HostError, RunnerError, bug
 from codex_runner.domain.event import (
     AttemptEnded,
-    CheckEnded,
-    CheckStarted,
     Guarded,
     RunEnded,
     RunPrepared,
@@ -27,30 +25,28 @@ from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
 from codex_runner.engine.admission import Admission
 from codex_runner.engine.attempt import end_unseen, sweep_guard
 from codex_runner.engine.attempts import Attempts
+from codex_runner.engine.checks import Checks, names
 from codex_runner.engine.credential_rules import planned_guards
 from codex_runner.engine.ending import stop_ending
 from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
-from codex_runner.engine.workspace import RULES, compare, is_watched, note
+from codex_runner.engine.workspace import compare, is_watched, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Warned
-    from codex_runner.domain.job import Check
-    from codex_runner.domain.ports import Account, Agent, Artifacts, Credentials, Group, Reports, Transport
+    from codex_runner.domain.ports import Account, Agent, Artifacts, Credentials, Group, ReplySchema, Reports, Transport
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
-
-_CHECK_TAIL = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Outfit:
     """Everything that a run works with; `wiring` puts it together.
 
-    `group` and `account` are there where the job has one; `doubts` are told at the run's beginning.
+    `schema`, `group` and `account` are there where the job has one; `doubts` are told at the run's beginning.
     """
 
     transport: Transport
@@ -60,6 +56,7 @@ class Outfit:
     reports: Reports
     recorder: Recorder
     stopping: Stopping
+    schema: ReplySchema | None = None
     group: Group | None = None
     account: Account | None = None
     doubts: Sequence[Warned] = ()
@@ -74,6 +71,7 @@ class Runner:
         self._recorder, self._stopping = outfit.recorder, outfit.stopping
         self._admission = Admission(job, run_id, outfit)
         self._attempts = Attempts(job, run_id, outfit)
+        self._checks = Checks(job, outfit)
         self._noted = self._given_back = False
 
     @property
@@ -104,7 +102,7 @@ class Runner:
             ending = await self._attempts.until_done()
             patch = await self._compare()
             if ending.failure is None:
-                await self._check()
+                await self._checks.run()
             await self._collect(patch)
             await self._give_back()
         return judge_run(self._job, self._state)
@@ -168,18 +166,6 @@ class Runner:
         return granted
 
     # --- after it: what must hold, and what is left ------------------------------------------------------------------
-
-    async def _check(self) -> None:
-        for check in self._job.checks:
-            if check.name not in self._state.checks:
-                await self._stopping.unless_stopped(self._run_check(check))
-
-    async def _run_check(self, check: Check) -> None:
-        self._recorder.emit(CheckStarted(check.name, check.run))
-        done = await self._outfit.transport.execute(check.run, cwd=self._job.cwd, timeout=check.timeout)
-        # Redacted before it is cut: a cut could halve a secret and hide it from the redactor.
-        output = self._recorder.redactor(done.output)[-_CHECK_TAIL:].decode("utf-8", "replace")
-        self._recorder.emit(CheckEnded(check.name, done.exit_code == 0, done.exit_code, done.seconds, output))
 
     async def _compare(self) -> bytes:
         """Let git say what the agent changed, before any check changes more; return the patch."""
@@ -272,7 +258,7 @@ def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
     shown = dataclasses.replace(job, codex=dataclasses.replace(job.codex, environment={}))
     facts = {
         "job": to_json(shown),
-        "checks": [*([RULES] if job.rules.any else []), *(check.name for check in job.checks)],
+        "checks": names(job),
         "guards": [*planned_guards(job.credential), "process sweep"],
         "secrets": sorted(recorder.redactor.names),
     }

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.job import SCHEMA
 from codex_runner.domain.run import Failure, Verdict
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.state import RunState
 
+_BUT = "the agent completed its turn, but"
 
-def judge_run(job: Job, state: RunState) -> Verdict:  # noqa: PLR0911 - one return a disagreement
+
+def judge_run(job: Job, state: RunState) -> Verdict:
     """Judge a run whose last attempt has ended and whose checks have run."""
     attempt = state.attempt
     ending = attempt.ending if attempt else None
@@ -20,20 +23,47 @@ def judge_run(job: Job, state: RunState) -> Verdict:  # noqa: PLR0911 - one retu
         return Verdict(ExitCode.INTERNAL, "the run ended without an ending", Failure.UNKNOWN)
     if ending.failure is not None:
         return Verdict(ending.exit_code, ending.message, ending.failure)
-    if state.changes is not None and state.changes.findings:
-        more = len(state.changes.findings) - 1
-        said = f"{state.changes.findings[0]}{f' And {more} more.' if more else ''}"
-        return Verdict(ExitCode(state.changes.exit_code), f"the agent completed its turn, but broke a rule: {said}")  # type: ignore[call-arg] # the enum's own __new__ has more
-    if job.rules.any and state.changes is None:
-        return Verdict(ExitCode.JOB_FAILED, "the agent completed its turn, but its changes were never judged")
+    for judge in (_judge_changes, _judge_reply, _judge_checks, _judge_guards):
+        if (disagreement := judge(job, state)) is not None:
+            return disagreement
+    return Verdict(ExitCode.SUCCEEDED, ending.message)
+
+
+def _judge_changes(job: Job, state: RunState) -> Verdict | None:
+    if state.changes is None:
+        return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its changes were never judged") if job.rules.any else None
+    if not state.changes.findings:
+        return None
+    more = len(state.changes.findings) - 1
+    said = f"{state.changes.findings[0]}{f' And {more} more.' if more else ''}"
+    return Verdict(ExitCode(state.changes.exit_code), f"{_BUT} broke a rule: {said}")  # type: ignore[call-arg] # the enum's own __new__ has more
+
+
+def _judge_reply(job: Job, state: RunState) -> Verdict | None:
+    if job.output_schema is None:
+        return None
+    result = state.checks.get(SCHEMA)
+    if result is None:
+        return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its reply was never held against the schema")
+    if result.passed:
+        return None
+    first, _, rest = result.output.partition("\n")
+    more = len(rest.splitlines())
+    said = f"{first}{f' And {more} more.' if more else ''}"
+    return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its reply does not fit the schema: {said}")
+
+
+def _judge_checks(job: Job, state: RunState) -> Verdict | None:
     for check in job.checks:
         result = state.checks.get(check.name)
         if result is None:
-            return Verdict(ExitCode.JOB_FAILED, f"the agent completed its turn, but the check {check.name!r} never ran")
+            return Verdict(ExitCode.JOB_FAILED, f"{_BUT} the check {check.name!r} never ran")
         if not result.passed:
             how = "ran out of time" if result.exit_code is None else f"exited with {result.exit_code}"
-            return Verdict(ExitCode.JOB_FAILED, f"the agent completed its turn, but the check {check.name!r} {how}")
+            return Verdict(ExitCode.JOB_FAILED, f"{_BUT} the check {check.name!r} {how}")
+    return None
+
+
+def _judge_guards(_job: Job, state: RunState) -> Verdict | None:
     failed = next((guard for guard in state.guards.values() if not guard.passed), None)
-    if failed is not None:
-        return Verdict(ExitCode.INTERNAL, f"the agent completed its turn, but {failed.name} failed: {failed.message}")
-    return Verdict(ExitCode.SUCCEEDED, ending.message)
+    return None if failed is None else Verdict(ExitCode.INTERNAL, f"{_BUT} {failed.name} failed: {failed.message}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.event import Changed, CheckEnded, build, to_json
-from codex_runner.domain.job import Sandbox
+from codex_runner.domain.job import RULES, Sandbox
 from codex_runner.engine.git_changes import Before, NotRepositoryError, changes, diffstat, patch, snapshot
 from codex_runner.engine.path_rules import exit_code_of, judge_changes
 
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
     from codex_runner.engine.recorder import Recorder
-
-# The name of its case in JUnit; a job's own check of that name would be a second one, so this has a word of its own.
-RULES = "path rules"
 
 
 def is_watched(job: Job) -> bool:

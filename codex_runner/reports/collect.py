@@ -32,7 +32,13 @@ class LocalArtifacts:
 
         kept, left_out = await self._named(job) if job.artifacts else ((), ())
         taken = {artifact.path: artifact for artifact in kept}
-        standard = standard_artifacts(dataclasses.replace(state, artifacts=taken), self._folder, patch, self._redactor)
+        standard = standard_artifacts(
+            dataclasses.replace(state, artifacts=taken),
+            self._folder,
+            patch,
+            self._redactor,
+            structured=job.output_schema is not None,
+        )
         return [*kept, *standard], left_out
 
     async def _named(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:

@@ -1,6 +1,7 @@
 """The script that runs on the host, the framed request that it reads, and the answers that it gives.
 
-A request is a first line, header lines, `.NONCE`, the two bodies (config, prompt) by byte count, and `.NONCE` again.
+A request is a first line, header lines, `.NONCE`, the bodies (config, schema if any, prompt) by byte count, and
+`.NONCE` again.
 Values are escaped for printf's `%b`; they are data on a line, never script text.
 """
 
@@ -50,7 +51,10 @@ def new_nonce() -> str:
 
 def start_request(launch: Launch, nonce: str, verb: str = "launch") -> bytes:
     """Frame a launch. ConfigurationError where a value cannot travel (a NUL character)."""
-    config = launch.config.encode()
+    bodies = {"config": launch.config.encode()}
+    if launch.schema is not None:
+        bodies["schema"] = launch.schema.encode()
+    bodies["prompt"] = launch.prompt
     lines = [
         f"{_MAGIC} {nonce} {verb} {launch.run_id} {launch.attempt}",
         f"timeout {math.ceil(launch.timeout) + SUPERVISOR_GRACE}",
@@ -59,11 +63,10 @@ def start_request(launch: Launch, nonce: str, verb: str = "launch") -> bytes:
         f"cwd {_escape(launch.cwd, 'cwd')}",
         *(f"arg {_escape(argument, 'codex argument')}" for argument in launch.command),
         *(f"env {name} {_escape(_reveal(value), name)}" for name, value in launch.environment.items()),
-        f"config {len(config)} {cksum(config)}",
-        f"prompt {len(launch.prompt)} {cksum(launch.prompt)}",
+        *(f"{name} {len(body)} {cksum(body)}" for name, body in bodies.items()),
         f".{nonce}",
     ]
-    return _joined(lines) + config + launch.prompt + f".{nonce}\n".encode()
+    return _joined(lines) + b"".join(bodies.values()) + f".{nonce}\n".encode()
 
 
 def stop_request(run_id: str, attempt: int, reason: StopReason, nonce: str) -> bytes:

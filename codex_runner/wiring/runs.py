@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from codex_runner.config import Config, NotifySettings
-    from codex_runner.domain.ports import Artifacts, Sink, Transport
+    from codex_runner.domain.ports import Artifacts, ReplySchema, Sink, Transport
     from codex_runner.reports.collect import LocalArtifacts
     from codex_runner.sinks.jsonl import FileJournal
     from codex_runner.transports.ssh import SshTransport
@@ -118,6 +118,7 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
     """Run a job to its end, in a new folder below `output_dir`."""
     from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
 
+    reply_schema(job)  # a bad one is refused before anything is made
     run_id = new_run_id(job.name)
     folder = RunFolder(_output(output_dir) / run_id)
     journal = FileJournal.create(folder)
@@ -210,6 +211,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         ),
         recorder=Recorder(state, journal, setting.sinks, redactor),
         stopping=stopping,
+        schema=reply_schema(job),
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, setting.ledger, setting.environ, shared),
         doubts=doubts(job, setting.ledger, setting.environ),
@@ -226,6 +228,18 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
     return state
+
+
+def reply_schema(job: Job) -> ReplySchema | None:
+    """Return what the job's final message is held against. ConfigurationError where that is no schema."""
+    if job.output_schema is None:
+        return None
+    from codex_runner.schema import JsonSchema  # noqa: PLC0415 - brings jsonschema
+
+    try:
+        return JsonSchema(job.output_schema)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"jobs.{job.name}.output_schema: {error.message}", remedy=error.remedy) from None
 
 
 def _credential_files(job: Job, vault: VaultSettings) -> list[str]:
@@ -294,6 +308,7 @@ async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = N
     """Say what a run of this job would do, and start nothing. Values of the environment are left out."""
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
 
+    reply_schema(job)
     transport = transport_for(job.host, environ, ssh_config=ssh_config)
     agent = Codex(fallback=bundled_codex(job.host))
     try:

@@ -126,6 +126,19 @@ def test_the_configuration_lies_in_codex_home(host, run, tmp_path):
     assert path.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("schema", [None, '{"title": "é"}\n', "x" * 200_000])
+def test_a_schema_lies_beside_it(host, run, schema):
+    async def work():
+        job = launch("environment", schema=schema, prompt=b"p\n" * 5000)
+        await host.start(job)
+        stdout, _, _ = await collect(host, job.run_id)
+        home = next(line for line in stdout.decode().splitlines() if line.startswith("CODEX_HOME="))
+        return Path(home.partition("=")[2].strip("'"), "output-schema.json")
+
+    path = run(work())
+    assert (path.read_text() if path.exists() else None) == schema
+
+
 def test_stops_with_the_first_reason(host, run):
     async def work():
         job = launch("hangs")

@@ -20,20 +20,21 @@ def launch(
     environment=None,
     timeout=60.0,
     orphan=30.0,
-    config="",
     retention=604_800.0,
+    **rest,
 ):
     return Launch(
         run_id=run_id or new_run_id("test"),
         attempt=attempt,
         command=(sys.executable, str(CHILD), *map(str, child)),
         cwd=str(cwd),
-        config=config,
+        config=rest.pop("config", ""),
         prompt=prompt,
         timeout=timeout,
         orphan=orphan,
         retention=retention,
         environment=environment or {},
+        **rest,
     )
 
 

@@ -56,7 +56,7 @@ receive() { # FILE SIZE CKSUM: exactly so many bytes from stdin (a shell's read 
 }
 
 start() {
-	timeout='' orphan='' retention='' cwd_line='' args='' environment='' config='' prompt=''
+	timeout='' orphan='' retention='' cwd_line='' args='' environment='' config='' schema='' prompt=''
 	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
 		value=${line#* }
 		case $line in
@@ -65,6 +65,7 @@ start() {
 		"retention "*) retention=$value ;;
 		"cwd "*) cwd_line=$value ;;
 		"config "*) config=$value ;;
+		"schema "*) schema=$value ;;
 		"prompt "*) prompt=$value ;;
 		"arg "*) args="$args$value$NL" ;;
 		"env "*) take_variable ;;
@@ -77,7 +78,8 @@ start() {
 		refuse disk "cannot make folders in $runs"
 	fi
 	# shellcheck disable=SC2086 # two numbers each
-	if ! { receive config $config && receive prompt $prompt && IFS= read -r line && [ "$line" = ".$nonce" ]; }; then
+	if ! { receive config $config && { [ -z "$schema" ] || receive schema $schema; } && receive prompt $prompt &&
+		IFS= read -r line && [ "$line" = ".$nonce" ]; }; then
 		abandon torn "the request ended early"
 	fi
 	# shellcheck disable=SC2154 # script: this very text, set by whoever started it

@@ -134,7 +134,8 @@ become_codex() { # in a subshell, stdin, stdout and stderr in place: the environ
 	export_environment
 	export "$MARK=$run/$attempt/" "CODEX_HOME=$home"
 	# Behind the lock: whoever merely joins must not touch the configuration of a codex that runs.
-	cp config "$home/config.toml" && cd "$cwd" || exit 125
+	{ cp config "$home/config.toml" && { [ ! -f schema ] || cp schema "$home/output-schema.json"; } && cd "$cwd"; } ||
+		exit 125
 	unset OLDPWD
 	# The pid is on record before codex runs: an attempt whose codex.pid is empty has never run one. $$ is the
 	# supervisor's, also in this subshell; a child's parent is us.
