@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 class Outfit:
     """Everything that a run works with; `wiring` puts it together.
 
-    `schema`, `group` and `account` are there where the job has one; `doubts` are told at the run's beginning.
+    `schema`, `group` and `account` are there where the job has one; `doubts` are told at the run's beginning; `own` are
+    folders on the host that the runner writes.
     """
 
     transport: Transport
@@ -60,6 +61,7 @@ class Outfit:
     group: Group | None = None
     account: Account | None = None
     doubts: Sequence[Warned] = ()
+    own: Sequence[str] = ()
 
 
 class Runner:
@@ -155,7 +157,7 @@ class Runner:
         if not is_watched(self._job):
             return None
         self._noted = True
-        return await note(self._job, self._run_id, self._outfit.transport)
+        return await note(self._job, self._run_id, self._outfit.transport, self._outfit.own)
 
     async def _borrow(self, now: float) -> Granted:
         granted = await self._outfit.credentials.borrow(
@@ -170,20 +172,21 @@ class Runner:
     async def _compare(self) -> bytes:
         """Let git say what the agent changed, before any check changes more; return the patch."""
         noted = self._state.facts.get("tree")
-        if noted is None or self._state.changes is not None:
+        if noted is None:
             return b""
         return await self._stopping.unless_stopped(compare(self._job, noted, self._outfit.transport, self._recorder))
 
     async def _collect(self, patch: bytes) -> None:
-        if self._state.artifacts:
-            return
         kept, left_out = await self._stopping.unless_stopped(
             self._outfit.artifacts.collect(self._job, self._state, patch)
         )
+        # A runner that was killed in here may have recorded some of it.
         for artifact in kept:
-            self._recorder.emit(artifact)
+            if self._state.artifacts.get(artifact.path) != artifact:
+                self._recorder.emit(artifact)
         for sentence in left_out:
-            self._recorder.warn("artifact", sentence)
+            if not any(told.message == sentence for told in self._state.warnings):
+                self._recorder.warn("artifact", sentence)
 
     async def _give_back(self) -> None:
         self._given_back = True

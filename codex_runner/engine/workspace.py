@@ -11,6 +11,8 @@ from codex_runner.engine.git_changes import Before, NotRepositoryError, changes,
 from codex_runner.engine.path_rules import exit_code_of, judge_changes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
     from codex_runner.engine.recorder import Recorder
@@ -21,13 +23,14 @@ def is_watched(job: Job) -> bool:
     return job.rules.any or job.sandbox is not Sandbox.READ_ONLY
 
 
-async def note(job: Job, run_id: str, transport: Transport) -> dict[str, Any] | None:
+async def note(job: Job, run_id: str, transport: Transport, own: Sequence[str] = ()) -> dict[str, Any] | None:
     """Note the tree before the agent, as a mapping for the run's facts; None where it is in no repository.
 
-    ConfigurationError where the job has rules, and there is no repository to hold them against.
+    `own` are the runner's folders, whose files are not the agent's doing. ConfigurationError where the job has rules,
+    and there is no repository to hold them against.
     """
     try:
-        before = await snapshot(transport, job.cwd, run_id)
+        before = await snapshot(transport, job.cwd, run_id, skip=own)
     except NotRepositoryError:
         if job.rules.any:
             raise
@@ -37,16 +40,22 @@ async def note(job: Job, run_id: str, transport: Transport) -> dict[str, Any] | 
 
 
 async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorder: Recorder) -> bytes:
-    """Compare the tree with what was noted, record it with the verdict of the rules, and return the patch."""
+    """Compare the tree with what was noted, record it with the verdict of the rules, and return the patch.
+
+    Where a runner that was killed since has recorded it, only the patch is fetched again.
+    """
     before: Before = build(Before, noted)
+    known = recorder.state.changes is not None
     try:
-        found = await changes(transport, before)
+        found = None if known else await changes(transport, before)
         text = await patch(transport, before)
     except RunnerError as error:
-        if job.rules.any:
+        if job.rules.any and not known:
             raise
         recorder.warn("changes", f"What changed could not be found out: {error.message}")
         return b""
+    if found is None:
+        return text
     if found.head != before.head:
         recorder.warn("head-moved", f"HEAD was {before.head or 'unborn'} and is {found.head}: the agent made commits.")
     findings = judge_changes(job.rules, found.changed) if job.rules.any else ()

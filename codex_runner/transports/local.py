@@ -49,6 +49,15 @@ _PASSED = frozenset(
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "CODEX_CA_CERTIFICATE", "RUNNER_TRACKING_ID", "JENKINS_NODE_COOKIE"),
     )
 )
+# A command ends with us, however we end: its group is killed when the far end of its stdin, which is ours, is closed.
+_ENDS_WITH_US = """
+script=$1
+shift
+exec 3<&0
+{ read -r line; kill -KILL 0; } <&3 >/dev/null 2>&1 &
+exec sh -c "$script" sh "$@" </dev/null 3<&-
+"""
+
 _CREDENTIAL_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "PRIVATE", "API_KEY", "ACCESS_KEY")
 
 
@@ -124,15 +133,16 @@ class LocalTransport:
             process = await asyncio.create_subprocess_exec(
                 "sh",
                 "-c",
-                script,
+                _ENDS_WITH_US,
                 "sh",
+                script,
                 *arguments,
                 cwd=cwd or self._environ["HOME"],
                 env={
                     **self._check_environ,
                     **{k: v if isinstance(v, str) else v.reveal() for k, v in environment.items()},
                 },
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,

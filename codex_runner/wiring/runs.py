@@ -196,6 +196,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     if wanted and state.run_id:  # what already runs neither waits nor is refused
         wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)
     shared = state_folder(setting.environ)
+    own = [str(folder.path.parent.resolve())] if job.host == LOCAL_HOST else []
     outfit = Outfit(
         transport=transport,
         credentials=JobCredentials(setting.vault, setting.environ),
@@ -203,7 +204,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
             expect_message=job.expect_message,
             fallback=bundled_codex(job.host),
             hidden=_credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
-            kept=[str(folder.path.parent.resolve())] if job.host == LOCAL_HOST else (),
+            kept=own,
         ),
         artifacts=_artifacts(transport, LocalArtifacts(folder, redactor), job.host),
         reports=FileReports(
@@ -215,6 +216,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, setting.ledger, setting.environ, shared),
         doubts=doubts(job, setting.ledger, setting.environ),
+        own=own,
     )
     try:
         state = await Runner(job, folder.run_id, outfit).run()
