@@ -16,6 +16,7 @@ from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
 from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import Failure
+from codex_runner.engine.redact import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,7 +167,8 @@ async def check_login(
         environment={**job.codex.environment, **granted.environment},
         timeout=60,
     )
-    answer = _said(done.output)
+    # It has the token, and may quote it.
+    answer = _said(Redactor([*granted.secrets, *job.codex.environment.values()])(done.output))
     passed = done.exit_code == 0
     seconds = time.monotonic() - began
     message = f"codex login status: {answer}"

@@ -219,4 +219,7 @@ def _advance(lease: Path) -> None:
 
 def _names_a_credential(name: str) -> bool:
     upper = name.upper()
-    return upper.startswith(("VAULT_", "ACTIONS_ID_TOKEN")) or any(word in upper for word in _CREDENTIAL_WORDS)
+    # The last one's are the runner's own settings, `codex.env` with its secrets among them.
+    return upper.startswith(("VAULT_", "BAO_", "ACTIONS_ID_TOKEN", "CODEX_RUNNER_")) or any(
+        word in upper for word in _CREDENTIAL_WORDS
+    )

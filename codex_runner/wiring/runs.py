@@ -191,7 +191,9 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     loop = asyncio.get_running_loop()
     for number, reason in ((signal.SIGINT, StopReason.INTERRUPTED), (signal.SIGTERM, StopReason.TERMINATED)):
         loop.add_signal_handler(number, stopping.request, reason)
-    transport = transport_for(job.host, setting.environ, reconnect=job.limits.reconnect, ssh_config=setting.ssh_config)
+    # Checks run what the agent may have written: they get no variable that is known to hold a secret.
+    environ = {name: value for name, value in setting.environ.items() if name not in _secret_variables(job, setting)}
+    transport = transport_for(job.host, environ, reconnect=job.limits.reconnect, ssh_config=setting.ssh_config)
     wanted = job.concurrency
     if wanted and state.run_id:  # what already runs neither waits nor is refused
         wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)
@@ -242,6 +244,14 @@ def reply_schema(job: Job) -> ReplySchema | None:
         return JsonSchema(job.output_schema)
     except ConfigurationError as error:
         raise ConfigurationError(f"jobs.{job.name}.output_schema: {error.message}", remedy=error.remedy) from None
+
+
+def _secret_variables(job: Job, setting: Setting) -> set[str | None]:
+    """Return the variables that the configuration names as a secret's place."""
+    named = {getattr(setting.vault.auth, f"{what}_variable", None) for what in ("token", "secret_id", "password")}
+    if (spec := job.credential) is not None:
+        named |= {spec.variable, spec.environment_variable}
+    return named.union(*((each.url_variable, each.key_variable, each.token_variable) for each in setting.notify))
 
 
 def _credential_files(job: Job, vault: VaultSettings) -> list[str]:
