@@ -58,12 +58,22 @@ class Codex:
             "sandbox": job.sandbox.value,
         }
 
-    def launch(self, job: Job, run_id: str, attempt: int, resume: str | None = None) -> Launch:
+    def launch(
+        self, job: Job, run_id: str, attempt: int, resume: str | None = None, prompt: str | None = None
+    ) -> Launch:
         """See Agent.launch."""
         if self._install is None:
             raise ConfigurationError("codex was not looked at before it was to be started.")
         return command.launch(
-            job, run_id, attempt, self._install, self._environment, hidden=self._hidden, kept=self._kept, resume=resume
+            job,
+            run_id,
+            attempt,
+            self._install,
+            self._environment,
+            hidden=self._hidden,
+            kept=self._kept,
+            resume=resume,
+            told=prompt,
         )
 
     def parse(self, line: bytes) -> Event:

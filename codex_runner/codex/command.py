@@ -42,12 +42,13 @@ def launch(  # noqa: PLR0913 - what a start consists of
     hidden: Sequence[str] = (),
     kept: Sequence[str] = (),
     resume: str | None = None,
+    told: str | None = None,
 ) -> Launch:
     """Say how to start an attempt of this job with this codex. `hidden` and `kept`: see permissions().
 
-    With `resume`, the thread of that id goes on, in the same CODEX_HOME, with a prompt that only says so.
+    With `resume`, the thread of that id goes on, in the same CODEX_HOME, and is `told` this, or only to go on.
     """
-    prompt = job.prompt if resume is None else GO_ON
+    prompt = job.prompt if resume is None else told or GO_ON
     return Launch(
         run_id=run_id,
         attempt=attempt,

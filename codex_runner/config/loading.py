@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.config.credentials import credential_problem, credential_spec, vault_settings
 from codex_runner.config.paths import below
 from codex_runner.config.settings import (
+    CHECK_TURNS,
     FILE_NAME,
     OUTPUT_DIR,
     AuditSettings,
@@ -86,6 +87,9 @@ def _incomplete(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], st
         if credential is not None and (wrong := credential_problem(credential)):
             key, message = wrong
             yield ("jobs", name, "credential", key), message
+        merged = {**values.get("defaults", {}), **job}
+        if "checks" in merged.get("retry", {}) and merged.get("on_check_failure") != "retry":
+            yield ("jobs", name, "retry", "checks"), 'means nothing without `on_check_failure = "retry"`'
 
 
 def _credential(*tables: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -175,6 +179,12 @@ def _trust(merged: Mapping[str, Any]) -> TrustPolicy:
     )
 
 
+def _check_turns(merged: Mapping[str, Any]) -> int:
+    """How often the agent is told of a check that failed."""
+    told: int = merged.get("retry", {}).get("checks", CHECK_TURNS)
+    return told if merged.get("on_check_failure") == "retry" else 0
+
+
 def _concurrency(table: Mapping[str, Any] | None) -> Concurrency | None:
     if table is None:
         return None
@@ -227,7 +237,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         ),
         checks=tuple(Check(**check) for check in merged.get("checks", ())),
         artifacts=tuple(merged.get("artifacts", ())),
-        retry=RetryPolicy(**merged.get("retry", {})),
+        retry=RetryPolicy(**{**merged.get("retry", {}), "checks": _check_turns(merged)}),
         budget=Budget(**merged.get("budget", {})),
         rules=_rules(merged),
         trust=_trust(merged),

@@ -270,6 +270,7 @@ class RetrySection(Section):
     tries: Annotated[int, AfterValidator(_from_one)] | None = None
     total: Duration | None = None
     least: Duration | None = None
+    checks: Annotated[int, AfterValidator(_from_one)] | None = None
 
 
 class BudgetSection(Section):
@@ -347,6 +348,7 @@ class JobSection(Section):
     model: Text | None = None
     codex: CodexSection | None = None
     checks: Annotated[list[CheckSection], AfterValidator(_named_apart)] | None = None
+    on_check_failure: Literal["fail", "retry"] | None = None
     artifacts: list[Annotated[str, AfterValidator(_glob)]] | None = None
     expect_message: bool | None = None
     output_schema: Text | None = None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "codex-runner.toml"
 OUTPUT_DIR = "codex-runner-out"
+CHECK_TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)

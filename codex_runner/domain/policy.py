@@ -13,12 +13,14 @@ class RetryPolicy:
     `attempts` counts starts of codex, the first one too; 1 means never again. `tries` counts starts of codex and the
     tries that codex made by itself. `total` bounds the seconds since the first start, waiting included; None leaves it
     to the job's timeout. `least` is the time that must be left after the pause for another attempt to be worth it.
+    `checks` is how often the thread is told of checks that failed and gets another turn; `attempts` leaves these out.
     """
 
     attempts: int = 3
     tries: int = 30
     total: float | None = None
     least: float = 30.0
+    checks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,8 +80,13 @@ class Agent(Protocol):
         """
         ...
 
-    def launch(self, job: Job, run_id: str, attempt: int, resume: str | None = None) -> Launch:
-        """Say how to start it for this job, or how to go on with the thread `resume`. Comes after `prepare`."""
+    def launch(
+        self, job: Job, run_id: str, attempt: int, resume: str | None = None, prompt: str | None = None
+    ) -> Launch:
+        """Say how to start it for this job, or how to go on with the thread `resume`. Comes after `prepare`.
+
+        `prompt` is what the thread is told; without one, it is told to go on with what it was about.
+        """
         ...
 
     def parse(self, line: bytes) -> Event:

@@ -21,6 +21,7 @@ class Attempt:
     """One start of codex: what it said, and how it ended. Times are seconds since the epoch.
 
     `resumes` is the thread that it was to go on with; `own_retries` counts the tries that codex announced by itself.
+    `checks` are those that ran after it.
     """
 
     number: int
@@ -40,12 +41,14 @@ class Attempt:
     ending: Ending | None = None
     exit: ProcessExit | None = None
     diagnostics: list[ev.Diagnostic] = field(default_factory=list)
+    checks: dict[str, ev.CheckEnded] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class RunState:
     """Everything that a report needs. Only `apply` changes it.
 
+    `checks` and `changes` are those after the last attempt: what was found after an earlier one counts no more.
     `files` maps each path that the agent says it changed to its last change; `commands` and `failed_commands` count
     finished commands.
     """
@@ -107,6 +110,7 @@ class RunState:
                 self.facts = {**self.facts, **event.facts}
             case ev.AttemptStarted() if not event.attached:
                 self.attempts.append(Attempt(event.number, time, event.reason, event.thread_id))
+                self.checks, self.changes = self.attempts[-1].checks, None
             case ev.RunEnded():
                 self.verdict, self.ended = event, time
             case ev.Warned():

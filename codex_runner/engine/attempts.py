@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import itertools
 import random
 import time
 from typing import TYPE_CHECKING
@@ -39,7 +40,26 @@ class Attempts:
 
     async def until_done(self) -> Ending:
         """Try until the agent has done its turn, or trying again cannot help."""
-        ending = await self._first()
+        return await self._insist(await self._first())
+
+    async def another_turn(self, prompt: str, reason: str) -> Ending:
+        """Give the thread that has done its turn another one, and try until it has done that too."""
+        number = len(self._state.attempts) + 1
+        self._recorder.emit(Retrying(number, 0.0, True, reason))
+        return await self._insist(await self._start(number, resume=self._state.thread_id, prompt=prompt, reason=reason))
+
+    def can_go_on(self) -> str | None:
+        """Return why the thread can have no other turn, None where it can."""
+        left = self._job.limits.timeout - (time.time() - self._state.attempts[0].started)
+        if self._attached:
+            return "a run that was attached to is not started again"
+        if self._state.thread_id is None:
+            return "codex gave no thread to go on with"
+        if left < self._job.retry.least:
+            return f"only {max(0.0, left):.0f} s are left"
+        return None
+
+    async def _insist(self, ending: Ending) -> Ending:
         while ending.failure is not None and (again := self._again(ending)) is not None:
             self._recorder.emit(again)
             await self._stopping.unless_stopped(asyncio.sleep(again.seconds))
@@ -57,7 +77,7 @@ class Attempts:
             self._job.retry,
             ending.failure,
             ending.message,
-            attempt=attempt.number,
+            attempt=self._in_a_row(),
             elapsed=time.time() - self._state.attempts[0].started,
             deadline=self._job.limits.timeout,
             rng=self._random,
@@ -79,6 +99,11 @@ class Attempts:
         )
         return Retrying(attempt.number + 1, decision.seconds, resume, f"{decision.reason}; {how}")
 
+    def _in_a_row(self) -> int:
+        """Count the attempts since the agent last did its turn."""
+        failed = itertools.takewhile(lambda each: each.ending and each.ending.failure, reversed(self._state.attempts))
+        return sum(1 for _ in failed)
+
     async def _first(self) -> Ending:
         """Start codex where no attempt has been begun, or find out how the last one that was begun ends."""
         attempt = self._state.attempt
@@ -92,9 +117,11 @@ class Attempts:
         self._recorder.emit(AttemptStarted(attempt.number, attached=True, reason="attached by another runner"))
         return await self._follow()
 
-    async def _start(self, number: int, *, resume: str | None = None, reason: str = "") -> Ending:
+    async def _start(
+        self, number: int, *, resume: str | None = None, prompt: str | None = None, reason: str = ""
+    ) -> Ending:
         """Start an attempt and follow it: with a thread to `resume`, or fresh, from the job's own prompt."""
-        launch = self._outfit.agent.launch(self._job, self._run_id, number, resume)
+        launch = self._outfit.agent.launch(self._job, self._run_id, number, resume, prompt)
         # On record before it happens: a runner that dies in between leaves a run that `attach` can explain.
         self._recorder.emit(AttemptStarted(number, reason=reason, thread_id=resume))
         self._outfit.reports.begin(self._state)

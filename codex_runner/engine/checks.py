@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.event import CheckEnded, CheckStarted
 from codex_runner.domain.job import RULES, SCHEMA
+from codex_runner.engine.prompt import with_context
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Check, Job
     from codex_runner.engine.runner import Outfit
 
 _TAIL = 64 * 1024  # bytes
+_TOLD = 16_000  # characters of an output
+
+_PROMPT = (
+    "Your work was checked, and a check failed. What follows says which, and shows the end of its output. Find the "
+    "cause and correct it; do not change the checks themselves. Then give your final reply again, whole."
+)
 
 
 def names(job: Job) -> list[str]:
     """Return the names of all that will be checked, in their order."""
     schema = [SCHEMA] if job.output_schema is not None else []
     return [*([RULES] if job.rules.any else []), *schema, *(check.name for check in job.checks)]
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What the agent is told of checks that failed: the prompt of its next turn, and the reason for it in the log."""
+
+    prompt: str
+    reason: str
 
 
 class Checks:
@@ -37,6 +54,26 @@ class Checks:
             if check.name not in done:
                 await self._stopping.unless_stopped(self._run(check))
 
+    def complaint(self) -> Complaint | None:
+        """Return what to tell the agent; None where all holds, where the job wants no retry, or none is left.
+
+        A change that no rule can allow is none to be made good: it ends the run.
+        """
+        state = self._recorder.state
+        failed = [check for check in state.checks.values() if not check.passed]
+        turns = sum(1 for attempt in state.attempts if attempt.ending is not None and attempt.ending.failure is None)
+        forbidden = state.changes is not None and state.changes.exit_code == ExitCode.FORBIDDEN_CHANGE
+        if not failed or forbidden or turns > self._job.retry.checks:
+            return None
+        reason = f"turn {turns + 1} of the thread, since {_listed(failed)} failed"
+        return Complaint(with_context(_PROMPT, "check-output", "\n".join(map(self._told, failed))), reason)
+
+    def _told(self, check: CheckEnded) -> str:
+        command = next((each.run for each in self._job.checks if each.name == check.name), None)
+        how = "ran out of time" if check.exit_code is None else f"exited with {check.exit_code}"
+        head = f"# {check.name}" if command is None else f"# {check.name}: this command {how}\n$ {command}"
+        return f"{head}\n{check.output[-_TOLD:].strip()}\n"
+
     def _check_reply(self) -> None:
         if self._outfit.schema is None:
             return
@@ -49,3 +86,8 @@ class Checks:
         # Redacted before it is cut: a cut could halve a secret and hide it from the redactor.
         output = self._recorder.redactor(done.output)[-_TAIL:].decode("utf-8", "replace")
         self._recorder.emit(CheckEnded(check.name, done.exit_code == 0, done.exit_code, done.seconds, output))
+
+
+def _listed(checks: list[CheckEnded]) -> str:
+    names = ", ".join(repr(check.name) for check in checks)
+    return f"the check{'s' if len(checks) > 1 else ''} {names}"

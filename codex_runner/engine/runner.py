@@ -101,13 +101,29 @@ class Runner:
         if self._state.verdict is None:
             if (taken := await self._begin()) is not None:
                 return Verdict(ExitCode.SUCCEEDED, taken, skipped=True)
-            ending = await self._attempts.until_done()
-            patch = await self._compare()
-            if ending.failure is None:
-                await self._checks.run()
+            patch = await self._work()
             await self._collect(patch)
             await self._give_back()
         return judge_run(self._job, self._state)
+
+    async def _work(self) -> bytes:
+        """Have the agent do its turn, and check what came of it; return the patch.
+
+        Where a check fails, and the job says so, the same thread is told and has another turn.
+        """
+        ending = await self._attempts.until_done()
+        while True:
+            patch = await self._compare()
+            if ending.failure is not None:
+                return patch
+            await self._checks.run()
+            complaint = self._checks.complaint()
+            if complaint is None:
+                return patch
+            if (why_not := self._attempts.can_go_on()) is not None:
+                self._recorder.warn("no-retry", f"{complaint.reason}; {why_not}.")
+                return patch
+            ending = await self._attempts.another_turn(complaint.prompt, complaint.reason)
 
     # --- before the agent --------------------------------------------------------------------------------------------
 

@@ -150,15 +150,23 @@ def _agent_output(state: RunState) -> str:
 
 def _check_case(state: RunState, job: str, name: str) -> _Case:
     classname, check = f"{job}.check", state.checks.get(name)
+    earlier = tuple(
+        _check_trouble(attempt.checks[name], attempt=attempt.number)
+        for attempt in state.attempts[:-1][-_ATTEMPTS_SHOWN:]
+        if name in attempt.checks and not attempt.checks[name].passed
+    )
     if check is None:
-        return _Case(classname, name, 0.0, skipped=_NOT_REACHED)
+        return _Case(classname, name, 0.0, skipped=_NOT_REACHED, earlier=earlier)
     if check.passed:
-        return _Case(classname, name, check.seconds, out=check.output)
-    message = _check_message(check)
+        return _Case(classname, name, check.seconds, out=check.output, earlier=earlier)
     if state.verdict and state.verdict.exit_code == 0:
-        return _Case(classname, name, check.seconds, skipped=f"tolerated: {message}", out=check.output)
-    trouble = _Trouble(Blame.JOB, "check", message, f"{message}\n\n{tail(check.output, _SHORT_BYTES)}")
-    return _Case(classname, name, check.seconds, trouble, out=check.output)
+        return _Case(classname, name, check.seconds, skipped=f"tolerated: {_check_message(check)}", out=check.output)
+    return _Case(classname, name, check.seconds, _check_trouble(check), out=check.output, earlier=earlier)
+
+
+def _check_trouble(check: CheckEnded, *, attempt: int | None = None) -> _Trouble:
+    message = _check_message(check) if attempt is None else f"after attempt {attempt}: {_check_message(check)}"
+    return _Trouble(Blame.JOB, "check", message, f"{message}\n\n{tail(check.output, _SHORT_BYTES)}")
 
 
 def _check_message(check: CheckEnded) -> str:

@@ -61,6 +61,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "usage": _usage(attempt.usage),
         "ending": {"failure": ending.failure and str(ending.failure), "message": ending.message} if ending else None,
         "exit": _exit(attempt.exit),
+        "checks": [_timed(check) for check in attempt.checks.values()],
     }
 
 

@@ -143,13 +143,19 @@ def _attempts(attempts: list[Attempt]) -> str:
     rows = [
         (
             str(attempt.number),
-            escaped(attempt.ending.message if attempt.ending else "no ending"),
+            escaped(_how_it_ended(attempt)),
             escaped(str(attempt.exit or "")),
             duration(max(0.0, attempt.ended - attempt.started)) if attempt.ended else "",
         )
         for attempt in attempts
     ]
     return "### Attempts\n\n" + _table(("#", "How it ended", "Process", "Time"), rows)
+
+
+def _how_it_ended(attempt: Attempt) -> str:
+    said = attempt.ending.message if attempt.ending else "no ending"
+    failed = [check.name for check in attempt.checks.values() if not check.passed]
+    return f"{said}; failed checks: {', '.join(failed)}" if failed else said
 
 
 def _guards(state: RunState) -> str:

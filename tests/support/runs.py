@@ -283,6 +283,14 @@ class Project:
         settings = {"version": 1, "codex": {**self.codex, **(codex or {})}, "jobs": {JOB: job}}
         (self.cwd / "codex-runner.toml").write_text(tomli_w.dumps(settings))
 
+    def git_init(self):
+        """Make the project a git repository, with all that is in it committed."""
+        who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+        for command in (("init", "-q"), ("add", "."), (*who, "commit", "-q", "-m", "first")):
+            subprocess.run(
+                ["git", *command], cwd=self.cwd, check=True, env={**self.environ, "GIT_CONFIG_NOSYSTEM": "1"}
+            )
+
     def fake_codex(self, body, **job):
         """Put a script in codex's place, which answers what it is asked beforehand and then does `body`."""
         fake = self.scratch / "fake-codex"

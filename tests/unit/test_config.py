@@ -266,6 +266,14 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ("checks = [{ name = 'a' }]", "jobs.x.checks[0].run: missing"),
         ("checks = [{ name = 'a', run = 'b', rnu = 'c' }]", "jobs.x.checks[0].rnu: unknown key; did you mean `run`?"),
         ("checks = [{ name = 'a', run = 'b' }, { name = 'a', run = 'c' }]", "given twice: a"),
+        ("checks = [{ name = 'path rules', run = 'b' }]", "a name of codex-runner's own checks: path rules"),
+        ("retry = { checks = 1 }", 'jobs.x.retry.checks: means nothing without `on_check_failure = "retry"`'),
+        ("on_check_failure = 'ignore'", 'jobs.x.on_check_failure = "ignore": must be fail or retry'),
+        ("budget = { tokens_per_day = 5 }", "jobs.x.budget.tokens_per_day: needs `tokens`"),
+        ("budget = { tokens = 9, tokens_per_day = 5 }", "jobs.x.budget.tokens_per_day: needs `tokens`, and at most"),
+        ("concurrency = { policy = 'wait' }", "jobs.x.concurrency.group: missing"),
+        ("concurrency = { group = 'a', policy = 'queue' }", 'jobs.x.concurrency.policy = "queue": must be skip, wait'),
+        ("output_schema = ''", 'jobs.x.output_schema = "": must not be empty'),
         ("prompt_file = 'p.md'", "jobs.x: has both `prompt` and `prompt_file`"),
         ("codex = { evn = { A = 'b' } }", "jobs.x.codex.evn: unknown key; did you mean `env`?"),
         (f"codex = {{ env = '{SECRET}' }}", "jobs.x.codex.env = ***: must be a table"),
@@ -735,6 +743,9 @@ def test_the_documented_defaults_are_the_defaults(configured):
     config = configured("version = 1\n[jobs.x]\nprompt = 'x'\nchecks = [{ name = 'a', run = 'b' }]\n")
     limits = config.jobs["x"].limits
     assert [int(retry[key][1]) for key in ("attempts", "tries")] == [3, 30]
+    assert config.jobs["x"].retry.checks == 0
+    told = configured("version = 1\n[jobs.x]\nprompt = 'x'\non_check_failure = 'retry'\n").jobs["x"].retry.checks
+    assert str(told) == retry["checks"][1]
     assert parse_duration(retry["least"][1]) == config.jobs["x"].retry.least
     assert (config.jobs["x"].retry.attempts, config.jobs["x"].retry.tries) == (3, 30)
     group = configured("version = 1\n[jobs.x]\nprompt = 'x'\nconcurrency = { group = 'a' }\n").jobs["x"].concurrency
