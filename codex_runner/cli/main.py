@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -59,6 +60,8 @@ def _options(
 
 def main() -> None:
     """Run the command line. Exit codes: docs/exit-codes.md."""
+    # As an interrupt does, it unwinds: a login at Vault must be given back, and a scratch folder removed.
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except RunnerError as error:
@@ -77,6 +80,11 @@ def main() -> None:
     finally:
         # The process ends here: looking through every module for garbage on the way out costs a twentieth of a second.
         gc.freeze()
+
+
+def _terminated(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once: a second one would cut the unwinding short
+    raise SystemExit(ExitCode.TERMINATED)
 
 
 def _complain(message: str, remedy: str) -> None:

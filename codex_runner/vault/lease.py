@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ REVOCATION: Final = "vault-revocation"
 LOGIN_TYPE: Final = "vault-login-type"
 LOST_LOGIN: Final = "vault-lost-login"
 
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM)
+_UNKNOWN_LOGIN: Final = (
+    "a login may have been made that nobody knows. It has no user, and ends by itself with its role's token_ttl."
+)
 _STOP_GRACE: Final = 3.0  # seconds for the login to be given back after the caller was cancelled
 
 
@@ -57,17 +62,21 @@ async def borrow(  # noqa: PLR0913 - what is asked, where, for what; and two ear
     Raises CredentialError where the login is refused or the credential is missing or unfit, SecretStoreError where
     Vault cannot be reached or cannot answer. Either is raised where the login could not be given back: a run whose
     login is still alive can only end red, so nothing is spent on it. When the caller is cancelled, the login is given
-    back first, for at most three seconds.
+    back first, for at most three seconds; `on_event` is told where that was not enough.
     """
     loop = asyncio.get_running_loop()
-    stop = threading.Event()
+    stop, left = threading.Event(), threading.Event()
+    held: list[Login] = []
 
     def ear(listener: Callable[[T], None]) -> Callable[[T], None]:
-        return lambda value: _hand_over(loop, listener, value)
+        return lambda value: _hand_over(loop, lambda said: None if left.is_set() else listener(said), value)
 
-    return await _in_thread(
-        lambda: _borrow(spec, settings, occasion, environment, _Ears(ear(on_event), ear(on_retry)), stop), stop
-    )
+    def leave() -> None:
+        left.set()
+        on_event(_left_behind(held))
+
+    ears = _Ears(ear(on_event), ear(on_retry))
+    return await _in_thread(lambda: _borrow(spec, settings, occasion, environment, ears, stop, held), stop, leave)
 
 
 @contextlib.contextmanager
@@ -90,9 +99,26 @@ def logged_in(
         try:
             yield client
         except BaseException as error:
-            _give_back_after(error, client, login, on_event)
+            with _uninterrupted():
+                _give_back_after(error, client, login, on_event)
             raise
-        give_back(client, login, on_event)
+        with _uninterrupted():
+            give_back(client, login, on_event)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back the signals that would end what must come to its end; they count afterwards. For the main thread."""
+    # Not by a mask: Python hands a signal that any thread got to the main one.
+    got: list[int] = []
+    before = {each: signal.signal(each, lambda number, _: got.append(number)) for each in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if got:
+            signal.raise_signal(got[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +127,8 @@ class _Ears:
     on_retry: Callable[[str], None]
 
 
-async def _in_thread(work: Callable[[], T], stop: threading.Event) -> T:
-    """Do `work` beside the event loop. On cancellation, set `stop` and wait for it a moment.
+async def _in_thread(work: Callable[[], T], stop: threading.Event, leave: Callable[[], None]) -> T:
+    """Do `work` beside the event loop. On cancellation, set `stop` and wait for it a moment; then `leave` it behind.
 
     Not asyncio.to_thread: a process cannot exit before the threads of that pool, and a server that hangs may hold
     ours for longer than an interrupted run has.
@@ -125,6 +151,8 @@ async def _in_thread(work: Callable[[], T], stop: threading.Event) -> T:
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait({result}, timeout=_STOP_GRACE)
+        if not result.done():
+            leave()
         raise
     return result.result()
 
@@ -143,6 +171,7 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
     environment: Mapping[str, str],
     ears: _Ears,
     stop: threading.Event,
+    held: list[Login],
 ) -> Borrowed:
     from codex_runner.vault.auth import log_in  # noqa: PLC0415 - late: it brings hvac
     from codex_runner.vault.client import VaultClient  # noqa: PLC0415 - late: it brings hvac
@@ -160,6 +189,7 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
         finally:
             if client.lost_answers:
                 tell(Warned(LOST_LOGIN, _lost(client.lost_answers)))
+        held.append(login)
         try:
             _require_revocable(login, spec, tell)
             credential = read_credential(client, spec, login)
@@ -314,8 +344,19 @@ def _not_read(
     )
 
 
-def _lost(count: int) -> str:
-    return (
-        f"Vault did not answer {count} request{'s' if count > 1 else ''} in time while logging in: a login may have "
-        "been made that nobody knows. It has no user, and ends by itself with its role's token_ttl."
+def _left_behind(held: list[Login]) -> Event:
+    """Say what may live on in Vault where a runner that was told to end could not wait for it any longer."""
+    late = f"Vault did not answer within {_STOP_GRACE:g} s of the wish to end:"
+    if not held:
+        return Warned(LOST_LOGIN, f"{late} {_UNKNOWN_LOGIN}")
+    if not held[0].ours or held[0].batch:
+        return Warned(LOST_LOGIN, f"{late} no login of ours is left there that could be given back.")
+    message = (
+        f"{late} the login with accessor {held[0].accessor} may live on for up to {format_duration(held[0].seconds)}. "
+        f"Revoke it by hand: `vault token revoke -accessor {held[0].accessor}`."
     )
+    return Guarded(REVOCATION, False, message, failure=Failure.CREDENTIAL.value)
+
+
+def _lost(count: int) -> str:
+    return f"Vault did not answer {count} request{'s' if count > 1 else ''} in time while logging in: {_UNKNOWN_LOGIN}"

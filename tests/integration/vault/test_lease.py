@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -267,6 +270,69 @@ def test_cancelled_in_mid_read_the_login_is_revoked_before_the_caller_goes_on(pl
     assert [e["request"]["path"] for e in place.server.audit()[before:]].count("auth/token/revoke-self") >= 1
     assert events[-1].name == "vault-revocation"
     assert events[-1].passed
+
+
+@pytest.mark.parametrize("hangs", [b"/login/", b"revoke-self"])
+def test_cancelled_while_vault_hangs_it_is_said_what_may_live_on(place, borrower, wire, hangs):
+    borrower()  # makes the user
+    settings = place.settings(UserpassAuth(place.name, mount="userpass-lease"))
+    events, over = [], threading.Event()
+
+    async def go(line):
+        loop = asyncio.get_running_loop()
+        task = asyncio.create_task(
+            borrow(
+                place.spec,
+                dataclasses.replace(settings, address=line.address),
+                place.occasion,
+                environment={"VAULT_PASSWORD": "p"},
+                on_event=events.append,
+            )
+        )
+
+        def hang(request):
+            if hangs in request:
+                loop.call_soon_threadsafe(task.cancel)
+                over.wait(10)
+            return False
+
+        line.swallow = hang
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with wire(place.server.port) as line:
+        asyncio.run(go(line))
+        over.set()
+    if hangs == b"/login/":
+        assert (events[-1].kind, events[-1].code) == ("warning", "vault-lost-login")
+    else:
+        assert (events[-1].name, events[-1].passed) == ("vault-revocation", False)
+        assert "vault token revoke -accessor" in events[-1].message
+    for accessor in logins(place):
+        place.server.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+
+
+def test_an_interrupt_does_not_keep_a_command_from_giving_its_login_back(place, borrower, wire):
+    borrower()  # makes the user
+    settings = place.settings(UserpassAuth(place.name, mount="userpass-lease"))
+    seen = []
+
+    def cut(request):
+        if b"revoke-self" in request and not seen:
+            seen.append(request)
+            os.kill(os.getpid(), signal.SIGINT)
+            raise OSError
+        return False
+
+    with wire(place.server.port) as line:
+        line.swallow = cut
+        with (
+            pytest.raises(KeyboardInterrupt),
+            logged_in(dataclasses.replace(settings, address=line.address), {"VAULT_PASSWORD": "p"}),
+        ):
+            assert len(logins(place)) == 1
+    assert seen
+    assert logins(place) == []
 
 
 def test_an_older_version_is_denied_to_the_login(place, borrower):
