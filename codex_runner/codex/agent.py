@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.codex import command, events, failures
 from codex_runner.codex.permissions import check_settings
-from codex_runner.codex.preflight import check_features, check_login, find_codex
+from codex_runner.codex.preflight import check_features, check_login, look
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ class Codex:
     ) -> Mapping[str, Any]:
         """See Agent.prepare."""
         check_settings(job)
-        self._install = await find_codex(transport, job, self._fallback)
+        self._install, login = await look(transport, job, granted, self._fallback)
         check_features(job, self._install)
         self._environment = granted.environment
         return {
-            "preflight": await check_login(job, transport, self._install, granted, tell),
+            "preflight": await check_login(job, login, granted, tell),
             "codex": {"path": self._install.path, "version": self._install.version},
             "model": job.codex.model or job.codex.config.get("model"),
             "sandbox": job.sandbox.value,

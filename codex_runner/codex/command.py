@@ -112,6 +112,14 @@ def config_text(  # noqa: PLR0913 - the same
     return tomli_w.dumps(config(job, run_id, attempt, install, hidden=hidden, kept=kept))
 
 
+def login_config(job: Job) -> str:
+    """Return the config.toml for asking about the login: what the job says of the service."""
+    import tomli_w  # noqa: PLC0415 - as above
+
+    features = {"unbounded_connection_retries": False}
+    return tomli_w.dumps(merge({"check_for_update_on_startup": False, "features": features}, job.codex.config))
+
+
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Lay one nested mapping over another; tables are merged, everything else is replaced."""
     merged = dict(under)

@@ -1,13 +1,13 @@
-"""Looks at the codex that a host has, before anything is started: where it is, its version, its features."""
+"""Looks at the codex that a host has, before anything is started: where it is, its version, whether it can log in."""
 
 from __future__ import annotations
 
 import re
-import time
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from codex_runner.codex.command import config_text
+from codex_runner.codex.command import login_config
 from codex_runner.codex.key_preflight import check_key
 from codex_runner.codex.permissions import LOOKED_FOR
 from codex_runner.domain.credential import CredentialKind
@@ -31,9 +31,13 @@ OLDEST = (0, 163, 0)
 
 _INSTALL = "Install it (`npm install -g @openai/codex`, or `pip install openai-codex-cli-bin`)"
 
-# Printed line by line: path, version, where runs lie, whether there may be an AGENTS.md, whether the home is the job's
-# folder and what is not in it, feature. The npm package's `codex` is a Node wrapper that survives signals badly and
-# leaves the real one running when it is killed, so the native binary beside it is taken instead.
+# Printed line by line: where runs lie, whether there may be an AGENTS.md, whether the home is the job's folder and what
+# is not in it, path, version, feature, login and what it said. The npm package's `codex` is a Node wrapper that
+# survives signals badly and leaves the real one running when it is killed: the native binary beside it is taken.
+#
+# codex drops a bad access token silently and goes on without one, so it is asked about it first: with the settings that
+# `$4` holds, in a home of its own. All in one go, since to an SSH host each question is a round trip, and codex takes
+# its time to start. What the service is asked comes last: all else is known by then, also where no answer ever comes.
 _PROBE = r"""
 found=$1
 if [ -z "$found" ]; then
@@ -70,30 +74,65 @@ while :; do
 	case $up in */*) up=${up%/*} ;; *) break ;; esac
 done
 if [ -n "$3" ] && [ "$(cd -P "$3" 2>/dev/null && pwd)" = "$(cd -P "$HOME" && pwd)" ]; then echo at_home; fi
-shift 3
+settings=$4
+shift 4
 # While a sandbox of another codex runs, what it denies and is missing is there, as an empty file until that one ends.
 for place; do
 	at=$HOME/${place#"~/"}
 	if [ ! -e "$at" ] || { [ -f "$at" ] && [ ! -s "$at" ]; }; then echo "absent $place"; fi
 done
+if [ -n "$settings" ]; then
+	mkdir "$scratch/login"
+	printf '%s' "$settings" >"$scratch/login/config.toml"
+	CODEX_HOME=$scratch/login "$found" login status >"$scratch/said" 2>&1 &
+	login=$!
+fi
+# With a token codex would ask the service also for this.
+unset CODEX_ACCESS_TOKEN
 "$found" features list >"$scratch/features" 2>/dev/null &
+features=$!
 version=$("$found" --version 2>"$scratch/stderr") || version="broken $version $(tail -c 500 "$scratch/stderr")"
-wait
+wait "$features"
 echo "path $found"
 echo "version $version"
 while read -r name stage; do case $stage in *removed*) ;; *) echo "feature $name" ;; esac; done <"$scratch/features"
+[ -n "$settings" ] || exit 0
+wait "$login"
+echo "login $?"
+cat "$scratch/said"
 """
 
+# For as long as codex may take to say all this. A service that is out of reach keeps `login status` waiting for ever.
+_PATIENCE = 60.0
 
-async def find_codex(transport: Transport, job: Job, fallback: str | None = None) -> Install:
-    """Find codex where the job says, or as `codex` in the host's PATH, or at `fallback`.
 
-    ConfigurationError where there is none that works.
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What `codex login status` came to: its exit code, None where it had none in time, and what it printed."""
+
+    exit_code: int | None
+    output: bytes
+    seconds: float
+
+
+async def look(
+    transport: Transport, job: Job, granted: Granted, fallback: str | None = None
+) -> tuple[Install, Login | None]:
+    """Find codex where the job says, or as `codex` in the host's PATH, or at `fallback`; ask it about an access token.
+
+    ConfigurationError where there is none that works. Other credentials it cannot prove: there is no Login then.
     """
     path, cwd = job.codex.path, job.cwd
     there, remedy = _hints(job)
-    done = await transport.execute(_PROBE, arguments=(path or "", fallback or "", cwd, *LOOKED_FOR), timeout=60)
-    lines = done.output.decode("utf-8", "replace").splitlines()
+    proven = granted.kind is CredentialKind.ACCESS_TOKEN
+    done = await transport.execute(
+        _PROBE,
+        arguments=(path or "", fallback or "", cwd, login_config(job) if proven else "", *LOOKED_FOR),
+        environment={**job.codex.environment, **granted.environment} if proven else {},
+        timeout=_PATIENCE,
+    )
+    told, answered, said = done.output.partition(b"\nlogin ")
+    lines = told.decode("utf-8", "replace").splitlines()
     facts = [line.partition(" ") for line in lines]
     missing = next((value for key, _, value in facts if key == "missing"), None)
     if missing is not None:
@@ -115,7 +154,7 @@ async def find_codex(transport: Transport, job: Job, fallback: str | None = None
             remedy=f"codex-runner needs {'.'.join(map(str, OLDEST))} or later. {remedy}",
         )
     features = frozenset(value for key, _, value in facts if key == "feature")
-    return Install(
+    install = Install(
         values["path"],
         values["version"].removeprefix("codex-cli ").strip(),
         features,
@@ -124,6 +163,10 @@ async def find_codex(transport: Transport, job: Job, fallback: str | None = None
         at_home="at_home" in values,
         absent=frozenset(value for key, _, value in facts if key == "absent"),
     )
+    if not proven:
+        return install, None
+    code, _, output = said.partition(b"\n")
+    return install, Login(int(code) if answered else None, output, done.seconds)
 
 
 def _hints(job: Job) -> tuple[str, str]:
@@ -136,43 +179,26 @@ def _hints(job: Job) -> tuple[str, str]:
     )
 
 
-# codex drops a bad access token silently and goes on without one, so it is asked about it first, with the run's own
-# configuration. The home is a scratch one: nothing of the check is left.
-_LOGIN_STATUS = r"""
-home=$(mktemp -d) || exit 1
-trap 'rm -rf "$home"' EXIT
-printf '%s' "$2" >"$home/config.toml"
-CODEX_HOME=$home "$1" login status 2>&1
-"""
+async def check_login(job: Job, login: Login | None, granted: Granted, tell: Callable[[Event], None]) -> dict[str, str]:
+    """Judge whether the service takes the credential; return what was done, for run.json.
 
-
-async def check_login(
-    job: Job, transport: Transport, install: Install, granted: Granted, tell: Callable[[Event], None]
-) -> dict[str, str]:
-    """Prove that the service takes the credential; return what was done, for run.json.
-
-    Only access tokens can be proven so: for keys `codex login status` says "Not logged in" whatever they are worth.
+    Only access tokens can be proven by `codex login status`: of keys it says "Not logged in" whatever they are worth.
     CredentialError where the token is refused.
     """
     if granted.kind is None:
         return {"method": "none"}
     if granted.kind is CredentialKind.API_KEY and job.credential and job.credential.preflight_url:
         return await check_key(job.credential.preflight_url, granted.secrets[0], tell)
-    if granted.kind is not CredentialKind.ACCESS_TOKEN:
+    if login is None:
         return {"method": "presence"}
-    began = time.monotonic()
-    done = await transport.execute(
-        _LOGIN_STATUS,
-        arguments=(install.path, config_text(job, "preflight", 1, install)),
-        environment={**job.codex.environment, **granted.environment},
-        timeout=60,
-    )
-    # It has the token, and may quote it.
-    answer = _said(Redactor([*granted.secrets, *job.codex.environment.values()])(done.output))
-    passed = done.exit_code == 0
-    seconds = time.monotonic() - began
+    if login.exit_code is None:
+        answer = f"no answer within {_PATIENCE:g} s"
+    else:
+        # It has the token, and may quote it.
+        answer = _said(Redactor([*granted.secrets, *job.codex.environment.values()])(login.output))
+    passed = login.exit_code == 0
     message = f"codex login status: {answer}"
-    tell(Guarded("credential-preflight", passed, message, seconds, None if passed else Failure.CREDENTIAL.value))
+    tell(Guarded("credential-preflight", passed, message, login.seconds, None if passed else Failure.CREDENTIAL.value))
     if not passed:
         raise CredentialError(
             f"The access token was refused before the agent was started: {answer}.",

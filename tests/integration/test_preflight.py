@@ -1,0 +1,87 @@
+"""One look at codex: what it is, and whether the service takes its token, whatever answers."""
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+from codex_runner.codex import preflight
+from codex_runner.domain.credential import CredentialKind, Granted
+from codex_runner.domain.errors import CredentialError
+from codex_runner.domain.job import CodexSettings, Job
+from codex_runner.domain.secret import Secret
+from codex_runner.transports.local import LocalTransport
+
+TOKEN = Secret("TOKEN", "at-preflight-0123456789")
+
+# A codex that says what it is told to say of the login, and which of its commands saw the token.
+FAKE = r"""#!/bin/sh
+[ -z "$CODEX_ACCESS_TOKEN" ] || echo "$1" >>"${0%/*}/saw"
+case $1 in
+--version) echo codex-cli 0.163.0 ;;
+features) echo "unbounded_connection_retries stable true" ;;
+login) cat "$CODEX_HOME/config.toml" >"${0%/*}/config"; cat "${0%/*}/says"; . "${0%/*}/does" ;;
+esac
+"""
+
+
+@pytest.fixture
+def ask(tmp_path):
+    codex = tmp_path / "codex"
+    codex.write_text(FAKE)
+    codex.chmod(0o700)
+
+    def ask(says: str, does: str = "exit 0", *, kind=CredentialKind.ACCESS_TOKEN):
+        (tmp_path / "says").write_text(says)
+        (tmp_path / "does").write_text(does)
+        settings = CodexSettings(path=str(codex), config={"chatgpt_base_url": "http://127.0.0.1:1/"})
+        job = Job(name="hi", prompt="hi", cwd=str(tmp_path), codex=settings)
+        granted = Granted(kind=kind, environment={"CODEX_ACCESS_TOKEN": TOKEN})
+        told = []
+
+        async def asked():
+            install, login = await preflight.look(LocalTransport(os.environ), job, granted)
+            assert install.version == "0.163.0"
+            assert "unbounded_connection_retries" in install.features
+            return await preflight.check_login(job, login, granted, told.append)
+
+        return asyncio.run(asked()), told
+
+    return ask
+
+
+def test_a_token_that_is_taken(ask, tmp_path):
+    done, [guard] = ask("WARNING: a home below /tmp\nLogged in using personal access token.\n")
+    assert done == {"method": "login-status", "answer": "Logged in using personal access token"}
+    assert guard.passed
+    assert "chatgpt_base_url" in (tmp_path / "config").read_text()
+
+
+def test_only_the_question_about_the_token_gets_it(ask, tmp_path):
+    ask("Logged in\n")
+    assert (tmp_path / "saw").read_text().split() == ["login"]
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ("Error checking login status: 401\nStack backtrace:\n0: x\n", "Error checking login status: 401"),
+        ("login 0\nlogin 0\n", "login 0"),
+        ("", "nothing"),
+    ],
+)
+def test_a_token_that_is_refused(ask, says, words):
+    with pytest.raises(CredentialError, match=words):
+        ask(says, "exit 1")
+
+
+def test_a_service_that_never_answers(ask, monkeypatch):
+    monkeypatch.setattr(preflight, "_PATIENCE", 3.0)
+    with pytest.raises(CredentialError, match="no answer within 3 s"):
+        ask("", f"exec {sys.executable} -c 'import time; time.sleep(600)'")
+
+
+def test_a_key_is_not_asked_about(ask, tmp_path):
+    assert ask("", kind=CredentialKind.API_KEY) == ({"method": "presence"}, [])
+    assert not (tmp_path / "saw").exists()
