@@ -78,11 +78,8 @@ def exit_codes() -> str:
 
 def failures() -> str:
     return table(
-        ("Class", "Meaning", "Exit code", "Could another try help?"),
-        [
-            (f"`{f.value}`", f.meaning, f"{int(f.exit_code)}, {f.exit_code.meaning}", "yes" if f.retried else "no")
-            for f in Failure
-        ],
+        ("Class", "Meaning", "Exit code", "Could another try help?", "What to do"),
+        [(f"`{f.value}`", f.meaning, str(int(f.exit_code)), "yes" if f.retried else "no", f.remedy) for f in Failure],
     )
 
 

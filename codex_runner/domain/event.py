@@ -374,12 +374,13 @@ class Changed(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunEnded(Event):
-    """The verdict. Where a report cannot be written, a second one follows: the last one counts."""
+    """The verdict, and what to do about it. Where a report cannot be written, a second one follows: the last counts."""
 
     kind = "run.ended"
     exit_code: int
     result: str
     reason: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

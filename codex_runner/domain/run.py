@@ -114,54 +114,210 @@ class ProcessExit:
 
 
 class Failure(StrEnum):
-    """The class of a failure: it decides the exit code and whether trying again can help."""
+    """The class of a failure: it decides the exit code, whether trying again can help, and what to do about it."""
 
     exit_code: ExitCode
     retried: bool
     meaning: str
+    remedy: str
 
-    def __new__(cls, value: str, exit_code: ExitCode, retried: bool, meaning: str) -> Self:  # noqa: FBT001
-        """Attach the exit code, the retry rule and the sentence that the docs print."""
+    def __new__(cls, value: str, exit_code: ExitCode, retried: bool, meaning: str, remedy: str) -> Self:  # noqa: FBT001 - a table's columns
+        """Attach the exit code, the retry rule, and the sentences that reports and docs print."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.exit_code = exit_code
         member.retried = retried
         member.meaning = meaning
+        member.remedy = remedy
         return member
 
-    CREDENTIAL = "credential", ExitCode.CREDENTIAL, False, "the model service refused the credential"
-    QUOTA = "quota", ExitCode.QUOTA, False, "a usage limit or quota is reached"
-    CAPACITY = "capacity", ExitCode.MODEL_SERVICE, True, "the model has no capacity, or the service failed"
-    RATE_LIMIT = "rate-limit", ExitCode.MODEL_SERVICE, True, "too many requests"
-    NETWORK = "network", ExitCode.MODEL_SERVICE, True, "the connection to the model service broke"
-    CONTEXT_FULL = "context-full", ExitCode.JOB_FAILED, False, "the task does not fit into the model's context"
-    BAD_REQUEST = "bad-request", ExitCode.MODEL_SERVICE, False, "the model service refused the request as malformed"
-    UNKNOWN_MODEL = "unknown-model", ExitCode.CONFIGURATION, False, "the model does not exist for this account"
-    STARTUP = "startup", ExitCode.CONFIGURATION, False, "codex did not start: bad flag, bad config, or no repository"
-    INCOMPLETE = "incomplete", ExitCode.JOB_FAILED, False, "codex ended without a final event"
-    NO_REPLY = "no-reply", ExitCode.JOB_FAILED, False, "the turn completed without a final message"
-    CRASHED = "crashed", ExitCode.JOB_FAILED, False, "codex completed the turn and then failed"
-    TRANSPORT = "transport", ExitCode.HOST, True, "the host was lost, or its output did not arrive whole"
-    LOST = "lost", ExitCode.HOST, False, "the supervisor on the host died without reporting how codex ended"
-    DISK_FULL = "disk-full", ExitCode.HOST, False, "the host's disk was full where runs lie"
-    NEVER_STARTED = "never-started", ExitCode.HOST, False, "the host took the job and never started codex"
-    TIMEOUT = "timeout", ExitCode.TIMEOUT, False, "the job's time ran out"
-    STALLED = "stalled", ExitCode.STALLED, True, "nothing happened for longer than `stall_timeout`"
-    COMMAND_TIMEOUT = "command-timeout", ExitCode.TIMEOUT, False, "a command ran longer than `command_timeout`"
-    BUDGET = "budget", ExitCode.BUDGET, False, "the job's budget is spent"
-    ORPHANED = "orphaned", ExitCode.HOST, False, "no runner was attached for `orphan_timeout`"
-    INTERRUPTED = "interrupted", ExitCode.INTERRUPTED, False, "the runner got SIGINT"
-    TERMINATED = "terminated", ExitCode.TERMINATED, False, "the runner got SIGTERM"
-    CANCELLED = "cancelled", ExitCode.TERMINATED, False, "`codex-runner cancel` ended the run"
-    UNKNOWN = "unknown", ExitCode.JOB_FAILED, False, "codex failed with a message that this version does not know"
+    CREDENTIAL = (
+        "credential",
+        ExitCode.CREDENTIAL,
+        False,
+        "the model service refused the credential",
+        "Replace the credential, or give its account the right to the model; `codex-runner doctor` tries it.",
+    )
+    QUOTA = (
+        "quota",
+        ExitCode.QUOTA,
+        False,
+        "a usage limit or quota is reached",
+        "Wait until the limit resets, or raise it in the workspace's settings.",
+    )
+    CAPACITY = (
+        "capacity",
+        ExitCode.MODEL_SERVICE,
+        True,
+        "the model has no capacity, or the service failed",
+        "Run the job again later; the model service's status page may say more.",
+    )
+    RATE_LIMIT = (
+        "rate-limit",
+        ExitCode.MODEL_SERVICE,
+        True,
+        "too many requests",
+        "Run fewer jobs at a time, or later.",
+    )
+    NETWORK = (
+        "network",
+        ExitCode.MODEL_SERVICE,
+        True,
+        "the connection to the model service broke",
+        "Check the way to the model service (proxy, DNS, certificates), and run the job again.",
+    )
+    CONTEXT_FULL = (
+        "context-full",
+        ExitCode.JOB_FAILED,
+        False,
+        "the task does not fit into the model's context",
+        "Ask for less at a time, or name the files that matter.",
+    )
+    BAD_REQUEST = (
+        "bad-request",
+        ExitCode.MODEL_SERVICE,
+        False,
+        "the model service refused the request as malformed",
+        "Check `model` and `codex.config`: the message says what the service does not take.",
+    )
+    UNKNOWN_MODEL = (
+        "unknown-model",
+        ExitCode.CONFIGURATION,
+        False,
+        "the model does not exist for this account",
+        "Correct `model`, or give the account the right to it.",
+    )
+    STARTUP = (
+        "startup",
+        ExitCode.CONFIGURATION,
+        False,
+        "codex did not start: bad flag, bad config, or no repository",
+        "Read stderr.log, which has codex's own words; `codex-runner run JOB --dry-run` shows its settings.",
+    )
+    INCOMPLETE = (
+        "incomplete",
+        ExitCode.JOB_FAILED,
+        False,
+        "codex ended without a final event",
+        "Read stderr.log, which has codex's own words, and run the job again.",
+    )
+    NO_REPLY = (
+        "no-reply",
+        ExitCode.JOB_FAILED,
+        False,
+        "the turn completed without a final message",
+        "Change the prompt if the model refused it; `expect_message = false` accepts a turn without a reply.",
+    )
+    CRASHED = (
+        "crashed",
+        ExitCode.JOB_FAILED,
+        False,
+        "codex completed the turn and then failed",
+        "Read stderr.log, which has codex's own words, and run the job again.",
+    )
+    TRANSPORT = (
+        "transport",
+        ExitCode.HOST,
+        True,
+        "the host was lost, or its output did not arrive whole",
+        "Check the host and the way to it; `codex-runner hosts --probe` tries it.",
+    )
+    LOST = (
+        "lost",
+        ExitCode.HOST,
+        False,
+        "the supervisor on the host died without reporting how codex ended",
+        "Find out what killed it (a reboot, no memory left), and run the job again.",
+    )
+    DISK_FULL = (
+        "disk-full",
+        ExitCode.HOST,
+        False,
+        "the host's disk was full where runs lie",
+        "Make room on the host, and run the job again.",
+    )
+    NEVER_STARTED = (
+        "never-started",
+        ExitCode.HOST,
+        False,
+        "the host took the job and never started codex",
+        "Check the host; `codex-runner hosts --probe` tries it.",
+    )
+    TIMEOUT = (
+        "timeout",
+        ExitCode.TIMEOUT,
+        False,
+        "the job's time ran out",
+        "Raise the job's `timeout`, or ask for less at a time; the report shows what took the time.",
+    )
+    STALLED = (
+        "stalled",
+        ExitCode.STALLED,
+        True,
+        "nothing happened for longer than `stall_timeout`",
+        "Look at what the agent did last; raise `stall_timeout` if such a silence is normal for it.",
+    )
+    COMMAND_TIMEOUT = (
+        "command-timeout",
+        ExitCode.TIMEOUT,
+        False,
+        "a command ran longer than `command_timeout`",
+        "Look at the command that was running; raise `command_timeout` if it may take that long.",
+    )
+    BUDGET = (
+        "budget",
+        ExitCode.BUDGET,
+        False,
+        "the job's budget is spent",
+        "Raise the job's `budget`, or ask for less at a time; what was done is among the artifacts.",
+    )
+    ORPHANED = (
+        "orphaned",
+        ExitCode.HOST,
+        False,
+        "no runner was attached for `orphan_timeout`",
+        "Run the job again; a larger `orphan_timeout` lets an agent live longer without its runner.",
+    )
+    INTERRUPTED = (
+        "interrupted",
+        ExitCode.INTERRUPTED,
+        False,
+        "the runner got SIGINT",
+        "Run the job again.",
+    )
+    TERMINATED = (
+        "terminated",
+        ExitCode.TERMINATED,
+        False,
+        "the runner got SIGTERM",
+        "Run the job again; if the CI system's own time limit ended it, set `timeout` below that.",
+    )
+    CANCELLED = (
+        "cancelled",
+        ExitCode.TERMINATED,
+        False,
+        "`codex-runner cancel` ended the run",
+        "Run the job again when it may run.",
+    )
+    UNKNOWN = (
+        "unknown",
+        ExitCode.JOB_FAILED,
+        False,
+        "codex failed with a message that this version does not know",
+        "The message is codex's own; stderr.log may have more.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt ended: `failure` is None exactly where the agent did its turn. `message` is for people."""
+    """How an attempt ended: `failure` is None exactly where the agent did its turn. `message` is for people.
+
+    `remedy` is what to do about it, where more is known than the class of the failure says.
+    """
 
     failure: Failure | None
     message: str
+    remedy: str = ""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -171,12 +327,22 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the whole run came to. `reason` is one sentence. `skipped`: its group was taken, and nothing was done."""
+    """What the whole run came to. `reason` is one sentence, `remedy` another one: what to do about it.
+
+    `skipped`: its group was taken, and nothing was done.
+    """
 
     exit_code: ExitCode
     reason: str
     failure: Failure | None = None
     skipped: bool = False
+    remedy: str = ""
+
+    @classmethod
+    def of(cls, ending: Ending) -> Self:
+        """Return the verdict of a run whose last attempt ended so, badly."""
+        failure = ending.failure or Failure.UNKNOWN
+        return cls(failure.exit_code, ending.message, failure, remedy=ending.remedy or failure.remedy)
 
     @property
     def result(self) -> str:

@@ -45,6 +45,7 @@ class Attempts:
     async def another_turn(self, prompt: str, reason: str) -> Ending:
         """Give the thread that has done its turn another one, and try until it has done that too."""
         number = len(self._state.attempts) + 1
+        reason = f"{reason}; the thread goes on"
         self._recorder.emit(Retrying(number, 0.0, True, reason))
         return await self._insist(await self._start(number, resume=self._state.thread_id, prompt=prompt, reason=reason))
 
@@ -154,6 +155,7 @@ class Attempts:
             await asyncio.sleep(_BIRTH / 10)
 
     def _end_unstarted(self, failure: Failure, error: RunnerError) -> Ending:
-        ending = Ending(failure, self._recorder.redactor.text(f"{error.message} {error.remedy}".strip()))
+        clean = self._recorder.redactor.text
+        ending = Ending(failure, clean(error.message), clean(error.remedy))
         self._recorder.emit(AttemptEnded(self._state.attempts[-1].number, ending))
         return ending

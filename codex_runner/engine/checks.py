@@ -65,7 +65,7 @@ class Checks:
         forbidden = state.changes is not None and state.changes.exit_code == ExitCode.FORBIDDEN_CHANGE
         if not failed or forbidden or turns > self._job.retry.checks:
             return None
-        reason = f"turn {turns + 1} of the thread, since {_listed(failed)} failed"
+        reason = f"because {_listed(failed)} failed"
         return Complaint(with_context(_PROMPT, "check-output", "\n".join(map(self._told, failed))), reason)
 
     def _told(self, check: CheckEnded) -> str:

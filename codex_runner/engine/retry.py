@@ -109,8 +109,8 @@ def decide(  # noqa: PLR0913 - all that a decision rests on
     if left < policy.least:
         said = "the service asks for" if told is not None else "the next attempt would come after"
         return GiveUp(f"{said} {pause:.0f} s, and only {max(0.0, end - elapsed):.0f} s are left")
-    why = "as the service asked" if told is not None else f"because of {failure.value}"
-    return RetryIn(pause, resume=True, reason=f"tried again in {pause:.0f} s {why}")
+    asked = ", when the service said" if told is not None else ""
+    return RetryIn(pause, resume=True, reason=f"because of {failure.value}{asked}")
 
 
 def told_pause(message: str, now: dt.datetime) -> float | None:

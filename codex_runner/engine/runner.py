@@ -87,7 +87,7 @@ class Runner:
         except Stopped:
             verdict = self._stopped_verdict()
         except RunnerError as error:
-            verdict = Verdict(error.exit_code, f"{error.message} {error.remedy}".strip())
+            verdict = Verdict(error.exit_code, error.message, remedy=error.remedy)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not leave an agent running, nor a run without reports
             verdict = self._own_failure(error)
         await self._let_go(verdict)
@@ -121,7 +121,7 @@ class Runner:
             if complaint is None:
                 return patch
             if (why_not := self._attempts.can_go_on()) is not None:
-                self._recorder.warn("no-retry", f"{complaint.reason}; {why_not}.")
+                self._recorder.warn("no-retry", f"No other turn {complaint.reason}: {why_not}.")
                 return patch
             ending = await self._attempts.another_turn(complaint.prompt, complaint.reason)
 
@@ -231,8 +231,8 @@ class Runner:
     def _conclude(self, verdict: Verdict) -> None:
         if self._state.verdict is not None:
             return
-        reason = self._recorder.redactor.text(verdict.reason)
-        event = RunEnded(int(verdict.exit_code), verdict.result, reason)
+        clean = self._recorder.redactor.text
+        event = RunEnded(int(verdict.exit_code), verdict.result, clean(verdict.reason), clean(verdict.remedy))
         try:
             self._recorder.emit(event)
         except RunnerError as error:  # the journal's; from now on the state and the sinks alone get it
@@ -258,18 +258,20 @@ class Runner:
 
     def _marred(self, verdict: RunEnded, error: RunnerError) -> RunEnded:
         """Return the verdict of a run that could not be kept whole: a good one fails, a bad one keeps its code."""
-        reason = f"{verdict.reason}; and {error.message} {error.remedy}".strip()
-        code = verdict.exit_code or int(error.exit_code)
-        return RunEnded(code, "failed", self._recorder.redactor.text(reason))
+        reason = self._recorder.redactor.text(f"{verdict.reason}; and {error.message}")
+        if verdict.exit_code:
+            return dataclasses.replace(verdict, result="failed", reason=reason)
+        return RunEnded(int(error.exit_code), "failed", reason, self._recorder.redactor.text(error.remedy))
 
     def _own_failure(self, error: Exception) -> Verdict:
         """Say where it happened; the values at hand may be secret, so they are not shown."""
-        return Verdict(ExitCode.INTERNAL, f"a bug in codex-runner: {bug(error)}")
+        said = f"a bug in codex-runner: {bug(error)}"
+        return Verdict(ExitCode.INTERNAL, said, remedy=RunnerError.default_remedy)
 
     def _stopped_verdict(self) -> Verdict:
         stop = self._stopping.stop
-        ending = stop_ending(stop.reason, stop.message) if stop else Ending(Failure.CANCELLED, "the run was cancelled")
-        return Verdict(ending.exit_code, ending.message, ending.failure)
+        cancelled = Ending(Failure.CANCELLED, "the run was cancelled")
+        return Verdict.of(stop_ending(stop.reason, stop.message) if stop else cancelled)
 
 
 def planned(job: Job, recorder: Recorder) -> dict[str, Any]:

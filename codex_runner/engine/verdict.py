@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.errors import ExitCode, RunnerError
 from codex_runner.domain.job import SCHEMA
 from codex_runner.domain.run import Failure, Verdict
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import RunState
 
 _BUT = "the agent completed its turn, but"
+_RULE_BROKEN = "Look at the patch (artifacts/changes.patch); widen the rules only if the job may do that."
+_MISFIT = "Compare the reply with `output_schema`, and say in the prompt what the schema cannot."
+_CHECK_FAILED = "Look at the output of the check, and at the patch that it judged (artifacts/changes.patch)."
 
 
 def judge_run(job: Job, state: RunState) -> Verdict:
@@ -22,7 +25,7 @@ def judge_run(job: Job, state: RunState) -> Verdict:
     if ending is None:
         return Verdict(ExitCode.INTERNAL, "the run ended without an ending", Failure.UNKNOWN)
     if ending.failure is not None:
-        return Verdict(ending.exit_code, ending.message, ending.failure)
+        return Verdict.of(ending)
     for judge in (_judge_changes, _judge_reply, _judge_checks, _judge_guards):
         if (disagreement := judge(job, state)) is not None:
             return disagreement
@@ -36,7 +39,8 @@ def _judge_changes(job: Job, state: RunState) -> Verdict | None:
         return None
     more = len(state.changes.findings) - 1
     said = f"{state.changes.findings[0]}{f' And {more} more.' if more else ''}"
-    return Verdict(ExitCode(state.changes.exit_code), f"{_BUT} broke a rule: {said}")  # type: ignore[call-arg] # the enum's own __new__ has more
+    code = ExitCode(state.changes.exit_code)  # type: ignore[call-arg] # the enum's own __new__ has more
+    return Verdict(code, f"{_BUT} broke a rule: {said}", remedy=_RULE_BROKEN)
 
 
 def _judge_reply(job: Job, state: RunState) -> Verdict | None:
@@ -50,7 +54,7 @@ def _judge_reply(job: Job, state: RunState) -> Verdict | None:
     first, _, rest = result.output.partition("\n")
     more = len(rest.splitlines())
     said = f"{first}{f' And {more} more.' if more else ''}"
-    return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its reply does not fit the schema: {said}")
+    return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its reply does not fit the schema: {said}", remedy=_MISFIT)
 
 
 def _judge_checks(job: Job, state: RunState) -> Verdict | None:
@@ -60,10 +64,13 @@ def _judge_checks(job: Job, state: RunState) -> Verdict | None:
             return Verdict(ExitCode.JOB_FAILED, f"{_BUT} the check {check.name!r} never ran")
         if not result.passed:
             how = "ran out of time" if result.exit_code is None else f"exited with {result.exit_code}"
-            return Verdict(ExitCode.JOB_FAILED, f"{_BUT} the check {check.name!r} {how}")
+            return Verdict(ExitCode.JOB_FAILED, f"{_BUT} the check {check.name!r} {how}", remedy=_CHECK_FAILED)
     return None
 
 
 def _judge_guards(_job: Job, state: RunState) -> Verdict | None:
     failed = next((guard for guard in state.guards.values() if not guard.passed), None)
-    return None if failed is None else Verdict(ExitCode.INTERNAL, f"{_BUT} {failed.name} failed: {failed.message}")
+    if failed is None:
+        return None
+    said = f"{_BUT} {failed.name} failed: {failed.message}"
+    return Verdict(ExitCode.INTERNAL, said, remedy=RunnerError.default_remedy)

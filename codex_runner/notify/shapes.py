@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.notice import NoticeFormat
 from codex_runner.notify.message import shortened
 from codex_runner.reports.text import counted, duration
@@ -33,8 +34,11 @@ def shaped(shape: NoticeFormat, document: Mapping[str, Any], address: str) -> tu
 
 
 def title(data: Mapping[str, Any]) -> str:
-    """Say job and ending: `release-notes: timeout`."""
-    return f"{data['job']}: {data['ending'].replace('-', ' ')}"
+    """Say job and ending: `release-notes: succeeded`, `release-notes: failed (timeout)`."""
+    ending = data["ending"].replace("-", " ")
+    if data["result"] == "failed":
+        ending = "failed" if data["exit_code"] == ExitCode.JOB_FAILED else f"failed ({ending})"
+    return f"{data['job']}: {ending}"
 
 
 def _sign(data: Mapping[str, Any]) -> str:

@@ -47,5 +47,11 @@ def codex_version(state: RunState) -> str:
     return str(version) if isinstance(version, str) else ""
 
 
+def commit(state: RunState) -> str:
+    """Return the commit that the agent began with; empty where git was not asked."""
+    head = _mapping(state.facts.get("tree")).get("head")
+    return head if isinstance(head, str) else ""
+
+
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}

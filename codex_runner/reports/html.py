@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from codex_runner.reports import facts, timeline
 from codex_runner.reports.moments import Lane, Moment, Mood, moments, of_lane, waited
-from codex_runner.reports.outcome import meaning, reason, remedy, word
-from codex_runner.reports.text import clean, counted, duration, one_line, size, tail, utc
+from codex_runner.reports.outcome import headline, reason, remedy
+from codex_runner.reports.text import clean, counted, duration, last_lines, one_line, size, tail, utc
 from codex_runner.reports.text import html_text as shown
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ _OUTPUT_BYTES = 64_000
 _PAGE_BYTES = 6_000_000  # of outputs; after that each shows only its end
 _SPENT_OUTPUT_BYTES = 400
 _DIFF_LINES = 5000
+_CHECK_LINES = 25  # of a check that failed, at the page's top; the list has all that there is
+_DIFF_OPEN = 200  # lines
+_FILES_SHOWN = 20
 _WARNINGS = 200
 _FILTERS = {
     "command": ("Commands", (Lane.COMMAND,)),
@@ -44,12 +47,14 @@ def html_report(state: RunState, records: Iterable[Record], *, diff: str = "") -
     """Return the page. `records` are the run's, in order; `diff` is a unified diff of what was changed, if any."""
     every = moments(records)
     to = timeline.scale(every, state.started, state.ended or state.updated)
+    red = state.verdict is not None and state.verdict.exit_code != 0
+    proof, work = [_checks(state, "checks", "Checks")], [_reply(state), _changes(state, diff)]
     sections = [
+        *(proof if red else []),  # what a red run was about
         _figures(state, every),
         _timeline(every, to),
-        _reply(state),
-        _checks(state, "checks", "Checks"),
-        _changes(state, diff),
+        *work,
+        *([] if red else proof),
         _moments(every, to),
         _checks(state, "guards", "Guards"),
         _warnings(state),
@@ -58,7 +63,7 @@ def html_report(state: RunState, records: Iterable[Record], *, diff: str = "") -
     ]
     body = "\n".join(section for section in sections if section)
     skip = '<a class="skip" href="#moments">To what happened</a>\n' if 'id="moments"' in body else ""
-    title = f"{shown(one_line(state.job, 200))}: {word(state.verdict).replace('-', ' ')}"
+    title = f"{shown(one_line(state.job, 200))}: {headline(state.verdict)}"
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">\n'
@@ -88,19 +93,24 @@ def _policy() -> str:
 def _head(state: RunState) -> str:
     verdict = state.verdict
     mood = Mood.WARN if verdict is None else Mood.BAD if verdict.exit_code else Mood.GOOD
-    outcome = word(verdict).replace("-", " ")
-    code = (
-        f" Exit code {verdict.exit_code}: {shown(meaning(verdict.exit_code))}." if verdict and verdict.exit_code else ""
-    )
+    code = f' <span class="how">exit code {verdict.exit_code}</span>' if verdict and verdict.exit_code else ""
     advice = remedy(verdict)
     return (
         f'<header class="top"><h1>{shown(one_line(state.job, 200))}</h1>'
-        f'<div class="run">{shown(one_line(state.run_id, 200))}</div>'
-        f'<div class="verdict {mood}"><span class="pill {mood}">{shown(outcome)}</span>'
-        f'<p class="text">{shown(reason(verdict))}</p>'
-        + (f'<p class="remedy">{shown(advice)}{code}</p>' if advice else "")
+        f'<div class="run">{shown(one_line(state.run_id, 200))} · {utc(state.started)[:16].replace("T", " ")} UTC</div>'
+        f'<div class="verdict {mood}"><span class="pill {mood}">{headline(verdict)}</span>{code}'
+        f'<p class="text">{_sentence(reason(verdict))}</p>'
+        + (f'<p class="remedy">What to do: {_sentence(advice)}</p>' if advice else "")
         + "</div></header>"
     )
+
+
+def _sentence(text: str) -> str:
+    """Put what a sentence quotes in backticks into code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return shown(text)
+    return "".join(f"<code>{shown(part)}</code>" if at % 2 else shown(part) for at, part in enumerate(parts))
 
 
 def _figures(state: RunState, every: Sequence[Moment]) -> str:
@@ -113,8 +123,9 @@ def _figures(state: RunState, every: Sequence[Moment]) -> str:
         ("Tokens", f"{usage.total:,}", f"{usage.cached_input:,} cached" if usage.cached_input else ""),
         ("Commands", f"{state.commands:,}", failed),
         ("Files changed", f"{len(state.files):,}", ""),
-        ("Attempts", str(attempts), f"{attempts - 1} made again" if attempts > 1 else ""),
+        ("Attempts", str(attempts) if attempts > 1 else "", ""),
         ("Host", state.host, ""),
+        ("Commit", facts.commit(state)[:8], ""),
         ("Model", facts.model(state), ""),
         ("codex", facts.codex_version(state), ""),
     ]
@@ -174,7 +185,7 @@ def _asked(state: RunState) -> str:
         return ""
     return (
         "<section><details><summary><strong>What was asked</strong></summary>"
-        f"<br><pre>{shown(tail(prompt, _OUTPUT_BYTES))}</pre></details></section>"
+        f"<pre>{shown(tail(prompt, _OUTPUT_BYTES))}</pre></details></section>"
     )
 
 
@@ -185,6 +196,9 @@ def _checks(state: RunState, what: str, heading: str) -> str:
         if what == "checks" and check:
             how = "out of time" if check.exit_code is None else f"exit {check.exit_code}"
             rows.append(_row(name, how, "", duration(check.seconds), passed=check.passed))
+            if not check.passed and check.output.strip():
+                output = shown(last_lines(check.output, _CHECK_LINES))
+                rows.append(f'<tr><td colspan="4"><pre>{output}</pre></td></tr>')
         elif what == "guards" and guard:
             rows.append(_row(name, "kept" if guard.passed else "not kept", guard.message, "", passed=guard.passed))
         else:
@@ -203,24 +217,33 @@ def _row(name: str, how: str, message: str, time: str, *, passed: bool | None) -
 
 
 def _changes(state: RunState, diff: str) -> str:
+    """Show what git says; what the agent says it changed only where git was not asked."""
     diffstat = facts.fact(state, "diffstat")
-    files = "".join(
-        f'<tr><td><span class="pill">{shown(one_line(change, 20))}</span></td>'
-        f'<td class="path">{shown(one_line(path, 500))}</td></tr>'
-        for path, change in list(state.files.items())[:500]
-    )
+    opened = " open" if diff.count("\n") <= _DIFF_OPEN else ""
     parts = [
-        f"<table>{files}</table>" if files else "",
-        f"<pre>{shown(tail(diffstat, _OUTPUT_BYTES))}</pre>" if diffstat else "",
-        f'<details><summary>The diff</summary><br><pre class="diff">{coloured(diff)}</pre></details>' if diff else "",
+        f"<pre>{shown(tail(diffstat, _OUTPUT_BYTES).strip(chr(10)))}</pre>" if diffstat else _files(state),
+        f'<details{opened}><summary>The diff</summary><pre class="diff">{coloured(diff)}</pre></details>'
+        if diff
+        else "",
     ]
     content = "".join(parts)
     return f"<section><h2>Changes</h2>{content}</section>" if content else ""
 
 
+def _files(state: RunState) -> str:
+    rows = [
+        f'<tr><td><span class="pill">{shown(one_line(change, 20))}</span></td>'
+        f'<td class="path">{shown(one_line(path, 500))}</td></tr>'
+        for path, change in list(state.files.items())[:500]
+    ]
+    if len(rows) <= _FILES_SHOWN:
+        return f"<table>{''.join(rows)}</table>" if rows else ""
+    return f"<details><summary>{counted(len(state.files), 'file')}</summary><table>{''.join(rows)}</table></details>"
+
+
 def coloured(diff: str) -> str:
     """Return the lines of a unified diff as HTML, each with the class of what it does; at most 5,000 of them."""
-    lines = clean(diff).split("\n")
+    lines = clean(diff).removesuffix("\n").split("\n")
     out = []
     for line in lines[:_DIFF_LINES]:
         kind = next((kind for start, kind in _DIFF_KINDS if line.startswith(start)), "")

@@ -64,7 +64,7 @@ def junit(state: RunState, *, guards: bool = True, folder: Path | None = None) -
     `folder`, artifacts are named as attachments. A run without a verdict is red.
     """
     cases = _cases(state, guards, folder)
-    root = _complete(_tree(state, cases), state, cases)
+    root = _complete(_tree(state, cases), cases)
     data: bytes = _DECLARATION + ET.tostring(root, encoding="utf-8")
     _read_back(data, cases)
     return data
@@ -161,20 +161,23 @@ def _check_case(state: RunState, job: str, name: str) -> _Case:
         return _Case(classname, name, check.seconds, out=check.output, earlier=earlier)
     if state.verdict and state.verdict.exit_code == 0:
         return _Case(classname, name, check.seconds, skipped=f"tolerated: {_check_message(check)}", out=check.output)
-    return _Case(classname, name, check.seconds, _check_trouble(check), out=check.output, earlier=earlier)
+    # The output once: readers show it and what the failure holds one below the other.
+    return _Case(classname, name, check.seconds, _check_trouble(check), earlier=earlier)
 
 
 def _check_trouble(check: CheckEnded, *, attempt: int | None = None) -> _Trouble:
     message = _check_message(check) if attempt is None else f"after attempt {attempt}: {_check_message(check)}"
-    return _Trouble(Blame.JOB, "check", message, f"{message}\n\n{tail(check.output, _SHORT_BYTES)}")
+    return _Trouble(Blame.JOB, "check", message, check.output)
 
 
 def _check_message(check: CheckEnded) -> str:
+    """Say what a check printed last, which usually tells why, and how it ended: lists of failures show this alone."""
     if check.name in (RULES, SCHEMA):  # no command that could have exited: its output is what is wrong, a line each
         return one_line(check.output.partition("\n")[0]) or "it does not hold"
     how = "ran out of time" if check.exit_code is None else f"exited with {check.exit_code}"
-    last = next((line.strip() for line in reversed(clean(check.output).split("\n")) if line.strip()), "")
-    return f"the check {how} after {duration(check.seconds)}" + (f": {last}" if last else "")
+    how = f"{how} after {duration(check.seconds)}"
+    last = next((line for line in reversed(clean(check.output).split("\n")) if line.strip()), "")
+    return f"{one_line(last, 900)} ({how})" if last else f"the check {how}"
 
 
 def _guard_case(state: RunState, job: str, name: str) -> _Case:
@@ -267,7 +270,7 @@ class _Texts:
         return kept.strip("\n")
 
 
-def _complete(root: ET.Element, state: RunState, cases: list[_Case]) -> ET.Element:
+def _complete(root: ET.Element, cases: list[_Case]) -> ET.Element:
     """Add what junit-xml leaves out: times of 0, earlier attempts, the root's name and totals."""
     suite = root[0]
     del suite.attrib["disabled"]  # no reader needs it, and the schema does not know it at every level
@@ -279,7 +282,7 @@ def _complete(root: ET.Element, state: RunState, cases: list[_Case]) -> ET.Eleme
             ET.SubElement(again, "stackTrace").text = without_attachments(tail(trouble.output, _SHORT_BYTES // 8))
             element.insert(position, again)
     suite.set("time", f"{sum(round(plausible(case.seconds), 3) for case in cases):.3f}")
-    root.set("name", f"codex-runner {one_line(state.run_id, 200)}".strip())
+    root.set("name", "codex-runner")
     for key in ("tests", "failures", "errors", "time"):
         root.set(key, suite.attrib[key])
     return root
@@ -294,6 +297,7 @@ def _properties(state: RunState) -> dict[str, str]:
         "thread": state.thread_id or "",
         "model": facts.model(state),
         "codex": facts.codex_version(state),
+        "commit": facts.commit(state),
         "result": verdict.result if verdict else "",
         "exit_code": str(verdict.exit_code) if verdict else "",
         "attempts": str(len(state.attempts)),
@@ -307,7 +311,8 @@ def _properties(state: RunState) -> dict[str, str]:
 
 
 def _message(trouble: _Trouble) -> str:
-    return one_line(trouble.message) or one_line(trouble.type) or "it failed, and nobody said why"
+    said = one_line(trouble.message) or one_line(trouble.type) or "it failed, and nobody said why"
+    return without_attachments(said)
 
 
 def _read_back(data: bytes, cases: list[_Case]) -> None:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain import event as ev
+from codex_runner.domain.command_line import command_text
+from codex_runner.reports.text import duration, plausible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -146,7 +148,7 @@ class _Reader:
                 title = f"{usage.total:,} tokens: {usage.input:,} in, {usage.output:,} out"
                 self._point(Lane.MODEL, "turn completed", title, Mood.GOOD)
             case ev.TurnFailed():
-                self._point(Lane.TROUBLE, "turn failed", event.message, Mood.BAD, text=event.message)
+                self._point(Lane.TROUBLE, "turn failed", event.message, Mood.BAD)
 
     def _wait_ends(self) -> None:
         """Note how long the model has been waited for: the time of a turn in which no item was open."""
@@ -162,12 +164,11 @@ class _Reader:
         elif isinstance(event, ev.AttemptEnded):
             self._wait_ends()
             self._close_items("never finished")
-            start, begun = self._attempt or (self._now, None)
+            start, _ = self._attempt or (self._now, None)
             mood = Mood.GOOD if event.ending.failure is None else Mood.BAD
             note = ", ".join(str(part) for part in (event.ending.failure, event.exit) if part)
             title = f"attempt {event.number}: {event.ending.message}"
-            why = f"made because: {begun.reason}" if begun and begun.reason else ""
-            self.moments.append(Moment(Lane.ATTEMPT, start, self._now, "attempt", title, mood, note, why))
+            self.moments.append(Moment(Lane.ATTEMPT, start, self._now, "attempt", title, mood, note))
             self._attempt, self._between = None, self._now
         elif event.attached:
             self._point(Lane.ATTEMPT, "attached", event.reason or "another runner goes on with it")
@@ -179,13 +180,11 @@ class _Reader:
             self._attempt, self._between = (self._now, event), None
 
     def _read_check(self, event: ev.CheckEnded) -> None:
-        start, command = self._check.pop(event.name, (self._now - max(0.0, event.seconds), ""))
+        start, command = self._check.pop(event.name, (self._now - plausible(event.seconds), ""))
         how = "ran out of time" if event.exit_code is None else f"exit {event.exit_code}"
         text = f"$ {command}\n{event.output}" if command else event.output
         mood = Mood.GOOD if event.passed else Mood.BAD
-        self.moments.append(
-            Moment(Lane.CHECK, start, self._now, "check", event.name, mood, how, text, shown=not event.passed)
-        )
+        self.moments.append(Moment(Lane.CHECK, start, self._now, "check", event.name, mood, how, text))
 
     def _read_warning(self, event: ev.Warned) -> None:
         if event.code == "disconnected":
@@ -217,8 +216,9 @@ class _Reader:
                     Lane.TOOL, event.type, "an event of a kind that this version does not know", text=_json(event.data)
                 )
             case ev.Retrying():
-                how = "goes on with the thread" if event.resume else "begins anew"
-                self._point(Lane.ATTEMPT, "retry", event.reason, Mood.WARN, note=f"{how}, in {event.seconds:g} s")
+                when = f" in {duration(event.seconds)}" if event.seconds else ""
+                title = f"attempt {event.number}{when} {event.reason}"
+                self._point(Lane.ATTEMPT, "retry", title, Mood.WARN)
             case ev.RunEnded():
                 mood = Mood.BAD if event.exit_code else Mood.GOOD
                 self._point(
@@ -239,7 +239,7 @@ def item_moment(item: ev.Item, start: float, end: float) -> Moment:  # noqa: PLR
         case ev.Command():
             how = item.status if item.exit_code is None else f"exit {item.exit_code}"
             mood = Mood.GOOD if item.exit_code == 0 else Mood.BAD
-            return Moment(Lane.COMMAND, start, end, "command", item.command, mood, how, item.output)
+            return Moment(Lane.COMMAND, start, end, "command", command_text(item.command), mood, how, item.output)
         case ev.FileChange():
             files = ", ".join(f"{edit.change} {edit.path}" for edit in item.changes)
             mood = Mood.GOOD if item.status == "completed" else Mood.BAD

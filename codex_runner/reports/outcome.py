@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode, RunnerError
+from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.run import Failure
 
 if TYPE_CHECKING:
@@ -22,17 +22,6 @@ class Blame(Enum):
 
 _OF_THE_JOB = frozenset({ExitCode.JOB_FAILED, ExitCode.BUDGET, ExitCode.FORBIDDEN_CHANGE})
 UNFINISHED = "the run has no ending: it is still going on, or its runner was killed"
-_REMEDIES = {
-    ExitCode.JOB_FAILED: "Read the agent's reply and the output of the checks; the run's events.jsonl has every step.",
-    ExitCode.MODEL_SERVICE: "Try again later, or look at the model service's status page.",
-    ExitCode.QUOTA: "Wait until the limit resets, or raise it in the workspace's settings.",
-    ExitCode.TIMEOUT: "Raise the job's `timeout`, or ask for less at a time.",
-    ExitCode.STALLED: "Look at what the agent did last; raise `stall_timeout` if such a silence is normal for it.",
-    ExitCode.BUDGET: "Raise the job's `budget`, or ask for less at a time.",
-    ExitCode.FORBIDDEN_CHANGE: "Look at what was changed; widen `allowed_paths` only if the job may touch it.",
-    ExitCode.INTERRUPTED: "Run the job again.",
-    ExitCode.TERMINATED: "Run the job again; if the CI system's own time limit ended it, set `timeout` below that.",
-}
 
 
 def blame(exit_code: int) -> Blame:
@@ -75,17 +64,17 @@ def meaning(exit_code: int) -> str:
     return next((code.meaning for code in ExitCode if code == exit_code), f"exit code {exit_code}")
 
 
+def headline(verdict: RunEnded | None) -> str:
+    """Say the outcome to people: `succeeded`, `skipped`, `running`, `failed`, or `failed (model service)`."""
+    outcome = word(verdict)
+    if verdict is None or not verdict.exit_code:
+        return outcome
+    return "failed" if verdict.exit_code == ExitCode.JOB_FAILED else f"failed ({outcome.replace('-', ' ')})"
+
+
 def remedy(verdict: RunEnded | None) -> str:
     """Return a sentence that says what to do next; empty where there is nothing to do."""
-    if verdict is None:
-        return "`codex-runner attach RUN` goes on with it."
-    if verdict.exit_code == 0:
-        return ""
-    own = next((text for code, text in _REMEDIES.items() if code == verdict.exit_code), None)
-    return own or next(
-        (kind.default_remedy for kind in RunnerError.__subclasses__() if kind.exit_code == verdict.exit_code),
-        RunnerError.default_remedy,
-    )
+    return "`codex-runner attach RUN` goes on with it." if verdict is None else verdict.remedy
 
 
 def _name(exit_code: int) -> str:

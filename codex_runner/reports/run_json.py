@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.event import to_json
-from codex_runner.reports.outcome import failure_class
+from codex_runner.reports import facts
+from codex_runner.reports.outcome import failure_class, word
 from codex_runner.reports.text import plausible, utc
 
 if TYPE_CHECKING:
+    from codex_runner.domain.event import Changed
     from codex_runner.domain.run import ProcessExit, Usage
     from codex_runner.domain.state import Attempt, RunState
 
@@ -31,9 +33,14 @@ def run_document(state: RunState) -> dict[str, Any]:
         "ended": None if state.ended is None else utc(state.ended),
         "seconds": round(plausible(state.seconds), 3),
         "result": verdict.result if verdict else None,
+        "ending": word(verdict),
         "exit_code": verdict.exit_code if verdict else None,
         "reason": verdict.reason if verdict else None,
+        "remedy": (verdict.remedy or None) if verdict else None,
         "failure": failure_class(state),
+        "codex_version": facts.codex_version(state) or None,
+        "model": facts.model(state) or None,
+        "commit": facts.commit(state) or None,
         "thread_id": state.thread_id,
         "reply": state.reply,
         "usage": _usage(state.usage),
@@ -45,6 +52,7 @@ def run_document(state: RunState) -> dict[str, Any]:
         "guards": [_timed(guard) for guard in state.guards.values()],
         "warnings": [_without_kind(warning) for warning in state.warnings],
         "files": [{"path": path, "change": change} for path, change in state.files.items()],
+        "changes": _changes(state.changes),
         "artifacts": [_without_kind(artifact) for artifact in state.artifacts.values()],
         "facts": to_json(state.facts),
     }
@@ -87,9 +95,20 @@ def _usage(usage: Usage) -> dict[str, int]:
     }
 
 
+def _changes(changes: Changed | None) -> dict[str, Any] | None:
+    if changes is None:
+        return None
+    return {
+        "paths": changes.paths,
+        "lines": changes.lines,
+        "diffstat": changes.diffstat,
+        "findings": list(changes.findings),
+    }
+
+
 def _without_kind(event: Any) -> dict[str, Any]:
     return {key: value for key, value in to_json(event).items() if key != "kind"}
 
 
 def _timed(event: Any) -> dict[str, Any]:
-    return _without_kind(event) | {"seconds": plausible(event.seconds)}
+    return _without_kind(event) | {"seconds": round(plausible(event.seconds), 3)}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from typing import TYPE_CHECKING
 
 from codex_runner.reports import facts
-from codex_runner.reports.outcome import meaning, reason, remedy, word
+from codex_runner.reports.outcome import headline, reason, remedy, word
 from codex_runner.reports.text import counted, duration, first_lines, one_line, size, tail, without_attachments
 
 if TYPE_CHECKING:
@@ -19,8 +20,14 @@ if TYPE_CHECKING:
 STEP_SUMMARY_BYTES = 1024 * 1024  # what GitHub takes of one step; a byte more, and it shows nothing of it
 _LIMIT = 256 * 1024
 _PROMPT_LINES = 12
+_WRAP = textwrap.TextWrapper(100, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
 _ROWS = 50
-_MARKUP = re.compile(r"(^[-+=]|[\\`*_{}\[\]<>#!|~&@$:])")
+# Escaped only where it could be read as markup: a report is read in a terminal, too.
+_MARKUP = re.compile(
+    r"(^[-+=>#]|[\\`*\[\]<|~@$]|#(?=\w)|&(?=[#\w])|(?<![^\W_])_|_(?![^\W_])|:(?=//|[\w+-]+:)|(?<=www)\.)",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"^(\d+)(?=[.)])")
 _SIGNS = {"succeeded": "✅", "skipped": "⏭️", "running": "⏳"}
 
 
@@ -28,19 +35,19 @@ def summary(state: RunState, *, limit: int = _LIMIT) -> str:
     """Return the summary, at most `limit` bytes of UTF-8.
 
     Text of the agent, of checks and of the repository stands in fences or is escaped: it cannot become markup.
-    Where it is too long, the sections at the end go first, and a line says so.
+    Where it is too long, the sections that do not fit are left out, and a line says so.
     """
+    red = state.verdict is not None and state.verdict.exit_code != 0
+    # What a red run was about is its checks; what a green one was about is what it did.
+    proof, work = [_checks(state), _attempts(state.attempts)], [_reply(state), _changes(state)]
     sections = [
         _head(state),
-        _asked(state),
-        _reply(state),
-        _checks(state),
-        _changes(state),
-        _attempts(state.attempts),
-        _guards(state),
+        *([*proof, *work] if red else [*work, *proof]),
         _warnings(state),
+        _guards(state),
         _artifacts(state),
         _usage(state),
+        _asked(state),
     ]
     return _within((section for section in sections if section), limit)
 
@@ -71,25 +78,37 @@ def fenced(text: str) -> str:
 
 def escaped(text: str, limit: int = 300) -> str:
     """Put `text` on one line and escape all that Markdown or HTML could read as markup."""
-    return _MARKUP.sub(r"\\\1", one_line(text, limit))
+    return _NUMBERED.sub(r"\1\\", _MARKUP.sub(r"\\\1", one_line(text, limit)))
+
+
+def sentence(text: str) -> str:
+    """Put a sentence on one line, escaped, but for what it quotes in backticks: that becomes code."""
+    parts = one_line(text, 2000).split("`")
+    if len(parts) % 2 == 0:
+        return escaped(text, 2000)
+    text = "".join(code(part) if at % 2 else _MARKUP.sub(r"\\\1", part) for at, part in enumerate(parts))
+    return _NUMBERED.sub(r"\1\\", text)
 
 
 def _head(state: RunState) -> str:
     verdict = state.verdict
-    outcome = word(verdict)
     lines = [
-        f"## {_SIGNS.get(outcome, '❌')} {escaped(state.job)}: {escaped(outcome.replace('-', ' '))}",
-        f"{escaped(reason(verdict), 2000)}",
+        f"## {_SIGNS.get(word(verdict), '❌')} {escaped(state.job)}: {headline(verdict)}",
+        sentence(reason(verdict)),
     ]
-    if verdict and verdict.exit_code:
-        lines.append(f"Exit code {verdict.exit_code}: {escaped(meaning(verdict.exit_code))}.")
-    advice = remedy(verdict)
-    if advice:
-        lines.append(f"**What to do:** {advice}")
-    named = {"run": state.run_id, "host": state.host, "model": facts.model(state), "codex": facts.codex_version(state)}
-    named["thread"] = state.thread_id or ""
+    if advice := remedy(verdict):
+        lines.append(f"**What to do:** {sentence(advice)}")
+    named = {
+        "host": state.host,
+        "model": facts.model(state),
+        "codex": facts.codex_version(state),
+        "commit": facts.commit(state)[:8],
+        "run": state.run_id,
+        "thread": state.thread_id or "",
+    }
     about = [f"{name} {code(value)}" for name, value in named.items() if value]
-    lines.append(" · ".join([duration(state.seconds), *about]))
+    ended = [f"exit code {verdict.exit_code}"] if verdict and verdict.exit_code else []
+    lines.append(" · ".join([*ended, duration(state.seconds), *about]))
     return "\n\n".join(lines)
 
 
@@ -104,13 +123,19 @@ def code(text: str) -> str:
 
 def _asked(state: RunState) -> str:
     prompt = first_lines(without_attachments(facts.prompt(state)), _PROMPT_LINES, 2000)
-    return f"### Asked\n\n{fenced(prompt)}" if prompt.strip() else ""
+    return f"### Asked\n\n{fenced(_wrapped(prompt))}" if prompt.strip() else ""
 
 
 def _reply(state: RunState) -> str:
     if not state.reply:
         return ""
-    return f"### The agent's reply\n\n{fenced(tail(without_attachments(state.reply), 20_000))}"
+    return f"### The agent's reply\n\n{fenced(_wrapped(tail(without_attachments(state.reply), 20_000)))}"
+
+
+def _wrapped(text: str) -> str:
+    """Break long lines between words: a fence does not, and prose often comes as one line a paragraph."""
+    lines = text.strip("\n").split("\n")
+    return "\n".join("\n".join(_WRAP.wrap(line)) if len(line) > _WRAP.width else line for line in lines)
 
 
 def _checks(state: RunState) -> str:
@@ -131,7 +156,7 @@ def _checks(state: RunState) -> str:
 def _changes(state: RunState) -> str:
     diffstat = facts.fact(state, "diffstat")
     if diffstat:
-        return f"### Changes\n\n{fenced(tail(without_attachments(diffstat), 8000))}"
+        return f"### Changes\n\n{fenced(tail(without_attachments(diffstat), 8000).strip(chr(10)))}"
     if not state.files:
         return ""
     return "### Changes\n\n" + _list(f"{change} {code(path)}" for path, change in state.files.items())
@@ -162,9 +187,9 @@ def _guards(state: RunState) -> str:
     rows = []
     for name in facts.every(state, "guards"):
         guard = state.guards.get(name)
-        sign = "⏭️ not reached" if guard is None else "✅" if guard.passed else "❌"
+        sign = "⏭️ not reached" if guard is None else "✅ kept" if guard.passed else "❌ not kept"
         rows.append((escaped(name), sign, escaped(guard.message) if guard else ""))
-    return "### Guards\n\n" + _table(("Guard", "Kept", "What was found"), rows) if rows else ""
+    return "### Guards\n\n" + _table(("Promise", "Result", "What was found"), rows) if rows else ""
 
 
 def _warnings(state: RunState) -> str:
@@ -174,13 +199,19 @@ def _warnings(state: RunState) -> str:
 
 
 def _artifacts(state: RunState) -> str:
-    if not state.artifacts:
-        return ""
-    return "### Artifacts\n\n" + _list(f"{code(kept.path)} ({size(kept.size)})" for kept in state.artifacts.values())
+    """List the artifacts, and say what else there is: this text is often read where the run's folder is not seen."""
+    kept = _list(f"{code(kept.path)} ({size(kept.size)})" for kept in state.artifacts.values())
+    more = (
+        f"The run's folder {code(state.run_id)} has them, `report.html` (each command with its output, the diff, "
+        "a timeline), `run.json` and `events.jsonl`."
+    )
+    return f"### Artifacts\n\n{kept}\n\n{more}" if state.artifacts else more.replace("has them,", "has")
 
 
 def _usage(state: RunState) -> str:
     usage = state.usage
+    if not usage.total and not state.commands:
+        return ""
     return (
         f"### Usage\n\n{usage.total:,} tokens: {usage.input:,} in ({usage.cached_input:,} cached), "
         f"{usage.output:,} out ({usage.reasoning_output:,} reasoning). "
@@ -204,10 +235,11 @@ def _and_more(count: int) -> str:
 
 def _within(sections: Iterable[str], limit: int) -> str:
     note = "\nMore did not fit here; run.json has all of it.\n"
-    text, room = "", limit - len(note.encode())
+    text, room, left_out = "", limit - len(note.encode()), False
     for section in sections:
         more = f"{text}\n{section}\n" if text else f"{section}\n"
         if len(more.encode()) > room:
-            return text + note if text or room >= 0 else ""
-        text = more
-    return text
+            left_out = True
+        else:
+            text = more
+    return text + note if left_out and room >= 0 else text

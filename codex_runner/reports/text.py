@@ -56,6 +56,13 @@ def first_lines(text: str, lines: int, limit: int) -> str:
     return short if short == kept else f"{short}\n{_ELLIPSIS}"
 
 
+def last_lines(text: str, lines: int) -> str:
+    """Return the last `lines` lines of clean `text`, after a note of how many there were before."""
+    every = clean(text).strip("\n").split("\n")
+    note = [f"[{counted(len(every) - lines, 'line')} before]"] if len(every) > lines else []
+    return "\n".join([*note, *every[-lines:]])
+
+
 def tail(text: str, limit: int) -> str:
     """Return clean `text`, or where it is larger than `limit` bytes of UTF-8, a note and its last bytes.
 

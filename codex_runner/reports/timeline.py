@@ -10,13 +10,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from codex_runner.reports.moments import Lane, Moment, of_lane
+from codex_runner.reports.moments import Lane, Moment, Mood, of_lane
 from codex_runner.reports.text import duration, html_text, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_COLUMNS = 1000  # a bar narrower than this part of the strip cannot be told from its neighbour
+_NARROW = 0.15  # percent of the strip; what is narrower, and closer to its neighbour, cannot be told from it
+_TICK = 0.2  # percent: the width of what is narrow, where there is too much of it for dots
+_DOTS = 50  # a lane
+_DRAWN = (Mood.PLAIN, Mood.GOOD, Mood.WARN, Mood.BAD)  # in this order: what went wrong lies on top
 _HEIGHT = 24
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
@@ -62,18 +65,9 @@ def summary(every: Sequence[Moment]) -> str:
     return "; ".join(parts)
 
 
-def _strip(lane: Lane, bars: Iterable[tuple[int, Moment]], to: Scale) -> str:
-    drawn: list[str] = []
-    taken: dict[str, float] = {}
-    for number, moment in bars:
-        left = to.percent(moment.start)
-        right = max(to.percent(moment.end), left)
-        # Thousands of short commands would be drawn over each other: one stands for all that share its place.
-        if right <= taken.get(moment.mood, -1.0) + 100 / _COLUMNS:
-            continue
-        taken[moment.mood] = right
-        drawn.append(_bar(number, moment, left, right - left, to))
-    shapes = "".join(drawn)
+def _strip(lane: Lane, bars: Sequence[tuple[int, Moment]], to: Scale) -> str:
+    groups = [group for mood in _DRAWN for group in _groups(bars, mood, to)]
+    shapes = "".join(_shape(group, to, dots=len(groups) <= _DOTS) for group in groups)
     label = html_text(str(lane))
     return (
         f'<div class="lane {lane.name.lower()}"><span class="label">{label}</span>'
@@ -82,17 +76,47 @@ def _strip(lane: Lane, bars: Iterable[tuple[int, Moment]], to: Scale) -> str:
     )
 
 
-def _bar(number: int, moment: Moment, left: float, width: float, to: Scale) -> str:
-    at = duration(moment.start - to.start)
-    took = f", {duration(moment.seconds)}" if moment.seconds > 0 else ""
-    said = one_line(": ".join(part for part in (moment.kind, moment.title or moment.text) if part), 160)
-    title = html_text(f"{said} (at {at}{took}{', ' + one_line(moment.note, 80) if moment.note else ''})")
-    if moment.seconds > 0 and width >= 0.15:
-        shape = f'<rect x="{left:.3f}%" y="4" width="{width:.3f}%" height="16" rx="2.5" class="{moment.mood}"/>'
+def _groups(bars: Iterable[tuple[int, Moment]], mood: Mood, to: Scale) -> list[list[tuple[int, Moment]]]:
+    """Put together what is so narrow and so close that one shape has to stand for all of it."""
+    groups: list[list[tuple[int, Moment]]] = []
+    end, narrow = 0.0, False
+    for number, moment in bars:
+        if moment.mood is not mood:
+            continue
+        left, right = to.percent(moment.start), to.percent(moment.end)
+        alike = narrow and right - left < _NARROW and left - end < _NARROW
+        if groups and alike:
+            groups[-1].append((number, moment))
+            end = max(end, right)
+        else:
+            groups.append([(number, moment)])
+            end, narrow = right, right - left < _NARROW
+    return groups
+
+
+def _shape(group: Sequence[tuple[int, Moment]], to: Scale, *, dots: bool) -> str:
+    first, last = group[0][1], max((moment for _, moment in group), key=lambda moment: moment.end)
+    left, right = to.percent(first.start), to.percent(last.end)
+    at = duration(first.start - to.start)
+    if len(group) > 1:
+        title = (
+            f"{len(group):,} of {html_text(one_line(first.kind, 60))} (from {at} to {duration(last.end - to.start)})"
+        )
+    else:
+        took = f", {duration(first.seconds)}" if first.seconds > 0 else ""
+        said = one_line(": ".join(part for part in (first.kind, first.title or first.text) if part), 160)
+        title = html_text(f"{said} (at {at}{took}{', ' + one_line(first.note, 80) if first.note else ''})")
+    number = next((number for number, moment in group if moment.listed), None)
+    narrow = right - left < _NARROW
+    if narrow and number is None:
+        return ""
+    if not (narrow and dots):
+        width = max(right - left, _TICK)
+        shape = f'<rect x="{left:.3f}%" y="4" width="{width:.3f}%" height="16" rx="2.5" class="{first.mood}"/>'
     else:
         left = min(max(left, 0.4), 99.6)
-        shape = f'<circle cx="{left:.3f}%" cy="12" r="4" class="{moment.mood}"/>'
-    if not moment.listed:
+        shape = f'<circle cx="{left:.3f}%" cy="12" r="4" class="{first.mood}"/>'
+    if number is None:
         return f"<g><title>{title}</title>{shape}</g>"
     return f'<a href="#m{number}" aria-label="{title}"><title>{title}</title>{shape}</a>'
 

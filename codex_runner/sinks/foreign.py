@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 # Sequences are bounded, so that one without an end can neither swallow what follows nor cost quadratic time.
 _ESCAPES = re.compile(
@@ -19,10 +18,8 @@ _UNSEEN = re.compile(
 )
 # GitHub obeys `##[command]` wherever it stands in a line, Azure `##vso[...]`, TeamCity `##teamcity[...]`.
 _COMMAND = re.compile(r"##(?=\w*\[)")
-_SHELL = re.compile(r"(?:/\S*/)?(?:ba|z|da)?sh -l?c ")
 
 _READ = 65536  # characters of a text that are looked at; far more than is ever shown of it
-_UNQUOTED = 4096  # characters; shlex reads them one by one
 
 
 def clean_line(text: str) -> str:
@@ -71,21 +68,6 @@ def cut(line: str, width: int) -> str:
         return line
     mark = f" …+{len(line) - width:,}"
     return line[: max(0, width - len(mark))] + mark
-
-
-def command_text(command: str) -> str:
-    """Return a command as its author typed it: without the shell that codex wraps it in."""
-    match = _SHELL.match(command)
-    if match is None:
-        return command
-    rest = command[match.end() :]
-    if len(rest) > _UNQUOTED:
-        return rest
-    try:
-        words = shlex.split(rest)
-    except ValueError:
-        return rest
-    return words[0] if len(words) == 1 else command
 
 
 def duration(seconds: float) -> str:

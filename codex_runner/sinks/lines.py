@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain import event as ev
-from codex_runner.sinks.foreign import clock, command_text, count, duration, first_lines, last_lines, one_line
+from codex_runner.domain.command_line import command_text
+from codex_runner.sinks.foreign import clock, count, duration, first_lines, last_lines, one_line
 
 if TYPE_CHECKING:
     from codex_runner.domain.event import Record
@@ -210,25 +211,35 @@ def _todo(item: ev.TodoList) -> Line:
 
 def _attempt(event: ev.AttemptStarted | ev.AttemptEnded) -> list[Line]:
     if isinstance(event, ev.AttemptStarted):
-        told = f"{event.number}{' (joined)' if event.attached else ''}{f': {event.reason}' if event.reason else ''}"
+        told = f"{event.number}{' (joined)' if event.attached else ''} {event.reason}"
         return [_line("attempt", told, Tone.STRONG, essential=True)]
     ending, how = event.ending, f"; codex: {event.exit}" if event.exit else ""
     if ending.failure is None:
         return [_line("attempt", f"{event.number} is over: {ending.message or 'done'}{how}", essential=True)]
-    told = f"{event.number} failed ({ending.failure}): {ending.message}{how}"
+    told = f"{event.number} ({ending.failure}): {ending.message}{how}"
     return [_line("FAILED", f"attempt {told}", Tone.BAD, essential=True)]
 
 
 def _run_ended(event: ev.RunEnded, state: RunState) -> Line:
+    """Say how it ended. Whoever looks at a red job reads the end of its log: what failed and what to do stand there."""
     good = event.exit_code == 0
-    told = f"{event.result} in {duration(state.seconds)}: {event.reason}"
-    facts = [f"exit code {event.exit_code}"] if not good else []
+    told = f"{event.result} in {duration(state.seconds)}" if good else f"exit code {event.exit_code}"
+    facts = [] if good else [f"after {duration(state.seconds)}"]
     facts += [f"{count(state.commands, 'command')}, {state.failed_commands} failed"] if state.commands else []
     facts += [f"{count(len(state.files), 'file')} changed"] if state.files else []
     facts += [f"{state.usage.total:,} tokens"] if state.usage.total else []
     facts += [count(len(state.warnings), "warning")] if state.warnings else []
-    told = f"{told} ({'; '.join(facts)})" if facts else told
-    return _line("ok" if good else "FAILED", told, Tone.GOOD if good else Tone.BAD, essential=True)
+    told = f"{told}: {event.reason}" + (f" ({'; '.join(facts)})" if facts else "")
+    failed = (check for check in state.checks.values() if not check.passed)
+    said = (*(_last_words(check) for check in failed), f"what to do: {event.remedy}" if event.remedy else "")
+    block = () if good else tuple(one_line(text) for text in said if text)
+    return Line("ok" if good else "FAILED", one_line(told), Tone.GOOD if good else Tone.BAD, block, essential=True)
+
+
+def _last_words(check: ev.CheckEnded) -> str:
+    """Say of a check that failed what it said last, which usually tells why."""
+    last = next((line for line in reversed(check.output.splitlines()) if line.strip()), "it printed nothing")
+    return f"{check.name}: {last}"
 
 
 def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911, PLR0912 - one case a kind, one line a case
@@ -236,8 +247,7 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
         case ev.RunStarted():
             return _line("run", f"{event.job} on {event.host} as {event.run_id}", Tone.STRONG, essential=True)
         case ev.RunPrepared():
-            facts = [f"{key} {value}" for key, value in event.facts.items() if isinstance(value, str | int | float)]
-            return _line("ready", ", ".join(facts))
+            return _line("ready", _facts(event.facts))
         case ev.ThreadStarted():
             return _line("thread", event.thread_id, Tone.DIM)
         case ev.TurnStarted():
@@ -251,11 +261,13 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
         case ev.StreamError():
             return _line("trouble", event.message, Tone.WARN)
         case ev.Changed():
-            told = f"{count(event.paths, 'path')}, {count(event.lines, 'line')}"
+            told = f"{count(event.paths, 'path')}, {count(event.lines, 'line')}" if event.paths else "none"
             broken = "".join(f"; {sentence}" for sentence in event.findings)
             return _line("changes", f"{told}{broken}", Tone.BAD if broken else Tone.PLAIN)
         case ev.Retrying():
-            return _line("retry", event.reason, Tone.WARN, essential=True)
+            when = f" in {duration(event.seconds)}" if event.seconds else ""
+            told = f"attempt {event.number}{when} {event.reason}"
+            return _line("retry", told, Tone.WARN, essential=True)
         case ev.Warned():
             tone = Tone.DIM if event.code == ev.NO_BUDGET else Tone.WARN
             return _line("warning", f"{event.message} [{event.code}]", tone)
@@ -263,7 +275,7 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
             tone = Tone.DIM if event.passed else Tone.BAD
             return _line("guard" if event.passed else "FAILED", f"{event.name}: {event.message}", tone)
         case ev.StopRequested():
-            return _line("stopping", f"{event.message} [{event.reason}]", Tone.WARN, essential=True)
+            return _line("stopping", event.message or event.reason, Tone.WARN, essential=True)
         case ev.ArtifactKept():
             return _line("kept", f"{event.path} ({event.size:,} bytes)")
         case ev.Diagnostic():
@@ -274,6 +286,15 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
             return _line("event", f"{event.type} {_brief(event.data)}", Tone.DIM)
         case _:
             return _line("event", f"{event.kind} at {clock(state.seconds)}", Tone.DIM)
+
+
+def _facts(facts: dict[str, Any]) -> str:
+    """Name what a run was prepared with, a table by what it says of itself: `codex 0.169.0, model gpt-5.5`."""
+    said = []
+    for key, value in facts.items():
+        named = value.get("version") if isinstance(value, dict) else value
+        said += [f"{key} {named}"] if isinstance(named, str | int | float) else []
+    return ", ".join(said)
 
 
 def _brief(data: object) -> str:

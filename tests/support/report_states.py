@@ -57,6 +57,7 @@ events = st.one_of(
         seconds=seconds,
         output=texts,
     ),
+    st.builds(ev.Changed, paths=st.integers(0, 9), lines=st.integers(0, 9), diffstat=texts, findings=st.tuples(texts)),
     st.builds(ev.ArtifactKept, path=texts, size=st.integers(0, 10**12), sha256=st.just("0" * 64)),
     st.builds(ev.ItemCompleted, item=st.builds(ev.AgentMessage, id=st.just("1"), text=texts)),
     st.builds(ev.TurnCompleted, usage=st.builds(Usage, input=st.integers(0, 10**7), output=st.integers(0, 10**6))),
@@ -66,6 +67,7 @@ verdicts = st.builds(
     exit_code=st.one_of(st.sampled_from([int(code) for code in ExitCode]), st.integers(0, 255)),
     result=st.sampled_from(["succeeded", "failed", "skipped"]),
     reason=texts,
+    remedy=texts,
 )
 
 
@@ -87,7 +89,9 @@ def exited(code: int = 0) -> ProcessExit:
     return ProcessExit(code, None, StopReason.NONE, 100, 0, 0, Sweep.CLEAN)
 
 
-def a_run(*after_the_first_attempt, exit_code: int = 0, reason: str = "the agent completed its turn") -> RunState:
+def a_run(
+    *after_the_first_attempt, exit_code: int = 0, reason: str = "the agent completed its turn", remedy: str = ""
+) -> RunState:
     """A run whose first attempt met a failing service and whose second did the work."""
     facts = {
         "prompt": "Write the release notes.\nBe brief.",
@@ -95,6 +99,7 @@ def a_run(*after_the_first_attempt, exit_code: int = 0, reason: str = "the agent
         "guards": ["process sweep", "revocation"],
         "model": "gpt-5.5",
         "codex": {"version": "0.169.0"},
+        "tree": {"head": "843b349cc7464234da3ea1041740146f42a0835d"},
     }
     second = after_the_first_attempt or (
         ev.AttemptStarted(2, reason="the service may be back"),
@@ -107,6 +112,7 @@ def a_run(*after_the_first_attempt, exit_code: int = 0, reason: str = "the agent
         ev.TurnCompleted(Usage(1000, 800, 50, 10)),
         ev.Guarded("process sweep", passed=True, message="no process of the agent is left", seconds=0.1),
         ev.AttemptEnded(2, Ending(None, "the agent completed its turn"), exited()),
+        ev.Changed(1, 12, "RELEASE_NOTES.md | added +12 -0\n"),
         ev.CheckEnded("docs build", passed=True, exit_code=0, seconds=1.5, output="built\n"),
         ev.CheckEnded("spelling", passed=True, exit_code=0, seconds=0.0, output=""),
         ev.ArtifactKept("artifacts/RELEASE_NOTES.md", 1234, "0" * 64),
@@ -121,7 +127,7 @@ def a_run(*after_the_first_attempt, exit_code: int = 0, reason: str = "the agent
                 ev.TurnFailed("Selected model is at capacity."),
                 ev.AttemptEnded(1, Ending(Failure.CAPACITY, "the model has no capacity"), exited(1)),
                 *second,
-                ev.RunEnded(exit_code, "succeeded" if exit_code == 0 else "failed", reason),
+                ev.RunEnded(exit_code, "succeeded" if exit_code == 0 else "failed", reason, remedy),
             ]
         )
     )

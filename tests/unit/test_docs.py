@@ -103,7 +103,7 @@ def test_every_exit_code_and_failure_has_its_row():
     for document in ("README.md", "docs/exit-codes.md"):
         rows = re.findall(r"^\| (\d+) \|.*$", read(document), re.MULTILINE)
         assert [int(code) for code in rows] == [int(code) for code in ExitCode], document
-    failures = re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| (\d+), ", read("docs/failures.md"), re.MULTILINE)
+    failures = re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| (\d+) \|", read("docs/failures.md"), re.MULTILINE)
     assert [(name, int(code)) for name, code in failures] == [(f.value, int(f.exit_code)) for f in Failure]
 
 

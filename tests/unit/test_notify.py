@@ -35,7 +35,14 @@ def told(state, redact=str, link=""):
 
 def failed_run(reason="checks failed: docs build", **parts):
     check = ev.CheckEnded("docs build", passed=False, exit_code=2, seconds=1.5, output="broken link\n")
-    return a_run(ev.AttemptStarted(2), check, ev.Warned("budget", "no budget is set"), exit_code=1, reason=reason)
+    return a_run(
+        ev.AttemptStarted(2),
+        check,
+        ev.Warned("budget", "no budget is set"),
+        exit_code=1,
+        reason=reason,
+        remedy="Look at the output.",
+    )
 
 
 def size(body):
@@ -61,7 +68,7 @@ def test_the_document_says_how_it_ended():
     assert data["job"] == "release-notes"
     assert (data["result"], data["ending"], data["exit_code"]) == ("failed", "job-failed", 1)
     assert data["reason"] == "checks failed: docs build"
-    assert data["remedy"]
+    assert data["remedy"] == "Look at the output."
     assert data["checks"] == [{"name": "docs build", "passed": False, "exit_code": 2, "seconds": 1.5}]
     assert data["warnings"] == [{"code": "budget", "message": "no budget is set"}]
     assert data["link"] == "https://ci.example.com/1"
@@ -171,7 +178,7 @@ def test_teams_gets_an_adaptive_card():
 def test_ntfy_gets_its_topic_in_the_message(address, posted_to, topic):
     to, body = shaped(NoticeFormat.NTFY, told(failed_run(), link="https://ci.example.com/1"), address)
     assert (to, body["topic"]) == (posted_to, topic)
-    assert (body["title"], body["priority"], body["tags"]) == ("release-notes: job failed", 4, ["x"])
+    assert (body["title"], body["priority"], body["tags"]) == ("release-notes: failed", 4, ["x"])
     assert body["click"] == "https://ci.example.com/1"
     assert body["message"].startswith("checks failed: docs build")
 

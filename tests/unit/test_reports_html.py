@@ -35,7 +35,7 @@ TAGS = {
 ATTRIBUTES = {
     "lang", "charset", "http-equiv", "content", "name", "class", "href", "id", "aria-label", "aria-hidden",
     "role", "width", "height", "x", "y", "x1", "x2", "y1", "y2", "rx", "cx", "cy", "r", "text-anchor", "viewbox",
-    "type", "checked", "for", "open",
+    "type", "checked", "for", "open", "colspan",
 }  # fmt: skip
 VOID = {"meta", "br", "input", "rect", "circle", "line"}
 ATTACK = f"</pre></style></title><script>alert(1)</script><img src=x onerror=alert(1)>\" onload='x' {HOSTILE}"
@@ -102,14 +102,14 @@ def test_a_page_tells_all_of_a_run():
         ev.CheckEnded("docs build", passed=False, exit_code=2, seconds=1, output="page missing"),
         ev.Warned("w", "mind this"),
         ev.ArtifactKept("artifacts/NOTES.md", 10, "0" * 64),
-        ev.RunEnded(7, "failed", "the stream broke"),
+        ev.RunEnded(7, "failed", "the stream broke", "Run it later."),
     ]
     page = Page(report(happened, diff="+++ b/NOTES.md\n@@ -1 +1 @@\n+new\n-old\n"))
     for text in (
         "release-notes", "run-1", "devbox",
         "model service", "git log", "abc123", "/w/NOTES.md", "The notes are written.",
         "the stream broke", "page missing", "not reached", "mind this", "artifacts/NOTES.md", "Please.", "+new", "-old",
-        "Exit code 7", "Try again later",
+        "exit code 7", "Run it later",
     ):  # fmt: skip
         assert text in page.text, text
 
@@ -189,8 +189,10 @@ def test_the_timeline_is_to_scale_and_leads_to_the_list():
 
 
 def test_a_retry_that_is_waited_for_is_told():
-    (moment,) = moments([ev.Record(1, START, 1, ev.Position(), ev.Retrying(1, 5.0, resume=True, reason="no capacity"))])
-    assert (moment.kind, moment.title, moment.note) == ("retry", "no capacity", "goes on with the thread, in 5 s")
+    (moment,) = moments(
+        [ev.Record(1, START, 1, ev.Position(), ev.Retrying(2, 5.0, resume=True, reason="because of capacity"))]
+    )
+    assert (moment.kind, moment.title) == ("retry", "attempt 2 in 5.0 s because of capacity")
 
 
 def test_invisible_characters_are_shown():
@@ -201,7 +203,7 @@ def test_a_diff_has_its_colours():
     text = coloured("diff --git a b\n--- a\n+++ b\n@@ -1 +1 @@\n-<old>\n+new\n same")
     assert re.findall(r'<span(?: class="(\w+)")?>', text) == ["file", "file", "file", "hunk", "del", "add", ""]
     assert "&lt;old&gt;" in text
-    assert "and 10 lines more" in coloured("+x\n" * 5009)
+    assert "and 9 lines more" in coloured("+x\n" * 5009)
 
 
 def test_ten_thousand_events_make_a_page_that_opens():
@@ -263,9 +265,10 @@ QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-]  # fmt: skip@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+]  # fmt: skip
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("policy", [True, False], ids=["with the policy", "control: without it"])
 def test_a_browser_runs_nothing_and_asks_for_nothing_even_if_escaping_failed(tmp_path, listener, policy):
     address = f"http://127.0.0.1:{listener.server_port}"

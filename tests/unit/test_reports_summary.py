@@ -46,9 +46,9 @@ def test_a_run_that_passed():
         "Write the release notes.",
         "The notes are written.",
         "| docs build | ✅ exit 0 | 1.5 s |",
-        "- add `/w/RELEASE_NOTES.md`",
+        "RELEASE_NOTES.md | added +12 -0\n```",
         "| 1 | the model has no capacity | exit code 1 |",
-        "| revocation | ✅ | the login is revoked |",
+        "| revocation | ✅ kept | the login is revoked |",
         "`artifacts/RELEASE_NOTES.md` (1.2 kB)",
         "1,050 tokens: 1,000 in (800 cached), 50 out (10 reasoning). 1 command, 0 failed.",
         "model `gpt-5.5`",
@@ -62,12 +62,13 @@ def test_a_run_that_failed_says_why_and_what_to_do():
         ev.AttemptEnded(2, Ending(Failure.QUOTA, "You've hit your usage limit."), exited(1)),
         exit_code=8,
         reason="You've hit your usage limit.",
+        remedy="Wait until the limit resets, or raise `quota`.",
     )
     text = summary(state)
-    assert "## ❌ release-notes: quota" in text
+    assert "## ❌ release-notes: failed (quota)\n" in text
     assert "You've hit your usage limit." in text
-    assert "Exit code 8: usage limit or quota reached." in text
-    assert "**What to do:** Wait until the limit resets" in text
+    assert "\nexit code 8 · " in text
+    assert "**What to do:** Wait until the limit resets, or raise `quota`.\n" in text
     assert "| docs build | ⏭️ not reached |" in text
 
 
@@ -114,7 +115,7 @@ def test_what_is_too_long_is_left_out_with_a_word():
 
 
 def test_escaped_text_is_no_markup_and_no_row():
-    assert escaped("[x](http://y) | <b> `c` *d*\n# e") == (r"\[x\](http\://y) \| \<b\> \`c\` \*d\* \# e")
+    assert escaped("[x](http://y) | <b> `c` *d*\n# e") == (r"\[x\](http\://y) \| \<b> \`c\` \*d\* # e")
     assert escaped("- no list, no-list") == r"\- no list, no-list"
     assert code("a`b|c") == "``a`b¦c``"
     assert "\n" not in escaped(HOSTILE)

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.records import ATTACKS
 
+from codex_runner.domain.command_line import command_text
 from codex_runner.sinks.foreign import (
     clean_line,
     clock,
-    command_text,
     cut,
     duration,
     first_lines,
