@@ -12,7 +12,7 @@ import typer
 
 from codex_runner import __version__
 from codex_runner.cli.undumpable import become_undumpable
-from codex_runner.domain.errors import ExitCode, RunnerError
+from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = ("run", "runs", "logs", "attach", "cancel", "report", "prune", "hosts", "doctor", "init", "demo")
@@ -63,6 +63,8 @@ def main() -> None:
     # As an interrupt does, it unwinds: a login at Vault must be given back, and a scratch folder removed.
     signal.signal(signal.SIGTERM, _terminated)
     try:
+        if sys.platform == "win32":
+            raise ConfigurationError("Windows cannot run codex-runner.", remedy="Use it in WSL.")
         command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except RunnerError as error:
         _complain(error.message, error.remedy)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sys
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -111,8 +110,6 @@ class Doctor:
     # --- this machine ------------------------------------------------------------------------------------------------
 
     def _look_at_files(self) -> None:
-        if sys.platform == "win32":
-            self._failed(HOST, ConfigurationError("Windows cannot run codex-runner.", remedy="Use it in WSL."))
         file = self._config.ssh_config
         if file is not None and not file.is_file():
             error = ConfigurationError(

@@ -43,3 +43,10 @@ def test_a_command_loads_no_other():
     others = {path.stem for path in Path(codex_runner.cli.__file__).parent.glob("*.py")} & {*ALL} - {"cancel"}
     assert "codex_runner.cli.cancel" in done.stderr.split()
     assert not others & {name.rpartition(".")[2] for name in done.stderr.split()}
+
+
+def test_windows_is_told_of_wsl():
+    program = "import sys; from codex_runner.cli.main import main; sys.platform = 'win32'; main()"
+    done = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "WSL" in done.stderr
