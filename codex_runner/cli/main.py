@@ -58,13 +58,17 @@ def _options(
     become_undumpable()
 
 
+def _look_at_system() -> None:
+    if sys.platform == "win32":
+        raise ConfigurationError("Windows cannot run codex-runner.", remedy="Use it in WSL.")
+
+
 def main() -> None:
     """Run the command line. Exit codes: docs/exit-codes.md."""
     # As an interrupt does, it unwinds: a login at Vault must be given back, and a scratch folder removed.
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        if sys.platform == "win32":
-            raise ConfigurationError("Windows cannot run codex-runner.", remedy="Use it in WSL.")
+        _look_at_system()
         command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except RunnerError as error:
         _complain(error.message, error.remedy)
