@@ -14,6 +14,7 @@ from codex_runner.cli.options import (
     LogFormat,
     LogFormatOption,
     OutputOption,
+    RunArgument,
     clear_junit,
     sinks,
     warn,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def attach(
-    run: Annotated[str, typer.Argument(help="The run's id.")],
+    run: RunArgument,
     config: ConfigOption = None,
     output: OutputOption = None,
     junit: JunitOption = None,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
 
 import typer
 
-from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
+from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
 
 
 def cancel(
-    run: Annotated[str, typer.Argument(help="The run's id.")],
+    run: RunArgument,
     config: ConfigOption = None,
     output: OutputOption = None,
 ) -> None:

@@ -25,6 +25,7 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+RunArgument = Annotated[str, typer.Argument(help="The run's id; `last` is the newest run.")]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(

@@ -17,12 +17,15 @@ def prune(
     ] = None,
     keep_last: Annotated[int | None, typer.Option(min=0, help="Keep so many, the newest.", show_default=False)] = None,
     job: Annotated[str | None, typer.Option(help="Only runs of this job.", show_default=False)] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also runs without an ending that nobody writes any more.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
     config: ConfigOption = None,
     output: OutputOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Remove the folders of finished runs. Runs that go on, or that `attach` could go on with, stay.
+    """Remove the folders of old runs. Those that go on stay, and without --unfinished those that have no ending too.
 
     Example: codex-runner prune --older-than 30d --keep-last 20
     """
@@ -32,7 +35,7 @@ def prune(
         raise UsageError("It is not said which runs may go.", remedy="Give --older-than, --keep-last, or both.")
     seconds = None if older_than is None else duration(older_than, "--older-than")
     where = output_dir(output, config)
-    gone = remove(where, older_than=seconds, keep_last=keep_last, job=job, dry_run=dry_run)
+    gone = remove(where, older_than=seconds, keep_last=keep_last, job=job, unfinished=unfinished, dry_run=dry_run)
     if as_json:
         print_json([run.folder.run_id for run in gone])
     else:

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from codex_runner.cli.operators import optional_config
-from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
+from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
 from codex_runner.domain.errors import ConfigurationError, UsageError
 
 _STDOUT = "-"
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="The run's id.")],
+    run: RunArgument,
     junit: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write junit.xml here too.", show_default=False)
     ] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -39,13 +40,21 @@ def finish(folder: RunFolder, state: RunState, *, as_json: bool) -> None:
         if state.reply:
             typer.echo(_shown(state.reply))
         typer.echo(f"{folder.run_id}: {verdict.result if verdict else 'failed'} - {folder.path}", err=True)
+        if code:
+            typer.echo(f"what happened, with all output: {folder.report}", err=True)
     raise typer.Exit(code)
 
 
 def _shown(reply: str) -> str:
-    """Return the reply as it is printed: in a step of GitHub's, no line of it may be taken for a workflow command."""
-    if os.environ.get("GITHUB_ACTIONS") != "true":
+    """Return the reply as it is printed: word for word to a program.
+
+    In a step of GitHub's, no line of it may be taken for a workflow command; on a terminal, nothing in it moves the
+    cursor.
+    """
+    on_github = os.environ.get("GITHUB_ACTIONS") == "true"
+    if not on_github and not sys.stdout.isatty():
         return reply
     from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415
 
-    return "\n".join(f"| {clean_line(line)}" for line in reply.splitlines())
+    bar = "| " if on_github else ""
+    return "\n".join(f"{bar}{clean_line(line)}" for line in reply.splitlines())

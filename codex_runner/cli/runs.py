@@ -9,46 +9,60 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codex_runner.cli.operators import print_json, say
+from codex_runner.cli.operators import duration, print_json, say
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from codex_runner.wiring.history import PastRun
 
 
 def runs(
     job: Annotated[str | None, typer.Option(help="Only runs of this job.", show_default=False)] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only runs that failed.")] = False,
+    since: Annotated[
+        str | None, typer.Option(help="Only runs that began in this time: 24h.", show_default=False)
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
     config: ConfigOption = None,
     output: OutputOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """List the runs, the newest first: when, which job, where, how it ended, its tokens, how long it took."""
-    from codex_runner.cli.table import show_table  # noqa: PLC0415
+    """List the runs, the newest first: when, which job, where, how it ended, how long it took, its tokens.
+
+    Example: codex-runner runs --failed --since 24h
+    """
     from codex_runner.wiring.history import list_runs  # noqa: PLC0415
 
+    after = 0.0 if since is None else time.time() - duration(since, "--since")
     where = output_dir(output, config)
-    found = list(islice(list_runs(where, job=job, failed=failed), limit))
+    every = list_runs(where, job=job, failed=failed, after=after)
+    found = list(islice(every, limit))
     if as_json:
         print_json([as_document(run) for run in found])
-    elif found:
-        show_table(("RUN", "WHEN", "JOB", "HOST", "ENDED", "TOKENS", "TOOK"), [_row(run) for run in found], os.environ)
-    else:
-        say(f"there is no such run in {where}")
+        return
+    if found:
+        _show(found)
+    if not found:
+        say(f"there is no such run in {where}" if where.is_dir() else f"there is no folder {where}")
+    elif next(every, None) is not None:
+        say(f"these are the newest {limit}; --limit shows more")
 
 
 def as_document(run: PastRun) -> dict[str, Any]:
-    """Return a run for programs. Times are ISO 8601 in UTC, durations seconds."""
-    from codex_runner.engine.credential_rules import format_date  # noqa: PLC0415
+    """Return a run for programs, in the words of run.json. Times are ISO 8601 in UTC, durations seconds."""
+    from codex_runner.reports.text import utc  # noqa: PLC0415
 
     return {
         "run_id": run.folder.run_id,
         "job": run.job,
         "host": run.host,
-        "started": format_date(run.started),
+        "started": utc(run.started),
+        "ended": utc(run.started + run.seconds) if run.finished else None,
         "seconds": round(run.seconds, 3),
-        "ended": run.ended,
+        "result": run.result,
+        "ending": run.ending,
         "exit_code": run.exit_code,
         "reason": run.reason,
         "tokens": run.tokens,
@@ -56,8 +70,20 @@ def as_document(run: PastRun) -> dict[str, Any]:
     }
 
 
-def _row(run: PastRun) -> tuple[str, ...]:
-    from codex_runner.sinks.foreign import duration  # noqa: PLC0415
+def _show(found: Sequence[PastRun]) -> None:
+    """Show them, what is most to be known first; the id, which is long, stands where it breaks no line."""
+    from codex_runner.cli.table import show_columns  # noqa: PLC0415
 
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started)) if run.started else "-"
-    return (run.folder.run_id, when, run.job, run.host, run.ended, f"{run.tokens:,}", duration(run.seconds))
+    headers = ("STARTED", "JOB", "HOST", "ENDING", "TOOK", "TOKENS", "RUN")
+    colours = ["green" if run.exit_code == 0 else "red" if run.exit_code else "yellow" for run in found]
+    show_columns(
+        headers, [_row(run) for run in found], os.environ, right=("TOOK", "TOKENS"), colours={"ENDING": colours}
+    )
+
+
+def _row(run: PastRun) -> tuple[str, ...]:
+    from codex_runner.sinks.foreign import duration as shown  # noqa: PLC0415
+
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+    ending = f"failed: {run.ending}" if run.exit_code else run.ending
+    return (when, run.job, run.host, ending, shown(run.seconds), f"{run.tokens:,}", run.folder.run_id)

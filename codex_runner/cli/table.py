@@ -10,7 +10,7 @@ import typer
 from codex_runner.sinks.foreign import clean_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 _STYLES = {
     **dict.fromkeys(("ok", "valid", "passed", "succeeded"), "green"),
@@ -28,6 +28,33 @@ def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], environ: M
     widths = [max(len(row[column]) for row in (headers, *clean)) for column in range(len(headers))]
     for row in (headers, *clean):
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def show_columns(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    environ: Mapping[str, str],
+    *,
+    right: Collection[str],
+    colours: Mapping[str, Sequence[str]],
+) -> None:
+    """Print columns that never wrap, for rows that people copy from; numbers stand to the `right`.
+
+    `colours` has a colour (`red`, `green`, `yellow`) for each row of the columns that it names.
+    """
+    from codex_runner.sinks.console import wants_color  # noqa: PLC0415 - as late as all that commands need
+
+    clean = [[clean_line(cell) for cell in row] for row in rows]
+    coloured = wants_color(environ, is_tty=sys.stdout.isatty())
+    widths = [max(len(row[column]) for row in (headers, *clean)) for column in range(len(headers))]
+    for number, row in enumerate((headers, *clean), start=-1):
+        cells = []
+        for header, cell, width in zip(headers, row, widths, strict=True):
+            text = cell.rjust(width) if header in right else cell.ljust(width)
+            if coloured and (number < 0 or header in colours):
+                text = typer.style(text, bold=number < 0, fg=None if number < 0 else colours[header][number])
+            cells.append(text)
+        typer.echo("  ".join(cells).rstrip(), color=coloured)
 
 
 def _show_rich(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

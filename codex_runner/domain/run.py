@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 import secrets
 import time
@@ -28,6 +29,19 @@ def check_run_id(text: str) -> str:
             remedy="`codex-runner runs` lists the runs.",
         )
     return text
+
+
+def run_started(run_id: str) -> float:
+    """Return when a run of this id was begun, to the second: seconds since the epoch; 0 where it names no time."""
+    try:
+        return float(calendar.timegm(time.strptime(run_id[:16], "%Y%m%dT%H%M%SZ")))
+    except ValueError:
+        return 0.0
+
+
+def run_job(run_id: str) -> str:
+    """Return the job that a run id names."""
+    return run_id[17:-9]
 
 
 @dataclass(frozen=True, slots=True)

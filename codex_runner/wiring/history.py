@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError, UsageError
 from codex_runner.domain.event import RunEnded, record_from_json
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.run import check_run_id
+from codex_runner.domain.run import check_run_id, run_job, run_started
 from codex_runner.domain.state import RunState, fold
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ _ABANDONED: Final = 3.0  # seconds without a writer, after which nobody is expec
 class PastRun:
     """A run as its folder tells it. Times are seconds since the epoch.
 
-    `ended` is how it ended, in one word: `succeeded`, `skipped`, or the name of its exit code; `running` while a runner
-    writes it, `unfinished` where none does any more, `unreadable` where its records are damaged or of a newer version.
-    `exit_code` is None for these three.
+    `ending` is how it ended, in one word: `succeeded`, `skipped`, or the name of its exit code; `running` while a
+    runner writes it, `unfinished` where none does any more, `unreadable` where its records are damaged or of a newer
+    version.
+    `exit_code` and `result` are None for these three.
     """
 
     folder: RunFolder
@@ -47,9 +48,10 @@ class PastRun:
     started: float
     seconds: float
     tokens: int
-    ended: str
-    exit_code: int | None
-    reason: str
+    ending: str
+    exit_code: int | None = None
+    result: str | None = None
+    reason: str = ""
 
     @property
     def finished(self) -> bool:
@@ -57,13 +59,24 @@ class PastRun:
         return self.exit_code is not None
 
 
-def list_runs(output_dir: Path, *, job: str | None = None, failed: bool = False) -> Iterator[PastRun]:
-    """Yield the runs below `output_dir`, the newest first. `failed` leaves out all but those with a bad verdict."""
+def list_runs(
+    output_dir: Path, *, job: str | None = None, failed: bool = False, after: float = 0.0
+) -> Iterator[PastRun]:
+    """Yield the runs below `output_dir` that began `after` a time (seconds since the epoch), the newest first.
+
+    `failed` leaves out all but those with a bad verdict.
+    """
     for folder in _folders(output_dir):
+        if run_started(folder.run_id) < after:
+            return  # their names sort by time
         run = _look(folder)
-        if run is None or (job is not None and run.job != job) or (failed and not run.exit_code):
-            continue
-        yield run
+        if (job is None or run.job == job) and (run.exit_code or not failed):
+            yield run
+
+
+def newest(output_dir: Path) -> RunFolder | None:
+    """Return the run that began last, None where there is none."""
+    return next(_folders(output_dir), None)
 
 
 def replay(folder: RunFolder, sink: Sink) -> RunState:
@@ -113,24 +126,35 @@ def rebuild(folder: RunFolder, *, guards: bool, junit: Path | None = None) -> Se
 
     state = fold(read_records(folder.events))
     if not state.run_id:
-        raise UsageError(f"{folder.path}: the run was killed before it began; there is nothing to report.")
+        raise UsageError(
+            f"{folder.path}: the run was killed before it began; there is nothing to report.",
+            remedy="`codex-runner prune --unfinished` removes what such runs leave.",
+        )
     reports = FileReports(folder, extra_junit=junit, guards=guards, records=lambda: read_records(folder.events))
     return reports.write(state)
 
 
-def prune(
-    output_dir: Path, *, older_than: float | None, keep_last: int | None, job: str | None = None, dry_run: bool = False
+def prune(  # noqa: PLR0913 - what may go, as the command line says it
+    output_dir: Path,
+    *,
+    older_than: float | None,
+    keep_last: int | None,
+    job: str | None = None,
+    unfinished: bool = False,
+    dry_run: bool = False,
 ) -> tuple[PastRun, ...]:
     """Remove finished runs that are older (in seconds) and not among the last so many; return what went, or would.
 
-    Runs that are going on, or have no verdict, stay and are counted. One that somebody else writes is left alone.
+    Runs that have no verdict stay and are counted, unless `unfinished` ones may go too. One that somebody else writes
+    is left alone in any case.
     """
     now = time.time()
     gone = []
     for place, run in enumerate(list_runs(output_dir, job=job)):
         young = older_than is not None and now - (run.started + run.seconds) <= older_than
         recent = keep_last is not None and place < keep_last
-        if run.finished and not young and not recent and (dry_run or _remove(run.folder)):
+        over = run.finished or (unfinished and run.ending == UNFINISHED)
+        if over and not young and not recent and (dry_run or _remove(run.folder)):
             gone.append(run)
     if not dry_run:
         for left in output_dir.glob(".*.pruned"):  # a removal that was killed
@@ -154,44 +178,45 @@ def _folders(output_dir: Path) -> Iterator[RunFolder]:
             f"{output_dir} cannot be read: {error.strerror}.", remedy="Name another folder with -o."
         ) from None
     for name in names:
-        with contextlib.suppress(UsageError):  # not a run's name
+        with contextlib.suppress(UsageError, OSError):  # not a run's name, or nobody may look into it
             folder = RunFolder(output_dir / check_run_id(name))
             if folder.events.is_file() and not folder.path.is_symlink():
                 yield folder
 
 
-def _look(folder: RunFolder) -> PastRun | None:
-    """Read run.json, which is short; where it is missing or older than the verdict, events.jsonl."""
+def _look(folder: RunFolder) -> PastRun:
+    """Read run.json, which is short; where it is missing, damaged, or older than the verdict, events.jsonl."""
     try:
         document = json.loads(folder.run_json.read_bytes())
-        if document["exit_code"] is not None:
+        if document["version"] == 1 and document["exit_code"] is not None:
             return _from_document(folder, document)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         pass  # then from events.jsonl
     from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415 - for runs without a verdict
 
+    started, job = run_started(folder.run_id), run_job(folder.run_id)
     try:
         state = fold(read_records(folder.events))
     except RunnerError as error:  # one that cannot be read must not hide the others
-        return PastRun(folder, "", "", 0.0, 0.0, 0, UNREADABLE, None, error.message)
-    if not state.run_id:
-        return None
+        return PastRun(folder, job, "", started, 0.0, 0, UNREADABLE, reason=error.message)
     verdict = state.verdict
     return PastRun(
         folder=folder,
-        job=state.job,
+        job=state.job or job,
         host=state.host,
-        started=state.started,
+        started=state.started or started,
         seconds=state.seconds,
         tokens=state.usage.total,
-        ended=_word(verdict) if verdict else RUNNING if is_live(folder) else UNFINISHED,
+        ending=_word(verdict) if verdict else RUNNING if is_live(folder) else UNFINISHED,
         exit_code=verdict.exit_code if verdict else None,
+        result=verdict.result if verdict else None,
         reason=verdict.reason if verdict else "",
     )
 
 
 def _from_document(folder: RunFolder, document: dict[str, Any]) -> PastRun:
     from codex_runner.engine.credential_rules import parse_date  # noqa: PLC0415 - for its one use
+    from codex_runner.reports.text import plausible  # noqa: PLC0415 - the same
 
     verdict = RunEnded(int(document["exit_code"]), str(document["result"]), str(document["reason"]))
     return PastRun(
@@ -199,10 +224,11 @@ def _from_document(folder: RunFolder, document: dict[str, Any]) -> PastRun:
         job=str(document["job"]),
         host=str(document["host"]),
         started=parse_date(document["started"]),
-        seconds=float(document["seconds"]),
+        seconds=plausible(float(document["seconds"])),
         tokens=int(document["usage"]["total"]),
-        ended=_word(verdict),
+        ending=_word(verdict),
         exit_code=verdict.exit_code,
+        result=verdict.result,
         reason=verdict.reason,
     )
 

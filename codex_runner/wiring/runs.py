@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from codex_runner.sinks.jsonl import FileJournal
     from codex_runner.transports.ssh import SshTransport
 
+LAST = "last"
 _IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"
 
 
@@ -306,7 +307,13 @@ def read_state(folder: RunFolder) -> RunState:
 
 
 def find_run(output_dir: Path, run: str) -> RunFolder:
-    """Find a run by its id below `output_dir`. UsageError where it is not there."""
+    """Find a run by its id below `output_dir`, or the newest as `last`. UsageError where it is not there."""
+    if run == LAST:
+        from codex_runner.wiring.history import newest  # noqa: PLC0415
+
+        if (found := newest(output_dir)) is not None:
+            return found
+        raise UsageError(f"There is no run in {output_dir}.", remedy="-o names another folder.")
     folder = RunFolder(output_dir / check_run_id(run))
     if not folder.events.exists():
         raise UsageError(

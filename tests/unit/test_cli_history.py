@@ -93,7 +93,7 @@ def test_runs_are_listed_the_newest_first(shelf):
     journal.close()
     (shelf.out / "something-else").mkdir()
     said = shelf.command("runs", "--json")
-    assert [(run["run_id"], run["ended"], run["exit_code"], run["tokens"]) for run in said.json] == [
+    assert [(run["run_id"], run["ending"], run["exit_code"], run["tokens"]) for run in said.json] == [
         (live.run_id, "running", None, 1234),
         (killed.run_id, "unfinished", None, 1234),
         (unreported.run_id, "succeeded", 0, 1234),
@@ -101,20 +101,58 @@ def test_runs_are_listed_the_newest_first(shelf):
         (old.run_id, "timeout", 9, 1234),
     ]
     table = shelf.command("runs").stdout.splitlines()
-    assert table[0].split() == ["RUN", "WHEN", "JOB", "HOST", "ENDED", "TOKENS", "TOOK"]
-    assert table[-1].split()[0] == old.run_id
-    assert table[-1].split()[3:] == ["docs", "local", "timeout", "1,234", "0.0s"]
+    assert table[0].split() == ["STARTED", "JOB", "HOST", "ENDING", "TOOK", "TOKENS", "RUN"]
+    assert table[-1].split()[2:] == ["docs", "local", "failed:", "timeout", "0.0s", "1,234", old.run_id]
     assert [run["run_id"] for run in shelf.command("runs", "--failed", "--json").json] == [old.run_id]
     assert [run["run_id"] for run in shelf.command("runs", "--job", "notes", "--json").json] == [new.run_id]
     assert len(shelf.command("runs", "--limit", "2", "--json").json) == 2
     assert shelf.command("runs", "--job", "nope").stdout == ""
+    assert len(shelf.command("runs", "--since", "25h", "--json").json) == 4
+    assert "--since" in shelf.command("runs", "--since", "yesterday", code=2).stderr
+    assert "--limit shows more" in shelf.command("runs", "--limit", "4").stderr
+    assert shelf.command("runs", "--limit", "5").stderr == ""
+
+
+def test_a_narrow_terminal_breaks_no_run_id(shelf):
+    folder = shelf.run(code=9)
+    environ = {"HOME": str(shelf.folder), "TERM": "xterm", "COLUMNS": "40", "PATH": os.environ["PATH"]}
+    shown = subprocess.run(
+        ["script", "-qec", f"{commands.RUNNER} runs", "/dev/null"],
+        cwd=shelf.folder, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    head, row = shown.splitlines()
+    assert "\x1b[1m" in head
+    assert "\x1b[31m" in row, "a failed run is red"
+    assert row.split()[-1] == folder.run_id
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seconds", 1e999), ("seconds", float("nan")), ("started", "yesterday"), ("exit_code", "x"), ("usage", None),
+     ("version", 2), ("job", "do\x1b[2Jcs\n::error::x")],
+)  # fmt: skip
+def test_whatever_run_json_says_the_runs_are_listed(shelf, key, value):
+    folder = shelf.run()
+    folder.run_json.write_text(json.dumps({**json.loads(folder.run_json.read_text()), key: value}))
+    shown = shelf.command("runs").stdout
+    assert folder.run_id in shown
+    assert "\x1b" not in shown
+    assert len(shown.splitlines()) == 2
+
+
+def test_last_is_the_newest_run(shelf):
+    assert "There is no run in" in shelf.command("logs", "last", code=2).stderr
+    shelf.run(age=DAY)
+    newest = shelf.run(code=9)
+    assert newest.run_id in shelf.command("logs", "last").stdout
+    assert str(newest.junit) in shelf.command("report", "last").stdout
 
 
 def test_a_damaged_run_does_not_hide_the_others(shelf):
     whole, damaged = shelf.run(age=10), shelf.run(reports=False)
     lines = damaged.events.read_bytes().splitlines(keepends=True)
     damaged.events.write_bytes(b"".join([lines[0], b"garbage\n", *lines[2:]]))
-    assert [(run["run_id"], run["ended"]) for run in shelf.command("runs", "--json").json] == [
+    assert [(run["run_id"], run["ending"]) for run in shelf.command("runs", "--json").json] == [
         (damaged.run_id, "unreadable"),
         (whole.run_id, "succeeded"),
     ]
@@ -202,6 +240,21 @@ def test_prune_removes_what_is_old_and_not_among_the_last(shelf):
     assert shelf.command("prune", "--older-than", "30d", "--job", "other").stdout == ""
     assert len(shelf.command("prune", "--keep-last", "0").stdout.splitlines()) == 3
     assert sorted(path.name for path in shelf.out.iterdir()) == sorted([live.run_id, killed.run_id])
+
+
+def test_prune_takes_what_nobody_goes_on_with_only_when_it_is_told_to(shelf):
+    killed, journal, _ = shelf.begin(age=DAY)
+    journal.close()
+    unborn = shelf.run(age=DAY, reports=False)
+    unborn.events.write_bytes(b"")
+    live, _, _ = shelf.begin(age=DAY)
+    assert shelf.command("prune", "--keep-last", "0").stdout == ""
+    assert "killed before it began" in shelf.command("logs", unborn.run_id).stderr
+    assert "`attach` goes on" in shelf.command("logs", killed.run_id).stderr
+    assert "-f follows it" in shelf.command("logs", live.run_id).stderr
+    said = shelf.command("prune", "--keep-last", "0", "--unfinished", "--json")
+    assert set(said.json) == {killed.run_id, unborn.run_id}
+    assert [path.name for path in shelf.out.iterdir()] == [live.run_id]
 
 
 def test_prune_leaves_alone_what_is_locked_or_not_a_run(shelf, tmp_path):

@@ -18,3 +18,9 @@ def test_elsewhere_the_reply_is_what_the_agent_said(monkeypatch, value):
     if value:
         monkeypatch.setenv("GITHUB_ACTIONS", value)
     assert _shown(REPLY) == REPLY
+
+
+def test_on_a_terminal_a_reply_moves_no_cursor(monkeypatch):
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert _shown("\x1b[2J\x1b]0;title\x07red\n\u202egnp.exe\n# done") == "red\ngnp.exe\n# done"
