@@ -27,6 +27,7 @@ from rich.text import Text
 
 from codex_runner.cli.main import command_line
 from codex_runner.codex.failures import MESSAGES
+from codex_runner.codex.refusals import REFUSALS, SANDBOX_FAILED
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep, Usage
@@ -43,7 +44,7 @@ PLACES = {
     "docs/cli.md": ("cli",),
     "docs/events.md": ("events", "items", "values"),
     "docs/exit-codes.md": ("exit-codes",),
-    "docs/failures.md": ("failures", "messages", "stops"),
+    "docs/failures.md": ("failures", "messages", "refusals", "stops"),
 }
 
 
@@ -87,6 +88,13 @@ def messages() -> str:
     return table(
         ("Words (a regular expression; upper and lower case are the same)", "Class"),
         [(f"`{pattern.pattern}`", f"`{failure.value}`") for pattern, failure in MESSAGES],
+    )
+
+
+def refusals() -> str:
+    return table(
+        ("Warning", "Meaning", "Words"),
+        [(f"`{one.code}`", one.meaning, f"`{one.words.pattern}`") for one in (*REFUSALS, SANDBOX_FAILED)],
     )
 
 
@@ -308,7 +316,7 @@ def part(name: str) -> str:
         return kinds(ev.EVENT_KINDS)
     if name == "items":
         return kinds(ev.ITEM_KINDS)
-    writers = (cli, commands, exit_codes, exit_codes_short, failures, messages, stops, values)
+    writers = (cli, commands, exit_codes, exit_codes_short, failures, messages, refusals, stops, values)
     return {writer.__name__.replace("_", "-"): writer for writer in writers}[name]()
 
 

@@ -9,6 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.codex.refusals import code_of, plain, sandbox_failed
 from codex_runner.domain import event as ev
 from codex_runner.domain.run import Usage
 
@@ -46,7 +47,8 @@ def parse_diagnostic(line: bytes) -> ev.Diagnostic | None:
     if not text or text in _NOISE:
         return None
     if match := _LOG_LINE.match(text):
-        return ev.Diagnostic(match["level"], match["message"])
+        code = code_of(match["message"])
+        return ev.Diagnostic(match["level"], plain(match["message"]) if code else match["message"], code)
     if text.startswith(("Error: ", "error: ")):
         return ev.Diagnostic("ERROR", text.split(": ", 1)[1])
     if text.startswith("WARNING: "):
@@ -91,8 +93,9 @@ def _command(identity: str, data: dict[str, Any]) -> ev.Item:
     code = data.get("exit_code")
     if code is not None and not isinstance(code, int):
         raise TypeError(code)
+    output = _text(data.get("aggregated_output") or "")
     return ev.Command(
-        identity, _text(data["command"]), _text(data.get("aggregated_output") or ""), code, _text(data["status"])
+        identity, _text(data["command"]), output, code, _text(data["status"]), sandbox_failed(output, code)
     )
 
 
@@ -126,7 +129,7 @@ _ITEMS: dict[str, Callable[[str, dict[str, Any]], ev.Item]] = {
     # The object holds "id" twice, the item's and the search's: the last one wins in JSON, and serves as well.
     "web_search": lambda i, d: ev.WebSearch(i, _text(d.get("query") or "")),
     "todo_list": _todo_list,
-    "error": lambda i, d: ev.ItemWarning(i, _text(d["message"])),
+    "error": lambda i, d: ev.ItemWarning(i, _text(d["message"]), code_of(_text(d["message"])) or "codex"),
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from codex_runner.domain.run import Ending, Failure, ProcessExit
+from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason
 from codex_runner.domain.state import TURN_COMPLETED, TURN_FAILED, Attempt
 
 # First match wins: the particular before the general. Apostrophes may be typographic.
@@ -43,18 +43,11 @@ def classify(message: str) -> Failure:
 
 def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_message: bool = True) -> Ending:
     """Say how an attempt ended that nobody stopped (but for a codex that lingered after its final event)."""
-    lingered = exit_.stopped != "none"
     if attempt.turn == TURN_FAILED:
         message = attempt.turn_error or "turn.failed without a message"
         return Ending(classify(message), f"codex: {message}")
     if attempt.turn == TURN_COMPLETED:
-        if exit_.code != 0 and not lingered:
-            return Ending(Failure.CRASHED, f"codex completed its turn, and then ended with {exit_}")
-        if expect_message and not (attempt.reply or "").strip():
-            return Ending(
-                Failure.NO_REPLY, "codex completed its turn without a final message: a refusal or an empty reply"
-            )
-        return Ending(None, "codex completed its turn")
+        return _judge_completed(attempt, exit_, expect_message=expect_message)
     last_words = _last_words(stderr_tail)
     if attempt.turn is None and exit_.code not in (None, 0):
         failure = classify(last_words)
@@ -64,6 +57,21 @@ def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_mess
         )
     said = f"; the last error was: {attempt.last_error}" if attempt.last_error else ""
     return Ending(Failure.INCOMPLETE, f"codex ended with {exit_} and without a final event{said}")
+
+
+def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bool) -> Ending:
+    """Look for what contradicts a completed turn."""
+    failure, but = None, ""
+    if exit_.code != 0 and exit_.stopped == StopReason.NONE:
+        failure, but = Failure.CRASHED, f", and then ended with {exit_}"
+    elif not attempt.items and not attempt.spent.total:
+        failure, but = Failure.REFUSED, " without a word, a step or a token: a hook refused the prompt"
+    elif attempt.commands and attempt.refused == attempt.commands:
+        failure = Failure.REFUSED
+        but = f", but its sandbox did not start, and no command of the agent ran ({attempt.commands} tried)"
+    elif expect_message and not (attempt.reply or "").strip():
+        failure, but = Failure.NO_REPLY, " without a final message: a refusal or an empty reply"
+    return Ending(failure, f"codex completed its turn{but}")
 
 
 # `Error: ...`, and also `Error loading config.toml:`, whose reason comes in the next line, with a drawing below it.

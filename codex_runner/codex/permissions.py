@@ -86,6 +86,11 @@ def check_settings(job: Job) -> None:
             "codex.config.features.shell_snapshot = true: codex would write its environment into a file.",
             remedy="Leave it out.",
         )
+    if settings.get("hooks") and "state" not in settings["hooks"]:
+        raise ConfigurationError(
+            "codex.config.hooks: codex skips hooks that nobody has reviewed, and says nothing of it.",
+            remedy="Give each one's `trusted_hash` in `codex.config.hooks.state`, or use the workspace's policy.",
+        )
     profile = settings.get("default_permissions")
     if profile == ":danger-full-access" and job.sandbox is not Sandbox.DANGER_FULL_ACCESS:
         raise ConfigurationError(

@@ -62,6 +62,7 @@ class ModelService:
         self._scenarios = {**BUILT_IN, **(scenarios or {})}
         self._bearers = None if bearers is None else frozenset(bearers)
         self._endpoint_errors: dict[str, int] = {}
+        self._policy: dict[str, Any] = {}
         self._asked: dict[tuple[str | None, int], int] = {}
         self._requests: list[Request] = []
         self._lock = threading.Lock()
@@ -105,6 +106,11 @@ class ModelService:
         """Register a scenario, in place of another of that name."""
         with self._lock:
             self._scenarios[name] = play
+
+    def require(self, policy: str) -> None:
+        """Hand out a workspace's policy (requirements.toml), to whoever comes with an access token."""
+        fragment = {"id": "policy", "name": "Workspace", "contents": policy}
+        self._policy = {"requirements_toml": {"enterprise_managed": [fragment]}}
 
     def accept(self, bearers: Collection[str] | None) -> None:
         """Accept these tokens from now on and no others; None accepts anything, even no token at all."""
@@ -185,7 +191,7 @@ class ModelService:
         if path.endswith("/whoami"):
             return 200, _ACCOUNT
         if path.endswith(("/config/bundle", "/settings/user")):
-            return 200, {}
+            return 200, self._policy if path.endswith("bundle") else {}
         if path.endswith("/models"):
             return 200, {"models": []}  # codex goes on with those that it knows; a 404 it would complain about
         if path.endswith("/accounts/check"):

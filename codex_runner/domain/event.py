@@ -57,7 +57,10 @@ class Reasoning(Item):
 
 @dataclass(frozen=True, slots=True)
 class Command(Item):
-    """A shell command. `status` is codex's word: in_progress, completed, failed or declined."""
+    """A shell command. `status` is codex's word: in_progress, completed, failed or declined.
+
+    `refused`: it never ran, since its sandbox did not start.
+    """
 
     kind = "command_execution"
     id: str
@@ -65,6 +68,7 @@ class Command(Item):
     output: str
     exit_code: int | None
     status: str
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +131,15 @@ class TodoList(Item):
 
 @dataclass(frozen=True, slots=True)
 class ItemWarning(Item):
-    """An `error` item: despite its name, codex's way to warn (a clamped setting, a policy that fell back)."""
+    """An `error` item: despite its name, codex's way to warn (a clamped setting, a policy that fell back).
+
+    `code` is that of the warning that it is.
+    """
 
     kind = "error"
     id: str
     message: str
+    code: str = "codex"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +236,15 @@ class Unparsed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic(Event):
-    """A line of codex's stderr that matters: `level` is its own word (ERROR, WARN)."""
+    """A line of codex's stderr that matters: `level` is its own word (ERROR, WARN).
+
+    Where it tells of a refusal that no other event tells of, `code` is that of the warning that it is.
+    """
 
     kind = "diagnostic"
     level: str
     message: str
+    code: str = ""
 
 
 # --- what the runner notices -----------------------------------------------------------------------------------------

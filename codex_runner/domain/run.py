@@ -201,6 +201,13 @@ class Failure(StrEnum):
         "the model does not exist for this account",
         "Correct `model`, or give the account the right to it.",
     )
+    REFUSED = (
+        "refused",
+        ExitCode.CONFIGURATION,
+        False,
+        "codex's sandbox or a hook let nothing of the job through",
+        "Try `codex sandbox` on the host, which may not let it make namespaces; else look at the workspace's hooks.",
+    )
     STARTUP = (
         "startup",
         ExitCode.CONFIGURATION,

@@ -21,7 +21,8 @@ class Attempt:
     """One start of codex: what it said, and how it ended. Times are seconds since the epoch.
 
     `resumes` is the thread that it was to go on with; `own_retries` counts the tries that codex announced by itself.
-    `checks` are those that ran after it.
+    `checks` are those that ran after it. `usage` is cumulative over the thread, `spent` is this attempt's part of it.
+    `items` counts what it did and said, `commands` its finished commands, `refused` those that never ran.
     """
 
     number: int
@@ -36,6 +37,10 @@ class Attempt:
     own_retries: int = 0
     reply: str | None = None
     usage: Usage = field(default_factory=Usage)
+    spent: Usage = field(default_factory=Usage)
+    items: int = 0
+    commands: int = 0
+    refused: int = 0
     open_items: dict[str, ev.Item] = field(default_factory=dict)
     stop: ev.StopRequested | None = None
     ending: Ending | None = None
@@ -148,6 +153,7 @@ class RunState:
                 self._take_item(attempt, event)
             case ev.Diagnostic():
                 attempt.diagnostics.append(event)
+                self._warn(event.code, event.message)
             case ev.StopRequested():
                 attempt.stop = event
             case ev.AttemptEnded():
@@ -162,6 +168,13 @@ class RunState:
         attempt.usage = usage
         before = max(same_thread, key=lambda u: u.total, default=Usage())
         self.usage = self.usage + (usage - before)
+        attempt.spent = attempt.spent + (usage - before)
+
+    def _warn(self, code: str, message: str) -> None:
+        """Take a warning of codex, if it is one, once: an agent that is refused something asks again and again."""
+        warning = ev.Warned(code, message)
+        if code and warning not in self.warnings:
+            self.warnings.append(warning)
 
     def _take_item(self, attempt: Attempt, event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted) -> None:
         item = event.item
@@ -172,16 +185,21 @@ class RunState:
             attempt.open_items[item.id] = item
             return
         attempt.open_items.pop(item.id, None)
+        attempt.items += not isinstance(item, ev.ItemWarning)
         match item:
             case ev.AgentMessage():
                 attempt.reply = item.text
             case ev.Command():
                 self.commands += 1
                 self.failed_commands += item.exit_code != 0
+                attempt.commands += 1
+                attempt.refused += item.refused
+                if item.refused:
+                    self._warn("sandbox-failed", item.output.partition("\n")[0])
             case ev.FileChange() if item.status == "completed":
                 self.files |= {edit.path: edit.change for edit in item.changes}
             case ev.ItemWarning():
-                self.warnings.append(ev.Warned("codex", item.message))
+                self._warn(item.code, item.message)
             case _:
                 pass
 

@@ -208,7 +208,7 @@ class _Reader:
             case ev.StreamError():
                 self._point(Lane.TROUBLE, "stream", event.message, Mood.WARN)
             case ev.Diagnostic():
-                self._point(Lane.TROUBLE, "stderr", event.message, Mood.WARN, note=event.level)
+                self._point(Lane.TROUBLE, "stderr", event.message, Mood.WARN, note=event.code or event.level)
             case ev.Unparsed():
                 self._point(Lane.TROUBLE, "unreadable line", event.reason, Mood.WARN, text=event.text)
             case ev.OtherEvent():
@@ -262,7 +262,7 @@ def item_moment(item: ev.Item, start: float, end: float) -> Moment:  # noqa: PLR
             text = "\n".join(f"[{'x' if todo.completed else ' '}] {todo.text}" for todo in item.items)
             return Moment(Lane.MESSAGE, start, end, "plan", f"{done} of {len(item.items)} done", text=text)
         case ev.ItemWarning():
-            return Moment(Lane.TROUBLE, start, end, "warning", item.message, Mood.WARN, note="codex")
+            return Moment(Lane.TROUBLE, start, end, "warning", item.message, Mood.WARN, note=item.code)
         case ev.OtherItem():
             return Moment(
                 Lane.TOOL,

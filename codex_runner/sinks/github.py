@@ -105,7 +105,12 @@ class GitHubLog(PlainLog):
             case ev.Warned() as event if event.code != ev.NO_BUDGET:
                 return self._annotate("warning", event.message, {"title": f"codex-runner: {event.code}"})
             case ev.ItemCompleted(item=ev.ItemWarning() as item):
-                return self._annotate("warning", item.message, {"title": "codex"})
+                return self._annotate("warning", item.message, {"title": f"codex-runner: {item.code}"})
+            case ev.ItemCompleted(item=ev.Command(refused=True) as item):
+                told = "\n".join(last_lines(item.output, _TAIL))
+                return self._annotate("warning", told, {"title": "codex-runner: sandbox-failed"})
+            case ev.Diagnostic(code=str(code)) as event if code:
+                return self._annotate("warning", event.message, {"title": f"codex-runner: {code}"})
             case ev.Guarded(passed=False) as event:
                 return self._annotate("error", event.message, {"title": f"codex-runner: {event.name}"})
             case ev.CheckEnded(passed=False) as event:

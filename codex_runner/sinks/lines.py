@@ -118,7 +118,7 @@ class Narrator:
             case ev.TodoList():
                 return [_todo(item)]
             case ev.ItemWarning():
-                return [_line("warning", item.message, Tone.WARN)]
+                return [_line("warning", f"{item.message} [{item.code}]", Tone.WARN)]
             case _ if done:
                 return [_finished(item, took)]
             case _:
@@ -279,6 +279,8 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
         case ev.ArtifactKept():
             return _line("kept", f"{event.path} ({event.size:,} bytes)")
         case ev.Diagnostic():
+            if event.code:
+                return _line("refused", f"{event.message} [{event.code}]", Tone.WARN)
             return _line("codex", f"{event.level}: {event.message}", Tone.WARN)
         case ev.Unparsed():
             return _line("unread", f"({event.reason}, {event.size:,} bytes) {event.text}", Tone.WARN)

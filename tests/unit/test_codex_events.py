@@ -141,3 +141,50 @@ def test_no_shape_raises_and_every_event_can_be_written_and_read_back(kind, fiel
 )
 def test_reads_stderr(line, diagnostic):
     assert parse_diagnostic(line) == diagnostic
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        (
+            "error=approval policy is Never; reject command \u2014 you cannot ask for escalated permissions",
+            "escalation-refused",
+            "approval policy is Never; reject",
+        ),
+        (
+            "error=patch rejected: writing outside of the project; rejected by user approval settings",
+            "patch-refused",
+            "patch rejected: writing outside",
+        ),
+        ("error=Command blocked by PreToolUse hook: no. Command: id", "hook-blocked", "Command blocked by PreToolUse"),
+        (
+            r"""error=exec_command failed: CreateProcess { message: "Rejected(\"`id` rejected: not here\")" }""",
+            "policy-forbids",
+            "exec_command failed",
+        ),
+        ("error=unsupported call: no_such_tool", "", "codex_core::tools::router: error=unsupported call"),
+    ],
+)
+def test_refusals_that_only_stderr_tells_of(line, code, message):
+    told = parse_diagnostic(f"2026-11-21T08:03:44.265226Z ERROR codex_core::tools::router: {line}".encode())
+    assert told.code == code
+    assert told.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("output", "exit_code", "refused"),
+    [
+        ("bwrap: Creating new namespace failed: nesting depth or /proc/sys/user/max_*_namespaces exceeded", 1, True),
+        (
+            "bwrap: Can't mkdir parents\n\nthread 'main' (1) panicked at linux-sandbox/src/linux_run_main.rs:1",
+            101,
+            True,
+        ),
+        ("bwrap: what a command printed that worked", 0, False),
+        ("grep: bwrap: no such file", 1, False),
+        ("", None, False),
+    ],
+)
+def test_a_command_whose_sandbox_did_not_start(output, exit_code, refused):
+    line = completed(type="command_execution", command="id", aggregated_output=output, exit_code=exit_code, status="f")
+    assert parse(line).item.refused is refused

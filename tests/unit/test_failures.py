@@ -12,7 +12,11 @@ from codex_runner.domain.state import RunState
 
 TURN = (ev.TurnStarted(),)
 MESSAGE = ev.ItemCompleted(ev.AgentMessage("i", "done"))
-COMPLETED = ev.TurnCompleted(Usage())
+COMPLETED = ev.TurnCompleted(Usage(100, 0, 10, 0))
+
+
+def command(*, refused):
+    return ev.ItemCompleted(ev.Command("c", "id", "", int(refused), "completed", refused))
 
 
 def ending(*events, code=0, signal=None, stopped=StopReason.NONE, stderr="", expect_message=True):
@@ -95,6 +99,11 @@ def test_last_words(stderr, failure, words):
         ((*TURN, MESSAGE, COMPLETED), {}, None),
         ((*TURN, COMPLETED), {}, Failure.NO_REPLY),
         ((*TURN, ev.ItemCompleted(ev.AgentMessage("i", " \n")), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, ev.TurnCompleted(Usage())), {}, Failure.REFUSED),
+        ((*TURN, ev.TurnCompleted(Usage())), {"expect_message": False}, Failure.REFUSED),
+        ((*TURN, MESSAGE, ev.TurnCompleted(Usage())), {}, None),  # a service that counts no tokens
+        ((*TURN, command(refused=True), MESSAGE, COMPLETED), {}, Failure.REFUSED),
+        ((*TURN, command(refused=True), command(refused=False), MESSAGE, COMPLETED), {}, None),
         ((*TURN, MESSAGE, COMPLETED), {"code": 101}, Failure.CRASHED),
         ((*TURN, MESSAGE, COMPLETED), {"signal": 11}, Failure.CRASHED),
         ((*TURN, MESSAGE, COMPLETED), {"signal": 9, "stopped": StopReason.LINGERED}, None),

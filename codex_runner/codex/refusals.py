@@ -1,0 +1,64 @@
+"""What codex refuses the agent and says only in passing: on stderr, in `error` items, in the output of a command.
+
+`codex exec` asks nobody: what would need an approval is refused, and its events do not tell. docs/failures.md is
+written from this table.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A kind of refusal: `code` is the warning's, `words` find it in what codex says."""
+
+    code: str
+    words: re.Pattern[str]
+    meaning: str
+
+
+# First match wins. Each was seen from codex 0.163 and 0.169.
+REFUSALS = (
+    Refusal(
+        "escalation-refused",
+        re.compile(r"cannot ask for escalated permissions|approval policy is Never; reject"),
+        "the agent asked to leave its sandbox",
+    ),
+    Refusal("hook-blocked", re.compile(r"blocked by \w+ hook"), "a hook stopped a tool of the agent"),
+    Refusal(
+        "policy-forbids",
+        re.compile(r"Rejected\(|rejected: (blocked by policy|policy forbids)"),
+        "a rule of the workspace, or of the user, forbids the command",
+    ),
+    Refusal("patch-refused", re.compile(r"patch rejected: "), "the agent's patch went outside of what it may write"),
+    Refusal(
+        "policy-downgraded",
+        re.compile(r"disallowed by requirements; falling back|overridden by requirements"),
+        "the workspace's policy changed a setting of the job, such as its sandbox",
+    ),
+)
+SANDBOX_FAILED = Refusal(
+    "sandbox-failed",
+    re.compile(r"\A(bwrap|sandbox-exec): |panicked at linux-sandbox/"),
+    "codex's sandbox did not start, so the agent's command did not run",
+)
+
+_LOOKED_AT = 4096  # characters: what a sandbox says of its own failure comes first
+_ROUTER = "codex_core::tools::router: error="
+
+
+def code_of(message: str) -> str:
+    """Return the code of what is refused with these words; empty where nothing is."""
+    return next((refusal.code for refusal in REFUSALS if refusal.words.search(message)), "")
+
+
+def plain(message: str) -> str:
+    """Return a message without the name of the place in codex's source that it comes from."""
+    return message.removeprefix(_ROUTER)
+
+
+def sandbox_failed(output: str, exit_code: int | None) -> bool:
+    """Whether a command ended because its sandbox did not start."""
+    return bool(exit_code) and SANDBOX_FAILED.words.search(output[:_LOOKED_AT]) is not None
