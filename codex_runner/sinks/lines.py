@@ -71,7 +71,7 @@ class Narrator:
                 self._since.clear()
                 return _attempt(record.event)
             case ev.RunEnded():
-                return [_run_ended(record.event, state)]
+                return _run_ended(record.event, state)
             case _:
                 return [_happening(record.event, state)]
 
@@ -220,7 +220,7 @@ def _attempt(event: ev.AttemptStarted | ev.AttemptEnded) -> list[Line]:
     return [_line("FAILED", f"attempt {told}", Tone.BAD, essential=True)]
 
 
-def _run_ended(event: ev.RunEnded, state: RunState) -> Line:
+def _run_ended(event: ev.RunEnded, state: RunState) -> list[Line]:
     """Say how it ended. Whoever looks at a red job reads the end of its log: what failed and what to do stand there."""
     good = event.exit_code == 0
     told = f"{event.result} in {duration(state.seconds)}" if good else f"exit code {event.exit_code}"
@@ -230,16 +230,17 @@ def _run_ended(event: ev.RunEnded, state: RunState) -> Line:
     facts += [f"{state.usage.total:,} tokens"] if state.usage.total else []
     facts += [count(len(state.warnings), "warning")] if state.warnings else []
     told = f"{told}: {event.reason}" + (f" ({'; '.join(facts)})" if facts else "")
-    failed = (check for check in state.checks.values() if not check.passed)
-    said = (*(_last_words(check) for check in failed), f"what to do: {event.remedy}" if event.remedy else "")
-    block = () if good else tuple(one_line(text) for text in said if text)
-    return Line("ok" if good else "FAILED", one_line(told), Tone.GOOD if good else Tone.BAD, block, essential=True)
+    if good:
+        return [_line("ok", told, Tone.GOOD, essential=True)]
+    block = tuple(_last_words(check) for check in state.checks.values() if not check.passed)
+    advice = [_line("to do", event.remedy, essential=True)] if event.remedy else []
+    return [Line("FAILED", one_line(told), Tone.BAD, block, essential=True), *advice]
 
 
 def _last_words(check: ev.CheckEnded) -> str:
     """Say of a check that failed what it said last, which usually tells why."""
     last = next((line for line in reversed(check.output.splitlines()) if line.strip()), "it printed nothing")
-    return f"{check.name}: {last}"
+    return f"{one_line(check.name)}: {one_line(last)}"
 
 
 def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911, PLR0912 - one case a kind, one line a case

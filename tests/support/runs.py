@@ -14,8 +14,12 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jsonschema
 import tomli_w
 
+RUN_JSON = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).parents[2] / "docs" / "run.schema.json").read_text())
+)
 RUNNER = Path(sys.executable).with_name("codex-runner")
 KEY_NAME = "SCRIPTED_MODEL_KEY"
 JOB = "docs"
@@ -344,6 +348,7 @@ class Project:
         run = done.run
         assert done.code == code, done.stderr[-3000:]
         document = run.run_json
+        RUN_JSON.validate(document)
         assert document["exit_code"] == code
         assert document["result"] == ("succeeded" if code == 0 else "failed")
         assert document["run_id"] == run.run_id

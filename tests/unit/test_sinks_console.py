@@ -1,4 +1,5 @@
 import io
+import re
 import subprocess
 import sys
 
@@ -262,3 +263,15 @@ def test_the_verdict_is_shown_whole_on_a_narrow_terminal():
     reason = "the check docs build failed with exit code 1 and then some more words that go on"
     play(make_console(stream, is_tty=True, color=False, width=40), [*BEGIN, ev.RunEnded(1, "failed", reason)])
     assert "and then some more words" in " ".join(stream.getvalue().split())
+
+
+@pytest.mark.parametrize("is_tty", [True, False])
+def test_a_red_log_ends_with_what_failed_and_what_to_do(is_tty):
+    check = ev.CheckEnded("unit tests", False, 1, 1.0, "test_1 ok\nFAILED test_2\n\n")
+    advice = "Look at the output of the check, and at the patch that it judged, which is a long sentence indeed."
+    stream = io.StringIO()
+    sink = make_console(stream, is_tty=is_tty, color=False, width=60 if is_tty else None)
+    play(sink, [*BEGIN, check, ev.RunEnded(1, "failed", "a check failed", advice)])
+    text = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).split())
+    assert re.search(r"FAILED exit code 1: a check failed \(.*?\) \| unit tests: FAILED test_2 .* to do Look", text)
+    assert advice in text
