@@ -185,6 +185,21 @@ def test_sweeps_what_a_child_leaves_behind(host, run, mode):
     wait_until(lambda: processes_of(run_id) == [], 2)
 
 
+def test_sweeps_what_forks_as_fast_as_it_can(host, run, tmp_path):
+    beat = tmp_path / "beat"
+    beat.touch()
+
+    async def work():
+        job = launch("flees", beat, 30)
+        await host.start(job)
+        return await collect(host, job.run_id)
+
+    _, _, last = run(work())
+    before = beat.stat().st_mtime_ns
+    time.sleep(0.5)
+    assert (last.exit.swept, beat.stat().st_mtime_ns) == (Sweep.CLEAN, before)
+
+
 def test_says_which_signal_ended_the_child(host, run):
     async def work():
         job = launch("dies")

@@ -105,6 +105,20 @@ def main(mode, *args):
             os._exit(0)
         time.sleep(0.3)
         reply()
+    elif mode == "flees":
+        # Each of these is gone as soon as its child is there: no pid of theirs lasts. The file's time tells of them.
+        for _ in range(int(args[1])):
+            if os.fork() == 0:
+                os.setsid()
+                os.closerange(0, 3)
+                end = time.monotonic() + 60
+                while time.monotonic() < end:
+                    if os.fork():
+                        os._exit(0)
+                    os.utime(args[0])
+                os._exit(0)
+        time.sleep(0.3)
+        reply()
     elif mode == "forks-away-and-hangs":
         subprocess.Popen(["setsid", "sh", "-c", "sleep 600 & sleep 601"], stdin=subprocess.DEVNULL)
         say(THREAD, STARTED)

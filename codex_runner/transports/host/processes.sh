@@ -17,13 +17,13 @@ here() { # this host, this boot and its name, a word each: homes may be shared b
 	: "${host_id:=unknown}" "${boot_id:=unknown}" "${node:=unknown}"
 }
 
-born() { # PID: its start time into $born, empty where there is no such process (a zombie counts as none)
-	born=
+born() { # PID: its start time into $born, its process group into $group; empty where it is gone, or a zombie
+	born='' group=
 	if [ -r /proc/self/stat ]; then
 		{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
 		# shellcheck disable=SC2086 # the fields behind the command's name, which may hold anything itself
 		set -- ${stat##*) }
-		case $1 in Z | X) ;; *) born=${20} ;; esac
+		case $1 in Z | X) ;; *) born=${20} group=$3 ;; esac
 	else
 		born=$(ps -o stat= -o lstart= -p "$1" 2>/dev/null | tr -s ' \n' '_')
 		case $born in Z*) born= ;; esac
@@ -66,8 +66,8 @@ children() { # PID: its children's pids into $kids
 	fi
 }
 
-descendants() { # PID: all below it that are alive into $below
-	below='' queue=$1
+descendants() { # PID: all below it that are alive into $below, their groups into $groups; $vanished: one has just gone
+	below='' queue=$1 groups='' vanished=
 	while [ -n "$queue" ]; do
 		next=
 		for parent in $queue; do
@@ -75,7 +75,11 @@ descendants() { # PID: all below it that are alive into $below
 			for kid in $kids; do
 				next="$next $kid"
 				born "$kid"
-				[ -z "$born" ] || below="$below $kid"
+				if [ -n "$born" ]; then
+					below="$below $kid" groups="$groups $group"
+				elif [ -r /proc/self/stat ] && [ ! -e "/proc/$kid" ]; then
+					vanished=1
+				fi
 			done
 		done
 		queue=$next
@@ -125,14 +129,21 @@ leftovers() { # everything of the agent that is alive into $left
 }
 
 sweep() { # end all that is left; $swept and $killed say how it went
-	killed=0 rounds=0 swept=best-effort
+	killed=0 rounds=0 swept=best-effort groups='' vanished=
 	[ "$reaper" != reaper ] || swept=clean
-	while leftovers && [ -n "$left" ]; do
+	born $$
+	own=$group
+	# Whoever was there and is not may have left a child behind that nobody has seen: then look again.
+	while leftovers && [ -n "$left$vanished" ]; do
 		rounds=$((rounds + 1))
 		if [ "$rounds" -gt 20 ]; then
 			swept=failed
 			return
 		fi
+		# Whole groups at once, ours excepted: what forks as fast as it can would escape from one kill after the other.
+		for one in $groups; do
+			[ "$one" = "$own" ] || [ "$one" = 0 ] || kill -KILL "-$one" 2>/dev/null
+		done
 		for pid in $left; do
 			kill -KILL "$pid" 2>/dev/null && killed=$((killed + 1))
 		done
