@@ -28,6 +28,8 @@ from codex_runner.engine.follow import Line, LineSplitter
 from codex_runner.engine.watch import Stop, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from codex_runner.domain.host import Piece
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Agent, Transport
@@ -202,7 +204,7 @@ class AttemptFollower:
     def _record(self, ending: Ending, exit_: ProcessExit | None) -> Ending:
         if exit_ is not None and exit_.stopped is StopReason.LINGERED:
             self._recorder.warn("lingered", "codex did not exit by itself after its final event, and was ended")
-        self._recorder.emit(sweep_guard(exit_))
+        self._recorder.emit(sweep_guard(exit_, self._recorder.state.attempts[:-1]))
         self._recorder.emit(AttemptEnded(self._attempt.number, ending, exit_))
         return ending
 
@@ -225,9 +227,13 @@ async def end_unseen(transport: Transport, run_id: str, number: int, reason: Sto
     return None
 
 
-def sweep_guard(exit_: ProcessExit | None) -> Guarded:
-    """Say what the host's word comes to: whether any process of the agent is left."""
+def sweep_guard(exit_: ProcessExit | None, earlier: Sequence[Attempt] = ()) -> Guarded:
+    """Say what the host's word comes to: whether any process of the agent is left, one of an earlier attempt included."""
     name = "process sweep"
+    for attempt in earlier:
+        if attempt.exit is not None and attempt.exit.swept is Sweep.FAILED:
+            message = f"processes of the agent could not be ended after attempt {attempt.number}"
+            return Guarded(name, passed=False, message=message)
     if exit_ is None:
         return Guarded(name, passed=False, message="nobody confirmed that the agent's processes are gone")
     ended = f"; {exit_.killed} that the agent had left behind were ended" if exit_.killed else ""

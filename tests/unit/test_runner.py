@@ -16,7 +16,7 @@ from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.host import Completed, Install
 from codex_runner.domain.job import Check, Job, Limits
 from codex_runner.domain.policy import Budget, RetryPolicy
-from codex_runner.domain.run import Ending, Failure, StopReason
+from codex_runner.domain.run import Ending, Failure, StopReason, Sweep
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState, fold
 from codex_runner.engine.recorder import Recorder
@@ -263,6 +263,16 @@ def test_a_host_that_does_not_confirm_the_end(trial, monkeypatch):
     trial.check_reports(6)
     assert "may still be running" in state.verdict.reason
     assert not state.guards["process sweep"].passed
+
+
+def test_a_second_attempt_does_not_make_good_what_the_first_left_running(tmp_path):
+    trial = Trial(tmp_path, retry=RetryPolicy(attempts=2))
+    failed = lines('{"type":"turn.failed","error":{"message":"Too many requests, try again in 0s"}}')
+    plays = [prints(BEGIN + failed, code=1, forged={"swept": Sweep.FAILED}), prints(REPLY)]
+    state = trial.run(FakeHost(lambda launch: plays[launch.attempt - 1]))
+    assert [attempt.ending.failure for attempt in state.attempts] == [Failure.RATE_LIMIT, None]
+    trial.check_reports(70)
+    assert "after attempt 1" in state.verdict.reason
 
 
 # --- a runner that fails -------------------------------------------------------------------------------------------
