@@ -142,8 +142,8 @@ class RunState:
                 attempt.turn = TURN_RUNNING
                 self.turns += 1
             case ev.TurnCompleted():
-                if attempt.turn != TURN_FAILED:  # then nothing but another turn can make it good
-                    attempt.turn = TURN_COMPLETED
+                # What has failed, nothing but another turn can make good.
+                attempt.turn = TURN_FAILED if attempt.turn == TURN_FAILED else TURN_COMPLETED
                 self._count_usage(attempt, event.usage)
             case ev.TurnFailed():
                 attempt.turn, attempt.turn_error = TURN_FAILED, event.message

@@ -228,7 +228,7 @@ async def end_unseen(transport: Transport, run_id: str, number: int, reason: Sto
 
 
 def sweep_guard(exit_: ProcessExit | None, earlier: Sequence[Attempt] = ()) -> Guarded:
-    """Say what the host's word comes to: whether any process of the agent is left, one of an earlier attempt included."""
+    """Say what the host's word comes to: whether any process is left, of this attempt or of an `earlier` one."""
     name = "process sweep"
     for attempt in earlier:
         if attempt.exit is not None and attempt.exit.swept is Sweep.FAILED:
