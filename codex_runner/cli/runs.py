@@ -11,6 +11,7 @@ import typer
 
 from codex_runner.cli.operators import duration, print_json, say
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
+from codex_runner.domain.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,5 +86,7 @@ def _row(run: PastRun) -> tuple[str, ...]:
     from codex_runner.sinks.foreign import duration as shown  # noqa: PLC0415
 
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
-    ending = f"failed: {run.ending}" if run.exit_code else run.ending
+    ending = run.ending
+    if run.exit_code:
+        ending = "failed" if run.exit_code == ExitCode.JOB_FAILED else f"failed: {run.ending}"
     return (when, run.job, run.host, ending, shown(run.seconds), f"{run.tokens:,}", run.folder.run_id)

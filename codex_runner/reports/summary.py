@@ -24,7 +24,7 @@ _WRAP = textwrap.TextWrapper(100, break_long_words=False, break_on_hyphens=False
 _ROWS = 50
 # Escaped only where it could be read as markup: a report is read in a terminal, too.
 _MARKUP = re.compile(
-    r"(^[-+=>#]|[\\`*\[\]<|~@$]|#(?=\w)|&(?=[#\w])|(?<![^\W_])_|_(?![^\W_])|:(?=//|[\w+-]+:)|(?<=www)\.)",
+    r"(^[-+=>#]|[\\`*\[\]<|~@$]|#(?=\w)|&(?=[#\w])|(?<![^\W_])_|_(?![^\W_])|:(?=//|[\w+-]*[a-z+-][\w+-]*:)|(?<=www)\.)",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"^(\d+)(?=[.)])")
@@ -81,11 +81,11 @@ def escaped(text: str, limit: int = 300) -> str:
     return _NUMBERED.sub(r"\1\\", _MARKUP.sub(r"\\\1", one_line(text, limit)))
 
 
-def sentence(text: str) -> str:
+def sentence(text: str, limit: int = 2000) -> str:
     """Put a sentence on one line, escaped, but for what it quotes in backticks: that becomes code."""
-    parts = one_line(text, 2000).split("`")
+    parts = one_line(text, limit).split("`")
     if len(parts) % 2 == 0:
-        return escaped(text, 2000)
+        return escaped(text, limit)
     text = "".join(code(part) if at % 2 else _MARKUP.sub(r"\\\1", part) for at, part in enumerate(parts))
     return _NUMBERED.sub(r"\1\\", text)
 
@@ -195,7 +195,7 @@ def _guards(state: RunState) -> str:
 def _warnings(state: RunState) -> str:
     if not state.warnings:
         return ""
-    return "### Warnings\n\n" + _list(f"{code(w.code)} {escaped(w.message, 500)}" for w in state.warnings)
+    return "### Warnings\n\n" + _list(f"{code(w.code)} {sentence(w.message, 500)}" for w in state.warnings)
 
 
 def _artifacts(state: RunState) -> str:

@@ -232,15 +232,16 @@ def _run_ended(event: ev.RunEnded, state: RunState) -> list[Line]:
     told = f"{told}: {event.reason}" + (f" ({'; '.join(facts)})" if facts else "")
     if good:
         return [_line("ok", told, Tone.GOOD, essential=True)]
-    block = tuple(_last_words(check) for check in state.checks.values() if not check.passed)
+    failed = (check for check in state.checks.values() if not check.passed)
+    block = tuple(line for check in failed if (line := _last_words(check, event.reason)))
     advice = [_line("to do", event.remedy, essential=True)] if event.remedy else []
     return [Line("FAILED", one_line(told), Tone.BAD, block, essential=True), *advice]
 
 
-def _last_words(check: ev.CheckEnded) -> str:
-    """Say of a check that failed what it said last, which usually tells why."""
+def _last_words(check: ev.CheckEnded, known: str) -> str:
+    """Say of a check that failed what it said last, which usually tells why; nothing where that is `known`."""
     last = next((line for line in reversed(check.output.splitlines()) if line.strip()), "it printed nothing")
-    return f"{one_line(check.name)}: {one_line(last)}"
+    return "" if last.strip() in known else f"{one_line(check.name)}: {one_line(last)}"
 
 
 def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911, PLR0912 - one case a kind, one line a case

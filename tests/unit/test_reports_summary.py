@@ -11,7 +11,7 @@ from support.report_states import HOSTILE, a_run, exited, records, states
 from codex_runner.domain import event as ev
 from codex_runner.domain.run import Ending, Failure
 from codex_runner.domain.state import fold
-from codex_runner.reports.summary import append_step_summary, code, escaped, fenced, summary
+from codex_runner.reports.summary import append_step_summary, code, escaped, fenced, sentence, summary
 
 
 def fences(text: str) -> tuple[list[str], list[str]]:
@@ -119,6 +119,11 @@ def test_escaped_text_is_no_markup_and_no_row():
     assert escaped("- no list, no-list") == r"\- no list, no-list"
     assert code("a`b|c") == "``a`b¦c``"
     assert "\n" not in escaped(HOSTILE)
+    assert escaped("a.py:3:1: 08:23:18 :smile: www.evil.com 1. _x_ NOT_THERE") == (
+        r"a.py:3:1: 08:23:18 \:smile: www\.evil.com 1. \_x\_ NOT_THERE"
+    )
+    assert sentence("1. Set `a_b`, not `c`.") == r"1\. Set `a_b`, not `c`."
+    assert sentence("odd ` tick") == r"odd \` tick"
 
 
 def test_the_step_summary_is_appended_to(tmp_path):
