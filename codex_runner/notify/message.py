@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.reports.outcome import failure_class, reason, remedy, word
+from codex_runner.reports.run_json import usage_document
 from codex_runner.reports.text import clean, one_line, plausible, utc, visible
 
 if TYPE_CHECKING:
@@ -45,13 +46,7 @@ def document(state: RunState, *, redact: Callable[[str], str], link: str = "") -
         "commands": state.commands,
         "failed_commands": state.failed_commands,
         "files": len(state.files),
-        "usage": {
-            "input": state.usage.input,
-            "cached_input": state.usage.cached_input,
-            "output": state.usage.output,
-            "reasoning_output": state.usage.reasoning_output,
-            "total": state.usage.total,
-        },
+        "usage": usage_document(state.usage),
         "checks": [
             {
                 "name": check.name,

@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.event import ArtifactKept
 from codex_runner.reports import globs as gl
-from codex_runner.reports.files import write_whole
 from codex_runner.reports.text import one_line, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from codex_runner.domain.folder import RunFolder
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO that nobody writes to must not wait for ever.
@@ -128,11 +126,6 @@ def manifest(kept: Iterable[ArtifactKept]) -> bytes:
     """Return manifest.json: path (relative to the run's folder), size in bytes and sha256 of every artifact."""
     files = [{"path": each.path, "size": each.size, "sha256": each.sha256} for each in kept]
     return json.dumps({"version": 1, "files": files}, indent=2, ensure_ascii=True).encode() + b"\n"
-
-
-def write_manifest(folder: RunFolder, kept: Iterable[ArtifactKept]) -> Path:
-    """Write the manifest into the run's folder, by rename."""
-    return write_whole(folder.manifest, manifest(kept))
 
 
 def safe_name(name: str) -> str:

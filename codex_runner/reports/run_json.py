@@ -43,7 +43,7 @@ def run_document(state: RunState) -> dict[str, Any]:
         "commit": facts.commit(state) or None,
         "thread_id": state.thread_id,
         "reply": state.reply,
-        "usage": _usage(state.usage),
+        "usage": usage_document(state.usage),
         "turns": state.turns,
         "commands": state.commands,
         "failed_commands": state.failed_commands,
@@ -66,7 +66,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "started": utc(attempt.started),
         "ended": None if attempt.ended is None else utc(attempt.ended),
         "thread_id": attempt.thread_id,
-        "usage": _usage(attempt.usage),
+        "usage": usage_document(attempt.usage),
         "ending": {"failure": ending.failure and str(ending.failure), "message": ending.message} if ending else None,
         "exit": _exit(attempt.exit),
         "checks": [_timed(check) for check in attempt.checks.values()],
@@ -85,7 +85,8 @@ def _exit(exit_: ProcessExit | None) -> dict[str, Any] | None:
     }
 
 
-def _usage(usage: Usage) -> dict[str, int]:
+def usage_document(usage: Usage) -> dict[str, int]:
+    """Return tokens by kind, as run.json and notifications have them."""
     return {
         "input": usage.input,
         "cached_input": usage.cached_input,

@@ -18,7 +18,7 @@ from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
 from codex_runner.engine.redact import Redactor
 from codex_runner.reports import artifacts
-from codex_runner.reports.artifacts import Limits, collect, safe_name, write_manifest
+from codex_runner.reports.artifacts import Limits, collect, manifest, safe_name
 from codex_runner.reports.collect import LocalArtifacts
 
 
@@ -254,8 +254,7 @@ def test_text_is_redacted_and_a_binary_with_a_secret_refused(root, into):
 def test_the_manifest_says_what_is_there(root, tmp_path):
     folder = RunFolder(tmp_path / "run")
     fill(root, "a.txt", "b/c.txt")
-    path = write_manifest(folder, collect(root, ["**"], folder.artifacts).kept)
-    document = json.loads(path.read_text())
+    document = json.loads(manifest(collect(root, ["**"], folder.artifacts).kept))
     assert document["version"] == 1
     for file in document["files"]:
         data = (folder.path / file["path"]).read_bytes()
