@@ -22,7 +22,7 @@ from codex_runner.config.settings import (
 from codex_runner.domain.concurrency import Concurrency, LockPolicy
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
-from codex_runner.domain.policy import Budget, PathRules, RetryPolicy, TrustPolicy
+from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret
 
 if TYPE_CHECKING:
@@ -156,6 +156,7 @@ def _config(file: Path, values: Mapping[str, Any]) -> Config:
         notify=tuple(_notify(target, root) for target in values.get("notify", ())),
         metrics=below(root, values["metrics"]["folder"]) if "metrics" in values else None,
         ledger=below(root, values["ledger"]) if "ledger" in values else None,
+        prices=MappingProxyType({model: Price(**price) for model, price in values.get("prices", {}).items()}),
         defaults=_job("", (defaults,), codex, root),
         audit=AuditSettings(below(root, audit["file"]) if "file" in audit else None, audit.get("syslog", False)),
     )

@@ -67,6 +67,12 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         schema = _schema(config, settings)
     except ConfigurationError as error:
         problems.append(error.message)
+    price = config.prices.get(str(settings.codex.model or settings.codex.config.get("model")))
+    if settings.budget.money is not None and price is None:
+        problems.append(
+            f"{config.path}: jobs.{name}.budget.money needs the price of the job's model: set `model`, and "
+            "`[prices.MODEL]` of it."
+        )
     if problems:
         raise ConfigurationError("\n".join(problems))
     return Job(
@@ -87,6 +93,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         trust=settings.trust,
         concurrency=settings.concurrency,
         output_schema=schema,
+        price=price,
     )
 
 

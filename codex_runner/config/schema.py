@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from decimal import Decimal
 from pathlib import PurePosixPath
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -150,6 +151,21 @@ def _from_one(value: int) -> int:
     return value
 
 
+def _amount(value: object) -> Decimal:
+    """Read an amount of money exactly: a number as it was written, not as a float holds it."""
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            amount = Decimal(str(value))
+        except ArithmeticError:
+            amount = Decimal("NaN")
+        if amount.is_finite() and amount >= 0:
+            return amount
+    raise _problem("must be an amount such as 1.25")
+
+
+Amount = Annotated[Decimal, BeforeValidator(_amount)]
+
+
 class Section(BaseModel):
     """A table of the configuration."""
 
@@ -273,6 +289,15 @@ class RetrySection(Section):
     checks: Annotated[int, AfterValidator(_from_one)] | None = None
 
 
+class PriceSection(Section):
+    """`[prices.MODEL]`."""
+
+    input: Amount
+    output: Amount
+    cached_input: Amount | None = None
+    currency: Text | None = None
+
+
 class BudgetSection(Section):
     """`budget` of a job."""
 
@@ -282,6 +307,8 @@ class BudgetSection(Section):
     turns: Annotated[int, AfterValidator(_from_one)] | None = None
     commands: Annotated[int, AfterValidator(_from_one)] | None = None
     changed_files: Annotated[int, AfterValidator(_from_one)] | None = None
+    changed_lines: Annotated[int, AfterValidator(_from_one)] | None = None
+    money: Amount | None = None
     tokens_per_day: Annotated[int, AfterValidator(_from_one)] | None = None
 
 
@@ -400,6 +427,7 @@ class Settings(BaseSettings):
     audit: AuditSection | None = None
     notify: Annotated[list[NotifySection], AfterValidator(_addressed)] | None = None
     metrics: MetricsSection | None = None
+    prices: dict[Text, PriceSection] | None = None
     defaults: JobSection | None = None
     jobs: dict[Annotated[str, AfterValidator(_job_name)], JobSection] | None = None
     hosts: dict[HostName, HostSection] | None = None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.concurrency import Concurrency
     from codex_runner.domain.credential import CredentialSpec
+    from codex_runner.domain.policy import Price
 
 FILE_NAME = "codex-runner.toml"
 OUTPUT_DIR = "codex-runner-out"
@@ -92,8 +93,8 @@ class Config:
     `path` is the file, absolute; its folder is what relative paths are resolved against. `output_dir`, `ledger` (None
     is the user's own), `ssh_config` (what `ssh -F` gets) and all files of `vault` and `audit` are absolute.
     `codex_path` is `[codex] path` as written. `defaults` is what a job that says nothing comes to.
-    `metrics` is the folder for the collector's files. `junit_guards` says whether JUnit reports show the runner's own
-    promises that were kept.
+    `prices` are by model. `metrics` is the folder for the collector's files. `junit_guards` says whether JUnit reports
+    show the runner's own promises that were kept.
     """
 
     path: Path
@@ -108,6 +109,7 @@ class Config:
     notify: tuple[NotifySettings, ...] = ()
     metrics: Path | None = None
     ledger: Path | None = None
+    prices: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
     defaults: JobSettings = field(default_factory=lambda: JobSettings(""))
 
     @property

@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from codex_runner.domain.run import Ending, ProcessExit, Usage  # noqa: TC001 - build() reads the hints at run time
@@ -443,6 +444,8 @@ def to_json(value: Any) -> Any:
         return [to_json(part) for part in value]
     if isinstance(value, Mapping):
         return {key: to_json(part) for key, part in value.items()}
+    if isinstance(value, Decimal):  # as text, since a number would come back as another one
+        return str(value)
     # TOML knows dates, and JSON does not.
     return value.isoformat() if isinstance(value, dt.date | dt.time) else value
 
@@ -525,6 +528,6 @@ def _read(hint: Any, value: Any) -> Any:  # noqa: PLR0911 - one return a shape
         return build(ITEM_KINDS.get(value["kind"], OtherItem), value)
     if dataclasses.is_dataclass(hint):
         return build(typing.cast("type", hint), value)
-    if isinstance(hint, type) and issubclass(hint, str) and hint is not str:
+    if isinstance(hint, type) and issubclass(hint, str | Decimal) and hint is not str:
         return hint(value)
     return value

@@ -11,7 +11,7 @@ from typing import Any
 # At run time too: event.build() reads the hints.
 from codex_runner.domain.concurrency import Concurrency  # noqa: TC001
 from codex_runner.domain.credential import CredentialSpec  # noqa: TC001
-from codex_runner.domain.policy import Budget, PathRules, RetryPolicy, TrustPolicy
+from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret  # noqa: TC001
 
 LOCAL_HOST = "local"
@@ -97,3 +97,4 @@ class Job:
     trust: TrustPolicy = field(default_factory=TrustPolicy)
     concurrency: Concurrency | None = None
     output_schema: str | None = None
+    price: Price | None = None

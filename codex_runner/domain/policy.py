@@ -50,6 +50,19 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens of a model cost. Nothing is known of prices but what is configured.
+
+    Without `cached_input`, cached tokens are counted like any other input: never too cheap.
+    """
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+    currency: str = "USD"
+
+
+@dataclass(frozen=True, slots=True)
 class PathRules:
     """What an agent may change, and must. None leaves a rule out; an empty `allowed_paths` allows no change at all.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.event import NO_BUDGET
+from codex_runner.engine.budget import cost
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job
@@ -53,7 +54,8 @@ class Admission:
         if account is None or state.verdict is not None or not (self._reserved or state.attempts):
             return
         try:
-            account.charge(self._run_id, state.usage.total, now=state.started, money=None, final=final)
+            money = cost(state.usage, self._job.price)
+            account.charge(self._run_id, state.usage.total, now=state.started, money=money, final=final)
         except RunnerError as error:
             self._recorder.warn("ledger", f"What the run has spent was not entered: {error.message}")
 

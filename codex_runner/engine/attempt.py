@@ -121,7 +121,7 @@ class AttemptFollower:
 
     def _spent(self) -> Stop | None:
         """Say whether the job's budget is passed."""
-        passed = over(self._job.budget, self._recorder.state)
+        passed = over(self._job.budget, self._recorder.state, self._job.price)
         return None if passed is None else Stop(StopReason.BUDGET, passed)
 
     async def _end_lost(self, lost: Lost) -> Piece:

@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ConfigurationError
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from codex_runner.domain.change import Change
-    from codex_runner.domain.policy import Budget
+    from codex_runner.domain.policy import Budget, Price
     from codex_runner.domain.run import Usage
     from codex_runner.domain.state import RunState
 
 _MILLION = Decimal(1_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a million tokens of a model cost, in one currency. Nothing is known of prices but what is configured.
-
-    Without `cached_input`, cached tokens are counted like any other input: never too cheap.
-    """
-
-    input: Decimal
-    output: Decimal
-    cached_input: Decimal | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what is no price: ConfigurationError."""
-        for name, value in (("input", self.input), ("output", self.output), ("cached_input", self.cached_input)):
-            if value is not None and not (value.is_finite() and value >= 0):
-                raise ConfigurationError(f"The price {name} = {value} is no price.")
-
-
-def cost(usage: Usage, model: str | None, prices: Mapping[str, Price]) -> Decimal | None:
-    """Return what the tokens cost, exactly; None where no price is configured for the model."""
-    price = prices.get(model) if model is not None else None
+def cost(usage: Usage, price: Price | None) -> Decimal | None:
+    """Return what the tokens cost, exactly, in the price's currency; None where no price is known."""
     if price is None:
         return None
     cached = min(usage.cached_input, usage.input)
@@ -48,26 +23,22 @@ def cost(usage: Usage, model: str | None, prices: Mapping[str, Price]) -> Decima
     return total / _MILLION
 
 
-def over(
-    budget: Budget, state: RunState, *, changed: Sequence[Change] | None = None, money: Decimal | None = None
-) -> str | None:
+def over(budget: Budget, state: RunState, price: Price | None = None) -> str | None:
     """Name the first limit that the run has passed, with the figures; None while it keeps them all.
 
-    `changed` is what git sees; without it the files that the agent says it changed are counted, and no lines. `money`
-    is what `cost` made of the usage.
+    Files and lines are those that git saw. Before it was asked, the files that the agent says it changed are counted,
+    and no lines.
     """
-    usage = state.usage
-    files = len(state.files) if changed is None else len(changed)
-    lines = None if changed is None else sum(change.lines for change in changed)
+    usage, changes = state.usage, state.changes
     used: tuple[tuple[str, int | Decimal | None, int | Decimal | None], ...] = (
         ("tokens", usage.total, budget.tokens),
         ("input_tokens", usage.input, budget.input_tokens),
         ("output_tokens", usage.output, budget.output_tokens),
         ("turns", state.turns, budget.turns),
         ("commands", state.commands, budget.commands),
-        ("changed_files", files, budget.changed_files),
-        ("changed_lines", lines, budget.changed_lines),
-        ("money", money, budget.money),
+        ("changed_files", len(state.files) if changes is None else changes.paths, budget.changed_files),
+        ("changed_lines", None if changes is None else changes.lines, budget.changed_lines),
+        ("money", cost(usage, price), budget.money),
     )
     for name, spent, limit in used:
         if limit is not None and spent is not None and spent > limit:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.errors import ExitCode, RunnerError
 from codex_runner.domain.job import SCHEMA
 from codex_runner.domain.run import Failure, Verdict
+from codex_runner.engine.budget import over
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job
@@ -26,10 +27,16 @@ def judge_run(job: Job, state: RunState) -> Verdict:
         return Verdict(ExitCode.INTERNAL, "the run ended without an ending", Failure.UNKNOWN)
     if ending.failure is not None:
         return Verdict.of(ending)
-    for judge in (_judge_changes, _judge_reply, _judge_checks, _judge_guards):
+    for judge in (_judge_budget, _judge_changes, _judge_reply, _judge_checks, _judge_guards):
         if (disagreement := judge(job, state)) is not None:
             return disagreement
     return Verdict(ExitCode.SUCCEEDED, ending.message)
+
+
+def _judge_budget(job: Job, state: RunState) -> Verdict | None:
+    """Judge what only the end can tell: lines, and files that no patch of the agent names."""
+    passed = over(job.budget, state, job.price)
+    return None if passed is None else Verdict(ExitCode.BUDGET, f"{_BUT} {passed}", Failure.BUDGET)
 
 
 def _judge_changes(job: Job, state: RunState) -> Verdict | None:

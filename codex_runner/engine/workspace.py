@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from codex_runner.engine.recorder import Recorder
 
 
+def needs_git(job: Job) -> bool:
+    """Whether something is asked of the changes that git alone can answer."""
+    return job.rules.any or job.budget.changed_lines is not None
+
+
 def is_watched(job: Job) -> bool:
     """Whether the tree is looked at: an agent that may only read changes nothing, and has nothing to be judged for."""
-    return job.rules.any or job.sandbox is not Sandbox.READ_ONLY
+    return needs_git(job) or job.sandbox is not Sandbox.READ_ONLY
 
 
 async def note(job: Job, run_id: str, transport: Transport, own: Sequence[str] = ()) -> dict[str, Any] | None:
@@ -32,7 +37,7 @@ async def note(job: Job, run_id: str, transport: Transport, own: Sequence[str] =
     try:
         before = await snapshot(transport, job.cwd, run_id, skip=own)
     except NotRepositoryError:
-        if job.rules.any:
+        if needs_git(job):
             raise
         return None
     noted: dict[str, Any] = to_json(before)

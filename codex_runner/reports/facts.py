@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.domain.event import build
+from codex_runner.domain.policy import Price
+from codex_runner.engine.budget import cost
+
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from codex_runner.domain.state import RunState
 
 
@@ -55,3 +61,14 @@ def commit(state: RunState) -> str:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def money(state: RunState) -> tuple[Decimal, str] | None:
+    """Return what the run's tokens cost and in which currency; None where no price was configured for its model."""
+    price = _mapping(_mapping(state.facts.get("job")).get("price"))
+    try:
+        known: Price = build(Price, price)
+        amount = cost(state.usage, known)
+    except (TypeError, ValueError, ArithmeticError):  # none, or one of another version
+        return None
+    return None if amount is None else (amount, known.currency)

@@ -44,6 +44,7 @@ def run_document(state: RunState) -> dict[str, Any]:
         "thread_id": state.thread_id,
         "reply": state.reply,
         "usage": usage_document(state.usage),
+        "money": _money(state),
         "turns": state.turns,
         "commands": state.commands,
         "failed_commands": state.failed_commands,
@@ -83,6 +84,11 @@ def _exit(exit_: ProcessExit | None) -> dict[str, Any] | None:
         "swept": str(exit_.swept),
         "killed": exit_.killed,
     }
+
+
+def _money(state: RunState) -> dict[str, str] | None:
+    known = facts.money(state)
+    return None if known is None else {"amount": str(known[0]), "currency": known[1]}
 
 
 def usage_document(usage: Usage) -> dict[str, int]:

@@ -214,9 +214,14 @@ def _usage(state: RunState) -> str:
         return ""
     return (
         f"### Usage\n\n{usage.total:,} tokens: {usage.input:,} in ({usage.cached_input:,} cached), "
-        f"{usage.output:,} out ({usage.reasoning_output:,} reasoning). "
+        f"{usage.output:,} out ({usage.reasoning_output:,} reasoning){_money(state)}. "
         f"{counted(state.commands, 'command')}, {state.failed_commands} failed."
     )
+
+
+def _money(state: RunState) -> str:
+    known = facts.money(state)
+    return "" if known is None else f", {known[0]:.4f} {escaped(known[1], 20)}"
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -172,3 +172,40 @@ def test_a_job_without_a_budget_is_told(project):
     run = project.check_reports(done, 0)
     assert "nothing bounds" in run.warnings["no-budget"]
     assert "::warning" not in done.stderr
+
+
+# --- what a run may spend --------------------------------------------------------------------------------------------
+
+
+def test_money(project):
+    prices = {"gpt-5.5": {"input": 1.25, "cached_input": 0.125, "output": 10, "currency": "EUR"}}
+    project.configure(prompt="SCN:tokens:1000000", model="gpt-5.5", budget={"money": 1.25}, prices=prices)
+    run = project.check_reports(project.run(), 11)
+    assert "budget.money is passed: 1.25" in run.run_json["reason"]
+    assert run.run_json["money"]["currency"] == "EUR"
+    assert float(run.run_json["money"]["amount"]) > 1.25
+    assert " EUR" in (run.path / "summary.md").read_text()
+
+
+def test_money_needs_a_price(project):
+    project.configure(budget={"money": 1.25})
+    done = project.run()
+    assert done.code == 3
+    assert "jobs.docs.budget.money needs the price" in done.stderr
+
+
+@pytest.mark.parametrize(("lines", "code"), [(2, 0), (1, 11)])
+def test_lines_that_git_counted(project, lines, code):
+    project.configure(
+        prompt="SCN:patch_add", sandbox="workspace-write", budget={"tokens": 10**6, "changed_lines": lines}
+    )
+    project.git_init()
+    run = project.check_reports(project.run(), code)
+    assert ("budget.changed_lines is passed: 2 of 1" in run.run_json["reason"]) == (code == 11)
+    assert (run.path / "artifacts" / "changes.patch").exists(), "what it did is kept"
+
+
+def test_lines_need_a_repository(project):
+    project.configure(sandbox="workspace-write", budget={"tokens": 10**6, "changed_lines": 5})
+    run = project.check_reports(project.run(), 3)
+    assert "no usable git repository" in run.run_json["reason"]

@@ -277,7 +277,7 @@ class Project:
                 return (run.path / "events.jsonl").read_bytes()
         return b""
 
-    def configure(self, *, codex=None, **job):
+    def configure(self, *, codex=None, prices=None, **job):
         """Write codex-runner.toml anew: one job with these keys."""
         job.setdefault("prompt", "SCN:hi")
         job.setdefault("retry", {"attempts": 1})
@@ -285,6 +285,7 @@ class Project:
             job.setdefault("i_understand", True)
         job.setdefault("budget", {"tokens": 10**9})
         settings = {"version": 1, "codex": {**self.codex, **(codex or {})}, "jobs": {JOB: job}}
+        settings |= {"prices": prices} if prices else {}
         (self.cwd / "codex-runner.toml").write_text(tomli_w.dumps(settings))
 
     def git_init(self):

@@ -271,6 +271,8 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ("on_check_failure = 'ignore'", 'jobs.x.on_check_failure = "ignore": must be fail or retry'),
         ("budget = { tokens_per_day = 5 }", "jobs.x.budget.tokens_per_day: needs `tokens`"),
         ("budget = { tokens = 9, tokens_per_day = 5 }", "jobs.x.budget.tokens_per_day: needs `tokens`, and at most"),
+        ("budget = { money = 'much' }", 'jobs.x.budget.money = "much": must be an amount such as 1.25'),
+        ("budget = { money = -1 }", "jobs.x.budget.money = -1: must be an amount"),
         ("concurrency = { policy = 'wait' }", "jobs.x.concurrency.group: missing"),
         ("concurrency = { group = 'a', policy = 'queue' }", 'jobs.x.concurrency.policy = "queue": must be skip, wait'),
         ("output_schema = ''", 'jobs.x.output_schema = "": must not be empty'),
@@ -727,7 +729,7 @@ def documented_tables():
 def test_every_key_is_documented_and_no_other(configured):
     sections = (
         *(schema.Settings, schema.JobSection, schema.CredentialSection, schema.RetrySection, schema.BudgetSection),
-        *(schema.ConcurrencySection,),
+        *(schema.PriceSection, schema.ConcurrencySection),
         *(schema.CheckSection, schema.CodexSection),
         *(schema.HostSection, schema.VaultSection, schema.AuthSection, schema.JunitSection, schema.AuditSection),
         *(schema.NotifySection, schema.MetricsSection),
@@ -739,7 +741,7 @@ def test_every_key_is_documented_and_no_other(configured):
 
 
 def test_the_documented_defaults_are_the_defaults(configured):
-    top, job, credential, retry, _, concurrency, check, _, _, vault, auth, junit, audit, _, _ = documented_tables()
+    top, job, credential, retry, _, _, concurrency, check, _, _, vault, auth, junit, audit, _, _ = documented_tables()
     config = configured("version = 1\n[jobs.x]\nprompt = 'x'\nchecks = [{ name = 'a', run = 'b' }]\n")
     limits = config.jobs["x"].limits
     assert [int(retry[key][1]) for key in ("attempts", "tries")] == [3, 30]
