@@ -176,7 +176,7 @@ def test_names_of_tables_keep_their_spelling(configured):
             "TOKEN",
             (
                 "token: unknown key; known here: audit, codex, defaults, hosts, jobs, junit, ledger, metrics, "
-                "notify, output_dir, ssh_config, vault, version"
+                "notify, output_dir, prices, ssh_config, vault, version"
             ),
         ),
         ("", "names no key"),
