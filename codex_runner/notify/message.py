@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.reports.outcome import failure_class, reason, remedy, word
 from codex_runner.reports.run_json import usage_document
-from codex_runner.reports.text import clean, one_line, plausible, utc, visible
+from codex_runner.reports.text import clean, one_line, plausible, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,7 +66,7 @@ def document(state: RunState, *, redact: Callable[[str], str], link: str = "") -
 def _fit(value: Any, redact: Callable[[str], str], limit: int = _LINE) -> Any:
     if isinstance(value, str):
         # Twice: what is cut could halve a secret, and what is cleaned away could have hidden one.
-        text = visible(redact(clean(redact(value))).strip())
+        text = redact(clean(redact(value))).strip()
         return one_line(text, limit) if limit == _LINE else shortened(text, limit)
     if isinstance(value, dict):
         return {key: _fit(part, redact, _REPLY if key == "reply" else _LINE) for key, part in value.items()}

@@ -1,7 +1,7 @@
 """The report for people: one page that opens offline and runs nothing.
 
 Its policy forbids scripts, the network, and any style but its own, whose digest it carries. All that came from
-elsewhere goes through `text.html_text`: cleaned, its text-direction marks made visible, and escaped.
+elsewhere goes through `text.html_text`: cleaned and escaped.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ExitCode
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, reason, word
-from codex_runner.reports.text import one_line, plausible, visible
+from codex_runner.reports.text import one_line, plausible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -222,4 +222,4 @@ def _clean(attributes: Mapping[str, Attribute | None]) -> dict[str, Attribute]:
 
 
 def _text(text: str, limit: int = 1000) -> str:
-    return visible(one_line(text, limit))
+    return one_line(text, limit)

@@ -23,7 +23,7 @@ _NO_CHARACTERS = re.compile(
 )
 _TO_CLEAN = re.compile("[^\t\n -~]")
 _ATTACHMENT = re.compile(r"\[(?=\[\s*ATTACHMENT\s*\|)", re.IGNORECASE)
-# Characters that reorder or hide text: in a page they could make a command read as another one.
+# Characters that reorder or hide text: they could make a command read as another one.
 _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 _ELLIPSIS = "…"
 _LONGEST = 10 * 365 * 86400  # seconds; what is longer is no duration
@@ -32,15 +32,17 @@ _LONGEST = 10 * 365 * 86400  # seconds; what is longer is no duration
 def clean(text: str) -> str:
     """Drop terminal escapes and control characters, end lines with newlines, replace what is no character.
 
-    What is left is legal in XML 1.0 and in UTF-8. A bare carriage return becomes a newline, so that the steps of a
-    progress bar stay apart. Tabs stay.
+    Characters that hide text or turn its direction are named instead: `⟨U+202E⟩`. What is left is legal in XML 1.0 and
+    in UTF-8. A bare carriage return becomes a newline, so that the steps of a progress bar stay apart. Tabs stay.
     """
     if not _TO_CLEAN.search(text):  # most output is plain, and one look costs a sixth of all the replacing
         return text
     text = _ESCAPES.sub("", text)
     text = _LINE_ENDS.sub("\n", text)
     text = _CONTROLS.sub("", text)
-    return text if text.isascii() else _NO_CHARACTERS.sub("\ufffd", text)
+    if text.isascii():
+        return text
+    return _INVISIBLE.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", _NO_CHARACTERS.sub("\ufffd", text))
 
 
 def one_line(text: str, limit: int = 1000) -> str:
@@ -86,16 +88,8 @@ def without_attachments(text: str) -> str:
 
 
 def html_text(text: str) -> str:
-    """Make text from elsewhere fit for an HTML page, its attributes included: whatever it holds, it is seen as text.
-
-    It is cleaned and escaped, and characters that hide text or turn its direction are named instead.
-    """
-    return html.escape(visible(clean(text)))
-
-
-def visible(text: str) -> str:
-    """Name the characters that hide text or turn its direction, instead of writing them: `⟨U+202E⟩`."""
-    return text if text.isascii() else _INVISIBLE.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", text)
+    """Make text from elsewhere fit for an HTML page, its attributes included: whatever it holds, it is seen as text."""
+    return html.escape(clean(text))
 
 
 def utc(seconds: float) -> str:

@@ -34,6 +34,7 @@ any_text = st.text(st.characters(), max_size=200)
         ("tab\tstays", "tab\tstays"),
         ("\ud800 \ufffe \ufdd0 \U0001ffff", "\ufffd \ufffd \ufffd \ufffd"),
         ("\x1b(B\x1b=\x1bMx", "x"),
+        ("a\u202eb\u200bc", "a⟨U+202E⟩b⟨U+200B⟩c"),
     ],
 )
 def test_clean(raw, cleaned):
