@@ -200,8 +200,9 @@ class Runner:
         for artifact in kept:
             if self._state.artifacts.get(artifact.path) != artifact:
                 self._recorder.emit(artifact)
+        told = {warning.message for warning in self._state.warnings}
         for sentence in left_out:
-            if not any(told.message == sentence for told in self._state.warnings):
+            if sentence not in told:
                 self._recorder.warn("artifact", sentence)
 
     async def _give_back(self) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import RunState
     from codex_runner.engine.redact import Redactor
 
+_TOLD = 20
+
 
 class LocalArtifacts:
     """Copies what the job's globs name into the run's folder, redacted (see domain.ports.Artifacts)."""
@@ -56,4 +58,10 @@ class LocalArtifacts:
             skip=(self._folder.path,),
         )
         nothing = (f"the glob {glob} matched nothing" for glob in result.unmatched)
-        return result.kept, (*(str(each) for each in result.left_out), *nothing)
+        return result.kept, (*told([str(each) for each in result.left_out]), *nothing)
+
+
+def told(sentences: Sequence[str]) -> list[str]:
+    """Return what is said of what was left out: an agent can make a hundred thousand files, and no log bears that."""
+    more = len(sentences) - _TOLD
+    return [*sentences[:_TOLD], *([f"left out {more:,} more"] if more > 0 else [])]

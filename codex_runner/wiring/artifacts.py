@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.reports.artifacts import Limits
+from codex_runner.reports.collect import told
 from codex_runner.reports.globs import Glob, Place, enter, met, parse
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class SshArtifacts:
             kept, left_out = await self._local.collect(here, state, patch)
         reasons = [f"left out {path}: {reason}" for path, reason in fetch.left_out.items()]
         more = [f"left out {len(wanted) - limits.count} more files"] if len(wanted) > limits.count else []
-        return kept, [*left_out, *reasons, *links, *partial, *more]
+        return kept, [*left_out, *told([*reasons, *links]), *partial, *more]
 
 
 def matching(paths: Sequence[str], globs: Sequence[str]) -> list[str]:

@@ -285,3 +285,13 @@ def test_the_port_says_that_another_hosts_artifacts_are_not_kept(root, tmp_path)
     keep, left_out = asyncio.run(LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job, RunState(), b""))
     assert not keep
     assert "devbox" in left_out[0]
+
+
+def test_of_very_many_that_are_left_out_a_few_are_named(root, tmp_path):
+    for number in range(3000):
+        (root / f"link{number:04}").symlink_to("/etc/passwd")
+    job = Job(name="docs", prompt="p", cwd=str(root), artifacts=("link*", "none"))
+    _, left_out = asyncio.run(LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job, RunState(), b""))
+    assert len(left_out) == 22
+    assert "link0019" in left_out[19]
+    assert left_out[20:] == ("left out 2,980 more", "the glob none matched nothing")
