@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
+LOCKS = HERE.parents[1] / "codex_runner" / "cli" / "starters"
 sys.path.insert(0, str(HERE))
 
 from commands import set_output, stop  # noqa: E402 - isolated mode leaves the script's folder out of sys.path
@@ -80,8 +81,8 @@ def _quoted(path: Path) -> str:
 
 def _write_requirements(folder: Path) -> None:
     """Copy what is locked, with the codex that was asked for."""
-    (folder / "requirements.txt").write_bytes((HERE / "requirements.txt").read_bytes())
-    locked = (HERE / "codex.txt").read_text(encoding="utf-8")
+    (folder / "requirements.txt").write_bytes((LOCKS / "requirements.txt").read_bytes())
+    locked = (LOCKS / "codex.txt").read_text(encoding="utf-8")
     version, hashes = os.environ["INPUT_CODEX_VERSION"].strip(), os.environ["INPUT_CODEX_SHA256"].split()
     if not version or f"=={version} " in locked:
         (folder / "codex.txt").write_text(locked, encoding="utf-8")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codex_runner.cli.pipelines import ACTION, System
 from codex_runner.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from codex_runner.cli.pipelines import Plan
 
 
 def init(
@@ -58,33 +62,67 @@ def _write_configuration(config: Path, *, force: bool) -> None:
 
 
 def _write_pipeline(system: System, config: Path | None, job: str | None, action: str, *, force: bool) -> None:
-    from codex_runner.cli.pipelines import choose_job, plan, this_machine  # noqa: PLC0415 - only here
+    from codex_runner.cli.pipelines import (  # noqa: PLC0415 - only here
+        MOVABLE,
+        Request,
+        choose_job,
+        plan,
+        this_machine,
+        top_of,
+    )
     from codex_runner.config import load  # noqa: PLC0415
     from codex_runner.config.settings import FILE_NAME  # noqa: PLC0415
+    from codex_runner.wiring.credentials import origin_of  # noqa: PLC0415
 
     if config is not None and config.is_dir():
         config /= FILE_NAME
-    root = Path.cwd()
-    loaded = load(config, root, os.environ)
-    planned = plan(system, loaded, choose_job(loaded, job), root, this_machine(root, os.environ), action)
-    if not force:
-        for name in planned.files:
-            if (root / name).exists():
-                raise UsageError(
-                    _is_there(Path(name)),
-                    remedy="Give --force to replace it, or run this in an empty folder with -c and merge by hand.",
-                )
-    for name, text in planned.files.items():
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        _write(Path(name), text, force=force)
-        typer.echo(f"Wrote {name}.")
+    here = Path.cwd()
+    loaded = load(config, here, os.environ)
+    root = here if system in {System.CRON, System.SYSTEMD} else top_of(here)
+    request = Request(
+        loaded,
+        choose_job(loaded, job),
+        root,
+        this_machine(here, os.environ),
+        action,
+        origin_of(str(root), os.environ),
+    )
+    made = plan(system, request)
+    if not force and (taken := [name for name in _differing(made, root) if name in MOVABLE]):
+        made = plan(system, replace(request, taken=taken))
+    if not force and (there := _differing(made, root)):
+        raise UsageError(
+            _is_there(*(Path(os.path.relpath(root / name)) for name in there)),
+            remedy="Give --force to replace it; `git diff` then shows what has changed.",
+        )
+    for name, text in made.files.items():
+        path = Path(os.path.relpath(root / name))
+        if _holds(path, text):
+            typer.echo(f"{path} is as it should be.")
+            continue
+        _write(path, text, force=force, parents=True)
+        typer.echo(f"Wrote {path}.")
     typer.echo("Next:")
-    for number, step in enumerate(planned.next_steps, 1):
+    for number, step in enumerate(made.next_steps, 1):
         typer.echo(f"  {number}. {step}")
 
 
-def _write(path: Path, text: str, *, force: bool) -> None:
+def _differing(made: Plan, root: Path) -> list[str]:
+    """Name the files that are there already, and are not what is to be written."""
+    return [name for name, text in made.files.items() if (root / name).exists() and not _holds(root / name, text)]
+
+
+def _holds(path: Path, text: str) -> bool:
     try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _write(path: Path, text: str, *, force: bool, parents: bool = False) -> None:
+    try:
+        if parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
@@ -95,5 +133,5 @@ def _write(path: Path, text: str, *, force: bool) -> None:
         ) from None
 
 
-def _is_there(path: Path) -> str:
-    return f"{path} is there already."
+def _is_there(*paths: Path) -> str:
+    return f"{', '.join(map(str, paths))} {'is' if len(paths) == 1 else 'are'} there already."

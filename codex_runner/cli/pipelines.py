@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
+import re
 import shlex
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,15 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner import __version__
+from codex_runner.cli.next_steps import credential_steps
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from codex_runner.config.settings import Config, JobSettings
 
 ACTION = "OWNER/codex-runner/ci/github@v1"
+MOVABLE = (".gitlab-ci.yml", "Jenkinsfile")  # what a repository may have its own of
 _MARGIN = 10  # minutes that the system gives the runner beyond the agent's own timeout
+_PLAIN = re.compile(r"[\w@%+=:,./$-]+", re.ASCII)
 
 
 class System(StrEnum):
@@ -53,6 +60,51 @@ class Place:
     user: str
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which job is to run where. `root` is the folder that the files' paths begin at.
+
+    `repository` is `<owner>/<repo>`, or empty; `action` is where GitHub finds the action. Of `MOVABLE`, what is `taken`
+    is left to its owner, and done in another way.
+    """
+
+    config: Config
+    job: JobSettings
+    root: Path
+    place: Place
+    action: str = ACTION
+    repository: str = ""
+    taken: Container[str] = ()
+
+    @property
+    def config_file(self) -> str:
+        """The configuration's path from `root`."""
+        return os.path.relpath(self.config.path, self.root)
+
+    def fill(self, name: str, **more: str) -> str:
+        """Fill a starter in. A line that begins with `?vault `, `?env ` or `?file ` is for that source of a credential.
+
+        What more there is to fill in, or in another way, is `more`.
+        """
+        spec = self.job.credential
+        source = "none" if spec is None else str(spec.source)
+        values = {
+            "ACTION": self.action,
+            "JOB": self.job.name,
+            "MINUTES": str(int(-(-self.job.limits.timeout // 60)) + _MARGIN),
+            "USER": self.place.user,
+            "VARIABLE": (spec.variable or spec.environment_variable) if spec else "",
+            "VERSION": __version__,
+            **more,
+        }
+        lines = []
+        for line in _starter(name).splitlines():
+            kind, mark, rest = line.partition(" ") if line.startswith("?") else ("", "", line)
+            if not mark or kind == f"?{source}" or (kind == "?file" and source == "none"):
+                lines.append(re.sub(r"@([A-Z_]+)@", lambda match: values[match[1]], rest).rstrip())
+        return "\n".join(lines) + "\n"
+
+
 def this_machine(root: Path, environ: Mapping[str, str]) -> Place:
     """Describe this machine, with the codex-runner that runs now."""
     home = Path(environ.get("HOME") or "/")
@@ -67,8 +119,25 @@ def this_machine(root: Path, environ: Mapping[str, str]) -> Place:
         runner=runner,
         path=":".join(dict.fromkeys(folders)),
         state=f"{state}/codex-runner",
-        user=environ.get("USER") or environ.get("LOGNAME") or "codex-runner",
+        user=environ.get("USER") or environ.get("LOGNAME") or _login_name(),
     )
+
+
+def _login_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a number without a name
+        return "codex-runner"
+
+
+def top_of(folder: Path) -> Path:
+    """Return the top of the repository that a folder is in; the folder itself where it is in none."""
+    asked = subprocess.run(
+        ["git", "-C", folder, "rev-parse", "--show-toplevel"],  # noqa: S607 - the user's git
+        capture_output=True,
+        check=False,
+    )
+    return Path(os.fsdecode(asked.stdout.removesuffix(b"\n"))) if asked.returncode == 0 else folder
 
 
 def choose_job(config: Config, wanted: str | None) -> JobSettings:
@@ -84,135 +153,119 @@ def choose_job(config: Config, wanted: str | None) -> JobSettings:
     )
 
 
-def plan(system: System, config: Config, job: JobSettings, root: Path, place: Place, action: str = ACTION) -> Plan:
-    """Say what to write below `root`, the repository, and what to do then."""
-    name, credential = job.name, job.credential
-    relative = os.path.relpath(config.path, root)
-    source = "none" if credential is None else str(credential.source)
-    variable = (credential.variable or credential.environment_variable) if credential else ""
-    approle = source == "vault" and config.vault.auth.method == "approle"
-    values = {
-        "ACTION": action,
-        "CONFIG": relative,
-        "FOLDER": place.folder,
-        "JOB": name,
-        "MINUTES": str(int(-(-job.limits.timeout // 60)) + _MARGIN),
-        "PATH": place.path,
-        "RUNNER": place.runner,
-        "SECRET_ID": '--set "vault.auth.secret_id_file=${CREDENTIALS_DIRECTORY}/vault-secret-id"' if approle else "",
-        "STATE": place.state,
-        "USER": place.user,
-        "VARIABLE": variable,
-        "VERSION": __version__,
+def plan(system: System, request: Request) -> Plan:
+    """Say what to write for this system, and what to do then."""
+    of_system = {
+        System.GITHUB: _github,
+        System.GITLAB: _gitlab,
+        System.JENKINS: _jenkins,
+        System.CRON: _cron,
+        System.SYSTEMD: _systemd,
     }
-    if "/" in relative or " " in relative:
-        values["CONFIG"] = shlex.quote(relative)
-    told = _about_the_credential(system, source, variable, _setup(system, job), approle=approle)
-    match system:
-        case System.GITHUB:
-            workflow = f".github/workflows/{name}.yml"  # where `vault setup` expects it
-            owner = ("Replace OWNER by the account that has codex-runner's repository, and v1 by a commit's full SHA.",)
-            return Plan(
-                {workflow: _fill("github.yml", values, source)},
-                (*(owner if "OWNER" in action else ()), *told, f"git add {workflow}; commit and push it."),
-            )
-        case System.GITLAB:
-            files = {
-                ".gitlab/codex-runner.yml": _starter("codex-runner.yml"),
-                ".gitlab-ci.yml": _fill("gitlab-ci.yml", values, source),
-            }
-            return Plan(files, (*told, "Commit and push; then make a schedule: Build > Pipeline schedules."))
-        case System.JENKINS:
-            return Plan(
-                {"Jenkinsfile": _fill("Jenkinsfile", values, source)},
-                (
-                    *told,
-                    "Commit and push; then make a Pipeline from SCM (plugins: junit, credentials-binding).",
-                ),
-            )
-        case System.CRON:
-            file = f"codex-{name}.crontab"
-            values |= {key: _for_cron(values[key]) for key in ("FOLDER", "CONFIG", "STATE", "JOB")}
-            install = f"mkdir -p {shlex.quote(place.state)}; (crontab -l 2>/dev/null; cat {file}) | crontab -"
-            return Plan({file: _fill("crontab", values, source)}, (*told, f"Install it: {install}"))
-        case System.SYSTEMD:
-            unit = f"codex-runner-{name}"
-            values |= {key: values[key].replace("%", "%%") for key in ("FOLDER", "CONFIG", "PATH", "RUNNER")}
-            files = {
-                f"{unit}.service": _fill("codex-runner.service", values, source),
-                f"{unit}.timer": _fill("codex-runner.timer", values, source),
-            }
-            steps = (
-                f"The service runs as {place.user}, who must be able to write {place.folder}.",
-                f"sudo install -m 644 {unit}.service {unit}.timer /etc/systemd/system/ && sudo systemctl daemon-reload",
-                f"sudo systemctl start {unit}.service; journalctl -u {unit}.service    # try it now",
-                f"sudo systemctl enable --now {unit}.timer",
-            )
-            return Plan(files, (*told, *steps))
+    made = of_system[system](request)
+    told = credential_steps(system, request.config, request.job, request.repository)
+    return Plan(made.files, (*told, *made.next_steps))
 
 
-def _setup(system: System, job: JobSettings) -> str:
-    """Return the command that makes the job's Vault role, with what is known of it."""
-    workflow = (job.credential.workflow or job.credential.path) if job.credential else ""
-    parts = workflow.split("/")
-    repository = "/".join(parts[:2]) if len(parts) == 3 else "OWNER/NAME"
-    login = {
-        System.GITHUB: f"--repo {shlex.quote(repository)}",
-        System.GITLAB: f"--gitlab-project {shlex.quote(repository)}",
-    }.get(system, "--approle ADDRESSES")
-    return f"codex-runner vault setup --workflow {shlex.quote(workflow or 'OWNER/NAME/' + job.name)} {login}"
+def _github(request: Request) -> Plan:
+    name, file = request.job.name, f".github/workflows/{request.job.name}.yml"  # where `vault setup` expects it
+    steps: tuple[str, ...] = (
+        f"{_commit(file, request.config_file)}, to the default branch.",
+        f'Start it: Actions > "codex: {name}" > Run workflow.',
+    )
+    if "OWNER" in request.action:
+        owner = "Replace OWNER by the account that has codex-runner's repository, and v1 by a commit's full SHA."
+        steps = (owner, *steps)
+    return Plan({file: request.fill("github.yml", CONFIG=_for_yaml(request.config_file))}, steps)
 
 
-def _about_the_credential(system: System, source: str, variable: str, setup: str, *, approle: bool) -> tuple[str, ...]:
-    """Say how this system hands over what the job's credential needs."""
-    from_variable = {
-        System.GITHUB: f"Store the secret: gh secret set {variable}",
-        System.GITLAB: f"Store {variable}, masked and protected: Settings > CI/CD > Variables.",
-        System.JENKINS: "Store it as a credential of the kind 'secret text' with the id codex-runner-key.",
-        System.CRON: f'cron hands over no {variable}. Keep it in a file of mode 0600, and say `source = "file"`.',
-        System.SYSTEMD: f"Write the line {variable}=... into /etc/codex-runner/environment, mode 0600.",
-    }
-    from_vault = {
-        System.GITHUB: f"Make the Vault role, if there is none: {setup}",
-        System.GITLAB: f"Make the Vault role, if there is none: {setup}",
-        System.JENKINS: "Store codex-runner-role-id and codex-runner-secret-id, both of the kind 'secret text'.",
-        System.CRON: "Keep AppRole's secret id in a file of mode 0600, and name it in `vault.auth.secret_id_file`.",
-        System.SYSTEMD: "Write AppRole's secret id into /etc/codex-runner/vault-secret-id, mode 0600.",
-    }
-    machine = system in {System.JENKINS, System.CRON, System.SYSTEMD}
-    match source:
-        case "none":
-            return ("The job has no `credential` yet. Vault is where it should lie: docs/vault.md.",)
-        case "env":
-            return (from_variable[system],)
-        case "vault" if machine and not approle:
-            return (
-                f'{system} has no identity token: log in with `auth = {{ method = "approle", ... }}` (docs/vault.md).',
-                from_vault[system],
-            )
-        case "vault":
-            return (from_vault[system],)
-        case _:
-            return ()
+def _gitlab(request: Request) -> Plan:
+    pipeline = request.fill("gitlab-ci.yml", CONFIG=_for_yaml(request.config_file))
+    files = {".gitlab/codex-runner.yml": request.fill("codex-runner.yml"), **_locks()}
+    steps = (
+        f"{_commit('.gitlab-ci.yml', '.gitlab', '.codex-runner', request.config_file)}.",
+        "Start it: Build > Pipelines > New pipeline; for every night, Build > Pipeline schedules.",
+    )
+    if ".gitlab-ci.yml" not in request.taken:
+        return Plan({".gitlab-ci.yml": pipeline, **files}, steps)
+    include, *_ = pipeline.partition("\n\n")
+    return Plan(files, (f"Add to the .gitlab-ci.yml that is there:\n\n{include}\n", *steps))
+
+
+def _jenkins(request: Request) -> Plan:
+    file = f"{request.job.name}.Jenkinsfile" if "Jenkinsfile" in request.taken else "Jenkinsfile"
+    config = _for_groovy(shlex.quote(request.config_file))
+    steps = (
+        f"{_commit(file, '.codex-runner', request.config_file)}.",
+        "See to it that Jenkins has the plugins Pipeline, JUnit and Credentials Binding.",
+        f"Make the job: New Item > Pipeline > Pipeline script from SCM, Script Path {file}.",
+        "Build Now: from the first build on, it starts by itself every night.",
+    )
+    return Plan({file: request.fill("Jenkinsfile", CONFIG=config), **_locks()}, steps)
+
+
+def _cron(request: Request) -> Plan:
+    file, place = f"codex-{request.job.name}.crontab", request.place
+    words = {"FOLDER": place.folder, "CONFIG": request.config_file, "STATE": place.state}
+    text = request.fill("crontab", PATH=place.path, **{key: _for_cron(word) for key, word in words.items()})
+    install = f"mkdir -p {shlex.quote(place.state)}; (crontab -l 2>/dev/null; cat {file}) | crontab -"
+    return Plan({file: text}, (f"Install it: {install}",))
+
+
+def _systemd(request: Request) -> Plan:
+    unit, place, spec = f"codex-runner-{request.job.name}", request.place, request.job.credential
+    approle = spec is not None and spec.source == "vault" and request.config.vault.auth.method == "approle"
+    service = request.fill(
+        "codex-runner.service",
+        CONFIG=_for_systemd(request.config_file, command=True),
+        FOLDER=place.folder.replace("%", "%%"),
+        PATH=_for_systemd(f"PATH={place.path}"),
+        RUNNER=_for_systemd(place.runner, command=True),
+        SECRET_ID='--set "vault.auth.secret_id_file=${CREDENTIALS_DIRECTORY}/vault-secret-id"' if approle else "",
+        WRITABLE=_for_systemd(place.folder),
+    )
+    steps = (
+        f"The service runs as {place.user}, who must be able to write {place.folder}.",
+        f"sudo install -m 644 {unit}.service {unit}.timer /etc/systemd/system/ && sudo systemctl daemon-reload",
+        f"sudo systemctl start {unit}.service; journalctl -u {unit}.service    # try it now",
+        f"sudo systemctl enable --now {unit}.timer",
+    )
+    return Plan({f"{unit}.service": service, f"{unit}.timer": request.fill("codex-runner.timer")}, steps)
+
+
+def _commit(*files: str) -> str:
+    return f"git add {' '.join(map(shlex.quote, files))}; commit and push"
+
+
+def _locks() -> dict[str, str]:
+    """Return what a pipeline installs beside codex-runner, by hash."""
+    return {f".codex-runner/{name}": _starter(name) for name in ("requirements.txt", "codex.txt")}
 
 
 def _starter(name: str) -> str:
     return (resources.files("codex_runner.cli") / "starters" / name).read_text(encoding="utf-8")
 
 
-def _fill(name: str, values: Mapping[str, str], source: str) -> str:
-    """Fill a starter in. A line that begins with `?vault `, `?env ` or `?file ` is for that source of a credential."""
-    lines = []
-    for line in _starter(name).splitlines():
-        kind, mark, rest = line.partition(" ") if line.startswith("?") else ("", "", line)
-        if not mark or kind == f"?{source}" or (kind == "?file" and source == "none"):
-            lines.append(rest)
-    text = "\n".join(lines)
-    for key, value in values.items():
-        text = text.replace(f"@{key}@", value)
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+def _for_yaml(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _for_groovy(value: str) -> str:
+    """Keep a text between three quotes of Groovy's as it is; a word of the shell holds no three in a row."""
+    return value.replace("\\", "\\\\")
 
 
 def _for_cron(value: str) -> str:
     """Quote for the shell, and for cron, which takes a bare `%` for the end of the command."""
     return shlex.quote(value).replace("%", r"\%")
+
+
+def _for_systemd(value: str, *, command: bool = False) -> str:
+    """Write one word of a unit's line. In a command line `$` begins a variable; everywhere `%` begins a specifier."""
+    value = value.replace("%", "%%")
+    if command:
+        value = value.replace("$", "$$")
+    if _PLAIN.fullmatch(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -79,14 +79,27 @@ def workflow_of(spec: CredentialSpec, job: str, cwd: str, environ: Mapping[str, 
 
 def repository_of(cwd: str, environ: Mapping[str, str]) -> str:
     """Return `<owner>/<repo>` as the CI system says it, or as the remote `origin` of `cwd` does; else an empty text."""
-    said = environ.get("GITHUB_REPOSITORY") or environ.get("CI_PROJECT_PATH")
-    if said:
-        return said
+    return environ.get("GITHUB_REPOSITORY") or environ.get("CI_PROJECT_PATH") or origin_of(cwd, environ)
+
+
+def origin_of(cwd: str, environ: Mapping[str, str]) -> str:
+    """Return what the remote `origin` of `cwd` is called at its host: `<owner>/<repo>`, at GitLab with all its groups.
+
+    An empty text where there is none. Of a remote that is a folder, the last two parts count.
+    """
     asked = subprocess.run(
         ["git", "-C", cwd, "remote", "get-url", "origin"],  # noqa: S607 - the user's git
         capture_output=True,
         check=False,
         env={"PATH": environ.get("PATH", ""), "HOME": environ.get("HOME", "/")},
     )
-    path = asked.stdout.decode("utf-8", "replace").strip().removesuffix(".git").replace(":", "/")
-    return "/".join(path.split("/")[-2:]) if path.count("/") else ""
+    address = asked.stdout.decode("utf-8", "replace").strip()
+    scheme, mark, rest = address.partition("://")
+    if mark and scheme != "file":
+        path = rest.partition("/")[2]
+    elif not mark and ":" in address.partition("/")[0]:  # user@host:path, as ssh has it
+        path = address.partition(":")[2]
+    else:
+        path = "/".join(address.split("/")[-2:])
+    path = path.strip("/").removesuffix(".git")
+    return path if "/" in path else ""

@@ -111,7 +111,7 @@ class World:
         git(self.repository, "add", "--all")
         git(self.repository, "commit", "--quiet", "--allow-empty", "--message", "Prepare")
 
-    def configure(self, codex, more=None, **job):
+    def configure(self, codex, more=None, vault=None, **job):
         """Write codex-runner.toml. The Vault's address and role are left to the pipeline. `more` are other jobs."""
         setup = self.model.with_access_token(self.token.reveal())
         environment = {name: value for name, value in setup.environment.items() if name != "CODEX_ACCESS_TOKEN"}
@@ -131,13 +131,19 @@ class World:
                 **(more or {}),
             },
         }
-        self.write("codex-runner.toml", tomli_w.dumps(settings))
+        self.write("codex-runner.toml", tomli_w.dumps(settings | ({"vault": vault} if vault else {})))
 
     def revoked(self):
         """Whether Vault's own audit log shows that as many logins were given back as were made."""
         paths = [entry["request"].get("path") for entry in self.server.audit() if entry["type"] == "response"]
-        made, back = paths.count("auth/jwt/login"), paths.count("auth/token/revoke-self")
-        return made > 0 and back >= made
+        made = paths.count("auth/jwt/login") + paths.count("auth/approle/login")
+        return made > 0 and paths.count("auth/token/revoke-self") >= made
+
+    def approle(self):
+        """The role id and a secret id of the same workflow, for systems that give no identity."""
+        role = f"auth/approle/role/{self.role}"
+        role_id = self.server.request("GET", f"{role}/role-id")["data"]["role_id"]
+        return role_id, self.server.request("POST", f"{role}/secret-id", {})["data"]["secret_id"]
 
 
 @contextlib.contextmanager
@@ -157,7 +163,12 @@ def pipeline_world(folder):
         server = stack.enter_context(VaultServer())
         issuer = stack.enter_context(Issuer(server))
         request = SetupRequest(
-            workflow, repository=REPOSITORY, repository_id="4711", workflow_file=WORKFLOW_FILE, issuer=issuer.url
+            workflow,
+            repository=REPOSITORY,
+            repository_id="4711",
+            workflow_file=WORKFLOW_FILE,
+            issuer=issuer.url,
+            approle_cidrs=("127.0.0.1/32",),
         )
         now = time.time()
         settings = VaultSettings(address=server.address, auth=TokenAuth())

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from codex_runner.cli.pipelines import Place, System, plan
+from codex_runner.cli.pipelines import Place, Request, System, plan
 from codex_runner.config import load
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +14,7 @@ PLACE = Place(
     state="/var/lib/codex-runner",
     user="codex-runner",
 )
+EXAMPLE_JOB = "nightly-docs"
 SETTINGS = """\
 version = 1
 [vault]
@@ -31,10 +32,11 @@ def examples():
         root = Path(folder)
         (root / "codex-runner.toml").write_text(SETTINGS)
         config = load(None, root, {})
+        request = Request(config, config.jobs[EXAMPLE_JOB], root, PLACE)
         made = {}
         for system, place in ((System.JENKINS, "jenkins"), (System.CRON, "cron"), (System.SYSTEMD, "systemd")):
-            files = plan(system, config, config.jobs["nightly-docs"], root, PLACE).files
-            made |= {f"ci/{place}/{name}": text for name, text in files.items()}
-        files = plan(System.GITLAB, config, config.jobs["nightly-docs"], root, PLACE).files
+            files = plan(system, request).files
+            made |= {f"ci/{place}/{name}": text for name, text in files.items() if not name.startswith(".")}
+        files = plan(System.GITLAB, request).files
         made["ci/gitlab/codex-runner.yml"] = files[".gitlab/codex-runner.yml"]
     return made

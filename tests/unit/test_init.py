@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 
 import pytest
 import typer
@@ -13,6 +15,7 @@ from codex_runner.cli.pipelines import System
 from codex_runner.config import load, resolve_job
 from codex_runner.config.starter import FIRST_JOB, STARTER
 from codex_runner.domain.errors import ConfigurationError, ExitCode, UsageError
+from codex_runner.wiring.credentials import origin_of
 
 
 @pytest.fixture
@@ -101,15 +104,86 @@ def test_every_system_and_credential_is_filled_in_whole(run, tmp_path, system, c
     assert ("CODEX_API_KEY" in everything + result.stdout) == (credential == "env")
 
 
-def test_another_system_does_not_touch_what_is_there(run, tmp_path):
+def test_a_repositorys_own_pipeline_is_left_alone_and_the_rest_is_written_beside_it(run, tmp_path):
     run()
     (tmp_path / ".gitlab-ci.yml").write_text("mine")
-    result = run("gitlab")
-    assert isinstance(result.exception, UsageError)
-    assert ".gitlab-ci.yml is there already" in result.exception.message
-    assert not (tmp_path / ".gitlab").exists()
+    (tmp_path / "Jenkinsfile").write_text("mine")
+    told = run("gitlab").stdout
+    assert "Add to the .gitlab-ci.yml that is there:\n\ninclude:\n  - local: .gitlab/codex-runner.yml\n" in told
+    assert (tmp_path / ".gitlab/codex-runner.yml").exists()
+    told = run("jenkins").stdout
+    assert "Script Path overview.Jenkinsfile" in told
+    assert "overview.Jenkinsfile" in re.search(r"git add .*", told)[0]
+    assert (tmp_path / "overview.Jenkinsfile").read_text().startswith("// Runs the job overview")
+    for name in (".gitlab-ci.yml", "Jenkinsfile"):
+        assert (tmp_path / name).read_text() == "mine"
     assert run("gitlab", "--force").exit_code == 0
     assert (tmp_path / ".gitlab-ci.yml").read_text() != "mine"
+
+
+def test_what_is_there_and_differs_is_named_and_nothing_is_written(run, tmp_path):
+    run()
+    assert run("gitlab").exit_code == 0
+    (tmp_path / ".gitlab-ci.yml").unlink()
+    for name in ("requirements.txt", "codex.txt"):
+        (tmp_path / ".codex-runner" / name).write_text("mine")
+    result = run("gitlab")
+    assert isinstance(result.exception, UsageError)
+    assert ".codex-runner/requirements.txt, .codex-runner/codex.txt are there already" in result.exception.message
+    assert not (tmp_path / ".gitlab-ci.yml").exists()
+    (tmp_path / ".codex-runner/codex.txt").unlink()
+    assert ".codex-runner/requirements.txt is there already" in run("jenkins").exception.message
+
+
+def test_running_it_again_changes_nothing_and_says_so(run, tmp_path):
+    run()
+    run("gitlab")
+    again = run("gitlab")
+    assert again.exit_code == 0
+    assert again.stdout.count(" is as it should be.") == 4
+    assert "Wrote .gitlab" not in again.stdout
+
+
+def git(folder, *arguments):
+    subprocess.run(["git", "-C", folder, *arguments], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("remote", "repository"),
+    [
+        ("git@github.com:acme/app.git", "acme/app"),
+        ("https://github.com/acme/app", "acme/app"),
+        ("ssh://git@gitlab.example.com:2222/group/sub/app.git/", "group/sub/app"),
+        ("https://ada:secret@gitlab.example.com/group/app.git", "group/app"),
+        ("/srv/git/acme/app.git", "acme/app"),
+        ("nonsense", ""),
+        (None, ""),
+    ],
+)
+def test_the_remote_says_whose_repository_it_is(run, tmp_path, remote, repository):
+    git(tmp_path, "init", "--quiet")
+    if remote:
+        git(tmp_path, "remote", "add", "origin", remote)
+    assert origin_of(str(tmp_path), os.environ) == repository
+    run()
+    with (tmp_path / "codex-runner.toml").open("a") as file:
+        file.write(CONFIGURED + '[jobs.overview.credential]\npath = "elsewhere/overview"\n')
+    assert f"--repo {repository or 'OWNER/NAME'}\n" in run("github").stdout
+    assert f"--gitlab-project {repository or 'OWNER/NAME'}\n" in run("gitlab").stdout
+
+
+def test_from_a_folder_of_a_repository_ci_files_go_to_its_top(run, tmp_path, monkeypatch):
+    git(tmp_path, "init", "--quiet")
+    folder = tmp_path / "part of it"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    run()
+    assert "Wrote ../.github/workflows/overview.yml." in run("github").stdout
+    assert 'config: "part of it/codex-runner.toml"\n' in (tmp_path / ".github/workflows/overview.yml").read_text()
+    assert run("jenkins").exit_code == 0
+    assert "--config 'part of it/codex-runner.toml' " in (tmp_path / "Jenkinsfile").read_text()
+    assert run("cron").exit_code == 0
+    assert (folder / "codex-overview.crontab").exists()
 
 
 def test_with_several_jobs_one_must_be_named(run, tmp_path):

@@ -16,6 +16,7 @@ from support.starters import examples
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "ci" / "github"
+LOCKS = ROOT / "codex_runner" / "cli" / "starters"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 EXAMPLES = examples()
 
@@ -58,19 +59,26 @@ def test_cron_takes_the_crontab():
     assert done.returncode == 0, done.stderr
 
 
-def test_crons_command_runs_as_it_stands(tmp_path):
+def test_crons_command_runs_as_it_stands_and_mails_what_the_docs_say(tmp_path):
     """The sixth field on, in the shell and with the PATH that the file names, with codex-runner in its place."""
     (command,) = re.findall(r"^17 3 \* \* \* (.*)$", EXAMPLES["ci/cron/codex-nightly-docs.crontab"], re.MULTILINE)
     command = command.replace("/var/lib/codex-runner", str(tmp_path)).replace("/srv/app", str(tmp_path))
     program = tmp_path / "codex-runner"
     program.write_text('#!/bin/sh\necho "ran $*"\nexit "$CODE"\n')
     program.chmod(0o755)
-    for code, mailed in (("0", ""), ("1", "ran run nightly-docs --config codex-runner.toml")):
-        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CODE": code}
+
+    def mailed(command, code):
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CODE": str(code)}
         done = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, text=True, check=False)
-        assert done.stdout.startswith(mailed)
-        assert bool(done.stdout) == bool(mailed)
         assert done.stderr == ""
+        return done.stdout
+
+    assert mailed(command, 0) == ""
+    assert mailed(command, 1).startswith("ran run nightly-docs --config codex-runner.toml")
+    soft, before = re.search(r"Put `(.*)` before `(.*)`:", (ROOT / "docs/cron.md").read_text()).groups()
+    softer = command.replace(before, f"{soft} {before}")
+    assert softer != command
+    assert [bool(mailed(softer, code)) for code in (0, 1, 4)] == [False, False, True]
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, SCRIPTS / "action.yml"], ids=lambda path: path.name)
@@ -110,8 +118,8 @@ def test_the_published_schemas_take_them(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_what_the_action_installs_is_locked_and_is_what_the_project_needs():
-    locked = (SCRIPTS / "requirements.txt").read_text() + (SCRIPTS / "codex.txt").read_text()
+def test_what_pipelines_install_is_locked_and_is_what_the_project_needs():
+    locked = (LOCKS / "requirements.txt").read_text() + (LOCKS / "codex.txt").read_text()
     blocks = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", locked, flags=re.MULTILINE))
     versions = {}
     for block in filter(None, map(str.strip, blocks)):

@@ -1,17 +1,15 @@
 """The action on a real runner: act, its own install, a login at a real Vault, the real codex, outputs read back."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from support.pipelines import CREDENTIAL, HOSTILE, JOB, ROOT, WORKFLOW_FILE, pipeline_world, tool
+from support.act import Act
+from support.pipelines import CREDENTIAL, HOSTILE, JOB, WORKFLOW_FILE, pipeline_world, tool
 from support.places import build_folder
 from support.runs import processes_with
 
@@ -19,29 +17,6 @@ pytestmark = [pytest.mark.needs_act, pytest.mark.needs_codex, pytest.mark.needs_
 
 BUILD = build_folder()
 ACTION = "acme-tools/codex-runner/ci/github@v1"
-PINNED = re.compile(r"uses: (actions/[\w-]+@[0-9a-f]{40})")
-
-# Instead of the actions that only GitHub can serve. What they are given is kept, to look at.
-STAND_IN = """\
-name: stand-in
-description: Stands in for NAME.
-inputs:
-  path: { default: "" }
-  key: { default: "" }
-  name: { default: "" }
-  retention-days: { default: "" }
-outputs:
-  python-path:
-    description: The Python of the tests.
-    value: PYTHON
-runs:
-  using: composite
-  steps:
-    - shell: bash
-      env:
-        GIVEN: ${{ toJSON(inputs) }}
-      run: printf '%s\\n' "$GIVEN" >>FOLDER/NAME.json
-"""
 
 WORKFLOW = f"""\
 on: [push, schedule]
@@ -101,36 +76,15 @@ jobs:
 """
 
 
-class Act:
-    """A runner in a scratch folder."""
+class Pipeline(Act):
+    """A runner beside a world of its own."""
 
     def __init__(self, folder, program, world, codex):
-        self.folder, self.program, self.world, self.codex = folder, program, world, codex
-        self.look = folder / "look"
-        self.home = folder / "home"
-        (self.home / ".config" / "act").mkdir(parents=True)
-        (self.home / ".config" / "act" / "actrc").touch()
-        self.look.mkdir()
-        self.checkout = folder / "checkout"
-        ignored = shutil.ignore_patterns("__pycache__")
-        for name in ("codex_runner", "ci/github"):
-            shutil.copytree(ROOT / name, self.checkout / name, ignore=ignored)
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(ROOT / name, self.checkout)
-        self.pinned = sorted(set(PINNED.findall((ROOT / "ci/github/action.yml").read_text())))
-        for action in self.pinned:
-            name = self._name(action)
-            stand_in = (
-                STAND_IN.replace("PYTHON", sys.executable).replace("FOLDER", str(self.look)).replace("NAME", name)
-            )
-            (folder / "stand-ins" / name).mkdir(parents=True)
-            (folder / "stand-ins" / name / "action.yml").write_text(stand_in)
+        super().__init__(folder, program, ACTION)
+        self.world, self.codex = world, codex
 
-    @staticmethod
-    def _name(action):
-        return action.partition("@")[0].rpartition("/")[2]
-
-    def run(self, workflow, *arguments, identity=True):
+    def push(self, workflow, *arguments, identity=True):
+        """Commit a workflow, its names filled in, and let its hour come."""
         values = {
             "ADDRESS": self.world.server.address,
             "ROLE": self.world.role,
@@ -141,37 +95,11 @@ class Act:
             workflow = re.sub(rf"\b{name}\b", value, workflow)
         self.world.write(WORKFLOW_FILE, workflow)
         self.world.commit()
-        command = [self.program, "schedule", "-P", "ubuntu-latest=-self-hosted", "--no-cache-server", *arguments]
-        command += ["--local-repository", f"{ACTION.replace('/ci/github', '')}={self.checkout}"]
-        for action in self.pinned:
-            command += ["--local-repository", f"{action}={self.folder / 'stand-ins' / self._name(action)}"]
-        if identity:
-            for name, value in self.world.identity.items():
-                command += ["--env", f"{name}={value}"]
-        environment = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "PYTHON"))}
-        environment |= {"PATH": os.environ["PATH"], "HOME": str(self.home)}
-        return subprocess.run(
-            command,
-            cwd=self.world.repository,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
+        environ = self.world.identity if identity else {}
+        return self.run(self.world.repository, "schedule", *arguments, environ=environ)
 
     def outputs(self, name):
         return json.loads((self.look / f"{name}.json").read_text())
-
-    def given(self, action):
-        """What each call of a stand-in was given."""
-        text, decoder, found = (self.look / f"{action}.json").read_text().strip(), json.JSONDecoder(), []
-        while text:
-            value, end = decoder.raw_decode(text)
-            found.append(value)
-            text = text[end:].strip()
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +111,7 @@ def act(codex):
     BUILD.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="act-", dir=BUILD))
     with pipeline_world(folder) as world:
-        yield Act(folder, program, world, codex)
+        yield Pipeline(folder, program, world, codex)
     assert processes_with(str(folder)) == {}
     shutil.rmtree(folder)
 
@@ -193,7 +121,7 @@ def done(act, codex):
     """One job of four calls: a good one, a hostile one, a wrong one, and one that only installs."""
     hostile = {"prompt": "SCN:hostile", "credential": CREDENTIAL, "checks": [{"name": "no", "run": "exit 3"}]}
     act.world.configure(codex, more={"hostile": hostile}, prompt="Draft the notes. {{GREETING}}")
-    done = act.run(WORKFLOW, "--secret", "SSH_KEY=-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END-----")
+    done = act.push(WORKFLOW, "--secret", "SSH_KEY=-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END-----")
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     return done
 
@@ -275,7 +203,7 @@ def test_no_key_and_no_token_is_left(act, done):
 
 def test_without_the_permission_it_says_which_one_and_installs_nothing(act, codex):
     act.world.configure(codex)
-    done = act.run(WORKFLOW, identity=False)
+    done = act.push(WORKFLOW, identity=False)
     assert done.returncode != 0
     assert "`permissions: { id-token: write, contents: read }`" in done.stdout
     assert "Run Main Install codex-runner" not in done.stdout
