@@ -69,7 +69,7 @@ def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bo
     elif attempt.commands and attempt.refused == attempt.commands:
         failure = Failure.REFUSED
         but = f", but its sandbox did not start, and no command of the agent ran ({attempt.commands} tried)"
-    elif expect_message and not (attempt.reply or "").strip():
+    elif expect_message and not (attempt.answered and (attempt.reply or "").strip()):
         failure, but = Failure.NO_REPLY, " without a final message: a refusal or an empty reply"
     return Ending(failure, f"codex completed its turn{but}")
 

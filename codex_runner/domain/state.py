@@ -22,6 +22,7 @@ class Attempt:
 
     `resumes` is the thread that it was to go on with; `own_retries` counts the tries that codex announced by itself.
     `checks` are those that ran after it. `usage` is cumulative over the thread, `spent` is this attempt's part of it.
+    `reply` is the last message; `answered`, that nothing was begun after it, so that it is the final one.
     `items` counts what it did and said, `commands` its finished commands, `refused` those that never ran.
     """
 
@@ -36,6 +37,7 @@ class Attempt:
     last_error: str | None = None
     own_retries: int = 0
     reply: str | None = None
+    answered: bool = False
     usage: Usage = field(default_factory=Usage)
     spent: Usage = field(default_factory=Usage)
     items: int = 0
@@ -184,12 +186,13 @@ class RunState:
             return
         if not isinstance(event, ev.ItemCompleted):
             attempt.open_items[item.id] = item
+            attempt.answered = attempt.answered and isinstance(item, ev.AgentMessage | ev.Reasoning)
             return
         attempt.open_items.pop(item.id, None)
         attempt.items += not isinstance(item, ev.ItemWarning)
         match item:
             case ev.AgentMessage():
-                attempt.reply = item.text
+                attempt.reply, attempt.answered = item.text, True
             case ev.Command():
                 self.commands += 1
                 self.failed_commands += item.exit_code != 0

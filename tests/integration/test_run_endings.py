@@ -22,34 +22,11 @@ END = says(child.MESSAGE, child.COMPLETED)
 REPLY = BEGIN + END
 
 
-@pytest.mark.parametrize(
-    ("scenario", "code", "failure"),
-    [
-        ("refusal", 1, "no-reply"),
-        ("empty", 1, "no-reply"),
-        ("error_400", 7, "bad-request"),
-        ("error_401", 4, "credential"),
-        ("error_403", 4, "credential"),
-        ("error_404", 3, "unknown-model"),
-        ("error_429", 7, "rate-limit"),
-        ("error_500", 7, "capacity"),
-        ("error_503", 7, "capacity"),
-        ("usage_limit", 8, "quota"),
-        ("quota", 8, "quota"),
-        ("failed_context", 1, "context-full"),
-        ("failed_quota", 8, "quota"),
-        ("failed_rate", 7, "rate-limit"),
-        ("cut", 7, "network"),
-        ("flaky:1", 0, None),
-        ("command_failing", 0, None),
-        ("patch_outside", 0, None),
-    ],
-)
-def test_what_the_model_service_does(project, scenario, code, failure):
+@pytest.mark.parametrize("scenario", ["flaky:1", "command_failing", "patch_outside"])
+def test_what_is_no_failure_of_the_run(project, scenario):
     project.configure(prompt=f"SCN:{scenario}", sandbox="workspace-write")
-    run = project.check_reports(project.run(), code)
+    run = project.check_reports(project.run(), 0)
     project.check_nothing_is_left()
-    assert run.run_json["failure"] == failure, run.run_json["reason"]
     assert run.codex == project.witness.printed(run.run_id)
     assert run.of_kind("unparsed") == run.of_kind("other") == []
 
@@ -57,13 +34,6 @@ def test_what_the_model_service_does(project, scenario, code, failure):
 def test_a_job_that_asks_for_no_message(project):
     project.configure(prompt="SCN:empty", expect_message=False)
     project.check_reports(project.run(), 0)
-
-
-def test_a_service_that_is_not_there(project, service):
-    service.close()
-    run = project.check_reports(project.run(), 7)
-    assert run.run_json["failure"] == "network"
-    project.check_nothing_is_left()
 
 
 def test_a_key_that_is_not_accepted(project, service):

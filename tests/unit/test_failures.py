@@ -15,6 +15,10 @@ MESSAGE = ev.ItemCompleted(ev.AgentMessage("i", "done"))
 COMPLETED = ev.TurnCompleted(Usage(100, 0, 10, 0))
 
 
+def begun():
+    return ev.ItemStarted(ev.Command("c", "id", "", None, "in_progress"))
+
+
 def command(*, refused):
     return ev.ItemCompleted(ev.Command("c", "id", "", int(refused), "completed", refused))
 
@@ -99,6 +103,8 @@ def test_last_words(stderr, failure, words):
         ((*TURN, MESSAGE, COMPLETED), {}, None),
         ((*TURN, COMPLETED), {}, Failure.NO_REPLY),
         ((*TURN, ev.ItemCompleted(ev.AgentMessage("i", " \n")), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, MESSAGE, begun(), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, begun(), MESSAGE, command(refused=False), COMPLETED), {}, None),
         ((*TURN, ev.TurnCompleted(Usage())), {}, Failure.REFUSED),
         ((*TURN, ev.TurnCompleted(Usage())), {"expect_message": False}, Failure.REFUSED),
         ((*TURN, MESSAGE, ev.TurnCompleted(Usage())), {}, None),  # a service that counts no tokens
