@@ -51,8 +51,9 @@ LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How pr
 def sinks(log_format: LogFormat, secrets: list[Secret]) -> list[Sink]:
     """Choose the sinks for this terminal, or this CI system."""
     from codex_runner.sinks import choose  # noqa: PLC0415 - what a sink needs is loaded when there is one
+    from codex_runner.sinks.patience import patient  # noqa: PLC0415
 
-    return choose(log_format.value, sys.stderr, os.environ, secrets)
+    return choose(log_format.value, patient(sys.stderr), os.environ, secrets)
 
 
 def clear_junit(path: Path | None) -> None:

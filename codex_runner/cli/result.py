@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ def finish(folder: RunFolder, state: RunState, *, as_json: bool) -> None:
     """Print the result and exit with the verdict's code."""
     verdict = state.verdict
     code = int(ExitCode.INTERNAL) if verdict is None else verdict.exit_code
+    # The verdict stands. Who should read what follows may not do so: then a wish to end is granted at once.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(code))
     if as_json:
         typer.echo(
             json.dumps(

@@ -1,10 +1,13 @@
 """Runs that somebody or something ends: signals, `cancel`, and every watchdog, each with real commands running."""
 
+import contextlib
+import os
 import signal
+import subprocess
 import time
 
 import pytest
-from support.runs import JOB
+from support.runs import JOB, RUNNER, wait_for
 
 from codex_runner.demo.wire import message, reply, shell
 
@@ -155,3 +158,40 @@ def test_what_the_agent_leaves_behind_is_ended(project, sandbox, scenario):
     if (sandbox, scenario) == ("danger-full-access", "detached:300"):
         assert run.run_json["attempts"][0]["exit"]["killed"] >= 1
         assert "left behind" in run.guard("process sweep")["message"]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_log_that_nobody_reads_holds_nothing_up(project, full):
+    """Neither the watchdogs nor a signal, be it the log or the last words that fill the pipe."""
+    event = '{"type":"error","message":"' + "x" * 100 + '"}'
+    lines = 2000 if full else 1
+    project.fake_codex(f"yes '{event}' | head -n {lines}; sleep 300", timeout="1s")
+    reading, writing = os.pipe()
+    if not full:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(writing, b"x" * 512):
+                pass
+        os.read(reading, 4096)
+        os.set_blocking(writing, True)
+    process = subprocess.Popen(
+        [RUNNER, "run", JOB],
+        cwd=project.cwd,
+        env=project.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=writing,
+    )
+    os.close(writing)
+    try:
+        wait_for(lambda: project.runs and (project.runs[0].path / "junit.xml").exists(), 40)
+        time.sleep(1)  # it has nothing left to do but to say so
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 9
+    finally:
+        process.kill()
+        os.close(reading)
+    (run,) = project.runs
+    assert run.run_json["failure"] == "timeout"
+    assert "sink" in run.warnings
+    project.check_nothing_is_left()
