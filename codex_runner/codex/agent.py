@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.host import Install, Launch
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
-    from codex_runner.domain.run import Ending, ProcessExit
+    from codex_runner.domain.run import Ending, ProcessExit, Usage
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import Attempt
 
@@ -83,6 +83,12 @@ class Codex:
     def parse_diagnostic(self, line: bytes) -> Event | None:
         """See Agent.parse_diagnostic."""
         return events.parse_diagnostic(line)
+
+    async def read_usage(self, transport: Transport, run_id: str, thread_id: str) -> Usage | None:
+        """See Agent.read_usage."""
+        from codex_runner.codex.rollout import last_usage  # noqa: PLC0415 - few runs need it
+
+        return await last_usage(transport, run_id, thread_id, timeout=10)
 
     def judge(self, attempt: Attempt, exit_: ProcessExit, stderr_tail: str) -> Ending:
         """See Agent.judge."""

@@ -63,7 +63,7 @@ def _event(data: dict[str, Any]) -> ev.Event:  # noqa: PLR0911 - one return a ty
         case "turn.started":
             return ev.TurnStarted()
         case "turn.completed":
-            return ev.TurnCompleted(_usage(data.get("usage") or {}))
+            return ev.TurnCompleted(read_usage(data.get("usage") or {}))
         case "turn.failed":
             return ev.TurnFailed(_text(data["error"]["message"]))
         case "error":
@@ -133,7 +133,8 @@ _ITEMS: dict[str, Callable[[str, dict[str, Any]], ev.Item]] = {
 }
 
 
-def _usage(data: dict[str, Any]) -> Usage:
+def read_usage(data: dict[str, Any]) -> Usage:
+    """Read codex's counts of tokens; what is missing or no number is 0."""
     return Usage(
         input=_count(data.get("input_tokens")),
         cached_input=_count(data.get("cached_input_tokens")),

@@ -177,6 +177,14 @@ class TurnCompleted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class UsageSeen(Event):
+    """Tokens of the whole thread so far, by codex's own record: read before the turn's end, or in its stead."""
+
+    kind = "usage"
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class TurnFailed(Event):
     """The turn's end, and why. `message` is word for word codex's."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import ArtifactKept, Event, Position, Record
     from codex_runner.domain.host import Completed, Launch, Piece, Started, Stream
     from codex_runner.domain.job import Job
-    from codex_runner.domain.run import Ending, ProcessExit, StopReason
+    from codex_runner.domain.run import Ending, ProcessExit, StopReason, Usage
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import Attempt, RunState
 
@@ -95,6 +95,13 @@ class Agent(Protocol):
 
     def parse_diagnostic(self, line: bytes) -> Event | None:
         """Read one line of its stderr; None where it is noise."""
+        ...
+
+    async def read_usage(self, transport: Transport, run_id: str, thread_id: str) -> Usage | None:
+        """Read on the host what the thread has come to, before its turn says so; None where that is not to be had.
+
+        May raise HostError.
+        """
         ...
 
     def judge(self, attempt: Attempt, exit_: ProcessExit, stderr_tail: str) -> Ending:

@@ -136,7 +136,7 @@ class RunState:
             case _:
                 pass
 
-    def _take_of_attempt(self, attempt: Attempt, event: ev.Event, time: float) -> None:
+    def _take_of_attempt(self, attempt: Attempt, event: ev.Event, time: float) -> None:  # noqa: C901 - as above
         match event:
             case ev.ThreadStarted():
                 attempt.thread_id = event.thread_id
@@ -146,6 +146,8 @@ class RunState:
             case ev.TurnCompleted():
                 # What has failed, nothing but another turn can make good.
                 attempt.turn = TURN_FAILED if attempt.turn == TURN_FAILED else TURN_COMPLETED
+                self._count_usage(attempt, event.usage)
+            case ev.UsageSeen():
                 self._count_usage(attempt, event.usage)
             case ev.TurnFailed():
                 attempt.turn, attempt.turn_error = TURN_FAILED, event.message

@@ -25,6 +25,7 @@ from codex_runner.engine import cksum
 from codex_runner.engine.budget import over
 from codex_runner.engine.ending import lost_ending, stop_ending, stopped_ending
 from codex_runner.engine.follow import Line, LineSplitter
+from codex_runner.engine.meter import Meter
 from codex_runner.engine.watch import Stop, Watch
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class AttemptFollower:
         self._err = LineSplitter(recorder.position.stderr)
         self._stderr_tail = b""
         self._asked: tuple[Stop, float] | None = None
+        self._meter = Meter(job, run_id, recorder, transport, agent)
         self._watch = Watch(job.limits, self._deadline(), time.monotonic())
         self._catch_up()
 
@@ -80,11 +82,15 @@ class AttemptFollower:
                     piece = following.result()
                     if isinstance(piece, Lost):
                         piece = await self._end_lost(piece)
+                    if isinstance(piece, Ended | Lost):
+                        self._flush()
+                        await self._meter.finish()
                     ending = self._take(piece)
                     if ending is not None:
                         return ending
                     following = asyncio.ensure_future(anext(pieces))
                 now = time.monotonic()
+                self._meter.tick(now)
                 if (stop := self._stopping.stop or self._watch.due(now) or self._spent()) and self._asked is None:
                     await self._stop(stop, now)
                 if self._asked and now - self._asked[1] > _STOP_PATIENCE:
@@ -93,6 +99,7 @@ class AttemptFollower:
                     shown = now
                     self._recorder.tick(time.time())
         finally:
+            await self._meter.stop()
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, Exception):
                 await following
@@ -152,10 +159,8 @@ class AttemptFollower:
             case Notice():
                 self._recorder.warn(piece.code, piece.message)
             case Ended():
-                self._flush()
                 return self._record(self._judge(piece.exit), piece.exit)
             case Lost():
-                self._flush()
                 return self._record(lost_ending(self._attempt, piece.message), None)
         return None
 

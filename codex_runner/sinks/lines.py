@@ -258,6 +258,8 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
             used = event.usage
             told = f"completed: {used.input:,} tokens in ({used.cached_input:,} cached), {used.output:,} out"
             return Line("turn", told)
+        case ev.UsageSeen():
+            return Line("tokens", f"{event.usage.total:,} so far", Tone.DIM)
         case ev.TurnFailed():
             return _line("FAILED", f"turn: {event.message}", Tone.BAD)
         case ev.StreamError():

@@ -209,3 +209,25 @@ def test_lines_need_a_repository(project):
     project.configure(sandbox="workspace-write", budget={"tokens": 10**6, "changed_lines": 5})
     run = project.check_reports(project.run(), 3)
     assert "no usable git repository" in run.run_json["reason"]
+
+
+def test_a_limit_of_tokens_ends_a_turn_that_goes_on(project):
+    project.configure(prompt="SCN:slow:40", sandbox="workspace-write", budget={"tokens": 300})
+    run = project.check_reports(project.run(), 11)
+    project.check_nothing_is_left()
+    assert run.run_json["attempts"][0]["exit"]["stopped"] == "budget"
+    assert run.run_json["usage"]["total"] > 300
+    assert run.run_json["commands"] < 40
+    assert run.of_kind("usage")
+
+
+def test_an_agent_that_was_ended_has_used_tokens_too(project):
+    project.configure(
+        prompt="SCN:slow:40", sandbox="workspace-write", budget={"tokens_per_day": 10**7, "tokens": 10**6}
+    )
+    running = project.start("run", JOB)
+    running.until(lambda: project.recorded.count(b'"item.completed"') >= 2)
+    stop(running)
+    (run,) = project.runs
+    assert run.run_json["usage"]["total"] >= 130
+    assert run.run_json["attempts"][0]["usage"]["total"] == run.run_json["usage"]["total"]

@@ -71,6 +71,7 @@ def event_samples(text="some text"):
         ev.Unparsed(text, text, 100),
         ev.Diagnostic(text, text),
         ev.TurnCompleted(Usage(1000, 200, 30, 4)),
+        ev.UsageSeen(Usage(1000, 200, 30, 4)),
         ev.TurnFailed(text),
         ev.StopRequested("timeout", text),
         ev.AttemptEnded(1, Ending(Failure.TIMEOUT, text), process),
