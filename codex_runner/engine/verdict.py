@@ -8,6 +8,7 @@ from codex_runner.domain.errors import ExitCode, RunnerError
 from codex_runner.domain.job import SCHEMA
 from codex_runner.domain.run import Failure, Verdict
 from codex_runner.engine.budget import over
+from codex_runner.engine.workspace import needs_git
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job
@@ -41,7 +42,7 @@ def _judge_budget(job: Job, state: RunState) -> Verdict | None:
 
 def _judge_changes(job: Job, state: RunState) -> Verdict | None:
     if state.changes is None:
-        return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its changes were never judged") if job.rules.any else None
+        return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its changes were never judged") if needs_git(job) else None
     if not state.changes.findings:
         return None
     more = len(state.changes.findings) - 1

@@ -55,7 +55,7 @@ async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorde
         found = None if known else await changes(transport, before)
         text = await patch(transport, before)
     except RunnerError as error:
-        if job.rules.any and not known:
+        if needs_git(job) and not known:
             raise
         recorder.warn("changes", f"What changed could not be found out: {error.message}")
         return b""

@@ -54,9 +54,9 @@ def test_a_signal_at_any_time(project, milliseconds):
     time.sleep(milliseconds / 1000)
     running.signal(signal.SIGTERM)
     done = running.wait()
-    # Before Python has got far enough, a signal ends it as it ends anything.
+    # Before Python has got far enough, a signal ends it as it ends anything; a little later it has begun no run yet.
     assert done.code in {143, -signal.SIGTERM}
-    if done.code == 143:
+    if done.runs:
         project.check_reports(done, 143)
     project.check_nothing_is_left()
 
