@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import typer
 
-from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
+from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, configuration
 
 
 def cancel(
@@ -17,6 +18,8 @@ def cancel(
     """End a run's agent. Whoever follows the run writes its reports; if nobody does, `attach` will."""
     from codex_runner.wiring import runs as wiring  # noqa: PLC0415
 
-    folder = wiring.find_run(output_dir(output, config), run)
-    wiring.cancel(folder, wiring.Setting(os.environ, ()))
+    loaded = configuration(config, needed=output is None)
+    runs = loaded.output_dir if output is None and loaded else Path(output or "").absolute()
+    folder = wiring.find_run(runs, run)
+    wiring.cancel(folder, wiring.Setting(os.environ, (), ssh_config=loaded.ssh_config if loaded else None))
     typer.echo(f"{folder.run_id}: told to end", err=True)

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codex_runner.domain.errors import ConfigurationError
+
 if TYPE_CHECKING:
+    from codex_runner.config import Config
     from codex_runner.domain.ports import Sink
     from codex_runner.domain.secret import Secret
 
@@ -76,3 +79,15 @@ def output_dir(given: Path | None, config: Path | None) -> Path:
     from codex_runner.config import load  # noqa: PLC0415
 
     return load(config, Path.cwd(), os.environ).output_dir
+
+
+def configuration(path: Path | None, *, needed: bool) -> Config | None:
+    """Load the configuration; None where there is none, for what can do without. ConfigurationError otherwise."""
+    from codex_runner.config import load  # noqa: PLC0415
+
+    try:
+        return load(path, Path.cwd(), os.environ)
+    except ConfigurationError:
+        if needed or path is not None:
+            raise
+        return None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.far import HELLO, FarProject, Lookout
+from support.runs import JOB
 from support.sshd import Sshd
 
 from codex_runner.demo.vault import VaultServer
@@ -60,6 +61,19 @@ def test_a_whole_job_on_another_host(far):
     project = far()
     check_hello(project)
     assert list(project.account.iterdir()) == [], "somebody wrote into the account's home"
+
+
+def test_cancel_reaches_the_host_as_the_configuration_says(far):
+    project = far()
+    project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access", i_understand=True)
+    running = project.start("run", JOB)
+    running.until_command("sleep 300")
+    (left,) = project.runs
+    cancelled = project.command("cancel", left.run_id)
+    assert cancelled.code == 0, cancelled.stderr
+    run = project.check_reports(running.wait(), 143)
+    assert run.run_json["failure"] == "cancelled"
+    project.check_nothing_is_left()
 
 
 @pytest.mark.parametrize(
