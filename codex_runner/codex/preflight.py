@@ -63,6 +63,7 @@ trap 'rm -rf "$scratch"' EXIT
 # Any start of codex writes into its home, and warns on stderr of a home that it does not like.
 export CODEX_HOME="$scratch"
 runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
+kept=$runs
 for up in "$runs" "${runs%/*}" "${runs%/*/*}"; do
 	# As the kernel names it: a rule for a path behind a symbolic link would be one for nothing.
 	if real=$(cd -P "$up" 2>/dev/null && pwd); then runs=$real${runs#"$up"}; break; fi
@@ -79,6 +80,7 @@ shift 4
 # While a sandbox of another codex runs, what it denies and is missing is there, as an empty file until that one ends.
 for place; do
 	at=$HOME/${place#"~/"}
+	case $kept in "$at"/*) continue ;; esac  # where runs lie: it is made before codex starts
 	if [ ! -e "$at" ] || { [ -f "$at" ] && [ ! -s "$at" ]; }; then echo "absent $place"; fi
 done
 if [ -n "$settings" ]; then

@@ -153,6 +153,18 @@ def test_the_configuration_is_found_upwards_and_overridden(project, service):
     assert done.run.run_json["facts"]["job"]["cwd"] == str(outer)
 
 
+def test_a_home_that_has_nothing_yet(project):
+    """Runs lie below a folder that is missing when the host is looked at, and there when the sandbox starts."""
+    home = project.state / "home"
+    home.mkdir()
+    del project.environ["XDG_STATE_HOME"]
+    project.environ["HOME"] = str(home)
+    project.configure(prompt="SCN:command", sandbox="workspace-write")
+    run = project.check_reports(project.run(), 0)
+    (command,) = (event["item"] for event in run.of_kind("item.completed") if "command" in event["item"])
+    assert (command["exit_code"], command["output"].splitlines()[:2]) == (0, ["out-line", "err-line"])
+
+
 def test_output_goes_where_it_is_told(project, tmp_path):
     project.out = tmp_path / "elsewhere" / "out"
     junit = tmp_path / "reports" / "junit.xml"
