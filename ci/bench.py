@@ -3,6 +3,7 @@
 run     a whole `codex-runner run` of a minimal job against a bare `codex exec` of the same prompt with its default
         settings and a fresh CODEX_HOME, as CI has; both with an access token
 start   `codex-runner --version` and `--help` against python alone
+redact  how much of a pipeline's processor time redaction takes, over 100 MB; at most three rounds
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tomli_w
+from bench_redact import bench_redact
 
 from codex_runner.demo.model import ModelService
 
@@ -116,7 +118,7 @@ def bench_start(rounds: int) -> None:
     compare("start", rounds, {"python": alone, "codex-runner --help   ": run(RUNNER, "--help")})
 
 
-BENCHES = {"run": bench_run, "start": bench_start}
+BENCHES = {"run": bench_run, "start": bench_start, "redact": lambda rounds: bench_redact(min(rounds, 3))}
 
 
 def main() -> None:

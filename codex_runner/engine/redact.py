@@ -2,7 +2,8 @@
 
 A secret is looked for as it is, and in the forms in which programs usually print one: escaped as in JSON, percent-
 encoded, base64 in each of its three alignments, hexadecimal. What is found is replaced by a mask of fixed width that
-names the secret. Overlapping finds are masked as one. What merely looks like a token is masked as `***token***`.
+names the secret. Overlapping finds are masked as one. What merely looks like a token is masked as `***token***`. What
+cannot be seen in a line (colours, controls) does not keep a secret in it from being found.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import urllib.parse
 from typing import TYPE_CHECKING
 
-from codex_runner.engine import token_shapes
+from codex_runner.engine import token_shapes, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +28,9 @@ _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
 # Rows of letters that are shorter than this are too many to narrow anything.
 _NARROW = 16
+
+# How far from something unseen a token that nobody told of is looked for, in bytes.
+_REACH = 256
 
 # Shorter ones would mask half of every log and protect nothing.
 SHORTEST = 6
@@ -42,6 +46,9 @@ class Redactor:
         self._rows: dict[bytes, bytes] = {}
         self._others: list[bytes] = []
         self._shortest = token_shapes.SHORTEST
+        self._alphabet = token_shapes.ALPHABET
+        self.longest = 0
+        """The length in bytes of the longest secret that is looked for, in any form; 0 without any."""
         self.names: set[str] = set()
         for secret in secrets:
             self.learn(secret)
@@ -62,6 +69,8 @@ class Redactor:
         self._rows = {each: row for each, row in rows.items() if len(row) >= _NARROW}
         self._others = [each for each in self._masks if each not in self._rows]
         self._shortest = min([token_shapes.SHORTEST, *map(len, self._rows.values())])
+        self.longest = max(map(len, self._masks), default=0)
+        self._alphabet = bytes({*token_shapes.ALPHABET, *b"".join(self._masks)})
 
     def __call__(self, data: bytes) -> bytes:
         """Return `data` with every secret in it masked. The same bytes come back where there is none.
@@ -80,17 +89,18 @@ class Redactor:
 
     def _spans(self, data: bytes) -> list[_Span]:
         """Find what is to be masked, from left to right. What overlaps is one, under the name of what begins it."""
-        narrowed = token_shapes.rows(data, self._shortest)
-        found = [
-            (start, start + len(needle), self._masks[needle])
-            for needle in self._present(data, narrowed)
-            for start in _all(data, needle)
-        ]
-        found += [
-            (start, end, token_shapes.MASK)
-            for start, end in token_shapes.spans(data, narrowed)
-            if not any(begin < end and start < behind for begin, behind, _ in found)
-        ]
+        classes = token_shapes.classes_of(data)
+        found = self._finds(data, classes)
+        for begin, part in self._around_unseen(data, classes):
+            seen = unseen.seen(part)
+            if hidden := self._finds(seen, token_shapes.classes_of(seen)):
+                at = unseen.origins(part)
+                # What has nothing unseen in it is found already, if it is one: here a cut may stand before it.
+                found += [
+                    (begin + at[start], begin + at[end - 1] + 1, mask)
+                    for start, end, mask in hidden
+                    if at[end - 1] - at[start] > end - 1 - start
+                ]
         found.sort(key=lambda hit: (hit[0], -hit[1]))
         spans: list[_Span] = []
         for start, end, mask in found:
@@ -100,6 +110,33 @@ class Redactor:
             else:
                 spans.append((start, end, mask))
         return spans
+
+    def _finds(self, data: bytes, classes: bytes) -> list[_Span]:
+        """Find needles, and what looks like a token where no needle is, in any order."""
+        narrowed = token_shapes.rows(data, classes, self._shortest)
+        found = [
+            (start, start + len(needle), self._masks[needle])
+            for needle in self._present(data, narrowed)
+            for start in _all(data, needle)
+        ]
+        return found + [
+            (start, end, token_shapes.MASK)
+            for start, end in token_shapes.spans(data, narrowed)
+            if not any(begin < end and start < behind for begin, behind, _ in found)
+        ]
+
+    def _around_unseen(self, data: bytes, classes: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the parts of `data` in which something unseen may keep a secret apart, and where they begin."""
+        reach = max(self.longest, _REACH)
+        begin = behind = 0
+        for start, end in unseen.joints(data, self._alphabet, controls=token_shapes.CONTROL in classes):
+            if not behind or start - reach > behind:
+                if behind:
+                    yield begin, data[begin:behind]
+                begin = max(0, start - reach)
+            behind = end + reach
+        if behind:
+            yield begin, data[begin:behind]
 
     def _present(self, data: bytes, narrowed: bytes) -> Iterator[bytes]:
         """Yield the needles that are in `data`, whose long rows of a token's letters are given."""
@@ -117,13 +154,12 @@ class Redactor:
 
     def names_in(self, data: bytes) -> set[str]:
         """Return the names of the secrets that are in `data`, in any form."""
-        narrowed = token_shapes.rows(data, self._shortest) if self._rows else b""
-        return {self._masks[needle].decode()[3:-3] for needle in self._present(data, narrowed)}
-
-    @property
-    def longest(self) -> int:
-        """The length in bytes of the longest thing that is looked for, 0 without any."""
-        return max(map(len, self._masks), default=0)
+        classes = token_shapes.classes_of(data)
+        found = set(self._present(data, token_shapes.rows(data, classes, self._shortest)))
+        for _, part in self._around_unseen(data, classes):
+            seen = unseen.seen(part)
+            found |= {*self._present(seen, token_shapes.rows(seen, token_shapes.classes_of(seen), self._shortest))}
+        return {self._masks[needle].decode()[3:-3] for needle in found}
 
 
 def forms(text: str) -> set[bytes]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from codex_runner.engine.unseen import CONTROLS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -12,7 +14,11 @@ MASK = b"***token***"
 
 # Letters that stand in long rows in tokens and in every usual encoding of one, and seldom elsewhere: no / and no dot.
 _LETTERS = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-")
-_CLASSES = bytes(0x61 if byte in _LETTERS else 0x20 for byte in range(256))
+ALPHABET = bytes({*_LETTERS, ord(".")})  # all that may stand in a shape; a private key has lines of its own
+
+# What `classes` makes of each byte: one look at a line tells where rows are, and whether there is a control character.
+_LETTER, _OTHER, CONTROL = b"a", b" ", b"\1"
+_CLASSES = bytes(ord(_LETTER if byte in _LETTERS else CONTROL if byte in CONTROLS else _OTHER) for byte in range(256))
 _ROW = re.compile(rb"[0-9A-Za-z_-]+")
 
 # No shape has a shorter row of letters: an AWS access key id, the first part of a JSON Web Token.
@@ -51,18 +57,24 @@ def longest_row(needle: bytes) -> bytes:
     return max(_ROW.findall(needle), key=len, default=b"")
 
 
-def rows(data: bytes, shortest: int) -> bytes:
+def classes_of(data: bytes) -> bytes:
+    """Return the class of each byte: a token's letter, CONTROL, or neither."""
+    return data.translate(_CLASSES)
+
+
+def rows(data: bytes, classes: bytes, shortest: int) -> bytes:
     """Return all rows of `shortest` or more of a token's letters, each with a space and two bytes before it.
 
     Most text has few: looking for many needles there makes them cost little more than one.
     """
-    classes = data.translate(_CLASSES)
-    wanted = b"a" * shortest
+    if CONTROL in classes:
+        classes = classes.replace(CONTROL, _OTHER)
+    wanted = _LETTER * shortest
     found = []
     at = classes.find(wanted)
     while at >= 0:
-        start = classes.rfind(b" ", 0, at) + 1
-        end = classes.find(b" ", at)
+        start = classes.rfind(_OTHER, 0, at) + 1
+        end = classes.find(_OTHER, at)
         end = len(data) if end < 0 else end
         found.append(data[max(0, start - _BEFORE) : end])
         at = classes.find(wanted, end)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.redact import SHORTEST, Redactor, forms
+from codex_runner.reports.text import clean, html_text, one_line
+from codex_runner.sinks.foreign import clean_line
 
 MASK = b"***KEY***"
 
@@ -62,6 +64,47 @@ def test_forms(data, masked):
 )
 def test_several(secrets, data, masked):
     assert redactor(*secrets)(data) == masked
+
+
+@pytest.mark.parametrize(
+    ("line", "masked"),
+    [
+        (b"s3cret\x1b[m/key+1", MASK),
+        (b"a \x1b[01;31m\x1b[Ks3cret\x1b[m\x1b[K/key+1 b", b"a \x1b[01;31m\x1b[K" + MASK + b" b"),
+        (b"s3cret/\0key+\x071", MASK),
+        ("s3cret\u200b/key\u00ad+1\ufeff".encode(), MASK + "\ufeff".encode()),
+        (b"s3cret\x1b]8;;http://x\x07/key\x1b]8;;\x07+1", MASK),
+        (b"s3cret \x1b[m/key+1", b"s3cret \x1b[m/key+1"),
+        (b'{"t": "s3cret\\u001b[m/key+1"}', b'{"t": "' + MASK + b'"}'),
+        (b'{"t": "{\\"s3cret\\\\u200d/key+1"}', b'{"t": "{\\"' + MASK + b'"}'),
+        (b"at-0123\x1b[1m4567890123456789abcdef", b"***token***"),
+    ],
+)
+def test_what_cannot_be_seen_hides_nothing(line, masked):
+    made = redactor("s3cret/key+1")
+    assert made(line) == masked
+    assert made.found(line) == (MASK in masked)
+
+
+# What terminals and reports drop, or do not show.
+unseen = st.text(st.characters(categories=["Cc", "Cf"], exclude_characters="\t\n\r\x85"), max_size=3) | st.sampled_from(
+    ["\x1b[31m", "\x1b[m\x1b[K", "\x1b]0;title\x07", "\x1b(B", "\x9b1m"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(unseen, min_size=11, max_size=11), unseen, st.booleans())
+def test_whoever_shows_a_line_shows_no_secret(between, before, as_json):
+    secret = "s3cret/key+1"
+    text = before + "".join(char + dropped for char, dropped in zip(secret, [*between, ""], strict=True))
+    made = redactor(secret)
+    if as_json:
+        masked = json.loads(made(json.dumps({"text": text}).encode()))["text"]
+        assert masked == json.loads(made(json.dumps({"text": text}, ensure_ascii=False).encode()))["text"]
+    else:
+        masked = made.text(text)
+    for shown in (clean_line(masked), clean(masked), one_line(masked), html_text(masked)):
+        assert secret not in shown
 
 
 def test_what_is_clean_is_not_even_copied():
