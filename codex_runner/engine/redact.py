@@ -91,10 +91,10 @@ class Redactor:
         """Find what is to be masked, from left to right. What overlaps is one, under the name of what begins it."""
         classes = token_shapes.classes_of(data)
         found = self._finds(data, classes)
-        for begin, part in self._around_unseen(data, classes):
-            seen = unseen.seen(part)
+        for begin, part, reading in self._around_unseen(data, classes):
+            seen = reading.seen(part)
             if hidden := self._finds(seen, token_shapes.classes_of(seen)):
-                at = unseen.origins(part)
+                at = reading.origins(part)
                 # What has nothing unseen in it is found already, if it is one: here a cut may stand before it.
                 found += [
                     (begin + at[start], begin + at[end - 1] + 1, mask)
@@ -125,18 +125,21 @@ class Redactor:
             if not any(begin < end and start < behind for begin, behind, _ in found)
         ]
 
-    def _around_unseen(self, data: bytes, classes: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield the parts of `data` in which something unseen may keep a secret apart, and where they begin."""
+    def _around_unseen(self, data: bytes, classes: bytes) -> Iterator[tuple[int, bytes, unseen.Reading]]:
+        """Yield the parts of `data` in which something unseen may keep a secret apart, each with how to read it.
+
+        The number is where the part begins.
+        """
         reach = max(self.longest, _REACH)
-        begin = behind = 0
+        parts: list[tuple[int, int]] = []
         for start, end in unseen.joints(data, self._alphabet, controls=token_shapes.CONTROL in classes):
-            if not behind or start - reach > behind:
-                if behind:
-                    yield begin, data[begin:behind]
-                begin = max(0, start - reach)
-            behind = end + reach
-        if behind:
-            yield begin, data[begin:behind]
+            begin = max(0, start - reach)
+            if parts and begin <= parts[-1][1]:
+                begin = parts.pop()[0]
+            parts.append((begin, end + reach))
+        for begin, behind in parts:
+            for reading in unseen.READINGS:
+                yield begin, data[begin:behind], reading
 
     def _present(self, data: bytes, narrowed: bytes) -> Iterator[bytes]:
         """Yield the needles that are in `data`, whose long rows of a token's letters are given."""
@@ -156,8 +159,8 @@ class Redactor:
         """Return the names of the secrets that are in `data`, in any form."""
         classes = token_shapes.classes_of(data)
         found = set(self._present(data, token_shapes.rows(data, classes, self._shortest)))
-        for _, part in self._around_unseen(data, classes):
-            seen = unseen.seen(part)
+        for _, part, reading in self._around_unseen(data, classes):
+            seen = reading.seen(part)
             found |= {*self._present(seen, token_shapes.rows(seen, token_shapes.classes_of(seen), self._shortest))}
         return {self._masks[needle].decode()[3:-3] for needle in found}
 

@@ -14,30 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Sequences are bounded, so that one without an end can neither hide what follows nor cost quadratic time.
-_CSI = rb"[0-?]{0,64}[ -/]{0,8}[@-~]"  # colours, the cursor
-_OSC = rb"[^\x07\x1b\\\r\n]{0,4096}?"  # a window's title, a link
-
-_SEQUENCE = re.compile(rb"\x1b(?:\[" + _CSI + rb"|[\]PX^_]" + _OSC + rb"(?:\x07|\x1b\\|\xc2\x9c)|[ -/]{0,4}[0-~]|)")
+# They hold neither quotes nor backslashes, and so end with a string of JSON at the latest.
+_CSI = rb"[0-?]{0,64}[ !#-/]{0,8}[@-\[\]-~]"  # colours, the cursor
+_OSC = rb"[^\x07\x1b\\\"\r\n]{0,4096}?"  # a window's title, a link
+_SHORT = rb"[ !#-/]{0,4}[0-\[\]-~]"
 
 CONTROLS = bytes({*range(0x20), 0x7F} - {0x09, 0x0A, 0x0D})
-_CONTROL = re.compile(b"[" + re.escape(CONTROLS) + b"]+")
 
 # In most lines a backslash stands only before n or a quote.
 _MAY_ESCAPE = re.compile(rb"\\[bfu]")
-_ESCAPE = re.compile(
-    rb"\\\\{0,3}(?:u(?:"
-    rb"001[bB](?:\[" + _CSI + rb"|[\]PX^_]" + _OSC + rb"\\+u(?:0007|001[bB]\\+|009[cC])|[ -/]{0,4}[0-~]|)"
-    rb"|009[bB]" + _CSI + rb"|009[089dDeEfF]" + _OSC + rb"\\+u(?:0007|001[bB]\\+|009[cC])"
-    rb"|00(?:0[0-8bBcCeEfF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F]|[aA][dD])"
-    rb"|061[cC]|180[eE]|200[b-fB-F]|202[89a-eA-E]|206[0-9a-fA-F]|[fF][eE][fF][fF]|[fF]{3}[9abAB]"
-    rb"|[dD][bB]40\\+u[dD][cC][0-7][0-9a-fA-F]"
-    rb")|[bf])"
-)
+
+
+_CONTROL = re.compile(b"[" + re.escape(CONTROLS) + b"]+")
 
 _WIDE = tuple(
     (beginning, re.compile(beginning + rest))
     for beginning, rest in (
-        (b"\xc2", rb"(?:\x9b" + _CSI + rb"|[\x90\x98\x9d-\x9f]" + _OSC + rb"(?:\x07|\x1b\\|\xc2\x9c)|[\x80-\x9f\xad])"),
         (b"\xe2\x80", rb"[\x8b-\x8f\xa8-\xae]"),
         (b"\xe2\x81", rb"[\xa0-\xaf]"),
         (b"\xef", rb"(?:\xbb\xbf|\xbf[\xb9-\xbb])"),
@@ -46,6 +38,66 @@ _WIDE = tuple(
         (b"\xf3\xa0", rb"[\x80\x81][\x80-\xbf]"),
     )
 )
+
+
+class Reading:
+    """A way to read what is unseen: where a title without a proper end stops, one reader drops more than another."""
+
+    def __init__(self, *, titles: bool) -> None:
+        """With `titles`, what stands between the beginning and the end of a title is unseen too."""
+
+        def title(beginning: bytes, end: bytes) -> bytes:
+            return beginning + _OSC + end + b"|" if titles else b""
+
+        ends, json_ends = rb"(?:\x07|\x1b\\|\xc2\x9c)", rb"\\+u(?:0007|001[bB]\\+|009[cC])"
+        # All in one, since each may begin within another.
+        self._sequence = re.compile(
+            rb"[\x1b\xc2\\](?:"
+            rb"(?<=\x1b)(?:\[" + _CSI + rb"|" + title(rb"[\]PX^_]", ends) + _SHORT + rb"|)"
+            rb"|(?<=\xc2)(?:\x9b" + _CSI + rb"|" + title(rb"[\x90\x98\x9d-\x9f]", ends) + rb"[\x80-\x9f\xad])"
+            rb"|(?<=\\)\\{0,3}(?:u(?:"
+            rb"001[bB](?:\[" + _CSI + rb"|" + title(rb"[\]PX^_]", json_ends) + _SHORT + rb"|)"
+            rb"|009[bB]" + _CSI + rb"|" + title(rb"009[089dDeEfF]", json_ends) + rb""
+            rb"00(?:0[0-8bBcCeEfF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F]|[aA][dD])"
+            rb"|061[cC]|180[eE]|200[b-fB-F]|202[89a-eA-E]|206[0-9a-fA-F]|[fF][eE][fF][fF]|[fF]{3}[9abAB]"
+            rb"|[dD][bB]40\\+u[dD][cC][0-7][0-9a-fA-F]"
+            rb")|[bf])"
+            rb")"
+        )
+
+    def find(self, data: bytes, *, controls: bool) -> Iterator[re.Match[bytes]]:
+        """Yield what is unseen, kind by kind."""
+        if b"\x1b" in data or b"\xc2" in data or _MAY_ESCAPE.search(data):
+            yield from self._sequence.finditer(data)
+        if controls:
+            yield from _CONTROL.finditer(data)
+        if not data.isascii():
+            for beginning, pattern in _WIDE:
+                if beginning in data:
+                    yield from pattern.finditer(data)
+
+    def seen(self, data: bytes) -> bytes:
+        """Return what is to be seen of `data`."""
+        data = self._sequence.sub(b"", data).translate(None, CONTROLS)
+        for beginning, pattern in _WIDE:
+            if beginning in data:
+                data = pattern.sub(b"", data)
+        return data
+
+    def origins(self, data: bytes) -> list[int]:
+        """Return where each byte of `seen(data)` stands in `data`."""
+        at = list(range(len(data)))
+        for pattern in (self._sequence, _CONTROL, *(pattern for _, pattern in _WIDE)):
+            done, kept = 0, []
+            for unseen in pattern.finditer(data):
+                kept += at[done : unseen.start()]
+                done = unseen.end()
+            at = [*kept, *at[done:]]
+            data = pattern.sub(b"", data)
+        return at
+
+
+READINGS = (Reading(titles=True), Reading(titles=False))
 
 # More than one in so many bytes is no text.
 _TEXT = 16
@@ -57,7 +109,7 @@ def joints(data: bytes, alphabet: bytes, *, controls: bool = True) -> list[tuple
     Of what is no text, the whole. `controls` is False where `data` is known to have no control character.
     """
     most = len(data) // _TEXT + 1
-    found = sorted(match.span() for match in islice(_unseen(data, controls=controls), most + 1))
+    found = sorted(match.span() for match in islice(READINGS[0].find(data, controls=controls), most + 1))
     if len(found) > most:
         return [(0, len(data))]
     runs: list[tuple[int, int]] = []
@@ -67,39 +119,3 @@ def joints(data: bytes, alphabet: bytes, *, controls: bool = True) -> list[tuple
         else:
             runs.append((start, end))
     return [(a, b) for a, b in runs if a > 0 and b < len(data) and data[a - 1] in alphabet and data[b] in alphabet]
-
-
-def _unseen(data: bytes, *, controls: bool) -> Iterator[re.Match[bytes]]:
-    if b"\x1b" in data:
-        yield from _SEQUENCE.finditer(data)
-    if controls:
-        yield from _CONTROL.finditer(data)
-    if _MAY_ESCAPE.search(data):
-        yield from _ESCAPE.finditer(data)
-    if not data.isascii():
-        for beginning, pattern in _WIDE:
-            if beginning in data:
-                yield from pattern.finditer(data)
-
-
-def seen(data: bytes) -> bytes:
-    """Return what is to be seen of `data`."""
-    data = _ESCAPE.sub(b"", _SEQUENCE.sub(b"", data).translate(None, CONTROLS))
-    if not data.isascii():
-        for beginning, pattern in _WIDE:
-            if beginning in data:
-                data = pattern.sub(b"", data)
-    return data
-
-
-def origins(data: bytes) -> list[int]:
-    """Return where each byte of `seen(data)` stands in `data`."""
-    at = list(range(len(data)))
-    for pattern in (_SEQUENCE, _CONTROL, _ESCAPE, *(pattern for _, pattern in _WIDE)):
-        done, kept = 0, []
-        for unseen in pattern.finditer(data):
-            kept += at[done : unseen.start()]
-            done = unseen.end()
-        at = [*kept, *at[done:]]
-        data = pattern.sub(b"", data)
-    return at

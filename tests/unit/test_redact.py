@@ -86,8 +86,9 @@ def test_what_cannot_be_seen_hides_nothing(line, masked):
     assert made.found(line) == (MASK in masked)
 
 
-# What terminals and reports drop, or do not show.
-unseen = st.text(st.characters(categories=["Cc", "Cf"], exclude_characters="\t\n\r\x85"), max_size=3) | st.sampled_from(
+# What terminals and reports drop, or do not show. Not what begins a title: where one ends that has no end is disputed.
+shown = "\t\n\r\x85\x90\x98\x9d\x9e\x9f"
+unseen = st.text(st.characters(categories=["Cc", "Cf"], exclude_characters=shown), max_size=3) | st.sampled_from(
     ["\x1b[31m", "\x1b[m\x1b[K", "\x1b]0;title\x07", "\x1b(B", "\x9b1m"]
 )
 
