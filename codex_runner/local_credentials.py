@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.credential import Borrowed, Credential, CredentialFacts, CredentialSource
 from codex_runner.domain.errors import CredentialError
-from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json
 from codex_runner.engine.credential_rules import (
     clean_secret,
     events_of,
@@ -73,6 +73,7 @@ def take(
     facts = CredentialFacts(
         source=spec.source.value, place=spec.place, issued_at=issued_at, expires_at=expires_at, max_age=spec.max_age
     )
+    tell(CredentialTaken(to_json(facts)))
     findings = judge_credential(facts, spec, occasion)
     for event in events_of(findings):
         tell(event)

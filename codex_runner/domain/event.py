@@ -322,6 +322,14 @@ class Warned(Event):
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class CredentialTaken(Event):
+    """The credential has been read, and is judged next. `facts` are what may be shown of it (CredentialFacts)."""
+
+    kind = "credential.taken"
+    facts: dict[str, Any]
+
+
 NO_BUDGET = "no-budget"
 """The code of a warning that many runs carry, and that no log should be loud about."""
 

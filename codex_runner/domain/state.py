@@ -115,6 +115,8 @@ class RunState:
                 self.started = time
             case ev.RunPrepared():
                 self.facts = {**self.facts, **event.facts}
+            case ev.CredentialTaken():
+                self.facts = {**self.facts, "credential": event.facts}
             case ev.AttemptStarted() if not event.attached:
                 self.attempts.append(Attempt(event.number, time, event.reason, event.thread_id))
                 self.checks, self.changes = self.attempts[-1].checks, None

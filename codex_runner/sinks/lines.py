@@ -250,6 +250,8 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
             return _line("run", f"{event.job} on {event.host} as {event.run_id}", Tone.STRONG, essential=True)
         case ev.RunPrepared():
             return _line("ready", _facts(event.facts))
+        case ev.CredentialTaken():
+            return _line("token", _origin(event.facts))
         case ev.ThreadStarted():
             return _line("thread", event.thread_id, Tone.DIM)
         case ev.TurnStarted():
@@ -301,6 +303,13 @@ def _facts(facts: dict[str, Any]) -> str:
         named = value.get("version") if isinstance(value, dict) else value
         said += [f"{key} {named}"] if isinstance(named, str | int | float) else []
     return ", ".join(said)
+
+
+def _origin(facts: dict[str, Any]) -> str:
+    """Say where a credential comes from: `codex/acme/app/docs, version 3, of ada, until 2026-01-31T12:00:00Z`."""
+    words = {"version": "version ", "owner": "of ", "expires_at": "until "}
+    known = [f"{word}{facts[key]}" for key, word in words.items() if facts.get(key) is not None]
+    return ", ".join([str(facts.get("place", "")), *known])
 
 
 def _brief(data: object) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from codex_runner.domain.credential import Borrowed, Credential, CredentialFacts
 from codex_runner.domain.errors import CredentialError, RunnerError, SecretStoreError
-from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json
 from codex_runner.domain.run import Failure
 from codex_runner.engine.credential_rules import clean_secret, events_of, format_duration, judge_credential, require
 
@@ -193,6 +193,7 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
         try:
             _require_revocable(login, spec, tell)
             credential = read_credential(client, spec, login)
+            tell(CredentialTaken(to_json(credential.facts)))
             findings = judge_credential(credential.facts, spec, occasion)
             for event in events_of(findings):
                 tell(event)

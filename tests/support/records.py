@@ -77,6 +77,7 @@ def event_samples(text="some text"):
         ev.AttemptEnded(1, Ending(Failure.TIMEOUT, text), process),
         ev.AttemptEnded(1, Ending(None, text)),
         ev.Warned("code", text),
+        ev.CredentialTaken({"source": "vault", "place": text, "version": 3, "owner": text, "expires_at": text}),
         ev.Guarded("revoked", True, text),
         ev.Guarded("swept", False, text),
         ev.CheckStarted(text, text),

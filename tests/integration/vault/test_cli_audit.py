@@ -53,4 +53,7 @@ def test_who_ran_what_with_which_secret(place, issuer, codex, codex_home, tmp_pa
         assert end["codex"]["sha256"] == hashlib.file_digest(file, "sha256").hexdigest()
     assert (end["result"], end["exit_code"], end["login_given_back"]) == ("succeeded", 0, True)
     assert (end_refused["result"], end_refused["exit_code"]) == ("failed", 4)
-    assert (end_refused["login_given_back"], refused["secret"]["place"]) == (True, None)
+    assert end_refused["login_given_back"]
+    for line in (refused, end_refused):
+        assert (line["secret"]["place"], line["secret"]["owner"]) == (f"codex/{place.path}", "ada")
+        assert line["vault"]["accessor"] not in {None, start["vault"]["accessor"]}
