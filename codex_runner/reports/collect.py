@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST
 
 if TYPE_CHECKING:
@@ -29,7 +30,16 @@ class LocalArtifacts:
         self._folder, self._redactor = folder, redactor
 
     async def collect(self, job: Job, state: RunState, patch: bytes) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
-        """See Artifacts.collect. The folder of this run itself is not looked into."""
+        """See Artifacts.collect. The run's folder is not looked into; ConfigurationError where it cannot be written."""
+        try:
+            return await self._collect(job, state, patch)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._folder.artifacts} cannot be written: {error.strerror}.",
+                remedy="Make room there or give the right to write, or choose another folder with `-o`.",
+            ) from error
+
+    async def _collect(self, job: Job, state: RunState, patch: bytes) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         from codex_runner.reports.standard import standard_artifacts  # noqa: PLC0415 - once, at the end
 
         kept, left_out = await self._named(job) if job.artifacts else ((), ())

@@ -98,6 +98,8 @@ class FileReports:
                 written.append(write_whole(path, report(state)))
             except OSError as error:
                 failed.append(f"{path} ({error.strerror})")
+            except ConfigurationError as error:  # events.jsonl, which a page is made of, has been taken away
+                failed.append(f"{path} ({error.message.rstrip('.')})")
             except Exception as error:  # noqa: BLE001 - a bug in one report must not cost the others
                 bugs.append(f"{path} ({bug(error)})")
         if bugs:

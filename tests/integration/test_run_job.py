@@ -2,10 +2,13 @@
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 
 import pytest
+from support import child
 from support.runs import JOB, KEY_NAME, RUNNER, tree
 
 pytestmark = pytest.mark.needs_codex
@@ -299,3 +302,25 @@ def test_help_is_light():
         assert "codex_runner.cli.main" in shown.stderr
         for heavy in ("pydantic", "httpx", "hvac"):
             assert heavy not in shown.stderr
+
+
+@pytest.mark.parametrize("harm", ["removed", "closed"])
+def test_an_output_folder_that_is_taken_away_in_mid_run(project, harm):
+    """Nobody's fault but the folder's: not green, and not called a bug."""
+    up, go = project.scratch / "up", project.scratch / "go"
+    said = shlex.join([child.THREAD, child.STARTED, child.MESSAGE, child.COMPLETED])
+    project.fake_codex(f": >{up}; while [ ! -e {go} ]; do sleep 0.05; done; printf '%s\\n' {said}")
+    running = project.start("run", JOB)
+    running.until(up.exists)
+    (left,) = project.runs
+    if harm == "removed":
+        shutil.rmtree(left.path)
+    else:
+        (left.path / "artifacts").write_text("somebody's file")
+    go.touch()
+    done = running.wait()
+    assert done.code == 3, done.stderr
+    assert str(left.path) in done.stderr
+    assert "bug" not in done.stderr
+    assert project.processes == {}
+    assert list(project.runs_folder.iterdir()) == []
