@@ -114,6 +114,7 @@ class Runner:
         ending = await self._attempts.until_done()
         while True:
             patch = await self._compare()
+            self._admission.charge()  # a runner that is killed from here on has said what was spent
             if ending.failure is not None:
                 return patch
             await self._checks.run()

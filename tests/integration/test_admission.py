@@ -1,6 +1,7 @@
 """Whether a run may begin at all: its group's place, and what its workflow has left to spend today."""
 
 import signal
+import sqlite3
 
 import pytest
 from support.runs import JOB
@@ -129,6 +130,16 @@ def test_a_day_is_bounded_over_its_runs(project, service):
     project.configure(prompt="SCN:hi", budget={"tokens": 300, "tokens_per_day": 1700})
     assert project.run().code == 0, "what the others did not need was not given back"
     project.check_nothing_is_left()
+
+
+def test_a_runner_that_is_killed_has_said_what_was_spent(project):
+    project.configure(budget={"tokens": 1000, "tokens_per_day": 5000}, checks=[{"name": "slow", "run": "sleep 60"}])
+    running = project.start("run", JOB)
+    running.until_command("sleep 60")
+    running.kill()
+    with sqlite3.connect(project.state / "codex-runner" / "ledger.sqlite") as file:
+        assert file.execute("SELECT tokens, reserved FROM spending").fetchall() == [(130, 1000)]
+    file.close()
 
 
 def test_what_never_started_gives_its_tokens_back(project):
