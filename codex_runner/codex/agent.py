@@ -52,7 +52,7 @@ class Codex:
         check_features(job, self._install)
         self._environment = granted.environment
         return {
-            "preflight": await check_login(job, login, granted, tell),
+            "preflight": await check_login(job, transport, login, granted, tell),
             "codex": {"path": self._install.path, "version": self._install.version},
             "model": job.codex.model or job.codex.config.get("model"),
             "sandbox": job.sandbox.value,

@@ -1,53 +1,96 @@
 """Proves an API key with one request to an address that the job names: codex itself cannot say what a key is worth.
 
-Asked from the runner, not from the host that executes: the key travels in a header, and a host need not have a tool
-that can be given one without showing it to `ps`.
+Asked from the host that executes, where that has curl: what it can reach is what codex will reach. The key is in curl's
+configuration on stdin, in no command line. A host without curl is asked for by the runner.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from codex_runner.domain.event import Event
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Transport
     from codex_runner.domain.secret import Secret
 
 _TIMEOUT = 15.0  # seconds
 GUARD = "credential-preflight"
+_VARIABLE = "PREFLIGHT_KEY"
+_PLAIN = re.compile(r"[!#-\[\]-~]+", re.ASCII)  # what means nothing within the quotes of curl's configuration
+
+_ASK = rf"""
+key=${_VARIABLE}
+unset {_VARIABLE}
+command -v curl >/dev/null || {{ echo no-curl; exit 0; }}
+printf 'header = "Authorization: Bearer %s"\n' "$key" | curl --disable --silent --output /dev/null \
+	--max-time {_TIMEOUT:g} --write-out 'status %{{http_code}}\n' --config - --url "$1"
+:
+"""
 
 
-async def check_key(url: str, key: Secret, tell: Callable[[Event], None]) -> dict[str, str]:
+async def check_key(
+    url: str, key: Secret, tell: Callable[[Event], None], job: Job, transport: Transport
+) -> dict[str, str]:
     """GET `url` with the key as bearer; return what was done, for run.json.
 
     401 and 403 are a refusal: CredentialError. Whatever else comes back proves nothing against the key; that, or no
     answer at all, is a warning, since the model service may be reached by another way.
     """
+    began = time.monotonic()
+    status, asked = None, "the runner"
+    if job.host != LOCAL_HOST:
+        status, asked = await _ask_on_host(url, key, job.host, transport), job.host
+        if status is None:
+            tell(Warned(GUARD, f"{job.host} has no curl to prove the key with: the runner asks, from where it is."))
+            asked = "the runner"
+    if status is None:
+        status = await _ask_from_here(url, key)
+    done = {"method": "preflight-url", "asked_from": asked}
+    if not status:
+        tell(Warned(GUARD, f"The key could not be proven: {url} did not answer {asked}."))
+        return {**done, "answer": "none"}
+    refused = status in {401, 403}
+    seconds = time.monotonic() - began
+    failure = Failure.CREDENTIAL.value if refused else None
+    tell(Guarded(GUARD, not refused, f"{url} answered {status}", seconds, failure))
+    if refused:
+        raise CredentialError(
+            f"The key was refused before the agent was started: {url} answered {status}.",
+            remedy="Store a fresh key, or correct the job's `credential.preflight_url`.",
+        )
+    if not 200 <= status < 300:
+        tell(Warned(GUARD, f"The key could not be proven: {url} answered {status}."))
+    return {**done, "answer": str(status)}
+
+
+async def _ask_from_here(url: str, key: Secret) -> int:
+    """Return the HTTP status, 0 where nobody answered."""
     import httpx  # noqa: PLC0415 - for jobs with a `preflight_url` alone
 
-    began = time.monotonic()
     try:
         async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client:
             answer = await client.get(url, headers={"Authorization": f"Bearer {key.reveal()}"})
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        tell(Warned(GUARD, f"The key could not be proven: {url} did not answer ({type(error).__name__})."))
-        return {"method": "preflight-url", "answer": "none"}
-    said = f"{answer.status_code} {answer.reason_phrase}"
-    refused = answer.status_code in {401, 403}
-    seconds = time.monotonic() - began
-    failure = Failure.CREDENTIAL.value if refused else None
-    tell(Guarded(GUARD, not refused, f"{url} answered {said}", seconds, failure))
-    if refused:
-        raise CredentialError(
-            f"The key was refused before the agent was started: {url} answered {said}.",
-            remedy="Store a fresh key, or correct the job's `credential.preflight_url`.",
-        )
-    if not answer.is_success:
-        tell(Warned(GUARD, f"The key could not be proven: {url} answered {said}."))
-    return {"method": "preflight-url", "answer": said}
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return 0
+    return answer.status_code
+
+
+async def _ask_on_host(url: str, key: Secret, host: str, transport: Transport) -> int | None:
+    """Return the HTTP status, 0 where nobody answered, None where the host cannot ask."""
+    if not _PLAIN.fullmatch(key.reveal()):
+        raise CredentialError(f"The key holds characters that no header can, so {host} cannot be asked with it.")
+    done = await transport.execute(_ASK, arguments=(url,), environment={_VARIABLE: key}, timeout=_TIMEOUT + 15)
+    found = re.search(rb"^status (\d{3})$", done.output, re.MULTILINE)
+    if found is None:
+        return None if b"no-curl" in done.output else 0
+    return int(found[1])

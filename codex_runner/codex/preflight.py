@@ -181,7 +181,9 @@ def _hints(job: Job) -> tuple[str, str]:
     )
 
 
-async def check_login(job: Job, login: Login | None, granted: Granted, tell: Callable[[Event], None]) -> dict[str, str]:
+async def check_login(
+    job: Job, transport: Transport, login: Login | None, granted: Granted, tell: Callable[[Event], None]
+) -> dict[str, str]:
     """Judge whether the service takes the credential; return what was done, for run.json.
 
     Only access tokens can be proven by `codex login status`: of keys it says "Not logged in" whatever they are worth.
@@ -190,7 +192,7 @@ async def check_login(job: Job, login: Login | None, granted: Granted, tell: Cal
     if granted.kind is None:
         return {"method": "none"}
     if granted.kind is CredentialKind.API_KEY and job.credential and job.credential.preflight_url:
-        return await check_key(job.credential.preflight_url, granted.secrets[0], tell)
+        return await check_key(job.credential.preflight_url, granted.secrets[0], tell, job, transport)
     if login is None:
         return {"method": "presence"}
     if login.exit_code is None:

@@ -6,17 +6,19 @@ from codex_runner.codex.key_preflight import check_key
 from codex_runner.demo.model import ModelService
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.job import Job
 from codex_runner.domain.secret import Secret
+from codex_runner.transports.local import LocalTransport
 
 KEY = Secret("CODEX_API_KEY", "sk-right-0123456789")
 
 
 @pytest.fixture
 def ask():
-    told = []
+    told, job = [], Job("docs", "x", "/")
 
     def ask(url, key=KEY):
-        return asyncio.run(check_key(url, key, told.append)), told
+        return asyncio.run(check_key(url, key, told.append, job, LocalTransport({"HOME": "/"}))), told
 
     ask.told = told
     return ask
@@ -26,7 +28,7 @@ def test_a_key_that_the_service_takes_is_proven(ask):
     with ModelService(bearers={KEY.reveal()}) as service:
         done, told = ask(f"{service.url}/v1/models")
         assert service.requests[0].bearer == KEY.reveal()
-    assert done == {"method": "preflight-url", "answer": "200 OK"}
+    assert done == {"method": "preflight-url", "asked_from": "the runner", "answer": "200"}
     assert [(event.name, event.passed) for event in told] == [("credential-preflight", True)]
 
 
