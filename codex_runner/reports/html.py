@@ -117,10 +117,11 @@ def _figures(state: RunState, every: Sequence[Moment]) -> str:
     usage = state.usage
     failed = f"{state.failed_commands} failed" if state.failed_commands else ""
     attempts = len(state.attempts)
-    waiting = waited(every)
+    waiting, money = waited(every), facts.money(state)
     figures = [
         ("Duration", duration(state.seconds), f"{duration(waiting)} for the model" if waiting else ""),
         ("Tokens", f"{usage.total:,}", f"{usage.cached_input:,} cached" if usage.cached_input else ""),
+        ("Cost", f"{money[0]:.4f} {money[1]}" if money else "", ""),
         ("Commands", f"{state.commands:,}", failed),
         ("Files changed", f"{len(state.files):,}", ""),
         ("Attempts", str(attempts) if attempts > 1 else "", ""),

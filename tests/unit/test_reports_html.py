@@ -18,7 +18,7 @@ from support.report_states import START, a_run, events, exited, records, verdict
 
 from codex_runner.domain import event as ev
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.run import Ending, Failure
+from codex_runner.domain.run import Ending, Failure, Usage
 from codex_runner.domain.state import fold
 from codex_runner.reports.html import coloured, html_report
 from codex_runner.reports.moments import Lane, Mood, moments
@@ -297,3 +297,10 @@ def test_a_browser_runs_nothing_and_asks_for_nothing_even_if_escaping_failed(tmp
     assert (title, sorted(listener.asked)) == (
         ("the job: running", []) if policy else ("taken over", ["/frame", "/pixel"])
     )
+
+
+def test_the_page_says_what_the_tokens_cost():
+    facts = {"job": {"price": {"input": "2", "output": "8", "currency": "EUR"}}}
+    used = ev.TurnCompleted(Usage(1_000_000, 0, 250_000, 0))
+    happened = [ev.RunStarted("r", "j", "local", facts), ev.AttemptStarted(1), ev.ThreadStarted("t"), used]
+    assert "Cost4.0000 EUR" in Page(report(happened)).text
