@@ -18,7 +18,7 @@ from codex_runner.domain.credential import (
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.domain.secret import Secret
 from codex_runner.vault.endpoint import variable
-from codex_runner.vault.faults import Refusal
+from codex_runner.vault.faults import Refusal, part
 from codex_runner.vault.oidc import Waiting, describe_claims, identity_token, read_secret_file
 
 if TYPE_CHECKING:
@@ -100,8 +100,9 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
         if not attempt.again:
             error.remedy += " What logs in only once may be spent by now: then make a new one."
         raise
-    auth = answer.get("auth") or {}
-    if not auth.get("client_token"):
+    auth = part(answer, "auth")
+    token, seconds = auth.get("client_token"), auth.get("lease_duration")
+    if not isinstance(token, str) or not token:
         raise CredentialError(
             f"Vault at {client.address} gave no token when asked to {attempt.purpose}.",
             remedy=f"A second factor is asked for, or auth/{attempt.mount} is no login: use a role for machines.",
@@ -109,11 +110,11 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
     return Login(
         method=attempt.method,
         role=attempt.role,
-        token=Secret(_TOKEN, auth["client_token"]),
+        token=Secret(_TOKEN, token),
         ours=True,
         accessor=auth.get("accessor") or None,
         batch=auth.get("token_type") == "batch",
-        seconds=float(auth.get("lease_duration") or 0),
+        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
         request_id=answer.get("request_id"),
     )
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import requests
 
+from codex_runner.domain.errors import SecretStoreError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # 412 is a standby that has not caught up yet, 429 a quota. 501, "not initialized", does not pass by itself.
 _PASSING_STATUS: Final = frozenset({412, 429, 500, 502, 503, 504})
@@ -30,7 +32,8 @@ class Refusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error
         errors = body.get("errors") if isinstance(body, dict) else None
         kind = response.headers.get("Content-Type", "nothing")
         self.errors: tuple[str, ...] = tuple(map(str, errors)) if isinstance(errors, list) else ()
-        self.data: dict[str, Any] = (body.get("data") or {}) if isinstance(body, dict) else {}
+        data = body.get("data") if isinstance(body, dict) else None
+        self.data: dict[str, Any] = data if isinstance(data, dict) else {}
         self.is_vaults = isinstance(body, dict)
         told = " ".join("; ".join(self.errors).split()) if self.is_vaults else f"the answer is {kind}, not Vault's JSON"
         super().__init__(told)
@@ -109,3 +112,14 @@ def root_cause(error: BaseException) -> str:
         if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):
             return cause.strerror or str(cause)
     return " ".join(str(error).split())[:200]
+
+
+def part(answer: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an object within an answer, an empty one where it is missing. SecretStoreError where it is none."""
+    value = answer.get(name) or {}
+    if not isinstance(value, dict):
+        raise SecretStoreError(
+            f"Vault's answer cannot be read: its {name!r} is not an object.",
+            remedy="Something that is not Vault may answer there: check VAULT_ADDR (or `vault.address`) and the proxy.",
+        )
+    return value

@@ -207,7 +207,7 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
 
 def read_credential(client: VaultClient, spec: CredentialSpec, login: Login) -> Credential:
     """Read the newest version of what `spec` names. CredentialError where it is missing or not what it should be."""
-    from codex_runner.vault.faults import Refusal  # noqa: PLC0415 - late: it brings requests
+    from codex_runner.vault.faults import Refusal, part  # noqa: PLC0415 - late: it brings requests
 
     purpose = f"read the credential at {spec.mount}/data/{spec.path}"
     try:
@@ -219,8 +219,8 @@ def read_credential(client: VaultClient, spec: CredentialSpec, login: Login) -> 
         )
     except Refusal as refusal:
         raise _not_read(client, spec, login, purpose, refusal) from None
-    stored = answer.get("data") or {}
-    data, metadata = stored.get("data") or {}, stored.get("metadata") or {}
+    stored = part(answer, "data")
+    data, metadata = part(stored, "data"), part(stored, "metadata")
     value = data.get(spec.field)
     version = metadata.get("version")
     if not isinstance(value, str):
@@ -323,7 +323,9 @@ def _require_revocable(login: Login, spec: CredentialSpec, tell: Callable[[Event
 def _not_read(
     client: VaultClient, spec: CredentialSpec, login: Login, purpose: str, refusal: Refusal
 ) -> CredentialError:
-    metadata = refusal.data.get("metadata") or {}
+    from codex_runner.vault.faults import part  # noqa: PLC0415 - late: it brings requests
+
+    metadata = part(refusal.data, "metadata")
     if metadata:
         what = "destroyed" if metadata.get("destroyed") else f"deleted ({metadata.get('deletion_time')})"
         return CredentialError(
