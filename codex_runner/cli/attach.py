@@ -28,6 +28,10 @@ def attach(
     output: OutputOption = None,
     junit: JunitOption = None,
     log_format: LogFormatOption = LogFormat.AUTO,
+    by_shape: Annotated[
+        bool,
+        typer.Option("--by-shape", help="Go on where a secret of the run is not to be had: mask what looks like one."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
     """Follow a run whose runner was killed, and end it as if nothing had happened.
@@ -44,4 +48,4 @@ def attach(
     job = loaded.jobs.get(wiring.read_state(folder).job) if loaded else None
     secrets = {secret.name: secret for secret in job.codex.environment.values()} if job else {}
     setting = wiring.Setting.of(loaded, os.environ, sinks(log_format, list(secrets.values())), junit, warn)
-    finish(folder, wiring.attach(folder, setting, secrets), as_json=as_json)
+    finish(folder, wiring.attach(folder, setting, secrets, by_shape=by_shape), as_json=as_json)

@@ -53,13 +53,15 @@ class Occasion:
     """The run that a credential is judged for: its workflow, its job's timeout (seconds), and now (since the epoch).
 
     `complete` says that the source keeps all facts beside the value, as Vault does: then one that is missing is a
-    refusal. Without it (a variable, a file), only what is known is judged.
+    refusal. Without it (a variable, a file), only what is known is judged. `version` is the one that the run has
+    already, of a source that keeps older ones; None asks for the newest.
     """
 
     workflow: str
     timeout: float
     now: float
     complete: bool = True
+    version: int | None = None
 
     @property
     def remedy(self) -> str:

@@ -192,7 +192,7 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
         held.append(login)
         try:
             _require_revocable(login, spec, tell)
-            credential = read_credential(client, spec, login)
+            credential = read_credential(client, spec, login, occasion.version)
             tell(CredentialTaken(to_json(credential.facts)))
             findings = judge_credential(credential.facts, spec, occasion)
             for event in events_of(findings):
@@ -205,8 +205,11 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
     return Borrowed(credential, tuple(events))
 
 
-def read_credential(client: VaultClient, spec: CredentialSpec, login: Login) -> Credential:
-    """Read the newest version of what `spec` names. CredentialError where it is missing or not what it should be."""
+def read_credential(client: VaultClient, spec: CredentialSpec, login: Login, version: int | None = None) -> Credential:
+    """Read the newest version of what `spec` names, or this one.
+
+    CredentialError where it is missing or not what it should be.
+    """
     from codex_runner.vault.faults import Refusal, part  # noqa: PLC0415 - late: it brings requests
 
     purpose = f"read the credential at {spec.mount}/data/{spec.path}"
@@ -214,7 +217,7 @@ def read_credential(client: VaultClient, spec: CredentialSpec, login: Login) -> 
         answer = client.call(
             purpose,
             lambda api: api.secrets.kv.v2.read_secret_version(
-                spec.path, mount_point=spec.mount, raise_on_deleted_version=True
+                spec.path, version=version, mount_point=spec.mount, raise_on_deleted_version=True
             ),
         )
     except Refusal as refusal:
@@ -329,7 +332,7 @@ def _not_read(
     if metadata:
         what = "destroyed" if metadata.get("destroyed") else f"deleted ({metadata.get('deletion_time')})"
         return CredentialError(
-            f"The newest version ({metadata.get('version')}) at {spec.place} is {what}; older ones are not used.",
+            f"Version {metadata.get('version')} at {spec.place} is {what}; no other is used in its place.",
             remedy=f"Store a fresh token with `codex-runner token put {spec.path}`.",
         )
     if refusal.status == 404:

@@ -25,9 +25,15 @@ class JobCredentials:
         self._vault, self._environ = vault, environ
 
     async def borrow(
-        self, job: Job, *, now: float, tell: Callable[[Event], None], on_retry: Callable[[str], None]
+        self,
+        job: Job,
+        *,
+        now: float,
+        tell: Callable[[Event], None],
+        on_retry: Callable[[str], None],
+        version: int | None = None,
     ) -> Granted:
-        """See Credentials.borrow."""
+        """See Credentials.borrow. Of what Vault keeps, `version` asks for another than the newest."""
         spec = job.credential
         if spec is not None or job.codex.environment:
             from codex_runner.wiring.trust import require_trust  # noqa: PLC0415 - late, as what follows
@@ -46,7 +52,7 @@ class JobCredentials:
         if spec.source is CredentialSource.VAULT:
             from codex_runner.vault.lease import borrow  # noqa: PLC0415 - brings hvac
 
-            occasion = Occasion(workflow, job.limits.timeout, now)
+            occasion = Occasion(workflow, job.limits.timeout, now, version=version)
             borrowed = await borrow(
                 spec, self._vault, occasion, environment=self._environ, on_event=tell, on_retry=on_retry
             )

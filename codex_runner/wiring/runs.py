@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.credential import Granted, VaultSettings
-from codex_runner.domain.errors import ConfigurationError, CredentialError, UsageError
+from codex_runner.domain.errors import ConfigurationError, CredentialError, SecretStoreError, UsageError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.job import LOCAL_HOST, Job, Limits
 from codex_runner.domain.run import StopReason, check_run_id, new_run_id
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from codex_runner.transports.ssh import SshTransport
 
 LAST = "last"
+_BY_SHAPE = "`--by-shape` goes on without: only what looks like a token is then masked in what is written."
 _IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"
 
 
@@ -127,11 +128,12 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
     return folder, asyncio.run(_go(job, folder, RunState(), journal, secrets, setting))
 
 
-def attach(folder: RunFolder, setting: Setting, secrets: Mapping[str, Secret]) -> RunState:
+def attach(folder: RunFolder, setting: Setting, secrets: Mapping[str, Secret], *, by_shape: bool = False) -> RunState:
     """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's own, by name.
 
-    The credential is fetched again from where it came, since it must be kept out of what is written from now on.
-    Where a secret of the run is not to be had, nothing is touched: CredentialError, or SecretStoreError.
+    The credential is fetched again from where it came, in the version that the run has, since it must be kept out of
+    what is written from now on. Where a secret of the run is not to be had, nothing is touched: CredentialError, or
+    SecretStoreError. With `by_shape` the run goes on all the same, and its reports say without which.
     """
     from codex_runner.engine.runner import planned_job  # noqa: PLC0415
     from codex_runner.sinks.jsonl import FileJournal, read_records  # noqa: PLC0415
@@ -140,15 +142,33 @@ def attach(folder: RunFolder, setting: Setting, secrets: Mapping[str, Secret]) -
     if not state.run_id:
         raise UsageError(f"{folder.path}: the run was killed before it began; there is nothing to attach to.")
     job = planned_job(state)
-    at_hand = {**secrets, **asyncio.run(_fetch_again(job, state, setting))}
-    missing = [name for name in state.facts.get("secrets", ()) if name not in at_hand]
-    if missing:
+    at_hand, why = dict(secrets), ""
+    try:
+        at_hand |= asyncio.run(_fetch_again(job, state, setting))
+    except (CredentialError, SecretStoreError) as error:
+        if not by_shape:
+            error.remedy = f"{error.remedy} {_BY_SHAPE}".strip()
+            raise
+        why = f" {error.message}"
+    named = {*at_hand, *(secret.name for secret in _surrounding_secrets(setting))}
+    missing = [name for name in state.facts.get("secrets", ()) if name not in named]
+    if missing and not by_shape:
         raise CredentialError(
             f"{folder.run_id}: the run has secrets that are not at hand: {', '.join(missing)}.",
-            remedy="Attach with the configuration and the environment that the run was started with.",
+            remedy=f"Attach with the configuration and the environment that the run was started with. {_BY_SHAPE}",
         )
     records, journal = FileJournal.recover(folder)
-    return asyncio.run(_go(job, folder, fold(records), journal, list(at_hand.values()), setting))
+    without = f"Attached without {', '.join(missing)}, which was masked from then on only where it looks like a token."
+    doubts = [f"{without}{why}"] if missing else []
+    return asyncio.run(_go(job, folder, fold(records), journal, list(at_hand.values()), setting, doubts))
+
+
+def _surrounding_secrets(setting: Setting) -> list[Secret]:
+    """Return the secrets that no job has: proxies' passwords, and the addresses and keys of those who are told."""
+    from codex_runner.wiring.aftermath import targets_of  # noqa: PLC0415
+
+    targets, _ = targets_of(setting.notify, setting.environ)
+    return [*proxy_passwords(setting.environ), *(secret for target in targets for secret in target.secrets)]
 
 
 async def _fetch_again(job: Job, state: RunState, setting: Setting) -> dict[str, Secret]:
@@ -159,18 +179,40 @@ async def _fetch_again(job: Job, state: RunState, setting: Setting) -> dict[str,
     if not used or used["source"] == "workload_identity":
         return {}
     credentials = JobCredentials(setting.vault, setting.environ)
-    granted = await credentials.borrow(job, now=state.started, tell=lambda _: None, on_retry=lambda _: None)
-    if granted.facts is not None and granted.facts.version != used["version"]:
-        raise CredentialError(
-            f"{state.run_id} used version {used['version']} of {used['place']}, and the newest is "
-            f"{granted.facts.version}: the old one, which the run may print, is not to be had any more.",
-            remedy="`codex-runner cancel` ends its agent; what it had done by then is in its folder.",
+
+    async def borrow(version: int | None = None) -> Granted:
+        return await credentials.borrow(
+            job, now=state.started, tell=lambda _: None, on_retry=lambda _: None, version=version
         )
+
+    version = used["version"]
+    try:
+        # The newest first: most roles may read no other.
+        granted = await borrow()
+    except CredentialError:
+        if version is None:
+            raise
+        granted = Granted()
+    if version is not None and (granted.facts is None or granted.facts.version != version):
+        try:
+            granted = await borrow(version)
+        except CredentialError as error:
+            error.message = (
+                f"{state.run_id} has version {version} of {used['place']}, which is no longer the newest, and which is "
+                f"not to be had: {error.message}"
+            )
+            raise
     return {secret.name: secret for secret in granted.secrets}
 
 
 async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
-    job: Job, folder: RunFolder, state: RunState, journal: FileJournal, secrets: Sequence[Secret], setting: Setting
+    job: Job,
+    folder: RunFolder,
+    state: RunState,
+    journal: FileJournal,
+    secrets: Sequence[Secret],
+    setting: Setting,
+    without: Sequence[str] = (),
 ) -> RunState:
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
@@ -186,8 +228,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
 
     targets, unknown = targets_of(setting.notify, setting.environ)
-    told_with = [secret for target in targets for secret in target.secrets]
-    redactor = Redactor([*secrets, *proxy_passwords(setting.environ), *told_with])
+    redactor = Redactor([*secrets, *_surrounding_secrets(setting)])
     stopping = Stopping()
     loop = asyncio.get_running_loop()
     for number, reason in ((signal.SIGINT, StopReason.INTERRUPTED), (signal.SIGTERM, StopReason.TERMINATED)):
@@ -221,6 +262,8 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         doubts=doubts(job, setting.ledger, setting.environ),
         own=own,
     )
+    for sentence in without if state.verdict is None else ():
+        outfit.recorder.warn("by-shape", sentence)
     try:
         state = await Runner(job, folder.run_id, outfit).run()
     finally:

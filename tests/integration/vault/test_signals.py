@@ -94,3 +94,46 @@ def test_attach(pipeline, number, code):
     pipeline.line.swallow = lambda _: False
     project.check_reports(project.command("attach", left.run_id), 0)
     project.check_nothing_is_left()
+
+
+@pytest.fixture
+def rotated(pipeline):
+    """A run whose runner is dead, and whose credential was rotated meanwhile."""
+    project = pipeline.project
+    pipeline.configure(prompt="SCN:slow:2")
+    running = project.start("run", JOB)
+    running.until(project.host_run)
+    running.kill()
+    pipeline.place.put()
+    (left,) = project.runs
+    return left
+
+
+def test_attach_after_a_rotation_reads_the_version_that_the_run_has(pipeline, rotated):
+    project = pipeline.project
+    place = pipeline.place
+    place.policy(
+        f'path "codex/data/{place.path}" {{ capabilities = ["read"] }}\n'
+        'path "auth/token/revoke-self" { capabilities = ["update"] }'
+    )
+    project.check_reports(project.command("attach", rotated.run_id), 0)
+    assert pipeline.logins == []
+    assert "by-shape" not in rotated.warnings
+
+
+def test_attach_without_the_version_that_the_run_has(pipeline, rotated):
+    """The role that `vault setup` makes may read the newest version alone."""
+    project = pipeline.project
+    before = project.recorded
+    refused = project.command("attach", rotated.run_id)
+    assert refused.code == 4
+    assert f"has version 1 of codex/{pipeline.place.path}" in refused.stderr
+    assert "--by-shape" in refused.stderr
+    assert project.recorded == before
+    project.check_reports(project.command("attach", rotated.run_id, "--by-shape"), 0)
+    assert "CODEX_API_KEY" in rotated.warnings["by-shape"]
+    assert (
+        "by-shape" in (rotated.path / "summary.md").read_text()
+        or "without CODEX_API_KEY" in (rotated.path / "summary.md").read_text()
+    )
+    assert pipeline.logins == []
