@@ -154,5 +154,5 @@ def test_codex_is_missing_there(far):
     run = project.check_reports(done, 3)
     project.check_nothing_is_left(grace=2)
     for words in ("no codex in PATH on devbox", "[hosts.devbox]", "codex-runner hosts devbox --probe"):
-        assert words in run.run_json["reason"]
+        assert words in f"{run.run_json['reason']} {run.run_json['remedy']}"
     assert project.service.responses == []
