@@ -166,7 +166,8 @@ class LocalTransport:
         if attempts and all((attempt / "exit").exists() for attempt in attempts):
             # All has ended, and nobody starts an attempt of a run that we hold: no shell is needed to say so.
             shutil.rmtree(self._root / run_id, ignore_errors=True)
-            return
+            if not (self._root / run_id).exists():
+                return
         nonce = new_nonce()
         await self._ask(discard_request(run_id, nonce), nonce)
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -251,6 +252,29 @@ def test_stopping_and_discarding_what_is_not_there_is_not(host, run):
         await host.discard(new_run_id("test"))
 
     run(work())
+
+
+def immutable(path, sign):
+    return subprocess.run(["chattr", sign, path], check=False, capture_output=True).returncode == 0
+
+
+def test_what_cannot_be_discarded_is_told(host, run, pid_file):
+    async def work():
+        job = launch("reply")
+        await host.start(job)
+        await collect(host, job.run_id)
+        home = pid_file(job.run_id).parents[2] / "home"
+        if not immutable(home, "+i"):
+            pytest.skip("nothing here can be made immutable")
+        try:
+            with pytest.raises(HostError, match="cannot be removed"):
+                await host.discard(job.run_id)
+        finally:
+            immutable(home, "-i")
+        await host.discard(job.run_id)
+        return home
+
+    assert not run(work()).parent.exists()
 
 
 def test_discards_everything(host, run):

@@ -94,8 +94,9 @@ await_codex() { # until it is gone, whatever interrupts; its status into $status
 		fi
 		wait "$codex"
 		status=$?
-		# Above 128 it may be an interrupted wait: while the process, or its zombie, is there, wait again.
-		kill -0 "$codex" 2>/dev/null || break
+		# Above 128 it may be an interrupted wait: while the process, or its zombie, is there, wait again. Never otherwise:
+		# somebody else may have its pid by now.
+		if [ "$status" -le 128 ] || ! kill -0 "$codex" 2>/dev/null; then break; fi
 	done
 	trap '' TERM
 	end_loop "$killer"
