@@ -114,6 +114,13 @@ class LockedError(RunnerError):
     default_remedy = "Wait for the other run, or choose another `concurrency.policy`."
 
 
+class LeakError(RunnerError):
+    """A secret was in what the run left."""
+
+    exit_code = ExitCode.FORBIDDEN_CHANGE
+    default_remedy = "Revoke the secret: it has been on disk. Then find out what wrote it."
+
+
 class DeliveryError(RunnerError):
     """What the agent drafted could not be delivered."""
 

@@ -387,6 +387,19 @@ class ArtifactKept(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Leaked(Event):
+    """A secret was in what the run left: in which file (relative to the run's folder), and what was done about it.
+
+    `done` is `removed`, or `masked` where the file is the run's own record. A removed artifact is none any more.
+    """
+
+    kind = "leak"
+    path: str
+    secret: str
+    done: str
+
+
+@dataclass(frozen=True, slots=True)
 class Changed(Event):
     """What git says the agent changed: how many paths and lines, the diffstat, and the rules that are broken.
 

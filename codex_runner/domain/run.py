@@ -320,6 +320,13 @@ class Failure(StrEnum):
         "`codex-runner cancel` ended the run",
         "Run the job again when it may run.",
     )
+    LEAK = (
+        "leak",
+        ExitCode.FORBIDDEN_CHANGE,
+        False,
+        "a secret was in what the run left behind; it was taken out",
+        "Revoke the secret: it has been on disk. Then find out what wrote it.",
+    )
     UNKNOWN = (
         "unknown",
         ExitCode.JOB_FAILED,

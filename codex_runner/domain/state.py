@@ -133,6 +133,8 @@ class RunState:
                 self.facts = {**self.facts, "diffstat": event.diffstat}
             case ev.ArtifactKept():
                 self.artifacts[event.path] = event
+            case ev.Leaked():
+                self.artifacts.pop(event.path, None)
             case _ if self.attempts:
                 self._take_of_attempt(self.attempts[-1], event, time)
             case _:

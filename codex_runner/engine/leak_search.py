@@ -1,19 +1,84 @@
-"""The last act of a run: is a secret in anything that it leaves? Names and symbolic links count as much as contents."""
+"""The last act of a run: is a secret in anything that it leaves? Names and symbolic links count as much as contents.
+
+Everything is redacted before it is written, so there should be none. What is found all the same is taken out.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from codex_runner.domain.event import Leaked
+from codex_runner.domain.run import Failure
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.secret import Secret
     from codex_runner.engine.redact import Redactor
 
+SEARCH = "secret search"
+"""The name of the guard."""
+
+LEAK = Failure.LEAK
+
 _CHUNK = 1 << 20
+
+# What no token looks like, and what stands in every log: `warning`, `production`, `codex=debug`, `/usr/local/bin`.
+_PLAIN = re.compile(r"[^0-9A-Z]*")
+
+
+def plain(environment: Mapping[str, Secret], said: bytes, redactor: Redactor) -> set[str]:
+    """Return which secrets of `codex.env` are none: plain words, and what the configuration itself says (`said`).
+
+    They are masked like all others. But the runner's own words may hold them, and no leak is that.
+    """
+    words = {name for name, secret in environment.items() if _PLAIN.fullmatch(secret.reveal())}
+    return words | (redactor.names_in(said) & environment.keys())
+
+
+def clean(folder: RunFolder, redactor: Redactor, spared: Collection[str] = ()) -> list[Leaked]:
+    """Search all of a run's folder and take out what holds a secret, but for those of the names `spared`.
+
+    The run's own records are masked, line by line; any other file goes. OSError where that cannot be done.
+    """
+    records = (folder.events, folder.codex, folder.stderr)
+    leaks = []
+    for find in search(folder.path, redactor):
+        if find.secret in spared:
+            continue
+        if find.path in records and not find.in_name:
+            _mask(find.path, redactor)
+        else:
+            _remove(find.path)
+        path = redactor.text(str(find.path.relative_to(folder.path)))
+        leaks.append(Leaked(path, find.secret, "masked" if find.path in records else "removed"))
+    return leaks
+
+
+def _mask(path: Path, redactor: Redactor) -> None:
+    """Mask in place: whoever appends to the file, or follows it, has it open."""
+    with path.open("r+b") as file:
+        lines = [redactor(line) for line in file]
+        file.seek(0)
+        file.writelines(lines)
+        file.truncate()
+        file.seek(0)
+        if redactor.found(file.read()):  # it spans lines
+            file.truncate(0)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.domain.errors import ExitCode, HostError, RunnerError, bug
+from codex_runner.domain.errors import ExitCode, HostError, LeakError, RunnerError, bug
 from codex_runner.domain.event import (
     AttemptEnded,
     Guarded,
@@ -28,6 +28,7 @@ from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks, names
 from codex_runner.engine.credential_rules import planned_guards
 from codex_runner.engine.ending import stop_ending
+from codex_runner.engine.leak_search import LEAK, SEARCH, clean, plain
 from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
 from codex_runner.engine.workspace import compare, is_watched, note
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Warned
+    from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.ports import Account, Agent, Artifacts, Credentials, Group, ReplySchema, Reports, Transport
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
@@ -46,8 +48,8 @@ if TYPE_CHECKING:
 class Outfit:
     """Everything that a run works with; `wiring` puts it together.
 
-    `schema`, `group` and `account` are there where the job has one; `doubts` are told at the run's beginning; `own` are
-    folders on the host that the runner writes.
+    `folder` is what the run leaves, searched for secrets at its end; `schema`, `group` and `account` are there where
+    the job has one; `doubts` are told at the run's beginning; `own` are folders on the host that the runner writes.
     """
 
     transport: Transport
@@ -57,6 +59,7 @@ class Outfit:
     reports: Reports
     recorder: Recorder
     stopping: Stopping
+    folder: RunFolder | None = None
     schema: ReplySchema | None = None
     group: Group | None = None
     account: Account | None = None
@@ -92,7 +95,7 @@ class Runner:
             verdict = self._own_failure(error)
         await self._let_go(verdict)
         self._admission.charge(final=True)
-        self._conclude(verdict)
+        self._conclude(await self._search(verdict))
         self._report()
         self._admission.leave()
         return self._state
@@ -230,6 +233,30 @@ class Runner:
             if not self._recorder.broken:
                 await self._give_back()
 
+    async def _search(self, verdict: Verdict) -> Verdict:
+        """Look for every secret in all that is left but the reports, which are made from it; a leak is the verdict."""
+        folder = self._outfit.folder
+        if folder is None or self._state.verdict is not None:
+            return verdict
+        redactor, began = self._recorder.redactor, time.monotonic()
+        try:
+            leaks = await asyncio.to_thread(clean, folder, redactor, self._state.facts.get("plain", ()))
+        except OSError as error:
+            told = redactor.text(f"{error.filename} could not be searched: {error.strerror}")
+            self._recorder.emit(Guarded(SEARCH, passed=False, message=told))
+            return verdict if verdict.exit_code else Verdict(ExitCode.INTERNAL, f"{verdict.reason}, but {told}")
+        for leak in leaks:
+            self._recorder.emit(leak)
+        seconds = time.monotonic() - began
+        if not leaks:
+            self._recorder.emit(
+                Guarded(SEARCH, passed=True, message="nothing that is left holds a secret", seconds=seconds)
+            )
+            return verdict
+        told = ", ".join(f"{leak.path} held {leak.secret}, and was {leak.done}" for leak in leaks)
+        self._recorder.emit(Guarded(SEARCH, False, told, seconds, LEAK.value))
+        return Verdict(LEAK.exit_code, f"{verdict.reason}, but {told}", LEAK, remedy=LEAK.remedy)
+
     def _conclude(self, verdict: Verdict) -> None:
         if self._state.verdict is not None:
             return
@@ -261,7 +288,7 @@ class Runner:
     def _marred(self, verdict: RunEnded, error: RunnerError) -> RunEnded:
         """Return the verdict of a run that could not be kept whole: a good one fails, a bad one keeps its code."""
         reason = self._recorder.redactor.text(f"{verdict.reason}; and {error.message}")
-        if verdict.exit_code:
+        if verdict.exit_code and not isinstance(error, LeakError):
             return dataclasses.replace(verdict, result="failed", reason=reason)
         return RunEnded(int(error.exit_code), "failed", reason, self._recorder.redactor.text(error.remedy))
 
@@ -282,7 +309,8 @@ def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
     facts = {
         "job": to_json(shown),
         "checks": names(job),
-        "guards": [*planned_guards(job.credential), "process sweep"],
+        "guards": [*planned_guards(job.credential), "process sweep", SEARCH],
+        "plain": sorted(plain(job.codex.environment, json.dumps(to_json(shown)).encode(), recorder.redactor)),
         "secrets": sorted(recorder.redactor.names),
     }
     redacted: dict[str, Any] = json.loads(recorder.redactor.text(json.dumps(facts)))

@@ -35,12 +35,13 @@ def failure_exit_code(failure: str | None) -> int | None:
 
 
 def failure_class(state: RunState) -> str | None:
-    """Return the class of failure behind the verdict: that of the last attempt, where its exit code is the run's."""
+    """Return the class of failure behind the verdict: the last attempt's, or a guard's, of the run's exit code."""
     verdict, attempt = state.verdict, state.attempt
-    failure = attempt.ending.failure if attempt and attempt.ending else None
-    if verdict is None or failure is None or int(failure.exit_code) != verdict.exit_code:
+    if verdict is None or verdict.exit_code == 0:
         return None
-    return str(failure)
+    of_attempt = attempt.ending.failure if attempt and attempt.ending else None
+    of_guards = (guard.failure for guard in state.guards.values() if not guard.passed)
+    return next((str(each) for each in (of_attempt, *of_guards) if failure_exit_code(each) == verdict.exit_code), None)
 
 
 def word(verdict: RunEnded | None) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ConfigurationError, RunnerError, bug
+from codex_runner.domain.errors import ConfigurationError, LeakError, RunnerError, bug
 from codex_runner.reports.files import write_whole
 from codex_runner.reports.run_json import run_document
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Record
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.state import RunState
+    from codex_runner.engine.redact import Redactor
 
 _DIFF_BYTES = 1_000_000
 
@@ -31,12 +32,15 @@ class FileReports:
         extra_junit: Path | None = None,
         guards: bool = True,
         records: Callable[[], Iterable[Record]] | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         """Write JUnit to `extra_junit` too; without `guards`, leave the promises that were kept out of it.
 
-        With `records`, which gives all of the run's from the first, report.html is written too.
+        With `records`, which gives all of the run's from the first, report.html is written too. `redactor` sees each
+        report last: events hold no secret, so a report that does is told as a leak.
         """
         self._folder, self._extra_junit, self._guards, self._records = folder, extra_junit, guards, records
+        self._redactor = redactor
 
     def begin(self, state: RunState) -> None:
         """See Reports.begin."""
@@ -92,16 +96,22 @@ class FileReports:
         return ""
 
     def _each(self, state: RunState, reports: Sequence[tuple[Path, Callable[[RunState], bytes]]]) -> list[Path]:
-        written, failed, bugs = [], [], []
+        written, failed, bugs, leaks = [], [], [], []
         for path, report in reports:
             try:
-                written.append(write_whole(path, report(state)))
+                data = report(state)
+                if self._redactor and self._redactor.names_in(data) - set(state.facts.get("plain", ())):
+                    leaks.append(path.name)
+                    data = self._redactor(data)
+                written.append(write_whole(path, data))
             except OSError as error:
                 failed.append(f"{path} ({error.strerror})")
             except ConfigurationError as error:  # events.jsonl, which a page is made of, has been taken away
                 failed.append(f"{path} ({error.message.rstrip('.')})")
             except Exception as error:  # noqa: BLE001 - a bug in one report must not cost the others
                 bugs.append(f"{path} ({bug(error)})")
+        if leaks:
+            raise LeakError(f"these reports would have held a secret, which is masked in them: {', '.join(leaks)}.")
         if bugs:
             raise RunnerError(f"these reports could not be made: {', '.join([*bugs, *failed])}.")
         if failed:

@@ -280,6 +280,8 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
         case ev.Guarded():
             tone = Tone.DIM if event.passed else Tone.BAD
             return _line("guard" if event.passed else "FAILED", f"{event.name}: {event.message}", tone)
+        case ev.Leaked():
+            return _line("FAILED", f"a leak: {event.path} held {event.secret}, and was {event.done}", Tone.BAD)
         case ev.StopRequested():
             return _line("stopping", event.message or event.reason, Tone.WARN, essential=True)
         case ev.ArtifactKept():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from codex_runner.config import Config, NotifySettings
     from codex_runner.domain.ports import Artifacts, ReplySchema, Sink, Transport
+    from codex_runner.engine.redact import Redactor
     from codex_runner.reports.collect import LocalArtifacts
     from codex_runner.sinks.jsonl import FileJournal
     from codex_runner.transports.ssh import SshTransport
@@ -252,10 +253,15 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         ),
         artifacts=_artifacts(transport, LocalArtifacts(folder, redactor), job.host),
         reports=FileReports(
-            folder, extra_junit=setting.junit, guards=setting.guards, records=lambda: read_records(folder.events)
+            folder,
+            extra_junit=setting.junit,
+            guards=setting.guards,
+            records=lambda: read_records(folder.events),
+            redactor=redactor,
         ),
         recorder=Recorder(state, journal, setting.sinks, redactor),
         stopping=stopping,
+        folder=folder,
         schema=reply_schema(job),
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, setting.ledger, setting.environ, shared),
@@ -268,7 +274,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
         state = await Runner(job, folder.run_id, outfit).run()
     finally:
         await transport.close()
-    _append_step_summary(state, setting)
+    _append_step_summary(state, setting, redactor)
     for sentence in [*unknown, *await tell_others(state, folder, redactor, targets, setting.metrics, setting.environ)]:
         setting.complain(sentence)
     # The verdict stands: a signal that comes while the process leaves must not give it another exit code.
@@ -393,15 +399,18 @@ async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = N
     }
 
 
-def _append_step_summary(state: RunState, setting: Setting) -> None:
+def _append_step_summary(state: RunState, setting: Setting, redactor: Redactor) -> None:
     """Show the summary where GitHub shows it. A file that cannot be written does not change what a run came to."""
     path = setting.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
         return
     from codex_runner.reports.summary import append_step_summary, summary  # noqa: PLC0415
 
+    text = summary(state)
+    if redactor.names_in(text.encode(errors="replace")) - set(state.facts.get("plain", ())):
+        text = redactor.text(text)
     with contextlib.suppress(OSError):
-        append_step_summary(Path(path), summary(state))
+        append_step_summary(Path(path), text)
 
 
 def _output(folder: Path) -> Path:

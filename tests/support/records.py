@@ -80,6 +80,7 @@ def event_samples(text="some text"):
         ev.CredentialTaken({"source": "vault", "place": text, "version": 3, "owner": text, "expires_at": text}),
         ev.Guarded("revoked", True, text),
         ev.Guarded("swept", False, text),
+        ev.Leaked(text, text, "removed"),
         ev.CheckStarted(text, text),
         ev.CheckEnded(text, False, None, 1.0, text),
         ev.CheckEnded(text, False, 2, 1.0, f"src/a.py:3:1: {text}\n{text}"),
