@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from codex_runner.cli.options import (
     ConfigOption,
+    HostOption,
     JunitOption,
     LogFormat,
     LogFormatOption,
     OutputOption,
     RunArgument,
     clear_junit,
-    configuration,
+    runs_config,
     sinks,
     warn,
 )
@@ -24,6 +24,7 @@ from codex_runner.cli.options import (
 
 def attach(
     run: RunArgument,
+    host: HostOption = None,
     config: ConfigOption = None,
     output: OutputOption = None,
     junit: JunitOption = None,
@@ -36,16 +37,19 @@ def attach(
 ) -> None:
     """Follow a run whose runner was killed, and end it as if nothing had happened.
 
-    It goes on after the last complete record of events.jsonl. What was judged already is not judged again.
+    It goes on after the last complete record of events.jsonl. What was judged already is not judged again. With --host,
+    it may be a run that another machine has begun: everything is then brought here, from the first byte on.
     """
     from codex_runner.cli.result import finish  # noqa: PLC0415
-    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
+    from codex_runner.wiring.attach import attach as go_on  # noqa: PLC0415
+    from codex_runner.wiring.attach import find_begun  # noqa: PLC0415
+    from codex_runner.wiring.runs import Setting  # noqa: PLC0415
 
-    loaded = configuration(config, needed=output is None)
-    output_dir = loaded.output_dir if output is None and loaded else Path(output or "").absolute()
-    folder = wiring.find_run(output_dir, run)
+    loaded, output_dir = runs_config(config, output)
+    ssh_config = loaded.ssh_config if loaded else None
+    begun = find_begun(output_dir, run, host, Setting(os.environ, (), ssh_config=ssh_config, complain=warn))
     clear_junit(junit)
-    job = loaded.jobs.get(wiring.read_state(folder).job) if loaded else None
+    job = loaded.jobs.get(begun.state.job) if loaded else None
     secrets = {secret.name: secret for secret in job.codex.environment.values()} if job else {}
-    setting = wiring.Setting.of(loaded, os.environ, sinks(log_format, list(secrets.values())), junit, warn)
-    finish(folder, wiring.attach(folder, setting, secrets, by_shape=by_shape), as_json=as_json)
+    setting = Setting.of(loaded, os.environ, sinks(log_format, list(secrets.values())), junit, warn)
+    finish(begun.folder, go_on(begun, setting, secrets, by_shape=by_shape), as_json=as_json)

@@ -41,6 +41,12 @@ OutputOption = Annotated[
         "--output-dir", "-o", help="Where runs leave their folders; by default the configuration's.", show_default=False
     ),
 ]
+HostOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Where it runs, if another machine has begun it: `local`, or a host.", show_default=False
+    ),
+]
 JunitOption = Annotated[Path | None, typer.Option("--junit", help="Write junit.xml here too.", show_default=False)]
 SetOption = Annotated[
     list[str] | None,
@@ -81,13 +87,14 @@ def output_dir(given: Path | None, config: Path | None) -> Path:
     return load(config, Path.cwd(), os.environ).output_dir
 
 
-def configuration(path: Path | None, *, needed: bool) -> Config | None:
-    """Load the configuration; None where there is none, for what can do without. ConfigurationError otherwise."""
+def runs_config(config: Path | None, output: Path | None) -> tuple[Config | None, Path]:
+    """Return the configuration and the folder of the runs. Where `output` names that, none is needed."""
     from codex_runner.config import load  # noqa: PLC0415
 
     try:
-        return load(path, Path.cwd(), os.environ)
+        loaded = load(config, Path.cwd(), os.environ)
     except ConfigurationError:
-        if needed or path is not None:
+        if output is None or config is not None:
             raise
-        return None
+        return None, output.absolute()
+    return loaded, loaded.output_dir if output is None else output.absolute()

@@ -94,6 +94,10 @@ class HostError(RunnerError):
     default_remedy = "Check the host; `codex-runner hosts --probe` tries it."
 
 
+class UnreachableError(HostError):
+    """The host cannot be reached, or not any more. What runs there goes on, for a while."""
+
+
 class RunGoneError(HostError):
     """The run, or its attempt, is not on this host, or not any more."""
 

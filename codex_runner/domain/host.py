@@ -23,7 +23,7 @@ class Launch:
     travels on stdin. `config` becomes `home/config.toml`, `schema` (if any) `home/output-schema.json`, `prompt` becomes
     codex's stdin. Seconds throughout: after `timeout` the supervisor ends codex by itself; after `orphan` seconds
     without a ping, too. What finished runs left on the host goes with this one, `retention` seconds after somebody last
-    touched it.
+    touched it. `records` is what a runner elsewhere must know of the run so far, as lines of events.jsonl.
     """
 
     run_id: str
@@ -37,6 +37,7 @@ class Launch:
     retention: float
     environment: Mapping[str, str | Secret] = field(default_factory=lambda: MappingProxyType({}))
     schema: str | None = None
+    records: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +70,7 @@ class Lost:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something about the connection that belongs in the log. `code` is a warning's code."""
-
-    code: str
-    message: str
-
-
-Piece = Output | Ended | Lost | Notice
+Piece = Output | Ended | Lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
 
 class Transport(Protocol):
-    """A host that executes attempts. Every method may raise HostError; none ever starts a second codex."""
+    """A host that executes attempts. Every method may raise HostError; none ever starts a second codex.
+
+    Where the host cannot be reached, or not any more, that is an UnreachableError: what runs there goes on.
+    """
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the host answers, as far as is known: False while a connection that was lost is looked for."""
+        ...
 
     async def start(self, launch: Launch) -> Started:
         """Start an attempt, or join it where it exists already. Idempotent on (run_id, attempt)."""
@@ -30,7 +38,7 @@ class Transport(Protocol):
 
         The Outputs of a stream are in order, without gap or overlap; all of them come before Ended or Lost. While
         somebody iterates, the host knows that a runner is there (the lease). An attempt that does not exist is a
-        HostError. Following the same attempt twice, at once or again, gives the same bytes.
+        RunGoneError. Following the same attempt twice, at once or again, gives the same bytes.
         """
         ...
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.run import Ending, ProcessExit, Usage
+from codex_runner.domain.run import Ending, Failure, ProcessExit, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +49,11 @@ class Attempt:
     exit: ProcessExit | None = None
     diagnostics: list[ev.Diagnostic] = field(default_factory=list)
     checks: dict[str, ev.CheckEnded] = field(default_factory=dict)
+
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether it is over for the runner alone: its host could not be reached, and codex may go on there."""
+        return self.ending is not None and self.ending.failure is Failure.TRANSPORT and self.exit is None
 
 
 @dataclass(slots=True)
@@ -117,9 +122,8 @@ class RunState:
                 self.facts = {**self.facts, **event.facts}
             case ev.CredentialTaken():
                 self.facts = {**self.facts, "credential": event.facts}
-            case ev.AttemptStarted() if not event.attached:
-                self.attempts.append(Attempt(event.number, time, event.reason, event.thread_id))
-                self.checks, self.changes = self.attempts[-1].checks, None
+            case ev.AttemptStarted():
+                self._begin_attempt(event, time)
             case ev.RunEnded():
                 self.verdict, self.ended = event, time
             case ev.Warned():
@@ -139,6 +143,14 @@ class RunState:
                 self._take_of_attempt(self.attempts[-1], event, time)
             case _:
                 pass
+
+    def _begin_attempt(self, event: ev.AttemptStarted, time: float) -> None:
+        if not event.attached:
+            self.attempts.append(Attempt(event.number, time, event.reason, event.thread_id))
+            self.checks, self.changes = self.attempts[-1].checks, None
+        elif self.attempts:  # where its host had been lost, it is not over after all
+            self.verdict = self.ended = None
+            self.attempts[-1].ending = self.attempts[-1].ended = None
 
     def _take_of_attempt(self, attempt: Attempt, event: ev.Event, time: float) -> None:  # noqa: C901 - as above
         match event:

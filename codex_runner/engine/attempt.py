@@ -18,12 +18,12 @@ from codex_runner.domain.event import (
     TurnCompleted,
     TurnFailed,
 )
-from codex_runner.domain.host import Ended, Lost, Notice, Output
+from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep
 from codex_runner.domain.state import TURN_COMPLETED, TURN_FAILED
 from codex_runner.engine import cksum
 from codex_runner.engine.budget import over
-from codex_runner.engine.ending import lost_ending, stop_ending, stopped_ending
+from codex_runner.engine.ending import lost_ending, stop_ending, stopped_ending, unreached_ending
 from codex_runner.engine.follow import Line, LineSplitter
 from codex_runner.engine.meter import Meter
 from codex_runner.engine.watch import Stop, Watch
@@ -43,6 +43,9 @@ _SHOW = 1.0
 
 # INT, 2 s, TERM, 1 s, KILL and the sweep, and as much again for a slow host.
 _STOP_PATIENCE = 8.0
+
+# What a runner that comes late takes to read what there is, at the most.
+_READING = 10.0
 
 _STDERR_TAIL = 8192
 
@@ -68,7 +71,7 @@ class AttemptFollower:
         """Follow to the end, record it, and return it. HostError where the host is out of reach for good."""
         pieces = self._transport.follow(self._run_id, self._attempt.number, self._recorder.position)
         following = asyncio.ensure_future(anext(pieces))
-        shown = 0.0
+        shown, looked = 0.0, time.monotonic()
         try:
             while True:
                 asked = asyncio.ensure_future(self._stopping.wait())
@@ -91,10 +94,15 @@ class AttemptFollower:
                     following = asyncio.ensure_future(anext(pieces))
                 now = time.monotonic()
                 self._meter.tick(now)
+                if not self._transport.reachable:
+                    self._out_of_hearing(now - looked)
+                looked = now
                 if (stop := self._stopping.stop or self._watch.due(now) or self._spent()) and self._asked is None:
                     await self._stop(stop, now)
                 if self._asked and now - self._asked[1] > _STOP_PATIENCE:
-                    return self._record(Ending(Failure.TRANSPORT, self._still_running()), None)
+                    return self._record(
+                        self._unreached("codex was told to end, and its host did not confirm it."), None
+                    )
                 if now - shown >= _SHOW:
                     shown = now
                     self._recorder.tick(time.time())
@@ -110,9 +118,13 @@ class AttemptFollower:
         return self._recorder.state.attempts[-1]
 
     def _deadline(self) -> float:
-        """When the whole run's time is up, on the monotonic clock: an attach does not begin it anew."""
+        """When the whole run's time is up, on the monotonic clock: an attach does not begin it anew.
+
+        Where it is up already, what codex has written is read first. The host keeps the time by itself meanwhile.
+        """
         spent = max(0.0, time.time() - self._recorder.state.attempts[0].started)
-        return time.monotonic() + self._job.limits.timeout - spent
+        left = self._job.limits.timeout - spent
+        return time.monotonic() + (left if left > 0 else _READING)
 
     def _catch_up(self) -> None:
         """Take over what another runner saw: what is open, whether the turn is over, codex's last words."""
@@ -125,6 +137,12 @@ class AttemptFollower:
             self._watch.saw(TurnFailed(self._attempt.turn_error or ""), now)
         errors = [f"Error: {said.message}\n" for said in self._attempt.diagnostics if said.level == "ERROR"]
         self._stderr_tail = "".join(errors).encode()[-_STDERR_TAIL:]
+
+    def _out_of_hearing(self, seconds: float) -> None:
+        """For so long nobody could hear codex: that is no silence of its own, and a turn that is done can wait."""
+        self._watch.skip(seconds)
+        if self._asked and self._asked[0].reason is StopReason.LINGERED:
+            self._asked = (self._asked[0], self._asked[1] + seconds)
 
     def _spent(self) -> Stop | None:
         """Say whether the job's budget is passed."""
@@ -156,8 +174,6 @@ class AttemptFollower:
             case Output():
                 for line in self._err.feed(piece.data):
                     self._take_diagnostic(line)
-            case Notice():
-                self._recorder.warn(piece.code, piece.message)
             case Ended():
                 return self._record(self._judge(piece.exit), piece.exit)
             case Lost():
@@ -206,19 +222,15 @@ class AttemptFollower:
             return Ending(Failure.UNKNOWN, f"codex was to go on with thread {wanted}, and silently began {begun}")
         return self._agent.judge(self._attempt, exit_, self._stderr_tail.decode("utf-8", "replace"))
 
+    def _unreached(self, why: str) -> Ending:
+        return unreached_ending(why, self._job, self._run_id, self._attempt, time.time())
+
     def _record(self, ending: Ending, exit_: ProcessExit | None) -> Ending:
         if exit_ is not None and exit_.stopped is StopReason.LINGERED:
             self._recorder.warn("lingered", "codex did not exit by itself after its final event, and was ended")
         self._recorder.emit(sweep_guard(exit_, self._recorder.state.attempts[:-1]))
         self._recorder.emit(AttemptEnded(self._attempt.number, ending, exit_))
         return ending
-
-    def _still_running(self) -> str:
-        limits = self._job.limits
-        return (
-            f"codex was told to end and the host {self._job.host} did not confirm it: the agent may still be running "
-            f"there, for {limits.orphan:g} s at the most (orphan_timeout)"
-        )
 
 
 async def end_unseen(transport: Transport, run_id: str, number: int, reason: StopReason) -> ProcessExit | None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 import itertools
 import random
 import time
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode, HostError, RunGoneError, RunnerError
+from codex_runner.domain.errors import ExitCode, HostError, RunGoneError, RunnerError, UnreachableError
 from codex_runner.domain.event import AttemptEnded, AttemptStarted, Retrying
 from codex_runner.domain.run import Ending, Failure, StopReason
-from codex_runner.engine.attempt import AttemptFollower, end_unseen
+from codex_runner.engine.attempt import AttemptFollower, end_unseen, sweep_guard
+from codex_runner.engine.ending import unreached_ending
+from codex_runner.engine.recall import to_lines
 from codex_runner.engine.retry import GiveUp, decide
 
 if TYPE_CHECKING:
@@ -40,7 +43,12 @@ class Attempts:
 
     async def until_done(self) -> Ending:
         """Try until the agent has done its turn, or trying again cannot help."""
-        return await self._insist(await self._first())
+        ending = await self._first()
+        for records in self._outfit.later:
+            for record in records:  # as of now: what codex said before it has only just been read
+                self._recorder.emit(record.event)
+            ending = await self._follow()
+        return await self._insist(ending)
 
     async def another_turn(self, prompt: str, reason: str) -> Ending:
         """Give the thread that has done its turn another one, and try until it has done that too."""
@@ -73,6 +81,8 @@ class Attempts:
         """Decide whether there is another attempt; where there might have been one, say why there is none."""
         attempt = self._state.attempt
         if ending.failure is None or attempt is None or self._stopping.stop is not None:
+            return None
+        if attempt.out_of_reach and attempt.stop is not None:  # it may be running, against a wish that still stands
             return None
         decision = decide(
             self._job.retry,
@@ -113,7 +123,7 @@ class Attempts:
             raise HostError(f"the runner of {self._run_id} was gone before codex was started.", remedy="Run it again.")
         if attempt is None:
             return await self._start(1)
-        if attempt.ending is not None:
+        if attempt.ending is not None and not attempt.out_of_reach:
             return attempt.ending
         self._recorder.emit(AttemptStarted(attempt.number, attached=True, reason="attached by another runner"))
         return await self._follow()
@@ -125,6 +135,7 @@ class Attempts:
         launch = self._outfit.agent.launch(self._job, self._run_id, number, resume, prompt)
         # On record before it happens: a runner that dies in between leaves a run that `attach` can explain.
         self._recorder.emit(AttemptStarted(number, reason=reason, thread_id=resume))
+        launch = dataclasses.replace(launch, records=to_lines(self._recorder.take_between()))
         self._outfit.reports.begin(self._state)
         try:
             await self._outfit.transport.start(launch)
@@ -132,7 +143,9 @@ class Attempts:
             if error.exit_code is ExitCode.CONFIGURATION:
                 return self._end_unstarted(Failure.STARTUP, error)
             # It may be that only the answer was lost.
-            await end_unseen(self._outfit.transport, self._run_id, number, StopReason.LOST)
+            exit_ = await end_unseen(self._outfit.transport, self._run_id, number, StopReason.LOST)
+            if exit_ is None and isinstance(error, UnreachableError):
+                return self._end_unreached(error)
             return self._end_unstarted(Failure.NEVER_STARTED, error)
         self._outfit.reports.prepare()
         return await self._follow()
@@ -145,17 +158,25 @@ class Attempts:
         while True:
             try:
                 return await follower.follow()
-            except HostError as error:
+            except RunGoneError as error:
                 begun = self._recorder.position.stdout or self._recorder.position.stderr
                 if begun or time.monotonic() >= patience:
-                    failure = Failure.NEVER_STARTED if self._attached and not begun else Failure.TRANSPORT
-                    if begun and isinstance(error, RunGoneError):
-                        failure = Failure.LOST
+                    failure = Failure.NEVER_STARTED if self._attached and not begun else Failure.LOST
                     return self._end_unstarted(failure, error)
+            except HostError as error:
+                return self._end_unreached(error)
             await asyncio.sleep(_BIRTH / 10)
 
+    def _end_unreached(self, error: HostError) -> Ending:
+        self._recorder.emit(sweep_guard(None))
+        attempt = self._state.attempts[-1]
+        return self._end(unreached_ending(error.message, self._job, self._run_id, attempt, time.time()))
+
     def _end_unstarted(self, failure: Failure, error: RunnerError) -> Ending:
+        return self._end(Ending(failure, error.message, error.remedy))
+
+    def _end(self, ending: Ending) -> Ending:
         clean = self._recorder.redactor.text
-        ending = Ending(failure, clean(error.message), clean(error.remedy))
+        ending = Ending(ending.failure, clean(ending.message), clean(ending.remedy))
         self._recorder.emit(AttemptEnded(self._state.attempts[-1].number, ending))
         return ending

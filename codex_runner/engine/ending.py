@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from codex_runner.domain.run import Ending, Failure, StopReason
 from codex_runner.domain.state import TURN_COMPLETED, Attempt
+from codex_runner.engine.credential_rules import format_date
+
+if TYPE_CHECKING:
+    from codex_runner.domain.job import Job
+
+# What a supervisor takes on top of a job's `timeout` before it ends codex by itself, and to end it, in seconds.
+_GRACE = 15.0
 
 _FAILURES = {
     StopReason.TIMEOUT: Failure.TIMEOUT,
@@ -48,3 +57,18 @@ def lost_ending(attempt: Attempt, message: str) -> Ending:
     """Say how an attempt ended whose supervisor will never report."""
     done = " after its turn was completed" if attempt.turn == TURN_COMPLETED else ""
     return Ending(Failure.LOST, f"nobody can say how codex ended{done}: {message}")
+
+
+def unreached_ending(why: str, job: Job, run_id: str, attempt: Attempt, now: float) -> Ending:
+    """Say how an attempt ended whose host is out of reach: where its agent may be running, and until when.
+
+    `now` is seconds since the epoch. The times are near ones: the host counts in ticks of its own.
+    """
+    until, limit = min(
+        (now + job.limits.orphan, "orphan_timeout"), (attempt.started + job.limits.timeout + _GRACE, "timeout")
+    )
+    return Ending(
+        Failure.TRANSPORT,
+        f"{why} The agent may still be running on {job.host}, until about {format_date(max(now, until))} ({limit}).",
+        f"`codex-runner attach {run_id}` goes on with it, `codex-runner cancel {run_id}` ends it.",
+    )

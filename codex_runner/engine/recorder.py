@@ -29,6 +29,7 @@ class Recorder:
         self._journal = journal
         self._sinks = list(sinks)
         self._position = state.position
+        self._between: list[Record] = []
         self.broken = False
         """Whether the journal has failed: what came since is in the state alone."""
 
@@ -37,18 +38,28 @@ class Recorder:
         """How far the host's output has been read and copied, including what no record stands for yet."""
         return self._position
 
-    def emit(self, event: Event) -> None:
-        """Record an event. After the journal has failed, which raises once, only the state and the sinks get it."""
+    def emit(self, event: Event, at: float | None = None) -> None:
+        """Record an event. After the journal has failed, which raises once, only the state and the sinks get it.
+
+        `at` is when it happened, where another runner saw it: seconds since the epoch.
+        """
         if isinstance(event, AttemptStarted) and not event.attached:
             self._position = dataclasses.replace(self._position, stdout=0, stderr=0, stdout_crc=Position().stdout_crc)
             attempt = event.number
         else:
             attempt = self.state.attempts[-1].number if self.state.attempts else 0
-        record = Record(self.state.seq + 1, time.time(), attempt, self._position, event)
+        record = Record(self.state.seq + 1, time.time() if at is None else at, attempt, self._position, event)
         if not self.broken:
             self._keep(lambda: self._journal.append(record))
+        if self.state.attempt is None or self.state.attempt.ending is not None:
+            self._between.append(record)
         self.state.apply(record)
         self._each_sink(lambda sink: sink.accept(record, self.state))
+
+    def take_between(self) -> Sequence[Record]:
+        """Return what was recorded since the last attempt ended, or since the beginning, up to the one that begins."""
+        records, self._between = self._between, []
+        return records
 
     def copy(self, stream: Stream, data: bytes, *, end: int, crc: int | None = None) -> None:
         """Keep redacted bytes of a stream, which stand for the host's bytes up to `end`."""

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.domain.errors import ExitCode, HostError, LeakError, RunnerError, bug
+from codex_runner.domain.errors import ExitCode, LeakError, RunnerError, UnreachableError, bug
 from codex_runner.domain.event import (
     AttemptEnded,
     Guarded,
@@ -37,11 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from codex_runner.domain.credential import Granted
-    from codex_runner.domain.event import Warned
+    from codex_runner.domain.event import Record, Warned
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.ports import Account, Agent, Artifacts, Credentials, Group, ReplySchema, Reports, Transport
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
+
+# Whoever asks a run to end, a CI system for one, waits no longer than some seconds.
+_HURRY = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Outfit:
 
     `folder` is what the run leaves, searched for secrets at its end; `schema`, `group` and `account` are there where
     the job has one; `doubts` are told at the run's beginning; `own` are folders on the host that the runner writes.
+    `later` is what the host keeps of the attempts behind the one that is attached to: its records, an attempt each.
     """
 
     transport: Transport
@@ -64,6 +68,7 @@ class Outfit:
     group: Group | None = None
     account: Account | None = None
     doubts: Sequence[Warned] = ()
+    later: Sequence[Sequence[Record]] = ()
     own: Sequence[str] = ()
 
 
@@ -83,6 +88,11 @@ class Runner:
     def _state(self) -> RunState:
         return self._recorder.state
 
+    @property
+    def _out_of_reach(self) -> bool:
+        """Whether the last that is known of the run is that its host was lost: attaching goes on with it."""
+        return self._state.attempt is not None and self._state.attempt.out_of_reach
+
     async def run(self) -> RunState:
         """Go on from where the state stands to the verdict and the reports; never raises a RunnerError."""
         try:
@@ -101,12 +111,13 @@ class Runner:
         return self._state
 
     async def _to_verdict(self) -> Verdict:
-        if self._state.verdict is None:
+        if self._state.verdict is None or self._out_of_reach:
             if (taken := await self._begin()) is not None:
                 return Verdict(ExitCode.SUCCEEDED, taken, skipped=True)
             patch = await self._work()
-            await self._collect(patch)
-            await self._give_back()
+            if not self._out_of_reach:
+                await self._collect(patch)
+                await self._give_back()
         return judge_run(self._job, self._state)
 
     async def _work(self) -> bytes:
@@ -156,7 +167,7 @@ class Runner:
         try:
             facts = await self._outfit.agent.prepare(self._job, self._outfit.transport, granted, self._recorder.emit)
             tree = await noting
-        except HostError:
+        except UnreachableError:
             self._noted = False
             raise
         finally:  # over before anybody cleans up after it
@@ -192,7 +203,7 @@ class Runner:
     async def _compare(self) -> bytes:
         """Let git say what the agent changed, before any check changes more; return the patch."""
         noted = self._state.facts.get("tree")
-        if noted is None:
+        if noted is None or self._out_of_reach:
             return b""
         return await self._stopping.unless_stopped(compare(self._job, noted, self._outfit.transport, self._recorder))
 
@@ -211,16 +222,24 @@ class Runner:
 
     async def _give_back(self) -> None:
         self._given_back = True
+        clean = self._recorder.redactor.text
         try:
-            await self._outfit.transport.discard(self._run_id)
+            async with asyncio.timeout(_HURRY if self._stopping.stop else None):
+                await self._outfit.transport.discard(self._run_id)
+        except (UnreachableError, TimeoutError) as error:
+            why = error.message if isinstance(error, UnreachableError) else "the host did not answer in time."
+            # All that matters is here already, and a later run there removes what is left.
+            self._recorder.warn("run-directory", f"The run's directory is left on {self._job.host}: {clean(why)}")
         except RunnerError as error:
-            message = self._recorder.redactor.text(f"not removed: {error.message}")
+            message = clean(f"not removed: {error.message}")
             self._recorder.emit(Guarded("run directory", passed=False, message=message))
 
     async def _let_go(self, verdict: Verdict) -> None:
         """Leave nothing on the host, however the run came to its verdict."""
         attempt = self._state.attempt
         if self._given_back or self._state.verdict is not None or (attempt is None and not self._noted):
+            return
+        if self._out_of_reach:
             return
         # A failure in here must not hide the one that led here.
         with contextlib.suppress(Exception):

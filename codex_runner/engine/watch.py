@@ -49,6 +49,13 @@ class Watch:
             case _:
                 pass
 
+    def skip(self, seconds: float) -> None:
+        """Leave so much time out of account: nothing could be heard. The job's own deadline stays where it is."""
+        self._heard += seconds
+        self._open = {item_id: (began + seconds, item) for item_id, (began, item) in self._open.items()}
+        if self._turn_ended is not None:
+            self._turn_ended += seconds
+
     def due(self, now: float) -> Stop | None:
         """Say whether the agent must be ended now, and why."""
         limits = self._limits

@@ -70,6 +70,11 @@ class LocalTransport:
         self._check_environ = {k: v for k, v in environ.items() if not _names_a_credential(k)}
         self._root = runs_root(environ)
 
+    @property
+    def reachable(self) -> bool:
+        """See Transport.reachable."""
+        return True
+
     async def start(self, launch: Launch) -> Started:
         """See Transport.start."""
         nonce = new_nonce()

@@ -1,8 +1,7 @@
 """The script that runs on the host, the framed request that it reads, and the answers that it gives.
 
-A request is a first line, header lines, `.NONCE`, the bodies (config, schema if any, prompt) by byte count, and
-`.NONCE` again.
-Values are escaped for printf's `%b`; they are data on a line, never script text.
+A request is a first line, header lines, `.NONCE`, the bodies (config, schema if any, prompt, records) by byte
+count, and `.NONCE` again. Values are escaped for printf's `%b`; they are data on a line, never script text.
 """
 
 from __future__ import annotations
@@ -55,6 +54,7 @@ def start_request(launch: Launch, nonce: str, verb: str = "launch") -> bytes:
     if launch.schema is not None:
         bodies["schema"] = launch.schema.encode()
     bodies["prompt"] = launch.prompt
+    bodies["records"] = launch.records
     lines = [
         f"{_MAGIC} {nonce} {verb} {launch.run_id} {launch.attempt}",
         f"timeout {math.ceil(launch.timeout) + SUPERVISOR_GRACE}",

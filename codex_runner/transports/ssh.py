@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
-import math
-import random
 import time
 from collections import Counter
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.event import Position
-from codex_runner.domain.host import Completed, Ended, Lost, Notice, Output, Started
+from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.transports.request import (
     discard_request,
     execute_request,
@@ -26,22 +24,19 @@ from codex_runner.transports.request import (
 from codex_runner.transports.ssh_connection import SshConnection
 from codex_runner.transports.ssh_files import Fetch, Listing, list_files
 from codex_runner.transports.ssh_follow import FollowSession
-from codex_runner.transports.ssh_session import DroppedError, UnansweredError
+from codex_runner.transports.ssh_reconnect import Reconnecting
+from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from codex_runner.domain.host import Launch, Piece
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
 
-T = TypeVar("T")
-
 _Key = tuple[str, int]
 
-_LONGEST_PAUSE = 15.0
-_FIRST_PATIENCE = 30.0
 _STOP_PATIENCE = 15.0
 
 
@@ -49,17 +44,28 @@ class SshTransport:
     """Runs attempts on another host. `reconnect` is for how long a lost host is looked for, in seconds."""
 
     def __init__(
-        self, alias: str, environ: Mapping[str, str], *, reconnect: float = 600.0, ssh_options: Sequence[str] = ()
+        self,
+        alias: str,
+        environ: Mapping[str, str],
+        *,
+        reconnect: float = 600.0,
+        ssh_options: Sequence[str] = (),
+        tell: Callable[[str, str], None] = lambda _code, _message: None,
     ) -> None:
-        """Nothing is connected before the first call."""
+        """Nothing is connected before the first call. `tell` gets each warning about the line: a code, a sentence."""
         self._connection = SshConnection(alias, environ, ssh_options)
-        self._alias, self._reconnect = alias, reconnect
+        self._reconnecting = Reconnecting(self._connection, reconnect, tell)
+        self._alias, self._persist = alias, self._reconnecting.persist
         # Sessions that `start` opened and nobody follows yet; those that somebody follows; what is to be stopped.
         self._begun: dict[_Key, FollowSession] = {}
         self._followed: dict[_Key, FollowSession] = {}
         self._stopping: dict[_Key, StopReason] = {}
         self._followers: Counter[_Key] = Counter()
-        self._notices: list[Notice] = []
+
+    @property
+    def reachable(self) -> bool:
+        """See Transport.reachable."""
+        return self._reconnecting.connected
 
     async def start(self, launch: Launch) -> Started:
         """See Transport.start. The same connection then follows from the first byte: one round trip for both."""
@@ -99,16 +105,10 @@ class SshTransport:
             self._followers[key] -= not over
 
     async def _follow(self, key: _Key, position: Position) -> AsyncGenerator[Piece, None]:
-        outage: _Outage | None = None
+        dropped: DroppedError | None = None
         while True:
-            for notice in self._notices:
-                yield notice
-            self._notices.clear()
+            session = await self._persist("following", partial(self._follow_from, key, position), dropped)
             try:
-                session = await self._follow_from(key, position)
-                if outage is not None:
-                    yield Notice("reconnected", f"{self._alias}: connected again after {outage.seconds:.0f} s")
-                    outage = None
                 async with contextlib.aclosing(self._pieces(key, session)) as pieces:
                     async for piece in pieces:
                         if isinstance(piece, Output):
@@ -116,14 +116,8 @@ class SshTransport:
                         yield piece
                         if isinstance(piece, Ended | Lost):
                             return
-            except DroppedError as dropped:
-                outage = outage or _Outage()
-                yield Notice(
-                    "disconnected",
-                    f"{self._alias}: {dropped}; lost for {outage.seconds:.0f} s, try {outage.tries + 1} "
-                    f"(reconnect_timeout {self._reconnect:g} s)",
-                )
-                await self._pause(outage, dropped)
+            except DroppedError as error:
+                dropped = error
 
     async def stop(self, run_id: str, attempt: int, reason: StopReason) -> None:
         """See Transport.stop. Where somebody follows, nothing waits for a dead line: it is said again on the next one.
@@ -236,58 +230,6 @@ class SshTransport:
     def _forget(self, key: _Key, session: FollowSession) -> None:
         if self._followed.get(key) is session:
             del self._followed[key]
-
-    async def _persist(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
-        outage = _Outage()
-        while True:
-            try:
-                return await work()
-            except DroppedError as dropped:
-                await self._pause(outage, dropped)
-                self._notices.append(
-                    Notice("disconnected", f"{self._alias}: {dropped}, while {what}; try {outage.tries}")
-                )
-
-    async def _pause(self, outage: _Outage, dropped: DroppedError) -> None:
-        """Wait before the next try, or give the host up: HostError."""
-        if isinstance(dropped, UnansweredError) and outage.unanswered():
-            raise HostError(
-                f"the host {self._alias} does not run the request: {dropped}.",
-                remedy="The account's login shell must run commands, and the host needs a POSIX `sh` in its PATH.",
-            )
-        # A host that was never there is a mistake more often than an outage.
-        patience = self._reconnect if self._connection.established else min(self._reconnect, _FIRST_PATIENCE)
-        if outage.seconds > patience:
-            raise HostError(
-                f"the host {self._alias} could not be reached for {outage.seconds:.0f} s "
-                f"({outage.tries + 1} tries): {dropped}.",
-                remedy="An agent that was started may still be running there, until orphan_timeout; "
-                "`codex-runner attach` goes on with it.",
-            )
-        await asyncio.sleep(outage.next_pause())
-
-
-class _Outage:
-    """A time without a connection: since when, how many tries, how long to the next one."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-        self._unanswered = 0
-        self.tries = 0
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._since
-
-    def unanswered(self) -> bool:
-        """Count a shell that ended without an answer; True where that cannot be chance any more."""
-        self._unanswered += 1
-        return self._unanswered == 3
-
-    def next_pause(self) -> float:
-        # Full jitter, so that fifty runs which lost the same host do not come back at once.
-        self.tries += 1
-        return random.uniform(0.1, min(_LONGEST_PAUSE, 0.25 * math.pow(2, self.tries)))  # noqa: S311 - no secret
 
 
 def _advanced(position: Position, piece: Output) -> Position:

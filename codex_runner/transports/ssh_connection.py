@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import HostError
+from codex_runner.domain.errors import UnreachableError
 from codex_runner.transports.request import read_answer, script
 from codex_runner.transports.ssh_session import DroppedError, Session, UnansweredError, end, last_line
 
@@ -79,7 +79,7 @@ _REFUSALS = (
 )
 
 
-class RefusedError(HostError):
+class RefusedError(UnreachableError):
     """Trying again will not help: the host will not have us: a wrong key, an unknown host key, an unknown name."""
 
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.credential import Granted, VaultSettings
-from codex_runner.domain.errors import ConfigurationError, CredentialError, SecretStoreError, UsageError
+from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.job import LOCAL_HOST, Job, Limits
 from codex_runner.domain.run import StopReason, check_run_id, new_run_id
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from codex_runner.config import Config, NotifySettings
+    from codex_runner.domain.event import Record
     from codex_runner.domain.ports import Artifacts, ReplySchema, Sink, Transport
     from codex_runner.engine.redact import Redactor
     from codex_runner.reports.collect import LocalArtifacts
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from codex_runner.transports.ssh import SshTransport
 
 LAST = "last"
-_BY_SHAPE = "`--by-shape` goes on without: only what looks like a token is then masked in what is written."
 _IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"
 
 
@@ -93,9 +93,17 @@ def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
 
 
 def transport_for(
-    host: str, environ: Mapping[str, str], *, reconnect: float = Limits().reconnect, ssh_config: Path | None = None
+    host: str,
+    environ: Mapping[str, str],
+    *,
+    reconnect: float = Limits().reconnect,
+    ssh_config: Path | None = None,
+    tell: Callable[[str, str], None] = lambda _code, _message: None,
 ) -> Transport:
-    """Return the transport that reaches a host: this machine, or any alias of OpenSSH's configuration."""
+    """Return the transport that reaches a host: this machine, or any alias of OpenSSH's configuration.
+
+    `tell` gets each warning about the connection: a code and a sentence.
+    """
     if host == LOCAL_HOST:
         from codex_runner.transports.local import LocalTransport  # noqa: PLC0415 - each host loads its own
 
@@ -103,7 +111,7 @@ def transport_for(
     from codex_runner.transports.ssh import SshTransport  # noqa: PLC0415
 
     options = ("-F", str(ssh_config)) if ssh_config else ()
-    return SshTransport(host, environ, reconnect=reconnect, ssh_options=options)
+    return SshTransport(host, environ, reconnect=reconnect, ssh_options=options, tell=tell)
 
 
 def bundled_codex(host: str) -> str | None:
@@ -123,48 +131,13 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
 
     reply_schema(job)  # a bad one is refused before anything is made
     run_id = new_run_id(job.name)
-    folder = RunFolder(_output(output_dir) / run_id)
+    folder = RunFolder(made(output_dir) / run_id)
     journal = FileJournal.create(folder)
     secrets = list(job.codex.environment.values())
-    return folder, asyncio.run(_go(job, folder, RunState(), journal, secrets, setting))
+    return folder, asyncio.run(carry_out(job, folder, RunState(), journal, secrets, setting))
 
 
-def attach(folder: RunFolder, setting: Setting, secrets: Mapping[str, Secret], *, by_shape: bool = False) -> RunState:
-    """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's own, by name.
-
-    The credential is fetched again from where it came, in the version that the run has, since it must be kept out of
-    what is written from now on. Where a secret of the run is not to be had, nothing is touched: CredentialError, or
-    SecretStoreError. With `by_shape` the run goes on all the same, and its reports say without which.
-    """
-    from codex_runner.engine.runner import planned_job  # noqa: PLC0415
-    from codex_runner.sinks.jsonl import FileJournal, read_records  # noqa: PLC0415
-
-    state = fold(read_records(folder.events))
-    if not state.run_id:
-        raise UsageError(f"{folder.path}: the run was killed before it began; there is nothing to attach to.")
-    job = planned_job(state)
-    at_hand, why = dict(secrets), ""
-    try:
-        at_hand |= asyncio.run(_fetch_again(job, state, setting))
-    except (CredentialError, SecretStoreError) as error:
-        if not by_shape:
-            error.remedy = f"{error.remedy} {_BY_SHAPE}".strip()
-            raise
-        why = f" {error.message}"
-    named = {*at_hand, *(secret.name for secret in _surrounding_secrets(setting))}
-    missing = [name for name in state.facts.get("secrets", ()) if name not in named]
-    if missing and not by_shape:
-        raise CredentialError(
-            f"{folder.run_id}: the run has secrets that are not at hand: {', '.join(missing)}.",
-            remedy=f"Attach with the configuration and the environment that the run was started with. {_BY_SHAPE}",
-        )
-    records, journal = FileJournal.recover(folder)
-    without = f"Attached without {', '.join(missing)}, which was masked from then on only where it looks like a token."
-    doubts = [f"{without}{why}"] if missing else []
-    return asyncio.run(_go(job, folder, fold(records), journal, list(at_hand.values()), setting, doubts))
-
-
-def _surrounding_secrets(setting: Setting) -> list[Secret]:
+def surrounding_secrets(setting: Setting) -> list[Secret]:
     """Return the secrets that no job has: proxies' passwords, and the addresses and keys of those who are told."""
     from codex_runner.wiring.aftermath import targets_of  # noqa: PLC0415
 
@@ -172,49 +145,20 @@ def _surrounding_secrets(setting: Setting) -> list[Secret]:
     return [*proxy_passwords(setting.environ), *(secret for target in targets for secret in target.secrets)]
 
 
-async def _fetch_again(job: Job, state: RunState, setting: Setting) -> dict[str, Secret]:
-    """Fetch the run's credential once more, judged as of the run's start: an expiry since then does not matter."""
-    from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
-
-    used = state.facts.get("credential")
-    if not used or used["source"] == "workload_identity":
-        return {}
-    credentials = JobCredentials(setting.vault, setting.environ)
-
-    async def borrow(version: int | None = None) -> Granted:
-        return await credentials.borrow(
-            job, now=state.started, tell=lambda _: None, on_retry=lambda _: None, version=version
-        )
-
-    version = used["version"]
-    try:
-        # The newest first: most roles may read no other.
-        granted = await borrow()
-    except CredentialError:
-        if version is None:
-            raise
-        granted = Granted()
-    if version is not None and (granted.facts is None or granted.facts.version != version):
-        try:
-            granted = await borrow(version)
-        except CredentialError as error:
-            error.message = (
-                f"{state.run_id} has version {version} of {used['place']}, which is no longer the newest, and which is "
-                f"not to be had: {error.message}"
-            )
-            raise
-    return {secret.name: secret for secret in granted.secrets}
-
-
-async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
+async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     job: Job,
     folder: RunFolder,
     state: RunState,
     journal: FileJournal,
     secrets: Sequence[Secret],
     setting: Setting,
+    noted: Sequence[Sequence[Record]] = (),
     without: Sequence[str] = (),
 ) -> RunState:
+    """Go on with a run from where `state` stands, to its end.
+
+    `noted` is what the host keeps of one begun elsewhere; `without` are sentences on the secrets that are not at hand.
+    """
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415
@@ -229,14 +173,23 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
 
     targets, unknown = targets_of(setting.notify, setting.environ)
-    redactor = Redactor([*secrets, *_surrounding_secrets(setting)])
+    redactor = Redactor([*secrets, *surrounding_secrets(setting)])
     stopping = Stopping()
     loop = asyncio.get_running_loop()
     for number, reason in ((signal.SIGINT, StopReason.INTERRUPTED), (signal.SIGTERM, StopReason.TERMINATED)):
         loop.add_signal_handler(number, stopping.request, reason)
     # Checks run what the agent may have written: they get no variable that is known to hold a secret.
     environ = {name: value for name, value in setting.environ.items() if name not in _secret_variables(job, setting)}
-    transport = transport_for(job.host, environ, reconnect=job.limits.reconnect, ssh_config=setting.ssh_config)
+    recorder = Recorder(state, journal, setting.sinks, redactor)
+    for record in noted[0] if noted else ():
+        recorder.emit(record.event, record.time)
+    transport = transport_for(
+        job.host,
+        environ,
+        reconnect=job.limits.reconnect,
+        ssh_config=setting.ssh_config,
+        tell=recorder.warn,
+    )
     wanted = job.concurrency
     if wanted and state.run_id:  # what already runs neither waits nor is refused
         wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)
@@ -259,17 +212,18 @@ async def _go(  # noqa: PLR0913, PLR0917 - the parts of one run
             records=lambda: read_records(folder.events),
             redactor=redactor,
         ),
-        recorder=Recorder(state, journal, setting.sinks, redactor),
+        recorder=recorder,
         stopping=stopping,
         folder=folder,
         schema=reply_schema(job),
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, setting.ledger, setting.environ, shared),
         doubts=doubts(job, setting.ledger, setting.environ),
+        later=noted[1:],
         own=own,
     )
-    for sentence in without if state.verdict is None else ():
-        outfit.recorder.warn("by-shape", sentence)
+    for sentence in without if state.verdict is None or (state.attempt and state.attempt.out_of_reach) else ():
+        recorder.warn("by-shape", sentence)
     try:
         state = await Runner(job, folder.run_id, outfit).run()
     finally:
@@ -332,22 +286,6 @@ def proxy_passwords(environ: Mapping[str, str]) -> list[Secret]:
     return [Secret("PROXY_PASSWORD", password) for password in found]
 
 
-def cancel(folder: RunFolder, setting: Setting) -> None:
-    """Ask the run's agent to end; whoever follows the run writes its reports."""
-    state = read_state(folder)
-    if state.attempt is None or state.attempt.ending is not None:
-        raise UsageError(f"{folder.run_id} has no agent that is running.")
-    transport = transport_for(state.host, setting.environ, ssh_config=setting.ssh_config)
-    asyncio.run(_stop(transport, folder.run_id, state.attempt.number))
-
-
-async def _stop(transport: Transport, run_id: str, attempt: int) -> None:
-    try:
-        await transport.stop(run_id, attempt, StopReason.CANCELLED)
-    finally:
-        await transport.close()
-
-
 def read_state(folder: RunFolder) -> RunState:
     """Build a run's state from its events.jsonl, without touching it."""
     from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
@@ -367,7 +305,8 @@ def find_run(output_dir: Path, run: str) -> RunFolder:
     if not folder.events.exists():
         raise UsageError(
             f"There is no run {run} in {output_dir}.",
-            remedy="`codex-runner runs` lists the runs; -o names another folder.",
+            remedy="`codex-runner runs` lists the runs; -o names another folder. A run that another machine has begun "
+            "is attached to with --host.",
         )
     return folder
 
@@ -413,7 +352,7 @@ def _append_step_summary(state: RunState, setting: Setting, redactor: Redactor) 
         append_step_summary(Path(path), text)
 
 
-def _output(folder: Path) -> Path:
+def made(folder: Path) -> Path:
     """Make the output folder, and keep it out of version control."""
     if not folder.exists():
         try:

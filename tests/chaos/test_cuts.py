@@ -26,9 +26,9 @@ TESTS, RUNS = 20, 6
 PLACES = ((0, 3_000), (3_000, 12_000), (12_000, 30_000), (30_000, 200_000))
 
 
-def transport_to(sshd, port, folder, name):
+def transport_to(sshd, port, folder, name, **kwargs):
     config = sshd.client_config(folder / name, port)
-    return SshTransport(sshd.alias, dict(os.environ), reconnect=60, ssh_options=("-F", str(config)))
+    return SshTransport(sshd.alias, dict(os.environ), reconnect=60, ssh_options=("-F", str(config)), **kwargs)
 
 
 def some_fault(rng):
@@ -217,17 +217,21 @@ def test_a_line_that_swallows_everything_is_noticed_in_seconds(sshd, tmp_path):
 
     async def work():
         with Proxy(sshd.port, [Fault("blackhole", 7_000)]) as proxy:
-            transport = transport_to(sshd, proxy.port, tmp_path, "config")
+            began = time.monotonic()
+            notices = []
+            transport = transport_to(
+                sshd,
+                proxy.port,
+                tmp_path,
+                "config",
+                tell=lambda code, _: notices.append((code, time.monotonic() - began)),
+            )
             try:
-                began = time.monotonic()
                 await transport.start(job)
                 stdout = b""
-                notices = []
                 async for piece in transport.follow(job.run_id, 1, Position()):
                     if isinstance(piece, Output) and piece.stream == "stdout":
                         stdout += piece.data
-                    elif hasattr(piece, "code"):
-                        notices.append((piece.code, time.monotonic() - began))
                 await transport.discard(job.run_id)
             finally:
                 await transport.close()

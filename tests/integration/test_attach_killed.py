@@ -8,9 +8,7 @@ import time
 import pytest
 from support.runs import JOB, wait_for
 
-from codex_runner.codex.events import parse
 from codex_runner.demo.wire import message, reply, shell
-from codex_runner.domain.event import to_json
 
 pytestmark = pytest.mark.needs_codex
 
@@ -23,17 +21,6 @@ def _steps(step, request):
     if step < 6:
         return reply(message(f"step {step}"), shell(f"echo {step}; sleep 0.2"))
     return reply(*(message(f"message {number}") for number in range(request.argument or 1)))
-
-
-def check_undisturbed(project, run):
-    """What an undisturbed run would have left: all that codex printed, once, in order."""
-    printed = project.witness.printed(run.run_id)
-    assert run.codex == printed
-    assert run.from_codex == [to_json(parse(line)) for line in printed.splitlines()]
-    for kind in ("run.started", "run.prepared", "attempt.ended", "run.ended"):
-        assert len(run.of_kind(kind)) == 1
-    assert run.guard("process sweep")["passed"]
-    assert [code for code in run.warnings if code != "codex"] == []
 
 
 @pytest.mark.parametrize("number", range(INSTANTS))
@@ -66,7 +53,7 @@ def test_killed_at_any_instant(project, service, number):
         project.check_nothing_is_left()
     else:
         project.check_reports(done, 0)
-        check_undisturbed(project, left)
+        project.check_undisturbed(left)
         assert [event["attached"] for event in left.of_kind("attempt.started")][:1] == [False]
         project.check_nothing_is_left()
 
@@ -106,7 +93,7 @@ def test_killed_at_each_write(project, number):
     if done.code != 0:
         done = project.command("attach", done.run.run_id)
     project.check_reports(done, 0)
-    check_undisturbed(project, done.run)
+    project.check_undisturbed(done.run)
     project.check_nothing_is_left()
 
 
@@ -122,7 +109,7 @@ def test_killed_again_and_again(project, service):
         time.sleep(delay)
     done = running.wait()
     project.check_reports(done, 0)
-    check_undisturbed(project, left)
+    project.check_undisturbed(left)
     project.check_nothing_is_left()
 
 
@@ -159,7 +146,7 @@ def test_attaching_without_the_secrets_is_refused(project):
     assert "SCRIPTED_MODEL_KEY" in done.stderr
     project.environ[name] = key
     project.check_reports(project.command("attach", left.run_id), 0)
-    check_undisturbed(project, left)
+    project.check_undisturbed(left)
     project.check_nothing_is_left()
 
 
@@ -230,5 +217,5 @@ def test_killed_while_it_hands_the_job_over(project, service, milliseconds):
         assert service.responses == []
     else:
         project.check_reports(done, 0)
-        check_undisturbed(project, left)
+        project.check_undisturbed(left)
     project.check_nothing_is_left()

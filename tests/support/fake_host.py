@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from codex_runner.domain.errors import HostError
+from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.run import ProcessExit, StopReason, Sweep
 from codex_runner.engine.cksum import cksum
@@ -101,6 +101,7 @@ class FakeHost:
         self.launches = []
         self.fails = {}
         self.answers = answers or {}
+        self.reachable = True
 
     def _ask(self, *what):
         self.asked.append(what)
@@ -134,7 +135,7 @@ class FakeHost:
         self._ask("follow", attempt)
         life = self._life(run_id, attempt)
         if life is None:
-            raise HostError(f"run {run_id} has no attempt {attempt} in this memory.")
+            raise RunGoneError(f"run {run_id} has no attempt {attempt} in this memory.")
         at = {"stdout": position.stdout, "stderr": position.stderr}
         while True:
             exit_, over = life.exit, life.over

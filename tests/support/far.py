@@ -60,6 +60,7 @@ class FarProject(Project):
             "cwd": str(self.workspace),
             "retry": {"attempts": 1},
             "budget": {"tokens": 10**9},
+            "i_understand": True,
             "credential": {"source": "env", "allow_unexpiring": True},
         }
         settings = {
@@ -70,6 +71,14 @@ class FarProject(Project):
             "jobs": {JOB: {**defaults, **job}},
         }
         (self.cwd / "codex-runner.toml").write_text(tomli_w.dumps(settings))
+
+    def go_elsewhere(self):
+        """Be another machine from now on: another folder, with the configuration and without the runs."""
+        configuration = (self.cwd / "codex-runner.toml").read_text()
+        self.cwd = self.scratch / "elsewhere"
+        self.cwd.mkdir()
+        (self.cwd / "codex-runner.toml").write_text(configuration)
+        self.out = self.cwd / "codex-runner-out"
 
     def check_nothing_is_left(self, *, grace=0.0):
         """Nothing here, nothing there: no process, no connection, no file but what the agent made."""

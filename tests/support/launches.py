@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from codex_runner.domain.event import Position
-from codex_runner.domain.host import Launch, Notice, Output
+from codex_runner.domain.host import Launch, Output
 from codex_runner.domain.run import new_run_id
 
 CHILD = Path(__file__).with_name("child.py")
@@ -50,7 +50,7 @@ async def collect(transport, run_id, attempt=1, position=None):
             assert piece.offset == offsets[piece.stream], "a gap or an overlap"
             offsets[piece.stream] += len(piece.data)
             streams[piece.stream] += piece.data
-        elif not isinstance(piece, Notice):
+        else:
             last = piece
     return bytes(streams["stdout"]), bytes(streams["stderr"]), last
 

@@ -30,6 +30,8 @@ class Proxy:
     def __init__(self, target, faults=()):
         self._target, self.faults = target, list(faults)
         self.connections = 0
+        self.swallows = False
+        """Set it, and from now on nothing passes, in no connection, and nothing is closed: the line is a black hole."""
         self._open = set()
         self._threads = []
         self._lock = threading.Lock()
@@ -115,10 +117,10 @@ class _Pair:
                         return
                     fault = None
                 time.sleep(max(0.0, self._hold_until - time.monotonic()))
-                if not self._swallow:
+                if not (self._swallow or self._proxy.swallows):
                     target.sendall(data)
                     moved += len(data)
-            if not self._swallow:
+            if not (self._swallow or self._proxy.swallows):
                 target.shutdown(socket.SHUT_WR)
         except OSError:
             pass

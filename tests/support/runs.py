@@ -17,6 +17,9 @@ from pathlib import Path
 import jsonschema
 import tomli_w
 
+from codex_runner.codex.events import parse
+from codex_runner.domain.event import to_json
+
 RUN_JSON = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parents[2] / "docs" / "run.schema.json").read_text())
 )
@@ -365,6 +368,16 @@ class Project:
             assert counted == sum(each == mark for each in run.cases.values())
         assert (run.path.stat().st_mode & 0o777, (run.path / "events.jsonl").stat().st_mode & 0o777) == (0o700, 0o600)
         return run
+
+    def check_undisturbed(self, run):
+        """What an undisturbed run would have left: all that codex printed, once, in order."""
+        printed = self.witness.printed(run.run_id)
+        assert run.codex == printed
+        assert run.from_codex == [to_json(parse(line)) for line in printed.splitlines()]
+        for kind in ("run.started", "run.prepared", "attempt.ended", "run.ended"):
+            assert len(run.of_kind(kind)) == 1
+        assert run.guard("process sweep")["passed"]
+        assert [code for code in run.warnings if code not in {"codex", "credential-source"}] == []
 
     def close(self):
         """End whatever a failed test has left."""

@@ -3,15 +3,18 @@
 import asyncio
 import errno
 import json
+import re
+import time
+from datetime import datetime
 
 import pytest
 from support import child
-from support.fake_host import FakeHost, prints
+from support.fake_host import FakeHost, Play, prints
 
 from codex_runner.codex.agent import Codex
 from codex_runner.domain import event as ev
 from codex_runner.domain.credential import Granted
-from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError
+from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunGoneError, UnreachableError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.host import Completed, Install
 from codex_runner.domain.job import Check, Job, Limits
@@ -220,12 +223,57 @@ def test_a_start_whose_answer_is_lost_leaves_no_agent(trial):
 
 
 def test_a_host_that_goes_away(trial):
-    host = FakeHost(prints(BEGIN, breaks=HostError("devbox is out of reach.")))
+    host = FakeHost(prints(BEGIN, breaks=UnreachableError("devbox is out of reach.")))
     state = trial.run(host)
     trial.check_reports(6)
     assert state.attempts[0].ending.failure is Failure.TRANSPORT
-    assert "devbox is out of reach." in state.verdict.reason
-    assert "run directory" in state.guards
+    reason = state.verdict.reason
+    assert "devbox is out of reach." in reason
+    assert f"codex-runner attach {RUN}" in state.verdict.remedy
+    # The host ends it at the nearer of its two limits; near enough, since it counts by itself.
+    (until,) = re.findall(r"until about (\S+)Z \(timeout\)", reason)
+    assert datetime.fromisoformat(until + "Z").timestamp() == pytest.approx(time.time() + 60 + 15, abs=10)
+    assert not state.guards["process sweep"].passed
+    assert [what for what, *_ in host.asked] == ["start", "follow", "close"], "nothing else is asked of a lost host"
+
+
+def test_attaching_goes_on_with_a_host_that_is_here_again(trial):
+    """The verdict of the first runner was that the host is lost. The agent worked on."""
+    trial.run(FakeHost(prints(BEGIN, breaks=UnreachableError("devbox is out of reach."))))
+    state = trial.run(FakeHost(prints(BEGIN + COMMAND + REPLY[len(BEGIN) :]), present=[(RUN, 1)]), attach=True)
+    trial.check_reports(0)
+    assert state.reply == "done"
+    assert state.guards["process sweep"].passed
+    assert trial.folder.codex.read_bytes() == BEGIN + COMMAND + REPLY[len(BEGIN) :]
+    assert [event.exit_code for event in trial.events if isinstance(event, ev.RunEnded)] == [6, 0]
+
+
+def test_a_host_that_is_lost_while_it_takes_the_job(trial):
+    """Nobody knows whether codex was started, and it is not said that it was not."""
+    host = FakeHost(prints(REPLY))
+    host.fails["start"] = host.fails["stop"] = UnreachableError("devbox is out of reach.")
+    state = trial.run(host)
+    trial.check_reports(6)
+    assert state.attempts[0].ending.failure is Failure.TRANSPORT
+    assert "may still be running on" in state.verdict.reason
+
+
+@pytest.mark.parametrize("limits", [{"stall": 0.3}, {"command": 0.3}, {"exit_grace": 0.3}])
+def test_a_lost_line_is_no_silence_of_codex(tmp_path, limits):
+    """A second without a line, more than codex may be silent: what it did meanwhile comes when the line is back."""
+    trial = Trial(tmp_path, limits=generous(**limits))
+    begins = {"stall": BEGIN, "command": BEGIN + COMMAND, "exit_grace": REPLY}[next(iter(limits))]
+    host = FakeHost(Play(((0, "stdout", begins), (1, "stdout", REPLY.removeprefix(begins)))))
+
+    async def lose(trial):
+        await asyncio.sleep(0.05)
+        host.reachable = False
+        await asyncio.sleep(1.1)
+        host.reachable = True
+
+    state = trial.run(host, meanwhile=lose)
+    trial.check_reports(0)
+    assert state.attempts[0].stop is None
 
 
 def test_a_supervisor_that_is_lost(trial):
@@ -254,6 +302,17 @@ def test_a_directory_that_cannot_be_removed_is_told(trial):
     state = trial.run(host)
     assert "not removed: the disk is broken." in state.verdict.reason
     trial.check_reports(70)
+
+
+def test_a_host_that_is_lost_when_all_is_done(trial):
+    """Everything is here; the directory goes with a later run."""
+    host = FakeHost(prints(REPLY))
+    host.fails["discard"] = UnreachableError("devbox is out of reach.")
+    state = trial.run(host)
+    trial.check_reports(0)
+    assert [(warning.code, "out of reach" in warning.message) for warning in state.warnings] == [
+        ("run-directory", True)
+    ]
 
 
 def test_a_host_that_does_not_confirm_the_end(trial, monkeypatch):
@@ -500,6 +559,16 @@ def test_attaching_to_an_attempt_that_never_began(trial):
     assert state.attempts[0].ending.failure is Failure.NEVER_STARTED
 
 
+def test_attaching_to_a_run_that_ended_in_time_and_is_read_later(tmp_path):
+    """The job's time is over now, and was not when codex ended: nothing is to be stopped any more."""
+    trial = Trial(tmp_path, limits=generous(timeout=0.2))
+    leave(trial, started(trial), ev.RunPrepared({}), ev.AttemptStarted(1))
+    time.sleep(0.3)
+    state = trial.run(FakeHost(prints(REPLY, piece=1), present=[(RUN, 1)]), attach=True)
+    trial.check_reports(0)
+    assert state.attempts[0].stop is None
+
+
 def test_attaching_to_an_attempt_that_is_just_being_born(trial):
     leave(trial, started(trial), ev.RunPrepared({}), ev.AttemptStarted(1))
 
@@ -507,7 +576,7 @@ def test_attaching_to_an_attempt_that_is_just_being_born(trial):
         async def follow(self, run_id, attempt, position):
             if len(self.asked) < 3:
                 self._ask("follow", attempt)
-                raise HostError(f"run {run_id} has no attempt {attempt}.")
+                raise RunGoneError(f"run {run_id} has no attempt {attempt}.")
             async for piece in super().follow(run_id, attempt, position):
                 yield piece
 

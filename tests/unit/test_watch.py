@@ -67,3 +67,17 @@ def test_a_codex_that_does_not_exit_after_its_last_event_lingers(end):
 
 def test_a_job_that_is_done_lingers_rather_than_running_out_of_time():
     assert reason(watch((990, ev.TurnCompleted(Usage()))), 1000) is StopReason.LINGERED
+
+
+def test_time_in_which_nothing_could_be_heard_does_not_count():
+    silent, working, done = (
+        watch((5, ev.TurnStarted())),
+        watch((5, ev.ItemStarted(COMMAND))),
+        watch((5, ev.TurnCompleted(Usage()))),
+    )
+    for made in (silent, working, done):
+        made.skip(100)
+    assert (reason(silent, 164.9), reason(silent, 165)) == (None, StopReason.STALLED)
+    assert (reason(working, 404.9), reason(working, 405)) == (None, StopReason.COMMAND_TIMEOUT)
+    assert (reason(done, 114.9), reason(done, 115)) == (None, StopReason.LINGERED)
+    assert reason(working, 1000) is StopReason.TIMEOUT

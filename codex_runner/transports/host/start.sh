@@ -56,7 +56,7 @@ receive() { # FILE SIZE CKSUM: exactly so many bytes from stdin (a shell's read 
 }
 
 start() {
-	timeout='' orphan='' retention='' cwd_line='' args='' environment='' config='' schema='' prompt=''
+	timeout='' orphan='' retention='' cwd_line='' args='' environment='' config='' schema='' prompt='' records=''
 	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
 		value=${line#* }
 		case $line in
@@ -67,6 +67,7 @@ start() {
 		"config "*) config=$value ;;
 		"schema "*) schema=$value ;;
 		"prompt "*) prompt=$value ;;
+		"records "*) records=$value ;;
 		"arg "*) args="$args$value$NL" ;;
 		"env "*) take_variable ;;
 		*) refuse protocol "unknown line in the request" ;;
@@ -79,7 +80,7 @@ start() {
 	fi
 	# shellcheck disable=SC2086 # two numbers each
 	if ! { receive config $config && { [ -z "$schema" ] || receive schema $schema; } && receive prompt $prompt &&
-		IFS= read -r line && [ "$line" = ".$nonce" ]; }; then
+		receive records $records && IFS= read -r line && [ "$line" = ".$nonce" ]; }; then
 		abandon torn "the request ended early"
 	fi
 	# shellcheck disable=SC2154 # script: this very text, set by whoever started it

@@ -1,6 +1,7 @@
 """Exactly once: torn input starts nothing, twelve starts give one agent, and what died is told."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -102,9 +103,9 @@ def test_a_run_directory_that_is_gone_is_told(server, on, runs):
         await asyncio.sleep(0.5)
         supervisor = int((attempt / "pid").read_text().split()[2])
         shutil.rmtree(runs / job.run_id, ignore_errors=True)
-        os.kill(supervisor, 9)
-        for pid in processes_of(job.run_id):
-            os.kill(pid, 9)
+        for pid in (supervisor, *processes_of(job.run_id)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
         return await follower
 
     try:

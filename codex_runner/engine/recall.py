@@ -1,0 +1,79 @@
+"""What a host keeps of a run that a runner on another machine has begun: enough to go on with it from here."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import HostError, RunGoneError, UsageError
+from codex_runner.domain.event import record_from_json, record_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from codex_runner.domain.event import Record
+    from codex_runner.domain.ports import Transport
+
+# $1: the run. Prints the numbers of its attempts, and `followed` where the lease goes on: only a live runner does that.
+_ATTEMPTS = r"""
+cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/attempts" 2>/dev/null || exit 0
+ended=1
+for number in [0-9]*; do
+	[ -e "$number/records" ] || continue
+	echo "$number"
+	[ -e "$number/exit" ] || ended=
+done
+[ -z "$ended" ] || exit 0
+before=$(cat ../lease 2>/dev/null)
+sleep 3
+[ "$before" = "$(cat ../lease 2>/dev/null)" ] || echo followed
+"""
+
+# $1: the run. $2: the number of an attempt. $3: the first byte that is wanted, from 1 on. $4: how many.
+_PART = r"""
+cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/attempts/$2" && tail -c "+$3" records | head -c "$4"
+"""
+
+# Below what a command may print.
+_AT_ONCE = 1 << 19
+
+
+def to_lines(records: Iterable[Record]) -> bytes:
+    """Write records for the host to keep: a line of JSON each, the same object as in events.jsonl."""
+    lines = (json.dumps(record_to_json(record), separators=(",", ":")) for record in records)
+    return "".join(f"{line}\n" for line in lines).encode("ascii")
+
+
+async def attempts_of(transport: Transport, run_id: str, host: str) -> list[int]:
+    """Return the numbers of the run's attempts on this host, in their order.
+
+    RunGoneError where there is no such run, UsageError where another runner follows it: two would judge it twice.
+    """
+    done = await transport.execute(_ATTEMPTS, arguments=(run_id,), timeout=30)
+    words = done.output.decode("ascii", "replace").split()
+    if "followed" in words:
+        raise UsageError(f"Another runner follows {run_id} on {host}.", remedy="Wait for it, or end the run there.")
+    if not words:
+        raise RunGoneError(f"there is no run {run_id} on {host}.")
+    return sorted(map(int, words))
+
+
+async def recall(transport: Transport, run_id: str, host: str) -> list[list[Record]]:
+    """Return for each attempt what its runner had recorded since the one before had ended, from the first on."""
+    return [await _records(transport, run_id, number) for number in await attempts_of(transport, run_id, host)]
+
+
+async def _records(transport: Transport, run_id: str, attempt: int) -> list[Record]:
+    text = b""
+    while True:
+        arguments: Sequence[str] = (run_id, str(attempt), str(len(text) + 1), str(_AT_ONCE))
+        done = await transport.execute(_PART, arguments=arguments)
+        text += done.output
+        if len(done.output) < _AT_ONCE:
+            break
+    try:
+        return [record_from_json(json.loads(line)) for line in text.splitlines()]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise HostError(
+            f"what the host keeps of {run_id} cannot be read.", remedy="It may be of another version of codex-runner."
+        ) from None

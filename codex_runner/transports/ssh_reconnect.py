@@ -1,0 +1,122 @@
+"""What is done about a connection that is lost: the same thing again, after pauses that grow, until it is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from codex_runner.domain.errors import HostError, UnreachableError
+from codex_runner.transports.ssh_session import DroppedError, UnansweredError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tenacity import RetryCallState
+
+    from codex_runner.transports.ssh_connection import SshConnection
+
+T = TypeVar("T")
+
+_LONGEST_PAUSE = 15.0
+
+# A host that was never there is a mistake more often than an outage.
+_FIRST_PATIENCE = 30.0
+
+# A shell that ends without an answer so often in a row is none that runs commands.
+_UNANSWERED = 3
+
+
+class Reconnecting:
+    """Does things over a connection that may be lost. An outage goes on from one of them to the next."""
+
+    def __init__(self, connection: SshConnection, patience: float, tell: Callable[[str, str], None]) -> None:
+        """`patience` is for how long a lost host is looked for, in seconds; `tell` gets a code and a sentence a try."""
+        self._connection, self._whole_patience, self._tell = connection, patience, tell
+        self._since: float | None = None
+        self._unanswered = 0
+
+    @property
+    def connected(self) -> bool:
+        """False while a connection that was lost is looked for, and once it has been given up."""
+        return self._since is None
+
+    async def persist(self, what: str, work: Callable[[], Awaitable[T]], dropped: DroppedError | None = None) -> T:
+        """Do `work`, and again where the connection drops; HostError once the host is given up.
+
+        With `dropped`, the connection has just been lost: that counts as the first try.
+        """
+        if dropped is None:
+            try:
+                result = await work()
+            except DroppedError as error:
+                dropped = error
+            else:
+                self._since = None
+                return result
+        if self._since is None:
+            self._since = time.monotonic()
+        return await self._again(what, work, dropped)
+
+    async def _again(self, what: str, work: Callable[[], Awaitable[T]], dropped: DroppedError) -> T:
+        from tenacity import (  # noqa: PLC0415 - a line that holds needs none of it
+            AsyncRetrying,
+            retry_if_exception_type,
+            wait_random_exponential,
+        )
+
+        self._unanswered = 0
+        tries = 0
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(DroppedError),
+            # Full jitter, so that fifty runs which lost the same host do not come back at once.
+            wait=wait_random_exponential(multiplier=0.5, min=0.1, max=_LONGEST_PAUSE),
+            stop=self._is_hopeless,
+            before_sleep=partial(self._announce, what),
+            sleep=asyncio.sleep,
+            reraise=True,
+        )
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    tries = attempt.retry_state.attempt_number
+                    if tries == 1:
+                        raise dropped
+                    result = await work()
+        except DroppedError as last:
+            raise self._hopeless(last, tries) from None
+        self._tell("reconnected", f"{self._connection.alias}: connected again after {self._lost_for:.0f} s")
+        self._since = None
+        return result
+
+    @property
+    def _lost_for(self) -> float:
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    @property
+    def _patience(self) -> float:
+        return self._whole_patience if self._connection.established else min(self._whole_patience, _FIRST_PATIENCE)
+
+    def _is_hopeless(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        self._unanswered = self._unanswered + 1 if isinstance(error, UnansweredError) else 0
+        return self._unanswered >= _UNANSWERED or self._lost_for > self._patience
+
+    def _announce(self, what: str, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self._tell(
+            "disconnected",
+            f"{self._connection.alias}: {error}, while {what}; lost for {self._lost_for:.0f} s, "
+            f"try {state.attempt_number}, for {self._patience:g} s at most (reconnect_timeout)",
+        )
+
+    def _hopeless(self, last: DroppedError, tries: int) -> HostError:
+        alias = self._connection.alias
+        if self._unanswered >= _UNANSWERED:
+            return HostError(
+                f"the host {alias} does not run the request: {last}.",
+                remedy="The account's login shell must run commands, and the host needs a POSIX `sh` in its PATH.",
+            )
+        times = "1 try" if tries == 1 else f"{tries} tries"
+        return UnreachableError(f"the host {alias} could not be reached for {self._lost_for:.0f} s ({times}): {last}.")

@@ -1,0 +1,196 @@
+"""Runs that a runner has begun, and that somebody else goes on with, or ends."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.credential import Granted
+from codex_runner.domain.errors import CredentialError, HostError, SecretStoreError, UsageError
+from codex_runner.domain.event import Record, RunStarted
+from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.run import StopReason, check_run_id
+from codex_runner.domain.state import RunState, fold
+from codex_runner.wiring.runs import (
+    LAST,
+    carry_out,
+    find_run,
+    made,
+    read_state,
+    surrounding_secrets,
+    transport_for,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.secret import Secret
+    from codex_runner.wiring.runs import Setting
+
+
+_BY_SHAPE = "`--by-shape` goes on without: only what looks like a token is then masked in what is written."
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that a runner has begun. `state` is what is known of it before anybody attaches.
+
+    `noted` is empty where the run's folder is on this machine; else it is what the host keeps, an attempt each.
+    """
+
+    folder: RunFolder
+    state: RunState
+    noted: Sequence[Sequence[Record]] = ()
+
+
+def find_begun(output_dir: Path, run: str, host: str | None, setting: Setting) -> Begun:
+    """Find a run below `output_dir`, or else on `host`, where a runner on another machine has begun it.
+
+    UsageError where it is not there, where it never began, or where it runs on another host than that.
+    """
+    if host is not None and not _is_here(output_dir, run):
+        noted = asyncio.run(_recall(run, host, setting))
+        return Begun(RunFolder(output_dir / run), fold(noted[0]), noted)
+    folder = find_run(output_dir, run)
+    state = read_state(folder)
+    if not state.run_id:
+        raise UsageError(f"{folder.path}: the run was killed before it began; there is nothing to attach to.")
+    if host not in (None, state.host):
+        raise UsageError(f"{run} runs on {state.host}, not on {host}.", remedy="Leave out --host.")
+    return Begun(folder, state)
+
+
+def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_shape: bool = False) -> RunState:
+    """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's own, by name.
+
+    The credential is fetched again from where it came, in the version that the run has, since it must be kept out of
+    what is written from now on. Where a secret of the run is not to be had, nothing is touched: CredentialError, or
+    SecretStoreError. With `by_shape` the run goes on all the same, and its reports say without which.
+    """
+    from codex_runner.engine.runner import planned_job  # noqa: PLC0415
+    from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
+
+    folder, state = begun.folder, begun.state
+    job = planned_job(state)
+    at_hand, why = dict(secrets), ""
+    try:
+        at_hand |= asyncio.run(_fetch_again(job, state, setting))
+    except (CredentialError, SecretStoreError) as error:
+        if not by_shape:
+            error.remedy = f"{error.remedy} {_BY_SHAPE}".strip()
+            raise
+        why = f" {error.message}"
+    named = {*at_hand, *(secret.name for secret in surrounding_secrets(setting))}
+    missing = [name for name in state.facts.get("secrets", ()) if name not in named]
+    if missing and not by_shape:
+        raise CredentialError(
+            f"{folder.run_id}: the run has secrets that are not at hand: {', '.join(missing)}.",
+            remedy=f"Attach with the configuration and the environment that the run was started with. {_BY_SHAPE}",
+        )
+    if begun.noted:
+        made(folder.path.parent)
+        state, journal = RunState(), FileJournal.create(folder)
+    else:
+        records, journal = FileJournal.recover(folder)
+        state = fold(records)
+    doubt = f"Attached without {', '.join(missing)}, which was masked from then on only where it looks like a token."
+    without = [f"{doubt}{why}"] if missing else []
+    return asyncio.run(carry_out(job, folder, state, journal, list(at_hand.values()), setting, begun.noted, without))
+
+
+def cancel(output_dir: Path, run: str, host: str | None, setting: Setting) -> None:
+    """Ask the run's agent to end; whoever follows the run writes its reports.
+
+    On `host`, the run may be one that another machine has begun. UsageError where it has no agent that is running.
+    """
+    if host is not None and not _is_here(output_dir, run):
+        asyncio.run(_stop(run, host, None, setting))
+        return
+    folder = find_run(output_dir, run)
+    state = read_state(folder)
+    if state.attempt is None or (state.attempt.ending is not None and not state.attempt.out_of_reach):
+        raise UsageError(f"{folder.run_id} has no agent that is running.")
+    asyncio.run(_stop(folder.run_id, host or state.host, state.attempt.number, setting))
+
+
+def _is_here(output_dir: Path, run: str) -> bool:
+    return run == LAST or RunFolder(output_dir / check_run_id(run)).events.exists()
+
+
+async def _recall(run_id: str, host: str, setting: Setting) -> list[list[Record]]:
+    from codex_runner.engine.recall import recall  # noqa: PLC0415 - only for runs that began elsewhere
+
+    transport = _transport(host, setting)
+    try:
+        noted = [[_here(record, host) for record in records] for records in await recall(transport, run_id, host)]
+    finally:
+        await transport.close()
+    if fold(noted[0]).run_id != run_id:
+        raise HostError(f"{host} keeps too little of {run_id} to go on with it.")
+    return noted
+
+
+def _here(record: Record, host: str) -> Record:
+    """Name the host as this machine does: whoever began the run may have called it `local`."""
+    event = record.event
+    if not isinstance(event, RunStarted):
+        return record
+    facts = {**event.facts, "job": {**event.facts["job"], "host": host}}
+    return dataclasses.replace(record, event=dataclasses.replace(event, host=host, facts=facts))
+
+
+async def _stop(run_id: str, host: str, attempt: int | None, setting: Setting) -> None:
+    from codex_runner.engine.recall import attempts_of  # noqa: PLC0415 - as above
+
+    transport = _transport(host, setting)
+    try:
+        if attempt is None:
+            attempt = (await attempts_of(transport, run_id, host))[-1]
+        await transport.stop(run_id, attempt, StopReason.CANCELLED)
+    finally:
+        await transport.close()
+
+
+def _transport(host: str, setting: Setting) -> Transport:
+    return transport_for(
+        host, setting.environ, ssh_config=setting.ssh_config, tell=lambda _, message: setting.complain(message)
+    )
+
+
+async def _fetch_again(job: Job, state: RunState, setting: Setting) -> dict[str, Secret]:
+    """Fetch the run's credential once more, judged as of the run's start: an expiry since then does not matter."""
+    from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
+
+    used = state.facts.get("credential")
+    if not used or used["source"] == "workload_identity":
+        return {}
+    credentials = JobCredentials(setting.vault, setting.environ)
+
+    async def borrow(version: int | None = None) -> Granted:
+        return await credentials.borrow(
+            job, now=state.started, tell=lambda _: None, on_retry=lambda _: None, version=version
+        )
+
+    version = used["version"]
+    try:
+        # The newest first: most roles may read no other.
+        granted = await borrow()
+    except CredentialError:
+        if version is None:
+            raise
+        granted = Granted()
+    if version is not None and (granted.facts is None or granted.facts.version != version):
+        try:
+            granted = await borrow(version)
+        except CredentialError as error:
+            error.message = (
+                f"{state.run_id} has version {version} of {used['place']}, which is no longer the newest, and which is "
+                f"not to be had: {error.message}"
+            )
+            raise
+    return {secret.name: secret for secret in granted.secrets}

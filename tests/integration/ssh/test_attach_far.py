@@ -1,0 +1,178 @@
+"""The runner is killed while it follows a run on another host; it goes on from its folder, or from another machine."""
+
+import random
+import shutil
+import time
+
+import pytest
+from support.far import HELLO, FarProject
+from support.runs import JOB, Left
+
+from codex_runner.codex.events import parse
+from codex_runner.demo.wire import CutStream, message, reply, shell
+from codex_runner.domain.event import to_json
+
+pytestmark = [pytest.mark.needs_codex, pytest.mark.needs_sshd]
+
+SEED = 20260103
+
+
+def _steps(step, request):
+    """Four short commands, then as many messages as the argument says."""
+    if step < 4:
+        return reply(message(f"step {step}"), shell(f"echo {step}; sleep 0.2"))
+    return reply(*(message(f"message {number}") for number in range(request.argument or 1)))
+
+
+@pytest.fixture
+def far(codex, codex_home, service, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    service.scenario("steps", _steps)
+    project = FarProject(tmp_path / "scratch", codex_home, codex, service)
+    yield project
+    project.close()
+
+
+def start(project):
+    """Start the job, and wait until codex runs there."""
+    running = project.start("run", JOB)
+    running.until(project.host_run)
+    return running
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_from_its_own_folder(far, number):
+    chance = random.Random(SEED + number)
+    far.configure(**{**HELLO, "prompt": f"SCN:steps:{chance.choice([1, 400])}", "checks": [], "artifacts": []})
+    running = start(far)
+    time.sleep(chance.uniform(0, 2))
+    running.kill()
+    (left,) = far.runs
+    done = far.command("attach", left.run_id)
+    far.check_reports(done, 0)
+    far.check_undisturbed(left)
+    far.check_nothing_is_left()
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_from_another_machine(far, number):
+    chance = random.Random(SEED + number)
+    far.configure(prompt=f"SCN:steps:{chance.choice([1, 400])}", sandbox="workspace-write")
+    running = start(far)
+    time.sleep(chance.uniform(0, 2))
+    running.kill()
+    (first,) = far.runs
+    far.go_elsewhere()
+    done = far.command("attach", first.run_id, "--host", "devbox")
+    run = far.check_reports(done, 0)
+    far.check_undisturbed(run)
+    far.check_nothing_is_left()
+    # All that the first runner had recorded of its own is here too, as it was recorded.
+    begun = first.events.index(first.of_kind("attempt.started")[0]) + 1
+    assert run.records[:begun] == first.records[:begun]
+    assert [event["attached"] for event in run.of_kind("attempt.started")] == [False, True]
+
+
+def test_all_that_a_whole_job_leaves(far):
+    """Checks, the patch and artifacts, as if the machine that began it had ended it."""
+    far.configure(**HELLO)
+    running = start(far)
+    running.kill()
+    (first,) = far.runs
+    far.go_elsewhere()
+    run = far.check_reports(far.command("attach", first.run_id, "--host", "devbox", "--json"), 0)
+    far.check_nothing_is_left()
+    assert run.cases["greeting"] is None
+    assert (run.path / "artifacts" / "hello.txt").read_text() == "hello\nworld\n"
+    assert "+hello\n+world\n" in (run.path / "artifacts" / "changes.patch").read_text()
+
+
+def test_every_attempt_comes_along(far, service):
+    """The first attempt failed and the thread went on in a second one: both are brought here, each once."""
+
+    def broken(step, request):
+        if step == 0:
+            return reply(message("begun"), shell("echo one; sleep 0.1"))
+        if step == 1 and request.asked < 2:  # codex tries twice by itself
+            return CutStream()
+        if step == 1:
+            return reply(message("again"), shell("echo two; sleep 2"))
+        return reply(message("done"))
+
+    service.scenario("broken", broken)
+    far.configure(prompt="SCN:broken", sandbox="workspace-write", retry={"attempts": 2, "least": "1s"}, timeout="4m")
+    running = far.start("run", JOB)
+    running.until(lambda: b"echo two" in far.recorded, seconds=60)
+    printed = [(far.host_run() / "attempts" / number / "stdout").open("rb") for number in "12"]
+    running.kill()
+    (first,) = far.runs
+    far.go_elsewhere()
+    run = far.check_reports(far.command("attach", first.run_id, "--host", "devbox"), 0)
+    far.check_nothing_is_left()
+    whole = b"".join(file.read() for file in printed)
+    for file in printed:
+        file.close()
+    assert run.codex == whole
+    assert run.from_codex == [to_json(parse(line)) for line in whole.splitlines()]
+    assert [event["number"] for event in run.of_kind("attempt.ended")] == [1, 2]
+    assert run.of_kind("attempt.retry") == first.of_kind("attempt.retry")
+    assert run.run_json["attempts"][0]["ending"]["failure"] == first.of_kind("attempt.ended")[0]["ending"]["failure"]
+
+
+def test_two_runners_never_follow_one_run(far):
+    far.configure(prompt="SCN:slow:4", sandbox="danger-full-access")
+    running = start(far)
+    (first,) = far.runs
+    far.go_elsewhere()
+    done = far.command("attach", first.run_id, "--host", "devbox")
+    assert done.code == 2
+    assert "Another runner follows" in done.stderr
+    assert done.runs == []
+    assert running.wait().code == 0
+    done = far.command("attach", first.run_id, "--host", "devbox")
+    assert done.code == 6
+    assert "no run" in done.stderr
+    far.check_nothing_is_left()
+
+
+def test_without_the_secrets_nothing_is_touched(far):
+    far.configure(prompt="SCN:slow:2", sandbox="danger-full-access")
+    running = start(far)
+    running.kill()
+    (first,) = far.runs
+    far.go_elsewhere()
+    token = far.environ.pop("CODEX_ACCESS_TOKEN")
+    done = far.command("attach", first.run_id, "--host", "devbox")
+    assert done.code == 4
+    assert "CODEX_ACCESS_TOKEN" in done.stderr
+    assert done.runs == []
+    far.environ["CODEX_ACCESS_TOKEN"] = token
+    far.check_reports(far.command("attach", first.run_id, "--host", "devbox"), 0)
+    far.check_nothing_is_left()
+
+
+def test_cancelled_from_another_machine(far):
+    far.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
+    running = start(far)
+    running.kill()
+    (first,) = far.runs
+    far.go_elsewhere()
+    assert far.command("cancel", first.run_id, "--host", "devbox").code == 0
+    run = far.check_reports(far.command("attach", first.run_id, "--host", "devbox"), 143)
+    far.check_nothing_is_left()
+    assert run.run_json["failure"] == "cancelled"
+
+
+def test_a_folder_that_is_lost(project):
+    """The same where the run is on this machine."""
+    project.configure(prompt="SCN:slow:2", sandbox="danger-full-access")
+    running = project.start("run", JOB)
+    running.until(project.host_run)
+    running.kill()
+    (first,) = project.runs
+    shutil.rmtree(project.out)
+    run = project.check_reports(project.command("attach", first.run_id, "--host", "local"), 0)
+    project.check_undisturbed(run)
+    project.check_nothing_is_left()
+    assert project.command("attach", first.run_id, "--host", "devbox").code == 2
+    assert Left(project.out / first.run_id).run_json["host"] == "local"
