@@ -30,6 +30,7 @@ MESSAGES: tuple[tuple[re.Pattern[str], Failure], ...] = tuple(
         (r"stream disconnected|idle timeout|connection (failed|refused|reset)|error sending request", Failure.NETWORK),
         (r"transport error|network error|dns error|timed out|waiting for network", Failure.NETWORK),
         (r"bad request|invalid_request_error|status 400", Failure.BAD_REQUEST),
+        (r"thread/resume failed", Failure.THREAD_LOST),
     )
 )
 

@@ -24,6 +24,7 @@ from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
 from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret
+from codex_runner.domain.workspace import Keep, WorkspaceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -186,6 +187,12 @@ def _check_turns(merged: Mapping[str, Any]) -> int:
     return told if merged.get("on_check_failure") == "retry" else 0
 
 
+def _workspace(table: Mapping[str, Any] | None) -> WorkspaceSpec | None:
+    if table is None:
+        return None
+    return WorkspaceSpec(table.get("repo", "."), table.get("ref", "HEAD"), Keep(table.get("keep", Keep.NEVER)))
+
+
 def _concurrency(table: Mapping[str, Any] | None) -> Concurrency | None:
     if table is None:
         return None
@@ -241,6 +248,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         retry=RetryPolicy(**{**merged.get("retry", {}), "checks": _check_turns(merged)}),
         budget=Budget(**merged.get("budget", {})),
         rules=_rules(merged),
+        workspace=_workspace(merged.get("workspace")),
         trust=_trust(merged),
         concurrency=_concurrency(merged.get("concurrency")),
         expect_message=merged.get("expect_message", True),

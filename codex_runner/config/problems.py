@@ -23,6 +23,7 @@ _LONGEST_VALUE = 60
 # In these tables only the values of these keys are shown.
 _SHOWN = {
     "codex": ("path", "model"),
+    "workspace": ("ref", "keep"),
     "auth": ("method", "role", "mount", "audience", "username"),
     "credential": (
         *("kind", "source", "mount", "path", "workflow", "min_ttl", "warn_ttl", "max_age"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from codex_runner.config.paths import below
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
     from codex_runner.config.settings import Config, JobSettings
     from codex_runner.domain.job import CodexSettings
+    from codex_runner.domain.workspace import WorkspaceSpec
+
+# A URL, or `user@host:path` as scp and git write it.
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|[^/.~:][^/:]*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,8 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
     """Make the job `name` complete. ConfigurationError where something is missing, unknown or contradictory.
 
     `host` replaces the job's. Here, `cwd` becomes absolute and must be a folder; on another host it stays as written
-    and must be set, since nobody means the login's home folder by saying nothing.
+    and must be set, since nobody means the login's home folder by saying nothing. With a `workspace` it is relative to
+    the top of that, wherever it will be.
     """
     settings = config.jobs.get(name)
     if settings is None:
@@ -90,6 +97,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         retry=settings.retry,
         budget=settings.budget,
         rules=settings.rules,
+        workspace=_workspace(config, settings),
         trust=settings.trust,
         concurrency=settings.concurrency,
         output_schema=schema,
@@ -143,6 +151,11 @@ def _host(name: str) -> str:
 
 def _cwd(config: Config, settings: JobSettings, host: str) -> str:
     key = f"{config.path}: jobs.{settings.name}.cwd"
+    if settings.workspace is not None:
+        path = PurePosixPath(settings.cwd or ".")
+        if path.is_absolute() or ".." in path.parts or settings.cwd == "~":
+            raise ConfigurationError(f"{key} = {settings.cwd!r}: with `workspace`, it is relative to the top of that.")
+        return str(path)
     if host != LOCAL_HOST:
         if settings.cwd is None:
             raise ConfigurationError(f"{key}: is needed on the host {host!r}: the folder there to work in.")
@@ -151,6 +164,14 @@ def _cwd(config: Config, settings: JobSettings, host: str) -> str:
     if not folder.is_dir():
         raise ConfigurationError(f"{key} = {settings.cwd!r}: {folder} is not a folder.")
     return str(folder)
+
+
+def _workspace(config: Config, settings: JobSettings) -> WorkspaceSpec | None:
+    """Find the repository that is meant: a path is one of this machine, and an address stays as it is."""
+    spec = settings.workspace
+    if spec is None or _ADDRESS.match(spec.repo):
+        return spec
+    return replace(spec, repo=str(below(config.root, spec.repo)))
 
 
 def _codex_path(config: Config, settings: JobSettings, host: str) -> str | None:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 OURS = "codex_runner"  # the error type whose message is written for people, and shown as it is
 _JOB_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _HOST_NAME = re.compile(r"[^\s\x00-\x20\x7f-][^\s\x00-\x20\x7f]*")
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
+_GIT_SCHEMES = ("https://", "http://", "ssh://", "git://", "file://")
+_REF = re.compile(r"[^\s\x00-\x20\x7f:?*\[\\^+-][^\s\x00-\x20\x7f:?*\[\\]*")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -136,6 +139,20 @@ def _rule_glob(value: str) -> str:
 def _ending(value: str) -> str:
     if value not in ENDINGS:
         raise _problem(f"is not an ending; there are: {', '.join(sorted(ENDINGS))}")
+    return value
+
+
+def _repository(value: str) -> str:
+    if _PASSWORD.search(_filled(value)):
+        raise _problem("must not hold a password: it would be in every record; the host's own git has its credentials")
+    if re.match(r"\w+:(:|//)", value) and not value.lower().startswith(_GIT_SCHEMES):
+        raise _problem(f"must be a path, or an address that begins with {', '.join(_GIT_SCHEMES)}")
+    return value
+
+
+def _ref(value: str) -> str:
+    if not _REF.fullmatch(value):
+        raise _problem("must be a branch, a tag or a commit, as git names them")
     return value
 
 
@@ -356,12 +373,21 @@ class MetricsSection(Section):
     folder: Text
 
 
+class WorkspaceSection(Section):
+    """`workspace` of a job."""
+
+    repo: Annotated[str, AfterValidator(_repository)] | None = None
+    ref: Annotated[str, AfterValidator(_ref)] | None = None
+    keep: Literal["never", "on-failure", "always"] | None = None
+
+
 class JobSection(Section):
     """`[jobs.NAME]` and `[defaults]`."""
 
     prompt: str | None = None
     prompt_file: Text | None = None
     cwd: Text | None = None
+    workspace: WorkspaceSection | None = None
     host: HostName | None = None
     sandbox: Literal["read-only", "workspace-write", "danger-full-access"] | None = None
     i_understand: bool | None = None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.concurrency import Concurrency
     from codex_runner.domain.credential import CredentialSpec
     from codex_runner.domain.policy import Price
+    from codex_runner.domain.workspace import WorkspaceSpec
 
 FILE_NAME = "codex-runner.toml"
 OUTPUT_DIR = "codex-runner-out"
@@ -47,6 +48,7 @@ class JobSettings:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     budget: Budget = field(default_factory=Budget)
     rules: PathRules = field(default_factory=PathRules)
+    workspace: WorkspaceSpec | None = None
     trust: TrustPolicy = field(default_factory=TrustPolicy)
     concurrency: Concurrency | None = None
     output_schema: str | None = None

@@ -26,6 +26,7 @@ sandbox = "read-only"                     # or "workspace-write", where the agen
 timeout = "10m"
 budget = { tokens = 500_000 }             # what a run may cost: passing it ends the agent
 # cwd = "."                               # the folder to work in
+# workspace = { repo = ".", ref = "HEAD" }  # or a copy of that commit, made for the run and removed after it
 # stall_timeout = "5m"                    # how long codex may be silent
 # artifacts = ["CHANGES.md"]              # files to keep with the run
 # i_understand = true                     # what sandbox = "danger-full-access" asks for where there is a credential

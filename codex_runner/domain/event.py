@@ -279,6 +279,30 @@ class RunPrepared(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkspaceMade(Event):
+    """The run has a tree of its own on the host: its top, the folder in it to work in, and the commit it is at.
+
+    `repo` and `ref` are what the job says of where it comes from.
+    """
+
+    kind = "workspace.made"
+    path: str
+    cwd: str
+    commit: str
+    repo: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceKept(Event):
+    """The run's tree stays on the host, for people to look at. After so many `seconds` a later run removes it."""
+
+    kind = "workspace.kept"
+    path: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptStarted(Event):
     """codex has been started, or a codex that was already there has been joined (`attached`).
 

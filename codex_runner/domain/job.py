@@ -13,6 +13,7 @@ from codex_runner.domain.concurrency import Concurrency  # noqa: TC001
 from codex_runner.domain.credential import CredentialSpec  # noqa: TC001
 from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret  # noqa: TC001
+from codex_runner.domain.workspace import WorkspaceSpec  # noqa: TC001
 
 LOCAL_HOST = "local"
 
@@ -77,7 +78,8 @@ class Job:
     """One job, complete and checked: nothing in it needs looking up again.
 
     `prompt` is the final text for the agent, its variables filled and its context appended. `cwd` is an absolute
-    path on the host that executes. `output_schema` is the text of a JSON Schema for the final message.
+    path on the host that executes; with a `workspace`, it is relative to its top until that is made. `output_schema` is
+    the text of a JSON Schema for the final message.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Job:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     budget: Budget = field(default_factory=Budget)
     rules: PathRules = field(default_factory=PathRules)
+    workspace: WorkspaceSpec | None = None
     trust: TrustPolicy = field(default_factory=TrustPolicy)
     concurrency: Concurrency | None = None
     output_schema: str | None = None

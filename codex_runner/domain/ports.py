@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.run import Ending, ProcessExit, StopReason, Usage
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import Attempt, RunState
+    from codex_runner.domain.workspace import Workspace
 
 
 class Transport(Protocol):
@@ -66,12 +67,28 @@ class Transport(Protocol):
         """
         ...
 
-    async def discard(self, run_id: str) -> None:
-        """Remove the run's directory: everything has been collected. Nothing there is fine."""
+    async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
+        """Remove the run's directory, and its workspace or not: all has been collected. Nothing there is fine."""
         ...
 
     async def close(self) -> None:
         """Let go of connections and of what they left on this machine. The last call."""
+        ...
+
+
+class Workspaces(Protocol):
+    """Makes the tree of files that a run works in, on the host that executes it. `Transport.discard` removes it."""
+
+    async def make(self, job: Job, run_id: str, tell: Callable[[Event], None]) -> Workspace:
+        """Make what `job.workspace` asks for; `job.cwd` is relative to it. Again gives the same tree.
+
+        `tell` gets a warning for each thing that is not in it as one might think. ConfigurationError where there is no
+        such repository, commit or folder; HostError where the host cannot have it.
+        """
+        ...
+
+    async def reset(self, workspace: Workspace, run_id: str) -> None:
+        """Put it back to how it was made; nothing may be alive in it. HostError where that fails."""
         ...
 
 

@@ -215,6 +215,13 @@ class Failure(StrEnum):
         "codex did not start: bad flag, bad config, or no repository",
         "Read stderr.log, which has codex's own words; `codex-runner run JOB --dry-run` shows its settings.",
     )
+    THREAD_LOST = (
+        "thread-lost",
+        ExitCode.HOST,
+        True,
+        "a retry found nothing of its thread on the host, so that the next one begins anew",
+        "Run the job again.",
+    )
     INCOMPLETE = (
         "incomplete",
         ExitCode.JOB_FAILED,

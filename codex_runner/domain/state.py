@@ -85,6 +85,8 @@ class RunState:
     guards: dict[str, ev.Guarded] = field(default_factory=dict)
     checks: dict[str, ev.CheckEnded] = field(default_factory=dict)
     artifacts: dict[str, ev.ArtifactKept] = field(default_factory=dict)
+    workspace: ev.WorkspaceMade | None = None
+    workspace_kept: bool = False
     changes: ev.Changed | None = None
     verdict: ev.RunEnded | None = None
 
@@ -122,6 +124,10 @@ class RunState:
                 self.facts = {**self.facts, **event.facts}
             case ev.CredentialTaken():
                 self.facts = {**self.facts, "credential": event.facts}
+            case ev.WorkspaceMade():
+                self.workspace = event
+            case ev.WorkspaceKept():
+                self.workspace_kept = True
             case ev.AttemptStarted():
                 self._begin_attempt(event, time)
             case ev.RunEnded():

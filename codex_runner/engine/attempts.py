@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.errors import ExitCode, HostError, RunGoneError, RunnerError, UnreachableError
 from codex_runner.domain.event import AttemptEnded, AttemptStarted, Retrying
 from codex_runner.domain.run import Ending, Failure, StopReason
+from codex_runner.domain.workspace import Workspace
 from codex_runner.engine.attempt import AttemptFollower, end_unseen, sweep_guard
 from codex_runner.engine.ending import unreached_ending
 from codex_runner.engine.recall import to_lines
 from codex_runner.engine.retry import GiveUp, decide
+from codex_runner.engine.workspace import placed
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job
@@ -32,7 +34,7 @@ class Attempts:
 
     def __init__(self, job: Job, run_id: str, outfit: Outfit) -> None:
         """Go on from where the recorder's state stands: where it holds a run, another runner has begun that."""
-        self._job, self._run_id, self._outfit = job, run_id, outfit
+        self._planned, self._run_id, self._outfit = job, run_id, outfit
         self._recorder, self._stopping = outfit.recorder, outfit.stopping
         self._attached = bool(self._state.run_id)
         self._random = random.Random()  # noqa: S311 - spreads retries, protects nothing
@@ -40,6 +42,10 @@ class Attempts:
     @property
     def _state(self) -> RunState:
         return self._recorder.state
+
+    @property
+    def _job(self) -> Job:
+        return placed(self._planned, self._state)
 
     async def until_done(self) -> Ending:
         """Try until the agent has done its turn, or trying again cannot help."""
@@ -72,6 +78,8 @@ class Attempts:
         while ending.failure is not None and (again := self._again(ending)) is not None:
             self._recorder.emit(again)
             await self._stopping.unless_stopped(asyncio.sleep(again.seconds))
+            if not again.resume and not await self._put_back():
+                return ending
             ending = await self._start(
                 again.number, resume=self._state.thread_id if again.resume else None, reason=again.reason
             )
@@ -103,17 +111,40 @@ class Attempts:
             self._recorder.warn("no-retry", "A run that was attached to is not tried again; start the job anew.")
             return None
         resume = decision.resume and self._state.thread_id is not None
-        how = (
-            "the thread goes on"
-            if resume
-            else "a fresh start, in the workspace as it is: there is no thread to go on with"
-        )
+        how = "the thread goes on" if resume else f"{self._fresh}: there is no thread to go on with"
         return Retrying(attempt.number + 1, decision.seconds, resume, f"{decision.reason}; {how}")
 
     def _in_a_row(self) -> int:
         """Count the attempts since the agent last did its turn."""
         failed = itertools.takewhile(lambda each: each.ending and each.ending.failure, reversed(self._state.attempts))
         return sum(1 for _ in failed)
+
+    @property
+    def _fresh(self) -> str:
+        made = self._state.workspace
+        where = f"put back to commit {made.commit[:12]}" if made else "as it is"
+        return f"a fresh start, in the workspace {where}"
+
+    async def _put_back(self) -> bool:
+        """Put a workspace that was made for this run back to where it began; leave any other as it is.
+
+        False where it cannot be done, since somebody may be at work in it yet, or the host fails.
+        """
+        made, attempt = self._state.workspace, self._state.attempts[-1]
+        if made is None or self._outfit.workspaces is None:
+            return True
+        problem = "nobody confirmed that the agent's processes are gone."
+        # They are where its supervisor says so.
+        if attempt.exit or await end_unseen(self._outfit.transport, self._run_id, attempt.number, StopReason.LOST):
+            workspace = Workspace(made.path, made.cwd, made.commit)
+            try:
+                await self._stopping.unless_stopped(self._outfit.workspaces.reset(workspace, self._run_id))
+            except HostError as error:
+                problem = self._recorder.redactor.text(error.message)
+            else:
+                return True
+        self._recorder.warn("no-retry", f"The workspace was not put back, so there is no other attempt: {problem}")
+        return False
 
     async def _first(self) -> Ending:
         """Start codex where no attempt has been begun, or find out how the last one that was begun ends."""

@@ -9,6 +9,7 @@ from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.event import CheckEnded, CheckStarted
 from codex_runner.domain.job import RULES, SCHEMA
 from codex_runner.engine.prompt import with_context
+from codex_runner.engine.workspace import placed
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Check, Job
@@ -42,8 +43,12 @@ class Checks:
 
     def __init__(self, job: Job, outfit: Outfit) -> None:
         """The reply's schema is the outfit's, where the job has one."""
-        self._job, self._outfit = job, outfit
+        self._planned, self._outfit = job, outfit
         self._recorder, self._stopping = outfit.recorder, outfit.stopping
+
+    @property
+    def _job(self) -> Job:
+        return placed(self._planned, self._recorder.state)
 
     async def run(self) -> None:
         """Check whatever another runner has not checked already, and record what came of it."""

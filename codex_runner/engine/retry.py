@@ -55,6 +55,7 @@ PACES = {
     Failure.NETWORK: Pace(5.0, 120.0),
     Failure.TRANSPORT: Pace(2.0, 60.0),
     Failure.STALLED: Pace(1.0, 30.0),
+    Failure.THREAD_LOST: Pace(1.0, 30.0),
 }
 
 # Not retried as a class, but they may name the time at which they end.
@@ -110,7 +111,7 @@ def decide(  # noqa: PLR0913 - all that a decision rests on
         said = "the service asks for" if told is not None else "the next attempt would come after"
         return GiveUp(f"{said} {pause:.0f} s, and only {max(0.0, end - elapsed):.0f} s are left")
     asked = ", when the service said" if told is not None else ""
-    return RetryIn(pause, resume=True, reason=f"because of {failure.value}{asked}")
+    return RetryIn(pause, failure is not Failure.THREAD_LOST, f"because of {failure.value}{asked}")
 
 
 def told_pause(message: str, now: dt.datetime) -> float | None:

@@ -17,6 +17,8 @@ from codex_runner.domain.event import (
     RunEnded,
     RunPrepared,
     RunStarted,
+    WorkspaceKept,
+    WorkspaceMade,
     build,
     to_json,
 )
@@ -31,7 +33,7 @@ from codex_runner.engine.ending import stop_ending
 from codex_runner.engine.leak_search import LEAK, SEARCH, clean, plain
 from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
-from codex_runner.engine.workspace import compare, is_watched, note
+from codex_runner.engine.workspace import compare, is_watched, note, placed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +41,17 @@ if TYPE_CHECKING:
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Record, Warned
     from codex_runner.domain.folder import RunFolder
-    from codex_runner.domain.ports import Account, Agent, Artifacts, Credentials, Group, ReplySchema, Reports, Transport
+    from codex_runner.domain.ports import (
+        Account,
+        Agent,
+        Artifacts,
+        Credentials,
+        Group,
+        ReplySchema,
+        Reports,
+        Transport,
+        Workspaces,
+    )
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
 
@@ -51,9 +63,10 @@ _HURRY = 5.0
 class Outfit:
     """Everything that a run works with; `wiring` puts it together.
 
-    `folder` is what the run leaves, searched for secrets at its end; `schema`, `group` and `account` are there where
-    the job has one; `doubts` are told at the run's beginning; `own` are folders on the host that the runner writes.
-    `later` is what the host keeps of the attempts behind the one that is attached to: its records, an attempt each.
+    `folder` is what the run leaves, searched for secrets at its end; `schema`, `workspaces`, `group` and `account` are
+    there where the job asks for one; `doubts` are told at the run's beginning; `own` are folders on the host that the
+    runner writes. `later` is what the host keeps of the attempts behind the one that is attached to: its records, an
+    attempt each.
     """
 
     transport: Transport
@@ -65,6 +78,7 @@ class Outfit:
     stopping: Stopping
     folder: RunFolder | None = None
     schema: ReplySchema | None = None
+    workspaces: Workspaces | None = None
     group: Group | None = None
     account: Account | None = None
     doubts: Sequence[Warned] = ()
@@ -77,7 +91,7 @@ class Runner:
 
     def __init__(self, job: Job, run_id: str, outfit: Outfit) -> None:
         """Take everything; do nothing yet."""
-        self._job, self._run_id, self._outfit = job, run_id, outfit
+        self._planned, self._run_id, self._outfit = job, run_id, outfit
         self._recorder, self._stopping = outfit.recorder, outfit.stopping
         self._admission = Admission(job, run_id, outfit)
         self._attempts = Attempts(job, run_id, outfit)
@@ -92,6 +106,10 @@ class Runner:
     def _out_of_reach(self) -> bool:
         """Whether the last that is known of the run is that its host was lost: attaching goes on with it."""
         return self._state.attempt is not None and self._state.attempt.out_of_reach
+
+    @property
+    def _job(self) -> Job:
+        return placed(self._planned, self._state)
 
     async def run(self) -> RunState:
         """Go on from where the state stands to the verdict and the reports; never raises a RunnerError."""
@@ -117,7 +135,7 @@ class Runner:
             patch = await self._work()
             if not self._out_of_reach:
                 await self._collect(patch)
-                await self._give_back()
+                await self._give_back(judge_run(self._job, self._state))
         return judge_run(self._job, self._state)
 
     async def _work(self) -> bytes:
@@ -163,6 +181,7 @@ class Runner:
     async def _prepare(self) -> None:
         """Borrow the credential and look at codex: what can be refused is refused here, before anything is spent."""
         granted = await self._borrow(time.time())
+        await self._make_workspace()
         noting = asyncio.ensure_future(self._note())
         try:
             facts = await self._outfit.agent.prepare(self._job, self._outfit.transport, granted, self._recorder.emit)
@@ -182,6 +201,20 @@ class Runner:
                     "secrets": sorted(self._recorder.redactor.names),
                 }
             )
+        )
+
+    async def _make_workspace(self) -> None:
+        job = self._job
+        if job.workspace is None or self._outfit.workspaces is None:
+            return
+        self._noted = True
+        try:
+            made = await self._outfit.workspaces.make(job, self._run_id, self._recorder.emit)
+        except UnreachableError:  # a later run there removes what has come of it
+            self._noted = False
+            raise
+        self._recorder.emit(
+            WorkspaceMade(made.path, made.cwd, made.commit, repo=job.workspace.repo, ref=job.workspace.ref)
         )
 
     async def _note(self) -> dict[str, Any] | None:
@@ -220,12 +253,14 @@ class Runner:
             if sentence not in told:
                 self._recorder.warn("artifact", sentence)
 
-    async def _give_back(self) -> None:
+    async def _give_back(self, verdict: Verdict) -> None:
         self._given_back = True
+        made, spec = self._state.workspace, self._job.workspace
+        keep = made is not None and spec is not None and spec.stays(failed=verdict.exit_code is not ExitCode.SUCCEEDED)
         clean = self._recorder.redactor.text
         try:
             async with asyncio.timeout(_HURRY if self._stopping.stop else None):
-                await self._outfit.transport.discard(self._run_id)
+                await self._outfit.transport.discard(self._run_id, keep_workspace=keep)
         except (UnreachableError, TimeoutError) as error:
             why = error.message if isinstance(error, UnreachableError) else "the host did not answer in time."
             # All that matters is here already, and a later run there removes what is left.
@@ -233,6 +268,9 @@ class Runner:
         except RunnerError as error:
             message = clean(f"not removed: {error.message}")
             self._recorder.emit(Guarded("run directory", passed=False, message=message))
+        else:
+            if made is not None and keep:
+                self._recorder.emit(WorkspaceKept(made.path, self._job.limits.retention))
 
     async def _let_go(self, verdict: Verdict) -> None:
         """Leave nothing on the host, however the run came to its verdict."""
@@ -250,7 +288,7 @@ class Runner:
                 self._recorder.emit(AttemptEnded(attempt.number, ending, exit_))
             # What codex wrote is nowhere else where the journal could not take it.
             if not self._recorder.broken:
-                await self._give_back()
+                await self._give_back(verdict)
 
     async def _search(self, verdict: Verdict) -> Verdict:
         """Look for every secret in all that is left but the reports, which are made from it; a leak is the verdict."""

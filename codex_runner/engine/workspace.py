@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import RunnerError
@@ -15,12 +16,18 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
+    from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
 
 
 def needs_git(job: Job) -> bool:
     """Whether something is asked of the changes that git alone can answer."""
     return job.rules.any or job.budget.changed_lines is not None
+
+
+def placed(job: Job, state: RunState) -> Job:
+    """Return the job with the folder that it works in: in the run's own workspace, once that is made."""
+    return job if state.workspace is None else dataclasses.replace(job, cwd=state.workspace.cwd)
 
 
 def is_watched(job: Job) -> bool:

@@ -55,6 +55,8 @@ def codex_version(state: RunState) -> str:
 
 def commit(state: RunState) -> str:
     """Return the commit that the agent began with; empty where git was not asked."""
+    if state.workspace is not None:
+        return state.workspace.commit
     head = _mapping(state.facts.get("tree")).get("head")
     return head if isinstance(head, str) else ""
 

@@ -126,7 +126,7 @@ def _figures(state: RunState, every: Sequence[Moment]) -> str:
         ("Files changed", f"{len(state.files):,}", ""),
         ("Attempts", str(attempts) if attempts > 1 else "", ""),
         ("Host", state.host, ""),
-        ("Commit", facts.commit(state)[:8], ""),
+        ("Commit", facts.commit(state)[:8], _kept(state)),
         ("Model", facts.model(state), ""),
         ("codex", facts.codex_version(state), ""),
     ]
@@ -136,6 +136,12 @@ def _figures(state: RunState, every: Sequence[Moment]) -> str:
         if value
     )
     return f'<section aria-label="Figures"><dl class="figures">{cells}</dl>{_tokens(usage)}</section>'
+
+
+def _kept(state: RunState) -> str:
+    if state.workspace is None or not state.workspace_kept:
+        return ""
+    return f"still there: {shown(one_line(state.workspace.path, 300))}"
 
 
 def _tokens(usage: Usage) -> str:

@@ -55,6 +55,7 @@ def run_document(state: RunState) -> dict[str, Any]:
         "files": [{"path": path, "change": change} for path, change in state.files.items()],
         "changes": _changes(state.changes),
         "artifacts": [_without_kind(artifact) for artifact in state.artifacts.values()],
+        "workspace": _without_kind(state.workspace) | {"kept": state.workspace_kept} if state.workspace else None,
         "facts": to_json(state.facts),
     }
 

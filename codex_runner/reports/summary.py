@@ -98,6 +98,8 @@ def _head(state: RunState) -> str:
     ]
     if advice := remedy(verdict):
         lines.append(f"**What to do:** {sentence(advice)}")
+    if state.workspace is not None and state.workspace_kept:
+        lines.append(f"The workspace is still there, on {code(state.host)}: {code(state.workspace.path)}")
     named = {
         "host": state.host,
         "model": facts.model(state),

@@ -248,6 +248,13 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
     match event:
         case ev.RunStarted():
             return _line("run", f"{event.job} on {event.host} as {event.run_id}", Tone.STRONG, essential=True)
+        case ev.WorkspaceMade():
+            return _line("tree", f"{event.repo} at {event.ref}, commit {event.commit[:12]}, in {event.path}")
+        case ev.WorkspaceKept():
+            days = count(round(event.seconds / 86400), "day")
+            lasting = days if event.seconds >= 2 * 86400 else duration(event.seconds)
+            told = f"the workspace stays on {state.host} for {lasting}: {event.path}"
+            return _line("kept", told, essential=True)
         case ev.RunPrepared():
             return _line("ready", _facts(event.facts))
         case ev.CredentialTaken():

@@ -165,16 +165,17 @@ class LocalTransport:
             output.seek(max(0, size - _KEPT))
             return Completed(code, output.read(), time.monotonic() - began)
 
-    async def discard(self, run_id: str) -> None:
+    async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
         """See Transport.discard."""
+        workspace = self._root.with_name("workspaces") / run_id
         attempts = list((self._root / run_id / "attempts").glob("[0-9]*"))
-        if attempts and all((attempt / "exit").exists() for attempt in attempts):
+        if attempts and all((attempt / "exit").exists() for attempt in attempts) and not workspace.exists():
             # All has ended, and nobody starts an attempt of a run that we hold: no shell is needed to say so.
             shutil.rmtree(self._root / run_id, ignore_errors=True)
             if not (self._root / run_id).exists():
                 return
         nonce = new_nonce()
-        await self._ask(discard_request(run_id, nonce), nonce)
+        await self._ask(discard_request(run_id, nonce, keep_workspace=keep_workspace), nonce)
 
     async def close(self) -> None:
         """See Transport.close."""

@@ -74,9 +74,9 @@ def stop_request(run_id: str, attempt: int, reason: StopReason, nonce: str) -> b
     return f"{_MAGIC} {nonce} stop {run_id} {attempt}\n{reason.value}\n".encode()
 
 
-def discard_request(run_id: str, nonce: str) -> bytes:
-    """Frame the removal of a run's directory."""
-    return f"{_MAGIC} {nonce} discard {run_id} 1\n".encode()
+def discard_request(run_id: str, nonce: str, *, keep_workspace: bool = False) -> bytes:
+    """Frame the removal of a run's directory, and of its workspace."""
+    return f"{_MAGIC} {nonce} discard {run_id} 1\n{'but-workspace' if keep_workspace else 'all'}\n".encode()
 
 
 def follow_request(run_id: str, attempt: int, stdout: int, stderr: int, nonce: str) -> bytes:
@@ -115,6 +115,11 @@ def files_request(verb: str, cwd: str, paths: Iterable[tuple[int, str]], limit: 
         f".{nonce}",
     ]
     return _joined(lines)
+
+
+def upload_request(run_id: str, size: int, checksum: int, nonce: str) -> bytes:
+    """Frame the wish to bring a file into a run's directory. Its bytes follow once the host says from where on."""
+    return f"{_MAGIC} {nonce} upload {run_id} 1\n{size} {checksum}\n".encode()
 
 
 def read_answer(output: bytes, nonce: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import time
@@ -26,6 +27,7 @@ from codex_runner.transports.ssh_files import Fetch, Listing, list_files
 from codex_runner.transports.ssh_follow import FollowSession
 from codex_runner.transports.ssh_reconnect import Reconnecting
 from codex_runner.transports.ssh_session import DroppedError
+from codex_runner.transports.ssh_upload import Upload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -166,12 +168,13 @@ class SshTransport:
 
         return await self._persist("running a command", attempt)
 
-    async def discard(self, run_id: str) -> None:
+    async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
         """See Transport.discard."""
 
         async def attempt() -> None:
             nonce = new_nonce()
-            await self._connection.ask(discard_request(run_id, nonce), nonce)
+            request = discard_request(run_id, nonce, keep_workspace=keep_workspace)
+            await self._connection.ask(request, nonce)
 
         await self._persist("cleaning up", attempt)
 
@@ -189,6 +192,14 @@ class SshTransport:
         while not await self._persist("fetching files", lambda: fetch.go_on(self._connection)):
             pass
         return fetch
+
+    async def upload(self, source: Path, run_id: str) -> str:
+        """Bring a file into a run's directory on the host, whole and proven; return where it lies there.
+
+        Where the line drops, it goes on at the byte where it stood. The next one of the same run takes its place.
+        """
+        upload = await asyncio.to_thread(Upload, source, run_id)
+        return await self._persist("sending a file", lambda: upload.go_on(self._connection))
 
     async def close(self) -> None:
         """See Transport.close."""

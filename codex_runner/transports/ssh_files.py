@@ -78,7 +78,7 @@ class Fetch:
         nonce = new_nonce()
         request = files_request("fetch", self.root, zip(offsets, missing, strict=True), self.limit, nonce)
         async with connection.session(request) as session:
-            await _answer(session, nonce)
+            await answer(session, nonce)
             while (words := (await _line(session, nonce)).split(" ", 2))[0] != "end":
                 path = missing[int(words[1])]
                 if words[0] == "skip":
@@ -171,15 +171,14 @@ def _opened(into: Path, path: str, offset: int) -> BinaryIO:
     return target.open("ab")
 
 
-async def _answer(session: Session, nonce: str) -> None:
-    """Read up to the answer, past what start-up files print."""
+async def answer(session: Session, nonce: str, *, patience: float | None = _SILENCE) -> str:
+    """Read up to an answer, past what start-up files print. `patience` in seconds, None for ever."""
     while True:
-        line = await _patiently(session.stdout.readline())
+        line = await _patiently(session.stdout.readline(), patience)
         if not line.endswith(b"\n"):
             raise await unanswered(session, b"")
         if f"{nonce} ".encode() in line:
-            read_answer(line, nonce)
-            return
+            return read_answer(line, nonce)
 
 
 async def _line(session: Session, nonce: str) -> str:
@@ -198,9 +197,9 @@ async def _read(session: Session, size: int) -> bytes:
     return data
 
 
-async def _patiently(reading: Coroutine[None, None, bytes]) -> bytes:
+async def _patiently(reading: Coroutine[None, None, bytes], patience: float | None = _SILENCE) -> bytes:
     try:
-        async with asyncio.timeout(_SILENCE):
+        async with asyncio.timeout(patience):
             return await reading
     except TimeoutError:
-        raise DroppedError(f"nothing came for {_SILENCE:g} s") from None
+        raise DroppedError(f"nothing came for {patience:g} s") from None

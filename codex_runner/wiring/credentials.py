@@ -48,6 +48,8 @@ class JobCredentials:
         from codex_runner.engine.credential_rules import Occasion  # noqa: PLC0415 - late, as what follows
 
         here = job.cwd if job.host == LOCAL_HOST else "."
+        if job.workspace is not None:
+            here = "." if job.workspace.is_url else job.workspace.repo
         workflow = workflow_of(spec, job.name, here, self._environ)
         if spec.source is CredentialSource.VAULT:
             from codex_runner.vault.lease import borrow  # noqa: PLC0415 - brings hvac

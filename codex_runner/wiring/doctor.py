@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
+    from codex_runner.domain.workspace import WorkspaceSpec
 
 CONFIGURATION: Final = "configuration"
 OUTPUT_DIR: Final = "output-dir"
@@ -290,7 +291,27 @@ class Doctor:
         answer = done.get("answer")
         self._passed(PREFLIGHT, str(answer) if answer else f"by {done.get('method')}: nothing more can be proven")
 
+    async def _look_at_workspace(self, spec: WorkspaceSpec, transport: Transport) -> None:
+        from codex_runner.workspaces.make import look  # noqa: PLC0415
+
+        try:
+            made = await look(spec, self._environ)
+        except RunnerError as error:
+            self._failed(GIT, error)
+            return
+        done = await transport.execute("git --version", timeout=30)
+        if done.exit_code != 0:
+            missing = "git is not installed on this host, and `workspace` needs it."
+            self._failed(GIT, ConfigurationError(missing, remedy="Install it."))
+        elif made.get("uncommitted"):
+            self._warned(GIT, f"{spec.repo} has uncommitted changes", "They stay here: the agent works on the commit.")
+        else:
+            self._passed(GIT, f"a workspace of {spec.repo} at {made.get('commit', spec.ref)}")
+
     async def _look_at_git(self, job: Job, transport: Transport) -> None:
+        if job.workspace is not None:
+            await self._look_at_workspace(job.workspace, transport)
+            return
         done = await transport.execute(_LOOK_AT_GIT, cwd=job.cwd, timeout=30)
         word, _, rest = done.output.decode("utf-8", "replace").strip().partition(" ")
         if word == "whole":

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from codex_runner.config import Config, NotifySettings
     from codex_runner.domain.event import Record
-    from codex_runner.domain.ports import Artifacts, ReplySchema, Sink, Transport
+    from codex_runner.domain.ports import Artifacts, ReplySchema, Sink, Transport, Workspaces
     from codex_runner.engine.redact import Redactor
     from codex_runner.reports.collect import LocalArtifacts
     from codex_runner.sinks.jsonl import FileJournal
@@ -216,6 +216,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         stopping=stopping,
         folder=folder,
         schema=reply_schema(job),
+        workspaces=_workspaces(transport, job, setting.environ) if job.workspace else None,
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, setting.ledger, setting.environ, shared),
         doubts=doubts(job, setting.ledger, setting.environ),
@@ -273,6 +274,13 @@ def _artifacts(transport: Transport, local: LocalArtifacts, host: str) -> Artifa
     return SshArtifacts(cast("SshTransport", transport), local)
 
 
+def _workspaces(transport: Transport, job: Job, environ: Mapping[str, str]) -> Workspaces:
+    from codex_runner.workspaces.make import GitWorkspaces  # noqa: PLC0415 - only for jobs that ask for one
+
+    upload = None if job.host == LOCAL_HOST else cast("SshTransport", transport).upload
+    return GitWorkspaces(transport, environ, upload)
+
+
 def proxy_passwords(environ: Mapping[str, str]) -> list[Secret]:
     """Return the passwords in proxies' addresses, as written and decoded: codex gets them, and errors quote them."""
     found: dict[str, None] = {}
@@ -316,6 +324,11 @@ async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = N
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
 
     reply_schema(job)
+    made = {}
+    if job.workspace is not None:
+        from codex_runner.workspaces.make import look  # noqa: PLC0415
+
+        made = {"workspace": await look(job.workspace, environ)}
     transport = transport_for(job.host, environ, ssh_config=ssh_config)
     agent = Codex(fallback=bundled_codex(job.host))
     try:
@@ -326,6 +339,7 @@ async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = N
     return {
         "job": job.name,
         "host": job.host,
+        **made,
         "cwd": launch.cwd,
         "argv": list(launch.command),
         "environment": sorted(launch.environment),

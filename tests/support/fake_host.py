@@ -165,8 +165,8 @@ class FakeHost:
             answer = await answer()
         return answer
 
-    async def discard(self, run_id):
-        self._ask("discard")
+    async def discard(self, run_id, *, keep_workspace=False):
+        self._ask("discard", *(["but-workspace"] if keep_workspace else []))
         if any(running == run_id for running, _ in self.running):
             raise HostError(f"{run_id} is still going.")
         for key in [key for key in self._attempts if key[0] == run_id]:

@@ -25,11 +25,14 @@ class Fault:
 
 
 class Proxy:
-    """Forwards to a port. Each new connection takes the next fault of `faults`; when they are used up, none."""
+    """Forwards to a port. Each new connection takes the next fault of `faults`; when they are used up, none.
+
+    `sent` counts the bytes that came from clients.
+    """
 
     def __init__(self, target, faults=()):
         self._target, self.faults = target, list(faults)
-        self.connections = 0
+        self.connections = self.sent = 0
         self.swallows = False
         """Set it, and from now on nothing passes, in no connection, and nothing is closed: the line is a black hole."""
         self._open = set()
@@ -109,7 +112,8 @@ class _Pair:
             while data := source.recv(_CHUNK):
                 if fault and fault.kind == "delay":
                     time.sleep(fault.seconds)
-                elif fault and moved + len(data) > fault.at:
+                self._proxy.sent += up * len(data)
+                if fault and fault.kind != "delay" and moved + len(data) > fault.at:
                     before, data = data[: fault.at - moved], data[fault.at - moved :]
                     moved += len(before)
                     target.sendall(before)

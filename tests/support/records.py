@@ -56,6 +56,8 @@ def event_samples(text="some text"):
     process = ProcessExit(None, 9, StopReason.TIMEOUT, 10, 11, 12, Sweep.CLEAN)
     samples = [
         ev.RunStarted("20260102T030405Z-docs-0a1b2c3d", "docs", text, {"model": text}),
+        ev.WorkspaceMade(text, text, text, text, text),
+        ev.WorkspaceKept(text, 604_800.0),
         ev.RunPrepared({"codex": text}),
         ev.AttemptStarted(1),
         ev.AttemptStarted(1, attached=True, reason=text),

@@ -228,6 +228,15 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ("Sandbox = 'read-only'", "jobs.x.Sandbox: unknown key; did you mean `sandbox`?"),
         ("delivery = { branch = 'x' }", "jobs.x.delivery: unknown key"),
         ("host_retention = '30m'", 'jobs.x.host_retention = "30m": must be 1h at least'),
+        ("workspace = { repository = '.' }", "jobs.x.workspace.repository: unknown key; known here: keep, ref, repo"),
+        ("workspace = { repo = '' }", "jobs.x.workspace.repo = ***: must not be empty"),
+        (f"workspace = {{ repo = 'https://me:{SECRET}@host/a' }}", "jobs.x.workspace.repo = ***: must not hold a pass"),
+        ("workspace = { repo = 'ext::sh' }", "jobs.x.workspace.repo = ***: must be a path, or an address"),
+        ("workspace = { repo = 'ftp://host/a' }", "must be a path, or an address that begins with https://"),
+        ("workspace = { ref = '--upload-pack=x' }", 'workspace.ref = "--upload-pack=x": must be a branch, a tag or'),
+        ("workspace = { ref = 'a b' }", 'jobs.x.workspace.ref = "a b": must be a branch'),
+        ("workspace = { keep = 'failure' }", "must be never, on-failure or always; did you mean `on-failure`?"),
+        ("workspace = true", "jobs.x.workspace = ***: must be a table"),
         ("retry = { attempts = 0 }", "jobs.x.retry.attempts = 0: must be a whole number, and at least 1"),
         ("budget = { tokens = '5' }", 'jobs.x.budget.tokens = "5": must be a whole number'),
         (f"credential = {{ token = '{SECRET}' }}", "jobs.x.credential.token: unknown key; known here: allow_"),
@@ -448,6 +457,37 @@ def test_the_nearest_codex_is_taken(configured):
 def test_another_host_needs_a_folder_to_work_in(configured):
     with pytest.raises(ConfigurationError, match=r"jobs\.release-notes\.cwd: is needed on the host 'devbox'"):
         resolve_job(configured(), "release-notes", host="devbox")
+
+
+@pytest.mark.parametrize(
+    ("repo", "meant"),
+    [
+        (".", "{root}"),
+        ("sub/../other", "{root}/sub/../other"),
+        ("/srv/app", "/srv/app"),
+        ("./a:b", "{root}/a:b"),
+        ("git@host:acme/app.git", "git@host:acme/app.git"),
+        ("https://host/acme/app", "https://host/acme/app"),
+        ("file:///srv/app.git", "file:///srv/app.git"),
+    ],
+)
+@pytest.mark.parametrize("host", ["local", "devbox"])
+def test_a_workspace_is_of_a_repository_here_or_of_an_address(configured, tmp_path, repo, meant, host):
+    config = configured(f"version = 1\n[jobs.x]\nprompt = 'x'\nworkspace = {{ repo = '{repo}' }}\n")
+    job = resolve_job(config, "x", host=host)
+    assert job.workspace.repo == meant.format(root=tmp_path)
+    assert job.workspace.is_url == (not meant.startswith(("/", "{")))
+    assert job.cwd == "."
+
+
+@pytest.mark.parametrize(("cwd", "fits"), [("docs/", True), ("./a/b", True), ("/srv", False), ("a/../../b", False)])
+def test_in_a_workspace_the_folder_is_relative_to_its_top(configured, cwd, fits):
+    config = configured(f"version = 1\n[jobs.x]\nprompt = 'x'\nworkspace = {{}}\ncwd = '{cwd}'\n")
+    if fits:
+        assert resolve_job(config, "x").cwd == cwd.removeprefix("./").rstrip("/")
+        return
+    with pytest.raises(ConfigurationError, match=r"cwd = .*: with `workspace`, it is relative to the top"):
+        resolve_job(config, "x")
 
 
 @pytest.mark.parametrize("host", ["", "-oProxyCommand=x", "a b", "a\nb", "a\0b"])
@@ -728,8 +768,8 @@ def documented_tables():
 
 def test_every_key_is_documented_and_no_other(configured):
     sections = (
-        *(schema.Settings, schema.JobSection, schema.CredentialSection, schema.RetrySection, schema.BudgetSection),
-        *(schema.PriceSection, schema.ConcurrencySection),
+        *(schema.Settings, schema.JobSection, schema.WorkspaceSection, schema.CredentialSection, schema.RetrySection),
+        *(schema.BudgetSection, schema.PriceSection, schema.ConcurrencySection),
         *(schema.CheckSection, schema.CodexSection),
         *(schema.HostSection, schema.VaultSection, schema.AuthSection, schema.JunitSection, schema.AuditSection),
         *(schema.NotifySection, schema.MetricsSection),
@@ -741,7 +781,9 @@ def test_every_key_is_documented_and_no_other(configured):
 
 
 def test_the_documented_defaults_are_the_defaults(configured):
-    top, job, credential, retry, _, _, concurrency, check, _, _, vault, auth, junit, audit, _, _ = documented_tables()
+    top, job, workspace, credential, retry, _, _, concurrency, check, _, _, vault, auth, junit, audit, _, _ = (
+        documented_tables()
+    )
     config = configured("version = 1\n[jobs.x]\nprompt = 'x'\nchecks = [{ name = 'a', run = 'b' }]\n")
     limits = config.jobs["x"].limits
     assert [int(retry[key][1]) for key in ("attempts", "tries")] == [3, 30]
@@ -752,6 +794,8 @@ def test_the_documented_defaults_are_the_defaults(configured):
     assert (config.jobs["x"].retry.attempts, config.jobs["x"].retry.tries) == (3, 30)
     group = configured("version = 1\n[jobs.x]\nprompt = 'x'\nconcurrency = { group = 'a' }\n").jobs["x"].concurrency
     assert (group.policy, group.timeout) == (concurrency["policy"][1], parse_duration(concurrency["timeout"][1]))
+    made = configured("version = 1\n[jobs.x]\nprompt = 'x'\nworkspace = {}\n").jobs["x"].workspace
+    assert [workspace[key][1] for key in ("repo", "ref", "keep")] == [made.repo, made.ref, made.keep]
     assert config.output_dir.name == top["output_dir"][1]
     assert config.jobs["x"].host == job["host"][1]
     assert config.jobs["x"].sandbox == job["sandbox"][1]

@@ -52,6 +52,10 @@ def ending(*events, code=0, signal=None, stopped=StopReason.NONE, stderr="", exp
         ("stream disconnected before completion: error sending request for url (http://x/v1)", Failure.NETWORK),
         ("unexpected status 502 Bad Gateway: <html>", Failure.CAPACITY),
         ('{"error":{"message":"bad","type":"invalid_request_error"}}', Failure.BAD_REQUEST),
+        (
+            "thread/resume: thread/resume failed: no rollout found for thread id 01a1fd23 (code -32600)",
+            Failure.THREAD_LOST,
+        ),
         ("something that nobody has seen before", Failure.UNKNOWN),
         ("", Failure.UNKNOWN),
     ],

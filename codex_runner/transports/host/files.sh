@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Files that a job left, read back over the connection. An agent named them: no link is followed, and nothing outside
-# of the folder is read.
+# of the folder is read. And the other way round: a file that a run needs, brought into its directory.
 
 LISTING=16777216
 
@@ -90,4 +90,35 @@ send() { # OFFSET: of the file $decoded
 		tail -c "+$(($1 + 1))" <&4
 		cat /dev/zero
 	} | head -c "$(($3 - $1))"
+}
+
+upload() { # one file into the run's directory: a line that says how much of it is here, then its bytes from there on
+	IFS=' ' read -r size checksum || refuse torn "the request ended early"
+	case $size$checksum in '' | *[!0-9]*) refuse protocol "bad size or checksum" ;; esac
+	if ! { mkdir -p "$runs/$run" && cd "$runs/$run"; }; then refuse disk "cannot make folders in $runs"; fi
+	part=.upload.$checksum.$size.$nonce
+	true >"$part" || refuse disk "no room, or no right to write, in $runs"
+	for earlier in ".upload.$checksum.$size."*; do
+		if [ "$earlier" = "$part" ]; then continue; fi
+		# Copied: whoever brought that much may believe in its connection yet, and write on. It must not succeed, so
+		# whatever has gone meanwhile is no fault of the disk.
+		if cp "$earlier" "$part" 2>/dev/null; then rm -f "$earlier"; elif [ -e "$earlier" ]; then spoiled; fi
+	done
+	have=$(wc -c 2>/dev/null <"$part")
+	have=$((${have:-0}))
+	say have "$have"
+	head -c "$((size - have))" >>"$part" || spoiled
+	proof=$(cksum 2>/dev/null <"$part")
+	if [ "$proof" = "$checksum $size" ] && mv -f "$part" upload; then
+		say whole "$(pwd -P)/upload"
+		return
+	fi
+	# What was cut off is gone on with; what is as long as it should be, and wrong, is begun anew.
+	case $proof in *" $size") rm -f "$part" ;; esac
+	say damaged
+}
+
+spoiled() { # what has come may be what fills the disk
+	rm -f "$part"
+	refuse disk "no room, or no right to write, in $runs"
 }

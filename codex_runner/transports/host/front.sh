@@ -21,23 +21,30 @@ stop() { # ends codex through its supervisor; where that is dead, with our own h
 	say stopped
 }
 
-discard() { # the run's directory goes, unless something in it is alive
-	cd "$runs/$run" 2>/dev/null || {
-		say gone
-		return
-	}
-	for dir in attempts/[0-9]*; do
+discard() { # the run's directory goes, and its workspace or not, unless something in it is alive
+	IFS= read -r what
+	case $what in all | but-workspace) ;; *) refuse torn "the request ended early" ;; esac
+	for dir in "$runs/$run/attempts/"[0-9]*; do
 		if [ -e "$dir/exit" ]; then continue; fi
 		if held "$dir"; then refuse busy "$run is still going"; fi
 		if elsewhere "$dir"; then
 			refuse foreign "$run may still be going on another host, $at_node, which shares this home directory"
 		fi
 	done
-	cd "$runs" || return
-	# A follower that nobody listens to any more may be counting the lease up meanwhile: hence again.
-	rm -rf "./$run" 2>/dev/null || { pause && rm -rf "./$run" 2>/dev/null; } || { pause && rm -rf "./$run"; } ||
-		refuse disk "$runs/$run cannot be removed"
+	if [ "$what" = all ]; then
+		remove "$workspaces/$run" "$workspaces/.$run."*
+	elif [ -e "$workspaces/$run" ]; then
+		touch "$workspaces/$run" # from now on its time counts
+	fi
+	remove "$runs/$run"
 	say gone
+}
+
+remove() { # PATH...: or say why not
+	rm -rf "$@" 2>/dev/null && return
+	# A follower that nobody listens to any more may be counting the lease up; and some tools leave folders read-only.
+	chmod -R u+rwx "$@" 2>/dev/null
+	{ pause && rm -rf "$@" 2>/dev/null; } || { pause && rm -rf "$@"; } || refuse disk "$1 cannot be removed"
 }
 
 front() {
@@ -47,7 +54,8 @@ front() {
 	case $nonce in '' | *[!0-9a-f]*) exit 64 ;; esac
 	case $run in '' | .* | *[!A-Za-z0-9._-]*) refuse protocol "bad run id" ;; esac
 	case $attempt in '' | 0* | *[!0-9]*) refuse protocol "bad attempt" ;; esac
-	runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
+	workspaces=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/workspaces
+	runs=${workspaces%/*}/runs
 	here
 	case $verb in
 	start)
@@ -62,6 +70,7 @@ front() {
 	execute) execute ;;
 	list) list ;;
 	fetch) fetch ;;
+	upload) upload ;;
 	stop) stop ;;
 	discard) discard ;;
 	*) refuse protocol "unknown verb" ;;

@@ -199,13 +199,24 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	prune
 }
 
-prune() { # runs that nobody has collected for so many seconds; all that a live runner does touches their folder
+prune() { # what nobody has collected for so many seconds; all that a live runner does touches its run's folder
 	cd "$home/../.." || return
 	unset OLDPWD
-	find . ! -name . -prune -type d -mmin "+$((retention / 60))" | while read -r dir; do
-		for one in "$dir"/attempts/[0-9]*; do
+	older "$retention" | while read -r old; do
+		for one in "$old"/attempts/[0-9]*; do
 			if [ ! -e "$one/exit" ] && { held "$one" || elsewhere "$one"; }; then continue 2; fi
 		done
-		rm -rf "$dir"
+		rm -rf "$old" "../workspaces/$old"
 	done
+	cd ../workspaces 2>/dev/null && older "$retention" | while read -r old; do
+		[ -e "../runs/$old" ] || rm -rf "$old"
+	done
+	# What workspaces are made from, once no run has used it for a month.
+	cd ../mirrors 2>/dev/null && older 2592000 | while read -r old; do
+		grep -qxF "$PWD/$old/objects" ../workspaces/*/.git/objects/info/alternates 2>/dev/null || rm -rf "$old"
+	done
+}
+
+older() { # SECONDS: the folders in here that have not been touched for so long
+	find . ! -name . -prune -type d -mmin "+$(($1 / 60))" | sed 's,^\./,,'
 }

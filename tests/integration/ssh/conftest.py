@@ -1,5 +1,7 @@
 import asyncio
 import os
+import shutil
+import subprocess
 
 import pytest
 from support.sshd import Sshd
@@ -50,12 +52,36 @@ def on():
     return do
 
 
+@pytest.fixture(params=["local", "ssh"])
+def there(request, project):
+    """The project, with its job on either kind of host. The server's folders are where those of local jobs are."""
+    project.host = "local"
+    return _far(project, request.getfixturevalue("server")) if request.param == "ssh" else project
+
+
 @pytest.fixture
-def far(project, server):
-    """The project, whose job runs on a server; what lies on the server's side is where it is for local jobs."""
+def disk(there):
+    """A disk of the host's own, where runs lie; the number of KiB that are to be free on it fills it up."""
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(there.state)]
+    if subprocess.run(mounted, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+
+    def leave(free):
+        size = shutil.disk_usage(there.state).free - free * 1024
+        with (there.state / "fill").open("wb") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(size, 4096))
+            except OSError:  # somebody else took some of it
+                subprocess.run(["head", "-c", "16m", "/dev/zero"], stdout=file, stderr=subprocess.DEVNULL, check=False)
+
+    yield leave
+    subprocess.run(["umount", "-l", str(there.state)], check=True)
+
+
+def _far(project, server):
     sshd = server(environment={"XDG_STATE_HOME": str(project.state)})
     project.environ["CODEX_RUNNER_SSH_CONFIG"] = str(sshd.config)
-    configure = project.configure
+    project.host, configure = sshd.alias, project.configure
     project.configure = lambda **job: configure(**{"host": sshd.alias, "cwd": str(project.cwd), **job})
     project.configure()
     return project

@@ -1,8 +1,6 @@
 """What befalls a host while a job runs there: a full disk, a reboot, a home of several hosts. Each ends clearly."""
 
-import os
 import shutil
-import subprocess
 
 import pytest
 from support.runs import wait_for
@@ -10,31 +8,6 @@ from support.runs import wait_for
 from codex_runner.transports.processes import here
 
 pytestmark = [pytest.mark.needs_codex, pytest.mark.needs_sshd]
-
-
-@pytest.fixture(params=["local", "ssh"])
-def there(request, project):
-    """The project, with its job on either kind of host."""
-    return request.getfixturevalue("far") if request.param == "ssh" else project
-
-
-@pytest.fixture
-def disk(there):
-    """A disk of the host's own, where runs lie; the number of KiB that are to be free on it fills it up."""
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(there.state)]
-    if subprocess.run(mounted, check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount a small disk")
-
-    def leave(free):
-        size = shutil.disk_usage(there.state).free - free * 1024
-        with (there.state / "fill").open("wb") as file:
-            try:
-                os.posix_fallocate(file.fileno(), 0, max(size, 4096))
-            except OSError:  # somebody else took some of it
-                subprocess.run(["head", "-c", "16m", "/dev/zero"], stdout=file, stderr=subprocess.DEVNULL, check=False)
-
-    yield leave
-    subprocess.run(["umount", "-l", str(there.state)], check=True)
 
 
 def check_lost(project, done, *words):

@@ -1,0 +1,45 @@
+"""A tree of files that the runner makes for one run, and what becomes of it afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Keep(StrEnum):
+    """Whether the tree stays on the host after the run, for people to look at. What stays goes after `retention`."""
+
+    NEVER = "never"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceSpec:
+    """Where a run's tree comes from: `repo` at `ref`.
+
+    `repo` is an absolute path on the runner's machine, or a URL that the executing host fetches by itself. `ref` names
+    a commit there.
+    """
+
+    repo: str
+    ref: str = "HEAD"
+    keep: Keep = Keep.NEVER
+
+    @property
+    def is_url(self) -> bool:
+        """Whether the executing host fetches it."""
+        return not self.repo.startswith("/")
+
+    def stays(self, *, failed: bool) -> bool:
+        """Whether the tree is kept after a run that ended so."""
+        return self.keep is Keep.ALWAYS or (self.keep is Keep.ON_FAILURE and failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A tree that was made. `path` is its top, `cwd` the folder in it to work in: both absolute, on the host."""
+
+    path: str
+    cwd: str
+    commit: str

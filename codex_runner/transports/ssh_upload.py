@@ -1,0 +1,67 @@
+"""A file, brought into a run's directory on the host: whole and proven by its checksum, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from codex_runner.engine import cksum
+from codex_runner.transports.request import new_nonce, upload_request
+from codex_runner.transports.ssh_files import answer
+from codex_runner.transports.ssh_session import DroppedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from codex_runner.transports.ssh_connection import SshConnection
+    from codex_runner.transports.ssh_session import Session
+
+_CHUNK = 1 << 16
+_SILENCE = 30.0
+
+# The host reads the whole file once more, to prove it.
+_SLOWEST_DISK = 5_000_000.0  # bytes a second
+
+
+class Upload:
+    """A file on its way. It survives the connection: the next one goes on where the host stands."""
+
+    def __init__(self, source: Path, run_id: str) -> None:
+        """Read the file, to know what must arrive. It must not change until it has."""
+        self._source, self._run_id = source, run_id
+        self._size, state = 0, cksum.START
+        with source.open("rb") as file:
+            while data := file.read(_CHUNK):
+                self._size += len(data)
+                state = cksum.advance(state, data)
+        self._checksum = cksum.finish(state, self._size)
+
+    async def go_on(self, connection: SshConnection) -> str:
+        """Send what is missing; return where the file lies on the host. DroppedError where the connection breaks."""
+        nonce = new_nonce()
+        request = upload_request(self._run_id, self._size, self._checksum, nonce)
+        async with connection.session(request) as session:
+            have = int((await answer(session, nonce)).removeprefix("have "))
+            answering = asyncio.ensure_future(answer(session, nonce, patience=None))
+            try:
+                # The host may say what is wrong while there is more to send, and then read no further.
+                with contextlib.suppress(DroppedError):
+                    await self._send(session, have, answering)
+                async with asyncio.timeout(_SILENCE + self._size / _SLOWEST_DISK):
+                    word, _, place = (await answering).partition(" ")
+            except TimeoutError:
+                raise DroppedError("the host does not confirm the file") from None
+            finally:
+                answering.cancel()
+                await asyncio.gather(answering, return_exceptions=True)
+        if word != "whole":
+            raise DroppedError("the file did not arrive as it was sent")
+        return place
+
+    async def _send(self, session: Session, offset: int, answering: asyncio.Future[str]) -> None:
+        with self._source.open("rb") as file:
+            file.seek(offset)
+            while not answering.done() and (data := file.read(_CHUNK)):
+                async with asyncio.timeout(_SILENCE):
+                    await session.send(data)
