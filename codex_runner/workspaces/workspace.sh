@@ -129,7 +129,6 @@ make() { # RUN CWD FORMAT KIND ...
 	must cd "$state/workspaces"
 	top=$PWD/$run
 	if [ ! -e "$top" ]; then
-		rm -rf ".$run."*
 		new_tree=$(mktemp -d "$PWD/.$run.XXXXXX") || fail failed
 		chmod 755 "$new_tree" # within a folder that is the user's alone
 		umask 022
