@@ -2,7 +2,10 @@ import os
 import random
 
 import pytest
+from integration.conftest import codex, codex_home, service
 from support.sshd import Sshd
+
+__all__ = ["codex", "codex_home", "service"]
 
 SHELLS = ("dash", "bash", "busybox")
 _BASE = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1 << 32))

@@ -20,7 +20,7 @@ from codex_runner.transports.ssh import SshTransport
 
 pytestmark = [pytest.mark.chaos, pytest.mark.needs_sshd]
 
-TESTS, RUNS = 20, 6
+TESTS, RUNS = 16, 6
 
 # Where a connection is harmed, in bytes from its beginning: the handshake, the request, what follows.
 PLACES = ((0, 3_000), (3_000, 12_000), (12_000, 30_000), (30_000, 200_000))
@@ -44,6 +44,8 @@ class Run:
         self.streams = {"stdout": bytearray(), "stderr": bytearray()}
         self.last = None
         folder.mkdir()
+        # What the agent leaves, to be brought here over the same line: of any size, one in a folder, one empty.
+        self.left = {"out/data": rng.randbytes(rng.choice((1, 5_000, 100_000, 400_000))), "empty": b"", "b": b"b\n"}
         # Random bytes: neither the line's compression nor a lucky repetition hides a byte that is doubled.
         self.prompt = rng.randbytes(rng.choice((0, 10, 3_000, 60_000))).hex().encode()
         child = ("echo", 3) if rng.random() < 0.3 else ("numbers", rng.choice((20, 200, 1000)), rng.uniform(0, 1))
@@ -63,11 +65,24 @@ class Run:
                     await first.close()
                     first = transport_to(self.sshd, proxy.port, self.folder, "config")
                 await self.follow(first)
+                proxy.cut_within(*(self.rng.randint(1, 150_000) for _ in range(self.rng.randint(0, 2))))
+                await self.fetch(first)
                 killing.cancel()
                 await first.discard(self.job.run_id)
             finally:
                 killing.cancel()
                 await first.close()
+
+    async def fetch(self, transport):
+        for name, data in self.left.items():
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            (self.folder / name).write_bytes(data)
+        listing = await transport.list_files(str(self.folder), ["out", "empty", "b"])
+        assert set(listing.files) == set(self.left)
+        into = self.folder / "fetched"
+        fetch = await transport.fetch_files(str(self.folder), listing.files, into, limit=1 << 30, total=1 << 30)
+        assert fetch.left_out == {}
+        assert {name: (into / name).read_bytes() for name in fetch.fetched} == self.left
 
     async def follow(self, transport, upto=None):
         position = Position(stdout=len(self.streams["stdout"]), stderr=len(self.streams["stderr"]))
@@ -173,9 +188,10 @@ def test_whoever_starts_may_die_while_starting(seed, sshd, tmp_path):
         return run
 
     async def work():
-        for number in range(12):
+        for batch in range(0, 12, 4):
             async with asyncio.timeout(60):
-                (await one(number)).check()
+                for run in await asyncio.gather(*(one(number) for number in range(batch, batch + 4))):
+                    run.check()
 
     asyncio.run(work())
 

@@ -35,6 +35,7 @@ class Proxy:
         self.connections = self.sent = 0
         self.swallows = False
         """Set it, and from now on nothing passes, in no connection, and nothing is closed: the line is a black hole."""
+        self._cuts = []
         self._open = set()
         self._threads = []
         self._lock = threading.Lock()
@@ -61,6 +62,23 @@ class Proxy:
             for one in self._open:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
+
+    def cut_within(self, *sizes):
+        """Cut every connection there is after so many more bytes, whichever way they go; then again, and so on."""
+        with self._lock:
+            self._cuts = list(sizes)
+
+    def count(self, size):
+        """Count bytes that have passed; True where the connections are cut now."""
+        with self._lock:
+            if not self._cuts:
+                return False
+            self._cuts[0] -= size
+            if self._cuts[0] > 0:
+                return False
+            del self._cuts[0]
+        self.drop()
+        return True
 
     def _spawn(self, work, *args):
         thread = threading.Thread(target=work, args=args, daemon=True)
@@ -124,6 +142,8 @@ class _Pair:
                 if not (self._swallow or self._proxy.swallows):
                     target.sendall(data)
                     moved += len(data)
+                    if self._proxy.count(len(data)):
+                        return
             if not (self._swallow or self._proxy.swallows):
                 target.shutdown(socket.SHUT_WR)
         except OSError:

@@ -1,8 +1,6 @@
 """The runner is killed while it follows a run on another host; it goes on from its folder, or from another machine."""
 
-import random
 import shutil
-import time
 
 import pytest
 from support.far import HELLO, FarProject
@@ -14,20 +12,10 @@ from codex_runner.domain.event import to_json
 
 pytestmark = [pytest.mark.needs_codex, pytest.mark.needs_sshd]
 
-SEED = 20260103
-
-
-def _steps(step, request):
-    """Four short commands, then as many messages as the argument says."""
-    if step < 4:
-        return reply(message(f"step {step}"), shell(f"echo {step}; sleep 0.2"))
-    return reply(*(message(f"message {number}") for number in range(request.argument or 1)))
-
 
 @pytest.fixture
 def far(codex, codex_home, service, tmp_path):
     (tmp_path / "scratch").mkdir()
-    service.scenario("steps", _steps)
     project = FarProject(tmp_path / "scratch", codex_home, codex, service)
     yield project
     project.close()
@@ -38,39 +26,6 @@ def start(project):
     running = project.start("run", JOB)
     running.until(project.host_run)
     return running
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_from_its_own_folder(far, number):
-    chance = random.Random(SEED + number)
-    far.configure(**{**HELLO, "prompt": f"SCN:steps:{chance.choice([1, 400])}", "checks": [], "artifacts": []})
-    running = start(far)
-    time.sleep(chance.uniform(0, 2))
-    running.kill()
-    (left,) = far.runs
-    done = far.command("attach", left.run_id)
-    far.check_reports(done, 0)
-    far.check_undisturbed(left)
-    far.check_nothing_is_left()
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_from_another_machine(far, number):
-    chance = random.Random(SEED + number)
-    far.configure(prompt=f"SCN:steps:{chance.choice([1, 400])}", sandbox="workspace-write")
-    running = start(far)
-    time.sleep(chance.uniform(0, 2))
-    running.kill()
-    (first,) = far.runs
-    far.go_elsewhere()
-    done = far.command("attach", first.run_id, "--host", "devbox")
-    run = far.check_reports(done, 0)
-    far.check_undisturbed(run)
-    far.check_nothing_is_left()
-    # All that the first runner had recorded of its own is here too, as it was recorded.
-    begun = first.events.index(first.of_kind("attempt.started")[0]) + 1
-    assert run.records[:begun] == first.records[:begun]
-    assert [event["attached"] for event in run.of_kind("attempt.started")] == [False, True]
 
 
 def test_all_that_a_whole_job_leaves(far):
