@@ -129,7 +129,7 @@ leftovers() { # everything of the agent that is alive into $left
 }
 
 sweep() { # end all that is left; $swept and $killed say how it went
-	killed=0 rounds=0 swept=best-effort groups='' vanished=
+	killed=0 rounds=0 swept=best-effort groups='' vanished='' ended=' '
 	[ "$reaper" != reaper ] || swept=clean
 	born $$
 	own=$group
@@ -145,7 +145,12 @@ sweep() { # end all that is left; $swept and $killed say how it went
 			[ "$one" = "$own" ] || [ "$one" = 0 ] || kill -KILL "-$one" 2>/dev/null
 		done
 		for pid in $left; do
-			kill -KILL "$pid" 2>/dev/null && killed=$((killed + 1))
+			kill -KILL "$pid" 2>/dev/null
+			# Each once, and whether or not its group's end was quicker: a shell may have buried it by now.
+			case $ended in
+			*" $pid "*) ;;
+			*) ended="$ended$pid " killed=$((killed + 1)) ;;
+			esac
 		done
 		pause
 	done
