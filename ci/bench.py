@@ -3,6 +3,7 @@
 run     a whole `codex-runner run` of a minimal job against a bare `codex exec` of the same prompt with its default
         settings and a fresh CODEX_HOME, as CI has; both with an access token
 start   `codex-runner --version` and `--help` against python alone
+ssh     the same over a real sshd, against a bare `ssh HOST codex exec`; how soon a line is seen; what 100 MB take
 redact  how much of a pipeline's processor time redaction takes, over 100 MB; at most three rounds
 """
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 from bench_redact import bench_redact
+from bench_ssh import bench_ssh
 
 from codex_runner.demo.model import ModelService
 
@@ -118,7 +120,12 @@ def bench_start(rounds: int) -> None:
     compare("start", rounds, {"python": alone, "codex-runner --help   ": run(RUNNER, "--help")})
 
 
-BENCHES = {"run": bench_run, "start": bench_start, "redact": lambda rounds: bench_redact(min(rounds, 3))}
+BENCHES = {
+    "run": bench_run,
+    "start": bench_start,
+    "ssh": lambda rounds: bench_ssh(rounds, codex_binary(), BUILD, compare),
+    "redact": lambda rounds: bench_redact(min(rounds, 3)),
+}
 
 
 def main() -> None:
