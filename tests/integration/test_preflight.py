@@ -41,10 +41,11 @@ def ask(tmp_path):
         told = []
 
         async def asked():
-            install, login = await preflight.look(LocalTransport(os.environ), job, granted)
+            here = LocalTransport(os.environ)
+            install, login = await preflight.look(here, job, granted)
             assert install.version == "0.163.0"
             assert "unbounded_connection_retries" in install.features
-            return await preflight.check_login(job, login, granted, told.append)
+            return await preflight.check_login(job, here, login, granted, told.append)
 
         return asyncio.run(asked()), told
 
