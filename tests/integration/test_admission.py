@@ -26,7 +26,8 @@ def first(project, policy, **more):
     before = project.runs
     running = project.start("run", JOB)
     (run,) = running.until(lambda: [run for run in project.runs if run not in before])
-    running.until(lambda: b"sleep 60" in (run.path / "codex.jsonl").read_bytes())
+    log = run.path / "codex.jsonl"
+    running.until(lambda: log.exists() and b"sleep 60" in log.read_bytes())
     return running
 
 
@@ -45,7 +46,8 @@ def test_a_run_whose_group_is_taken_is_skipped(project, service):
     assert f"held by run {project.runs[0].run_id}" in run.run_json["reason"]
     assert (run.run_json["attempts"], run.run_json["warnings"]) == ([], [])
     assert run.cases["agent"] == "skipped"
-    assert set(run.cases.values()) == {"skipped"}
+    # What it leaves, a few records, is searched as every run's is.
+    assert {mark for name, mark in run.cases.items() if name != "secret search"} == {"skipped"}
     assert "skipped" in (run.path / "summary.md").read_text()
     assert len(service.requests) == asked
     stop(running)
