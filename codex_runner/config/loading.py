@@ -248,6 +248,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         retry=RetryPolicy(**{**merged.get("retry", {}), "checks": _check_turns(merged)}),
         budget=Budget(**merged.get("budget", {})),
         rules=_rules(merged),
+        secret_scan=merged.get("secret_scan", False),
         workspace=_workspace(merged.get("workspace")),
         trust=_trust(merged),
         concurrency=_concurrency(merged.get("concurrency")),

@@ -97,6 +97,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         retry=settings.retry,
         budget=settings.budget,
         rules=settings.rules,
+        secret_scan=settings.secret_scan,
         workspace=_workspace(config, settings),
         trust=settings.trust,
         concurrency=settings.concurrency,

@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from codex_runner.config.credentials import auth_problem
 from codex_runner.config.duration import parse_duration
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.domain.job import RULES, SCHEMA
+from codex_runner.domain.job import RULES, SCAN, SCHEMA
 from codex_runner.domain.notice import ENDINGS
 from codex_runner.engine.credential_rules import parse_date
 from codex_runner.engine.path_rules import check_glob
@@ -211,7 +211,7 @@ def _named_apart(checks: list[CheckSection]) -> list[CheckSection]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise _problem(f"each check needs a name of its own; given twice: {', '.join(twice)}")
-    if ours := sorted({RULES, SCHEMA} & set(names)):
+    if ours := sorted({RULES, SCAN, SCHEMA} & set(names)):
         raise _problem(f"a name of codex-runner's own checks: {', '.join(ours)}")
     return checks
 
@@ -413,6 +413,7 @@ class JobSection(Section):
     forbidden_paths: list[Annotated[str, AfterValidator(_rule_glob)]] | None = None
     max_changed_lines: Annotated[int, AfterValidator(_from_one)] | None = None
     must_change: bool | list[Annotated[str, AfterValidator(_rule_glob)]] | None = None
+    secret_scan: bool | None = None
     trusted_events: list[Text] | None = None
     trusted_actors: list[Text] | None = None
     trusted_forks: list[Text] | None = None

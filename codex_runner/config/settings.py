@@ -48,6 +48,7 @@ class JobSettings:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     budget: Budget = field(default_factory=Budget)
     rules: PathRules = field(default_factory=PathRules)
+    secret_scan: bool = False
     workspace: WorkspaceSpec | None = None
     trust: TrustPolicy = field(default_factory=TrustPolicy)
     concurrency: Concurrency | None = None

@@ -57,6 +57,7 @@ class Check:
 # The names of the runner's own checks, in every report: a job's checks have others.
 RULES = "path rules"
 SCHEMA = "output schema"
+SCAN = "secret scan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Job:
 
     `prompt` is the final text for the agent, its variables filled and its context appended. `cwd` is an absolute
     path on the host that executes; with a `workspace`, it is relative to its top until that is made. `output_schema` is
-    the text of a JSON Schema for the final message.
+    the text of a JSON Schema for the final message. `secret_scan`: whether what it adds is searched for credentials.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Job:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     budget: Budget = field(default_factory=Budget)
     rules: PathRules = field(default_factory=PathRules)
+    secret_scan: bool = False
     workspace: WorkspaceSpec | None = None
     trust: TrustPolicy = field(default_factory=TrustPolicy)
     concurrency: Concurrency | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
     from decimal import Decimal
     from pathlib import Path
 
@@ -220,6 +220,18 @@ class ReplySchema(Protocol):
 
     def problems(self, reply: str) -> Sequence[str]:
         """Return a sentence for each thing that is wrong with a reply; none where it fits. Never raises."""
+        ...
+
+
+class Detector(Protocol):
+    """Knows what credentials look like. Pure, and without a network."""
+
+    def kinds(self, path: str, text: str) -> Collection[str]:
+        """Return what kinds of credential `text` looks like, in words; none of the text itself. Never raises.
+
+        `text` is a line, or a part of a long one, that was added to the file `path`. It takes seconds at most, whatever
+        is in it, where it is not longer than 4096 characters.
+        """
         ...
 
 

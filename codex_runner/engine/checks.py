@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.event import CheckEnded, CheckStarted
-from codex_runner.domain.job import RULES, SCHEMA
+from codex_runner.domain.job import RULES, SCAN, SCHEMA
 from codex_runner.engine.prompt import with_context
 from codex_runner.engine.workspace import placed
 
@@ -26,8 +26,8 @@ _PROMPT = (
 
 def names(job: Job) -> list[str]:
     """Return the names of all that will be checked, in their order."""
-    schema = [SCHEMA] if job.output_schema is not None else []
-    return [*([RULES] if job.rules.any else []), *schema, *(check.name for check in job.checks)]
+    ours = {RULES: job.rules.any, SCAN: job.secret_scan, SCHEMA: job.output_schema is not None}
+    return [*(name for name, asked in ours.items() if asked), *(check.name for check in job.checks)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,14 @@ class Checks:
     def complaint(self) -> Complaint | None:
         """Return what to tell the agent; None where all holds, where the job wants no retry, or none is left.
 
-        A change that no rule can allow is none to be made good: it ends the run.
+        A change that no rule can allow, or a credential, is none to be made good: it ends the run.
         """
         state = self._recorder.state
         failed = [check for check in state.checks.values() if not check.passed]
         turns = sum(1 for attempt in state.attempts if attempt.ending is not None and attempt.ending.failure is None)
-        forbidden = state.changes is not None and state.changes.exit_code == ExitCode.FORBIDDEN_CHANGE
+        forbidden = any(
+            check.name in (RULES, SCAN) and check.exit_code == ExitCode.FORBIDDEN_CHANGE for check in failed
+        )
         if not failed or forbidden or turns > self._job.retry.checks:
             return None
         reason = f"because {_listed(failed)} failed"

@@ -84,7 +84,7 @@ async def snapshot(
     NotRepositoryError where there is none. Calling it again for the same run starts anew.
     """
     facts = dict(_pairs(await _ask(transport, cwd, ("snapshot", run_id, *skip), timeout)))
-    unwatched = tuple(_text(_unquote(line)) for line in facts[b"unwatched"].splitlines())
+    unwatched = tuple(_text(unquote(line)) for line in facts[b"unwatched"].splitlines())
     tree, committed = _text(facts[b"tree"]), _text(facts[b"committed"])
     return Before(
         run_id,
@@ -185,7 +185,7 @@ def _pairs(answer: bytes) -> Iterator[tuple[bytes, bytes]]:
     return zip(tokens[::2], tokens[1::2], strict=True)
 
 
-def _unquote(name: bytes) -> bytes:
+def unquote(name: bytes) -> bytes:
     """Read a name as git writes it with core.quotePath: as it is, or as a C string."""
     if not name.startswith(b'"'):
         return name
@@ -279,7 +279,7 @@ class _Reader:
         known = set(before.splitlines())
         for line in after.splitlines():
             if line not in known:
-                path = _unquote(line)
+                path = unquote(line)
                 kind = ChangeKind.SUBMODULE if path.endswith(b"/") else ChangeKind.MODIFIED
                 self._add(path, kind, note=_UNREADABLE)
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     )
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
+    from codex_runner.engine.secret_scan import SecretScan
 
 # Whoever asks a run to end, a CI system for one, waits no longer than some seconds.
 _HURRY = 5.0
@@ -63,10 +64,10 @@ _HURRY = 5.0
 class Outfit:
     """Everything that a run works with; `wiring` puts it together.
 
-    `folder` is what the run leaves, searched for secrets at its end; `schema`, `workspaces`, `group` and `account` are
-    there where the job asks for one; `doubts` are told at the run's beginning; `own` are folders on the host that the
-    runner writes. `later` is what the host keeps of the attempts behind the one that is attached to: its records, an
-    attempt each.
+    `folder` is what the run leaves, searched for secrets at its end; `schema`, `scan`, `workspaces`, `group` and
+    `account` are there where the job asks for one; `doubts` are told at the run's beginning; `own` are folders on the
+    host that the runner writes. `later` is what the host keeps of the attempts behind the one that is attached to: its
+    records, an attempt each.
     """
 
     transport: Transport
@@ -78,6 +79,7 @@ class Outfit:
     stopping: Stopping
     folder: RunFolder | None = None
     schema: ReplySchema | None = None
+    scan: SecretScan | None = None
     workspaces: Workspaces | None = None
     group: Group | None = None
     account: Account | None = None
@@ -234,11 +236,14 @@ class Runner:
     # --- after it: what must hold, and what is left ------------------------------------------------------------------
 
     async def _compare(self) -> bytes:
-        """Let git say what the agent changed, before any check changes more; return the patch."""
+        """Let git say what the agent changed, before any check changes more, and search that; return the patch."""
         noted = self._state.facts.get("tree")
         if noted is None or self._out_of_reach:
             return b""
-        return await self._stopping.unless_stopped(compare(self._job, noted, self._outfit.transport, self._recorder))
+        patch = await self._stopping.unless_stopped(compare(self._job, noted, self._outfit.transport, self._recorder))
+        if self._outfit.scan is not None:
+            await self._stopping.unless_stopped(self._outfit.scan.search(patch, self._recorder))
+        return patch
 
     async def _collect(self, patch: bytes) -> None:
         kept, left_out = await self._stopping.unless_stopped(

@@ -5,17 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ExitCode, RunnerError
-from codex_runner.domain.job import SCHEMA
+from codex_runner.domain.job import SCAN, SCHEMA
 from codex_runner.domain.run import Failure, Verdict
 from codex_runner.engine.budget import over
 from codex_runner.engine.workspace import needs_git
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from codex_runner.domain.job import Job
     from codex_runner.domain.state import RunState
 
 _BUT = "the agent completed its turn, but"
 _RULE_BROKEN = "Look at the patch (artifacts/changes.patch); widen the rules only if the job may do that."
+_CREDENTIAL = (
+    "Revoke what is real: it has been on disk. Have the agent write otherwise what only looks like one, or leave out "
+    "`secret_scan`."
+)
 _MISFIT = "Compare the reply with `output_schema`, and say in the prompt what the schema cannot."
 _CHECK_FAILED = "Look at the output of the check, and at the patch that it judged (artifacts/changes.patch)."
 
@@ -28,7 +34,7 @@ def judge_run(job: Job, state: RunState) -> Verdict:
         return Verdict(ExitCode.INTERNAL, "the run ended without an ending", Failure.UNKNOWN)
     if ending.failure is not None:
         return Verdict.of(ending)
-    for judge in (_judge_budget, _judge_changes, _judge_reply, _judge_checks, _judge_guards):
+    for judge in (_judge_budget, _judge_secrets, _judge_changes, _judge_reply, _judge_checks, _judge_guards):
         if (disagreement := judge(job, state)) is not None:
             return disagreement
     return Verdict(ExitCode.SUCCEEDED, ending.message)
@@ -40,13 +46,24 @@ def _judge_budget(job: Job, state: RunState) -> Verdict | None:
     return None if passed is None else Verdict(ExitCode.BUDGET, f"{_BUT} {passed}", Failure.BUDGET)
 
 
+def _judge_secrets(job: Job, state: RunState) -> Verdict | None:
+    if not job.secret_scan:
+        return None
+    result = state.checks.get(SCAN)
+    if result is None:
+        return Verdict(ExitCode.JOB_FAILED, f"{_BUT} what it wrote was never searched for credentials")
+    if result.passed:
+        return None
+    said = _first(result.output.split("\n"))
+    return Verdict(ExitCode.FORBIDDEN_CHANGE, f"{_BUT} wrote what looks like a credential: {said}", remedy=_CREDENTIAL)
+
+
 def _judge_changes(job: Job, state: RunState) -> Verdict | None:
     if state.changes is None:
         return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its changes were never judged") if needs_git(job) else None
     if not state.changes.findings:
         return None
-    more = len(state.changes.findings) - 1
-    said = f"{state.changes.findings[0]}{f' And {more} more.' if more else ''}"
+    said = _first(state.changes.findings)
     code = ExitCode(state.changes.exit_code)  # type: ignore[call-arg] # the enum's own __new__ has more
     return Verdict(code, f"{_BUT} broke a rule: {said}", remedy=_RULE_BROKEN)
 
@@ -59,9 +76,7 @@ def _judge_reply(job: Job, state: RunState) -> Verdict | None:
         return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its reply was never held against the schema")
     if result.passed:
         return None
-    first, _, rest = result.output.partition("\n")
-    more = len(rest.splitlines())
-    said = f"{first}{f' And {more} more.' if more else ''}"
+    said = _first(result.output.split("\n"))
     return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its reply does not fit the schema: {said}", remedy=_MISFIT)
 
 
@@ -82,3 +97,8 @@ def _judge_guards(_job: Job, state: RunState) -> Verdict | None:
         return None
     said = f"{_BUT} {failed.name} failed: {failed.message}"
     return Verdict(ExitCode.INTERNAL, said, remedy=RunnerError.default_remedy)
+
+
+def _first(sentences: Sequence[str]) -> str:
+    more = len(sentences) - 1
+    return f"{sentences[0]}{f' And {more} more.' if more else ''}"

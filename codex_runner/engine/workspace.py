@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.event import Changed, CheckEnded, build, to_json
-from codex_runner.domain.job import RULES, Sandbox
+from codex_runner.domain.job import RULES, SCAN, Sandbox
 from codex_runner.engine.git_changes import Before, NotRepositoryError, changes, diffstat, patch, snapshot
 from codex_runner.engine.path_rules import exit_code_of, judge_changes
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def needs_git(job: Job) -> bool:
     """Whether something is asked of the changes that git alone can answer."""
-    return job.rules.any or job.budget.changed_lines is not None
+    return job.rules.any or job.secret_scan or job.budget.changed_lines is not None
 
 
 def placed(job: Job, state: RunState) -> Job:
@@ -58,11 +58,12 @@ async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorde
     """
     before: Before = build(Before, noted)
     known = recorder.state.changes is not None
+    searched = not job.secret_scan or SCAN in recorder.state.checks
     try:
         found = None if known else await changes(transport, before)
         text = await patch(transport, before)
     except RunnerError as error:
-        if needs_git(job) and not known:
+        if needs_git(job) and not (known and searched):
             raise
         recorder.warn("changes", f"What changed could not be found out: {error.message}")
         return b""
@@ -71,12 +72,11 @@ async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorde
     if found.head != before.head:
         recorder.warn("head-moved", f"HEAD was {before.head or 'unborn'} and is {found.head}: the agent made commits.")
     findings = judge_changes(job.rules, found.changed) if job.rules.any else ()
-    sentences = tuple(finding.message for finding in findings)
+    sentences = tuple(recorder.redactor.text(finding.message) for finding in findings)
     code = int(exit_code_of(findings))
     recorder.emit(
         Changed(len(found.changed), found.lines, recorder.redactor.text(diffstat(found.changed)), sentences, code)
     )
     if job.rules.any:
-        output = recorder.redactor.text("\n".join(sentences))
-        recorder.emit(CheckEnded(RULES, not findings, code, 0.0, output))
+        recorder.emit(CheckEnded(RULES, not findings, code, 0.0, "\n".join(sentences)))
     return text

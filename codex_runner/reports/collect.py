@@ -11,7 +11,7 @@ from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from codex_runner.domain.event import ArtifactKept
     from codex_runner.domain.folder import RunFolder
@@ -25,9 +25,11 @@ _TOLD = 20
 class LocalArtifacts:
     """Copies what the job's globs name into the run's folder, redacted (see domain.ports.Artifacts)."""
 
-    def __init__(self, folder: RunFolder, redactor: Redactor) -> None:
-        """Every secret that `redactor` knows stays out of what is kept."""
-        self._folder, self._redactor = folder, redactor
+    def __init__(
+        self, folder: RunFolder, redactor: Redactor, hide: Callable[[bytes], bytes] = lambda data: data
+    ) -> None:
+        """Every secret that `redactor` knows stays out of what is kept, and what `hide` then takes from it."""
+        self._folder, self._redactor, self._hide = folder, redactor, hide
 
     async def collect(self, job: Job, state: RunState, patch: bytes) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         """See Artifacts.collect. The run's folder is not looked into; ConfigurationError where it cannot be written."""
@@ -48,10 +50,13 @@ class LocalArtifacts:
             dataclasses.replace(state, artifacts=taken),
             self._folder,
             patch,
-            self._redactor,
+            self._redact,
             structured=job.output_schema is not None,
         )
         return [*kept, *standard], left_out
+
+    def _redact(self, data: bytes) -> bytes:
+        return self._hide(self._redactor(data))
 
     async def _named(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         if job.host != LOCAL_HOST:
@@ -63,7 +68,7 @@ class LocalArtifacts:
             Path(job.cwd),
             job.artifacts,
             self._folder.artifacts,
-            redact=self._redactor,
+            redact=self._redact,
             found=self._redactor.found,
             skip=(self._folder.path,),
         )

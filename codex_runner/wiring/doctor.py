@@ -144,11 +144,13 @@ class Doctor:
 
     def _resolve(self, name: str) -> Job | None:
         from codex_runner.config import resolve_job, variables_of  # noqa: PLC0415 - late, here and below
+        from codex_runner.wiring.runs import detector  # noqa: PLC0415
 
         self._subject = name
         try:
             needed = variables_of(self._config, name)
             job = resolve_job(self._config, name, variables=dict.fromkeys(needed, ""))
+            detector(job)
         except RunnerError as error:
             self._failed(CONFIGURATION, error)
             return None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from codex_runner.config import Config, NotifySettings
     from codex_runner.domain.event import Record
-    from codex_runner.domain.ports import Artifacts, ReplySchema, Sink, Transport, Workspaces
+    from codex_runner.domain.ports import Artifacts, Detector, ReplySchema, Sink, Transport, Workspaces
     from codex_runner.engine.redact import Redactor
     from codex_runner.reports.collect import LocalArtifacts
     from codex_runner.sinks.jsonl import FileJournal
@@ -130,6 +130,7 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
     from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
 
     reply_schema(job)  # a bad one is refused before anything is made
+    detector(job)
     run_id = new_run_id(job.name)
     folder = RunFolder(made(output_dir) / run_id)
     journal = FileJournal.create(folder)
@@ -163,6 +164,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415
     from codex_runner.engine.runner import Outfit, Runner  # noqa: PLC0415
+    from codex_runner.engine.secret_scan import SecretScan  # noqa: PLC0415
     from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
     from codex_runner.reports.collect import LocalArtifacts  # noqa: PLC0415
     from codex_runner.reports.writer import FileReports  # noqa: PLC0415
@@ -190,6 +192,8 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         ssh_config=setting.ssh_config,
         tell=recorder.warn,
     )
+    knowing = detector(job)
+    scan = SecretScan(knowing) if knowing else None
     wanted = job.concurrency
     if wanted and state.run_id:  # what already runs neither waits nor is refused
         wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)
@@ -204,7 +208,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
             hidden=_credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
             kept=own,
         ),
-        artifacts=_artifacts(transport, LocalArtifacts(folder, redactor), job.host),
+        artifacts=_artifacts(transport, LocalArtifacts(folder, redactor, *([scan.hide] if scan else [])), job.host),
         reports=FileReports(
             folder,
             extra_junit=setting.junit,
@@ -216,6 +220,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         stopping=stopping,
         folder=folder,
         schema=reply_schema(job),
+        scan=scan,
         workspaces=_workspaces(transport, job, setting.environ) if job.workspace else None,
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, setting.ledger, setting.environ, shared),
@@ -249,6 +254,18 @@ def reply_schema(job: Job) -> ReplySchema | None:
         return JsonSchema(job.output_schema)
     except ConfigurationError as error:
         raise ConfigurationError(f"jobs.{job.name}.output_schema: {error.message}", remedy=error.remedy) from None
+
+
+def detector(job: Job) -> Detector | None:
+    """Return what knows credentials when it sees them, where the job asks. ConfigurationError where it is missing."""
+    if not job.secret_scan:
+        return None
+    from codex_runner.secret_scan import DetectSecrets  # noqa: PLC0415 - and it loads its library when it is needed
+
+    try:
+        return DetectSecrets()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"jobs.{job.name}.secret_scan = true: {error.message}", remedy=error.remedy) from None
 
 
 def _secret_variables(job: Job, setting: Setting) -> set[str | None]:
@@ -324,6 +341,7 @@ async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = N
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
 
     reply_schema(job)
+    detector(job)
     made = {}
     if job.workspace is not None:
         from codex_runner.workspaces.make import look  # noqa: PLC0415

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from support import child
-from support.runs import JOB
+from support.runs import JOB, tree
 
 pytestmark = pytest.mark.needs_codex
 
@@ -62,3 +62,24 @@ def test_killed_during_a_check(repository):
     }
     assert len(run.of_kind("changes")) == 1
     assert "sleep 301" not in " ".join(repository.processes.values())
+
+
+def test_a_credential_in_what_the_agent_wrote(repository):
+    """It ends the run, whatever the agent wrote beside it, and is in nothing that is left."""
+    pytest.importorskip("detect_secrets", reason="the scan extra")
+    repository.fake_codex(
+        f"echo 'password = \"correct horse\"  # pragma: allowlist secret' >>notes.md\n{REPLY}",
+        sandbox="workspace-write",
+        secret_scan=True,
+        on_check_failure="retry",
+        artifacts=["notes.md"],
+    )
+    run = repository.check_reports(repository.run(), 12)
+    found = "notes.md, line 2: looks like a credential (Secret Keyword)."
+    assert found in run.run_json["reason"]
+    assert run.cases["secret scan"] == "failure"
+    assert [failure.get("message") for failure in run.junit.iter("failure")] == [found]
+    assert len(run.of_kind("attempt.started")) == 1
+    assert (run.path / "artifacts/notes.md").read_text() == "begun\n***secret_scan***\n"
+    assert b"+***secret_scan***\n" in (run.path / "artifacts/changes.patch").read_bytes()
+    assert [path.name for path, data in tree(run.path).items() if b"correct horse" in data] == []

@@ -1,0 +1,113 @@
+"""Lines that an agent has added and that look like credentials: told by file and line, and kept out of artifacts.
+
+What they look like, a detector knows. Where they are, git's patch says: of all that was changed, new files included.
+What git takes for binary has no lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.change import show_path
+from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.event import CheckEnded
+from codex_runner.domain.job import SCAN
+from codex_runner.engine.git_changes import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from codex_runner.domain.ports import Detector
+    from codex_runner.engine.recorder import Recorder
+
+_MASK = b"***secret_scan***"
+_HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_PIECE = 4096  # characters: what a detector is given at once
+_TOLD = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A line that a patch adds: to which file (from the repository's top), as which line of it, without its end."""
+
+    path: str
+    number: int
+    text: bytes
+
+
+def added_lines(patch: bytes) -> Iterator[Added]:
+    """Yield every line that a patch of git's adds, in its order. A line cannot pass for the patch's own words."""
+    path, number, before, after = "", 0, 0, 0
+    for line in patch.split(b"\n"):
+        if before > 0 or after > 0:
+            sign = line[:1]
+            if sign == b"+":
+                yield Added(path, number, line[1:])
+            before -= sign in (b"-", b" ", b"")
+            after -= sign in (b"+", b" ", b"")
+            number += sign in (b"+", b" ", b"")
+        elif hunk := _HUNK.match(line):
+            before, number, after = int(hunk[1] or 1), int(hunk[2]), int(hunk[3] or 1)
+        elif line.startswith(b"+++ "):
+            name = unquote(line[4:].removesuffix(b"\t")).decode("utf-8", "surrogateescape")
+            path = name.removeprefix("b/")
+
+
+class SecretScan:
+    """The search of one run. It remembers the lines that it has found, and nobody else does."""
+
+    def __init__(self, detector: Detector, *, patience: float = 300.0) -> None:
+        """`patience`: seconds, after which what was not searched counts as a find."""
+        self._detector, self._patience = detector, patience
+        self._lines: set[bytes] = set()
+
+    async def search(self, patch: bytes, recorder: Recorder) -> None:
+        """Search what a patch adds, and record what came of it, unless another runner has: as a check.
+
+        What is recorded says where, and what kind of credential it may be, and holds nothing of it.
+        """
+        began = time.monotonic()
+        sentences = []
+        for line in added_lines(patch):
+            where = f"{show_path(line.path)}, line {line.number}"
+            if time.monotonic() - began > self._patience:
+                sentences.append(f"{where}, and all after it: not searched, since that took over {self._patience:g} s.")
+                break
+            if kinds := await self._kinds(line):
+                self._lines.add(recorder.redactor(line.text).strip())
+                sentences.append(f"{where}: looks like a credential ({', '.join(sorted(kinds))}).")
+        if len(sentences) > _TOLD:
+            sentences[_TOLD:] = [f"And {len(sentences) - _TOLD:,} more."]
+        if SCAN not in recorder.state.checks:
+            output = recorder.redactor.text("\n".join(sentences))
+            code = ExitCode.FORBIDDEN_CHANGE if sentences else ExitCode.SUCCEEDED
+            recorder.emit(CheckEnded(SCAN, not sentences, int(code), time.monotonic() - began, output))
+
+    async def _kinds(self, line: Added) -> set[str]:
+        kinds: set[str] = set()
+        for piece in pieces(line.text.decode("utf-8", "replace"), _PIECE):
+            kinds |= set(self._detector.kinds(line.path, piece))
+            await asyncio.sleep(0)  # whoever wants to end the run is heard in between
+        return kinds
+
+    def hide(self, data: bytes) -> bytes:
+        """Return a redacted text, or a patch of one, without the lines that were found."""
+        if not self._lines:
+            return data
+        return b"\n".join(map(self._hidden, data.split(b"\n")))
+
+    def _hidden(self, line: bytes) -> bytes:
+        if line.strip() in self._lines:
+            return _MASK
+        return line[:1] + _MASK if line[:1] in b"+- " and line[1:].strip() in self._lines else line
+
+
+def pieces(line: str, size: int) -> Iterator[str]:
+    """Yield the parts of a line, of `size` characters at most. They overlap by half: what one cuts, another has."""
+    yield line[:size]
+    for start in range(size // 2, len(line) - size // 2, size // 2):
+        yield line[start : start + size]
