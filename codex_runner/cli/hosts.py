@@ -14,6 +14,7 @@ from codex_runner.cli.operators import optional_config, print_json
 from codex_runner.cli.options import ConfigOption  # noqa: TC001 - typer reads annotations
 from codex_runner.cli.table import show_table
 from codex_runner.domain.errors import ConfigurationError, ExitCode
+from codex_runner.domain.host import host_name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,8 +67,8 @@ async def _look(
 
     options = ("-F", str(file)) if file else ()
     for name in names or ():
-        if name.startswith("-"):
-            raise ConfigurationError(f"{name!r} is not a host's name: ssh would take it for an option.")
+        if wrong := host_name_problem(name):
+            raise ConfigurationError(f"{name!r}: {wrong}.")
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def one(alias: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.config.paths import below
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
 from codex_runner.engine.prompt import fill, names, nearest, with_context
 
@@ -145,8 +146,8 @@ def _require_understanding(config: Config, settings: JobSettings) -> None:
 
 
 def _host(name: str) -> str:
-    if not name or name.startswith("-") or any(c.isspace() or not c.isprintable() for c in name):
-        raise ConfigurationError(f"--host {name!r}: a host's name has no spaces and does not begin with '-'.")
+    if wrong := host_name_problem(name):
+        raise ConfigurationError(f"--host {name!r}: {wrong}.")
     return name
 
 
@@ -160,6 +161,10 @@ def _cwd(config: Config, settings: JobSettings, host: str) -> str:
     if host != LOCAL_HOST:
         if settings.cwd is None:
             raise ConfigurationError(f"{key}: is needed on the host {host!r}: the folder there to work in.")
+        if not settings.cwd.startswith("/"):
+            raise ConfigurationError(
+                f"{key} = {settings.cwd!r}: on the host {host!r} it is a path that begins with '/'."
+            )
         return settings.cwd
     folder = below(config.root, settings.cwd or ".")
     if not folder.is_dir():

@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from codex_runner.config.credentials import auth_problem
 from codex_runner.config.duration import parse_duration
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.job import RULES, SCAN, SCHEMA
 from codex_runner.domain.notice import ENDINGS
 from codex_runner.engine.credential_rules import parse_date
@@ -34,11 +35,17 @@ if TYPE_CHECKING:
 
 OURS = "codex_runner"  # the error type whose message is written for people, and shown as it is
 _JOB_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
-_HOST_NAME = re.compile(r"[^\s\x00-\x20\x7f-][^\s\x00-\x20\x7f]*")
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 _GIT_SCHEMES = ("https://", "http://", "ssh://", "git://", "file://")
 _REF = re.compile(r"[^\s\x00-\x20\x7f:?*\[\\^+-][^\s\x00-\x20\x7f:?*\[\\]*")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+# What some shell keeps for itself, so that it would not arrive, and what the runner sets.
+SHELLS_OWN = frozenset(
+    (
+        *("BASHOPTS", "BASH_VERSINFO", "EUID", "IFS", "LINENO", "OLDPWD", "OPTIND", "PPID", "PWD", "SHELLOPTS", "UID"),
+        *("_", "CODEX_HOME", "CODEX_RUNNER_MARK"),
+    )
+)
 
 
 def _problem(message: str, key: str | None = None) -> PydanticCustomError:
@@ -79,15 +86,21 @@ def _job_name(value: str) -> str:
 
 
 def host_name(value: str) -> str:
-    """Return `value` if ssh can take it as a host's name: what begins with a dash would be an option of ssh."""
-    if not _HOST_NAME.fullmatch(value):
-        raise _problem("a host's name has no spaces and does not begin with '-'")
+    """Return `value` if ssh can take it as a host's name."""
+    if wrong := host_name_problem(value):
+        raise _problem(wrong)
     return value
 
 
 def _variable_name(value: str) -> str:
     if not _VARIABLE_NAME.fullmatch(value):
         raise _problem("an environment variable's name is letters, digits and '_', and does not begin with a digit")
+    return value
+
+
+def _free_name(value: str) -> str:
+    if value in SHELLS_OWN:
+        raise _problem("is set by the shell, or by codex-runner itself")
     return value
 
 
@@ -125,6 +138,7 @@ Duration = Annotated[float, BeforeValidator(_duration)]
 Date = Annotated[str, BeforeValidator(_date)]
 Url = Annotated[str, AfterValidator(_url)]
 VariableName = Annotated[str, AfterValidator(_variable_name)]
+FreeName = Annotated[str, AfterValidator(_variable_name), AfterValidator(_free_name)]
 HostName = Annotated[str, AfterValidator(host_name)]
 
 
@@ -195,7 +209,7 @@ class CodexSection(Section):
     path: Text | None = None
     model: Text | None = None
     config: dict[str, Any] | None = None
-    env: dict[VariableName, Annotated[str, AfterValidator(_no_nul)]] | None = None
+    env: dict[FreeName, Annotated[str, AfterValidator(_no_nul)]] | None = None
 
 
 class CheckSection(Section):
@@ -226,7 +240,7 @@ class CredentialSection(Section):
     field: Text | None = None
     variable: VariableName | None = None
     file: Text | None = None
-    env_key: VariableName | None = None
+    env_key: FreeName | None = None
     workflow: Text | None = None
     min_ttl: Duration | None = None
     warn_ttl: Duration | None = None

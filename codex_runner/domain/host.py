@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
 
 Stream = Literal["stdout", "stderr"]
+
+# What OpenSSH itself refuses from 9.6 on: older ones hand a name to the shell of a ProxyCommand or a `Match exec`.
+_HOST_NAME = re.compile(r"(?!-)[^\s\x00-\x20\x7f'`\"$\\;&<>|(){}]+")
+
+
+def host_name_problem(name: str) -> str | None:
+    """Say why `name` cannot be given to ssh as a host's name; None where it can."""
+    if _HOST_NAME.fullmatch(name) and name.isprintable():
+        return None
+    return "a host's name has no spaces, none of '`\"$\\;&<>|(){} and does not begin with '-'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,11 +51,9 @@ _PASSED = frozenset(
 )
 # A command ends with us, however we end: its group is killed when the far end of its stdin, which is ours, is closed.
 _ENDS_WITH_US = """
-script=$1
-shift
 exec 3<&0
-{ read -r line; kill -KILL 0; } <&3 >/dev/null 2>&1 &
-exec sh -c "$script" sh "$@" </dev/null 3<&-
+{ read -r _; kill -KILL 0; } <&3 >/dev/null 2>&1 &
+exec sh -c -- "$@" </dev/null 3<&-
 """
 
 _CREDENTIAL_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "PRIVATE", "API_KEY", "ACCESS_KEY")
@@ -141,6 +139,7 @@ class LocalTransport:
                 _ENDS_WITH_US,
                 "sh",
                 script,
+                "sh",
                 *arguments,
                 cwd=cwd or self._environ["HOME"],
                 env={

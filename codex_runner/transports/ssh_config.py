@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.host import host_name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ _SYSTEM = Path("/etc/ssh/ssh_config")
 def aliases(file: Path | None = None) -> list[str]:
     """Return the names that stand in `Host` lines, each once, in their order; patterns and negations name no host.
 
+    Nor does what ssh would refuse as one.
     `file` is what `ssh -F` would get; without it, the user's and the system's. ConfigurationError where `file` is not
     to be read; files of the defaults and of Include lines that are not there are passed over, as ssh does.
     """
@@ -70,7 +72,7 @@ def _names(file: Path, base: Path, depth: int) -> Iterator[str]:
     for line in text.splitlines():
         keyword, values = _words(line)
         if keyword == "host":
-            yield from (value for value in values if not set(value) & set("*?!"))
+            yield from (value for value in values if not set(value) & set("*?!") and not host_name_problem(value))
         elif keyword == "include" and depth < _DEPTH:
             for value in values:
                 pattern = base / Path(value).expanduser()

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -202,7 +203,7 @@ class SshConnection:
         shown = ""
         if "Host key verification failed" in complaint:
             shown = f" The host's key: {await asyncio.to_thread(self._fingerprint)}."
-        command = " ".join(["ssh", *self._ssh_options])
+        command = shlex.join(["ssh", *self._ssh_options])
         name = next(iter(re.findall(r"host key for (\S+) has changed", complaint)), self.alias)
         return RefusedError(
             f"the host {self.alias} cannot be used: {last}.{shown}",

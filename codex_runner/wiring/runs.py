@@ -16,6 +16,7 @@ from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.credential import Granted, VaultSettings
 from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.job import LOCAL_HOST, Job, Limits
 from codex_runner.domain.run import StopReason, check_run_id, new_run_id
 from codex_runner.domain.secret import Secret
@@ -108,6 +109,8 @@ def transport_for(
         from codex_runner.transports.local import LocalTransport  # noqa: PLC0415 - each host loads its own
 
         return LocalTransport(environ)
+    if wrong := host_name_problem(host):  # it may stand on a command line, or in a run's records
+        raise ConfigurationError(f"{host!r}: {wrong}.")
     from codex_runner.transports.ssh import SshTransport  # noqa: PLC0415
 
     options = ("-F", str(ssh_config)) if ssh_config else ()

@@ -269,6 +269,11 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ("sandbox = 'workspace_write'", "did you mean `workspace-write`?"),
         ("expect_message = 1", "jobs.x.expect_message = 1: must be true or false"),
         ("host = '-oProxyCommand=x'", "does not begin with '-'"),
+        ("host = 'a$(id)'", 'jobs.x.host = "a$(id)": a host\'s name has no spaces, none of'),
+        (
+            f"codex = {{ env = {{ IFS = '{SECRET}' }} }}",
+            "jobs.x.codex.env.IFS: is set by the shell, or by codex-runner",
+        ),
         ("artifacts = 'a'", 'jobs.x.artifacts = "a": must be an array'),
         ("artifacts = ['a', '/etc/passwd']", 'jobs.x.artifacts[1] = "/etc/passwd": must be relative'),
         ("artifacts = ['a/../../b']", "stay below it"),
@@ -440,17 +445,23 @@ def test_tables_are_merged_from_the_general_to_the_particular(full, tmp_path):
     assert "'2'" not in repr(full)
 
 
-def test_on_another_host_paths_stay_as_written(full):
-    job = resolve_job(full, "x", host="devbox", variables={"TOPIC": ""})
-    assert (job.host, job.cwd, job.codex.path) == ("devbox", "part", "/opt/codex")
-    assert resolve_job(full, "x", host="elsewhere", variables={"TOPIC": ""}).codex.path == "bin/codex"
+def test_on_another_host_paths_stay_as_written(configured, full):
+    there = configured(FULL, {}, "jobs.x.cwd=/srv/a part", "jobs.x.prompt=x")
+    job = resolve_job(there, "x", host="devbox")
+    assert (job.host, job.cwd, job.codex.path) == ("devbox", "/srv/a part", "/opt/codex")
+    assert resolve_job(there, "x", host="elsewhere").codex.path == "bin/codex"
+    with pytest.raises(
+        ConfigurationError, match=r"jobs\.x\.cwd = 'part': on the host 'devbox' it is a path that begins"
+    ):
+        resolve_job(full, "x", host="devbox", variables={"TOPIC": ""})
 
 
 def test_the_nearest_codex_is_taken(configured):
     text = FULL.replace("prompt_file = ", "prompt = ").replace('cwd = "part"', "cwd = '.'")
     config = configured(text, {}, "jobs.x.codex.path=codex-next", "hosts.local.codex=/opt/local")
     assert resolve_job(config, "x").codex.path == "codex-next"
-    assert resolve_job(config, "x", host="devbox").codex.path == "codex-next"
+    there = configured(text, {}, "jobs.x.codex.path=codex-next", "jobs.x.cwd=/")
+    assert resolve_job(there, "x", host="devbox").codex.path == "codex-next"
     assert resolve_job(configured(text, {}, "hosts.local.codex=/opt/local"), "x").codex.path == "/opt/local"
 
 
@@ -490,7 +501,9 @@ def test_in_a_workspace_the_folder_is_relative_to_its_top(configured, cwd, fits)
         resolve_job(config, "x")
 
 
-@pytest.mark.parametrize("host", ["", "-oProxyCommand=x", "a b", "a\nb", "a\0b"])
+@pytest.mark.parametrize(
+    "host", ["", "-oProxyCommand=x", "a b", "a\nb", "a\0b", "a\u202eb", *(f"a{each}b" for each in "'`\"$\\;&<>|(){}")]
+)
 def test_a_host_that_ssh_would_take_for_an_option_is_refused(configured, host):
     with pytest.raises(ConfigurationError, match="--host"):
         resolve_job(configured(), "release-notes", host=host)

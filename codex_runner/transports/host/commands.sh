@@ -37,7 +37,8 @@ execute() { # a script with its arguments, bounded in time; its last MiB of outp
 	cd "${decoded:-$HOME}" || refuse cwd "${decoded:-$HOME} is not a directory that can be entered"
 	# Some shells give a background command /dev/null for stdin before they look at its redirections.
 	exec 5<&0
-	(scrub && export_environment && leader sh -c "$body" sh "$@" 5<&- 6>&- 7<&- 8<&-) </dev/null >&6 2>&6 &
+	set -- sh -c -- "$body" sh "$@"
+	(export_environment && leader "$@" 5<&- 6>&- 7<&- 8<&-) </dev/null >&6 2>&6 &
 	working=$!
 	# Ends with the connection too: nobody would read what it says.
 	(

@@ -49,6 +49,10 @@ remove() { # PATH...: or say why not
 
 front() {
 	umask 077
+	# Before anything has a value: what is exported already would hand ours on, the lines with the secrets too.
+	set -- "$script"
+	scrub
+	script=$1
 	IFS=' ' read -r magic nonce verb run attempt || exit 64
 	[ "$magic" = codex-runner/1 ] || exit 64
 	case $nonce in '' | *[!0-9a-f]*) exit 64 ;; esac

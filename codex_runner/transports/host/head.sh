@@ -19,7 +19,7 @@ MARK=CODEX_RUNNER_MARK
 say() { printf '%s %s\n' "$nonce" "$*"; }
 
 refuse() { # WORD MESSAGE: tell the runner why nothing was done, and end
-	say error "$@"
+	say error "$(printf '%s' "$*" | tr '\n' ' ')"
 	exit 0
 }
 

@@ -39,6 +39,9 @@ ticker() { # counts its own ticks, never wall time, so that a machine that was s
 	ticks=0 idle=0 last=
 	while nap 1; do
 		alive $$ "$self_born" || inherit
+		# Where codex ends at once, we may be told to end before we can be told anything: a fork that still has its
+		# parent's traps loses the signal. Then this is how we know.
+		kill -0 "$codex" 2>/dev/null || exit 0
 		ticks=$((ticks + 1)) idle=$((idle + 1)) lease=
 		{ read -r lease <../../lease; } 2>/dev/null
 		[ "$lease" = "$last" ] || idle=0
@@ -120,20 +123,21 @@ write_exit() { # once, by rename: what the runner believes, whatever else it hea
 	{ printf '%s\n' "$@" >exit.new && mv exit.new exit; } 2>/dev/null || set_down exit "$@"
 }
 
-export_environment() { # $environment: lines of NAME ENCODED
+export_environment() { # NAME=VALUE...: these, and the lines of $environment, each NAME ENCODED
+	# All at once, and last: a job's variable may have the name of one of ours. From then on only "$@" is to be trusted.
 	IFS=$NL
 	set -f
 	for line in $environment; do
 		decode "${line#* }"
-		export "${line%% *}=$decoded"
+		set -- "${line%% *}=$decoded" "$@"
 	done
 	unset IFS
 	set +f
+	# shellcheck disable=SC2163 # each is NAME=VALUE
+	[ $# = 0 ] || export "$@"
 }
 
 become_codex() { # in a subshell, stdin, stdout and stderr in place: the environment, the directory, the program
-	export_environment
-	export "$MARK=$run/$attempt/" "CODEX_HOME=$home"
 	# Behind the lock: whoever merely joins must not touch the configuration of a codex that runs.
 	{ cp config "$home/config.toml" && { [ ! -f schema ] || cp schema "$home/output-schema.json"; } && cd "$cwd"; } ||
 		exit 125
@@ -143,6 +147,7 @@ become_codex() { # in a subshell, stdin, stdout and stderr in place: the environ
 	me=$(sh -c 'echo "$PPID"')
 	born "$me"
 	echo "$me $born" >&3 || exit 126
+	export_environment "$MARK=$run/$attempt/" "CODEX_HOME=$home"
 	exec "$@" 3>&-
 }
 
