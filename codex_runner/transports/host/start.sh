@@ -55,6 +55,32 @@ receive() { # FILE SIZE CKSUM: exactly so many bytes from stdin (a shell's read 
 	[ "$5" = "$2" ] && [ "$4" = "$3" ]
 }
 
+wipe() { # dead runs: their last attempt has neither an end nor a supervisor, and nobody came for as long as it would wait
+	for dead in "$runs"/*; do
+		last=0
+		for dir in "$dead"/attempts/[0-9]*; do
+			[ -d "$dir" ] && [ "$dead" != "$runs/$run" ] || continue 2
+			if [ ! -e "$dir/exit" ] && { held "$dir" || elsewhere "$dir"; }; then continue 2; fi
+			[ "${dir##*/}" -le "$last" ] || last=${dir##*/}
+		done
+		dir=$dead/attempts/$last alone=
+		[ ! -e "$dir/exit" ] && { read -r line line line line alone line <"$dir/request"; } 2>/dev/null
+		case $alone in '' | *[!0-9]*) continue ;; esac
+		[ -n "$(find "$dead" -prune -mmin "+$(((alone + 59) / 60))" 2>/dev/null)" ] || continue
+		holder "$dir"
+		# A subshell: nothing that goes wrong in here keeps a run from being started.
+		(
+			[ "$at_boot" != "$boot_id" ] || end_left_of "${dead##*/}" "$last"
+			cd "$runs" && remove "$dead"
+		) </dev/null >/dev/null 2>&1
+	done
+}
+
+end_left_of() { # RUN ATTEMPT: in a subshell
+	run=$1 attempt=$2 reaper=plain
+	cd "$runs/$run/attempts/$attempt" && end_left
+}
+
 start() {
 	timeout='' orphan='' retention='' cwd_line='' args='' environment='' config='' schema='' prompt='' records=''
 	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
@@ -75,6 +101,7 @@ start() {
 	done
 	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
 
+	wipe
 	if ! { mkdir -p "$runs/$run/attempts" && cd "$runs/$run/attempts" && mkdir ".$attempt.$nonce" && cd ".$attempt.$nonce"; }; then
 		refuse disk "cannot make folders in $runs"
 	fi

@@ -64,6 +64,11 @@ inherit() { # the supervisor was killed (by the OOM killer, say): its ticker end
 
 end_alone() { # REASON: end codex where its supervisor, its parent, is dead
 	note_stop "$1"
+	end_left
+	write_exit
+}
+
+end_left() { # codex, where it is alive, and all that it has left
 	codex='' birth='' status=-
 	{ read -r codex birth <codex.pid; } 2>/dev/null
 	if alive "$codex" "$birth"; then
@@ -74,7 +79,6 @@ end_alone() { # REASON: end codex where its supervisor, its parent, is dead
 		end_loop "$killer"
 	fi
 	sweep
-	write_exit
 }
 
 executioner() { # INT, 2 s, TERM, 1 s, KILL: codex ends cleanly on INT only; TERM and KILL orphan its commands
