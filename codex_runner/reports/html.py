@@ -45,7 +45,7 @@ _FILTERS = {
 
 def html_report(state: RunState, records: Iterable[Record], *, diff: str = "") -> str:
     """Return the page. `records` are the run's, in order; `diff` is a unified diff of what was changed, if any."""
-    every = moments(records)
+    every = moments(records, _Room(_PAGE_BYTES).take)
     to = timeline.scale(every, state.started, state.ended or state.updated)
     red = state.verdict is not None and state.verdict.exit_code != 0
     proof, work = [_checks(state, "checks", "Checks")], [_reply(state), _changes(state, diff)]
@@ -268,8 +268,7 @@ def _moments(every: Sequence[Moment], to: timeline.Scale) -> str:
     listed = sum(moment.listed for moment in every)
     if not listed:
         return ""
-    room = _Room(_PAGE_BYTES)
-    items = "\n".join(_moment(number, moment, to, room) for number, moment in enumerate(every) if moment.listed)
+    items = "\n".join(_moment(number, moment, to) for number, moment in enumerate(every) if moment.listed)
     return (
         f'<section id="moments"><h2>What happened <small>{counted(listed, "event")}</small></h2>{_filters(every)}'
         f'<ol class="moments">\n{items}\n</ol></section>'
@@ -300,22 +299,22 @@ class _Room:
         return kept
 
 
-def _moment(number: int, moment: Moment, to: timeline.Scale, room: _Room) -> str:
+def _moment(number: int, moment: Moment, to: timeline.Scale) -> str:
     name = next(name for name, (_, lanes) in _FILTERS.items() if moment.lane in lanes)
     took = duration(moment.seconds) if moment.seconds >= 0.05 else ""
     return (
         f'<li id="m{number}" class="{name}"><span class="when">{duration(moment.start - to.start)}</span>'
         f'<span class="what">{shown(one_line(moment.kind, 60))}</span><div class="body">'
-        f"{''.join(_body(moment, took, room))}</div></li>"
+        f"{''.join(_body(moment, took))}</div></li>"
     )
 
 
-def _body(moment: Moment, took: str, room: _Room) -> Iterator[str]:
+def _body(moment: Moment, took: str) -> Iterator[str]:
     how = " · ".join(part for part in (one_line(moment.note, 300), took) if part)
     mood = moment.mood if moment.mood in (Mood.BAD, Mood.WARN) else ""
     title = f'<span class="title text">{shown(one_line(moment.title, 2000))}</span>' if moment.title else ""
     head = title + (f'<span class="how {mood}">{shown(how)}</span>' if how else "")
-    text = room.take(moment.text).strip("\n") if moment.text.strip() else ""
+    text = moment.text.strip("\n") if moment.text.strip() else ""
     if not text:
         yield head
     elif moment.kind == "message":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from codex_runner.domain.command_line import command_text
 from codex_runner.reports.text import duration, plausible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Lane(StrEnum):
@@ -62,9 +62,12 @@ class Moment:
         return max(0.0, self.end - self.start)
 
 
-def moments(records: Iterable[ev.Record]) -> list[Moment]:
-    """Return all moments of a run, by their beginning; what this version does not know is among them."""
-    reader = _Reader()
+def moments(records: Iterable[ev.Record], keep: Callable[[str], str] = str) -> list[Moment]:
+    """Return all moments of a run, by their beginning; what this version does not know is among them.
+
+    `keep` says how much of each text there is to be: all of them together may be hundreds of megabytes.
+    """
+    reader = _Reader(keep)
     for record in records:
         reader.read(record)
     reader.finish()
@@ -72,7 +75,8 @@ def moments(records: Iterable[ev.Record]) -> list[Moment]:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, keep: Callable[[str], str]) -> None:
+        self._keep = keep
         self.moments: list[Moment] = []
         self._now = 0.0
         self._open: dict[str, tuple[float, ev.Item]] = {}
@@ -121,7 +125,7 @@ class _Reader:
         self._wait_ends()
         if isinstance(event, ev.ItemCompleted):
             start, _ = self._open.pop(item.id, (self._now, item))
-            self.moments.append(item_moment(item, start, self._now))
+            self._add(item_moment(item, start, self._now))
             self._idle_since = None if self._open else self._now
         elif isinstance(event, ev.ItemStarted) and not isinstance(item, ev.TodoList):
             self._open.setdefault(item.id, (self._now, item))
@@ -130,12 +134,7 @@ class _Reader:
 
     def _close_items(self, note: str) -> None:
         for start, item in self._open.values():
-            moment = item_moment(item, start, self._now)
-            self.moments.append(
-                Moment(
-                    moment.lane, start, self._now, moment.kind, moment.title, Mood.WARN, note, moment.text, moment.shown
-                )
-            )
+            self._add(replace(item_moment(item, start, self._now), mood=Mood.WARN, note=note))
         self._open.clear()
 
     def _read_turn(self, event: ev.TurnStarted | ev.TurnCompleted | ev.TurnFailed) -> None:
@@ -184,7 +183,7 @@ class _Reader:
         how = "ran out of time" if event.exit_code is None else f"exit {event.exit_code}"
         text = f"$ {command}\n{event.output}" if command else event.output
         mood = Mood.GOOD if event.passed else Mood.BAD
-        self.moments.append(Moment(Lane.CHECK, start, self._now, "check", event.name, mood, how, text))
+        self._add(Moment(Lane.CHECK, start, self._now, "check", event.name, mood, how, text))
 
     def _read_warning(self, event: ev.Warned) -> None:
         if event.code == "disconnected":
@@ -230,7 +229,10 @@ class _Reader:
     def _point(  # noqa: PLR0913 - a moment's parts, less its times
         self, lane: Lane, kind: str, title: str, mood: Mood = Mood.PLAIN, *, note: str = "", text: str = ""
     ) -> None:
-        self.moments.append(Moment(lane, self._now, self._now, kind, title, mood, note, text))
+        self._add(Moment(lane, self._now, self._now, kind, title, mood, note, text))
+
+    def _add(self, moment: Moment) -> None:
+        self.moments.append(replace(moment, text=self._keep(moment.text)) if moment.text else moment)
 
 
 def item_moment(item: ev.Item, start: float, end: float) -> Moment:  # noqa: PLR0911 - one return a kind

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
+import tracemalloc
 from html.parser import HTMLParser
 
 import pytest
@@ -219,6 +220,31 @@ def test_ten_thousand_events_make_a_page_that_opens():
     assert text.count("<li id=") == 5001
     assert text.count("<rect") + text.count("<circle") < 6000
     assert "make 4999" in text
+
+
+def test_large_outputs_are_not_all_held_at_once():
+    begun = records([ev.RunStarted("r", "j", "local"), ev.AttemptStarted(1)])
+
+    def much():
+        yield from begun
+        for number in range(60):
+            output = f"{number}\n" * 300_000
+            yield ev.Record(
+                number + 10,
+                1.0,
+                1,
+                ev.Position(),
+                ev.ItemCompleted(ev.Command(f"c{number}", "make", output, 0, "completed")),
+            )
+
+    tracemalloc.start()
+    try:
+        page = html_report(fold(begun), much())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(page) > 3_000_000
+    assert peak < 8 * len(page)
 
 
 def test_the_writer_writes_the_page_from_the_records_with_the_patch(tmp_path):
