@@ -64,6 +64,10 @@ class SshTransport:
         self._stopping: dict[_Key, StopReason] = {}
         self._followers: Counter[_Key] = Counter()
 
+    def begin(self) -> None:
+        """Start to connect now, while there is something else to do. Not needed: whatever comes first connects."""
+        self._connection.begin()
+
     @property
     def reachable(self) -> bool:
         """See Transport.reachable."""

@@ -95,6 +95,7 @@ class SshConnection:
         self._ssh_options = tuple(ssh_options)
         self._folder: Path | None = None
         self._master: subprocess.Popen[bytes] | None = None
+        self._awaited = False
         self._connecting = asyncio.Lock()
         self._sessions: set[Session] = set()
         self._script = script().replace("\\", "\\\\").replace("\n", "\\n").encode() + b"\n"
@@ -156,36 +157,13 @@ class SshConnection:
     def _ssh(self, *options: str) -> list[str]:
         return ["ssh", *self._ssh_options, *_OPTIONS, *options, "--", self.alias]
 
-    async def _ready(self) -> Path:
-        async with self._connecting:
-            if self._folder is None:
-                # /tmp, since a socket's path may have some hundred characters and TMPDIR may be long. 0700 by mkdtemp.
-                self._folder = Path(tempfile.mkdtemp(prefix="cr-", dir="/tmp"))
-            socket = self._folder / "s"
-            if self._master is None or self._master.poll() is not None or not socket.exists():
-                await self._connect(socket)
-            return socket
-
-    async def _connect(self, socket: Path) -> None:
-        if self._master is not None:
-            await _end_group(self._master)
-        log = socket.with_name("log")
-        self._master = master = self._start_master(socket, log)
-        deadline = time.monotonic() + _SOCKET_PATIENCE
-        while not socket.exists():  # noqa: ASYNC240 - no disk is slow at a name in /tmp
-            if master.poll() is not None:
-                raise await self._failure(log.read_text(encoding="utf-8", errors="replace"))
-            if time.monotonic() > deadline:
-                await _end_group(master)
-                raise DroppedError(f"no connection within {_SOCKET_PATIENCE:g} s")
-            await asyncio.sleep(0.005)
-        self.established = True
-
-    def _start_master(self, socket: Path, log: Path) -> subprocess.Popen[bytes]:
+    def begin(self) -> subprocess.Popen[bytes]:
+        """Start to connect, and wait for nothing: whoever opens the first session does."""
+        socket = self._socket()
         socket.unlink(missing_ok=True)
-        with log.open("wb") as complaint:
+        with socket.with_name("log").open("wb") as complaint:
             master = self._ssh("-oControlMaster=yes", f"-oControlPath={socket}", "-oControlPersist=no", "-N")
-            return subprocess.Popen(
+            self._master = subprocess.Popen(
                 ["sh", "-c", _WATCHED, "sh", str(socket.parent), *master],  # noqa: S607 - the system's sh
                 env=self._environ,
                 stdin=subprocess.PIPE,
@@ -193,6 +171,37 @@ class SshConnection:
                 stderr=complaint,
                 start_new_session=True,
             )
+        self._awaited = False
+        return self._master
+
+    def _socket(self) -> Path:
+        if self._folder is None:
+            # /tmp, since a socket's path may have some hundred characters and TMPDIR may be long. 0700 by mkdtemp.
+            self._folder = Path(tempfile.mkdtemp(prefix="cr-", dir="/tmp"))
+        return self._folder / "s"
+
+    async def _ready(self) -> Path:
+        async with self._connecting:
+            master = self._master
+            # One that nobody has waited for yet may have failed, and its log says why.
+            if master is not None and self._awaited and (master.poll() is not None or not self._socket().exists()):
+                await _end_group(master)
+                master = None
+            return await self._connected(master or self.begin())
+
+    async def _connected(self, master: subprocess.Popen[bytes]) -> Path:
+        self._awaited = True
+        socket = self._socket()
+        deadline = time.monotonic() + _SOCKET_PATIENCE
+        while not socket.exists():
+            if master.poll() is not None:
+                raise await self._failure(socket.with_name("log").read_text(encoding="utf-8", errors="replace"))
+            if time.monotonic() > deadline:
+                await _end_group(master)
+                raise DroppedError(f"no connection within {_SOCKET_PATIENCE:g} s")
+            await asyncio.sleep(0.005)
+        self.established = True
+        return socket
 
     async def _failure(self, complaint: str) -> Exception:
         """Say why there is no connection; whether to try again is in the class."""

@@ -93,17 +93,18 @@ def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
     return [AuditLog(wanted.file, who(environ), config_sha256=digest, syslog=syslog)]
 
 
-def transport_for(
+def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
     host: str,
     environ: Mapping[str, str],
     *,
     reconnect: float = Limits().reconnect,
     ssh_config: Path | None = None,
     tell: Callable[[str, str], None] = lambda _code, _message: None,
+    at_once: bool = False,
 ) -> Transport:
     """Return the transport that reaches a host: this machine, or any alias of OpenSSH's configuration.
 
-    `tell` gets each warning about the connection: a code and a sentence.
+    `tell` gets each warning about the connection: a code and a sentence. `at_once`: it starts to connect now.
     """
     if host == LOCAL_HOST:
         from codex_runner.transports.local import LocalTransport  # noqa: PLC0415 - each host loads its own
@@ -114,7 +115,10 @@ def transport_for(
     from codex_runner.transports.ssh import SshTransport  # noqa: PLC0415
 
     options = ("-F", str(ssh_config)) if ssh_config else ()
-    return SshTransport(host, environ, reconnect=reconnect, ssh_options=options, tell=tell)
+    transport = SshTransport(host, environ, reconnect=reconnect, ssh_options=options, tell=tell)
+    if at_once:
+        transport.begin()
+    return transport
 
 
 def bundled_codex(host: str) -> str | None:
@@ -163,6 +167,17 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
 
     `noted` is what the host keeps of one begun elsewhere; `without` are sentences on the secrets that are not at hand.
     """
+    # Checks run what the agent may have written: they get no variable that is known to hold a secret.
+    environ = {name: value for name, value in setting.environ.items() if name not in _secret_variables(job, setting)}
+    # First, since a host answers while the rest is loaded here.
+    transport = transport_for(
+        job.host,
+        environ,
+        reconnect=job.limits.reconnect,
+        ssh_config=setting.ssh_config,
+        tell=lambda code, message: recorder.warn(code, message),  # noqa: PLW0108 - there is no recorder yet
+        at_once=True,
+    )
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415
@@ -183,18 +198,9 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     loop = asyncio.get_running_loop()
     for number, reason in ((signal.SIGINT, StopReason.INTERRUPTED), (signal.SIGTERM, StopReason.TERMINATED)):
         loop.add_signal_handler(number, stopping.request, reason)
-    # Checks run what the agent may have written: they get no variable that is known to hold a secret.
-    environ = {name: value for name, value in setting.environ.items() if name not in _secret_variables(job, setting)}
     recorder = Recorder(state, journal, setting.sinks, redactor)
     for record in noted[0] if noted else ():
         recorder.emit(record.event, record.time)
-    transport = transport_for(
-        job.host,
-        environ,
-        reconnect=job.limits.reconnect,
-        ssh_config=setting.ssh_config,
-        tell=recorder.warn,
-    )
     knowing = detector(job)
     scan = SecretScan(knowing) if knowing else None
     wanted = job.concurrency
