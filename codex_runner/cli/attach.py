@@ -43,7 +43,7 @@ def attach(
     from codex_runner.cli.result import finish  # noqa: PLC0415
     from codex_runner.wiring.attach import attach as go_on  # noqa: PLC0415
     from codex_runner.wiring.attach import find_begun  # noqa: PLC0415
-    from codex_runner.wiring.runs import Setting  # noqa: PLC0415
+    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
 
     loaded, output_dir = runs_config(config, output)
     ssh_config = loaded.ssh_config if loaded else None

@@ -17,7 +17,7 @@ def cancel(
 ) -> None:
     """End a run's agent. Whoever follows the run writes its reports; if nobody does, `attach` will."""
     from codex_runner.wiring.attach import cancel as end  # noqa: PLC0415
-    from codex_runner.wiring.runs import Setting  # noqa: PLC0415
+    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
 
     loaded, output_dir = runs_config(config, output)
     ssh_config = loaded.ssh_config if loaded else None

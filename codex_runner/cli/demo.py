@@ -30,8 +30,9 @@ def demo(
     """Run a real job on a scratch repository: the real codex, a real Vault, and a scripted model on 127.0.0.1."""
     from codex_runner.config import load, resolve_job  # noqa: PLC0415
     from codex_runner.demo.project import JOB  # noqa: PLC0415
-    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
     from codex_runner.wiring.demo import demo_world  # noqa: PLC0415
+    from codex_runner.wiring.runs import run_job  # noqa: PLC0415
+    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
 
     began = time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="codex-runner-demo-"))
@@ -41,8 +42,8 @@ def demo(
             job = resolve_job(config, JOB)
             _say(f"codex-runner run {JOB}")
             masked = list(job.codex.environment.values())
-            setting = wiring.Setting.of(config, world.environ, sinks(log_format, masked))
-            folder, state = wiring.run_job(job, (output or Path("codex-runner-out")).absolute(), setting)
+            setting = Setting.of(config, world.environ, sinks(log_format, masked))
+            folder, state = run_job(job, (output or Path("codex-runner-out")).absolute(), setting)
             _say(f"the model service was asked {len(world.model.responses)} times, each time with the right token")
             _say(_revocation(world))
             by_hand = _by_hand(world)

@@ -25,7 +25,7 @@ def logs(
     """
     from codex_runner.sinks.console import make_console, wants_color  # noqa: PLC0415
     from codex_runner.wiring import history  # noqa: PLC0415
-    from codex_runner.wiring.runs import find_run  # noqa: PLC0415
+    from codex_runner.wiring.folders import find_run  # noqa: PLC0415
 
     folder = find_run(output_dir(output, config), run)
     color = wants_color(os.environ, is_tty=sys.stdout.isatty())

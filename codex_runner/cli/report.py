@@ -28,8 +28,8 @@ def report(
 ) -> None:
     """Write all reports of a run anew, from its events.jsonl alone."""
     from codex_runner.reports.files import write_whole  # noqa: PLC0415
+    from codex_runner.wiring.folders import find_run  # noqa: PLC0415
     from codex_runner.wiring.history import rebuild  # noqa: PLC0415
-    from codex_runner.wiring.runs import find_run  # noqa: PLC0415
 
     if junit == html == _STDOUT:
         raise UsageError("Both reports are to go to stdout.", remedy="Write one of them into a file.")

@@ -61,7 +61,8 @@ def run(
     Example: git log v1.. --oneline | codex-runner run release-notes --context -
     """
     from codex_runner.config import PromptSource, load, resolve_job  # noqa: PLC0415
-    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
+    from codex_runner.wiring.runs import run_job  # noqa: PLC0415
+    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
 
     if not dry_run:
         clear_junit(junit)
@@ -80,8 +81,8 @@ def run(
         _show_plan(resolved, loaded.ssh_config, as_json=as_json)
         return
     masked = list(resolved.codex.environment.values())
-    setting = wiring.Setting.of(loaded, os.environ, sinks(log_format, masked), junit, warn)
-    folder, state = wiring.run_job(resolved, output.absolute() if output else loaded.output_dir, setting)
+    setting = Setting.of(loaded, os.environ, sinks(log_format, masked), junit, warn)
+    folder, state = run_job(resolved, output.absolute() if output else loaded.output_dir, setting)
     from codex_runner.cli.result import finish  # noqa: PLC0415
 
     finish(folder, state, as_json=as_json)
@@ -115,12 +116,12 @@ def _show_plan(job: Job, ssh_config: Path | None, *, as_json: bool) -> None:
     import asyncio  # noqa: PLC0415
     import json  # noqa: PLC0415
 
-    from codex_runner.wiring import runs as wiring  # noqa: PLC0415
+    from codex_runner.wiring.plan import plan  # noqa: PLC0415
 
-    plan = asyncio.run(wiring.plan(job, os.environ, ssh_config))
+    planned = asyncio.run(plan(job, os.environ, ssh_config))
     if as_json:
-        typer.echo(json.dumps(plan, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(planned, indent=2, ensure_ascii=False))
         return
-    for key, value in plan.items():
+    for key, value in planned.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         typer.echo(f"{key}: {text}" if "\n" not in text else f"{key}:\n  " + text.rstrip("\n").replace("\n", "\n  "))

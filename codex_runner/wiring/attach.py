@@ -13,15 +13,10 @@ from codex_runner.domain.event import Record, RunStarted
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import StopReason, check_run_id
 from codex_runner.domain.state import RunState, fold
-from codex_runner.wiring.runs import (
-    LAST,
-    carry_out,
-    find_run,
-    made,
-    read_state,
-    surrounding_secrets,
-    transport_for,
-)
+from codex_runner.wiring.folders import LAST, find_run, made, read_state
+from codex_runner.wiring.hosts import transport_for
+from codex_runner.wiring.runs import carry_out
+from codex_runner.wiring.setting import surrounding_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +25,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.secret import Secret
-    from codex_runner.wiring.runs import Setting
+    from codex_runner.wiring.setting import Setting
 
 
 _BY_SHAPE = "`--by-shape` goes on without: only what looks like a token is then masked in what is written."

@@ -184,7 +184,7 @@ class Doctor:
         )
 
     async def _look_at_host(self, host: str, jobs: Sequence[Job]) -> None:
-        from codex_runner.wiring.runs import transport_for  # noqa: PLC0415
+        from codex_runner.wiring.hosts import transport_for  # noqa: PLC0415
 
         self._subject = RUNNER if host == LOCAL_HOST else host
         try:
@@ -270,7 +270,7 @@ class Doctor:
 
     async def _look_at_codex(self, job: Job, transport: Transport) -> bool:
         from codex_runner.codex.agent import Codex  # noqa: PLC0415
-        from codex_runner.wiring.runs import bundled_codex  # noqa: PLC0415
+        from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
 
         try:
             facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, Granted(), _ignore)
@@ -282,7 +282,7 @@ class Doctor:
 
     async def _preflight(self, job: Job, transport: Transport, granted: Granted) -> None:
         from codex_runner.codex.agent import Codex  # noqa: PLC0415
-        from codex_runner.wiring.runs import bundled_codex  # noqa: PLC0415
+        from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
 
         try:
             facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, _ignore)

@@ -5,131 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import hashlib
 import signal
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, cast
 
 from codex_runner.domain.concurrency import LockPolicy
-from codex_runner.domain.credential import Granted, VaultSettings
-from codex_runner.domain.errors import ConfigurationError, UsageError
+from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.host import host_name_problem
-from codex_runner.domain.job import LOCAL_HOST, Job, Limits
-from codex_runner.domain.run import StopReason, check_run_id, new_run_id
-from codex_runner.domain.secret import Secret
-from codex_runner.domain.state import RunState, fold
+from codex_runner.domain.job import LOCAL_HOST, Job
+from codex_runner.domain.run import StopReason, new_run_id
+from codex_runner.domain.state import RunState
+from codex_runner.wiring.folders import made
+from codex_runner.wiring.hosts import bundled_codex, transport_for
+from codex_runner.wiring.setting import credential_files, secret_variables, surrounding_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from codex_runner.config import Config, NotifySettings
     from codex_runner.domain.event import Record
-    from codex_runner.domain.ports import Artifacts, Detector, ReplySchema, Sink, Transport, Workspaces
+    from codex_runner.domain.ports import Artifacts, Detector, ReplySchema, Transport, Workspaces
+    from codex_runner.domain.secret import Secret
     from codex_runner.engine.redact import Redactor
     from codex_runner.reports.collect import LocalArtifacts
     from codex_runner.sinks.jsonl import FileJournal
     from codex_runner.transports.ssh import SshTransport
-
-LAST = "last"
-_IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a command knows of its surroundings, read once from the process and the configuration.
-
-    `junit` is a second place for junit.xml; `ssh_config` is what `ssh -F` gets; without `guards`, JUnit leaves out the
-    runner's own promises that were kept. `complain` gets a sentence for whatever fails once the reports are written.
-    """
-
-    environ: Mapping[str, str]
-    sinks: Sequence[Sink]
-    junit: Path | None = None
-    vault: VaultSettings = field(default_factory=VaultSettings)
-    ssh_config: Path | None = None
-    guards: bool = True
-    notify: Sequence[NotifySettings] = ()
-    metrics: Path | None = None
-    ledger: Path | None = None
-    complain: Callable[[str], None] = lambda _: None
-
-    @classmethod
-    def of(
-        cls,
-        config: Config | None,
-        environ: Mapping[str, str],
-        sinks: Sequence[Sink],
-        junit: Path | None = None,
-        complain: Callable[[str], None] = lambda _: None,
-    ) -> Self:
-        """Take what the configuration says; None stands for its defaults."""
-        if config is None:
-            return cls(environ, sinks, junit, complain=complain)
-        return cls(
-            environ,
-            [*sinks, *_audit(config, environ)],
-            junit,
-            vault=config.vault,
-            ssh_config=config.ssh_config,
-            guards=config.junit_guards,
-            notify=config.notify,
-            metrics=config.metrics,
-            ledger=config.ledger,
-            complain=complain,
-        )
-
-
-def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
-    wanted = config.audit
-    if wanted.file is None and not wanted.syslog:
-        return []
-    from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog, who  # noqa: PLC0415
-
-    digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
-    syslog = SYSLOG_SOCKET if wanted.syslog else None
-    return [AuditLog(wanted.file, who(environ), config_sha256=digest, syslog=syslog)]
-
-
-def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
-    host: str,
-    environ: Mapping[str, str],
-    *,
-    reconnect: float = Limits().reconnect,
-    ssh_config: Path | None = None,
-    tell: Callable[[str, str], None] = lambda _code, _message: None,
-    at_once: bool = False,
-) -> Transport:
-    """Return the transport that reaches a host: this machine, or any alias of OpenSSH's configuration.
-
-    `tell` gets each warning about the connection: a code and a sentence. `at_once`: it starts to connect now.
-    """
-    if host == LOCAL_HOST:
-        from codex_runner.transports.local import LocalTransport  # noqa: PLC0415 - each host loads its own
-
-        return LocalTransport(environ)
-    if wrong := host_name_problem(host):  # it may stand on a command line, or in a run's records
-        raise ConfigurationError(f"{host!r}: {wrong}.")
-    from codex_runner.transports.ssh import SshTransport  # noqa: PLC0415
-
-    options = ("-F", str(ssh_config)) if ssh_config else ()
-    transport = SshTransport(host, environ, reconnect=reconnect, ssh_options=options, tell=tell)
-    if at_once:
-        transport.begin()
-    return transport
-
-
-def bundled_codex(host: str) -> str | None:
-    """Return the codex that the package `openai-codex-cli-bin` has put beside this one, if any, for this machine."""
-    from importlib.util import find_spec  # noqa: PLC0415
-
-    package = find_spec("codex_cli_bin") if host == LOCAL_HOST else None
-    if package is None or package.origin is None:
-        return None
-    binary = Path(package.origin).with_name("bin") / "codex"
-    return str(binary) if binary.is_file() else None
+    from codex_runner.wiring.setting import Setting
 
 
 def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, RunState]:
@@ -143,14 +43,6 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
     journal = FileJournal.create(folder)
     secrets = list(job.codex.environment.values())
     return folder, asyncio.run(carry_out(job, folder, RunState(), journal, secrets, setting))
-
-
-def surrounding_secrets(setting: Setting) -> list[Secret]:
-    """Return the secrets that no job has: proxies' passwords, and the addresses and keys of those who are told."""
-    from codex_runner.wiring.aftermath import targets_of  # noqa: PLC0415
-
-    targets, _ = targets_of(setting.notify, setting.environ)
-    return [*proxy_passwords(setting.environ), *(secret for target in targets for secret in target.secrets)]
 
 
 async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
@@ -168,7 +60,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     `noted` is what the host keeps of one begun elsewhere; `without` are sentences on the secrets that are not at hand.
     """
     # Checks run what the agent may have written: they get no variable that is known to hold a secret.
-    environ = {name: value for name, value in setting.environ.items() if name not in _secret_variables(job, setting)}
+    environ = {name: value for name, value in setting.environ.items() if name not in secret_variables(job, setting)}
     # First, since a host answers while the rest is loaded here.
     transport = transport_for(
         job.host,
@@ -214,7 +106,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         agent=Codex(
             expect_message=job.expect_message,
             fallback=bundled_codex(job.host),
-            hidden=_credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
+            hidden=credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
             kept=own,
         ),
         artifacts=_artifacts(transport, LocalArtifacts(folder, redactor, *([scan.hide] if scan else [])), job.host),
@@ -277,21 +169,6 @@ def detector(job: Job) -> Detector | None:
         raise ConfigurationError(f"jobs.{job.name}.secret_scan = true: {error.message}", remedy=error.remedy) from None
 
 
-def _secret_variables(job: Job, setting: Setting) -> set[str | None]:
-    """Return the variables that the configuration names as a secret's place."""
-    named = {getattr(setting.vault.auth, f"{what}_variable", None) for what in ("token", "secret_id", "password")}
-    if (spec := job.credential) is not None:
-        named |= {spec.variable, spec.environment_variable}
-    return named.union(*((each.url_variable, each.key_variable, each.token_variable) for each in setting.notify))
-
-
-def _credential_files(job: Job, vault: VaultSettings) -> list[str]:
-    """Return the files that the job's credential, or the login that fetches it, is read from."""
-    login = [getattr(vault.auth, name, None) for name in ("token_file", "secret_id_file", "password_file", "key_file")]
-    named = [job.credential.file if job.credential else None, *login]
-    return [str(Path(each).resolve()) for each in named if each and Path(each).exists()]
-
-
 def _artifacts(transport: Transport, local: LocalArtifacts, host: str) -> Artifacts:
     if host == LOCAL_HOST:
         return local
@@ -307,78 +184,6 @@ def _workspaces(transport: Transport, job: Job, environ: Mapping[str, str]) -> W
     return GitWorkspaces(transport, environ, upload)
 
 
-def proxy_passwords(environ: Mapping[str, str]) -> list[Secret]:
-    """Return the passwords in proxies' addresses, as written and decoded: codex gets them, and errors quote them."""
-    found: dict[str, None] = {}
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        for address in (environ.get(name, ""), environ.get(name.lower(), "")):
-            # Not urlsplit: addresses without a scheme are common, and a broken one must not hide its password.
-            login, at, _ = address.rpartition("@")
-            _, colon, password = login.rpartition("//")[2].partition(":")
-            if at and colon and password:
-                found |= dict.fromkeys((password, unquote(password)))
-    return [Secret("PROXY_PASSWORD", password) for password in found]
-
-
-def read_state(folder: RunFolder) -> RunState:
-    """Build a run's state from its events.jsonl, without touching it."""
-    from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
-
-    return fold(read_records(folder.events))
-
-
-def find_run(output_dir: Path, run: str) -> RunFolder:
-    """Find a run by its id below `output_dir`, or the newest as `last`. UsageError where it is not there."""
-    if run == LAST:
-        from codex_runner.wiring.history import newest  # noqa: PLC0415
-
-        if (found := newest(output_dir)) is not None:
-            return found
-        raise UsageError(f"There is no run in {output_dir}.", remedy="-o names another folder.")
-    folder = RunFolder(output_dir / check_run_id(run))
-    if not folder.events.exists():
-        raise UsageError(
-            f"There is no run {run} in {output_dir}.",
-            remedy="`codex-runner runs` lists the runs; -o names another folder. A run that another machine has begun "
-            "is attached to with --host.",
-        )
-    return folder
-
-
-async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = None) -> dict[str, Any]:
-    """Say what a run of this job would do, and start nothing. Values of the environment are left out."""
-    from codex_runner.codex.agent import Codex  # noqa: PLC0415
-
-    reply_schema(job)
-    detector(job)
-    made = {}
-    if job.workspace is not None:
-        from codex_runner.workspaces.make import look  # noqa: PLC0415
-
-        made = {"workspace": await look(job.workspace, environ)}
-    transport = transport_for(job.host, environ, ssh_config=ssh_config)
-    agent = Codex(fallback=bundled_codex(job.host))
-    try:
-        facts = await agent.prepare(job, transport, Granted(), lambda _: None)
-    finally:
-        await transport.close()
-    launch = agent.launch(job, new_run_id(job.name), 1)
-    return {
-        "job": job.name,
-        "host": job.host,
-        **made,
-        "cwd": launch.cwd,
-        "argv": list(launch.command),
-        "environment": sorted(launch.environment),
-        "config.toml": launch.config,
-        "prompt": job.prompt,
-        "timeout": launch.timeout,
-        "checks": [{"name": check.name, "run": check.run} for check in job.checks],
-        "artifacts": list(job.artifacts),
-        **facts,
-    }
-
-
 def _append_step_summary(state: RunState, setting: Setting, redactor: Redactor) -> None:
     """Show the summary where GitHub shows it. A file that cannot be written does not change what a run came to."""
     path = setting.environ.get("GITHUB_STEP_SUMMARY")
@@ -391,16 +196,3 @@ def _append_step_summary(state: RunState, setting: Setting, redactor: Redactor) 
         text = redactor.text(text)
     with contextlib.suppress(OSError):
         append_step_summary(Path(path), text)
-
-
-def made(folder: Path) -> Path:
-    """Make the output folder, and keep it out of version control."""
-    if not folder.exists():
-        try:
-            folder.mkdir(parents=True)
-            (folder / ".gitignore").write_text(_IGNORE, encoding="ascii")
-        except OSError as error:
-            raise ConfigurationError(
-                f"{folder}: the output folder cannot be made: {error.strerror}.", remedy="Name another with -o."
-            ) from None
-    return folder

@@ -356,7 +356,7 @@ class _Proofs:
 
     async def _prepare(self, secret: Secret, hear: Callable[[Event], None]) -> None:
         from codex_runner.codex.agent import Codex  # noqa: PLC0415
-        from codex_runner.wiring.runs import bundled_codex, transport_for  # noqa: PLC0415
+        from codex_runner.wiring.hosts import bundled_codex, transport_for  # noqa: PLC0415
 
         job, spec = self.job, self.target.spec
         transport = transport_for(job.host, {**self.environ, "TMPDIR": str(self.scratch)})
@@ -368,7 +368,8 @@ class _Proofs:
 
     def canary(self, secret: Secret) -> None:
         """Run one turn with the token, as a job would. Raises where it does not succeed."""
-        from codex_runner.wiring.runs import Setting, run_job  # noqa: PLC0415
+        from codex_runner.wiring.runs import run_job  # noqa: PLC0415
+        from codex_runner.wiring.setting import Setting  # noqa: PLC0415
 
         name = self.target.spec.environment_variable
         spec = replace(

@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from support.jenkinsfile import read, scripts
@@ -69,7 +70,8 @@ class JenkinsAgent:
     def abort(self):
         """End the build as Jenkins does."""
         for pid in processes_with(f"JENKINS_NODE_COOKIE={self.cookie}"):
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     def left(self):
         """What carries the cookie, and the agent's commands, which are not to know it."""

@@ -1,6 +1,6 @@
 import pytest
 
-from codex_runner.wiring.runs import proxy_passwords
+from codex_runner.wiring.setting import proxy_passwords
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.state import RunState
 from codex_runner.sinks.audit import AuditLog, who
-from codex_runner.wiring.runs import Setting
+from codex_runner.wiring.setting import Setting
 
 GITHUB = {
     "GITHUB_ACTOR": "ada",

@@ -1,0 +1,54 @@
+"""The folders of runs: made, found, read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import ConfigurationError, UsageError
+from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.run import check_run_id
+from codex_runner.domain.state import RunState, fold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LAST = "last"
+_IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"
+
+
+def made(folder: Path) -> Path:
+    """Make the output folder, and keep it out of version control."""
+    if not folder.exists():
+        try:
+            folder.mkdir(parents=True)
+            (folder / ".gitignore").write_text(_IGNORE, encoding="ascii")
+        except OSError as error:
+            raise ConfigurationError(
+                f"{folder}: the output folder cannot be made: {error.strerror}.", remedy="Name another with -o."
+            ) from None
+    return folder
+
+
+def read_state(folder: RunFolder) -> RunState:
+    """Build a run's state from its events.jsonl, without touching it."""
+    from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
+
+    return fold(read_records(folder.events))
+
+
+def find_run(output_dir: Path, run: str) -> RunFolder:
+    """Find a run by its id below `output_dir`, or the newest as `last`. UsageError where it is not there."""
+    if run == LAST:
+        from codex_runner.wiring.history import newest  # noqa: PLC0415
+
+        if (found := newest(output_dir)) is not None:
+            return found
+        raise UsageError(f"There is no run in {output_dir}.", remedy="-o names another folder.")
+    folder = RunFolder(output_dir / check_run_id(run))
+    if not folder.events.exists():
+        raise UsageError(
+            f"There is no run {run} in {output_dir}.",
+            remedy="`codex-runner runs` lists the runs; -o names another folder. A run that another machine has begun "
+            "is attached to with --host.",
+        )
+    return folder

@@ -1,0 +1,54 @@
+"""The host that a job names, and the codex that is beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.host import host_name_problem
+from codex_runner.domain.job import LOCAL_HOST, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from codex_runner.domain.ports import Transport
+
+
+def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
+    host: str,
+    environ: Mapping[str, str],
+    *,
+    reconnect: float = Limits().reconnect,
+    ssh_config: Path | None = None,
+    tell: Callable[[str, str], None] = lambda _code, _message: None,
+    at_once: bool = False,
+) -> Transport:
+    """Return the transport that reaches a host: this machine, or any alias of OpenSSH's configuration.
+
+    `tell` gets each warning about the connection: a code and a sentence. `at_once`: it starts to connect now.
+    """
+    if host == LOCAL_HOST:
+        from codex_runner.transports.local import LocalTransport  # noqa: PLC0415 - each host loads its own
+
+        return LocalTransport(environ)
+    if wrong := host_name_problem(host):  # it may stand on a command line, or in a run's records
+        raise ConfigurationError(f"{host!r}: {wrong}.")
+    from codex_runner.transports.ssh import SshTransport  # noqa: PLC0415
+
+    options = ("-F", str(ssh_config)) if ssh_config else ()
+    transport = SshTransport(host, environ, reconnect=reconnect, ssh_options=options, tell=tell)
+    if at_once:
+        transport.begin()
+    return transport
+
+
+def bundled_codex(host: str) -> str | None:
+    """Return the codex that the package `openai-codex-cli-bin` has put beside this one, if any, for this machine."""
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    package = find_spec("codex_cli_bin") if host == LOCAL_HOST else None
+    if package is None or package.origin is None:
+        return None
+    binary = Path(package.origin).with_name("bin") / "codex"
+    return str(binary) if binary.is_file() else None

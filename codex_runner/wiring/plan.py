@@ -1,0 +1,50 @@
+"""What a run would do, without doing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.credential import Granted
+from codex_runner.domain.run import new_run_id
+from codex_runner.wiring.hosts import bundled_codex, transport_for
+from codex_runner.wiring.runs import detector, reply_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from codex_runner.domain.job import Job
+
+
+async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = None) -> dict[str, Any]:
+    """Say what a run of this job would do, and start nothing. Values of the environment are left out."""
+    from codex_runner.codex.agent import Codex  # noqa: PLC0415
+
+    reply_schema(job)
+    detector(job)
+    made = {}
+    if job.workspace is not None:
+        from codex_runner.workspaces.make import look  # noqa: PLC0415
+
+        made = {"workspace": await look(job.workspace, environ)}
+    transport = transport_for(job.host, environ, ssh_config=ssh_config)
+    agent = Codex(fallback=bundled_codex(job.host))
+    try:
+        facts = await agent.prepare(job, transport, Granted(), lambda _: None)
+    finally:
+        await transport.close()
+    launch = agent.launch(job, new_run_id(job.name), 1)
+    return {
+        "job": job.name,
+        "host": job.host,
+        **made,
+        "cwd": launch.cwd,
+        "argv": list(launch.command),
+        "environment": sorted(launch.environment),
+        "config.toml": launch.config,
+        "prompt": job.prompt,
+        "timeout": launch.timeout,
+        "checks": [{"name": check.name, "run": check.run} for check in job.checks],
+        "artifacts": list(job.artifacts),
+        **facts,
+    }
