@@ -317,6 +317,16 @@ def test_a_directory_that_is_missing_is_a_clear_error(host, run):
         run(host.start(launch("reply", cwd="/no/such/folder")))
 
 
+def test_a_command_that_ends_at_once_is_not_waited_for(host, run):
+    """The clock beside it is told to go in the moment in which it starts its sleep."""
+
+    async def many():
+        async with asyncio.timeout(60):
+            return [await host.execute("exit 3", timeout=3600) for _ in range(40)]
+
+    assert {done.exit_code for done in run(many())} == {3}
+
+
 def test_executes_a_script_with_hostile_arguments(host, run, tmp_path):
     hostile = ["", "$(touch pwned)", "a b", "", "'\"", "-n", "new\nline", "`id`", "*", ""]
     done = run(host.execute('printf "<%s>" "$@"', cwd=str(tmp_path), arguments=hostile, timeout=10))

@@ -52,7 +52,7 @@ execute() { # a script with its arguments, bounded in time; its last MiB of outp
 		trap '' TERM
 		end_group
 		exit 9
-	) >/dev/null 2>&1 &
+	) >/dev/null 2>&1 5<&- 6>&- 7<&- 8<&- &
 	timing=$!
 	wait "$working"
 	status=$?

@@ -2,12 +2,27 @@
 # The supervisor: the parent of codex, and the ticker beside it.
 
 nap() { # SECONDS: a sleep that goes when its loop is told to
+	napping=soon
 	sleep "$1" &
 	napping=$!
+	[ -z "$told" ] || leave_loop
 	wait "$napping"
+	napping=
 }
 
-looping() { trap 'kill "$napping" 2>/dev/null; wait "$napping" 2>/dev/null; exit 0' TERM; }
+looping() { # until TERM, whenever that comes: a sleep that has just begun, and has no name yet, must not be left behind
+	napping='' told=
+	trap 'told=1; [ "$napping" = soon ] || leave_loop' TERM
+}
+
+leave_loop() {
+	if [ -n "$napping" ]; then
+		# What has just been forked still has our own traps and would forget a TERM.
+		kill -KILL "$napping" 2>/dev/null
+		wait "$napping" 2>/dev/null
+	fi
+	exit 0
+}
 
 end_loop() { # PID of a looping subshell
 	[ -n "$1" ] || return 0
@@ -37,11 +52,12 @@ has_room() { # can anything be written here? The file is left empty, so that eac
 ticker() { # counts its own ticks, never wall time, so that a machine that was suspended does not kill its runs
 	looping
 	ticks=0 idle=0 last=
+	born "$codex"
+	codex_born=$born
 	while nap 1; do
 		alive $$ "$self_born" || inherit
-		# Where codex ends at once, we may be told to end before we can be told anything: a fork that still has its
-		# parent's traps loses the signal. Then this is how we know.
-		kill -0 "$codex" 2>/dev/null || exit 0
+		# Where codex ended as soon as it began, the TERM that is to end us may have come before our trap.
+		alive "$codex" "$codex_born" || exit 0
 		ticks=$((ticks + 1)) idle=$((idle + 1)) lease=
 		{ read -r lease <../../lease; } 2>/dev/null
 		[ "$lease" = "$last" ] || idle=0
