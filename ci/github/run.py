@@ -26,7 +26,7 @@ def arguments(environ: dict[str, str]) -> list[str]:
     }
     for key, value in settings.items():
         if value:
-            given += ["--set", f"{key}={json.dumps(value)}"]  # quoted, as a string of TOML's
+            given += ["--set", f"{key}={json.dumps(value, ensure_ascii=False)}"]  # quoted, as a string of TOML's
     given += [line for line in environ["INPUT_ARGUMENTS"].splitlines() if line]
     return [*given, "--", environ["INPUT_JOB"]]
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.cli.operators import print_json, say
+from codex_runner.cli.operators import say
 from codex_runner.cli.options import ConfigOption, JunitOption, SetOption  # noqa: TC001 - typer reads annotations
+from codex_runner.cli.speech import print_json
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:

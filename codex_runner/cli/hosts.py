@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codex_runner.cli.operators import optional_config, print_json
+from codex_runner.cli.operators import optional_config
 from codex_runner.cli.options import ConfigOption  # noqa: TC001 - typer reads annotations
+from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_table
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 from codex_runner.domain.host import host_name_problem
@@ -109,6 +110,6 @@ def _show_probed(documents: Sequence[dict[str, Any]]) -> None:
     show_table(("ALIAS", "REACHED", "IN", "SYSTEM", "SHELL", "CODEX", "PATH", "GIT", "FREE"), rows, os.environ)
     for each in documents:
         if each["error"]:
-            typer.echo(f"{each['alias']}: {each['error']}\n  {each['remedy']}", err=True)
+            tell(f"{each['alias']}: {each['error']}", each["remedy"])
         for line in each["advice"]:
-            typer.echo(f"{each['alias']}: {line}", err=True)
+            tell(f"{each['alias']}: {line}")

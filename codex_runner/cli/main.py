@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from codex_runner import __version__
+from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
 
@@ -67,11 +68,13 @@ def main() -> None:
     """Run the command line. Exit codes: docs/exit-codes.md."""
     # As an interrupt does, it unwinds: a login at Vault must be given back, and a scratch folder removed.
     signal.signal(signal.SIGTERM, _terminated)
+    if sys.stdout.errors == "strict":  # a name of a file may be no text, and half of a character stand in a reply
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a TextIOWrapper, from the start
     try:
         _look_at_system()
         command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except RunnerError as error:
-        _complain(error.message, error.remedy)
+        tell(error.message, error.remedy)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
@@ -81,7 +84,7 @@ def main() -> None:
         # Frames and lines, no values: a value may be a secret.
         frames = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__)).format()
         sys.stderr.write("".join(frames))
-        _complain(f"{type(error).__name__} in codex-runner {__version__}.", RunnerError.default_remedy)
+        tell(f"{type(error).__name__} in codex-runner {__version__}.", RunnerError.default_remedy)
         sys.exit(ExitCode.INTERNAL)
     finally:
         # The process ends here: looking through every module for garbage on the way out costs a twentieth of a second.
@@ -91,9 +94,3 @@ def main() -> None:
 def _terminated(number: int, _frame: object) -> None:
     signal.signal(number, signal.SIG_IGN)  # once: a second one would cut the unwinding short
     raise SystemExit(ExitCode.TERMINATED)
-
-
-def _complain(message: str, remedy: str) -> None:
-    sys.stderr.write(f"codex-runner: {message}\n")
-    if remedy:
-        sys.stderr.write(f"  {remedy}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from codex_runner.cli.speech import tell
 from codex_runner.domain.errors import ConfigurationError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -51,9 +51,4 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def say(text: str) -> None:
     """Tell people something beside the result, on stderr."""
-    typer.echo(f"codex-runner: {text}", err=True)
-
-
-def print_json(value: object) -> None:
-    """Print the result for programs, on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    tell(text)

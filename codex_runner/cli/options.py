@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codex_runner.cli.speech import tell
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def clear_junit(path: Path | None) -> None:
 
 def warn(sentence: str) -> None:
     """Say something on stderr that does not change what the command comes to."""
-    typer.echo(f"codex-runner: warning: {sentence}", err=True)
+    tell(f"warning: {sentence}")
 
 
 def output_dir(given: Path | None, config: Path | None) -> Path:

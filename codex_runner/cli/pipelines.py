@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -162,9 +162,23 @@ def plan(system: System, request: Request) -> Plan:
         System.CRON: _cron,
         System.SYSTEMD: _systemd,
     }
+    _require_one_line(system, request)
     made = of_system[system](request)
     told = credential_steps(system, request.config, request.job, request.repository)
     return Plan(made.files, (*told, *made.next_steps))
+
+
+def _require_one_line(system: System, request: Request) -> None:
+    """Refuse names that would break a line of these files in two: cron and systemd obey what stands in a line."""
+    named = [request.config_file, request.action]
+    if system in {System.CRON, System.SYSTEMD}:
+        named += astuple(request.place)
+    for name in named:
+        if not name.isprintable():
+            raise ConfigurationError(
+                f"{name!r} cannot stand in a file for {system}: it has a line break or another control character.",
+                remedy="Rename it.",
+            )
 
 
 def _github(request: Request) -> Plan:

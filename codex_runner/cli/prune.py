@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from codex_runner.cli.operators import duration, print_json, say
+from codex_runner.cli.operators import duration, say
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
+from codex_runner.cli.speech import print_json
+from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import UsageError
 
 
@@ -40,6 +42,6 @@ def prune(
         print_json([run.folder.run_id for run in gone])
     else:
         for run in gone:
-            typer.echo(f"{'would remove' if dry_run else 'removed'} {run.folder.path}")
+            typer.echo(f"{'would remove' if dry_run else 'removed'} {show_path(str(run.folder.path))}")
     if not gone:
         say(f"nothing in {where} may go")

@@ -10,6 +10,7 @@ import typer
 
 from codex_runner.cli.operators import optional_config
 from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
+from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ConfigurationError, UsageError
 
 _STDOUT = "-"
@@ -36,13 +37,14 @@ def report(
     folder = find_run(output_dir(output, config), run)
     loaded = optional_config(config, None)
     for path in rebuild(folder, guards=loaded.junit_guards if loaded else True):
-        typer.echo(path, err=_STDOUT in {junit, html})
+        typer.echo(show_path(str(path)), err=_STDOUT in {junit, html})
     for source, target in ((folder.junit, junit), (folder.report, html)):
         if target == _STDOUT:
             sys.stdout.buffer.write(source.read_bytes())
         elif target is not None:
             try:
-                typer.echo(write_whole(Path(target), source.read_bytes()), err=_STDOUT in {junit, html})
+                written = write_whole(Path(target), source.read_bytes())
+                typer.echo(show_path(str(written)), err=_STDOUT in {junit, html})
             except OSError as error:
                 raise ConfigurationError(
                     f"{target} cannot be written: {error.strerror}.", remedy="Name another place."

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 import typer
 
+from codex_runner.cli.speech import print_json, printable
+from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -25,40 +25,25 @@ def finish(folder: RunFolder, state: RunState, *, as_json: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(code))
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "run_id": folder.run_id,
-                    "result": verdict.result if verdict else "failed",
-                    "exit_code": code,
-                    "reason": verdict.reason if verdict else "",
-                    "final_message": state.reply,
-                    "run_dir": str(folder.path),
-                    "run_json": str(folder.run_json),
-                    "junit": str(folder.junit),
-                },
-                ensure_ascii=False,
-            )
+        print_json(
+            {
+                "run_id": folder.run_id,
+                "result": verdict.result if verdict else "failed",
+                "exit_code": code,
+                "reason": verdict.reason if verdict else "",
+                "final_message": state.reply,
+                "run_dir": str(folder.path),
+                "run_json": str(folder.run_json),
+                "junit": str(folder.junit),
+            },
+            indent=None,
         )
     else:
         if state.reply:
-            typer.echo(_shown(state.reply))
-        typer.echo(f"{folder.run_id}: {verdict.result if verdict else 'failed'} - {folder.path}", err=True)
+            typer.echo(printable(state.reply))
+        typer.echo(
+            f"{folder.run_id}: {verdict.result if verdict else 'failed'} - {show_path(str(folder.path))}", err=True
+        )
         if code:
-            typer.echo(f"what happened, with all output: {folder.report}", err=True)
+            typer.echo(f"what happened, with all output: {show_path(str(folder.report))}", err=True)
     raise typer.Exit(code)
-
-
-def _shown(reply: str) -> str:
-    """Return the reply as it is printed: word for word to a program.
-
-    In a step of GitHub's, no line of it may be taken for a workflow command; on a terminal, nothing in it moves the
-    cursor.
-    """
-    on_github = os.environ.get("GITHUB_ACTIONS") == "true"
-    if not on_github and not sys.stdout.isatty():
-        return reply
-    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415
-
-    bar = "| " if on_github else ""
-    return "\n".join(f"{bar}{clean_line(line)}" for line in reply.splitlines())

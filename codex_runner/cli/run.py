@@ -20,6 +20,7 @@ from codex_runner.cli.options import (
     sinks,
     warn,
 )
+from codex_runner.cli.speech import print_json
 from codex_runner.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -120,8 +121,11 @@ def _show_plan(job: Job, ssh_config: Path | None, *, as_json: bool) -> None:
 
     planned = asyncio.run(plan(job, os.environ, ssh_config))
     if as_json:
-        typer.echo(json.dumps(planned, indent=2, ensure_ascii=False))
+        print_json(planned)
         return
+    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415 - the prompt may hold what a stranger wrote
+
     for key, value in planned.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        typer.echo(f"{key}: {text}" if "\n" not in text else f"{key}:\n  " + text.rstrip("\n").replace("\n", "\n  "))
+        lines = [clean_line(line) for line in text.rstrip("\n").split("\n")]
+        typer.echo("\n  | ".join([f"{key}:", *lines]) if len(lines) > 1 else f"{key}: {lines[0]}")

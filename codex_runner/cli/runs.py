@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codex_runner.cli.operators import duration, print_json, say
+from codex_runner.cli.operators import duration, say
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
+from codex_runner.cli.speech import print_json
 from codex_runner.domain.errors import ExitCode
 
 if TYPE_CHECKING:

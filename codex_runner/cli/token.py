@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.cli.operators import confirm, duration, optional_config, print_json, say
+from codex_runner.cli.operators import confirm, duration, optional_config, say
 from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
+from codex_runner.cli.speech import print_json
 from codex_runner.cli.token_input import read_stdin, token_and_dates
 from codex_runner.cli.token_output import age, entry_json, finding_json, show_stored, time_left
 from codex_runner.domain.errors import ExitCode, UsageError

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from codex_runner.cli.operators import print_json, say
+from codex_runner.cli.operators import say
+from codex_runner.cli.speech import print_json
 
 if TYPE_CHECKING:
     from codex_runner.domain.credential import Finding

@@ -8,8 +8,10 @@ one without permissions to the agent's commands, whether it exists or not.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import Sandbox
 
@@ -64,6 +66,7 @@ LOOKED_FOR = tuple(
 
 _BASES = {Sandbox.READ_ONLY: ":read-only", Sandbox.WORKSPACE_WRITE: ":workspace"}
 _INHERIT = ("core", "none")
+_NO_PATH = re.compile(r"[*?\[\ud800-\udfff]")
 
 
 def check_settings(job: Job) -> None:
@@ -110,7 +113,8 @@ def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Se
     settings = job.codex.config
     chosen = settings.get("default_permissions", PROFILE)
     named = PROFILE if chosen.startswith(":") else chosen
-    rules: dict[str, Any] = {path: "deny" for path in (*_credential_paths(install), install.runs, *hidden) if path}
+    denied = [*_credential_paths(install), *map(_exact, (install.runs, *hidden))]
+    rules: dict[str, Any] = {path: "deny" for path in denied if path}
     profile: dict[str, Any] = {}
     if chosen.startswith(":"):
         profile["extends"] = chosen
@@ -118,9 +122,23 @@ def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Se
         profile["extends"] = _BASES[job.sandbox]
         if job.sandbox is Sandbox.WORKSPACE_WRITE:
             _translate(_table(settings, "sandbox_workspace_write"), profile, rules)
-            rules |= {path: "read" for path in kept if path and not _within(job.cwd, path)}
+            rules |= {_exact(path): "read" for path in kept if path and not _within(job.cwd, path)}
     profile["filesystem"] = rules
     return {"default_permissions": named, "permissions": {named: profile}}
+
+
+def _exact(path: str) -> str:
+    """Return a path that a rule can name; ConfigurationError where codex would take it for a pattern, or for no text.
+
+    `[1]` would match a folder `1`, and the file in the folder `[1]` be there to read.
+    """
+    if _NO_PATH.search(path):
+        raise ConfigurationError(
+            f"{show_path(path)}: codex's permissions cannot name this path (`*`, `?`, `[`, or no UTF-8), and so "
+            "not keep the agent from it.",
+            remedy="Rename the folder, or choose another: `output_dir`, the credential's `file`, XDG_STATE_HOME.",
+        )
+    return path
 
 
 def _credential_paths(install: Install) -> list[str]:

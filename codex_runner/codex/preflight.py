@@ -39,6 +39,7 @@ _INSTALL = "Install it (`npm install -g @openai/codex`, or `pip install openai-c
 # `$4` holds, in a home of its own. All in one go, since to an SSH host each question is a round trip, and codex takes
 # its time to start. What the service is asked comes last: all else is known by then, also where no answer ever comes.
 _PROBE = r"""
+echo() { printf '%s\n' "$*"; } # some shells' own reads backslashes
 found=$1
 if [ -z "$found" ]; then
 	found=$(command -v codex) || found=$2
@@ -134,7 +135,7 @@ async def look(
         timeout=_PATIENCE,
     )
     told, answered, said = done.output.partition(b"\nlogin ")
-    lines = told.decode("utf-8", "replace").splitlines()
+    lines = told.decode("utf-8", "surrogateescape").rstrip("\n").split("\n")
     facts = [line.partition(" ") for line in lines]
     missing = next((value for key, _, value in facts if key == "missing"), None)
     if missing is not None:

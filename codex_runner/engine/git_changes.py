@@ -287,7 +287,7 @@ class _Reader:
 def _notes(text: bytes) -> dict[tuple[bytes, bytes], bytes]:
     """Read lines of CLASS MODE HASH PATH."""
     notes = {}
-    for line in text.splitlines():
+    for line in filter(None, text.split(b"\n")):
         where, mode, digest, path = line.split(b" ", 3)
         notes[where, path] = mode + b" " + digest
     return notes

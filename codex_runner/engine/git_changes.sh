@@ -27,7 +27,7 @@ tab=$(printf '\t')
 export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_LAZY_FETCH=1 GIT_NO_REPLACE_OBJECTS=1
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR \
 	GIT_NAMESPACE GIT_PREFIX GIT_EXTERNAL_DIFF GIT_DIFF_OPTS GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS \
-	GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS GIT_ATTR_SOURCE GIT_DEFAULT_HASH GIT_CONFIG
+	GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS GIT_ATTR_SOURCE GIT_DEFAULT_HASH GIT_CONFIG CDPATH
 
 fail() { # CODE MESSAGE
 	printf 'error %s %s\n' "$1" "$(printf '%s' "$2" | tr '\n' ' ' | cut -c 1-2000)"
@@ -160,7 +160,7 @@ noted() { # CLASS DIR: for each path on stdin, relative to here, a line CLASS x|
 		mode=-
 		[ -x "$path" ] && mode=x
 		if [ -h "$path" ]; then
-			hash="link:$(readlink "$path" | ours "$2" hash-object --stdin)"
+			hash="link:$(readlink "./$path" | ours "$2" hash-object --stdin)"
 		elif [ -f "$path" ]; then
 			hash=$(ours "$2" hash-object --no-filters -- "$(pwd)/$path" 2>/dev/null) || hash=unreadable
 		else
@@ -245,7 +245,7 @@ note_all() { # PREFIX SKIP...: notes the repository around the current directory
 	note "$root" "$@" || return 1
 	while IFS= read -r sub; do
 		if [ -e "$sub/.git" ]; then
-			(cd "$sub" && note_all "$at$sub/" </dev/null) || return 1
+			(cd "./$sub" && note_all "$at$sub/" </dev/null) || return 1
 		fi
 	done <"$root/links"
 }

@@ -17,6 +17,7 @@ _CLOCK_TOLERANCE = 2.0
 
 # A fact a line: a word, and what it is. $1 is the path of codex that the configuration gives, if any.
 _PROBE = r"""
+echo() { printf '%s\n' "$*"; } # some shells' own reads backslashes
 echo "now $(date +%s)"
 echo "system $(uname -sm)"
 echo "shell ${SHELL:-unknown}"
@@ -90,7 +91,7 @@ async def probe(
         return HostFacts(alias, seconds=time.monotonic() - began, error=error.message, remedy=error.remedy)
     finally:
         await transport.close()
-    pairs = (line.partition(" ") for line in done.output.decode("utf-8", "replace").splitlines())
+    pairs = (line.partition(" ") for line in done.output.decode("utf-8", "replace").split("\n"))
     return _facts(alias, {key: value for key, _, value in pairs}, time.monotonic() - began, asked)
 
 

@@ -118,7 +118,7 @@ class GitWorkspaces:
     async def _ask(self, *arguments: str) -> list[tuple[str, str]]:
         script = resources.files("codex_runner.workspaces").joinpath("workspace.sh").read_text(encoding="utf-8")
         done = await self._transport.execute(script, timeout=_PATIENCE, arguments=arguments)
-        lines = done.output.decode("utf-8", "surrogateescape").splitlines()
+        lines = done.output.decode("utf-8", "surrogateescape").split("\n")
         pairs = [(key, value) for key, _, value in (line.partition(" ") for line in lines)]
         for key, value in pairs:
             if key == "error":

@@ -20,10 +20,12 @@ verb=$1
 shift
 state=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner
 KEPT_REFS=20
+NL='
+'
 
 export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_REPLACE_OBJECTS=1 GIT_LFS_SKIP_SMUDGE=1
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR \
-	GIT_NAMESPACE GIT_PREFIX GIT_CONFIG GIT_ATTR_SOURCE GIT_DEFAULT_HASH
+	GIT_NAMESPACE GIT_PREFIX GIT_CONFIG GIT_ATTR_SOURCE GIT_DEFAULT_HASH CDPATH
 
 fail() { # CODE [MESSAGE]: by default what was complained of
 	[ $# -gt 1 ] || set -- "$1" "$(tail -c 1500 <&4)"
@@ -77,6 +79,7 @@ haves() { # MIRROR FORMAT
 }
 
 share() { # OBJECTS: uses them in place of copies
+	case $1 in *"$NL"*) fail failed "$1 has a line break in its path" ;; esac
 	must printf '%s\n' "$1" >.git/objects/info/alternates
 }
 
@@ -144,6 +147,7 @@ make() { # RUN CWD FORMAT KIND ...
 	must cd "$top"
 	commit=$(g rev-parse HEAD) || fail failed
 	cwd=$(cd -P "./$inside" 2>/dev/null && pwd -P) || fail cwd "$inside is not a folder of"
+	case $cwd in *"$NL"*) fail cwd "$inside has a line break in its path in" ;; esac
 	case $cwd/ in "$top"/*) ;; *) fail cwd "$inside is a link that leads out of" ;; esac
 	[ ! -f .gitmodules ] || echo 'left submodules' >&3
 	[ -z "$(g ls-files ':(attr:filter=lfs)' | head -n 1)" ] || echo 'left lfs' >&3

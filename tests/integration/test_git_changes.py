@@ -189,6 +189,31 @@ def test_an_unusual_name_of_the_repository_itself(tmp_path):
     assert b"+x" in work.patch()
 
 
+@pytest.mark.parametrize("sub", ["-", "-P", "sub"])
+def test_unusual_names_where_a_submodule_is_not_checked_out(work, sub):
+    commit = work.git("rev-parse", "HEAD").decode().strip()
+    work.git("update-index", "--add", "--cacheinfo", f"160000,{commit},{sub}")
+    work.git("commit", "-q", "-m", "a submodule")
+    (work.top / sub).mkdir()
+    (work.top / sub / "link").symlink_to("here")
+    work.snapshot()
+    work.write(f"{sub}/a\rb c", "x\n")
+    (work.top / sub / "link").unlink()
+    (work.top / sub / "link").symlink_to("there")
+    assert work.kinds() == {f"{sub}/a\rb c": "added", f"{sub}/link": "modified"}
+
+
+def test_a_shells_search_for_folders_leads_nowhere_else(work, tmp_path):
+    """CDPATH makes `cd .git` go to another folder of that name, and say so on stdout."""
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    subprocess.run(["git", "init", "-q", other], check=True, env=work.environ)
+    work.environ["CDPATH"] = str(other)
+    work.snapshot()
+    work.write(".git/hooks/pre-commit", "#!/bin/sh\n")
+    assert work.kinds() == {".git/hooks/pre-commit": "inside .git"}
+
+
 def test_paths_are_relative_to_the_top_of_a_monorepo(work):
     work.snapshot(cwd=work.top / "docs")
     work.write("docs/a.md", "changed\n")

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from support import child
+from support.hostile import obeyed
 from support.runs import JOB, KEY_NAME, RUNNER, tree
 
 pytestmark = pytest.mark.needs_codex
@@ -205,6 +206,11 @@ def test_a_dry_run_starts_nothing_and_tells_no_secret(project, service):
     assert done.code == 0
     for part in ("exec", "SCN:hi", KEY_NAME, "sandbox_mode", project.codex["path"]):
         assert part in done.stdout
+    (project.cwd / "issue").write_text("::error::from a stranger\n  ##[error]from another\n")
+    strange = project.run("--dry-run", "--context", "issue")
+    (project.cwd / "issue").unlink()
+    assert "from a stranger" in strange.stdout
+    assert obeyed(strange.stdout) == []
     plan = json.loads(project.run("--dry-run", "--json").stdout)
     assert plan["argv"][0] == project.codex["path"]
     assert plan["environment"] == [KEY_NAME]

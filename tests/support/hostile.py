@@ -1,4 +1,6 @@
-"""What a stranger would call things. A shell that reads one of them as its own text makes the file `canary`."""
+"""What a stranger would call things, and who would obey. A shell that reads one of them as its text makes `canary`."""
+
+import re
 
 
 def values(canary):
@@ -70,4 +72,24 @@ def names(canary):
         "\u202egnp.exe",
         "\x80\udcff".encode("utf-8", "surrogateescape").decode("latin-1"),
         "caf\udce9",
+        "two\n\n",
+        "-folder\n/-file\n",
     )
+
+
+def obeyed(text):
+    """Read a log as actions/runner does: `::name props::data` at a line's start, `##[name props]data` anywhere."""
+    found = []
+    for line in re.split(r"\r\n|\r|\n", text):
+        if match := re.match(r"\s*::([^\s:]+)(?: (.*?))?::(.*)", line):
+            properties = dict(pair.split("=", 1) for pair in (match[2] or "").split(",") if pair)
+            found.append((match[1], {key: _decode(value) for key, value in properties.items()}, _decode(match[3])))
+        elif match := re.search(r"##\[([^\]]*)\](.*)", line):
+            found.append((match[1], {}, match[2]))
+    return found
+
+
+def _decode(text):
+    for code, character in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
+        text = text.replace(code, character)
+    return text

@@ -104,6 +104,21 @@ def test_every_system_and_credential_is_filled_in_whole(run, tmp_path, system, c
     assert ("CODEX_API_KEY" in everything + result.stdout) == (credential == "env")
 
 
+@pytest.mark.parametrize("system", System)
+def test_a_name_never_becomes_a_line_of_its_own(run, tmp_path, monkeypatch, system):
+    """Cron would run the second line of this folder's name each minute, and systemd with the first word as its key."""
+    folder = tmp_path / "a\n* * * * * touch canary\nExecStartPre=touch canary"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    run("-c", "codex\nrunner.toml")
+    with (folder / "codex\nrunner.toml").open("a") as file:
+        file.write(CONFIGURED)
+    result = run(system, "-c", "codex\nrunner.toml")
+    assert isinstance(result.exception, ConfigurationError)
+    assert "line break" in result.exception.message
+    assert [path.name for path in folder.rglob("*")] == ["codex\nrunner.toml"]
+
+
 def test_a_repositorys_own_pipeline_is_left_alone_and_the_rest_is_written_beside_it(run, tmp_path):
     run()
     (tmp_path / ".gitlab-ci.yml").write_text("mine")

@@ -1,5 +1,7 @@
 """What codex is told of its sandbox, and what a job may not say about it."""
 
+from dataclasses import replace
+
 import pytest
 
 from codex_runner.codex.command import config
@@ -42,6 +44,16 @@ def test_no_profile_where_there_is_no_sandbox():
 def test_the_output_is_kept_and_the_workspace_stays_writable(kept, rule):
     rules = written(job(Sandbox.WORKSPACE_WRITE), kept=[kept])["permissions"]["codex-runner"]["filesystem"]
     assert rules.get(kept) == rule
+
+
+@pytest.mark.parametrize("path", ["/srv/app[1]/token", "/srv/a*", "/srv/a?", "/srv/caf\udce9"])
+@pytest.mark.parametrize("what", ["hidden", "kept", "runs"])
+def test_a_path_that_no_rule_can_name_is_refused(what, path):
+    """Codex reads `[1]` as a pattern: the denied file would be there to read."""
+    install = replace(INSTALL, runs=path) if what == "runs" else INSTALL
+    named = {} if what == "runs" else {what: [path]}
+    with pytest.raises(ConfigurationError, match="cannot name this path"):
+        written(job(Sandbox.WORKSPACE_WRITE), install, **named)
 
 
 def test_the_old_words_for_the_workspace_are_translated():

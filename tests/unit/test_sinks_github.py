@@ -1,7 +1,7 @@
 import io
-import re
 
 import pytest
+from support.hostile import obeyed
 from support.records import HOSTILE, event_samples, play
 
 from codex_runner.domain import event as ev
@@ -17,24 +17,6 @@ def commands(events, **settings):
     stream = io.StringIO()
     play(GitHubLog(stream, **settings), events)
     return [line for line in stream.getvalue().splitlines() if line.startswith("::")]
-
-
-def obeyed(text):
-    """Read a log as actions/runner does: `::name props::data` at a line's start, `##[name props]data` anywhere."""
-    found = []
-    for line in re.split(r"\r\n|\r|\n", text):
-        if match := re.match(r"\s*::([^\s:]+)(?: (.*?))?::(.*)", line):
-            properties = dict(pair.split("=", 1) for pair in (match[2] or "").split(",") if pair)
-            found.append((match[1], {key: decode(value) for key, value in properties.items()}, decode(match[3])))
-        elif match := re.search(r"##\[([^\]]*)\](.*)", line):
-            found.append((match[1], {}, match[2]))
-    return found
-
-
-def decode(text):
-    for code, character in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
-        text = text.replace(code, character)
-    return text
 
 
 def test_each_attempt_is_a_group():

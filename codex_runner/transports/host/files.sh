@@ -26,7 +26,8 @@ take_files() { # the request: a folder, a limit in bytes, and one path (an offse
 honest() { # PATH: does it lead where it seems to, through folders and no links?
 	case /$1/ in */../* | *//*) return 1 ;; esac
 	case $1 in */*) ;; *) return 0 ;; esac
-	[ "$(cd -P "./${1%/*}" 2>/dev/null && pwd -P)" = "$root/${1%/*}" ]
+	# Behind a dot, since a substitution loses the newlines that a name may end with.
+	[ "$(cd -P "./${1%/*}" 2>/dev/null && pwd -P && echo .)" = "$root/${1%/*}$NL." ]
 }
 
 list() { # every file below these paths, as `f` or, what is no regular file, `o` before its name; NUL ends each
@@ -71,7 +72,8 @@ send() { # OFFSET: of the file $decoded
 	exec 3<"./$decoded" 4<"./$decoded"
 	# Once more, of what was opened: it may have been swapped in between.
 	if [ -e /proc/self/fd/3 ]; then
-		if [ "$(readlink /proc/self/fd/3)" != "$root/$decoded" ] || [ "$(readlink /proc/self/fd/4)" != "$root/$decoded" ]; then
+		opened=$(for one in 3 4; do readlink -n "/proc/self/fd/$one" && echo .; done)
+		if [ "$opened" != "$root/$decoded.$NL$root/$decoded." ]; then
 			say skip "$number" "it lies behind a link; links are not followed"
 			return
 		fi

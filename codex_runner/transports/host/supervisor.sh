@@ -243,5 +243,6 @@ prune() { # what nobody has collected for so many seconds; all that a live runne
 }
 
 older() { # SECONDS: the folders in here that have not been touched for so long
-	find . ! -name . -prune -type d -mmin "+$(($1 / 60))" | sed 's,^\./,,'
+	# No name that is not ours: one of several lines would name other folders.
+	find . ! -name . -prune -type d -name '[A-Za-z0-9.]*' ! -name '*[!A-Za-z0-9._-]*' -mmin "+$(($1 / 60))" | sed 's,^\./,,'
 }

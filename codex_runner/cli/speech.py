@@ -1,0 +1,45 @@
+"""What a command says on stderr and prints for programs: whatever is in it, no CI system and no terminal obeys it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import typer
+
+# Names that CI systems give their jobs, all of which some part of the world reads commands in the log of.
+_CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL", "BUILDKITE")
+
+
+def tell(text: str, remedy: str = "") -> None:
+    """Say something on stderr, beside the result. Each line of it begins with our name; the remedy is one line."""
+    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415 - most commands have nothing to say
+
+    lines = [f"codex-runner: {clean_line(line)}" for line in text.splitlines()]
+    if remedy:
+        lines.append(f"  {clean_line(' '.join(remedy.splitlines()))}")
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+
+
+def print_json(value: object, *, indent: int | None = 2) -> None:
+    """Print the result for programs, on stdout: valid UTF-8, also where a name of a file is none."""
+    only_ascii = sys.stdout.encoding.lower().replace("-", "") != "utf8"
+    text = json.dumps(value, indent=indent, ensure_ascii=only_ascii).encode("utf-8", "backslashreplace").decode()
+    # Some CI systems take `##[...]` for a command wherever it stands; outside of strings JSON knows no number sign.
+    typer.echo(text.replace("##", "#\\u0023"))
+
+
+def printable(text: str) -> str:
+    """Return an agent's or a stranger's text as it is printed on stdout: word for word to a program.
+
+    In the log of a CI system no line of it may be taken for a command; on a terminal, nothing in it moves the cursor.
+    """
+    in_ci = any(os.environ.get(name) not in (None, "", "false") for name in _CI)
+    if not in_ci and not sys.stdout.isatty():
+        return text
+    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415 - as above
+
+    # GitHub obeys `::` at the beginning of a line, after white space too.
+    bar = "| " if os.environ.get("GITHUB_ACTIONS") == "true" else ""
+    return "\n".join(f"{bar}{clean_line(line)}" for line in text.splitlines())
