@@ -90,6 +90,12 @@ class Codex:
 
         return await last_usage(transport, run_id, thread_id, timeout=10)
 
+    async def read_rollout(self, transport: Transport, run_id: str) -> bytes:
+        """See Agent.read_rollout."""
+        from codex_runner.codex.rollout import read_rollout  # noqa: PLC0415 - as above
+
+        return await read_rollout(transport, run_id)
+
     def judge(self, attempt: Attempt, exit_: ProcessExit, stderr_tail: str) -> Ending:
         """See Agent.judge."""
         return failures.judge(attempt, exit_, stderr_tail, expect_message=self._expect_message)

@@ -1,4 +1,4 @@
-"""The thread as codex itself records it, in its home: where its tokens stand before the turn is over."""
+"""The thread as codex itself records it, in its home: where its tokens stand before the turn is over, and all of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from codex_runner.codex.events import read_usage
+from codex_runner.domain.errors import HostError
 
 if TYPE_CHECKING:
     from codex_runner.domain.ports import Transport
@@ -17,6 +18,18 @@ _LAST_COUNT = r"""
 cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" 2>/dev/null || exit 0
 find . -name "rollout-*-$2.jsonl" -exec grep -h '"type":"token_count"' {} + | tail -n 1
 """
+# $1: the run. Prints the size and the name of each thread's file, in the order in which they were begun.
+_FILES = r"""
+cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" 2>/dev/null || exit 0
+find . -type f -name "rollout-*.jsonl" | sort | while IFS= read -r file; do echo "$(($(wc -c <"$file"))) $file"; done
+"""
+# $1: the run. $2: a file. $3: the first byte that is wanted, from 1 on. $4: how many.
+_PART = r"""
+cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" && tail -c "+$3" "$2" | head -c "$4"
+"""
+_FILE = re.compile(r"^(\d+) (\./[\w./:-]+)$", re.ASCII | re.MULTILINE)
+_PAGE = 768 * 1024  # bytes: below what Transport.execute keeps of an output
+_LARGEST = 100_000_000  # bytes, as of any artifact
 _THREAD = re.compile(r"[0-9A-Za-z-]+")
 
 
@@ -29,3 +42,29 @@ async def last_usage(transport: Transport, run_id: str, thread_id: str, *, timeo
         return read_usage(json.loads(done.output)["payload"]["info"]["total_token_usage"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+async def read_rollout(transport: Transport, run_id: str) -> bytes:
+    """Return what codex recorded of all threads of a run, in the order in which they were begun. Not redacted.
+
+    HostError where it does not arrive whole, or is too large to be kept.
+    """
+    listed = await transport.execute(_FILES, arguments=(run_id,))
+    files = _FILE.findall(listed.output.decode("utf-8", "replace"))
+    total = sum(int(size) for size, _ in files)
+    if total > _LARGEST:
+        raise HostError(f"it has {total:,} bytes, and {_LARGEST:,} are kept at most.")
+    return b"".join([await _read(transport, run_id, name, int(size)) for size, name in files])
+
+
+async def _read(transport: Transport, run_id: str, name: str, size: int) -> bytes:
+    read = bytearray()
+    while len(read) < size:
+        wanted = (str(len(read) + 1), str(min(_PAGE, size - len(read))))
+        done = await transport.execute(_PART, arguments=(run_id, name, *wanted))
+        if done.exit_code != 0 or not done.output:
+            raise HostError(f"of {name}, {len(read):,} of {size:,} bytes arrived.")
+        read += done.output
+    if read and not read.endswith(b"\n"):  # codex was killed in a line
+        read += b"\n"
+    return bytes(read)

@@ -245,6 +245,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         ),
         checks=tuple(Check(**check) for check in merged.get("checks", ())),
         artifacts=tuple(merged.get("artifacts", ())),
+        keep_rollout=merged.get("keep_rollout", False),
         retry=RetryPolicy(**{**merged.get("retry", {}), "checks": _check_turns(merged)}),
         budget=Budget(**merged.get("budget", {})),
         rules=_rules(merged),

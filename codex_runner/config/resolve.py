@@ -93,6 +93,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         codex=resolve_codex(config, settings, host),
         checks=settings.checks,
         artifacts=settings.artifacts,
+        keep_rollout=settings.keep_rollout,
         expect_message=settings.expect_message,
         credential=settings.credential,
         retry=settings.retry,

@@ -417,6 +417,7 @@ class JobSection(Section):
     checks: Annotated[list[CheckSection], AfterValidator(_named_apart)] | None = None
     on_check_failure: Literal["fail", "retry"] | None = None
     artifacts: list[Annotated[str, AfterValidator(_glob)]] | None = None
+    keep_rollout: bool | None = None
     expect_message: bool | None = None
     output_schema: Text | None = None
     credential: CredentialSection | None = None

@@ -43,6 +43,7 @@ class JobSettings:
     codex: CodexSettings = field(default_factory=CodexSettings)
     checks: tuple[Check, ...] = ()
     artifacts: tuple[str, ...] = ()
+    keep_rollout: bool = False
     expect_message: bool = True
     credential: CredentialSpec | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)

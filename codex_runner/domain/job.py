@@ -81,6 +81,7 @@ class Job:
     `prompt` is the final text for the agent, its variables filled and its context appended. `cwd` is an absolute
     path on the host that executes; with a `workspace`, it is relative to its top until that is made. `output_schema` is
     the text of a JSON Schema for the final message. `secret_scan`: whether what it adds is searched for credentials.
+    `keep_rollout`: whether codex's own transcript is kept, redacted.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Job:
     codex: CodexSettings = field(default_factory=CodexSettings)
     checks: tuple[Check, ...] = ()
     artifacts: tuple[str, ...] = ()
+    keep_rollout: bool = False
     expect_message: bool = True
     credential: CredentialSpec | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)

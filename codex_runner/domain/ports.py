@@ -129,6 +129,13 @@ class Agent(Protocol):
         """
         ...
 
+    async def read_rollout(self, transport: Transport, run_id: str) -> bytes:
+        """Read on the host what the agent itself recorded of the run's threads: lines of JSON, which are not redacted.
+
+        Comes after the last attempt has ended. May raise HostError.
+        """
+        ...
+
     def judge(self, attempt: Attempt, exit_: ProcessExit, stderr_tail: str) -> Ending:
         """Say how an attempt ended that nobody stopped."""
         ...
@@ -238,8 +245,10 @@ class Detector(Protocol):
 class Artifacts(Protocol):
     """Brings what the job left into the run's folder."""
 
-    async def collect(self, job: Job, state: RunState, patch: bytes) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
-        """Keep what the job's globs name, the patch and the agent's last message.
+    async def collect(
+        self, job: Job, state: RunState, patch: bytes, rollout: bytes
+    ) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
+        """Keep what the job's globs name, the patch, the agent's last message and, unless empty, its own record.
 
         Return what was kept, and a sentence for each thing that was left out and why.
         """

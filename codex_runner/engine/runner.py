@@ -246,8 +246,9 @@ class Runner:
         return patch
 
     async def _collect(self, patch: bytes) -> None:
+        rollout = await self._stopping.unless_stopped(self._read_rollout())
         kept, left_out = await self._stopping.unless_stopped(
-            self._outfit.artifacts.collect(self._job, self._state, patch)
+            self._outfit.artifacts.collect(self._job, self._state, patch, rollout)
         )
         # A runner that was killed in here may have recorded some of it.
         for artifact in kept:
@@ -257,6 +258,15 @@ class Runner:
         for sentence in left_out:
             if sentence not in told:
                 self._recorder.warn("artifact", sentence)
+
+    async def _read_rollout(self) -> bytes:
+        if not self._job.keep_rollout:
+            return b""
+        try:
+            return await self._outfit.agent.read_rollout(self._outfit.transport, self._run_id)
+        except RunnerError as error:
+            self._recorder.warn("artifact", f"left out codex's own record: {error.message}")
+            return b""
 
     async def _give_back(self, verdict: Verdict) -> None:
         self._given_back = True

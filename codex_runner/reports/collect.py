@@ -31,26 +31,32 @@ class LocalArtifacts:
         """Every secret that `redactor` knows stays out of what is kept, and what `hide` then takes from it."""
         self._folder, self._redactor, self._hide = folder, redactor, hide
 
-    async def collect(self, job: Job, state: RunState, patch: bytes) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
+    async def collect(
+        self, job: Job, state: RunState, patch: bytes, rollout: bytes
+    ) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         """See Artifacts.collect. The run's folder is not looked into; ConfigurationError where it cannot be written."""
         try:
-            return await self._collect(job, state, patch)
+            return await self._collect(job, state, patch, rollout)
         except OSError as error:
             raise ConfigurationError(
                 f"{self._folder.artifacts} cannot be written: {error.strerror}.",
                 remedy="Make room there or give the right to write, or choose another folder with `-o`.",
             ) from error
 
-    async def _collect(self, job: Job, state: RunState, patch: bytes) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
+    async def _collect(
+        self, job: Job, state: RunState, patch: bytes, rollout: bytes
+    ) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         from codex_runner.reports.standard import standard_artifacts  # noqa: PLC0415 - once, at the end
 
         kept, left_out = await self._named(job) if job.artifacts else ((), ())
         taken = {artifact.path: artifact for artifact in kept}
-        standard = standard_artifacts(
+        standard = await asyncio.to_thread(
+            standard_artifacts,
             dataclasses.replace(state, artifacts=taken),
             self._folder,
             patch,
             self._redact,
+            rollout=rollout,
             structured=job.output_schema is not None,
         )
         return [*kept, *standard], left_out

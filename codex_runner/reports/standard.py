@@ -1,4 +1,4 @@
-"""The artifacts that every run leaves, whatever its job names: what was changed, and what the agent said at the end."""
+"""The artifacts that a run leaves, whatever its job names: what was changed, and what the agent said and did."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 PATCH = "changes.patch"
 MESSAGE = "last-message.md"
 REPLY = "reply.json"
+ROLLOUT = "rollout.jsonl"
 
 
-def standard_artifacts(
+def standard_artifacts(  # noqa: PLR0913 - what there may be to write
     state: RunState,
     folder: RunFolder,
     patch: bytes | None,
     redact: Callable[[bytes], bytes],
     *,
+    rollout: bytes = b"",
     structured: bool = False,
 ) -> list[ArtifactKept]:
-    """Write changes.patch, last-message.md and, where `structured`, reply.json; return what there was to write.
+    """Write changes.patch, last-message.md, rollout.jsonl and, where `structured`, reply.json; return what there was.
 
-    An empty patch and a missing reply leave no file. reply.json is there where a schema was asked of the reply and the
+    What is empty and a missing reply leave no file. reply.json is there where a schema was asked of the reply and the
     reply is JSON at all. Everything is redacted. A file of the job's own that has such a name already stays, and
     ours gets `run-` before its name; doing it again writes the same. OSError where the folder cannot be written.
     """
@@ -40,6 +42,8 @@ def standard_artifacts(
     if structured and _is_json(reply):
         files[REPLY] = _ended(reply)
     contents = {name: redact(data) for name, data in files.items() if data.strip()}
+    if rollout:  # a line at a time, since each is JSON, and stays it
+        contents[ROLLOUT] = b"\n".join(map(redact, rollout.split(b"\n")))
     if not contents:
         return []
     folder.artifacts.mkdir(parents=True, exist_ok=True)

@@ -29,10 +29,12 @@ class SshArtifacts:
         """`local` keeps what was fetched: redacted, bounded, hashed."""
         self._transport, self._local = transport, local
 
-    async def collect(self, job: Job, state: RunState, patch: bytes) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
+    async def collect(
+        self, job: Job, state: RunState, patch: bytes, rollout: bytes
+    ) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         """See Artifacts.collect."""
         if not job.artifacts:
-            return await self._local.collect(job, state, patch)
+            return await self._local.collect(job, state, patch, rollout)
         limits = Limits()
         listing = await self._transport.list_files(job.cwd, ["."])
         wanted = matching(listing.files, job.artifacts)
@@ -43,7 +45,7 @@ class SshArtifacts:
                 job.cwd, wanted[: limits.count], Path(scratch), limit=limits.file, total=limits.total
             )
             here = dataclasses.replace(job, host=LOCAL_HOST, cwd=scratch)
-            kept, left_out = await self._local.collect(here, state, patch)
+            kept, left_out = await self._local.collect(here, state, patch, rollout)
         reasons = [f"left out {path}: {reason}" for path, reason in fetch.left_out.items()]
         more = [f"left out {len(wanted) - limits.count} more files"] if len(wanted) > limits.count else []
         return kept, [*left_out, *told([*reasons, *links]), *partial, *more]

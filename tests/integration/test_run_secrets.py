@@ -1,9 +1,11 @@
 """What runs beside the agent, and could hand a secret on: the look at codex before, and the checks after."""
 
+import json
 import shlex
 
 import pytest
 from support import child
+from support.runs import KEY_NAME, tree
 
 pytestmark = pytest.mark.needs_codex
 
@@ -45,3 +47,15 @@ def test_a_check_gets_no_secret_of_the_configuration(talkative):
     assert {"PATH", "HOME", "HARMLESS"} <= set(names)
     assert not {"OF_THE_PIPELINE", "WEBHOOK", "CODEX_ACCESS_TOKEN"} & set(names)
     assert not [name for name in names if name.startswith("CODEX_RUNNER_")]
+
+
+def test_codexs_own_record_is_kept_redacted_where_a_job_asks(project):
+    project.configure(keep_rollout=True)
+    run = project.check_reports(project.run("--prompt", f"SCN:hi The key is {project.key}."), 0)
+    lines = (run.path / "artifacts/rollout.jsonl").read_bytes().splitlines()
+    assert json.loads(lines[0])["type"] == "session_meta"
+    assert {json.loads(line)["type"] for line in lines} >= {"event_msg", "response_item"}
+    assert f"The key is ***{KEY_NAME}***.".encode() in b"".join(lines)
+    assert [path.name for path, data in tree(run.path).items() if project.key.encode() in data] == []
+    assert "artifacts/rollout.jsonl" in (run.path / "manifest.json").read_text()
+    assert project.host_run() is None, "the record itself is gone"

@@ -52,7 +52,7 @@ class Nothing:
     async def borrow(self, job, *, now, tell, on_retry):
         return Granted()
 
-    async def collect(self, job, state, patch):
+    async def collect(self, job, state, patch, rollout):
         return [], []
 
 

@@ -275,14 +275,18 @@ def test_the_port_keeps_and_tells(root, tmp_path):
     fill(root, "a.txt")
     (root / "l.txt").symlink_to("a.txt")
     job = Job("j", "p", str(root), artifacts=("*.txt", "*.md"))
-    keep, left_out = asyncio.run(LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job, RunState(), b""))
+    keep, left_out = asyncio.run(
+        LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job, RunState(), b"", b"")
+    )
     assert [each.path for each in keep] == ["artifacts/a.txt"]
     assert list(left_out) == ["left out l.txt: a link; links are not followed", "the glob *.md matched nothing"]
 
 
 def test_the_port_says_that_another_hosts_artifacts_are_not_kept(root, tmp_path):
     job = Job("j", "p", str(root), host="devbox", artifacts=("*",))
-    keep, left_out = asyncio.run(LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job, RunState(), b""))
+    keep, left_out = asyncio.run(
+        LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job, RunState(), b"", b"")
+    )
     assert not keep
     assert "devbox" in left_out[0]
 
@@ -291,7 +295,9 @@ def test_of_very_many_that_are_left_out_a_few_are_named(root, tmp_path):
     for number in range(3000):
         (root / f"link{number:04}").symlink_to("/etc/passwd")
     job = Job(name="docs", prompt="p", cwd=str(root), artifacts=("link*", "none"))
-    _, left_out = asyncio.run(LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job, RunState(), b""))
+    _, left_out = asyncio.run(
+        LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job, RunState(), b"", b"")
+    )
     assert len(left_out) == 22
     assert "link0019" in left_out[19]
     assert left_out[20:] == ("left out 2,980 more", "the glob none matched nothing")

@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import pytest
 from support.report_states import a_run
@@ -46,6 +47,15 @@ def test_secrets_are_masked(folder):
         data = file.read_bytes()
         assert b"***TOKEN***" in data
         assert b"at-the-token" not in data
+
+
+def test_each_line_of_codexs_own_record_stays_json(folder):
+    redact = Redactor([Secret("TOKEN", "nothing-but-a-token")])  # its first letter is also that of an escape
+    rollout = b'{"said":"a\\nothing-but-a-token"}\n{"said":"nothing-but-a-token"}\n'
+    kept = standard_artifacts(RunState(), folder, b"", redact, rollout=rollout)
+    assert [each.path for each in kept] == ["artifacts/rollout.jsonl"]
+    lines = (folder.artifacts / "rollout.jsonl").read_text().splitlines()
+    assert [json.loads(line)["said"].removeprefix("a") for line in lines] == ["***TOKEN***", "***TOKEN***"]
 
 
 @pytest.mark.parametrize(
