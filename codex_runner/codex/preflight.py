@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codex_runner.codex.command import login_config
 from codex_runner.codex.key_preflight import check_key
@@ -19,7 +20,7 @@ from codex_runner.domain.run import Failure
 from codex_runner.engine.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
@@ -38,6 +39,7 @@ _INSTALL = "Install it (`npm install -g @openai/codex`, or `pip install openai-c
 # codex drops a bad access token silently and goes on without one, so it is asked about it first: with the settings that
 # `$4` holds, in a home of its own. All in one go, since to an SSH host each question is a round trip, and codex takes
 # its time to start. What the service is asked comes last: all else is known by then, also where no answer ever comes.
+# Whose the token is, `login status` does not say; codex's app server does (`$5`).
 _PROBE = r"""
 echo() { printf '%s\n' "$*"; } # some shells' own reads backslashes
 found=$1
@@ -76,8 +78,8 @@ while :; do
 	case $up in */*) up=${up%/*} ;; *) break ;; esac
 done
 if [ -n "$3" ] && [ "$(cd -P "$3" 2>/dev/null && pwd)" = "$(cd -P "$HOME" && pwd)" ]; then echo at_home; fi
-settings=$4
-shift 4
+settings=$4 identify=$5
+shift 5
 # While a sandbox of another codex runs, what it denies and is missing is there, as an empty file until that one ends.
 for place; do
 	at=$HOME/${place#"~/"}
@@ -89,6 +91,22 @@ if [ -n "$settings" ]; then
 	printf '%s' "$settings" >"$scratch/login/config.toml"
 	CODEX_HOME=$scratch/login "$found" login status >"$scratch/said" 2>&1 &
 	login=$!
+	if [ -n "$identify" ]; then
+		mkdir "$scratch/server"
+		printf '%s' "$settings" >"$scratch/server/config.toml"
+		{
+			printf '%s\n' \
+				'{"id":1,"method":"initialize","params":{"clientInfo":{"name":"codex-runner","version":"1"}}}' \
+				'{"method":"initialized"}' '{"id":2,"method":"account/read","params":{"refreshToken":false}}'
+			# It ends with its stdin, whether it has answered or not.
+			looks=0
+			until grep -q '"id":2' "$scratch/account" || [ "$looks" -gt 100 ]; do
+				looks=$((looks + 1))
+				sleep 0.1 2>/dev/null || sleep 1
+			done
+		} | { CODEX_HOME=$scratch/server "$found" app-server; echo '{"id":2}'; } >"$scratch/account" 2>/dev/null &
+		asked=$!
+	fi
 fi
 # With a token codex would ask the service also for this.
 unset CODEX_ACCESS_TOKEN
@@ -100,6 +118,10 @@ echo "path $found"
 echo "version $version"
 while read -r name stage; do case $stage in *removed*) ;; *) echo "feature $name" ;; esac; done <"$scratch/features"
 [ -n "$settings" ] || exit 0
+if [ -n "$identify" ]; then
+	wait "$asked"
+	echo "account $(grep '"id":2' "$scratch/account" | head -n 1)"
+fi
 wait "$login"
 echo "login $?"
 cat "$scratch/said"
@@ -111,11 +133,15 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What `codex login status` came to: its exit code, None where it had none in time, and what it printed."""
+    """What `codex login status` came to: its exit code, None where it had none in time, and what it printed.
+
+    `identity` is whose the token is (`account`, `account_id`, `plan`), as far as the service has told.
+    """
 
     exit_code: int | None
     output: bytes
     seconds: float
+    identity: Mapping[str, str] = field(default_factory=dict)
 
 
 async def look(
@@ -128,9 +154,10 @@ async def look(
     path, cwd = job.codex.path, job.cwd
     there, remedy = _hints(job)
     proven = granted.kind is CredentialKind.ACCESS_TOKEN
+    identify = "1" if job.credential is not None and job.credential.identify else ""
     done = await transport.execute(
         _PROBE,
-        arguments=(path or "", fallback or "", cwd, login_config(job) if proven else "", *LOOKED_FOR),
+        arguments=(path or "", fallback or "", cwd, login_config(job) if proven else "", identify, *LOOKED_FOR),
         environment={**job.codex.environment, **granted.environment} if proven else {},
         timeout=_PATIENCE,
     )
@@ -169,7 +196,23 @@ async def look(
     if not proven:
         return install, None
     code, _, output = said.partition(b"\n")
-    return install, Login(int(code) if answered else None, output, done.seconds)
+    identity = _identity(values.get("account", ""))
+    return install, Login(int(code) if answered else None, output, done.seconds, identity)
+
+
+def _identity(answer: str) -> dict[str, str]:
+    """Read what codex's app server says of the account (`account/read`). Empty where it says it in another way."""
+    try:
+        result = json.loads(answer)["result"]
+        account, routing = result["account"], result.get("workspaceRouting") or {}
+        told = {
+            "account": account.get("email"),
+            "account_id": routing.get("chatgptAccountId"),
+            "plan": account.get("planType"),
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {name: value for name, value in told.items() if isinstance(value, str) and value}
 
 
 def _hints(job: Job) -> tuple[str, str]:
@@ -184,7 +227,7 @@ def _hints(job: Job) -> tuple[str, str]:
 
 async def check_login(
     job: Job, transport: Transport, login: Login | None, granted: Granted, tell: Callable[[Event], None]
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Judge whether the service takes the credential; return what was done, for run.json.
 
     Only access tokens can be proven by `codex login status`: of keys it says "Not logged in" whatever they are worth.
@@ -209,7 +252,10 @@ async def check_login(
             f"The access token was refused before the agent was started: {answer}.",
             remedy="Store a fresh token (`codex-runner token put`), and check who made it and when it expires.",
         )
-    return {"method": "login-status", "answer": answer}
+    done: dict[str, Any] = {"method": "login-status", "answer": answer}
+    if job.credential is not None and job.credential.identify:
+        done["identity"] = dict(login.identity)
+    return done
 
 
 def _said(output: bytes) -> str:

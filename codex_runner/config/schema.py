@@ -250,6 +250,7 @@ class CredentialSection(Section):
     allow_unexpiring: bool | None = None
     allow_batch: bool | None = None
     preflight_url: Url | None = None
+    identify: bool | None = None
 
 
 class AuthSection(Section):

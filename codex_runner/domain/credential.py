@@ -64,6 +64,7 @@ class CredentialSpec:
     allow_unexpiring: bool = False
     allow_batch: bool = False
     preflight_url: str | None = None
+    identify: bool = False
 
     @property
     def environment_variable(self) -> str:

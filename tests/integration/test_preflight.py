@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from codex_runner.codex import preflight
-from codex_runner.domain.credential import CredentialKind, Granted
+from codex_runner.domain.credential import CredentialKind, CredentialSpec, Granted
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.job import CodexSettings, Job
 from codex_runner.domain.secret import Secret
@@ -86,3 +86,42 @@ def test_a_service_that_never_answers(ask, monkeypatch):
 def test_a_key_is_not_asked_about(ask, tmp_path):
     assert ask("", kind=CredentialKind.API_KEY) == ({"method": "presence"}, [])
     assert not (tmp_path / "saw").exists()
+
+
+@pytest.mark.needs_codex
+@pytest.mark.parametrize(
+    ("origin", "identity"),
+    [
+        ("https://chatgpt.example", {"account": "ci@example.com", "account_id": "account-123", "plan": "enterprise"}),
+        ("what codex does not take", {}),
+    ],
+)
+def test_whose_the_token_is(codex, service, tmp_path, monkeypatch, origin, identity):
+    """codex asks the service itself, and does not take every answer of it; the token is as good either way."""
+    endpoint = service.endpoint
+
+    def answer(path):
+        status, body = endpoint(path)
+        for account in body.get("accounts", []):
+            account["workspace_backend_origin"] = origin
+        return status, body
+
+    monkeypatch.setattr(service, "endpoint", answer)
+    service.accept({TOKEN.reveal()})
+    setup = service.with_access_token(TOKEN.reveal())
+    job = Job(
+        name="hi",
+        prompt="hi",
+        cwd=str(tmp_path),
+        codex=CodexSettings(path=str(codex), config=setup.config),
+        credential=CredentialSpec(identify=True),
+    )
+    granted = Granted(kind=CredentialKind.ACCESS_TOKEN, environment=setup.environment)
+
+    async def asked():
+        here = LocalTransport(os.environ)
+        _, login = await preflight.look(here, job, granted)
+        return await preflight.check_login(job, here, login, granted, lambda _: None)
+
+    answer = "Logged in using personal access token"
+    assert asyncio.run(asked()) == {"method": "login-status", "answer": answer, "identity": identity}
