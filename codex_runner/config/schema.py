@@ -37,6 +37,7 @@ OURS = "codex_runner"  # the error type whose message is written for people, and
 _JOB_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 _GIT_SCHEMES = ("https://", "http://", "ssh://", "git://", "file://")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://([^/]*)|([^/.~:][^/:]*):", re.IGNORECASE)
 _REF = re.compile(r"[^\s\x00-\x20\x7f:?*\[\\^+-][^\s\x00-\x20\x7f:?*\[\\]*")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # What some shell keeps for itself, so that it would not arrive, and what the runner sets.
@@ -161,6 +162,9 @@ def _repository(value: str) -> str:
         raise _problem("must not hold a password: it would be in every record; the host's own git has its credentials")
     if re.match(r"\w+:(:|//)", value) and not value.lower().startswith(_GIT_SCHEMES):
         raise _problem(f"must be a path, or an address that begins with {', '.join(_GIT_SCHEMES)}")
+    address = _ADDRESS.match(value)
+    if address and (host := address[1] or address[2]) and (wrong := host_name_problem(host)):
+        raise _problem(wrong)  # git hands it to ssh
     return value
 
 

@@ -1,0 +1,101 @@
+"""No text of a shell is ever put together: a script is a constant of the code, and values are its arguments.
+
+What this reads is the code itself. What happens to the values is in tests/security/test_hostile_values.py.
+"""
+
+import ast
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted([*ROOT.glob("codex_runner/**/*.py"), *ROOT.glob("ci/**/*.py")])
+
+# Each runs a text by a shell, or starts a program by one.
+SHELLS = {
+    "system",
+    "popen",
+    "getoutput",
+    "getstatusoutput",
+    "create_subprocess_shell",
+    "spawnlp",
+    "execlp",
+    "eval",
+    "exec",
+}
+# The one text of a shell that is a job's own: the command of a check, which people write for a shell.
+CHECK = "check.run"
+
+
+def wrong(tree):
+    """Line and offence of each call that hands a shell anything but a constant."""
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        on_module = not isinstance(call.func, ast.Attribute) or getattr(call.func.value, "id", "") in {"os", "asyncio"}
+        if name in SHELLS and (on_module or name.startswith(("get", "create"))):
+            yield call.lineno, f"{name}()"
+        if any(keyword.arg == "shell" and ast.unparse(keyword.value) == "True" for keyword in call.keywords):
+            yield call.lineno, "shell=True"
+        whose = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+        scripts = [call.args[0]] if name == "execute" and whose.endswith("transport") else []
+        for words in (call.args, *(each.elts for each in call.args if isinstance(each, ast.List | ast.Tuple))):
+            scripts += [after for word, after in pairwise(words) if is_dash_c(word)]
+        for script in scripts:
+            text = constants.get(script.id, script) if isinstance(script, ast.Name) else script
+            put_in = [each.value for each in ast.walk(text) if isinstance(each, ast.FormattedValue)]
+            values = [each for each in put_in if getattr(each, "id", "") not in constants]
+            if values or any(isinstance(each, ast.BinOp) for each in ast.walk(text)):
+                yield call.lineno, f"a script that is put together: {ast.unparse(script)}"
+            elif isinstance(text, ast.Attribute) and ast.unparse(text) != CHECK:
+                yield call.lineno, f"a script that is a value: {ast.unparse(script)}"
+            elif isinstance(text, ast.Call) and text.args:
+                yield call.lineno, f"a script that is made of something: {ast.unparse(script)}"
+
+
+def is_dash_c(node):
+    return isinstance(node, ast.Constant) and node.value == "-c"
+
+
+def test_no_text_of_a_shell_is_put_together():
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {what}"
+        for path in MODULES
+        for line, what in wrong(ast.parse(path.read_text()))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.system(x)",
+        "subprocess.run(x, shell=True)",
+        "asyncio.create_subprocess_shell(x)",
+        "subprocess.run(['sh', '-c', f'rm {x}'])",
+        "create_subprocess_exec('sh', '-c', 'rm ' + x)",
+        "self._transport.execute(f'rm {x}')",
+        "transport.execute('rm {}'.format(x))",
+        "transport.execute(job.cwd)",
+        "_SCRIPT = f'rm {x}'\ntransport.execute(_SCRIPT)",
+    ],
+)
+def test_this_would_see_it(code):
+    assert list(wrong(ast.parse(code)))
+
+
+def test_no_script_of_ours_executes_a_value():
+    """`eval` stands where the script itself is read, and nowhere else; no trap and no `sh -c` has a value in it."""
+    for path in sorted(ROOT.glob("codex_runner/**/*.sh")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            code = line.partition(" # ")[0]
+            assert "eval " not in code, f"{path.name}:{number}"
+            assert 'sh -c "' not in code, f"{path.name}:{number}"
+            assert 'trap "' not in code, f"{path.name}:{number}"
