@@ -268,7 +268,7 @@ snapshot() {
 	cd "$REPLY" || fail no-repository "$said"
 	rm -rf "$scratch"
 	mkdir -p "$scratch" || fail failed "$scratch cannot be made"
-	note_all '' "$@" 2>"$scratch/stderr" || fail failed "git: $(cat "$scratch/stderr")"
+	note_all '' "${scratch%/*/*}" "$@" 2>"$scratch/stderr" || fail failed "git: $(cat "$scratch/stderr")"
 	{
 		printf 'seal\000%s\000' "$(seal)"
 		printf 'top\000%s\000' "$(cat "$scratch/0/top")"

@@ -26,10 +26,18 @@ class LocalArtifacts:
     """Copies what the job's globs name into the run's folder, redacted (see domain.ports.Artifacts)."""
 
     def __init__(
-        self, folder: RunFolder, redactor: Redactor, hide: Callable[[bytes], bytes] = lambda data: data
+        self,
+        folder: RunFolder,
+        redactor: Redactor,
+        *,
+        hide: Callable[[bytes], bytes] | None = None,
+        skip: Sequence[Path] = (),
     ) -> None:
-        """Every secret that `redactor` knows stays out of what is kept, and what `hide` then takes from it."""
-        self._folder, self._redactor, self._hide = folder, redactor, hide
+        """Every secret that `redactor` knows stays out of what is kept, and what `hide` then takes from it.
+
+        The folders `skip` are not looked into.
+        """
+        self._folder, self._redactor, self._hide, self._skip = folder, redactor, hide, skip
 
     async def collect(
         self, job: Job, state: RunState, patch: bytes, rollout: bytes
@@ -62,7 +70,8 @@ class LocalArtifacts:
         return [*kept, *standard], left_out
 
     def _redact(self, data: bytes) -> bytes:
-        return self._hide(self._redactor(data))
+        redacted = self._redactor(data)
+        return self._hide(redacted) if self._hide else redacted
 
     async def _named(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         if job.host != LOCAL_HOST:
@@ -76,7 +85,7 @@ class LocalArtifacts:
             self._folder.artifacts,
             redact=self._redact,
             found=self._redactor.found,
-            skip=(self._folder.path,),
+            skip=(self._folder.path, *self._skip),
         )
         nothing = (f"the glob {glob} matched nothing" for glob in result.unmatched)
         return result.kept, (*told([str(each) for each in result.left_out]), *nothing)

@@ -99,6 +99,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     if wanted and state.run_id:  # what already runs neither waits nor is refused
         wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)
     shared = state_folder(setting.environ)
+    kept = LocalArtifacts(folder, redactor, hide=scan.hide if scan else None, skip=[shared / "runs"])
     own = [str(folder.path.parent.resolve())] if job.host == LOCAL_HOST else []
     outfit = Outfit(
         transport=transport,
@@ -109,7 +110,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
             hidden=credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
             kept=own,
         ),
-        artifacts=_artifacts(transport, LocalArtifacts(folder, redactor, *([scan.hide] if scan else [])), job.host),
+        artifacts=_artifacts(transport, kept, job.host),
         reports=FileReports(
             folder,
             extra_junit=setting.junit,

@@ -83,3 +83,16 @@ def test_a_credential_in_what_the_agent_wrote(repository):
     assert (run.path / "artifacts/notes.md").read_text() == "begun\n***secret_scan***\n"
     assert b"+***secret_scan***\n" in (run.path / "artifacts/changes.patch").read_bytes()
     assert [path.name for path, data in tree(run.path).items() if b"correct horse" in data] == []
+
+
+def test_what_runs_keep_on_the_host_is_no_artifact_and_no_change(repository):
+    """Not even where the workspace holds the run directories, as a home may."""
+    repository.environ["XDG_STATE_HOME"] = str(repository.cwd / "state")
+    repository.fake_codex(
+        f"echo more >>notes.md\n{REPLY}",
+        sandbox="workspace-write",
+        allowed_paths=["notes.md"],
+        artifacts=["state/**", "*.md"],
+    )
+    run = repository.check_reports(repository.run(), 0)
+    assert [path.name for path in tree(run.path / "artifacts")] == ["changes.patch", "last-message.md", "notes.md"]

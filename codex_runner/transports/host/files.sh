@@ -32,6 +32,9 @@ honest() { # PATH: does it lead where it seems to, through folders and no links?
 
 list() { # every file below these paths, as `f` or, what is no regular file, `o` before its name; NUL ends each
 	take_files
+	# What runs keep here is not redacted, and nobody's to collect.
+	own=$(cd -P "$runs" 2>/dev/null && pwd -P)
+	own=${own#"$root/"}
 	say list
 	IFS=$NL
 	set -f
@@ -39,7 +42,8 @@ list() { # every file below these paths, as `f` or, what is no regular file, `o`
 		unset IFS
 		decode "${line#* }"
 		if ! { honest "$decoded" && { [ -e "$decoded" ] || [ -L "$decoded" ]; }; }; then continue; fi
-		find "./$decoded" \( -type d -o -type f -exec printf 'f%s\0' {} + -o -exec printf 'o%s\0' {} + \) 2>/dev/null
+		find "./$decoded" \( -path "./$own" -prune -o -path "././$own" -prune -o \
+			-type d -o -type f -exec printf 'f%s\0' {} + -o -exec printf 'o%s\0' {} + \) 2>/dev/null
 	done | head -c "$LISTING"
 	printf '\0.%s\0' "$nonce"
 }

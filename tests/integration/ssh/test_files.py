@@ -30,6 +30,15 @@ def test_lists_files_and_what_is_none(project, server, on):
     assert listing.complete
 
 
+def test_lists_nothing_of_what_runs_keep(server, on, runs, tmp_path):
+    for folder in (runs / "one" / "home", tmp_path / "runs" / "one"):
+        folder.mkdir(parents=True)
+        (folder / "rollout.jsonl").touch()
+    for below in (["."], ["state", "runs"]):
+        listing = on(server(), lambda transport, below=below: transport.list_files(str(tmp_path), below))
+        assert [path for path in listing.files if path.endswith(".jsonl")] == ["runs/one/rollout.jsonl"]
+
+
 def fetched(project, server, on, into, paths, limit=1_000_000, total=10_000_000, **kwargs):
     return on(
         server(), lambda transport: transport.fetch_files(str(project), paths, into, limit=limit, total=total), **kwargs
