@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _Span = tuple[int, int, bytes]
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
+_PERCENT = re.compile(r"%[0-9A-F]{2}")
 _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
 # Rows of letters that are shorter than this are too many to narrow anything.
@@ -172,6 +173,7 @@ def forms(text: str) -> set[bytes]:
     # What a command prints as JSON stands twice escaped in an event of its output.
     escaped |= {json.dumps(once, ensure_ascii=False)[1:-1] for once in escaped}
     quoted = {urllib.parse.quote(raw, safe=safe) for safe in ("", "/", "~-._!*'()")} | {urllib.parse.quote_plus(raw)}
+    quoted |= {_PERCENT.sub(lambda found: found[0].lower(), each) for each in quoted}
     return {
         raw,
         *(form.encode("utf-8", "surrogateescape") for form in escaped),

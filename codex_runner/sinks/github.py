@@ -57,11 +57,12 @@ class GitHubLog(PlainLog):
         super().__init__(stream, color=color, width=width, verbose=verbose, limit=limit)
         self._prefix = path_prefix
         self._masks = masks
+        self._masked: set[str] = set()
         self._open = False
         self._used = dict.fromkeys(("notice", "warning", "error"), 0)
 
     def add_mask(self, values: Iterable[Secret]) -> bool:
-        """Have GitHub mask secrets, each whole and each of its lines. Comes before anything could print them.
+        """Have GitHub mask secrets, each whole and each of its lines, once. Comes before anything could print them.
 
         To be called on GitHub only: the command holds the value, and GitHub takes it out of the log. Returns False,
         with nothing written, where the stream is a plain file and the value would stay in it.
@@ -71,7 +72,9 @@ class GitHubLog(PlainLog):
         for secret in values:
             value = secret.reveal()
             parts = dict.fromkeys((value, *(line.strip() for line in value.splitlines())))
-            self._write(f"::add-mask::{_data(part)}" for part in parts if len(part.strip()) >= _SHORTEST)
+            new = [part for part in parts if len(part.strip()) >= _SHORTEST and part not in self._masked]
+            self._masked.update(new)
+            self._write(f"::add-mask::{_data(part)}" for part in new)
         self._stream.flush()
         return True
 

@@ -85,12 +85,14 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
 
     targets, unknown = targets_of(setting.notify, setting.environ)
-    redactor = Redactor([*secrets, *surrounding_secrets(setting)])
+    redactor = Redactor()
     stopping = Stopping()
     loop = asyncio.get_running_loop()
     for number, reason in ((signal.SIGINT, StopReason.INTERRUPTED), (signal.SIGTERM, StopReason.TERMINATED)):
         loop.add_signal_handler(number, stopping.request, reason)
     recorder = Recorder(state, journal, setting.sinks, redactor)
+    for secret in (*secrets, *surrounding_secrets(setting)):
+        recorder.learn(secret)
     for record in noted[0] if noted else ():
         recorder.emit(record.event, record.time)
     knowing = detector(job)

@@ -4,8 +4,8 @@ import json
 import shlex
 
 import pytest
-from support import child
-from support.runs import KEY_NAME, tree
+from support import child, commands
+from support.runs import JOB, KEY_NAME, tree
 
 pytestmark = pytest.mark.needs_codex
 
@@ -59,3 +59,20 @@ def test_codexs_own_record_is_kept_redacted_where_a_job_asks(project):
     assert [path.name for path, data in tree(run.path).items() if project.key.encode() in data] == []
     assert "artifacts/rollout.jsonl" in (run.path / "manifest.json").read_text()
     assert project.host_run() is None, "the record itself is gone"
+
+
+def test_github_masks_every_secret_before_anything_is_said(project):
+    """In a pipe, since a mask is never written into a file."""
+    with (project.cwd / "codex-runner.toml").open("a") as file:
+        file.write('[[notify]]\nname = "ops"\nurl_variable = "HOOK"\ntoken_variable = "HOOK_TOKEN"\n')
+    secret = {"HOOK": "http://127.0.0.1:9/h00k", "HOOK_TOKEN": "first-line\nsecond-line"}
+    proxy = {"HTTPS_PROXY": "http://me:pr0xy%2Fword@127.0.0.1:9"}
+    github = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push"}
+    done = commands.run("run", JOB, cwd=project.cwd, environ={**project.environ, **secret, **proxy, **github})
+    assert done.code == 0, done.stderr
+    lines = done.stderr.splitlines()
+    masks = [line.removeprefix("::add-mask::") for line in lines if line.startswith("::add-mask::")]
+    wanted = {project.key, *secret.values(), "first-line", "second-line", "pr0xy%2Fword", "pr0xy/word"}
+    assert set(masks) >= {each.replace("%", "%25").replace("\n", "%0A") for each in wanted}
+    assert len(set(masks)) == len(masks)
+    assert not any(line.startswith("::add-mask::") for line in lines[len(masks) :]), "something was said before them"

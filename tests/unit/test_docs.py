@@ -247,3 +247,16 @@ def test_the_example_of_a_record_is_one():
     (line,) = blocks("docs/events.md", "json")
     data = json.loads(line)
     assert record_to_json(record_from_json(data)) == data
+
+
+def test_every_promise_names_a_test_that_is_there():
+    text = (TOP / "docs" / "security.md").read_text(encoding="utf-8")
+    promised = text.partition("## What is promised")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split(" | ") for line in promised.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 10
+    tests = {path.relative_to(TOP).as_posix(): path.read_text("utf-8") for path in TOP.glob("tests/**/test_*.py")}
+    for promise, *_, shown in rows:
+        named = re.findall(r"`([^`]+)`", shown)
+        assert named, promise
+        for name in named:
+            assert name in tests or any(f"def {name}(" in source for source in tests.values()), f"{promise}: {name}"

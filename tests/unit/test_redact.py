@@ -36,6 +36,7 @@ def redactor(*secrets):
         (b"s3cret/key+", b"s3cret/key+"),
         (b"S3CRET/KEY+1", b"S3CRET/KEY+1"),
         (b"s3cret%2Fkey%2B1", MASK),
+        (b"s3cret%2fkey%2b1", MASK),
         (b"s3cret/key%2B1", MASK),
         (b"7333637265742f6b65792b31", MASK),
         (b"7333637265742F6B65792B31", MASK),
