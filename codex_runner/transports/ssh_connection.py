@@ -38,7 +38,7 @@ folder=$1; shift
 exec 3<&0
 { read -r line; rm -rf "$folder"; kill 0; } <&3 >/dev/null 2>&1 &
 exec 3<&-
-"$@" </dev/null
+exec "$@" </dev/null
 """
 
 _OPTIONS = (
