@@ -129,7 +129,8 @@ def test_what_pipelines_install_is_locked_and_is_what_the_project_needs():
     tested = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "ci/constraints.txt").read_text(), re.MULTILINE))
     tested = {name.lower().replace("_", "-"): version for name, version in tested.items()}
     assert {name: version for name, version in versions.items() if tested.get(name, version) != version} == {}
-    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["scan"]]
     assert {re.match(r"[\w-]+", each)[0].lower() for each in needed} <= set(versions)
 
 
