@@ -170,8 +170,9 @@ def forms(text: str) -> set[bytes]:
     """Return the bytes under which `text` may appear."""
     raw = text.encode("utf-8", "surrogateescape")
     escaped = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    # What a command prints as JSON stands twice escaped in an event of its output.
-    escaped |= {json.dumps(once, ensure_ascii=False)[1:-1] for once in escaped}
+    # What a command prints stands escaped once more in an event of its output, and JSON may hold a text of JSON.
+    for _ in range(2):
+        escaped |= {json.dumps(before, ensure_ascii=False)[1:-1] for before in escaped}
     quoted = {urllib.parse.quote(raw, safe=safe) for safe in ("", "/", "~-._!*'()")} | {urllib.parse.quote_plus(raw)}
     quoted |= {_PERCENT.sub(lambda found: found[0].lower(), each) for each in quoted}
     return {

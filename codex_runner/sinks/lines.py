@@ -46,9 +46,11 @@ class Line:
 
 
 class Narrator:
-    """Tells a run, record by record. Every record comes to at least one line.
+    """Tells a run, record by record. Every record comes to at least one line, but for a line of codex's stderr again.
 
-    `tail` is how many lines of a failed command's output are told; `verbose` tells whole what is cut otherwise.
+    codex may complain of the same thing a thousand times: what comes after the same line is counted, and the count told
+    before whatever comes next. `tail` is how many lines of a failed command's output are told; `verbose` tells whole
+    what is cut otherwise.
     """
 
     def __init__(self, *, tail: int, verbose: bool = False) -> None:
@@ -58,10 +60,25 @@ class Narrator:
         self._since: dict[str, float] = {}
         self._check: tuple[str, float] | None = None
         self._told = 0.0
+        self._complaint: ev.Diagnostic | None = None
+        self._repeated = 0
 
     def tell(self, record: Record, state: RunState) -> list[Line]:
         """Say what the record means. `state` includes it."""
+        event = record.event
+        if event == self._complaint and not self._verbose:
+            self._repeated += 1
+            return []
+        lines = self._fold()
+        self._complaint = event if isinstance(event, ev.Diagnostic) and not event.code else None
         self._told = record.time
+        return lines + self._tell(record, state)
+
+    def _fold(self) -> list[Line]:
+        more, self._repeated = self._repeated, 0
+        return [Line("codex", f"… the same, {count(more, 'time')} more", Tone.DIM)] if more else []
+
+    def _tell(self, record: Record, state: RunState) -> list[Line]:
         match record.event:
             case ev.ItemStarted() | ev.ItemUpdated() | ev.ItemCompleted():
                 return self._item(record.event, record.time)

@@ -49,6 +49,13 @@ def test_forms(data, masked):
     assert redactor("s3cret/key+1")(data) == masked
 
 
+def test_json_within_json_within_json():
+    text = 'a"pass\\word\'s"'
+    for _ in range(4):
+        assert redactor('a"pass\\word\'s"')(text.encode()).count(MASK) == 1
+        text = json.dumps(text)
+
+
 @pytest.mark.parametrize(
     ("secrets", "data", "masked"),
     [

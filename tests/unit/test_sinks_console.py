@@ -87,6 +87,24 @@ def test_a_command_that_never_ran_is_not_shown_as_done(code, status, told):
     assert told in lines[3]
 
 
+def test_what_codex_complains_of_again_and_again_is_told_once_with_a_count():
+    again = [ev.Diagnostic("ERROR", "the same thing")]
+    end = [ev.RunEnded(0, "succeeded", "done")]
+    events = [*BEGIN, *again * 1000, ev.Diagnostic("ERROR", "another"), *again, ev.TurnStarted(), *again * 2, *end]
+    told = [line.split(maxsplit=1)[1] for line in shown(events) if " codex  " in line]
+    assert told == [
+        "codex    ERROR: the same thing",
+        "codex    … the same, 999 times more",
+        "codex    ERROR: another",
+        "codex    ERROR: the same thing",
+        "codex    ERROR: the same thing",
+        "codex    … the same, 1 time more",
+    ]
+    assert sum("ERROR: the same thing" in line for line in shown(events, verbose=True)) == 1003
+    refused = [ev.Diagnostic("ERROR", "refused", "refused")] * 3
+    assert sum("refused [refused]" in line for line in shown([*BEGIN, *refused, *end])) == 3
+
+
 def test_lines_are_cut_at_the_width():
     lines = shown([*BEGIN, ev.ItemCompleted(command("y" * 900, "z" * 900, 1))], width=80)
     assert [len(line) for line in lines[3:]] == [80, 80]
