@@ -20,6 +20,7 @@ _SHOWN = 500
 
 # 2026-11-21T01:37:00.957101Z ERROR codex_core::tools::router: error=...
 _LOG_LINE = re.compile(r"^\S+Z\s+(?P<level>ERROR|WARN)\s+(?P<message>.*)$")
+THREAD = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*", re.ASCII)
 _NOISE = ("Reading additional input from stdin...", "Reading prompt from stdin...")
 
 
@@ -59,7 +60,7 @@ def parse_diagnostic(line: bytes) -> ev.Diagnostic | None:
 def _event(data: dict[str, Any]) -> ev.Event:  # noqa: PLR0911 - one return a type
     match data["type"]:
         case "thread.started":
-            return ev.ThreadStarted(_text(data["thread_id"]))
+            return ev.ThreadStarted(_thread(data["thread_id"]))
         case "turn.started":
             return ev.TurnStarted()
         case "turn.completed":
@@ -76,6 +77,13 @@ def _event(data: dict[str, Any]) -> ev.Event:  # noqa: PLR0911 - one return a ty
             return ev.ItemCompleted(_item(data["item"]))
         case other:
             return ev.OtherEvent(other, _without_type(data))
+
+
+def _thread(value: object) -> str:
+    """Return the id of a thread: a resume puts it on codex's command line, where it must not be an option."""
+    if not THREAD.fullmatch(_text(value)):
+        raise ValueError(value)
+    return str(value)
 
 
 def _item(data: dict[str, Any]) -> ev.Item:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from codex_runner.codex.events import read_usage
+from codex_runner.codex.events import THREAD, read_usage
 from codex_runner.domain.errors import HostError
 
 if TYPE_CHECKING:
@@ -30,12 +30,11 @@ cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" &&
 _FILE = re.compile(r"^(\d+) (\./[\w./:-]+)$", re.ASCII | re.MULTILINE)
 _PAGE = 768 * 1024  # bytes: below what Transport.execute keeps of an output
 _LARGEST = 100_000_000  # bytes, as of any artifact
-_THREAD = re.compile(r"[0-9A-Za-z-]+")
 
 
 async def last_usage(transport: Transport, run_id: str, thread_id: str, *, timeout: float) -> Usage | None:
     """Return what the thread has come to by codex's last count; None where there is none (yet). May raise HostError."""
-    if not _THREAD.fullmatch(thread_id):
+    if not THREAD.fullmatch(thread_id):
         return None
     done = await transport.execute(_LAST_COUNT, arguments=(run_id, thread_id), timeout=timeout)
     try:

@@ -126,6 +126,13 @@ def test_no_shape_raises_and_every_event_can_be_written_and_read_back(kind, fiel
     assert json.dumps(again) == json.dumps(written)
 
 
+@pytest.mark.parametrize("identity", ["--last", "-c", "", "a b", "$(touch x)", "a\n", 5, None])
+def test_what_is_no_id_of_a_thread_is_never_resumed(identity):
+    """It would stand on codex's command line."""
+    line = json.dumps({"type": "thread.started", "thread_id": identity}).encode()
+    assert parse(line) == ev.OtherEvent("thread.started", {"thread_id": identity})
+
+
 @pytest.mark.parametrize(
     ("line", "diagnostic"),
     [
