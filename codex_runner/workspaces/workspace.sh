@@ -118,10 +118,10 @@ from_clone() { # URL REF MIRROR
 	# Nobody is there to answer.
 	GIT_SSH_COMMAND="${GIT_SSH_COMMAND:-$(git config core.sshCommand || echo ssh) -oBatchMode=yes}"
 	export GIT_SSH_COMMAND
-	m fetch -q --no-tags "$1" "+$2:refs/runs/$run" || fail source
+	m fetch -q --no-tags -- "$1" "+$2:refs/runs/$run" || fail source
 	commit=$(m rev-parse -q --verify "refs/runs/$run^{commit}") || fail source "$2 is no commit"
 	# Nothing is left to fetch but the tags in its history: git looks for them where a ref is kept.
-	must g fetch -q "$1" "+$2:refs/codex-runner/fetched"
+	must g fetch -q -- "$1" "+$2:refs/codex-runner/fetched"
 	must g update-ref -d refs/codex-runner/fetched
 }
 
