@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 from codex_runner.domain.credential import Outcome
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.reports.files import write_whole
-from codex_runner.reports.text import one_line, utc
+from codex_runner.reports.text import one_line, utc, without_attachments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,12 +33,12 @@ def junit_of_findings(suite: str, findings: Sequence[tuple[str, Finding]], *, no
         again = seen[subject, finding.rule]
         # GitLab drops a case whose name it has seen.
         name = finding.rule if again == 1 else f"{finding.rule} ({again})"
-        case = ET.SubElement(
-            element, "testcase", {"classname": f"{suite}.{one_line(subject)}", "name": name, "time": "0.000"}
-        )
-        said = f"{one_line(finding.message)}\n{one_line(finding.remedy)}".strip()
+        texts = (subject, finding.message, finding.remedy)
+        whose, message, remedy = (without_attachments(one_line(text)) for text in texts)
+        case = ET.SubElement(element, "testcase", {"classname": f"{suite}.{whose}", "name": name, "time": "0.000"})
+        said = f"{message}\n{remedy}".strip()
         if finding.outcome is Outcome.REFUSED:
-            message = one_line(finding.message) or finding.rule
+            message = message or finding.rule
             ET.SubElement(case, "failure", {"message": message, "type": finding.rule}).text = said
         else:
             word = "warning: " if finding.outcome is Outcome.WARNED else ""

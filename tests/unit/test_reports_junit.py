@@ -14,10 +14,12 @@ from lxml import etree
 from support.report_states import HOSTILE, START, a_run, exited, records, states
 
 from codex_runner.domain import event as ev
+from codex_runner.domain.credential import Finding, Outcome
 from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.run import Ending, Failure
 from codex_runner.domain.state import fold
 from codex_runner.reports import junit as junit_module
+from codex_runner.reports.checklist import junit_of_findings
 from codex_runner.reports.junit import ALL_BYTES, CASE_BYTES, junit
 
 # The part of Jenkins's junit-10 schema that the report may use: attributes and children of each element.
@@ -248,6 +250,14 @@ def test_output_cannot_choose_what_a_ci_system_publishes():
     )
     root = judged(junit(state, folder=Path("/runs/1")))
     assert "[[ATTACHMENT|" not in "\n".join(root.itertext())
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_nor_can_what_somebody_wrote_about_a_token(outcome):
+    """What doctor and `token check` say may quote a service's answer, and what Vault keeps of an owner."""
+    report = junit_of_findings("doctor", [(HOSTILE, Finding("rule", outcome, HOSTILE, f"See [[attachment |{HOSTILE}"))])
+    assert not re.search(rb"\[\[\s*attachment\s*\|", report, re.IGNORECASE)
+    assert ET.fromstring(report).find(".//testcase") is not None
 
 
 def test_outputs_are_bounded_and_the_tail_is_kept():

@@ -185,11 +185,18 @@ def test_finished_runs_that_nobody_collected_go_after_the_time_that_is_set(serve
         for name, job in jobs.items():
             age = 3500 if name == "young" else 3800
             os.utime(runs / job.run_id, (time.time() - age,) * 2)
+        # Nobody's run: the second of the lines that this name has names all workspaces.
+        strange, somebodys = runs / "two\n\n", runs.parent / "workspaces" / "somebodys"
+        for folder in (strange, somebodys):
+            folder.mkdir(parents=True)
+        os.utime(strange, (time.time() - 3800,) * 2)
         last = launch("reply", retention=3600)
         await transport.start(last)
         await collect(transport, last.run_id)
         wait_until(lambda: not (runs / jobs["old"].run_id).exists(), 10)
         await asyncio.sleep(0.2)  # all in one go
+        assert strange.exists()
+        assert somebodys.exists()
         there = {name for name, job in jobs.items() if (runs / job.run_id).exists()}
         await transport.stop(jobs["live"].run_id, 1, StopReason.CANCELLED)
         await collect(transport, jobs["live"].run_id)
