@@ -43,8 +43,9 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # What some shell keeps for itself, so that it would not arrive, and what the runner sets.
 SHELLS_OWN = frozenset(
     (
-        *("BASHOPTS", "BASH_VERSINFO", "EUID", "IFS", "LINENO", "OLDPWD", "OPTIND", "PPID", "PWD", "SHELLOPTS", "UID"),
-        *("_", "CODEX_HOME", "CODEX_RUNNER_MARK"),
+        *("BASHOPTS", "BASHPID", "BASH_VERSINFO", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS", "EUID", "FUNCNAME"),
+        *("GROUPS", "IFS", "LINENO", "OLDPWD", "OPTIND", "PPID", "PWD", "RANDOM", "SHELLOPTS", "SRANDOM", "UID", "_"),
+        *("CODEX_HOME", "CODEX_RUNNER_MARK"),
     )
 )
 

@@ -8,6 +8,8 @@ import dataclasses
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -18,7 +20,7 @@ from support.sshd import Sshd
 from codex_runner.config.schema import SHELLS_OWN
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.transports.local import LocalTransport
-from codex_runner.transports.request import whole_script
+from codex_runner.transports.request import execute_request, new_nonce, script, whole_script
 from codex_runner.transports.ssh import SshTransport
 
 SHOW = """\
@@ -27,6 +29,9 @@ pairs = {os.fsdecode(name): os.fsdecode(value) for name, value in os.environb.it
 told = {"argv": sys.argv[1:], "cwd": os.getcwd(), "environ": pairs, "stdin": os.fsdecode(sys.stdin.buffer.read())}
 print(json.dumps(told))
 """
+
+
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +126,28 @@ def test_a_command_gets_every_value_as_it_is(on, hostile, folder_of_work):
     assert told["argv"] == list(texts)
     assert told["cwd"] == folder_of_work
     assert {name: told["environ"].get(name) for name in variables} == variables
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "bash --posix", "busybox sh"])
+def test_whatever_shell_a_host_has_the_variables_are_the_same(account, hostile, shell):
+    """The script by itself, as a host's `sh` reads it. stdin stays open, since its end would end the command."""
+    folder, _ = account
+    if shutil.which(shell.split()[0]) is None:
+        pytest.skip(f"no {shell} here")
+    _, variables = hostile
+    more = {name: f"$(touch {folder}/canary-{name})" for name in ("ENV", "BASH_ENV", "PS4", "PROMPT_COMMAND", "REPLY")}
+    nonce = new_nonce()
+    request = execute_request(f'exec {sys.executable} -c "$1"', "/", 30, (SHOW,), {**variables, **more}, nonce)
+    with subprocess.Popen(
+        [*shell.split(), "-c", 'eval "$script"'], **PIPES, env={**os.environ, "script": script()}
+    ) as far:
+        far.stdin.write(request)
+        far.stdin.flush()
+        answer, _, said = far.stdout.read().partition(b"\n")
+    assert answer.startswith(f"{nonce} done 0 ".encode()), said
+    told = json.loads(said)["environ"]
+    assert {name: told.get(name) for name in variables | more} == variables | more
+    assert list(folder.rglob("canary*")) == [], "something was executed"
 
 
 @pytest.mark.parametrize("script", ["-n", "-x", "+x", "--version"])
