@@ -1,5 +1,6 @@
 """While an agent works, its credential is in codex's environment, and nowhere else that can be looked at."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,14 @@ def test_no_command_line_and_no_file_holds_the_secret(project):
     running.until_command("sleep 2")
     key = project.key.encode()
     assert processes_with(project.key), "codex has it in its environment: the search would find it"
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if _readable(path)]
+    lines = list(_command_lines())
     assert any(b"codex-runner" in line for line in lines)
     assert [line for line in lines if key in line] == []
     assert [path for path, data in (tree(project.state) | tree(project.scratch)).items() if key in data] == []
     assert running.wait().code == 0
 
 
-def _readable(path):
-    try:
-        path.read_bytes()
-    except OSError:
-        return False
-    return True
+def _command_lines():
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            yield path.read_bytes()

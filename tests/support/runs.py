@@ -32,8 +32,14 @@ PATIENCE = 60.0
 
 
 def tree(folder):
-    """Every file below a folder, with its bytes."""
-    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()}
+    """Every file below a folder, with its bytes. What goes while this looks is left out."""
+    found = {}
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() and not path.is_symlink():
+                    found[path] = path.read_bytes()
+    return dict(sorted(found.items()))
 
 
 def processes_with(text):
