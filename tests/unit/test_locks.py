@@ -118,7 +118,7 @@ def test_wait_runs_out(tmp_path, holding):
     began = time.monotonic()
     with pytest.raises(LockedError, match=r"still held by run theirs .* after 0\.5 s"):
         take(tmp_path, "wait", 0.5)
-    assert 0.5 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 0.5
 
 
 def test_wait_gets_it_when_the_holder_dies(tmp_path, holding):

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from support.report_states import START, a_run, states, texts, verdicts
@@ -18,7 +18,6 @@ from codex_runner.domain.state import RunState, fold
 from codex_runner.reports.metrics import write_metrics
 
 # A file is synced for each example, on machines that may be busy.
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DOC = (Path(__file__).parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
 
 
@@ -153,7 +152,6 @@ def test_runs_of_one_job_that_end_at_once_lose_nothing(tmp_path):
     assert found["last_success_timestamp_seconds",] == 1038
 
 
-@settings(PATIENT)
 @given(states(), texts, verdicts)
 def test_any_run_gives_a_file_that_can_be_parsed(tmp_path_factory, state, job, verdict):
     state.job, state.verdict, state.ended = job, verdict, START
@@ -162,7 +160,6 @@ def test_any_run_gives_a_file_that_can_be_parsed(tmp_path_factory, state, job, v
     parsed(path)
 
 
-@settings(PATIENT)
 @given(st.integers(0, 10**15))
 def test_numbers_are_exact(tmp_path_factory, tokens):
     state = ended(1000.0)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.records import HOSTILE
 from support.report_states import a_run, states
@@ -77,7 +77,6 @@ def test_the_document_says_how_it_ended():
     assert told(a_run())["data"]["usage"]["total"] == 1050
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(states())
 def test_any_run_can_be_told_in_every_shape_within_the_limits_of_its_receiver(state):
     made = told(state)

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.records import HOSTILE, event_samples
 from support.records import records as numbered
@@ -280,7 +280,6 @@ def test_loading_it_needs_no_sdk():
     assert done.stdout == "[]\n"
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(events, max_size=12), st.lists(verdicts, max_size=1))
 def test_any_run_is_a_tree_within_its_times(happened, verdict):
     recorded = records([ev.RunStarted("r", "docs", "local"), *happened, *verdict])

@@ -68,7 +68,7 @@ GLOBS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(glob=GLOBS, paths=st.lists(st.lists(NAMES, min_size=1, max_size=4).map("/".join), min_size=1, max_size=30))
 def test_git_agrees(ignores, glob, paths):
     if {".", ".."} & set(glob.split("/")):

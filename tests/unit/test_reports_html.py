@@ -12,7 +12,7 @@ import tracemalloc
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.records import HOSTILE, event_samples
 from support.report_states import START, a_run, events, exited, records, verdicts
@@ -137,7 +137,6 @@ def test_hostile_text_stays_text_wherever_it_stands(text):
 
 
 @given(st.lists(events, max_size=12), st.lists(verdicts, max_size=1))
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_whatever_happened_the_page_is_whole(middle, last):
     Page(report([ev.RunStarted("r", "j", "local", {"checks": ["c"]}), *middle, *last]))
 
@@ -215,7 +214,7 @@ def test_ten_thousand_events_make_a_page_that_opens():
     every = records(happened)
     began = time.monotonic()
     text = html_report(fold(every), every)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert len(text) < 12_000_000
     assert text.count("<li id=") == 5001
     assert text.count("<rect") + text.count("<circle") < 6000

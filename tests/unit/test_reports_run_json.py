@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from support.report_states import a_run, records, states
 
 from codex_runner.domain import event as ev
@@ -60,7 +60,6 @@ def test_a_whole_run_and_nothing_that_the_schema_does_not_name():
 
 
 @given(states())
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_whatever_happened_the_document_keeps_to_the_schema(state):
     VALIDATOR.validate(written(state))
 

