@@ -3,7 +3,8 @@
 run     a whole `codex-runner run` of a minimal job against a bare `codex exec` of the same prompt with its default
         settings and a fresh CODEX_HOME, as CI has; both with an access token
 start   `codex-runner --version` and `--help` against python alone
-ssh     the same over a real sshd, against a bare `ssh HOST codex exec`; how soon a line is seen; what 100 MB take
+ssh     the same over a real sshd, and the supervisor alone, against a bare `ssh HOST codex exec`; how soon a line is
+        seen; what 100 MB take
 redact  how much of a pipeline's processor time redaction takes, over 100 MB; at most three rounds
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -18,6 +19,10 @@ import tomli_w
 from bench_redact import stream
 
 from codex_runner.demo.model import ModelService
+from codex_runner.domain.event import Position
+from codex_runner.domain.host import Ended, Launch
+from codex_runner.domain.run import new_run_id
+from codex_runner.transports.ssh import SshTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,7 +127,12 @@ def bench_ssh(rounds: int, codex: str, build: Path, compare: Callable[..., None]
 
 
 def cost(made: Bench, service: ModelService, rounds: int, codex: str, compare: Callable[..., None]) -> None:
-    """A whole run against `ssh HOST codex exec`, which has its default settings and a fresh CODEX_HOME."""
+    """What is between us and codex on a host, and a whole run, against `ssh HOST codex exec`.
+
+    That one has codex's default settings and a fresh CODEX_HOME. The first of ours has the same: it connects, starts
+    and follows through the supervisor, and removes the run directory. The second adds a process of Python, the
+    credential's proof, checks and reports.
+    """
     setup = service.with_access_token(TOKEN)
     others = {k: v for k, v in setup.environment.items() if k != "CODEX_ACCESS_TOKEN"}
     made.configure(codex, setup.config, others, credential={"source": "env", "allow_unexpiring": True})
@@ -136,12 +146,36 @@ def cost(made: Bench, service: ModelService, rounds: int, codex: str, compare: C
         (home / "config.toml").write_text(tomli_w.dumps({"model": "gpt-5.5", **setup.config}))
         subprocess.run(["ssh", "-F", made.sshd.config, "devbox", command], capture_output=True, check=True)
 
+    async def follow() -> None:
+        transport = SshTransport("devbox", made.environ, ssh_options=("-F", str(made.sshd.config)))
+        launch = Launch(
+            run_id=new_run_id("bench"),
+            attempt=1,
+            command=(codex, "exec", "--json", "-"),
+            cwd=str(made.workspace),
+            config=tomli_w.dumps({"model": "gpt-5.5", **setup.config}),
+            prompt=b"say hi",
+            timeout=60.0,
+            orphan=60.0,
+            retention=3600.0,
+            environment=setup.environment,
+        )
+        try:
+            await transport.start(launch)
+            pieces = [piece async for piece in transport.follow(launch.run_id, 1, Position())]
+            await transport.discard(launch.run_id)
+        finally:
+            await transport.close()
+        if not isinstance(pieces[-1], Ended) or pieces[-1].exit.code != 0:
+            raise SystemExit("codex failed on the host")
+
     def ours() -> None:
         if made.start().wait() != 0:
             raise SystemExit("the run over SSH failed")
 
-    compare("ssh", rounds, {"ssh codex exec": bare, "codex-runner run": ours})
+    compare("ssh", rounds, {"ssh codex exec": bare, "the supervisor": lambda: asyncio.run(follow())})
     print(f"ssh      the goal is a ratio of {RATIO} at the most")
+    compare("ssh", rounds, {"ssh codex exec": bare, "codex-runner run": ours})
 
 
 def latency(made: Bench) -> None:
