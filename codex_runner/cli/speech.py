@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import sys
-from contextlib import suppress
 
 import typer
 
@@ -33,22 +31,15 @@ def print_json(value: object, *, indent: int | None = 2) -> None:
 
 
 def printable(text: str) -> str:
-    """Return an agent's or a stranger's text as it is printed on stdout: word for word to a program, or into a file.
+    """Return an agent's or a stranger's text as it is printed on stdout: word for word to a program.
 
     In the log of a CI system no line of it may be taken for a command; on a terminal, nothing in it moves the cursor.
     """
     in_ci = any(os.environ.get(name) not in (None, "", "false") for name in _CI)
-    if _into_a_file() or not (in_ci or sys.stdout.isatty()):
+    if not in_ci and not sys.stdout.isatty():
         return text
     from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415 - as above
 
     # GitHub obeys `::` at the beginning of a line, after white space too.
     bar = "| " if os.environ.get("GITHUB_ACTIONS") == "true" else ""
     return "\n".join(f"{bar}{clean_line(line)}" for line in text.splitlines())
-
-
-def _into_a_file() -> bool:
-    """Whether stdout is a file, as in `codex-runner run notes >NOTES.md`: no log that a CI system reads along."""
-    with suppress(OSError, ValueError):
-        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
-    return False

@@ -11,7 +11,6 @@ from support.records import ATTACKS, HOSTILE
 from codex_runner.cli import speech
 from codex_runner.cli.speech import print_json, printable, tell
 
-INTO_A_FILE = speech._into_a_file
 REPLY = "done\n::set-env name=PATH::/evil\n  ::error::no\n##[group]x"
 
 
@@ -19,7 +18,6 @@ REPLY = "done\n::set-env name=PATH::/evil\n  ::error::no\n##[group]x"
 def nowhere_in_particular(monkeypatch):
     for name in speech._CI:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(speech, "_into_a_file", lambda: False)  # the tests' own stdout is one
 
 
 def test_in_a_step_of_github_no_line_of_a_reply_is_a_command(monkeypatch):
@@ -50,14 +48,6 @@ def test_in_the_log_of_another_ci_system_a_reply_commands_nothing(monkeypatch, s
     assert "##vso[" not in shown
     assert "##teamcity[" not in shown
     assert not any(character in shown for character in "\x1b\r\x9b\u202e")
-
-
-def test_into_a_file_the_reply_goes_word_for_word(monkeypatch, tmp_path):
-    monkeypatch.setattr(speech, "_into_a_file", INTO_A_FILE)
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    with (tmp_path / "NOTES.md").open("w") as file:
-        monkeypatch.setattr(sys, "stdout", file)
-        assert printable(REPLY) == REPLY
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
