@@ -1,5 +1,6 @@
 """The real codex against the scripted model service: each scenario gives the events that codex gives its users."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from support.runs import processes_with
 
 from codex_runner.demo import wire
 from codex_runner.demo.model import ModelService
@@ -104,7 +106,11 @@ class Codex:
 def run(codex, codex_home, tmp_path):
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    return Codex(codex, codex_home, workspace)
+    yield Codex(codex, codex_home, workspace)
+    # One that a test kills leaves its commands behind, and here nobody sweeps.
+    for pid in processes_with(str(workspace)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
