@@ -1,4 +1,4 @@
-"""The command line. One module a command; it knows wiring and what is above it, and nobody knows it."""
+"""The command line: one thin command a file."""
 
 import gc
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.cli.operators import say
 from codex_runner.cli.options import ConfigOption, JunitOption, SetOption  # noqa: TC001 - typer reads annotations
-from codex_runner.cli.speech import print_json
+from codex_runner.cli.speech import print_json, tell
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def _examine(config: Path | None, settings: list[str] | None, job: str | None) -
         loaded = load(config, Path.cwd(), os.environ, settings or [])
     except ConfigurationError as error:
         return (configuration_failed(error),)
-    return asyncio.run(Doctor(loaded, os.environ, say).examine([job] if job else sorted(loaded.jobs)))
+    return asyncio.run(Doctor(loaded, os.environ, tell).examine([job] if job else sorted(loaded.jobs)))
 
 
 def _document(each: Diagnosis) -> dict[str, str | int]:
@@ -79,4 +78,4 @@ def _show(found: tuple[Diagnosis, ...]) -> None:
     show_table(("FOR", "CHECK", "STATE", "WHAT"), rows, os.environ)
     for each in found:
         if each.finding.remedy and each.state != "ok":
-            say(f"{each.subject}, {each.finding.rule}: {each.finding.remedy}")
+            tell(f"{each.subject}, {each.finding.rule}: {each.finding.remedy}")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from codex_runner.cli.operators import say
 from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
+from codex_runner.cli.speech import tell
 
 
 def logs(
@@ -33,7 +33,7 @@ def logs(
     sink = make_console(sys.stdout, is_tty=live, color=color, verbose=verbose, limit=None)
     state = history.follow(folder, sink) if go_on else history.replay(folder, sink)
     if not state.run_id:
-        say(f"{folder.run_id} was killed before it began")
+        tell(f"{folder.run_id} was killed before it began")
     elif state.verdict is None:
         going = history.is_live(folder)
-        say(f"{folder.run_id} {'goes on: -f follows it' if going else 'has no ending: `attach` goes on with it'}")
+        tell(f"{folder.run_id} {'goes on: -f follows it' if going else 'has no ending: `attach` goes on with it'}")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from codex_runner.cli.speech import tell
 from codex_runner.domain.errors import ConfigurationError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -47,8 +46,3 @@ def confirm(question: str, *, yes: bool) -> None:
         raise UsageError("Nobody can be asked here whether this is meant.", remedy="Give --yes.")
     if not typer.confirm(question, err=True):
         raise typer.Exit(int(ExitCode.INTERRUPTED))
-
-
-def say(text: str) -> None:
-    """Tell people something beside the result, on stderr."""
-    tell(text)

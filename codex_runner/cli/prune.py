@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from codex_runner.cli.operators import duration, say
+from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
-from codex_runner.cli.speech import print_json
+from codex_runner.cli.speech import print_json, tell
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import UsageError
 
@@ -44,4 +44,4 @@ def prune(
         for run in gone:
             typer.echo(f"{'would remove' if dry_run else 'removed'} {show_path(str(run.folder.path))}")
     if not gone:
-        say(f"nothing in {where} may go")
+        tell(f"nothing in {where} may go")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codex_runner.cli.operators import duration, say
+from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
-from codex_runner.cli.speech import print_json
+from codex_runner.cli.speech import print_json, tell
 from codex_runner.domain.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def runs(
     if found:
         _show(found)
     if not found:
-        say(f"there is no such run in {where}" if where.is_dir() else f"there is no folder {where}")
+        tell(f"there is no such run in {where}" if where.is_dir() else f"there is no folder {where}")
     elif next(every, None) is not None:
-        say(f"these are the newest {limit}; --limit shows more")
+        tell(f"these are the newest {limit}; --limit shows more")
 
 
 def as_document(run: PastRun) -> dict[str, Any]:

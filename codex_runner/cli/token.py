@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.cli.operators import confirm, duration, optional_config, say
+from codex_runner.cli.operators import confirm, duration, optional_config
 from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
-from codex_runner.cli.speech import print_json
+from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.token_input import read_stdin, token_and_dates
 from codex_runner.cli.token_output import age, entry_json, finding_json, show_stored, time_left
 from codex_runner.domain.errors import ExitCode, UsageError
@@ -125,7 +125,7 @@ def list_(
     if rows:
         show_table(("WORKFLOW", "OWNER", "VERSION", "AGE", "EXPIRES", "LEFT", "STATE"), rows, os.environ)
     else:
-        say(f"there is no token in {where}/{prefix}")
+        tell(f"there is no token in {where}/{prefix}")
 
 
 @token_app.command()
@@ -151,7 +151,7 @@ def check(
     paths = [_target(loaded, name, mount, None, None).spec.path for name in workflows or ()]
     done = desk.check(where, prefix, paths=paths, within=seconds, sweep=sweep)
     for place, versions in done.swept.items():
-        say(f"destroyed the retired versions of {place}: {', '.join(map(str, versions))}")
+        tell(f"destroyed the retired versions of {place}: {', '.join(map(str, versions))}")
     if junit is not None:
         _write_junit(junit, [(str(entry.place), finding) for entry, finding in done.findings])
     if as_json:
@@ -165,10 +165,10 @@ def check(
         rows = [(e.workflow or e.place.path, f.rule, f.outcome.value, f.message) for e, f in done.findings]
         show_table(("WORKFLOW", "RULE", "OUTCOME", "WHAT"), rows, os.environ)
     else:
-        say(f"there is no token in {where}/{prefix}")
+        tell(f"there is no token in {where}/{prefix}")
     refused = [finding for _, finding in done.findings if finding.outcome is Outcome.REFUSED]
     for remedy in dict.fromkeys(finding.remedy for finding in refused if finding.remedy):
-        say(remedy)
+        tell(remedy)
     if refused:
         raise typer.Exit(int(ExitCode.CREDENTIAL))
 
@@ -190,7 +190,7 @@ def sweep_(
     for place, versions in swept.items():
         typer.echo(f"{place}: destroyed version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}")
     if not swept:
-        say("nothing is due")
+        tell("nothing is due")
 
 
 @token_app.command()
@@ -207,7 +207,7 @@ def destroy(
     desk, target, _ = _open(config, settings, workflow, mount, path, None)
     confirm(f"Destroy every version of {target.place}, for good?", yes=yes)
     versions = desk.destroy(target)
-    say(f"{target.place}: the token itself still works until its owner revokes it: `codex-runner token revoke`")
+    tell(f"{target.place}: the token itself still works until its owner revokes it: `codex-runner token revoke`")
     if as_json:
         print_json({"place": str(target.place), "destroyed": list(versions)})
     else:
@@ -250,8 +250,8 @@ def revoke(
     secret = read_stdin(target) if stdin == "-" else desk.fetch(target)
     owner = next((e.owner for e in desk.entries(target.spec.mount, "") if e.place == target.place), None)
     versions = desk.destroy(target)
-    say(f"{target.place}: destroyed {', '.join(map(str, versions)) or 'nothing: it was gone already'}")
-    say(
+    tell(f"{target.place}: destroyed {', '.join(map(str, versions)) or 'nothing: it was gone already'}")
+    tell(
         f"now {owner or 'its owner'} revokes it where it was made: among the access tokens of the workspace, in the "
         "admin console of ChatGPT"
     )
@@ -280,7 +280,7 @@ def _open_mount(
     loaded = optional_config(config, settings)
     vault = wiring.operators_vault(loaded, os.environ)
     defaults = (loaded.defaults.credential if loaded else None) or CredentialSpec()
-    return wiring.TokenDesk(vault, os.environ, say), mount or defaults.mount, loaded
+    return wiring.TokenDesk(vault, os.environ, tell), mount or defaults.mount, loaded
 
 
 def _target(loaded: Config | None, workflow: str, mount: str | None, path: str | None, field: str | None) -> Target:

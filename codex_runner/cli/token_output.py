@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from codex_runner.cli.operators import say
-from codex_runner.cli.speech import print_json
+from codex_runner.cli.speech import print_json, tell
 
 if TYPE_CHECKING:
     from codex_runner.domain.credential import Finding
@@ -22,7 +21,7 @@ def show_stored(target: Target, stored: Stored, dates: Dates, *, as_json: bool) 
     expires = None if dates.expires is None else format_date(dates.expires)
     retired = None if stored.retire_after is None else format_date(stored.retire_after)
     if stored.settled:
-        say("Vault's answer was lost; the version was read back and is this token")
+        tell("Vault's answer was lost; the version was read back and is this token")
     if as_json:
         print_json(
             {

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.cli.operators import duration, optional_config, say
+from codex_runner.cli.operators import duration, optional_config
 from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
+from codex_runner.cli.speech import tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,7 @@ def setup(
 
     if repo and not repository_id and not gitlab_project:
         repository_id = ask_github(repo, os.environ)
-        say(f"GitHub's number of {repo} is {repository_id}")
+        tell(f"GitHub's number of {repo} is {repository_id}")
     request = SetupRequest(
         workflow=workflow,
         repository=repo,
@@ -109,8 +110,8 @@ def setup(
     else:
         typer.echo(render(steps, SetupFormat(format_.value)), nl=False)
     method = "jwt" if repo or gitlab_project else "approle"
-    say(f'the configuration then says: [vault] auth = {{ method = "{method}", role = "{request.name}" }}')
-    say(f'and the job: credential = {{ mount = "{mount}", path = "{workflow}" }}')
+    tell(f'the configuration then says: [vault] auth = {{ method = "{method}", role = "{request.name}" }}')
+    tell(f'and the job: credential = {{ mount = "{mount}", path = "{workflow}" }}')
 
 
 def _apply(steps: Sequence[Step], config: Path | None, settings: list[str] | None) -> None:
@@ -119,6 +120,6 @@ def _apply(steps: Sequence[Step], config: Path | None, settings: list[str] | Non
     from codex_runner.wiring.tokens import operators_vault  # noqa: PLC0415
 
     vault = operators_vault(optional_config(config, settings), os.environ)
-    with logged_in(vault, os.environ, on_retry=say) as client:
+    with logged_in(vault, os.environ, on_retry=tell) as client:
         for done in make(client, steps):
             typer.echo(done)
