@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -135,13 +135,14 @@ _PATIENCE = 60.0
 class Login:
     """What `codex login status` came to: its exit code, None where it had none in time, and what it printed.
 
-    `identity` is whose the token is (`account`, `account_id`, `plan`), as far as the service has told.
+    `identity` is whose the token is (`account`, `account_id`, `plan`), as far as the service has told; None where
+    nobody asked.
     """
 
     exit_code: int | None
     output: bytes
     seconds: float
-    identity: Mapping[str, str] = field(default_factory=dict)
+    identity: Mapping[str, str] | None
 
 
 async def look(
@@ -196,7 +197,7 @@ async def look(
     if not proven:
         return install, None
     code, _, output = said.partition(b"\n")
-    identity = _identity(values.get("account", ""))
+    identity = _identity(values.get("account", "")) if identify else None
     return install, Login(int(code) if answered else None, output, done.seconds, identity)
 
 
@@ -253,7 +254,7 @@ async def check_login(
             remedy="Store a fresh token (`codex-runner token put`), and check who made it and when it expires.",
         )
     done: dict[str, Any] = {"method": "login-status", "answer": answer}
-    if job.credential is not None and job.credential.identify:
+    if login.identity is not None:
         done["identity"] = dict(login.identity)
     return done
 

@@ -22,7 +22,7 @@ from codex_runner.config.credentials import auth_problem
 from codex_runner.config.duration import parse_duration
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
-from codex_runner.domain.job import RULES, SCAN, SCHEMA
+from codex_runner.domain.job import OWN_CHECKS
 from codex_runner.domain.notice import ENDINGS
 from codex_runner.engine.credential_rules import parse_date
 from codex_runner.engine.path_rules import check_glob
@@ -230,7 +230,7 @@ def _named_apart(checks: list[CheckSection]) -> list[CheckSection]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise _problem(f"each check needs a name of its own; given twice: {', '.join(twice)}")
-    if ours := sorted({RULES, SCAN, SCHEMA} & set(names)):
+    if ours := sorted(OWN_CHECKS & set(names)):
         raise _problem(f"a name of codex-runner's own checks: {', '.join(ours)}")
     return checks
 

@@ -58,6 +58,7 @@ class Check:
 RULES = "path rules"
 SCHEMA = "output schema"
 SCAN = "secret scan"
+OWN_CHECKS = frozenset({RULES, SCAN, SCHEMA})
 
 
 @dataclass(frozen=True, slots=True)

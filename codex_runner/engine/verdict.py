@@ -13,6 +13,7 @@ from codex_runner.engine.workspace import needs_git
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from codex_runner.domain.event import CheckEnded
     from codex_runner.domain.job import Job
     from codex_runner.domain.state import RunState
 
@@ -52,10 +53,7 @@ def _judge_secrets(job: Job, state: RunState) -> Verdict | None:
     result = state.checks.get(SCAN)
     if result is None:
         return Verdict(ExitCode.JOB_FAILED, f"{_BUT} what it wrote was never searched for credentials")
-    if result.passed:
-        return None
-    said = _first(result.output.split("\n"))
-    return Verdict(ExitCode.FORBIDDEN_CHANGE, f"{_BUT} wrote what looks like a credential: {said}", remedy=_CREDENTIAL)
+    return _judge_own(result, ExitCode.FORBIDDEN_CHANGE, "wrote what looks like a credential", _CREDENTIAL)
 
 
 def _judge_changes(job: Job, state: RunState) -> Verdict | None:
@@ -74,10 +72,7 @@ def _judge_reply(job: Job, state: RunState) -> Verdict | None:
     result = state.checks.get(SCHEMA)
     if result is None:
         return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its reply was never held against the schema")
-    if result.passed:
-        return None
-    said = _first(result.output.split("\n"))
-    return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its reply does not fit the schema: {said}", remedy=_MISFIT)
+    return _judge_own(result, ExitCode.JOB_FAILED, "its reply does not fit the schema", _MISFIT)
 
 
 def _judge_checks(job: Job, state: RunState) -> Verdict | None:
@@ -97,6 +92,14 @@ def _judge_guards(_job: Job, state: RunState) -> Verdict | None:
         return None
     said = f"{_BUT} {failed.name} failed: {failed.message}"
     return Verdict(ExitCode.INTERNAL, said, remedy=RunnerError.default_remedy)
+
+
+def _judge_own(result: CheckEnded, code: ExitCode, what: str, remedy: str) -> Verdict | None:
+    """Judge a check of the runner's own: its output is what is wrong, a line each."""
+    if result.passed:
+        return None
+    said = _first(result.output.split("\n"))
+    return Verdict(code, f"{_BUT} {what}: {said}", remedy=remedy)
 
 
 def _first(sentences: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from codex_runner.domain.errors import RunnerError
-from codex_runner.domain.job import RULES, SCAN, SCHEMA
+from codex_runner.domain.job import OWN_CHECKS
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, failure_class, failure_exit_code, meaning, reason, remedy, word
 from codex_runner.reports.text import clean, counted, duration, one_line, plausible, tail, utc, without_attachments
@@ -172,7 +172,7 @@ def _check_trouble(check: CheckEnded, *, attempt: int | None = None) -> _Trouble
 
 def _check_message(check: CheckEnded) -> str:
     """Say what a check printed last, which usually tells why, and how it ended: lists of failures show this alone."""
-    if check.name in (RULES, SCAN, SCHEMA):
+    if check.name in OWN_CHECKS:
         # no command that could have exited: its output is what is wrong, a line each
         return one_line(check.output.partition("\n")[0]) or "it does not hold"
     how = "ran out of time" if check.exit_code is None else f"exited with {check.exit_code}"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Artifacts, Detector, ReplySchema, Transport, Workspaces
     from codex_runner.domain.secret import Secret
     from codex_runner.engine.redact import Redactor
+    from codex_runner.engine.secret_scan import SecretScan
     from codex_runner.reports.collect import LocalArtifacts
     from codex_runner.sinks.jsonl import FileJournal
     from codex_runner.transports.ssh import SshTransport
@@ -60,7 +61,8 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     `noted` is what the host keeps of one begun elsewhere; `without` are sentences on the secrets that are not at hand.
     """
     # Checks run what the agent may have written: they get no variable that is known to hold a secret.
-    environ = {name: value for name, value in setting.environ.items() if name not in secret_variables(job, setting)}
+    hidden = secret_variables(job, setting)
+    environ = {name: value for name, value in setting.environ.items() if name not in hidden}
     # First, since a host answers while the rest is loaded here.
     transport = transport_for(
         job.host,
@@ -74,7 +76,6 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415
     from codex_runner.engine.runner import Outfit, Runner  # noqa: PLC0415
-    from codex_runner.engine.secret_scan import SecretScan  # noqa: PLC0415
     from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
     from codex_runner.reports.collect import LocalArtifacts  # noqa: PLC0415
     from codex_runner.reports.writer import FileReports  # noqa: PLC0415
@@ -95,8 +96,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         recorder.learn(secret)
     for record in noted[0] if noted else ():
         recorder.emit(record.event, record.time)
-    knowing = detector(job)
-    scan = SecretScan(knowing) if knowing else None
+    scan = _scan(job)
     wanted = job.concurrency
     if wanted and state.run_id:  # what already runs neither waits nor is refused
         wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)
@@ -170,6 +170,15 @@ def detector(job: Job) -> Detector | None:
         return DetectSecrets()
     except ConfigurationError as error:
         raise ConfigurationError(f"jobs.{job.name}.secret_scan = true: {error.message}", remedy=error.remedy) from None
+
+
+def _scan(job: Job) -> SecretScan | None:
+    knowing = detector(job)
+    if knowing is None:
+        return None
+    from codex_runner.engine.secret_scan import SecretScan  # noqa: PLC0415 - only for jobs that ask for it
+
+    return SecretScan(knowing)
 
 
 def _artifacts(transport: Transport, local: LocalArtifacts, host: str) -> Artifacts:
