@@ -3,6 +3,7 @@
 What the agent's commands print goes to the model before anybody can redact it, so that is where it is looked for first.
 """
 
+import contextlib
 import json
 import secrets
 import socket
@@ -92,7 +93,8 @@ class Ear:
                 connection, _ = listener.accept()
             except TimeoutError:
                 continue
-            with connection:
+            # Who speaks may have gone before the answer, or say nothing.
+            with connection, contextlib.suppress(OSError):
                 connection.settimeout(2)
                 self.heard.append(connection.recv(65536))
                 connection.sendall(b"heard")
