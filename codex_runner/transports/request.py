@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 
 _MAGIC = "codex-runner/1"
 
+# The script is no argument, which tcsh would not take, and not read by `sh -s`, which reads ahead and executes what
+# comes behind it. `read` would ask the kernel for each byte; dd takes what is there, and never more than it is told to.
+# Where the connection dies within the script, nothing runs.
+_BOOTSTRAP = (
+    "exec sh -c 'script=; while [ ${#script} -lt SIZE ]; do "
+    'part=$(dd bs=$((SIZE - ${#script})) count=1 2>/dev/null); [ -n "$part" ] || exit; script=$script$part; done; '
+    'script=$(printf %b "$script") && eval "$script"\''
+)
+
 # The runner keeps the same deadline; the supervisor's is for the case that no runner is there to keep it.
 SUPERVISOR_GRACE = 10
 
@@ -41,6 +50,12 @@ def whole_script() -> str:
 def script() -> str:
     """Return the text that travels: without what only people read, since a shell reads it byte by byte."""
     return re.sub(r"^[ \t]*(#.*)?\n|^\t+", "", whole_script(), flags=re.MULTILINE)
+
+
+def bootstrap() -> tuple[str, bytes]:
+    """Return a command for any login shell, and what its stdin is to begin with: the script. Then come requests."""
+    text = script().replace("\\", "\\\\").replace("\n", "\\n").encode("ascii")
+    return _BOOTSTRAP.replace("SIZE", str(len(text))), text
 
 
 def new_nonce() -> str:

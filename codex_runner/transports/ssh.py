@@ -22,6 +22,7 @@ from codex_runner.transports.request import (
     start_request,
     stop_request,
 )
+from codex_runner.transports.ssh_answer import next_answer, read_exactly
 from codex_runner.transports.ssh_connection import SshConnection
 from codex_runner.transports.ssh_files import Fetch, Listing, list_files
 from codex_runner.transports.ssh_follow import FollowSession
@@ -140,7 +141,7 @@ class SshTransport:
             return
         nonce = new_nonce()
         try:
-            await self._connection.ask(stop_request(run_id, attempt, reason, nonce), nonce, timeout=_STOP_PATIENCE)
+            await self._connection.ask(stop_request(run_id, attempt, reason, nonce), nonce, patience=_STOP_PATIENCE)
         except RunGoneError:
             pass
         except DroppedError as dropped:
@@ -164,10 +165,10 @@ class SshTransport:
             nonce = new_nonce()
             began = time.monotonic()
             request = execute_request(script, cwd or "", timeout, arguments, environment, nonce)
-            answer, output = await self._connection.ask(request, nonce, timeout=timeout + 60)
-            status, _, size = answer.removeprefix("done ").partition(" ")
-            if len(output) != int(size):
-                raise DroppedError("the connection ended within the output")
+            async with self._connection.session(request) as session:
+                answer = await next_answer(session, nonce, patience=timeout + 60)
+                status, _, size = answer.removeprefix("done ").partition(" ")
+                output = await read_exactly(session, int(size))
             return Completed(None if status == "late" else int(status), output, time.monotonic() - began)
 
         return await self._persist("running a command", attempt)
@@ -227,8 +228,9 @@ class SshTransport:
         return session
 
     async def _pieces(self, key: _Key, session: FollowSession) -> AsyncGenerator[Piece, None]:
-        """Yield what one session hands over, and let go of it in every case."""
+        """Yield what one session hands over, and let go of it in every case: for other requests, where it has ended."""
         self._followed[key] = session
+        ended = False
         try:
             if key in self._stopping:
                 await session.stop(self._stopping[key].value)
@@ -237,10 +239,19 @@ class SshTransport:
                     if isinstance(piece, Ended | Lost):
                         # Whoever stops it now must not be heard by a session that is about to go.
                         self._forget(key, session)
+                    ended = isinstance(piece, Ended)
                     yield piece
         finally:
             self._forget(key, session)
-            await self._connection.release(session.session)
+            await self._leave(session, ended=ended)
+
+    async def _leave(self, session: FollowSession, *, ended: bool) -> None:
+        if ended:
+            with contextlib.suppress(DroppedError):
+                await session.take_leave()
+                self._connection.park(session.session)
+                return
+        await self._connection.release(session.session)
 
     def _forget(self, key: _Key, session: FollowSession) -> None:
         if self._followed.get(key) is session:

@@ -1,4 +1,4 @@
-"""One shared OpenSSH connection to a host, and sessions over it.
+"""One shared OpenSSH connection to a host, and sessions over it, each of which serves one request after the other.
 
 The system's ssh does all of it (Include, Match, ProxyJump, certificates, agents, known_hosts): it is what people have
 configured and trust. A master of our own, with a short socket path in a private folder, carries all sessions; where a
@@ -21,15 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import UnreachableError
-from codex_runner.transports.request import read_answer, script
-from codex_runner.transports.ssh_session import DroppedError, Session, UnansweredError, end, last_line
+from codex_runner.transports.request import bootstrap
+from codex_runner.transports.ssh_answer import next_answer
+from codex_runner.transports.ssh_session import DroppedError, Session, end, last_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-
-# The script is the first line of stdin: in argv it would fail under tcsh, and `sh -s` reads ahead and executes what
-# comes behind it. The && matters: a connection that dies in the line runs nothing.
-_BOOTSTRAP = 'exec sh -c \'IFS= read -r script && script=$(printf %b "$script") && eval "$script"\''
 
 # Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
 # Where the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
@@ -56,7 +53,9 @@ _OPTIONS = (
 )
 
 _SOCKET_PATIENCE = 30.0
-_ANSWER_PATIENCE = 60.0
+
+# The host's side waits twice as long for the next request of a session.
+_PARKED = 10.0
 
 _HOST_KEY = "If that is the host's own fingerprint, add it: `{ssh} -o StrictHostKeyChecking=accept-new {alias} true`."
 
@@ -98,50 +97,51 @@ class SshConnection:
         self._awaited = False
         self._connecting = asyncio.Lock()
         self._sessions: set[Session] = set()
-        self._script = script().replace("\\", "\\\\").replace("\n", "\\n").encode() + b"\n"
+        # Those that have served a request and can serve another, and since when.
+        self._parked: list[tuple[Session, float]] = []
+        self._bootstrap, self._script = bootstrap()
 
     @contextlib.asynccontextmanager
     async def session(self, request: bytes) -> AsyncIterator[Session]:
-        """Open a session and hand it a request; its stdin stays open. DroppedError or RefusedError where that fails."""
+        """Hand a request to a session, whose answer the caller reads whole, or releases it. See `open`."""
         session = await self.open(request)
         try:
             yield session
-        finally:
+        except BaseException:
             await self.release(session)
+            raise
+        self.park(session)
 
     async def open(self, request: bytes) -> Session:
-        """Open a session that the caller releases. See `session`."""
-        socket = await self._ready()
-        command = [*self._ssh("-oControlMaster=no", f"-oControlPath={socket}"), _BOOTSTRAP]
-        session = await Session.open(command, self._environ)
-        self._sessions.add(session)
+        """Hand a request to a session, which the caller parks or releases; its stdin stays open.
+
+        DroppedError or RefusedError where that fails.
+        """
+        session = await self._unpark()
+        if session is None:
+            session = await self._connect()
+            request = self._script + request
         try:
-            await session.send(self._script + request)
+            await session.send(request)
         except BaseException:
             await self.release(session)
             raise
         return session
+
+    def park(self, session: Session) -> None:
+        """Keep a session, whose request has been answered, for the next one. It costs some 40 ms to open another."""
+        if session in self._sessions:
+            self._parked.append((session, time.monotonic()))
 
     async def release(self, session: Session) -> None:
         """Close a session. Again is fine."""
         await session.close()
         self._sessions.discard(session)
 
-    async def ask(self, request: bytes, nonce: str, *, timeout: float = _ANSWER_PATIENCE) -> tuple[str, bytes]:
-        """Send a request that has one answer: its line, and the bytes behind it."""
+    async def ask(self, request: bytes, nonce: str, *, patience: float = 60.0) -> str:
+        """Send a request whose answer is a line, and wait for it so many seconds."""
         async with self.session(request) as session:
-            try:
-                async with asyncio.timeout(timeout):
-                    output, complaint = await asyncio.gather(session.stdout.read(), session.stderr.read())
-            except TimeoutError:
-                raise DroppedError(f"no answer for {timeout:g} s") from None
-            start = output.find(f"{nonce} ".encode())
-            if start < 0:
-                raise await unanswered(session, complaint)
-            line, newline, rest = output[start:].partition(b"\n")
-            if not newline:
-                raise DroppedError("the connection ended within the answer")
-            return read_answer(line, nonce), rest
+            return await next_answer(session, nonce, patience=patience)
 
     async def close(self) -> None:
         """End the sessions and the connection, and remove its folder."""
@@ -153,6 +153,21 @@ class SshConnection:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+    async def _connect(self) -> Session:
+        socket = await self._ready()
+        command = [*self._ssh("-oControlMaster=no", f"-oControlPath={socket}"), self._bootstrap]
+        session = await Session.open(command, self._environ)
+        self._sessions.add(session)
+        return session
+
+    async def _unpark(self) -> Session | None:
+        while self._parked:
+            session, since = self._parked.pop()
+            if session.running and time.monotonic() - since < _PARKED:
+                return session
+            await self.release(session)
+        return None
 
     def _ssh(self, *options: str) -> list[str]:
         return ["ssh", *self._ssh_options, *_OPTIONS, *options, "--", self.alias]
@@ -199,7 +214,7 @@ class SshConnection:
             if time.monotonic() > deadline:
                 await _end_group(master)
                 raise DroppedError(f"no connection within {_SOCKET_PATIENCE:g} s")
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.002)
         self.established = True
         return socket
 
@@ -242,12 +257,3 @@ async def _end_group(leader: subprocess.Popen[bytes]) -> None:
     if leader.stdin is not None:
         leader.stdin.close()
     await end(leader)
-
-
-async def unanswered(session: Session, complaint: bytes) -> DroppedError:
-    """Say what a session that ended without an answer means: 255 is ssh's own word for a connection that broke."""
-    code = await session.exit_code()
-    said = last_line(complaint)
-    if code in (None, 255) or code < 0:
-        return DroppedError(said or "the connection ended before the answer")
-    return UnansweredError(f"its shell ended with exit code {code} before it read the request" + (said and f": {said}"))

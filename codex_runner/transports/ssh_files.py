@@ -6,19 +6,18 @@ lead anywhere but below `into` is refused, whatever the host says.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from codex_runner.domain.errors import HostError
 from codex_runner.engine import cksum
-from codex_runner.transports.request import files_request, new_nonce, read_answer
-from codex_runner.transports.ssh_connection import unanswered
+from codex_runner.transports.request import files_request, new_nonce
+from codex_runner.transports.ssh_answer import next_answer, patiently
 from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from codex_runner.transports.ssh_connection import SshConnection
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _SILENCE = 30.0
+_SEARCH = 60.0
 _TRIES = 3
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -78,13 +78,14 @@ class Fetch:
         nonce = new_nonce()
         request = files_request("fetch", self.root, zip(offsets, missing, strict=True), self.limit, nonce)
         async with connection.session(request) as session:
-            await answer(session, nonce)
+            await next_answer(session, nonce, patience=_SILENCE)
             while (words := (await _line(session, nonce)).split(" ", 2))[0] != "end":
                 path = missing[int(words[1])]
                 if words[0] == "skip":
                     self.left_out[path] = self._reason(words[2])
                 elif not await self._take(session, path, *map(int, words[2].split())):
-                    return False  # what comes next would be bytes that are not wanted
+                    await connection.release(session)  # what comes next would be bytes that are not wanted
+                    return False
         return True
 
     def _reason(self, text: str) -> str:
@@ -148,11 +149,12 @@ async def list_files(connection: SshConnection, root: str, below: Iterable[str])
     """List the files below these paths of a folder, whatever their number of levels."""
     nonce = new_nonce()
     request = files_request("list", root, ((0, path) for path in below), 0, nonce)
-    _, output = await connection.ask(request, nonce)
-    names, mark, _ = output.rpartition(b"\0.%b\0" % nonce.encode())
-    if not mark:
-        raise DroppedError("the connection ended within the list of files")
-    entries = names.split(b"\0")
+    names, end = bytearray(), b"\0.%b\0" % nonce.encode()
+    async with connection.session(request) as session:
+        await next_answer(session, nonce)
+        while not names.endswith(end):
+            names += await _read(session, _CHUNK, _SEARCH)
+    entries = bytes(names[: -len(end)]).split(b"\0")
     complete = not entries.pop()  # each name ends with a NUL; where the list was cut, the last one does not
     found: dict[bytes, dict[str, None]] = {b"f": {}, b"o": {}}
     for entry in entries:
@@ -171,18 +173,8 @@ def _opened(into: Path, path: str, offset: int) -> BinaryIO:
     return target.open("ab")
 
 
-async def answer(session: Session, nonce: str, *, patience: float | None = _SILENCE) -> str:
-    """Read up to an answer, past what start-up files print. `patience` in seconds, None for ever."""
-    while True:
-        line = await _patiently(session.stdout.readline(), patience)
-        if not line.endswith(b"\n"):
-            raise await unanswered(session, b"")
-        if f"{nonce} ".encode() in line:
-            return read_answer(line, nonce)
-
-
 async def _line(session: Session, nonce: str) -> str:
-    line = await _patiently(session.stdout.readline())
+    line = await patiently(session.stdout.readline(), _SILENCE)
     if not line.endswith(b"\n"):
         raise DroppedError("the connection ended between files")
     if not line.startswith(f"{nonce} ".encode()):
@@ -190,16 +182,8 @@ async def _line(session: Session, nonce: str) -> str:
     return line[len(nonce) + 1 : -1].decode("utf-8", "replace")
 
 
-async def _read(session: Session, size: int) -> bytes:
-    data = await _patiently(session.stdout.read(size))
+async def _read(session: Session, size: int, patience: float = _SILENCE) -> bytes:
+    data = await patiently(session.stdout.read(size), patience)
     if not data:
-        raise DroppedError("the connection ended within a file")
+        raise DroppedError("the connection ended within the answer")
     return data
-
-
-async def _patiently(reading: Coroutine[None, None, bytes], patience: float | None = _SILENCE) -> bytes:
-    try:
-        async with asyncio.timeout(patience):
-            return await reading
-    except TimeoutError:
-        raise DroppedError(f"nothing came for {patience:g} s") from None

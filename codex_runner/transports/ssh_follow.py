@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import ProcessExit
 from codex_runner.transports.directory import parse_exit
-from codex_runner.transports.request import read_answer
-from codex_runner.transports.ssh_connection import unanswered
+from codex_runner.transports.ssh_answer import next_answer
 from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from codex_runner.transports.ssh_session import Session
 
 _PING = 1.0
-_ANSWER_PATIENCE = 60.0
 
 # The host says something each second; ssh's own keep-alive may be busy with a connection that only looks alive.
 _SILENCE = 10.0
@@ -44,23 +41,11 @@ class FollowSession:
 
     async def answers(self) -> str:
         """Read the answers before the bytes begin: `new` or `joined`, then `begin`. What was said first is returned."""
-        first = ""
-        while True:
-            try:
-                async with asyncio.timeout(_ANSWER_PATIENCE):
-                    line = await self.session.stdout.readline()
-            except (TimeoutError, ValueError):  # ValueError: a banner without an end
-                raise DroppedError("the host did not answer") from None
-            if not line.endswith(b"\n"):
-                raise await unanswered(self.session, await self._complaint())
-            # A banner may lack its newline, and our line then stands behind it.
-            mark = line.find(self._mark)
-            if mark >= 0:
-                word = read_answer(line[mark:], self._nonce)
-                if word == "begin":
-                    self._heard = time.monotonic()
-                    return first or word
-                first = first or word
+        first = word = await next_answer(self.session, self._nonce)
+        while word != "begin":
+            word = await next_answer(self.session, self._nonce)
+        self._heard = time.monotonic()
+        return first
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """Yield what comes, up to and including Ended or Lost. DroppedError where the connection breaks before."""
@@ -96,11 +81,9 @@ class FollowSession:
         """Pass a wish to stop on, over the connection that is there."""
         await self.session.send(f"stop {reason}\n".encode())
 
-    async def _complaint(self) -> bytes:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):  # a master may hold it open
-                return await self.session.stderr.read()
-        return b""
+    async def take_leave(self) -> None:
+        """End the following, once `pieces` has yielded Ended; the session then serves the next request."""
+        await self.session.send(b"bye\n")
 
     async def _read_bytes(self, queue: asyncio.Queue[_Item]) -> None:
         offset = self._offset

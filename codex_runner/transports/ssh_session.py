@@ -103,6 +103,11 @@ class Session:
         except OSError:
             raise DroppedError("the connection broke while sending") from None
 
+    @property
+    def running(self) -> bool:
+        """False once `ssh` has ended."""
+        return self._process.poll() is None
+
     async def exit_code(self) -> int | None:
         """Return what `ssh` exited with, once it has closed its streams; None where it takes its time."""
         return self._process.returncode if await _gone(self._process, _PATIENCE) else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.engine import cksum
 from codex_runner.transports.request import new_nonce, upload_request
-from codex_runner.transports.ssh_files import answer
+from codex_runner.transports.ssh_answer import next_answer
 from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Upload:
         nonce = new_nonce()
         request = upload_request(self._run_id, self._size, self._checksum, nonce)
         async with connection.session(request) as session:
-            have = int((await answer(session, nonce)).removeprefix("have "))
-            answering = asyncio.ensure_future(answer(session, nonce, patience=None))
+            have = int((await next_answer(session, nonce, patience=_SILENCE)).removeprefix("have "))
+            answering = asyncio.ensure_future(next_answer(session, nonce, patience=None))
             try:
                 # The host may say what is wrong while there is more to send, and then read no further.
                 with contextlib.suppress(DroppedError):

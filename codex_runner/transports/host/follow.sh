@@ -1,17 +1,21 @@
 # shellcheck shell=sh
 # stdout: our mark, then codex's bytes from the offset on and nothing else. stderr: frames, each a line that begins with
-# the nonce, `err` with so many raw bytes behind it. stdin: pings, a stop, a goodbye. Whoever says nothing for QUIET
-# seconds is taken for gone: behind a black hole nothing else would tell.
+# the nonce, `err` with so many raw bytes behind it. stdin: pings, a stop, a goodbye, behind which there may be another
+# request. Whoever says nothing for QUIET seconds is taken for gone: behind a black hole nothing else would tell.
 
 QUIET=20
 
 frame() { printf '%s %s\n' "$nonce" "$*" >&2; }
 
-follow() { # OUT ERR: offsets to begin at
+follow() { # OUT ERR: offsets to begin at. False where it ended without a goodbye
 	out=$1 err=$2
 	cd "$runs/$run/attempts/$attempt" 2>/dev/null || refuse gone "no attempt $attempt of $run here"
 	[ -e stdout ] || refuse gone "attempt $attempt of $run was never started here"
 	holder .
+	trap : USR1
+	myself
+	born "$me"
+	echo "$me $born" >"follower.$nonce"
 	say begin
 	frame ready
 	# Some shells give a background command /dev/null for stdin before they look at its redirections.
@@ -31,14 +35,13 @@ follow() { # OUT ERR: offsets to begin at
 		tailing=$!
 	fi
 	reporter
-	end_listener
+	result=$?
+	# Whatever it may still hear is for nobody. KILL: what has just been forked may forget a TERM.
+	kill -KILL "$listening" 2>/dev/null
 	kill "$tailing" 2>/dev/null
-	wait
-}
-
-end_listener() {
-	kill "$listening" 2>/dev/null
-	wait "$listening" 2>/dev/null
+	wait "$listening" "$tailing" 2>/dev/null
+	rm -f "bye.$nonce" "heard.$nonce" "follower.$nonce"
+	return "$result"
 }
 
 copier() { # for hosts whose tail polls by the second, if at all
@@ -70,54 +73,62 @@ listener() { # what the runner says: each ping counts the lease up
 		bye) break ;;
 		esac
 	done
-	: >"bye.$nonce"
+	true >"bye.$nonce"
+	kill -USR1 "$me" 2>/dev/null
 }
 
-reporter() { # codex's stderr, heartbeats, the end
-	ticks=0 quiet=0
+reporter() { # codex's stderr, heartbeats, the end; until the goodbye. False where there is none
+	ticks=0 quiet=0 over='' moment=0.2
 	while [ ! -e "bye.$nonce" ]; do
-		ended=
-		[ ! -e exit ] || ended=1
-		if [ ! -e request ]; then
-			frame "lost the run directory was removed, and the supervisor ends the agent"
-			break
-		fi
-		size=$(wc -c 2>/dev/null <stderr)
-		size=$((${size:-0}))
-		if [ "$size" -gt "$err" ]; then
-			# An offset and a size: bytes that came since are for the next time.
-			frame "err $err $((size - err))"
-			tail -c "+$((err + 1))" stderr | dd ibs=1 obs=65536 count=$((size - err)) >&2 2>/dev/null
-			err=$size
-		fi
-		if [ -n "$ended" ]; then
-			end_listener
-			wait "$tailing"
-			frame "exit $(tr '\n' ',' <./exit)"
-			break
-		fi
-		if ! held .; then
-			[ ! -e exit ] || continue
-			if elsewhere .; then
-				frame "lost the run is on another host, ${at_node:-$at_host}, which shares this home directory"
-			elif [ "$at_boot" != "$boot_id" ]; then
-				frame "lost the host was rebooted"
-			else
-				frame "lost the supervisor was killed"
-			fi
-			break
-		fi
-		pause
+		if [ -z "$over" ]; then report || return; elif [ ! -e request ]; then return 1; fi
+		doze
 		ticks=$((ticks + 1))
-		if [ $((ticks % 20)) = 0 ]; then
-			frame heartbeat || break
+		if [ $((ticks % 5)) = 0 ]; then
+			frame heartbeat || return
 			quiet=$((quiet + 1))
 			if [ -e "heard.$nonce" ]; then
 				rm -f "heard.$nonce"
 				quiet=0
 			fi
-			[ "$quiet" -lt "$QUIET" ] || break
+			[ "$quiet" -lt "$QUIET" ] || return
 		fi
 	done
-	rm -f "bye.$nonce" "heard.$nonce"
+}
+
+report() { # what is new; $over, once all has been said. False where there will be no end
+	ended=
+	[ ! -e exit ] || ended=1
+	if [ ! -e request ]; then
+		frame "lost the run directory was removed, and the supervisor ends the agent"
+		return 1
+	fi
+	size=$(wc -c 2>/dev/null <stderr)
+	size=$((${size:-0}))
+	if [ "$size" -gt "$err" ]; then
+		# An offset and a size: bytes that came since are for the next time.
+		frame "err $err $((size - err))"
+		tail -c "+$((err + 1))" stderr | dd ibs=1 obs=65536 count=$((size - err)) >&2 2>/dev/null
+		err=$size
+	fi
+	if [ -n "$ended" ]; then
+		# It says how many bytes stdout has: whoever follows takes leave once all of them have come.
+		frame "exit $(tr '\n' ',' <./exit)" || return
+		over=1
+	elif ! held . && [ ! -e exit ]; then
+		if elsewhere .; then
+			frame "lost the run is on another host, ${at_node:-$at_host}, which shares this home directory"
+		elif [ "$at_boot" != "$boot_id" ]; then
+			frame "lost the host was rebooted"
+		else
+			frame "lost the supervisor was killed"
+		fi
+		return 1
+	fi
+}
+
+doze() { # for a moment, which news cut short: the end, or a goodbye. What is on stderr can wait for so long
+	sleep "$moment" >/dev/null 2>&1 5<&- &
+	wait $!
+	# More than 128 is a signal: news. Anything else is a sleep that knows no fractions.
+	case $? in [1-9] | [1-9]? | 1[01]? | 12[0-8]) moment=1 ;; esac
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# The front: one request, one answer.
+# The front: a request, its answer, and the next one.
 
 stop() { # ends codex through its supervisor; where that is dead, with our own hands
 	IFS= read -r reason || reason=cancelled
@@ -53,14 +53,35 @@ front() {
 	set -- "$script"
 	scrub
 	script=$1
-	IFS=' ' read -r magic nonce verb run attempt || exit 64
+	workspaces=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/workspaces
+	runs=${workspaces%/*}/runs
+	here
+	waiting=
+	while IFS=' ' read -r magic nonce verb run attempt; do
+		end_loop "$waiting"
+		# A subshell: the next one must not find what this one has set, nor its secrets. Behind one that went wrong, who
+		# knows where a request begins?
+		(serve) || exit
+		await_request &
+		waiting=$!
+	done
+	end_loop "$waiting"
+}
+
+await_request() { # for so long; behind a black hole there would be no end of it
+	exec </dev/null >/dev/null 2>&1
+	looping
+	born $$
+	front_born=$born
+	nap "$QUIET"
+	! alive $$ "$front_born" || kill -TERM $$
+}
+
+serve() {
 	[ "$magic" = codex-runner/1 ] || exit 64
 	case $nonce in '' | *[!0-9a-f]*) exit 64 ;; esac
 	case $run in '' | .* | *[!A-Za-z0-9._-]*) refuse protocol "bad run id" ;; esac
 	case $attempt in '' | 0* | *[!0-9]*) refuse protocol "bad attempt" ;; esac
-	workspaces=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/workspaces
-	runs=${workspaces%/*}/runs
-	here
 	case $verb in
 	start)
 		start

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The host's side of a run: POSIX sh, nothing to install. One script, three lives:
 #
-#   front      what the runner talks to: reads one framed request from stdin, answers it, and is gone again
+#   front      what the runner talks to: reads framed requests from stdin and answers them, one after the other
 #   supervise  what stays: detached, the parent of codex, the only one that writes `exit`
 #   ticker     a loop beside the supervisor: time limits, the lease, stop requests
 #
@@ -20,7 +20,7 @@ say() { printf '%s %s\n' "$nonce" "$*"; }
 
 refuse() { # WORD MESSAGE: tell the runner why nothing was done, and end
 	say error "$(printf '%s' "$*" | tr '\n' ' ')"
-	exit 0
+	exit 1
 }
 
 decode() { # ENCODED: into $decoded, trailing newlines and all

@@ -16,8 +16,9 @@ scrub() { # what the host's environment gives to codex: paths, languages, proxie
 
 detach() { # in the staging directory, stdin: the environment. Becomes a session of its own and, on Linux, a subreaper
 	set -- sh ./supervisor.sh
-	if [ "$(uname -s)" = Linux ]; then
-		case $(uname -m) in
+	system=$(uname -sm)
+	if [ "${system%% *}" = Linux ]; then
+		case ${system#* } in
 		x86_64) prctl=157 ;;
 		aarch64 | arm64 | riscv64) prctl=167 ;;
 		*) prctl= ;;
@@ -49,6 +50,8 @@ take_variable() { # $value: NAME ENCODED, into $environment
 }
 
 receive() { # FILE SIZE CKSUM: exactly so many bytes from stdin (a shell's read or head may take more), verified
+	true >"$1" || abandon disk "no room, or no right to write, in $runs"
+	[ "$2" != 0 ] || return 0
 	dd ibs=1 obs=65536 count="$2" 2>/dev/null >"$1" || abandon disk "no room, or no right to write, in $runs"
 	# shellcheck disable=SC2046 # two numbers: checksum and size
 	set -- "$1" "$2" "$3" $(cksum <"$1")
@@ -102,7 +105,8 @@ start() {
 	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
 
 	wipe
-	if ! { mkdir -p "$runs/$run/attempts" && cd "$runs/$run/attempts" && mkdir ".$attempt.$nonce" && cd ".$attempt.$nonce"; }; then
+	if ! { mkdir -p "$runs/$run/attempts" "$runs/$run/home" && cd "$runs/$run/attempts" && mkdir ".$attempt.$nonce" &&
+		cd ".$attempt.$nonce"; }; then
 		refuse disk "cannot make folders in $runs"
 	fi
 	# shellcheck disable=SC2086 # two numbers each
@@ -113,7 +117,7 @@ start() {
 	# shellcheck disable=SC2154 # script: this very text, set by whoever started it
 	if ! {
 		printf '%s\n' "$nonce $run $attempt $timeout $orphan $retention" "$cwd_line" >request &&
-			printf '%s' "$args" >args && printf '%s\n' "$script" >supervisor.sh && mkdir -p ../../home &&
+			printf '%s' "$args" >args && printf '%s\n' "$script" >supervisor.sh &&
 			printf '%1024s\n' '' >stop.room && printf '%1024s\n' '' >exit.room
 	}; then
 		abandon disk "no room, or no right to write, in $runs"

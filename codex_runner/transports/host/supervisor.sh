@@ -162,9 +162,8 @@ become_codex() { # in a subshell, stdin, stdout and stderr in place: the environ
 	{ cp config "$home/config.toml" && { [ ! -f schema ] || cp schema "$home/output-schema.json"; } && cd "$cwd"; } ||
 		exit 125
 	unset OLDPWD
-	# The pid is on record before codex runs: an attempt whose codex.pid is empty has never run one. $$ is the
-	# supervisor's, also in this subshell; a child's parent is us.
-	me=$(sh -c 'echo "$PPID"')
+	# The pid is on record before codex runs: an attempt whose codex.pid is empty has never run one.
+	myself
 	born "$me"
 	echo "$me $born" >&3 || exit 126
 	export_environment "$MARK=$run/$attempt/" "CODEX_HOME=$home"
@@ -221,7 +220,14 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	# Where our folder has been removed, codex may have made some of it anew.
 	[ -e request ] || [ -e "${home%/home}/attempts" ] || rm -rf "${home%/home}"
 	write_exit
+	wake_followers
 	prune
+}
+
+wake_followers() { # they look each so many moments, and need not wait for the next one
+	for one in follower.*; do
+		{ read -r pid birth <"$one"; } 2>/dev/null && alive "$pid" "$birth" && kill -USR1 "$pid" 2>/dev/null
+	done
 }
 
 prune() { # what nobody has collected for so many seconds; all that a live runner does touches its run's folder

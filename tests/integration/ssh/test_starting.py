@@ -14,7 +14,7 @@ from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended, Lost
 from codex_runner.domain.run import StopReason
-from codex_runner.transports.request import new_nonce, script, start_request
+from codex_runner.transports.request import bootstrap, new_nonce, start_request
 from codex_runner.transports.ssh import SshTransport
 
 pytestmark = pytest.mark.needs_sshd
@@ -28,14 +28,13 @@ def test_torn_input_starts_nothing(shell, tmp_path):
     starts = tmp_path / "starts"
     job = launch("reply", cwd=tmp_path, prompt=b"p" * 50, config="c = 1\n", environment={"CHILD_STARTS": str(starts)})
     request = start_request(job, new_nonce())
-    line = script().replace("\\", "\\\\").replace("\n", "\\n").encode() + b"\n"
-    whole = line + request
-    cuts = [0, 1, len(line) // 2, len(line) - 1, *range(len(line), len(whole), 41), len(whole) - 1]
-    bootstrap = 'IFS= read -r script && script=$(printf %b "$script") && eval "$script"'
+    command, text = bootstrap()
+    whole = text + request
+    cuts = [0, 1, len(text) // 2, len(text) - 1, *range(len(text), len(whole), 41), len(whole) - 1]
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
     for cut in cuts:
         subprocess.run(
-            [*shell.split(), "-c", bootstrap],
+            [*shell.split(), "-c", command.removeprefix("exec ").replace("sh -c", f"exec {shell} -c", 1)],
             input=whole[:cut],
             env=environ,
             check=False,

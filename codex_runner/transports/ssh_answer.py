@@ -1,0 +1,67 @@
+"""What a session answers: found behind whatever a start-up file prints, and waited for no longer than it may take."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, TypeVar
+
+from codex_runner.transports.request import read_answer
+from codex_runner.transports.ssh_session import DroppedError, UnansweredError, last_line
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from codex_runner.transports.ssh_session import Session
+
+T = TypeVar("T")
+
+_PATIENCE = 60.0
+
+
+async def next_answer(session: Session, nonce: str, *, patience: float | None = _PATIENCE) -> str:
+    """Return the next answer of the request with this nonce; raise what the host refuses with, or DroppedError.
+
+    `patience` is in seconds, None for ever.
+    """
+    while True:
+        try:
+            line = await patiently(session.stdout.readline(), patience)
+        except ValueError:  # a banner without an end
+            raise DroppedError("the host did not answer") from None
+        if not line.endswith(b"\n"):
+            raise await _unanswered(session)
+        # A banner may lack its newline, and our line then stands behind it.
+        mark = line.find(f"{nonce} ".encode())
+        if mark >= 0:
+            return read_answer(line[mark:], nonce)
+
+
+async def read_exactly(session: Session, size: int, *, patience: float | None = _PATIENCE) -> bytes:
+    """Return so many bytes; DroppedError where they do not come."""
+    try:
+        return await patiently(session.stdout.readexactly(size), patience)
+    except asyncio.IncompleteReadError:
+        raise DroppedError("the connection ended within the answer") from None
+
+
+async def patiently(reading: Awaitable[T], patience: float | None) -> T:
+    """Wait for so many seconds; DroppedError where that is not enough."""
+    try:
+        async with asyncio.timeout(patience):
+            return await reading
+    except TimeoutError:
+        raise DroppedError(f"nothing came for {patience:g} s") from None
+
+
+async def _unanswered(session: Session) -> DroppedError:
+    """Say what a session that ended without an answer means: 255 is ssh's own word for a connection that broke."""
+    complaint = b""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):  # a master may hold it open
+            complaint = await session.stderr.read()
+    code = await session.exit_code()
+    said = last_line(complaint)
+    if code in (None, 255) or code < 0:
+        return DroppedError(said or "the connection ended before the answer")
+    return UnansweredError(f"its shell ended with exit code {code} before it read the request" + (said and f": {said}"))
