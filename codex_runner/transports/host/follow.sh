@@ -25,7 +25,7 @@ follow() { # OUT ERR: offsets to begin at. False where it ended without a goodby
 	if [ -e exit ]; then
 		tail -c "+$((out + 1))" stdout &
 		tailing=$!
-	elif tail --version 2>/dev/null | grep -q GNU; then
+	elif gnu_tail; then
 		# Woken by the kernel; ends, after one more look, when the listener does. (Not when the supervisor does: that
 		# is not our child, and where nobody reaps it, its zombie would keep tail for ever.)
 		tail -c "+$((out + 1))" -f --pid="$listening" -s 0.02 stdout &
@@ -42,6 +42,10 @@ follow() { # OUT ERR: offsets to begin at. False where it ended without a goodby
 	wait "$listening" "$tailing" 2>/dev/null
 	rm -f "bye.$nonce" "heard.$nonce" "follower.$nonce"
 	return "$result"
+}
+
+gnu_tail() {
+	case $(tail --version 2>/dev/null) in *GNU*) ;; *) return 1 ;; esac
 }
 
 copier() { # for hosts whose tail polls by the second, if at all

@@ -66,6 +66,7 @@ front() {
 		waiting=$!
 	done
 	end_loop "$waiting"
+	return 0 # not what that one ended with
 }
 
 await_request() { # for so long; behind a black hole there would be no end of it

@@ -24,7 +24,12 @@ refuse() { # WORD MESSAGE: tell the runner why nothing was done, and end
 }
 
 decode() { # ENCODED: into $decoded, trailing newlines and all
-	decoded=$(printf '%b.' "$1")
-	decoded=${decoded%.}
+	decoded=$1
+	case $1 in
+	*\\*)
+		decoded=$(printf '%b.' "$1")
+		decoded=${decoded%.}
+		;;
+	esac
 }
 

@@ -1,0 +1,190 @@
+"""Sessions of the shared connection: each serves one request after the other, and none stays open for nobody."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.launches import collect, launch, wait_until
+from support.runs import processes_with
+
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.host import Ended
+from codex_runner.transports.request import bootstrap, execute_request, new_nonce
+from codex_runner.transports.ssh import SshTransport
+
+pytestmark = pytest.mark.needs_sshd
+
+SHELLS = ("dash", "bash", "busybox sh")
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    """How many sessions have been opened so far."""
+    log, folder = tmp_path / "sessions", tmp_path / "counted"
+    folder.mkdir()
+    wrapper = folder / "ssh"
+    wrapper.write_text(f'#!/bin/sh\necho "$*" >>{log}\nexec {shutil.which("ssh")} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return lambda: log.read_text().count("ControlMaster=no")
+
+
+async def echo(transport, text):
+    return (await transport.execute(f"echo {text}")).output.decode().strip()
+
+
+def test_a_job_and_what_is_asked_around_it_take_one_session(server, on, opened, tmp_path):
+    async def work(transport):
+        assert await echo(transport, "before") == "before"
+        for attempt in (1, 2):
+            job = launch("echo", 3, prompt=b"to and fro\n", run_id="one-session", attempt=attempt)
+            await transport.start(job)
+            stdout, stderr, last = await collect(transport, job.run_id, attempt)
+            assert (stdout, stderr) == (b"to and fro\n", b"to stderr\n")
+            assert isinstance(last, Ended)
+        (tmp_path / "artifact").write_bytes(b"a" * 100_000)
+        (tmp_path / "here").mkdir()
+        assert "artifact" in (await transport.list_files(str(tmp_path), ["."])).files
+        fetch = await transport.fetch_files(str(tmp_path), ["artifact"], tmp_path / "here", limit=10**6, total=10**6)
+        assert fetch.fetched == ["artifact"]
+        await transport.upload(tmp_path / "artifact", job.run_id)
+        assert await echo(transport, "after") == "after"
+        await transport.discard(job.run_id)
+
+    on(server(), work)
+    assert opened() == 1
+
+
+def test_what_is_asked_at_once_has_a_session_each_and_these_serve_what_follows(server, on, opened):
+    async def work(transport):
+        for _ in range(3):
+            words = ("one", "two", "three")
+            assert await asyncio.gather(*(echo(transport, word) for word in words)) == list(words)
+
+    on(server(), work)
+    assert opened() == 3
+
+
+def test_behind_a_refusal_or_an_answer_that_nobody_read_comes_a_new_session(server, on, opened, tmp_path):
+    async def work(transport):
+        with pytest.raises(ConfigurationError, match="is not a directory"):
+            await transport.execute("true", cwd=str(tmp_path / "missing"))
+        assert await echo(transport, "refused") == "refused"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await transport.execute("sleep 60")
+        assert await echo(transport, "cancelled") == "cancelled"
+
+    on(server(), work)
+    assert opened() == 3
+
+
+def test_a_session_that_died_while_nobody_used_it_is_no_outage(server, opened):
+    sshd, told = server(), []
+
+    def idle():
+        return processes_with(str(sshd.config)).keys() & processes_with("ControlMaster=no").keys()
+
+    async def work():
+        transport = SshTransport(
+            sshd.alias, dict(os.environ), ssh_options=("-F", str(sshd.config)), tell=lambda *words: told.append(words)
+        )
+        try:
+            assert await echo(transport, "first") == "first"
+            (pid,) = idle()
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not idle(), 10)
+            assert await echo(transport, "second") == "second"
+        finally:
+            await transport.close()
+
+    asyncio.run(work())
+    assert opened() == 2
+    assert told == []
+
+
+@pytest.fixture(params=SHELLS)
+def front(request, tmp_path):
+    """Start a host's side without a connection, in a shell; `quiet` is for how long it waits for a request."""
+    started = []
+
+    def start(quiet=20):
+        command, text = bootstrap()
+        assert text.count(b"QUIET=20\\n") == 1
+        changed = text.replace(b"QUIET=20\\n", b"QUIET=%d\\n" % quiet)
+        command = command.replace(str(len(text)), str(len(changed))).removeprefix("exec ")
+        process = subprocess.Popen(
+            ["sh", "-c", command.replace("sh -c", f"exec {request.param} -c", 1)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        )
+        process.stdin.write(changed)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        with process:
+            pass
+
+
+def ask(process, script, *arguments):
+    nonce = new_nonce()
+    process.stdin.write(execute_request(script, "", 20, arguments, {}, nonce))
+    process.stdin.flush()
+    _, word, status, size = process.stdout.readline().decode().split()
+    assert word == "done"
+    return int(status), process.stdout.read(int(size))
+
+
+def test_no_byte_of_a_request_is_taken_by_the_one_before(front):
+    """Whatever listens while a request is served must have gone when the next one comes."""
+    process = front()
+    for number in range(40):
+        assert ask(process, 'printf "%s\\n" "$1"; exit 7', f"number {number}") == (7, b"number %d\n" % number)
+    process.stdin.close()
+    assert process.wait(10) == 0
+
+
+def test_the_secrets_of_a_request_are_gone_with_it(front):
+    """Nothing of them is in the memory of what waits for the next one."""
+    process = front()
+    nonce = new_nonce()
+    process.stdin.write(execute_request("true", "/", 20, (), {"SECRET": "swordfish"}, nonce))
+    process.stdin.flush()
+    assert process.stdout.readline().endswith(b"done 0 0\n")
+    seen = memory(process.pid)
+    assert b"codex-runner/1" in seen
+    assert b"swordfish" not in seen
+
+
+def memory(pid):
+    """All that a process of ours can write to, as it is now."""
+    areas = []
+    with Path(f"/proc/{pid}/mem").open("rb", 0) as file:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            span, rights = line.split()[:2]
+            if rights.startswith("rw"):
+                begin, end = (int(word, 16) for word in span.split("-"))
+                file.seek(begin)
+                areas.append(file.read(end - begin))
+    return b"".join(areas)
+
+
+def test_a_session_that_nobody_uses_ends_by_itself(front):
+    """Behind a black hole no end of its input would ever come."""
+    process = front(quiet=1)
+    assert ask(process, "echo hi") == (0, b"hi\n")
+    assert process.wait(20) != 0
+
+
+def test_a_session_that_is_used_does_not_end(front):
+    process = front(quiet=1)
+    assert ask(process, "sleep 2.5; echo hi") == (0, b"hi\n")
+    assert ask(process, "sleep 2.5; echo ho") == (0, b"ho\n")
