@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from support.far import HELLO, FarProject
+from support.far import HELLO, FarProject, repository
 from support.runs import JOB, Left
 
 from codex_runner.codex.events import parse
@@ -37,6 +37,28 @@ def test_all_that_a_whole_job_leaves(far):
     far.go_elsewhere()
     run = far.check_reports(far.command("attach", first.run_id, "--host", "devbox", "--json"), 0)
     far.check_nothing_is_left()
+    assert run.cases["greeting"] is None
+    assert (run.path / "artifacts" / "hello.txt").read_text() == "hello\nworld\n"
+    assert "+hello\n+world\n" in (run.path / "artifacts" / "changes.patch").read_text()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_workspace_of_its_own_is_gone_on_with_where_its_repository_is_not(far, kept):
+    """The other machine has neither the repository nor the commit: the host has the workspace, and says how it was."""
+    (far.cwd / ".gitignore").write_text("codex-runner.toml\ncodex-runner-out\n")
+    repository(far.cwd)
+    far.configure(**{**HELLO, "cwd": ".", "workspace": {"keep": "always"} if kept else {}})
+    running = start(far)
+    running.kill()
+    (first,) = far.runs
+    far.go_elsewhere()
+    run = far.check_reports(far.command("attach", first.run_id, "--host", "devbox"), 0)
+    top = far.state / "codex-runner" / "workspaces" / run.run_id
+    assert top.exists() == kept
+    shutil.rmtree(top, ignore_errors=True)
+    far.check_nothing_is_left()
+    made = run.run_json["workspace"]
+    assert (made["path"], made["repo"], made["kept"]) == (str(top), str(far.scratch / "project"), kept)
     assert run.cases["greeting"] is None
     assert (run.path / "artifacts" / "hello.txt").read_text() == "hello\nworld\n"
     assert "+hello\n+world\n" in (run.path / "artifacts" / "changes.patch").read_text()
