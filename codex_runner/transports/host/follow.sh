@@ -133,6 +133,12 @@ report() { # what is new; $over, once all has been said. False where there will 
 doze() { # for a moment, which news cut short: the end, or a goodbye. What is on stderr can wait for so long
 	sleep "$moment" >/dev/null 2>&1 5<&- &
 	wait $!
-	# More than 128 is a signal: news. Anything else is a sleep that knows no fractions.
-	case $? in [1-9] | [1-9]? | 1[01]? | 12[0-8]) moment=1 ;; esac
+	case $? in
+	0) ;;
+	[1-9] | [1-9]? | 1[01]? | 12[0-8]) moment=1 ;; # a sleep that knows no fractions
+	*)
+		kill -KILL $! 2>/dev/null
+		wait $! 2>/dev/null
+		;;
+	esac
 }

@@ -68,7 +68,8 @@ def check_all_ended(project, done, code, failure):
 
 
 @pytest.mark.parametrize(
-    ("how", "code", "failure"), [("cancel", 143, "cancelled"), (signal.SIGINT, 130, "interrupted")]
+    ("how", "code", "failure"),
+    [("cancel", 143, "cancelled"), (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
 def test_whoever_ends_a_run_ends_everything(far, how, code, failure):
     far.configure(prompt="SCN:family", sandbox="danger-full-access")
