@@ -23,6 +23,6 @@ def test_no_command_line_and_no_file_holds_the_secret(project):
 
 
 def _command_lines():
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            yield path.read_bytes()
+            yield (process / "cmdline").read_bytes()

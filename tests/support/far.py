@@ -128,9 +128,9 @@ class Lookout:
         key = self.project.key.encode()
         while not self._over.wait(0.02):
             self.rounds += 1
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
+            for process in Path("/proc").glob("[0-9]*"):
                 try:
-                    line = path.read_bytes()
+                    line = (process / "cmdline").read_bytes()
                 except OSError:
                     continue
                 if key in line:
