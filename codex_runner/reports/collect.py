@@ -11,7 +11,7 @@ from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from codex_runner.domain.event import ArtifactKept
     from codex_runner.domain.folder import RunFolder
@@ -42,7 +42,7 @@ class LocalArtifacts:
     async def collect(
         self, job: Job, state: RunState, patch: bytes, rollout: bytes
     ) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
-        """See Artifacts.collect. The run's folder is not looked into; ConfigurationError where it cannot be written."""
+        """See Artifacts.collect. Runs are not looked into; ConfigurationError where this one cannot be written."""
         try:
             return await self._collect(job, state, patch, rollout)
         except OSError as error:
@@ -69,6 +69,10 @@ class LocalArtifacts:
         )
         return [*kept, *standard], left_out
 
+    def _runs(self) -> Iterator[Path]:
+        """Yield the folders of the runs beside this one: each would keep all that the ones before it have kept."""
+        return (events.parent for events in self._folder.path.parent.glob(f"*/{self._folder.events.name}"))
+
     def _redact(self, data: bytes) -> bytes:
         redacted = self._redactor(data)
         return self._hide(redacted) if self._hide else redacted
@@ -85,7 +89,7 @@ class LocalArtifacts:
             self._folder.artifacts,
             redact=self._redact,
             found=self._redactor.found,
-            skip=(self._folder.path, *self._skip),
+            skip=(self._folder.path, *self._runs(), *self._skip),
         )
         nothing = (f"the glob {glob} matched nothing" for glob in result.unmatched)
         return result.kept, (*told([str(each) for each in result.left_out]), *nothing)

@@ -282,6 +282,19 @@ def test_the_port_keeps_and_tells(root, tmp_path):
     assert list(left_out) == ["left out l.txt: a link; links are not followed", "the glob *.md matched nothing"]
 
 
+@pytest.mark.parametrize("output", ["out", "."])
+def test_no_run_keeps_the_runs_before_it(root, output):
+    """With the output folder within the job's own, each run would else keep all that the others have kept."""
+    fill(root, "a.txt", "out/b.txt")
+    runs = [RunFolder(root / output / name) for name in ("first", "second", "third")]
+    for run in runs:
+        fill(run.path, "events.jsonl", "artifacts/a.txt")
+    job = Job("j", "p", str(root), artifacts=("**",))
+    keep, left_out = asyncio.run(LocalArtifacts(runs[1], Redactor()).collect(job, RunState(), b"", b""))
+    assert [each.path for each in keep] == ["artifacts/a.txt", "artifacts/out/b.txt"]
+    assert not left_out
+
+
 def test_the_port_says_that_another_hosts_artifacts_are_not_kept(root, tmp_path):
     job = Job("j", "p", str(root), host="devbox", artifacts=("*",))
     keep, left_out = asyncio.run(
