@@ -2,8 +2,6 @@
 # Files that a job left, read back over the connection. An agent named them: no link is followed, and nothing outside
 # of the folder is read. And the other way round: a file that a run needs, brought into its directory.
 
-LISTING=16777216
-
 take_files() { # the request: a folder, a limit in bytes, and one path (an offset before it) a line, into "$paths"
 	cwd_line='' limit=0 paths=''
 	while IFS= read -r line && [ "$line" != ".$nonce" ]; do

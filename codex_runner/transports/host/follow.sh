@@ -3,8 +3,6 @@
 # the nonce, `err` with so many raw bytes behind it. stdin: pings, a stop, a goodbye, behind which there may be another
 # request. Whoever says nothing for QUIET seconds is taken for gone: behind a black hole nothing else would tell.
 
-QUIET=20
-
 frame() { printf '%s %s\n' "$nonce" "$*" >&2; }
 
 follow() { # OUT ERR: offsets to begin at. False where it ended without a goodbye

@@ -53,6 +53,8 @@ front() {
 	set -- "$script"
 	scrub
 	script=$1
+	# The host's own may have had these names.
+	constants
 	workspaces=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/workspaces
 	runs=${workspaces%/*}/runs
 	here

@@ -12,9 +12,14 @@
 # Values of a job are data lines, never script text. Functions first and the call on the last line, so that a
 # truncated script runs nothing. No here-documents: some shells put them into files, and lines may be secret.
 
-NL='
+constants() {
+	NL='
 '
-MARK=CODEX_RUNNER_MARK
+	MARK=CODEX_RUNNER_MARK
+	LISTING=16777216 # bytes of names, at the most, of the files in a folder
+	QUIET=20         # seconds
+}
+constants
 
 say() { printf '%s %s\n' "$nonce" "$*"; }
 

@@ -2,14 +2,15 @@
 # Starting an attempt: everything is read and verified before the rename that is the lock.
 
 scrub() { # what the host's environment gives to codex: paths, languages, proxies, CAs, and what CI reapers look for
-	# shellcheck disable=SC2013 # names have no spaces; values over several lines give false ones, which is harmless
-	for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'); do
+	# Not from `env`, where a value of several lines looks like more of them. None at all would be an awk that failed.
+	names=$(awk 'BEGIN { for (name in ENVIRON) if (name ~ /^[A-Za-z_][A-Za-z0-9_]*$/) print name }') && [ -n "$names" ] || exit
+	for name in $names; do
 		case $name in
 		PATH | HOME | USER | LOGNAME | SHELL | LANG | LANGUAGE | LC_* | TZ | TMPDIR | XDG_STATE_HOME | XDG_RUNTIME_DIR) ;;
 		HTTP_PROXY | HTTPS_PROXY | ALL_PROXY | NO_PROXY | http_proxy | https_proxy | all_proxy | no_proxy) ;;
 		SSL_CERT_FILE | SSL_CERT_DIR | CODEX_CA_CERTIFICATE | RUNNER_TRACKING_ID | JENKINS_NODE_COOKIE) ;;
 		PWD | OLDPWD | SHLVL | _) ;;
-		*) command unset "$name" 2>/dev/null ;;
+		*) command unset -v "$name" 2>/dev/null ;;
 		esac
 	done
 }

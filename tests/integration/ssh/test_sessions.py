@@ -1,7 +1,9 @@
 """Sessions of the shared connection: each serves one request after the other, and none stays open for nobody."""
 
 import asyncio
+import dataclasses
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,9 +13,10 @@ import pytest
 from support.launches import collect, launch, wait_until
 from support.runs import processes_with
 
+from codex_runner.config.schema import SHELLS_OWN
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import Ended
-from codex_runner.transports.request import bootstrap, execute_request, new_nonce
+from codex_runner.transports.request import bootstrap, execute_request, new_nonce, start_request, whole_script
 from codex_runner.transports.ssh import SshTransport
 
 pytestmark = pytest.mark.needs_sshd
@@ -112,16 +115,17 @@ def front(request, tmp_path):
     """Start a host's side without a connection, in a shell; `quiet` is for how long it waits for a request."""
     started = []
 
-    def start(quiet=20):
+    def start(quiet=20, environ=None):
         command, text = bootstrap()
-        assert text.count(b"QUIET=20\\n") == 1
-        changed = text.replace(b"QUIET=20\\n", b"QUIET=%d\\n" % quiet)
+        assert text.count(b"QUIET=20 ") == 1
+        changed = text.replace(b"QUIET=20 ", b"QUIET=%d " % quiet)
         command = command.replace(str(len(text)), str(len(changed))).removeprefix("exec ")
         process = subprocess.Popen(
             ["sh", "-c", command.replace("sh -c", f"exec {request.param} -c", 1)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            stderr=subprocess.PIPE,
+            env={**(environ or {}), "PATH": os.environ["PATH"], "HOME": str(tmp_path)},
         )
         process.stdin.write(changed)
         started.append(process)
@@ -188,3 +192,25 @@ def test_a_session_that_is_used_does_not_end(front):
     process = front(quiet=1)
     assert ask(process, "sleep 2.5; echo hi") == (0, b"hi\n")
     assert ask(process, "sleep 2.5; echo ho") == (0, b"ho\n")
+
+
+def test_names_of_ours_in_the_hosts_environment_change_nothing_and_go_no_further(front, tmp_path):
+    """Nor do lines that look like them, within a value of several lines."""
+    text = whole_script()
+    ours = {*re.findall(r"\b([A-Za-z_]\w*)=", text), *re.findall(r"^(\w+)\(\)", text, re.MULTILINE)}
+    assert {"QUIET", "NL", "born", "follow", "script"} <= ours
+    foreign = dict.fromkeys(ours - SHELLS_OWN - {"HOME", "PATH", "XDG_STATE_HOME"}, "foreign")
+    process = front(quiet=1, environ={**foreign, "SEVERAL": "\n".join(f"{name}=foreign" for name in ours)})
+    job = dataclasses.replace(launch(cwd=tmp_path, environment={"OURS": "one"}), command=("/usr/bin/env",))
+    process.stdin.write(start_request(job, new_nonce(), "start"))
+    process.stdin.flush()
+    assert process.stdout.readline().endswith(b" new\n")
+    assert process.stdout.readline().endswith(b" begin\n")
+    frame = next(line.decode() for line in process.stderr if b" exit " in line)
+    size = int(re.search(r"bytes (\d+)", frame)[1])
+    seen = process.stdout.read(size)
+    assert b"OURS=one\n" in seen
+    assert b"foreign" not in seen
+    process.stdin.write(b"bye\n")
+    assert ask(process, "echo hi") == (0, b"hi\n")
+    assert process.wait(20) != 0
