@@ -378,13 +378,18 @@ def test_a_killed_supervisor_leaves_no_agent_even_when_nobody_asks(host, run, su
 def test_a_run_whose_host_is_not_what_it_was_is_lost(host, run, pid_file, word, message):
     """A changed word is what a reboot leaves, or a home that several hosts share."""
 
+    def say(words, run_id):
+        changed = pid_file(run_id).with_name("pid.changed")
+        changed.write_text(" ".join(words) + "\n")
+        changed.replace(pid_file(run_id))  # a follower looks meanwhile, and must never see half of it
+
     async def work():
         job = launch("hangs")
         await host.start(job)
         words = pid_file(job.run_id).read_text().split()
-        pid_file(job.run_id).write_text(" ".join([*words[:word], "1", *words[word + 1 :]]) + "\n")
+        say([*words[:word], "1", *words[word + 1 :]], job.run_id)
         _, _, last = await collect(host, job.run_id)
-        pid_file(job.run_id).write_text(" ".join(words) + "\n")
+        say(words, job.run_id)
         await host.stop(job.run_id, 1, StopReason.CANCELLED)
         _, _, again = await collect(host, job.run_id)
         return last, again

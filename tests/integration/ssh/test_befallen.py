@@ -61,7 +61,9 @@ def held_by(directory, **changed):
     path = directory / "attempts" / "1" / "pid"
     names = ("host", "boot", "pid", "born", "node")
     words = dict(zip(names, path.read_text().split(), strict=True))
-    path.write_text(" ".join({**words, **changed}.values()) + "\n")
+    new = path.with_name("pid.changed")
+    new.write_text(" ".join({**words, **changed}.values()) + "\n")
+    new.replace(path)  # a follower looks meanwhile, and must never see half of it
     return words
 
 
