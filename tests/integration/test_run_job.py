@@ -65,8 +65,9 @@ def test_a_home_in_which_the_agent_works(project, folders):
     project.configure(prompt="SCN:command", sandbox="workspace-write", cwd=str(project.home))
     run = project.check_reports(project.run(), 0)
     (command,) = [event["item"] for event in run.of_kind("item.completed") if event["item"]["kind"].startswith("comm")]
-    assert command["exit_code"] == 0
-    assert str(project.home) in command["output"].split()  # codex reads its stdout and its stderr as they come
+    # In any order: codex reads its stdout and its stderr as they come.
+    lines = sorted(command["output"].splitlines())
+    assert (command["exit_code"], lines) == (0, sorted(["out-line", "err-line", str(project.home)]))
 
 
 def test_two_runs_of_one_user_leave_each_others_sandbox_alone(project):
@@ -167,8 +168,8 @@ def test_a_home_that_has_nothing_yet(project):
     project.configure(prompt="SCN:command", sandbox="workspace-write")
     run = project.check_reports(project.run(), 0)
     (command,) = (event["item"] for event in run.of_kind("item.completed") if "command" in event["item"])
-    assert command["exit_code"] == 0
-    assert {"out-line", "err-line"} <= set(command["output"].splitlines())
+    lines = sorted(command["output"].splitlines())
+    assert (command["exit_code"], lines) == (0, sorted(["out-line", "err-line", str(project.cwd)]))
 
 
 def test_output_goes_where_it_is_told(project, tmp_path):
