@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PATIENCE = 60.0
+# Seconds.
+PATIENCE = 60.0
 
 
-async def next_answer(session: Session, nonce: str, *, patience: float | None = _PATIENCE) -> str:
+async def next_answer(session: Session, nonce: str, *, patience: float | None = PATIENCE) -> str:
     """Return the next answer of the request with this nonce; raise what the host refuses with, or DroppedError.
 
     `patience` is in seconds, None for ever.
@@ -37,7 +38,7 @@ async def next_answer(session: Session, nonce: str, *, patience: float | None = 
             return read_answer(line[mark:], nonce)
 
 
-async def read_exactly(session: Session, size: int, *, patience: float | None = _PATIENCE) -> bytes:
+async def read_exactly(session: Session, size: int, *, patience: float | None = PATIENCE) -> bytes:
     """Return so many bytes; DroppedError where they do not come."""
     try:
         return await patiently(session.stdout.readexactly(size), patience)

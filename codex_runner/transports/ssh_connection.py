@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import UnreachableError
 from codex_runner.transports.request import bootstrap
-from codex_runner.transports.ssh_answer import next_answer
+from codex_runner.transports.ssh_answer import PATIENCE, next_answer
 from codex_runner.transports.ssh_session import DroppedError, Session, end, last_line
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class SshConnection:
         await session.close()
         self._sessions.discard(session)
 
-    async def ask(self, request: bytes, nonce: str, *, patience: float = 60.0) -> str:
+    async def ask(self, request: bytes, nonce: str, *, patience: float = PATIENCE) -> str:
         """Send a request whose answer is a line, and wait for it so many seconds."""
         async with self.session(request) as session:
             return await next_answer(session, nonce, patience=patience)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from codex_runner.domain.errors import HostError
 from codex_runner.engine import cksum
 from codex_runner.transports.request import files_request, new_nonce
-from codex_runner.transports.ssh_answer import next_answer, patiently
+from codex_runner.transports.ssh_answer import PATIENCE, next_answer, patiently
 from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _SILENCE = 30.0
-_SEARCH = 60.0
 _TRIES = 3
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -153,7 +152,7 @@ async def list_files(connection: SshConnection, root: str, below: Iterable[str])
     async with connection.session(request) as session:
         await next_answer(session, nonce)
         while not names.endswith(end):
-            names += await _read(session, _CHUNK, _SEARCH)
+            names += await _read(session, _CHUNK, PATIENCE)
     entries = bytes(names[: -len(end)]).split(b"\0")
     complete = not entries.pop()  # each name ends with a NUL; where the list was cut, the last one does not
     found: dict[bytes, dict[str, None]] = {b"f": {}, b"o": {}}

@@ -58,9 +58,7 @@ execute() { # a script with its arguments, bounded in time; its last MiB of outp
 	status=$?
 	end_loop "$timing"
 	[ $? != 9 ] || status=late
-	# Gone before the answer: what comes behind that is the next request.
-	kill -KILL "$listening" 2>/dev/null
-	wait "$listening" 2>/dev/null
+	finish "$listening" # before the answer: what comes behind that is the next request
 	kill -KILL "-$working" 2>/dev/null
 	# What is in there now: something that escaped may go on writing.
 	size=$(($(wc -c <&7)))

@@ -12,7 +12,6 @@ follow() { # OUT ERR: offsets to begin at. False where it ended without a goodby
 	holder .
 	trap : USR1
 	myself
-	born "$me"
 	echo "$me $born" >"follower.$nonce"
 	say begin
 	frame ready
@@ -34,10 +33,9 @@ follow() { # OUT ERR: offsets to begin at. False where it ended without a goodby
 	fi
 	reporter
 	result=$?
-	# Whatever it may still hear is for nobody. KILL: what has just been forked may forget a TERM.
-	kill -KILL "$listening" 2>/dev/null
+	finish "$listening" # whatever it may still hear is for nobody
 	kill "$tailing" 2>/dev/null
-	wait "$listening" "$tailing" 2>/dev/null
+	wait "$tailing" 2>/dev/null
 	rm -f "bye.$nonce" "heard.$nonce" "follower.$nonce"
 	return "$result"
 }
@@ -134,9 +132,6 @@ doze() { # for a moment, which news cut short: the end, or a goodbye. What is on
 	case $? in
 	0) ;;
 	[1-9] | [1-9]? | 1[01]? | 12[0-8]) moment=1 ;; # a sleep that knows no fractions
-	*)
-		kill -KILL $! 2>/dev/null
-		wait $! 2>/dev/null
-		;;
+	*) finish $! ;;
 	esac
 }

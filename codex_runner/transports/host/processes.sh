@@ -158,9 +158,15 @@ sweep() { # end all that is left; $swept and $killed say how it went
 
 pause() { sleep 0.05 2>/dev/null || sleep 1; }
 
-myself() { # the pid of this very shell into $me: in a subshell, $$ is another's
+myself() { # the pid of this very shell into $me, with `born`: in a subshell, $$ is another's
 	me=
 	if [ -r /proc/self/stat ]; then { read -r me stat </proc/self/stat; } 2>/dev/null; fi
 	# A child's parent is us.
 	[ -n "$me" ] || me=$(sh -c 'echo "$PPID"')
+	born "$me"
+}
+
+finish() { # CHILD of this shell. KILL: what has just been forked still has our own traps, and would forget a TERM
+	kill -KILL "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
 }

@@ -51,9 +51,9 @@ take_variable() { # $value: NAME ENCODED, into $environment
 }
 
 receive() { # FILE SIZE CKSUM: exactly so many bytes from stdin (a shell's read or head may take more), verified
-	true >"$1" || abandon disk "no room, or no right to write, in $runs"
+	{ [ "$2" = 0 ] || dd ibs=1 obs=65536 count="$2" 2>/dev/null; } >"$1" ||
+		abandon disk "no room, or no right to write, in $runs"
 	[ "$2" != 0 ] || return 0
-	dd ibs=1 obs=65536 count="$2" 2>/dev/null >"$1" || abandon disk "no room, or no right to write, in $runs"
 	# shellcheck disable=SC2046 # two numbers: checksum and size
 	set -- "$1" "$2" "$3" $(cksum <"$1")
 	[ "$5" = "$2" ] && [ "$4" = "$3" ]

@@ -16,11 +16,7 @@ looping() { # until TERM, whenever that comes: a sleep that has just begun, and 
 }
 
 leave_loop() {
-	if [ -n "$napping" ]; then
-		# What has just been forked still has our own traps and would forget a TERM.
-		kill -KILL "$napping" 2>/dev/null
-		wait "$napping" 2>/dev/null
-	fi
+	[ -z "$napping" ] || finish "$napping"
 	exit 0
 }
 
@@ -164,7 +160,6 @@ become_codex() { # in a subshell, stdin, stdout and stderr in place: the environ
 	unset OLDPWD
 	# The pid is on record before codex runs: an attempt whose codex.pid is empty has never run one.
 	myself
-	born "$me"
 	echo "$me $born" >&3 || exit 126
 	export_environment "$MARK=$run/$attempt/" "CODEX_HOME=$home"
 	exec "$@" 3>&-
