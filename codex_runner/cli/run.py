@@ -61,7 +61,7 @@ def run(
 
     Example: git log v1.. --oneline | codex-runner run release-notes --context -
     """
-    from codex_runner.config import PromptSource, load, resolve_job  # noqa: PLC0415
+    from codex_runner.config import PromptSource, files_of, load, resolve_job  # noqa: PLC0415
     from codex_runner.wiring.runs import run_job  # noqa: PLC0415
     from codex_runner.wiring.setting import Setting  # noqa: PLC0415
 
@@ -82,7 +82,7 @@ def run(
         _show_plan(resolved, loaded.ssh_config, as_json=as_json)
         return
     masked = list(resolved.codex.environment.values())
-    setting = Setting.of(loaded, os.environ, sinks(log_format, masked), junit, warn)
+    setting = Setting.of(loaded, os.environ, sinks(log_format, masked), junit, warn, files_of(loaded, job, source))
     folder, state = run_job(resolved, output.absolute() if output else loaded.output_dir, setting)
     from codex_runner.cli.result import finish  # noqa: PLC0415
 

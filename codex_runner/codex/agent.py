@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.codex import command, events, failures
+from codex_runner.codex import command, events, failures, project
+from codex_runner.codex import survey as surveys
 from codex_runner.codex.permissions import check_settings
+from codex_runner.codex.permissions import granted as granted_rules
 from codex_runner.codex.preflight import check_features, check_login, look
+from codex_runner.codex.sandbox_proof import prove
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from codex_runner.codex.survey import Survey
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Install, Launch
-    from codex_runner.domain.job import Job
+    from codex_runner.domain.job import Instructions, Job
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.run import Ending, ProcessExit, Usage
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import Attempt
+    from codex_runner.engine.proposal import Proposal
 
 
 class Codex:
@@ -32,44 +37,75 @@ class Codex:
         fallback: str | None = None,
         hidden: Sequence[str] = (),
         kept: Sequence[str] = (),
+        proposal: Proposal | None = None,
     ) -> None:
         """`fallback` is a codex to take where the job names none and PATH has none.
 
-        `hidden` are paths on the host that the agent must not read, `kept` those that it must not write.
+        `hidden` are paths on the host that the agent must not read, `kept` those that it must not write. `proposal` is
+        the pull or merge request that the pipeline works on.
         """
-        self._fallback = fallback
+        self._fallback, self._proposal = fallback, proposal
         self._hidden, self._kept = tuple(hidden), tuple(kept)
         self._expect_message = expect_message
         self._environment: Mapping[str, str | Secret] = {}
-        self._install: Install | None = None
+        self._found: tuple[Install, Survey, Instructions] | None = None
 
     async def prepare(
         self, job: Job, transport: Transport, granted: Granted, tell: Callable[[Event], None]
     ) -> Mapping[str, Any]:
         """See Agent.prepare."""
         check_settings(job)
-        self._install, login = await look(transport, job, granted, self._fallback)
-        check_features(job, self._install)
+        mode, bases = project.chosen(job, self._proposal), self._proposal.bases if self._proposal else ()
+        wanted = surveys.wanted(mode.value, project.limit(job), project.names(job), bases)
+        install, survey, login = await look(transport, job, granted, self._fallback, wanted)
+        check_features(job, install)
+        for doubt in project.doubts(survey, job, mode, self._proposal):
+            tell(doubt)
+        mode = project.effective(mode, survey)
+        self._found = install, survey, mode
         self._environment = granted.environment
         return {
             "preflight": await check_login(job, transport, login, granted, tell),
-            "codex": {"path": self._install.path, "version": self._install.version},
+            "codex": {"path": install.path, "version": install.version},
             "model": job.codex.model or job.codex.config.get("model"),
             "sandbox": job.sandbox.value,
+            "permissions": granted_rules(job),
+            "instructions": project.facts(survey, job, mode),
         }
+
+    async def prove(
+        self, job: Job, run_id: str, transport: Transport, tell: Callable[[Event], None]
+    ) -> Mapping[str, Any]:
+        """See Agent.prove."""
+        install, survey, mode = self._looked_at()
+        config = command.config_text(
+            job, run_id, 1, install, survey=survey, mode=mode, hidden=self._hidden, kept=self._kept
+        )
+        handed = await prove(job, run_id, install, survey, config, transport, tell)
+        skills = [
+            {"path": survey.shown(path), "sha256": digest}
+            for digest, _, path in (line.partition(" ") for line in handed)
+        ]
+        return {"instructions": {**project.facts(survey, job, mode), "skills": skills}}
+
+    def _looked_at(self) -> tuple[Install, Survey, Instructions]:
+        if self._found is None:
+            raise ConfigurationError("codex was not looked at before it was to be started.")
+        return self._found
 
     def launch(
         self, job: Job, run_id: str, attempt: int, resume: str | None = None, prompt: str | None = None
     ) -> Launch:
         """See Agent.launch."""
-        if self._install is None:
-            raise ConfigurationError("codex was not looked at before it was to be started.")
+        install, survey, mode = self._looked_at()
         return command.launch(
             job,
             run_id,
             attempt,
-            self._install,
+            install,
             self._environment,
+            survey=survey,
+            mode=mode,
             hidden=self._hidden,
             kept=self._kept,
             resume=resume,

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.codex.permissions import documents, permissions
+from codex_runner.codex import project
+from codex_runner.codex.permissions import permissions
 from codex_runner.domain.host import Launch
+from codex_runner.domain.job import Instructions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from codex_runner.codex.survey import Survey
     from codex_runner.domain.host import Install
     from codex_runner.domain.job import Job
     from codex_runner.domain.secret import Secret
@@ -39,6 +42,8 @@ def launch(  # noqa: PLR0913 - what a start consists of
     install: Install,
     environment: Mapping[str, str | Secret],
     *,
+    survey: Survey,
+    mode: Instructions = Instructions.WORKSPACE,
     hidden: Sequence[str] = (),
     kept: Sequence[str] = (),
     resume: str | None = None,
@@ -46,6 +51,7 @@ def launch(  # noqa: PLR0913 - what a start consists of
 ) -> Launch:
     """Say how to start an attempt of this job with this codex. `hidden` and `kept`: see permissions().
 
+    `survey` is what the repository has for codex, of which it gets the instructions that `mode` says.
     With `resume`, the thread of that id goes on, in the same CODEX_HOME, and is `told` this, or only to go on.
     """
     prompt = job.prompt if resume is None else told or GO_ON
@@ -54,13 +60,14 @@ def launch(  # noqa: PLR0913 - what a start consists of
         attempt=attempt,
         command=argv(install, resume, schema=None if job.output_schema is None else _schema_path(install, run_id)),
         cwd=job.cwd,
-        config=config_text(job, run_id, attempt, install, hidden=hidden, kept=kept),
+        config=config_text(job, run_id, attempt, install, survey=survey, mode=mode, hidden=hidden, kept=kept),
         prompt=prompt.encode("utf-8", "surrogateescape"),
         timeout=job.limits.timeout,
         orphan=job.limits.orphan,
         retention=job.limits.retention,
         environment={**job.codex.environment, **environment},
         schema=job.output_schema,
+        instructions=project.text(survey, job),
     )
 
 
@@ -80,7 +87,15 @@ def _schema_path(install: Install, run_id: str) -> str:
 
 
 def config(  # noqa: PLR0913 - the same
-    job: Job, run_id: str, attempt: int, install: Install, *, hidden: Sequence[str] = (), kept: Sequence[str] = ()
+    job: Job,
+    run_id: str,
+    attempt: int,
+    install: Install,
+    *,
+    survey: Survey,
+    mode: Instructions = Instructions.WORKSPACE,
+    hidden: Sequence[str] = (),
+    kept: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the run's config.toml as a mapping: ours, then the user's on top, then what keeps the promises."""
     ours: dict[str, Any] = {
@@ -89,7 +104,6 @@ def config(  # noqa: PLR0913 - the same
         "analytics": {"enabled": False},
         "features": {name: False for name in DISABLED_FEATURES if name in install.features},
         "shell_environment_policy": {"inherit": "core"},
-        **documents(job, install),
     }
     if job.codex.model is not None:
         ours["model"] = job.codex.model
@@ -100,16 +114,24 @@ def config(  # noqa: PLR0913 - the same
     # The mark by which a sweep finds what the agent left running, where it could escape otherwise.
     policy = merged["shell_environment_policy"]
     policy["set"] = {**policy.get("set", {}), "CODEX_RUNNER_MARK": f"{run_id}/{attempt}/"}
-    return merged
+    return {**merged, **project.settings(survey, mode, merged)}
 
 
 def config_text(  # noqa: PLR0913 - the same
-    job: Job, run_id: str, attempt: int, install: Install, *, hidden: Sequence[str] = (), kept: Sequence[str] = ()
+    job: Job,
+    run_id: str,
+    attempt: int,
+    install: Install,
+    *,
+    survey: Survey,
+    mode: Instructions = Instructions.WORKSPACE,
+    hidden: Sequence[str] = (),
+    kept: Sequence[str] = (),
 ) -> str:
     """Return the run's config.toml."""
     import tomli_w  # noqa: PLC0415 - loaded only by what starts codex
 
-    return tomli_w.dumps(config(job, run_id, attempt, install, hidden=hidden, kept=kept))
+    return tomli_w.dumps(config(job, run_id, attempt, install, survey=survey, mode=mode, hidden=hidden, kept=kept))
 
 
 def login_config(job: Job) -> str:

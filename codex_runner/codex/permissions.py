@@ -65,6 +65,7 @@ LOOKED_FOR = tuple(
 )
 
 _BASES = {Sandbox.READ_ONLY: ":read-only", Sandbox.WORKSPACE_WRITE: ":workspace"}
+_ALLOWED = {Sandbox.READ_ONLY: (":read-only",), Sandbox.WORKSPACE_WRITE: (":read-only", ":workspace")}
 _INHERIT = ("core", "none")
 _NO_PATH = re.compile(r"[*?\[\ud800-\udfff]")
 
@@ -72,6 +73,13 @@ _NO_PATH = re.compile(r"[*?\[\ud800-\udfff]")
 def check_settings(job: Job) -> None:
     """Refuse what the job says to codex that would undo what is promised of its sandbox. ConfigurationError."""
     settings = job.codex.config
+    if "projects" in settings:
+        raise ConfigurationError(
+            "codex.config.projects: a trusted project's own `.codex` folder would change the run's sandbox, programs "
+            "and environment, and start them outside the sandbox.",
+            remedy="Name the programs in `codex.config.mcp_servers`, and choose AGENTS.md and skills by the job's "
+            "`instructions`.",
+        )
     mode = settings.get("sandbox_mode", job.sandbox.value)
     if mode != job.sandbox.value:
         raise ConfigurationError(
@@ -94,12 +102,80 @@ def check_settings(job: Job) -> None:
             "codex.config.hooks: codex skips hooks that nobody has reviewed, and says nothing of it.",
             remedy="Give each one's `trusted_hash` in `codex.config.hooks.state`, or use the workspace's policy.",
         )
-    profile = settings.get("default_permissions")
-    if profile == ":danger-full-access" and job.sandbox is not Sandbox.DANGER_FULL_ACCESS:
+    _refuse_wider(job)
+
+
+def _refuse_wider(job: Job) -> None:
+    """Refuse a permission profile of the job's own that allows more than the job's `sandbox` says."""
+    if job.sandbox is Sandbox.DANGER_FULL_ACCESS:
+        return
+    settings, key = job.codex.config, "codex.config.default_permissions"
+    chosen = settings.get("default_permissions", PROFILE)
+    profiles = _table(settings, "permissions")
+    seen: list[str] = []
+    while not chosen.startswith(":"):
+        if chosen in seen:
+            raise ConfigurationError(f"codex.config.permissions.{chosen}.extends leads back to itself.")
+        seen.append(chosen)
+        profile = _table(profiles, chosen)
+        if chosen == PROFILE and chosen == seen[0]:
+            break  # the runner's own, with the job's rules on top
+        chosen = profile.get("extends", ":read-only")
+        key = f"codex.config.permissions.{seen[-1]}.extends"
+    if chosen.startswith(":") and chosen not in _ALLOWED[job.sandbox]:
         raise ConfigurationError(
-            f"codex.config.default_permissions = {profile!r}, and the job's `sandbox` is {job.sandbox.value!r}.",
+            f"{key} = {chosen!r}: allows more than the job's `sandbox` = {job.sandbox.value!r}, or is not known.",
             remedy="Set the job's `sandbox`.",
         )
+    if job.sandbox is not Sandbox.READ_ONLY:
+        return
+    for name in seen:
+        profile = _table(profiles, name)
+        written = [path for path, rule in _rules(_table(profile, "filesystem")) if rule not in {"read", "deny", "none"}]
+        if written or _table(profile, "network").get("enabled"):
+            what = f"filesystem.{written[0]!r}" if written else "network.enabled"
+            raise ConfigurationError(
+                f"codex.config.permissions.{name}.{what}: allows more than the job's `sandbox` = 'read-only'.",
+                remedy="Set the job's `sandbox` to 'workspace-write', or leave the rule out.",
+            )
+
+
+def _rules(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the rules of a `filesystem` table, those of nested tables too (`":project_roots" = { "." = "write" }`)."""
+    found: list[tuple[str, Any]] = []
+    for path, rule in table.items():
+        if isinstance(rule, dict):
+            found += _rules(rule)
+        else:
+            found.append((path, rule))
+    return found
+
+
+def granted(job: Job) -> dict[str, Any]:
+    """Return what the agent's commands may beside the job's `sandbox`, for run.json: the job's own rules.
+
+    `profile` is the permission profile's name; `write` are further paths, `network` whether it has one.
+    """
+    if job.sandbox is Sandbox.DANGER_FULL_ACCESS:
+        return {"profile": None, "write": ["/"], "network": True}
+    settings = job.codex.config
+    chosen = settings.get("default_permissions", PROFILE)
+    profiles = _table(settings, "permissions")
+    named, write, network = chosen, set[str](), False
+    if chosen in {PROFILE, *_BASES.values()}:
+        named = PROFILE
+        if job.sandbox is Sandbox.WORKSPACE_WRITE:
+            old = _table(settings, "sandbox_workspace_write")
+            write |= set(old.get("writable_roots", ()))
+            network = bool(old.get("network_access"))
+    seen: set[str] = set()
+    while not chosen.startswith(":") and chosen not in seen:
+        seen.add(chosen)
+        profile = _table(profiles, chosen)
+        write |= {path for path, rule in _rules(_table(profile, "filesystem")) if rule not in {"read", "deny", "none"}}
+        network = network or bool(_table(profile, "network").get("enabled"))
+        chosen = profile.get("extends", ":")
+    return {"profile": named, "write": sorted(write), "network": network}
 
 
 def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Sequence[str] = ()) -> dict[str, Any]:
@@ -152,17 +228,6 @@ def _credential_paths(install: Install) -> list[str]:
     # A missing folder stands for all that could lie in it.
     paths = {*CREDENTIAL_PATHS, *install.absent}
     return sorted(path for path in paths if not any(path.startswith(f"{folder}/") for folder in install.absent))
-
-
-def documents(job: Job, install: Install) -> dict[str, Any]:
-    """Return what spares codex a search for instructions (AGENTS.md) where the host has none: nothing otherwise.
-
-    Under a profile with denials codex looks for each of them with a process in a sandbox, 40 of them in 0.4 s at every
-    start (0.169 on two cores).
-    """
-    if install.instructions or {"project_doc_max_bytes", "project_doc_fallback_filenames"} & job.codex.config.keys():
-        return {}
-    return {"project_doc_max_bytes": 0}
 
 
 def _translate(old: Mapping[str, Any], profile: dict[str, Any], rules: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.codex import survey as surveys
 from codex_runner.codex.command import login_config
 from codex_runner.codex.key_preflight import check_key
 from codex_runner.codex.permissions import LOOKED_FOR
@@ -22,6 +23,7 @@ from codex_runner.engine.redact import Redactor
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from codex_runner.codex.survey import Survey
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
@@ -32,9 +34,10 @@ OLDEST = (0, 163, 0)
 
 _INSTALL = "Install it (`npm install -g @openai/codex`, or `pip install openai-codex-cli-bin`)"
 
-# Printed line by line: where runs lie, whether there may be an AGENTS.md, whether the home is the job's folder and what
-# is not in it, path, version, feature, login and what it said. The npm package's `codex` is a Node wrapper that
-# survives signals badly and leaves the real one running when it is killed: the native binary beside it is taken.
+# Printed line by line: where runs lie, what the repository would tell codex (survey.sh), whether the home is the job's
+# folder and what is not in it, path, version, feature, login and what it said. The npm package's `codex` is a Node
+# wrapper that survives signals badly and leaves the real one running when it is killed: the native binary beside it is
+# taken.
 #
 # codex drops a bad access token silently and goes on without one, so it is asked about it first: with the settings that
 # `$4` holds, in a home of its own. All in one go, since to an SSH host each question is a round trip, and codex takes
@@ -72,14 +75,10 @@ for up in "$runs" "${runs%/*}" "${runs%/*/*}"; do
 	if real=$(cd -P "$up" 2>/dev/null && pwd); then runs=$real${runs#"$up"}; break; fi
 done
 echo "runs $runs"
-up=$3
-while :; do
-	for name in AGENTS.md AGENTS.override.md; do [ ! -e "$up/$name" ] || echo "instructions $up/$name"; done
-	case $up in */*) up=${up%/*} ;; *) break ;; esac
-done
+[ -z "$3" ] || survey "$3" "$6"
 if [ -n "$3" ] && [ "$(cd -P "$3" 2>/dev/null && pwd)" = "$(cd -P "$HOME" && pwd)" ]; then echo at_home; fi
 settings=$4 identify=$5
-shift 5
+shift 6
 # While a sandbox of another codex runs, what it denies and is missing is there, as an empty file until that one ends.
 for place; do
 	at=$HOME/${place#"~/"}
@@ -127,6 +126,11 @@ echo "login $?"
 cat "$scratch/said"
 """
 
+
+def _probe() -> str:
+    return surveys.functions() + _PROBE
+
+
 # For as long as codex may take to say all this. A service that is out of reach keeps `login status` waiting for ever.
 _PATIENCE = 60.0
 
@@ -146,10 +150,11 @@ class Login:
 
 
 async def look(
-    transport: Transport, job: Job, granted: Granted, fallback: str | None = None
-) -> tuple[Install, Login | None]:
+    transport: Transport, job: Job, granted: Granted, fallback: str | None = None, wanted: str = ""
+) -> tuple[Install, Survey, Login | None]:
     """Find codex where the job says, or as `codex` in the host's PATH, or at `fallback`; ask it about an access token.
 
+    `wanted` is what to look for in the job's folder (`survey.wanted`).
     ConfigurationError where there is none that works. Other credentials it cannot prove: there is no Login then.
     """
     path, cwd = job.codex.path, job.cwd
@@ -157,8 +162,8 @@ async def look(
     proven = granted.kind is CredentialKind.ACCESS_TOKEN
     identify = "1" if job.credential is not None and job.credential.identify else ""
     done = await transport.execute(
-        _PROBE,
-        arguments=(path or "", fallback or "", cwd, login_config(job) if proven else "", identify, *LOOKED_FOR),
+        _probe(),
+        arguments=(path or "", fallback or "", cwd, login_config(job) if proven else "", identify, wanted, *LOOKED_FOR),
         environment={**job.codex.environment, **granted.environment} if proven else {},
         timeout=_PATIENCE,
     )
@@ -190,15 +195,20 @@ async def look(
         values["version"].removeprefix("codex-cli ").strip(),
         features,
         runs=values.get("runs", ""),
-        instructions="instructions" in values or not cwd,
         at_home="at_home" in values,
         absent=frozenset(value for key, _, value in facts if key == "absent"),
     )
+    survey = surveys.read_survey(lines)
+    if cwd and not survey.at:
+        raise ConfigurationError(
+            f"cwd: {cwd} is not a directory that can be entered{there}.",
+            remedy="Set the job's `cwd` to a folder that is there.",
+        )
     if not proven:
-        return install, None
+        return install, survey, None
     code, _, output = said.partition(b"\n")
     identity = _identity(values.get("account", "")) if identify else None
-    return install, Login(int(code) if answered else None, output, done.seconds, identity)
+    return install, survey, Login(int(code) if answered else None, output, done.seconds, identity)
 
 
 def _identity(answer: str) -> dict[str, str]:

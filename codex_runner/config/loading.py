@@ -21,7 +21,7 @@ from codex_runner.config.settings import (
 )
 from codex_runner.domain.concurrency import Concurrency, LockPolicy
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
+from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Instructions, Limits, Sandbox
 from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.workspace import Keep, WorkspaceSpec
@@ -178,6 +178,7 @@ def _trust(merged: Mapping[str, Any]) -> TrustPolicy:
         events=tuple(merged["trusted_events"]) if "trusted_events" in merged else None,
         actors=tuple(merged["trusted_actors"]) if "trusted_actors" in merged else None,
         forks=tuple(merged.get("trusted_forks", ())),
+        base_config=merged.get("trusted_config") == "base",
     )
 
 
@@ -255,6 +256,7 @@ def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any
         concurrency=_concurrency(merged.get("concurrency")),
         expect_message=merged.get("expect_message", True),
         output_schema=merged.get("output_schema"),
+        instructions=Instructions(merged["instructions"]) if "instructions" in merged else None,
         credential=None if credential is None else credential_spec(credential, root),
     )
 

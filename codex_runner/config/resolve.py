@@ -105,6 +105,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         concurrency=settings.concurrency,
         output_schema=schema,
         price=price,
+        instructions=settings.instructions,
     )
 
 
@@ -114,6 +115,15 @@ def variables_of(config: Config, name: str) -> frozenset[str]:
     if settings is None:
         raise _unknown_job(config, name)
     return names(_prompt(config, settings, NO_PROMPT))
+
+
+def files_of(config: Config, name: str, prompt: PromptSource = NO_PROMPT) -> tuple[Path, ...]:
+    """Return the files that configure the job `name`, absolute, codex-runner.toml first; the job must exist."""
+    settings = config.jobs[name]
+    own_prompt = settings.prompt_file if prompt == NO_PROMPT else None
+    given = () if prompt.file is None else (prompt.file.absolute(),)
+    named = [below(config.root, each) for each in (own_prompt, settings.output_schema) if each is not None]
+    return (config.path, *given, *named)
 
 
 def resolve_codex(config: Config, settings: JobSettings, host: str = LOCAL_HOST) -> CodexSettings:

@@ -438,6 +438,8 @@ class JobSection(Section):
     trusted_events: list[Text] | None = None
     trusted_actors: list[Text] | None = None
     trusted_forks: list[Text] | None = None
+    trusted_config: Literal["workspace", "base"] | None = None
+    instructions: Literal["workspace", "base", "none"] | None = None
 
 
 class HostSection(Section):

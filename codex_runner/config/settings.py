@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.concurrency import Concurrency
     from codex_runner.domain.credential import CredentialSpec
+    from codex_runner.domain.job import Instructions
     from codex_runner.domain.policy import Price
     from codex_runner.domain.workspace import WorkspaceSpec
 
@@ -54,6 +55,7 @@ class JobSettings:
     trust: TrustPolicy = field(default_factory=TrustPolicy)
     concurrency: Concurrency | None = None
     output_schema: str | None = None
+    instructions: Instructions | None = None
 
 
 @dataclass(frozen=True, slots=True)

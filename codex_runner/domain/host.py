@@ -31,10 +31,11 @@ class Launch:
     """All that a host needs to start one attempt.
 
     `command` is codex's argv, its first element the binary's absolute path; it never holds a secret. The environment
-    travels on stdin. `config` becomes `home/config.toml`, `schema` (if any) `home/output-schema.json`, `prompt` becomes
-    codex's stdin. Seconds throughout: after `timeout` the supervisor ends codex by itself; after `orphan` seconds
-    without a ping, too. What finished runs left on the host goes with this one, `retention` seconds after somebody last
-    touched it. `records` is what a runner elsewhere must know of the run so far, as lines of events.jsonl.
+    travels on stdin. `config` becomes `home/config.toml`, `schema` (if any) `home/output-schema.json`, `instructions`
+    (if any) `home/AGENTS.md`, `prompt` becomes codex's stdin. Seconds throughout: after `timeout` the supervisor ends
+    codex by itself; after `orphan` seconds without a ping, too. What finished runs left on the host goes with this one,
+    `retention` seconds after somebody last touched it. `records` is what a runner elsewhere must know of the run so
+    far, as lines of events.jsonl.
     """
 
     run_id: str
@@ -48,6 +49,7 @@ class Launch:
     retention: float
     environment: Mapping[str, str | Secret] = field(default_factory=lambda: MappingProxyType({}))
     schema: str | None = None
+    instructions: str = ""
     records: bytes = b""
 
 
@@ -88,16 +90,14 @@ Piece = Output | Ended | Lost
 class Install:
     """A codex found on a host. `version` is its own word, such as `0.169.0`; `features` its feature flags.
 
-    `runs` is the folder of the host's run directories, empty where it is not known. `instructions` says whether there
-    may be an AGENTS.md for the job's folder, in it or above it. `absent` are places in the
-    user's home (`~/.config/gh`) that were looked for and are not there; `at_home`: the home is the job's folder.
+    `runs` is the folder of the host's run directories, empty where it is not known. `absent` are places in the user's
+    home (`~/.config/gh`) that were looked for and are not there; `at_home`: the home is the job's folder.
     """
 
     path: str
     version: str
     features: frozenset[str]
     runs: str = ""
-    instructions: bool = True
     at_home: bool = False
     absent: frozenset[str] = frozenset()
 

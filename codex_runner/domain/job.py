@@ -26,6 +26,14 @@ class Sandbox(StrEnum):
     DANGER_FULL_ACCESS = "danger-full-access"
 
 
+class Instructions(StrEnum):
+    """Whose AGENTS.md and skills the agent gets: the working tree's, the base commit's of a proposal, or none."""
+
+    WORKSPACE = "workspace"
+    BASE = "base"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long each thing may take, in seconds.
@@ -82,7 +90,8 @@ class Job:
     `prompt` is the final text for the agent, its variables filled and its context appended. `cwd` is an absolute
     path on the host that executes; with a `workspace`, it is relative to its top until that is made. `output_schema` is
     the text of a JSON Schema for the final message. `secret_scan`: whether what it adds is searched for credentials.
-    `keep_rollout`: whether codex's own transcript is kept, redacted.
+    `keep_rollout`: whether codex's own transcript is kept, redacted. `instructions`: None is `base` on a pull or merge
+    request, and `workspace` outside of any.
     """
 
     name: str
@@ -106,3 +115,4 @@ class Job:
     concurrency: Concurrency | None = None
     output_schema: str | None = None
     price: Price | None = None
+    instructions: Instructions | None = None

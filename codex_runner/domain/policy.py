@@ -87,9 +87,11 @@ class TrustPolicy:
 
     `events` are the CI system's own names of what may start it; None is the default of that system. `actors` are the
     only accounts that may; None is everyone who can cause a trusted event. `forks` are the repositories whose pull
-    requests may, though somebody else writes what is in them.
+    requests may, though somebody else writes what is in them. `base_config`: whether a pull or merge request may not
+    change what the run is configured by.
     """
 
     events: tuple[str, ...] | None = None
     actors: tuple[str, ...] | None = None
     forks: tuple[str, ...] = ()
+    base_config: bool = False

@@ -105,6 +105,16 @@ class Agent(Protocol):
         """
         ...
 
+    async def prove(
+        self, job: Job, run_id: str, transport: Transport, tell: Callable[[Event], None]
+    ) -> Mapping[str, Any]:
+        """Try the agent's sandbox on the host, and put there what the run needs of it; return facts for run.json.
+
+        Comes after `prepare`. `tell` gets what was proven. ConfigurationError if the sandbox does not start, or does
+        not keep what the job's `sandbox` says. `Transport.discard` removes what it leaves.
+        """
+        ...
+
     def launch(
         self, job: Job, run_id: str, attempt: int, resume: str | None = None, prompt: str | None = None
     ) -> Launch:
@@ -151,6 +161,17 @@ class Credentials(Protocol):
 
         `tell` gets each rule's guard and warning as it happens, also before an error; `on_retry` gets a sentence for
         each new try. CredentialError where it is missing or unfit, SecretStoreError where the store cannot answer.
+        """
+        ...
+
+
+class ConfigTrust(Protocol):
+    """Whether what configures the run may be believed, in a pipeline that works on somebody's proposal."""
+
+    async def judge(self, tell: Callable[[Event], None]) -> Mapping[str, Any]:
+        """Compare it with the base of the proposal; return facts for run.json. CredentialError if the job refuses it.
+
+        `tell` gets a warning or a guard. Comes before anything is borrowed.
         """
         ...
 

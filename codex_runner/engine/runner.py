@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Account,
         Agent,
         Artifacts,
+        ConfigTrust,
         Credentials,
         Group,
         ReplySchema,
@@ -65,9 +66,9 @@ class Outfit:
     """Everything that a run works with; `wiring` puts it together.
 
     `folder` is what the run leaves, searched for secrets at its end; `schema`, `scan`, `workspaces`, `group` and
-    `account` are there where the job asks for one; `doubts` are told at the run's beginning; `own` are folders on the
-    host that the runner writes. `later` is what the host keeps of the attempts behind the one that is attached to: its
-    records, an attempt each.
+    `account` are there where the job asks for one, `config_trust` on a pull or merge request; `doubts` are told at the
+    run's beginning; `own` are folders on the host that the runner writes. `later` is what the host keeps of the
+    attempts behind the one that is attached to: its records, an attempt each.
     """
 
     transport: Transport
@@ -83,6 +84,7 @@ class Outfit:
     workspaces: Workspaces | None = None
     group: Group | None = None
     account: Account | None = None
+    config_trust: ConfigTrust | None = None
     doubts: Sequence[Warned] = ()
     later: Sequence[Sequence[Record]] = ()
     own: Sequence[str] = ()
@@ -182,11 +184,16 @@ class Runner:
 
     async def _prepare(self) -> None:
         """Borrow the credential and look at codex: what can be refused is refused here, before anything is spent."""
+        trust = self._outfit.config_trust
+        judged = {} if trust is None else await trust.judge(self._recorder.emit)
         granted = await self._borrow(time.time())
         await self._make_workspace()
         noting = asyncio.ensure_future(self._note())
         try:
-            facts = await self._outfit.agent.prepare(self._job, self._outfit.transport, granted, self._recorder.emit)
+            transport, tell = self._outfit.transport, self._recorder.emit
+            facts = await self._outfit.agent.prepare(self._job, transport, granted, tell)
+            self._noted = True
+            facts = {**facts, **await self._outfit.agent.prove(self._job, self._run_id, transport, tell)}
             tree = await noting
         except UnreachableError:
             self._noted = False
@@ -198,6 +205,7 @@ class Runner:
             RunPrepared(
                 {
                     **facts,
+                    **judged,
                     "tree": tree,
                     "credential": to_json(granted.facts),
                     "secrets": sorted(self._recorder.redactor.names),

@@ -137,7 +137,7 @@ def occasion_of(environ: Mapping[str, str], payload: Mapping[str, object] | None
 
 
 def _on_github(environ: Mapping[str, str], payload: Mapping[str, object]) -> Occasion:
-    author = _below(payload, "pull_request", "user", "login")
+    author = below(payload, "pull_request", "user", "login")
     event = environ.get("GITHUB_EVENT_NAME", "")
     return Occasion(
         "GitHub",
@@ -157,9 +157,9 @@ def _github_fork(event: str, repository: str, payload: Mapping[str, object]) -> 
     what a workflow_run follows may have been a fork's.
     """
     if payload.get("pull_request") is not None or event.startswith("pull_request"):
-        source = _below(payload, "pull_request", "head", "repo", "full_name")  # no repo where the fork is deleted
+        source = below(payload, "pull_request", "head", "repo", "full_name")  # no repo where the fork is deleted
     elif event == "workflow_run":
-        source = _below(payload, "workflow_run", "head_repository", "full_name")
+        source = below(payload, "workflow_run", "head_repository", "full_name")
     else:
         return None
     if not isinstance(source, str) or not source:
@@ -200,7 +200,7 @@ def _on_jenkins(environ: Mapping[str, str]) -> Occasion:
     )
 
 
-def _below(value: object, *keys: str) -> object:
+def below(value: object, *keys: str) -> object:
     """Return what stands under `keys` in nested mappings; None where one is missing, or is something else."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None

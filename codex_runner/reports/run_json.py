@@ -56,6 +56,9 @@ def run_document(state: RunState) -> dict[str, Any]:
         "changes": _changes(state.changes),
         "artifacts": [_without_kind(artifact) for artifact in state.artifacts.values()],
         "workspace": _without_kind(state.workspace) | {"kept": state.workspace_kept} if state.workspace else None,
+        "instructions": to_json(state.facts.get("instructions")),
+        "proposal": to_json(state.facts.get("proposal")),
+        "permissions": to_json(state.facts.get("permissions")),
         "facts": to_json(state.facts),
     }
 

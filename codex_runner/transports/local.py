@@ -166,12 +166,13 @@ class LocalTransport:
 
     async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
         """See Transport.discard."""
-        workspace = self._root.with_name("workspaces") / run_id
+        workspace, skills = (self._root.with_name(name) / run_id for name in ("workspaces", "skills"))
         attempts = list((self._root / run_id / "attempts").glob("[0-9]*"))
         if attempts and all((attempt / "exit").exists() for attempt in attempts) and not workspace.exists():
+            shutil.rmtree(skills, ignore_errors=True)
             # All has ended, and nobody starts an attempt of a run that we hold: no shell is needed to say so.
             shutil.rmtree(self._root / run_id, ignore_errors=True)
-            if not (self._root / run_id).exists():
+            if not skills.exists() and not (self._root / run_id).exists():
                 return
         nonce = new_nonce()
         await self._ask(discard_request(run_id, nonce, keep_workspace=keep_workspace), nonce)

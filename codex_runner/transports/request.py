@@ -68,6 +68,8 @@ def start_request(launch: Launch, nonce: str, verb: str = "launch") -> bytes:
     bodies = {"config": launch.config.encode()}
     if launch.schema is not None:
         bodies["schema"] = launch.schema.encode()
+    if launch.instructions:
+        bodies["instructions"] = launch.instructions.encode()
     bodies["prompt"] = launch.prompt
     bodies["records"] = launch.records
     lines = [

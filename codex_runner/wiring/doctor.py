@@ -13,11 +13,13 @@ from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Findin
 from codex_runner.domain.errors import ConfigurationError, CredentialError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.domain.run import new_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from codex_runner.codex.agent import Codex
     from codex_runner.config import Config
     from codex_runner.domain.credential import VaultSettings
     from codex_runner.domain.event import Event
@@ -35,6 +37,7 @@ CREDENTIAL: Final = "credential"
 CODEX: Final = "codex"
 PREFLIGHT: Final = "credential-preflight"
 GIT: Final = "git"
+SANDBOX: Final = "sandbox"
 
 RUNNER: Final = "codex-runner"  # the subject of what is not about one job
 
@@ -271,14 +274,31 @@ class Doctor:
     async def _look_at_codex(self, job: Job, transport: Transport) -> bool:
         from codex_runner.codex.agent import Codex  # noqa: PLC0415
         from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
+        from codex_runner.wiring.proposal import proposal_at  # noqa: PLC0415
 
+        agent = Codex(fallback=bundled_codex(job.host), proposal=proposal_at(self._environ))
+        told: list[Event] = []
         try:
-            facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, Granted(), _ignore)
+            facts = await agent.prepare(job, transport, Granted(), told.append)
         except RunnerError as error:
             self._failed(CODEX, error)
             return False
         self._passed(CODEX, f"{facts['codex']['version']} at {facts['codex']['path']}")
+        if job.workspace is None:
+            await self._prove(agent, job, transport, told)
+        self._hear(told)
         return True
+
+    async def _prove(self, agent: Codex, job: Job, transport: Transport, told: list[Event]) -> None:
+        """Try the sandbox as a run would, in a run's directory that goes again."""
+        run_id = new_run_id("doctor")
+        try:
+            await agent.prove(job, run_id, transport, told.append)
+        except ConfigurationError as error:
+            told[:] = [event for event in told if not isinstance(event, Guarded)]
+            self._failed(SANDBOX, error)
+        finally:
+            await transport.discard(run_id)
 
     async def _preflight(self, job: Job, transport: Transport, granted: Granted) -> None:
         from codex_runner.codex.agent import Codex  # noqa: PLC0415

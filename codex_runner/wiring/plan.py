@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.domain.credential import Granted
 from codex_runner.domain.run import new_run_id
 from codex_runner.wiring.hosts import bundled_codex, transport_for
+from codex_runner.wiring.proposal import proposal_at
 from codex_runner.wiring.runs import detector, reply_schema
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = N
 
         made = {"workspace": await look(job.workspace, environ)}
     transport = transport_for(job.host, environ, ssh_config=ssh_config)
-    agent = Codex(fallback=bundled_codex(job.host))
+    agent = Codex(fallback=bundled_codex(job.host), proposal=proposal_at(environ))
     try:
         facts = await agent.prepare(job, transport, Granted(), lambda _: None)
     finally:

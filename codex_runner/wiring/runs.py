@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from codex_runner.domain.event import Record
-    from codex_runner.domain.ports import Artifacts, Detector, ReplySchema, Transport, Workspaces
+    from codex_runner.domain.ports import Artifacts, ConfigTrust, Detector, ReplySchema, Transport, Workspaces
     from codex_runner.domain.secret import Secret
+    from codex_runner.engine.proposal import Proposal
     from codex_runner.engine.redact import Redactor
     from codex_runner.engine.secret_scan import SecretScan
     from codex_runner.reports.collect import LocalArtifacts
@@ -84,7 +85,9 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.wiring.admission import LockedGroup, account_of, doubts  # noqa: PLC0415
     from codex_runner.wiring.aftermath import targets_of, tell_others  # noqa: PLC0415
     from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
+    from codex_runner.wiring.proposal import proposal_at  # noqa: PLC0415
 
+    proposal = proposal_at(setting.environ)
     targets, unknown = targets_of(setting.notify, setting.environ)
     redactor = Redactor()
     stopping = Stopping()
@@ -111,6 +114,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
             fallback=bundled_codex(job.host),
             hidden=credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
             kept=own,
+            proposal=proposal,
         ),
         artifacts=_artifacts(transport, kept, job.host),
         reports=FileReports(
@@ -128,6 +132,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         workspaces=_workspaces(transport, job, setting.environ) if job.workspace else None,
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, setting.ledger, setting.environ, shared),
+        config_trust=_config_trust(proposal, job, setting),
         doubts=doubts(job, setting.ledger, setting.environ),
         later=noted[1:],
         own=own,
@@ -179,6 +184,14 @@ def _scan(job: Job) -> SecretScan | None:
     from codex_runner.engine.secret_scan import SecretScan  # noqa: PLC0415 - only for jobs that ask for it
 
     return SecretScan(knowing)
+
+
+def _config_trust(proposal: Proposal | None, job: Job, setting: Setting) -> ConfigTrust | None:
+    if proposal is None or not setting.named:  # no proposal, or a run that is attached to: it was judged when it began
+        return None
+    from codex_runner.wiring.proposal import ProposedConfig  # noqa: PLC0415 - on proposals alone
+
+    return ProposedConfig(proposal, job, setting.named, setting.environ)
 
 
 def _artifacts(transport: Transport, local: LocalArtifacts, host: str) -> Artifacts:

@@ -25,6 +25,7 @@ class Setting:
 
     `junit` is a second place for junit.xml; `ssh_config` is what `ssh -F` gets; without `guards`, JUnit leaves out the
     runner's own promises that were kept. `complain` gets a sentence for whatever fails once the reports are written.
+    `named` are the files that configure the run, codex-runner.toml first.
     """
 
     environ: Mapping[str, str]
@@ -37,15 +38,17 @@ class Setting:
     metrics: Path | None = None
     ledger: Path | None = None
     complain: Callable[[str], None] = lambda _: None
+    named: Sequence[Path] = ()
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913, PLR0917 - what a command knows
         cls,
         config: Config | None,
         environ: Mapping[str, str],
         sinks: Sequence[Sink],
         junit: Path | None = None,
         complain: Callable[[str], None] = lambda _: None,
+        named: Sequence[Path] = (),
     ) -> Self:
         """Take what the configuration says; None stands for its defaults."""
         if config is None:
@@ -61,6 +64,7 @@ class Setting:
             metrics=config.metrics,
             ledger=config.ledger,
             complain=complain,
+            named=named,
         )
 
 

@@ -1,5 +1,6 @@
 """The real codex, homes for it, and projects that run it."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from support.codex_binary import find_codex
 from support.places import build_folder
 from support.runs import Project
+from support.tools import newest_codex
 
 from codex_runner.demo.model import ModelService
 
@@ -20,6 +22,16 @@ def codex():
     binary = find_codex()
     if binary is None:
         pytest.skip("no codex: install the `demo` extra")
+    return binary
+
+
+@pytest.fixture(scope="session", params=["oldest", "newest"])
+def either_codex(request, codex):
+    """The path of the native binary, of the oldest version that is supported and of the newest of npm."""
+    binary = codex if request.param == "oldest" else newest_codex(BUILD)
+    if binary is None:
+        assert os.environ.get("CI") != "true", "npm did not bring the newest codex"
+        pytest.skip("npm did not bring the newest codex")
     return binary
 
 

@@ -42,7 +42,7 @@ def ask(tmp_path):
 
         async def asked():
             here = LocalTransport(os.environ)
-            install, login = await preflight.look(here, job, granted)
+            install, _, login = await preflight.look(here, job, granted)
             assert install.version == "0.163.0"
             assert "unbounded_connection_retries" in install.features
             return await preflight.check_login(job, here, login, granted, told.append)
@@ -120,7 +120,7 @@ def test_whose_the_token_is(codex, service, tmp_path, monkeypatch, origin, ident
 
     async def asked():
         here = LocalTransport(os.environ)
-        _, login = await preflight.look(here, job, granted)
+        *_, login = await preflight.look(here, job, granted)
         return await preflight.check_login(job, here, login, granted, lambda _: None)
 
     answer = "Logged in using personal access token"

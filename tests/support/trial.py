@@ -5,10 +5,11 @@ import errno
 import json
 
 from codex_runner.codex.agent import Codex
+from codex_runner.codex.survey import Survey
 from codex_runner.domain.credential import Granted
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.host import Install
-from codex_runner.domain.job import Job, Limits
+from codex_runner.domain.job import Instructions, Job, Limits
 from codex_runner.domain.policy import Budget, RetryPolicy
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState, fold
@@ -42,8 +43,12 @@ class Agent(Codex):
     """The real one, on a host that has no codex to look at."""
 
     async def prepare(self, job, transport, granted, tell):
-        self._install = Install("/usr/bin/codex", "0.169.0", frozenset())
+        install = Install("/usr/bin/codex", "0.169.0", frozenset())
+        self._found = install, Survey(at=job.cwd, root=job.cwd), Instructions.WORKSPACE
         return {"codex": {"version": "0.169.0"}}
+
+    async def prove(self, job, run_id, transport, tell):
+        return {}
 
 
 class Nothing:

@@ -6,6 +6,7 @@ import pytest
 
 from codex_runner.codex.command import config
 from codex_runner.codex.permissions import CREDENTIAL_PATHS, check_settings
+from codex_runner.codex.survey import Survey
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import Install
 from codex_runner.domain.job import CodexSettings, Job, Sandbox
@@ -18,7 +19,7 @@ def job(sandbox=Sandbox.READ_ONLY, **settings):
 
 
 def written(job, install=INSTALL, **more):
-    return config(job, "a-run", 1, install, **more)
+    return config(job, "a-run", 1, install, survey=Survey(at=job.cwd, root=job.cwd), **more)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +105,3 @@ def test_what_would_undo_a_promise_is_refused(settings):
 )
 def test_what_is_harmless_is_not(settings):
     check_settings(job(**settings))
-
-
-@pytest.mark.parametrize(("there", "limit"), [(True, None), (False, 0)])
-def test_instructions_are_not_looked_for_where_there_are_none(there, limit):
-    install = Install("/usr/bin/codex", "0.169.0", frozenset(), instructions=there)
-    assert written(job(), install).get("project_doc_max_bytes") == limit
-    assert written(job(project_doc_fallback_filenames=["CLAUDE.md"]), install).get("project_doc_max_bytes") is None

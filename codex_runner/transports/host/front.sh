@@ -36,6 +36,7 @@ discard() { # the run's directory goes, and its workspace or not, unless somethi
 	elif [ -e "$workspaces/$run" ]; then
 		touch "$workspaces/$run" # from now on its time counts
 	fi
+	remove "${runs%/*}/skills/$run"
 	remove "$runs/$run"
 	say gone
 }

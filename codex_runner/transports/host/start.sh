@@ -75,7 +75,7 @@ wipe() { # dead runs: their last attempt has neither an end nor a supervisor, an
 		# A subshell: nothing that goes wrong in here keeps a run from being started.
 		(
 			[ "$at_boot" != "$boot_id" ] || end_left_of "${dead##*/}" "$last"
-			cd "$runs" && remove "$dead"
+			cd "$runs" && remove "../skills/${dead##*/}" "$dead"
 		) </dev/null >/dev/null 2>&1
 	done
 }
@@ -86,7 +86,7 @@ end_left_of() { # RUN ATTEMPT: in a subshell
 }
 
 start() {
-	timeout='' orphan='' retention='' cwd_line='' args='' environment='' config='' schema='' prompt='' records=''
+	timeout='' orphan='' retention='' cwd_line='' args='' environment='' config='' schema='' instructions='' prompt='' records=''
 	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
 		value=${line#* }
 		case $line in
@@ -96,6 +96,7 @@ start() {
 		"cwd "*) cwd_line=$value ;;
 		"config "*) config=$value ;;
 		"schema "*) schema=$value ;;
+		"instructions "*) instructions=$value ;;
 		"prompt "*) prompt=$value ;;
 		"records "*) records=$value ;;
 		"arg "*) args="$args$value$NL" ;;
@@ -111,7 +112,8 @@ start() {
 		refuse disk "cannot make folders in $runs"
 	fi
 	# shellcheck disable=SC2086 # two numbers each
-	if ! { receive config $config && { [ -z "$schema" ] || receive schema $schema; } && receive prompt $prompt &&
+	if ! { receive config $config && { [ -z "$schema" ] || receive schema $schema; } &&
+		{ [ -z "$instructions" ] || receive instructions $instructions; } && receive prompt $prompt &&
 		receive records $records && IFS= read -r line && [ "$line" = ".$nonce" ]; }; then
 		abandon torn "the request ended early"
 	fi

@@ -155,8 +155,8 @@ export_environment() { # NAME=VALUE...: these, and the lines of $environment, ea
 
 become_codex() { # in a subshell, stdin, stdout and stderr in place: the environment, the directory, the program
 	# Behind the lock: whoever merely joins must not touch the configuration of a codex that runs.
-	{ cp config "$home/config.toml" && { [ ! -f schema ] || cp schema "$home/output-schema.json"; } && cd "$cwd"; } ||
-		exit 125
+	{ cp config "$home/config.toml" && { [ ! -f schema ] || cp schema "$home/output-schema.json"; } &&
+		{ [ ! -f instructions ] || cp instructions "$home/AGENTS.md"; } && cd "$cwd"; } || exit 125
 	unset OLDPWD
 	# The pid is on record before codex runs: an attempt whose codex.pid is empty has never run one.
 	myself
@@ -232,9 +232,12 @@ prune() { # what nobody has collected for so many seconds; all that a live runne
 		for one in "$old"/attempts/[0-9]*; do
 			if [ ! -e "$one/exit" ] && { held "$one" || elsewhere "$one"; }; then continue 2; fi
 		done
-		rm -rf "$old" "../workspaces/$old"
+		rm -rf "$old" "../workspaces/$old" "../skills/$old"
 	done
 	cd ../workspaces 2>/dev/null && older "$retention" | while read -r old; do
+		[ -e "../runs/$old" ] || rm -rf "$old"
+	done
+	cd ../skills 2>/dev/null && older "$retention" | while read -r old; do
 		[ -e "../runs/$old" ] || rm -rf "$old"
 	done
 	# What workspaces are made from, once no run has used it for a month.

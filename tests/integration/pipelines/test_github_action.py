@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from support.act import Act
-from support.pipelines import CREDENTIAL, HOSTILE, JOB, WORKFLOW_FILE, pipeline_world, tool
+from support.pipelines import CREDENTIAL, HOSTILE, JOB, WORKFLOW_FILE, pipeline_world
 from support.places import build_folder
 from support.runs import processes_with
+from support.tools import tool
 
 pytestmark = [pytest.mark.needs_act, pytest.mark.needs_codex, pytest.mark.needs_vault]
 

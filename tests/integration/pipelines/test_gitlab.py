@@ -10,9 +10,10 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from support.pipelines import JOB, ROOT, gitlab_ci_local, pipeline_world
+from support.pipelines import JOB, ROOT, pipeline_world
 from support.places import build_folder
 from support.runs import processes_with
+from support.tools import gitlab_ci_local
 
 from codex_runner.demo.issuer import github_claims
 

@@ -13,9 +13,9 @@ import pytest
 from support.act import Act
 from support.jenkins_agent import JenkinsAgent
 from support.newcomer import DOCS, Newcomer, blocks
-from support.pipelines import gitlab_ci_local, tool
 from support.places import build_folder
 from support.runs import Left, processes_with
+from support.tools import gitlab_ci_local, tool
 
 from codex_runner.cli.pipelines import ACTION
 from codex_runner.config import load

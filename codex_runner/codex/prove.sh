@@ -1,0 +1,159 @@
+# Makes the run's own CODEX_HOME on the host, with the skills that were chosen, and proves codex's sandbox in it.
+#
+# sh -c SCRIPT sh RUN CODEX PROFILE FOLDER ROOT COMMIT SOURCE...
+#
+# SETTINGS is the config.toml. COMMIT is the base commit, or empty. PROFILE is empty if there is no sandbox. A SOURCE is a folder of skills, `folder PATH` or
+# `tree HASH PATH` (see survey.sh, whose functions come before this text). Prints lines `KEY VALUE`:
+#
+#   handed       `SHA256 PATH` of a SKILL.md that was handed over
+#   dropped      how many files of a folder of skills were not: links out of the repository, odd names, what is no file
+#   too-large    a folder of skills that was left out
+#   proof        the exit code of the proof; then `wrote` or `kept-out`, `read` or `denied`, by a command in the sandbox
+#   said         the last lines that codex printed on stderr
+#   unwritable   the folder is not writable for this user without any sandbox
+#   sysctl, container, system   what explains a sandbox that fails
+
+umask 077
+nl='
+'
+tab=$(printf '\t')
+run=$1 codex=$2 profile=$3 folder=$4 root=$5 commit=$6
+shift 6
+state=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner
+home=$state/runs/$run/home
+skills=$state/skills/$run
+most_files=2000 most_kib=8192
+
+digest() { # FILE
+	{ sha256sum <"$1" || shasum -a 256 <"$1" || openssl dgst -sha256 -r <"$1"; } 2>/dev/null | sed 's/[^0-9a-f].*//'
+}
+
+small() { # FOLDER: few files, and not too many bytes
+	[ "$(find "$1" | head -n $((most_files + 1)) | wc -l)" -le "$most_files" ] || return 1
+	kib=$(du -sk "$1" | sed 's/[^0-9].*//')
+	[ "${kib:-$most_kib}" -lt "$most_kib" ]
+}
+
+take_folder() { # PATH DESTINATION: its files; what a link leads to, if that lies in the repository
+	folder_of "$1" && inside "$REPLY" && small "$REPLY" || return 1
+	from=$REPLY
+	mkdir -p "$2" && cp -RP "$from/." "$2" || return 1
+	find "$2" -type l | while IFS= read -r link; do
+		original=$from/${link#"$2/"}
+		rm -f "$link"
+		if [ -d "$original" ] && folder_of "$original" && inside "$REPLY" && small "$REPLY"; then
+			mkdir "$link" && cp -RP "$REPLY/." "$link"
+		elif [ -f "$original" ] && file_of "$original" && inside "$REPLY"; then
+			cp "$REPLY" "$link"
+		else
+			echo dropped 1
+		fi
+	done
+	find "$2" ! -type d ! -type f | while IFS= read -r odd; do
+		rm -f "$odd"
+		echo dropped 1
+	done
+	chmod -R u+rwX,go-rwx "$2"
+}
+
+take_tree() { # HASH PATH DESTINATION DEPTH: the files of a tree of the base commit, over links within that commit
+	plain_git ls-tree -r -l "$1" >"$skills/list.$4" || return 1
+	awk -v files="$most_files" -v bytes=$((most_kib * 1024)) '{ sum += $4 } END { exit NR > files || sum > bytes }' \
+		"$skills/list.$4" || return 1
+	within=${2#"${root%/}/"}
+	while IFS= read -r line; do
+		path=${line#*"$tab"}
+		# shellcheck disable=SC2086 # mode, type, hash, size
+		set -- "$1" "$2" "$3" "$4" ${line%%"$tab"*}
+		mode=$5 hash=$7
+		case $path in
+		'"'*) # a name that git quotes
+			echo dropped 1
+			continue
+			;;
+		*/*) mkdir -p "$3/${path%/*}" ;;
+		*) mkdir -p "$3" ;;
+		esac
+		case $mode in
+		100*) ;;
+		120000)
+			if [ "$4" -lt 3 ] && object "$within/$path" tree; then
+				take_tree "${REPLY%% *}" "$root/$within/$path" "$3/$path" $(($4 + 1)) || echo dropped 1
+				within=${2#"${root%/}/"}
+				continue
+			elif object "$within/$path" blob; then
+				hash=${REPLY%% *}
+			else
+				echo dropped 1
+				continue
+			fi
+			;;
+		*)
+			echo dropped 1
+			continue
+			;;
+		esac
+		plain_git cat-file blob "$hash" >"$3/$path" || return 1
+		[ "$mode" != 100755 ] || chmod u+x "$3/$path"
+	done <"$skills/list.$4"
+	rm -f "$skills/list.$4"
+}
+
+take() { # SOURCE PLACE DESTINATION
+	case $1 in
+	"folder "*) take_folder "$2" "$3" ;;
+	*)
+		hash=${1#tree }
+		take_tree "${hash%% *}" "$2" "$3" 0
+		;;
+	esac
+}
+
+take_skills() { # SOURCE...
+	number=0
+	for source; do
+		number=$((number + 1)) place=${source#* }
+		case $source in "tree "*) place=${place#* } ;; esac
+		if take "$source" "$place" "$skills/$number"; then
+			mkdir -p "$home/skills" && ln -s "$skills/$number" "$home/skills/$number" || exit 1
+			find "$skills/$number" -type f -name SKILL.md | while IFS= read -r file; do
+				told handed "$(digest "$file") $place/${file#"$skills/$number/"}"
+			done
+		else
+			rm -rf "${skills:?}/$number"
+			told too-large "$place"
+		fi
+	done
+}
+
+prove() { # with a folder, which git does not see: the tree is being looked at meanwhile
+	mark=$folder/.codex-runner-proof-$run
+	trap 'rmdir "$mark" 2>/dev/null' EXIT
+	# shellcheck disable=SC2016 # for the shell in the sandbox
+	CODEX_HOME=$home "$codex" sandbox -P "$profile" -C "$folder" -- sh -c '
+		if mkdir "$1" 2>/dev/null; then rmdir "$1"; echo wrote; else echo kept-out; fi
+		if cat "$2" >/dev/null 2>&1; then echo read; else echo denied; fi
+	' sh "$mark" "$home/config.toml" >"$home/proof.out" 2>"$home/proof.err" </dev/null
+	echo "proof $?"
+	grep -xE 'wrote|kept-out|read|denied' "$home/proof.out"
+	[ -w "$folder" ] || echo unwritable
+	tail -n 3 "$home/proof.err" | while IFS= read -r line; do echo "said $line"; done
+	rm -f "$home/proof.out" "$home/proof.err"
+	echo "system $(uname -s)"
+	for name in kernel/apparmor_restrict_unprivileged_userns kernel/unprivileged_userns_clone user/max_user_namespaces; do
+		if [ -r "/proc/sys/$name" ]; then echo "sysctl $name $(cat "/proc/sys/$name")"; fi
+	done
+	if [ -e /.dockerenv ] || [ -e /run/.containerenv ] || [ -n "${KUBERNETES_SERVICE_HOST-}" ]; then echo container; fi
+}
+
+# shellcheck disable=SC2153 # the environment's
+settings=$SETTINGS
+unset SETTINGS
+rm -rf "$skills"
+mkdir -p "$home" || exit 1
+if [ $# -gt 0 ]; then mkdir -p "$skills" && take_skills "$@" || exit 1; fi
+if [ -n "$profile" ]; then
+	printf '%s\n' "$settings" >"$home/config.toml" || exit 1
+	prove
+fi
+echo proved

