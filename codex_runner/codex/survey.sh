@@ -46,6 +46,22 @@ inside() { # REAL PATH: does it lie in the repository?
 	case $1/ in "${root%/}"/*) return 0 ;; *) return 1 ;; esac
 }
 
+find_top() { # REAL FOLDER: the top of the repository around it, or itself if there is none, into $root
+	root=$1 up=$1
+	while :; do
+		# An empty `.git` is no repository: codex's sandbox leaves such behind when it is killed, in /tmp for one.
+		if [ -f "${up%/}/.git" ] || [ -e "${up%/}/.git/HEAD" ] || [ -h "${up%/}/.git/HEAD" ]; then
+			root=$up
+			return
+		fi
+		case $up in
+		/) return ;;
+		*) up=${up%/*} ;;
+		esac
+		up=${up:-/}
+	done
+}
+
 plain_git() { # git that reads objects, and runs nothing that a repository names
 	(
 		unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES \
@@ -189,15 +205,8 @@ survey() { # FOLDER WANTED: a line each of `mode M`, `limit BYTES`, `name FILE`,
 		$2
 	END
 	folder_of "$1" || return 0
-	here=$REPLY root=$REPLY up=$REPLY
-	while :; do
-		if [ -e "${up%/}/.git" ]; then
-			root=$up
-			break
-		fi
-		case $up in */?*) up=${up%/*} ;; *) break ;; esac
-		up=${up:-/}
-	done
+	here=$REPLY
+	find_top "$here"
 	told at "$here"
 	told root "$root"
 	if [ "$mode" = base ]; then

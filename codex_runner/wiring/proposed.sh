@@ -8,16 +8,9 @@ nl='
 '
 bases=$1
 shift
-root=/
 file_of "$1" || exit 1
 up=${REPLY%/*}
-while :; do
-	if [ -e "${up:-/}/.git" ]; then
-		root=${up:-/}
-		break
-	fi
-	case $up in */?*) up=${up%/*} ;; *) break ;; esac
-done
+find_top "${up:-/}"
 if find_base; then
 	echo "base $commit"
 	for file; do
