@@ -157,7 +157,8 @@ async def look(
     `wanted` is what to look for in the job's folder (`survey.wanted`).
     ConfigurationError where there is none that works. Other credentials it cannot prove: there is no Login then.
     """
-    path, cwd = job.codex.path, job.cwd
+    # Relative, it is one of a workspace that is not made yet: a plan's, or the doctor's.
+    path, cwd = job.codex.path, job.cwd if job.cwd.startswith("/") else ""
     there, remedy = _hints(job)
     proven = granted.kind is CredentialKind.ACCESS_TOKEN
     identify = "1" if job.credential is not None and job.credential.identify else ""
@@ -198,7 +199,7 @@ async def look(
         at_home="at_home" in values,
         absent=frozenset(value for key, _, value in facts if key == "absent"),
     )
-    survey = surveys.read_survey(lines)
+    survey = surveys.read_survey(lines) if cwd else surveys.Survey(at=job.cwd, root=job.cwd)
     if cwd and not survey.at:
         raise ConfigurationError(
             f"cwd: {cwd} is not a directory that can be entered{there}.",

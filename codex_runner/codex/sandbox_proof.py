@@ -14,7 +14,8 @@ from codex_runner.codex import survey as surveys
 from codex_runner.codex.permissions import PROFILE
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import Guarded, Warned
-from codex_runner.domain.job import LOCAL_HOST, Sandbox
+from codex_runner.domain.job import LOCAL_HOST, PROOF, Sandbox
+from codex_runner.domain.run import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
 
-GUARD = "sandbox"
 _PATIENCE = 60.0  # seconds
 
 # How bubblewrap says that the system does not let it make namespaces, or mount in them.
@@ -53,6 +53,7 @@ _CONTAINER = (
     "(in Kubernetes `seccompProfile: {type: Unconfined}`), or, if the container itself is the wall, set "
     '`sandbox = "danger-full-access"`.'
 )
+_SETTINGS = "Correct `codex.config`; `codex-runner run JOB --dry-run` shows what codex gets of it."
 _ELSE = "Try `codex sandbox` on the host by hand; docs/security.md has what it needs on each system."
 
 
@@ -101,7 +102,12 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
         where = "" if job.host == LOCAL_HOST else f" on {job.host}"
         wrong = _judge(job, answer, own=profile != PROFILE, late=done.exit_code is None)
         message = wrong[0] if wrong else f"proven: it keeps to {job.sandbox.value!r}"
-        tell(Guarded(GUARD, wrong is None, message, done.seconds))
+        refused = any("Error loading config" in line for line in answer.all("said"))
+        failure = (Failure.STARTUP if refused else Failure.REFUSED).value if wrong else None
+        tell(Guarded(PROOF, wrong is None, message, done.seconds, failure))
+        if wrong is not None and refused:
+            said = _readable(" ".join(answer.all("said")))
+            raise ConfigurationError(f"codex{where} does not take its configuration: {said}.", remedy=_SETTINGS)
         if wrong is not None:
             raise ConfigurationError(f"codex's sandbox{where}: {wrong[0]}.", remedy=wrong[1])
     elif not answer.has("proved"):
@@ -135,6 +141,11 @@ def _judge(job: Job, answer: _Answer, *, own: bool, late: bool) -> tuple[str, st
     codes = answer.all("proof")
     if late:
         return f"gave no answer within {_PATIENCE:g} s", _ELSE
+    if answer.has("unwritable") and job.sandbox is Sandbox.WORKSPACE_WRITE and not own:
+        return (
+            f"{job.cwd} is not writable for this user, and the job's `sandbox` is 'workspace-write'",
+            "Give the user the right to write there, or set the job's `sandbox` to 'read-only'.",
+        )
     if codes != ["0"] or not (answer.has("wrote") or answer.has("kept-out")):
         said = " ".join(filter(None, answer.all("said"))) or "it printed nothing"
         code = codes[0] if codes else "none"
@@ -154,11 +165,6 @@ def _judge_write(job: Job, answer: _Answer, *, own: bool) -> tuple[str, str] | N
         return None
     if wrote:
         return "lets the agent write in `cwd`, and the job's `sandbox` is 'read-only'", _ELSE
-    if answer.has("unwritable"):
-        return (
-            f"{job.cwd} is not writable for this user, and the job's `sandbox` is 'workspace-write'",
-            "Give the user the right to write there, or set the job's `sandbox` to 'read-only'.",
-        )
     return "keeps the agent from writing in `cwd`, and the job's `sandbox` is 'workspace-write'", _ELSE
 
 

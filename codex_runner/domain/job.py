@@ -66,6 +66,9 @@ class Check:
 RULES = "path rules"
 SCHEMA = "output schema"
 SCAN = "secret scan"
+# The name of the guard that stands for the proof of the agent's sandbox.
+PROOF = "sandbox"
+
 OWN_CHECKS = frozenset({RULES, SCAN, SCHEMA})
 
 

@@ -22,7 +22,7 @@ from codex_runner.domain.event import (
     build,
     to_json,
 )
-from codex_runner.domain.job import Job
+from codex_runner.domain.job import PROOF, Job, Sandbox
 from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
 from codex_runner.engine.admission import Admission
 from codex_runner.engine.attempt import end_unseen, sweep_guard
@@ -389,12 +389,16 @@ def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
     facts = {
         "job": to_json(shown),
         "checks": names(job),
-        "guards": [*planned_guards(job.credential), "process sweep", SEARCH],
+        "guards": [*planned_guards(job.credential), *_proof(job), "process sweep", SEARCH],
         "plain": sorted(plain(job.codex.environment, json.dumps(to_json(shown)).encode(), recorder.redactor)),
         "secrets": sorted(recorder.redactor.names),
     }
     redacted: dict[str, Any] = json.loads(recorder.redactor.text(json.dumps(facts)))
     return redacted
+
+
+def _proof(job: Job) -> tuple[str, ...]:
+    return () if job.sandbox is Sandbox.DANGER_FULL_ACCESS else (PROOF,)
 
 
 def planned_job(state: RunState) -> Job:

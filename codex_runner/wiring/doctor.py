@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
 from codex_runner.domain.errors import ConfigurationError, CredentialError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
-from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.domain.job import LOCAL_HOST, PROOF
 from codex_runner.domain.run import new_run_id
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ CREDENTIAL: Final = "credential"
 CODEX: Final = "codex"
 PREFLIGHT: Final = "credential-preflight"
 GIT: Final = "git"
-SANDBOX: Final = "sandbox"
 
 RUNNER: Final = "codex-runner"  # the subject of what is not about one job
 
@@ -296,7 +295,7 @@ class Doctor:
             await agent.prove(job, run_id, transport, told.append)
         except ConfigurationError as error:
             told[:] = [event for event in told if not isinstance(event, Guarded)]
-            self._failed(SANDBOX, error)
+            self._failed(PROOF, error)
         finally:
             await transport.discard(run_id)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from codex_runner.codex.command import config
-from codex_runner.codex.permissions import CREDENTIAL_PATHS, check_settings
+from codex_runner.codex.permissions import CREDENTIAL_PATHS, check_settings, granted
 from codex_runner.codex.survey import Survey
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import Install
@@ -105,3 +105,56 @@ def test_what_would_undo_a_promise_is_refused(settings):
 )
 def test_what_is_harmless_is_not(settings):
     check_settings(job(**settings))
+
+
+READ_ONLY = {"codex-runner": {"filesystem": {"/opt": "read", "~/.npmrc": "deny"}}}
+WRITES = {"mine": {"extends": ":read-only", "filesystem": {"/opt": "write"}}}
+NESTED = {"mine": {"filesystem": {":project_roots": {".": "write"}}}}
+CHAIN = {"mine": {"extends": "other"}, "other": {"extends": ":workspace"}}
+LOOP = {"mine": {"extends": "other"}, "other": {"extends": "mine"}}
+NETWORK = {"mine": {"extends": ":read-only", "network": {"enabled": True}}}
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "chosen", "profiles", "words"),
+    [
+        (Sandbox.READ_ONLY, ":workspace", {}, "default_permissions = ':workspace'"),
+        (Sandbox.READ_ONLY, ":danger-full-access", {}, "default_permissions"),
+        (Sandbox.WORKSPACE_WRITE, ":danger-full-access", {}, "default_permissions"),
+        (Sandbox.WORKSPACE_WRITE, ":something-new", {}, "or is not known"),
+        (Sandbox.READ_ONLY, "mine", WRITES, "permissions.mine.filesystem.'/opt'"),
+        (Sandbox.READ_ONLY, "mine", NESTED, "permissions.mine.filesystem.'.'"),
+        (Sandbox.READ_ONLY, "mine", CHAIN, "permissions.other.extends = ':workspace'"),
+        (Sandbox.READ_ONLY, "mine", LOOP, "leads back to itself"),
+        (Sandbox.READ_ONLY, "mine", NETWORK, "network.enabled"),
+        (Sandbox.READ_ONLY, None, {"codex-runner": {"filesystem": {"/opt": "write"}}}, "codex-runner.filesystem"),
+    ],
+)
+def test_a_profile_that_allows_more_than_the_sandbox_is_refused(sandbox, chosen, profiles, words):
+    settings = {"permissions": profiles, **({} if chosen is None else {"default_permissions": chosen})}
+    with pytest.raises(ConfigurationError) as refused:
+        check_settings(job(sandbox, **settings))
+    assert words in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "settings", "shown"),
+    [
+        (Sandbox.READ_ONLY, {}, {"profile": "codex-runner", "write": [], "network": False}),
+        (Sandbox.READ_ONLY, {"permissions": READ_ONLY}, {"profile": "codex-runner", "write": [], "network": False}),
+        (
+            Sandbox.WORKSPACE_WRITE,
+            {"sandbox_workspace_write": {"writable_roots": ["/cache"], "network_access": True}},
+            {"profile": "codex-runner", "write": ["/cache"], "network": True},
+        ),
+        (
+            Sandbox.WORKSPACE_WRITE,
+            {"default_permissions": "mine", "permissions": {**WRITES}},
+            {"profile": "mine", "write": ["/opt"], "network": False},
+        ),
+        (Sandbox.DANGER_FULL_ACCESS, {}, {"profile": None, "write": ["/"], "network": True}),
+    ],
+)
+def test_what_a_profile_allows_is_on_record(sandbox, settings, shown):
+    check_settings(job(sandbox, **settings))
+    assert granted(job(sandbox, **settings)) == shown
