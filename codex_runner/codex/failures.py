@@ -49,12 +49,12 @@ def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_mess
         return Ending(classify(message), f"codex: {message}")
     if attempt.turn == TURN_COMPLETED:
         return _judge_completed(attempt, exit_, expect_message=expect_message)
-    last_words = _last_words(stderr_tail)
+    said = last_words(stderr_tail)
     if attempt.turn is None and exit_.code not in (None, 0):
-        failure = classify(last_words)
+        failure = classify(said)
         return Ending(
             Failure.STARTUP if failure is Failure.UNKNOWN else failure,
-            f"codex did not start ({exit_}): {last_words or 'it said nothing'}",
+            f"codex did not start ({exit_}): {said or 'it said nothing'}",
         )
     said = f"; the last error was: {attempt.last_error}" if attempt.last_error else ""
     return Ending(Failure.INCOMPLETE, f"codex ended with {exit_} and without a final event{said}")
@@ -80,7 +80,7 @@ _ERROR = re.compile(r"error\b[^:]{0,60}:", re.IGNORECASE)
 _DRAWING = re.compile(r"(\d+ )?\|")
 
 
-def _last_words(stderr_tail: str) -> str:
+def last_words(stderr_tail: str) -> str:
     """Find what codex said of its own end: its `Error:` line with its causes, else the last line that says anything."""
     lines = [line.strip() for line in stderr_tail.splitlines() if line.strip()]
     lines = lines[: next((n for n, line in enumerate(lines) if line.startswith("Stack backtrace")), len(lines))]

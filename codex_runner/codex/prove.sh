@@ -137,7 +137,7 @@ prove() { # with a folder, which git does not see: the tree is being looked at m
 	echo "proof $?"
 	grep -xE 'wrote|kept-out|read|denied' "$home/proof.out"
 	[ -w "$folder" ] || echo unwritable
-	tail -n 3 "$home/proof.err" | while IFS= read -r line; do echo "said $line"; done
+	tail -n 60 "$home/proof.err" | while IFS= read -r line; do echo "said $line"; done
 	rm -f "$home/proof.out" "$home/proof.err"
 	echo "system $(uname -s)"
 	for name in kernel/apparmor_restrict_unprivileged_userns kernel/unprivileged_userns_clone user/max_user_namespaces; do

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from codex_runner.codex import survey as surveys
+from codex_runner.codex.failures import last_words
 from codex_runner.codex.permissions import PROFILE
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import Guarded, Warned
@@ -102,11 +103,11 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
         where = "" if job.host == LOCAL_HOST else f" on {job.host}"
         wrong = _judge(job, answer, own=profile != PROFILE, late=done.exit_code is None)
         message = wrong[0] if wrong else f"proven: it keeps to {job.sandbox.value!r}"
-        refused = any("Error loading config" in line for line in answer.all("said"))
+        said = _readable(last_words("\n".join(answer.all("said"))))
+        refused = answer.all("proof") != ["0"] and "config.toml" in said
         failure = (Failure.STARTUP if refused else Failure.REFUSED).value if wrong else None
         tell(Guarded(PROOF, wrong is None, message, done.seconds, failure))
         if wrong is not None and refused:
-            said = _readable(" ".join(answer.all("said")))
             raise ConfigurationError(f"codex{where} does not take its configuration: {said}.", remedy=_SETTINGS)
         if wrong is not None:
             raise ConfigurationError(f"codex's sandbox{where}: {wrong[0]}.", remedy=wrong[1])
@@ -147,9 +148,9 @@ def _judge(job: Job, answer: _Answer, *, own: bool, late: bool) -> tuple[str, st
             "Give the user the right to write there, or set the job's `sandbox` to 'read-only'.",
         )
     if codes != ["0"] or not (answer.has("wrote") or answer.has("kept-out")):
-        said = " ".join(filter(None, answer.all("said"))) or "it printed nothing"
+        said = _readable(last_words("\n".join(answer.all("said")))) or "it printed nothing"
         code = codes[0] if codes else "none"
-        return f"does not start (exit code {code}): {_readable(said)[-400:]}", _remedy(job, answer, said)
+        return f"does not start (exit code {code}): {said[-400:]}", _remedy(job, answer, said)
     if answer.has("read"):
         return (
             "lets the agent read the run's own directory, which it denies",
