@@ -22,11 +22,19 @@ def add_path(folder: Path) -> None:
     _append("GITHUB_PATH", f"{folder}\n")
 
 
+def notice(message: str) -> None:
+    """Tell something in an annotation that is no error."""
+    print(f"::notice title=codex-runner::{_escaped(message)}", flush=True)
+
+
 def stop(message: str, code: int) -> NoReturn:
     """End the step with an annotation. The code is one of codex-runner's exit codes."""
-    text = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    print(f"::error title=codex-runner::{text}", flush=True)
+    print(f"::error title=codex-runner::{_escaped(message)}", flush=True)
     sys.exit(code)
+
+
+def _escaped(message: str) -> str:
+    return message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _append(variable: str, text: str) -> None:

@@ -14,7 +14,8 @@ HERE = Path(__file__).parent
 LOCKS = HERE.parents[1] / "codex_runner" / "cli" / "starters"
 sys.path.insert(0, str(HERE))
 
-from commands import set_output, stop  # noqa: E402 - isolated mode leaves the script's folder out of sys.path
+from commands import notice, set_output, stop  # noqa: E402 - isolated mode leaves the script's folder out of sys.path
+from namespaces import allow  # noqa: E402 - as above
 
 CONFIGURATION, CREDENTIAL = 3, 4  # exit codes
 
@@ -30,6 +31,8 @@ def main() -> None:
             "`permissions: { id-token: write, contents: read }`. GitHub never gives it to pull requests from forks.",
             CREDENTIAL,
         )
+    if told := allow(os.environ):
+        notice(told)
     folder = Path(tempfile.mkdtemp(prefix="codex-runner-", dir=os.environ["RUNNER_TEMP"]))
     set_output("folder", str(folder))
     _write_ssh(folder)

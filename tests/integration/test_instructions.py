@@ -39,7 +39,7 @@ def told(project, service, either_codex):
         done = project.run(*args)
         assert done.code == code, done.stderr[-3000:]
         asked = service.responses[before:]
-        return project.runs[-1], json.dumps(asked[0].body) if asked else ""
+        return project.last, json.dumps(asked[0].body) if asked else ""
 
     return run
 
@@ -254,12 +254,12 @@ def test_a_proposal_that_changes_the_configuration(told, project, required):
     project.environ |= on_github(project, base={"sha": git(top, "rev-parse", "HEAD"), "ref": "main"})
     done = project.run()
     assert done.code == 0, done.stderr[-3000:]
-    assert project.runs[-1].run_json["proposal"] == {"name": "pull request 7", "changed_config": []}
-    assert "trusted-config" not in project.runs[-1].warnings
+    assert project.last.run_json["proposal"] == {"name": "pull request 7", "changed_config": []}
+    assert "trusted-config" not in project.last.warnings
     for name, text in {"prompt.md": "SCN:hi again\n", "ci/check.sh": "exit 0\n"}.items():
         (top / name).write_text(text)
     done = project.run()
-    run = project.runs[-1]
+    run = project.last
     if required:
         assert done.code == 4
         assert "Pull request 7 changes what configures this run: prompt.md, ci/check.sh" in done.stderr

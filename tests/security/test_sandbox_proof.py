@@ -19,7 +19,7 @@ def refused(project, service, *args, **job):
     project.configure(**job)
     done = project.run(*args)
     assert done.code == 3, done.stderr[-3000:]
-    run = project.runs[-1]
+    run = project.last
     assert run.cases["sandbox"] in {"failure", "error"}
     assert run.run_json["failure"] == "refused"
     assert not run.guard("sandbox")["passed"]
@@ -106,7 +106,7 @@ def test_each_run_proves_it_anew_and_one_without_a_sandbox_never(project, servic
         assert count.read_text() == "proof\n" * times
     project.configure(codex=path, sandbox="danger-full-access")
     project.run()
-    assert "sandbox" not in project.runs[-1].cases
+    assert "sandbox" not in project.last.cases
     assert count.read_text() == "proof\n" * 2
 
 

@@ -279,6 +279,11 @@ class Project:
         return [Left(path) for path in sorted(self.out.glob("*Z-*"))]
 
     @property
+    def last(self):
+        """The newest of several runs, of which some may have begun in one second."""
+        return max(self.runs, key=lambda run: (run.path / "events.jsonl").stat().st_mtime_ns)
+
+    @property
     def recorded(self):
         """What the first run's events.jsonl holds by now, empty where there is none yet."""
         for run in self.runs:

@@ -1,5 +1,6 @@
 """What users copy into their pipelines: it is what `init` writes, the systems' judges take it, its scripts hold."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -277,3 +278,47 @@ def test_inputs_become_arguments_one_by_one(tmp_path):
         *("--set", 'vault.auth.method="jwt"'),
         *("--set", 'vault.auth.role="a\\"b"'),
     ]
+
+
+FORBIDDEN = {"INPUT_HOST": "", "RUNNER_ENVIRONMENT": "github-hosted"}
+
+
+@pytest.fixture
+def allowed(tmp_path, monkeypatch):
+    """Call the action's `allow` on a system that forbids namespaces, with a sudo that notes what it is asked."""
+    monkeypatch.syspath_prepend(str(ROOT / "ci" / "github"))
+    namespaces = importlib.import_module("namespaces")
+    body = f'printf "%s\\n" "$*" >>"{tmp_path}/asked"; exit "$(cat "{tmp_path}/code")"'
+    (tmp_path / "sudo").write_text(f"#!/bin/sh\n{body}\n")
+    (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    asked = tmp_path / "asked"
+
+    def call(setting="1\n", code=0, **environ):
+        (tmp_path / "setting").write_text(setting)
+        (tmp_path / "code").write_text(str(code))
+        asked.unlink(missing_ok=True)
+        told = namespaces.allow({**FORBIDDEN, **environ}, tmp_path / "setting")
+        return told, asked.read_text() if asked.exists() else None
+
+    return call
+
+
+def test_namespaces_are_allowed_on_a_runner_of_github(allowed):
+    told, asked = allowed()
+    assert asked == "-n sysctl -q -w kernel.apparmor_restrict_unprivileged_userns=0\n"
+    assert "the action has allowed them on this runner" in told
+    told, _ = allowed(code=1)
+    assert "could not allow them" in told
+    assert "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" in told
+
+
+def test_a_runner_of_ones_own_is_left_as_it_is(allowed):
+    told, asked = allowed(RUNNER_ENVIRONMENT="self-hosted")
+    assert asked is None
+    assert "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" in told
+
+
+@pytest.mark.parametrize("how", [{"setting": "0\n"}, {"INPUT_HOST": "devbox"}])
+def test_nothing_is_told_where_nothing_is_forbidden(allowed, how):
+    assert allowed(**how) == ("", None)
