@@ -80,6 +80,12 @@ def check_settings(job: Job) -> None:
             remedy="Name the programs in `codex.config.mcp_servers`, and choose AGENTS.md and skills by the job's "
             "`instructions`.",
         )
+    if "project_root_markers" in settings:
+        raise ConfigurationError(
+            "codex.config.project_root_markers: codex-runner looks for instructions and skills from the top of the git "
+            "repository down, and codex must not look further.",
+            remedy="Leave it out.",
+        )
     mode = settings.get("sandbox_mode", job.sandbox.value)
     if mode != job.sandbox.value:
         raise ConfigurationError(

@@ -7,7 +7,7 @@
 #
 #   handed       `SHA256 PATH` of a SKILL.md that was handed over
 #   dropped      how many files of a folder of skills were not: links out of the repository, odd names, what is no file
-#   too-large    a folder of skills that was left out
+#   too-large, unreadable   a folder of skills that was left out
 #   proof        the exit code of the proof; then `wrote` or `kept-out`, `read` or `denied`, by a command in the sandbox
 #   said         the last lines that codex printed on stderr
 #   unwritable   the folder is not writable for this user without any sandbox
@@ -35,9 +35,10 @@ small() { # FOLDER: few files, and not too many bytes
 }
 
 take_folder() { # PATH DESTINATION: its files; what a link leads to, if that lies in the repository
-	folder_of "$1" && inside "$REPLY" && small "$REPLY" || return 1
+	folder_of "$1" && inside "$REPLY" || return 2
+	small "$REPLY" || return 1
 	from=$REPLY
-	mkdir -p "$2" && cp -RP "$from/." "$2" || return 1
+	mkdir -p "$2" && cp -RP "$from/." "$2" || return 2
 	find "$2" -type l | while IFS= read -r link; do
 		original=$from/${link#"$2/"}
 		rm -f "$link"
@@ -57,7 +58,7 @@ take_folder() { # PATH DESTINATION: its files; what a link leads to, if that lie
 }
 
 take_tree() { # HASH PATH DESTINATION DEPTH: the files of a tree of the base commit, over links within that commit
-	plain_git ls-tree -r -l "$1" >"$skills/list.$4" || return 1
+	plain_git ls-tree -r -l "$1" >"$skills/list.$4" || return 2
 	awk -v files="$most_files" -v bytes=$((most_kib * 1024)) '{ sum += $4 } END { exit NR > files || sum > bytes }' \
 		"$skills/list.$4" || return 1
 	within=${2#"${root%/}/"}
@@ -93,7 +94,7 @@ take_tree() { # HASH PATH DESTINATION DEPTH: the files of a tree of the base com
 			continue
 			;;
 		esac
-		plain_git cat-file blob "$hash" >"$3/$path" || return 1
+		plain_git cat-file blob "$hash" >"$3/$path" || return 2
 		[ "$mode" != 100755 ] || chmod u+x "$3/$path"
 	done <"$skills/list.$4"
 	rm -f "$skills/list.$4"
@@ -114,19 +115,23 @@ take_skills() { # SOURCE...
 	for source; do
 		number=$((number + 1)) place=${source#* }
 		case $source in "tree "*) place=${place#* } ;; esac
-		if take "$source" "$place" "$skills/$number"; then
+		take "$source" "$place" "$skills/$number"
+		case $? in
+		0)
 			mkdir -p "$home/skills" && ln -s "$skills/$number" "$home/skills/$number" || exit 1
 			find "$skills/$number" -type f -name SKILL.md | while IFS= read -r file; do
 				told handed "$(digest "$file") $place/${file#"$skills/$number/"}"
 			done
-		else
-			rm -rf "${skills:?}/$number"
-			told too-large "$place"
-		fi
+			;;
+		1) told too-large "$place" ;;
+		*) told unreadable "$place" ;;
+		esac
+		[ -h "$home/skills/$number" ] || rm -rf "${skills:?}/$number"
 	done
 }
 
 prove() { # with a folder, which git does not see: the tree is being looked at meanwhile
+	rmdir "$folder"/.codex-runner-proof-* 2>/dev/null # of a run that was killed right here
 	mark=$folder/.codex-runner-proof-$run
 	trap 'rmdir "$mark" 2>/dev/null' EXIT
 	# shellcheck disable=SC2016 # for the shell in the sandbox

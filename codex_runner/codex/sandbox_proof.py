@@ -125,9 +125,9 @@ def _script() -> str:
 
 
 def _tell_of_skills(answer: _Answer, survey: Survey, tell: Callable[[Event], None]) -> None:
-    for path in answer.all("too-large"):
-        sentence = f"{survey.shown(path)}: the skills were left out: more than 2,000 files or 8 MiB, or not readable."
-        tell(Warned("instructions", sentence))
+    for key, why in (("too-large", "more than 2,000 files or 8 MiB"), ("unreadable", "they cannot be read")):
+        for path in answer.all(key):
+            tell(Warned("instructions", f"{survey.shown(path)}: the skills were left out: {why}."))
     if dropped := len(answer.all("dropped")):
         files = f"{dropped} file{'' if dropped == 1 else 's'}"
         sentence = f"{files} of the skills left out: what leads out of the repository, or is no regular file."

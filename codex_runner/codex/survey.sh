@@ -127,7 +127,11 @@ document_at() { # FOLDER: the first of the names that is there, as codex chooses
 		unset IFS
 		set +f
 		if [ "$mode" = base ]; then
-			object "$within$name" blob || continue
+			if ! object "$within$name" blob; then
+				# A partial clone has the name, and not the file.
+				[ -z "$(plain_git ls-tree "$commit" -- "$within$name" 2>/dev/null)" ] || told unlisted "$1/$name"
+				continue
+			fi
 			hash=${REPLY%% *}
 			plain_git cat-file blob "$hash" 2>/dev/null | hand_over "$1/$name" "${REPLY##* }"
 			limit=$((limit > ${REPLY##* } ? limit - ${REPLY##* } : 0)) # the pipe's own was lost with it
@@ -182,7 +186,9 @@ find_base() { # into $commit, from the first of the places in $bases that has it
 			;;
 		*) continue ;;
 		esac
-		commit=$(plain_git rev-parse -q --verify "$revision^{commit}" 2>/dev/null) && return
+		# Its tree may be missing from a partial clone.
+		commit=$(plain_git rev-parse -q --verify "$revision^{commit}" 2>/dev/null) &&
+			plain_git cat-file -e "$commit^{tree}" 2>/dev/null && return
 	done
 	unset IFS
 	set +f

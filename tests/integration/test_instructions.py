@@ -156,6 +156,21 @@ def test_a_shallow_clone_has_no_base(told, project, proposed):
     assert run.run_json["instructions"]["mode"] == "base"
 
 
+def test_a_clone_without_the_files_of_its_base(told, project, proposed):
+    clone = project.scratch / "clone"
+    git(project.cwd, "config", "uploadpack.allowFilter", "true")
+    git(project.scratch, "clone", "-q", "--filter=blob:none", f"file://{project.cwd}", str(clone))
+    run, prompt = told(clone, environ=on_github(project, base={"sha": proposed[0], "ref": "main"}))
+    assert "TOP of" not in prompt
+    said = " ".join(each["message"] for each in run.run_json["warnings"] if each["code"] == "instructions")
+    assert "AGENTS.md: leads out of the repository, or cannot be read" in said
+    assert ".agents/skills: the skills were left out: they cannot be read" in said
+    git(project.scratch, "clone", "-q", "--filter=tree:0", f"file://{project.cwd}", str(clone / "treeless"))
+    run, prompt = told(clone / "treeless")
+    assert "TOP of" not in prompt
+    assert "is not in this clone" in run.warnings["instructions"]
+
+
 def test_none(told, project, proposed):
     run, prompt = told(instructions="none")
     assert "TOP of" not in prompt
