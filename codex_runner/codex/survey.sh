@@ -91,7 +91,7 @@ hand_over() { # PATH SIZE; stdin: the file
 }
 
 list_skills() { # REAL FOLDER DEPTH: all that codex would find in it
-	if [ "$2" -gt 3 ] || [ -n "$(find "$1" -name "*$nl*" -print | head -n 1)" ]; then
+	if [ "$2" -gt 3 ] || [ "${1#*"$nl"}" != "$1" ] || [ -n "$(find "$1" -name "*$nl*" -print | head -n 1)" ]; then
 		told unlisted-skills "$1"
 		return
 	fi
