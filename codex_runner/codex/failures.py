@@ -34,7 +34,7 @@ MESSAGES: tuple[tuple[re.Pattern[str], Failure], ...] = tuple(
     )
 )
 
-_RECONNECTING = re.compile(r"^Reconnecting\.\.\. \d+/\d+ ")
+_LOOK_AFTER = "Look in codex.jsonl for what came after the last message, and run the job again."
 
 
 def classify(message: str) -> Failure:
@@ -50,7 +50,7 @@ def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_mess
     if attempt.turn == TURN_COMPLETED:
         return _judge_completed(attempt, exit_, expect_message=expect_message)
     last_words = _last_words(stderr_tail)
-    if attempt.turn is None and exit_.code not in (None, 0):
+    if not _has_begun(attempt) and exit_.code not in (None, 0):
         failure = classify(last_words)
         return Ending(
             Failure.STARTUP if failure is Failure.UNKNOWN else failure,
@@ -60,10 +60,17 @@ def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_mess
     return Ending(Failure.INCOMPLETE, f"codex ended with {exit_} and without a final event{said}")
 
 
+def _has_begun(attempt: Attempt) -> bool:
+    """Whether the agent may have done something: from then on, its own words may be among those on stderr."""
+    return bool(attempt.turn or attempt.items or attempt.open_items)
+
+
 def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bool) -> Ending:
     """Look for what contradicts a completed turn."""
     failure, but = None, ""
-    if exit_.code != 0 and exit_.stopped == StopReason.NONE:
+    if attempt.resumes is not None and attempt.thread_id != attempt.resumes:
+        failure, but = Failure.UNKNOWN, f", and did not say that it went on with thread {attempt.resumes}"
+    elif (exit_.code != 0 or exit_.signal is not None) and exit_.stopped == StopReason.NONE:
         failure, but = Failure.CRASHED, f", and then ended with {exit_}"
     elif not attempt.items and not attempt.spent.total:
         failure, but = Failure.REFUSED, " without a word, a step or a token: a hook refused the prompt"
@@ -71,8 +78,17 @@ def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bo
         failure = Failure.REFUSED
         but = f", but its sandbox did not start, and no command of the agent ran ({attempt.commands} tried)"
     elif expect_message and not (attempt.answered and (attempt.reply or "").strip()):
-        failure, but = Failure.NO_REPLY, " without a final message: a refusal or an empty reply"
+        return _no_reply(attempt)
     return Ending(failure, f"codex completed its turn{but}")
+
+
+def _no_reply(attempt: Attempt) -> Ending:
+    told = "codex completed its turn without a final message"
+    if attempt.voided and attempt.reply is not None:
+        return Ending(Failure.NO_REPLY, f"{told}: after the last one, {attempt.voided}", _LOOK_AFTER)
+    if attempt.voided:
+        return Ending(Failure.NO_REPLY, f"{told}: {attempt.voided}", _LOOK_AFTER)
+    return Ending(Failure.NO_REPLY, f"{told}: a refusal or an empty reply")
 
 
 # `Error: ...`, and also `Error loading config.toml:`, whose reason comes in the next line, with a drawing below it.

@@ -7,7 +7,7 @@ import pytest
 from support.runs import JOB
 
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, refusal, reply, shell
+from codex_runner.demo.wire import CutStream, message, refusal, reply, shell
 from codex_runner.domain.run import Failure
 
 pytestmark = pytest.mark.needs_codex
@@ -182,3 +182,41 @@ def test_a_word_on_the_way_is_no_final_message(project, service, end, expected):
         judged(project, Failure.NO_REPLY, "without a final message")
     else:
         project.check_reports(project.run(), 0)
+
+
+@pytest.mark.parametrize("end", [(), (refusal("I cannot help with that."),)])
+def test_a_message_from_before_a_retry_is_stale(project, service, end):
+    """The connection breaks behind the message; of what the retried stream brings, codex says nothing."""
+    service.scenario(
+        "stale", lambda _step, request: reply(*end) if request.asked else CutStream((message("partial..."),))
+    )
+    project.configure(prompt="SCN:stale")
+    run = judged(project, Failure.NO_REPLY, "after the last one, codex reported an error (Reconnecting... 1/1")
+    assert b"partial..." in run.codex
+    assert run.run_json["reply"] is None
+
+
+def test_a_message_that_the_retry_repeats_is_the_reply(project, service):
+    said = (message("partial..."),)
+    service.scenario("again", lambda _step, request: reply(*said) if request.asked else CutStream(said))
+    project.configure(prompt="SCN:again")
+    run = project.check_reports(project.run(), 0)
+    assert run.run_json["reply"] == "partial..."
+
+
+def test_a_stale_message_is_not_held_against_the_schema(project, service):
+    """Nor is it what a pipeline gets as the final message, though the job asks for none."""
+    said = (message('{"answer": 42}'),)
+    service.scenario("stale", lambda _step, request: reply() if request.asked else CutStream(said))
+    (project.cwd / "schema.json").write_text('{"type": "object", "required": ["answer"]}')
+    project.configure(prompt="SCN:stale", expect_message=False, output_schema="schema.json")
+    run = contradicted(project, 1, "its reply does not fit the schema")
+    assert run.run_json["reply"] is None
+
+
+def test_a_command_that_still_runs_when_the_turn_ends_is_named(project):
+    project.configure(prompt="SCN:background:60", sandbox="workspace-write")
+    run = project.check_reports(project.run(), 0)
+    project.check_nothing_is_left()
+    assert "sleep 60" in run.warnings["still-running"]
+    assert "still-running" in (run.path / "summary.md").read_text()

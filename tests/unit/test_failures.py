@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codex_runner.codex.events import parse
 from codex_runner.codex.failures import classify, judge
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ExitCode
@@ -15,6 +16,9 @@ MESSAGE = ev.ItemCompleted(ev.AgentMessage("i", "done"))
 COMPLETED = ev.TurnCompleted(Usage(100, 0, 10, 0))
 
 
+UNREADABLE = ev.ItemCompleted(ev.OtherItem("i", "agent_message", {"words": "done"}))
+
+
 def begun():
     return ev.ItemStarted(ev.Command("c", "id", "", None, "in_progress"))
 
@@ -23,11 +27,13 @@ def command(*, refused):
     return ev.ItemCompleted(ev.Command("c", "id", "", int(refused), "completed", refused))
 
 
-def ending(*events, code=0, signal=None, stopped=StopReason.NONE, stderr="", expect_message=True):
+def ending(
+    *events, code=0, signal=None, both=False, stopped=StopReason.NONE, stderr="", expect_message=True, resumes=None
+):
     state = RunState()
-    for seq, event in enumerate((ev.AttemptStarted(1), *events), 1):
+    for seq, event in enumerate((ev.AttemptStarted(1, thread_id=resumes), *events), 1):
         state.apply(ev.Record(seq, 0.0, 1, ev.Position(), event))
-    exit_ = ProcessExit(None if signal else code, signal, stopped, 0, 0, 0, Sweep.CLEAN)
+    exit_ = ProcessExit(None if signal and not both else code, signal, stopped, 0, 0, 0, Sweep.CLEAN)
     return judge(state.attempts[0], exit_, stderr, expect_message=expect_message)
 
 
@@ -121,6 +127,25 @@ def test_last_words(stderr, failure, words):
         ((*TURN, MESSAGE, ev.TurnFailed("Quota exceeded."), COMPLETED), {"code": 0}, Failure.QUOTA),
         ((*TURN, MESSAGE, COMPLETED, ev.TurnFailed("Quota exceeded.")), {"code": 0}, Failure.QUOTA),
         ((*TURN, MESSAGE, COMPLETED, *TURN), {"code": 0}, Failure.INCOMPLETE),
+        ((*TURN, MESSAGE, ev.StreamError("Reconnecting... 1/5"), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, MESSAGE, ev.StreamError("x"), COMPLETED), {"expect_message": False}, None),
+        ((*TURN, MESSAGE, ev.OtherEvent("turn.paused", {}), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, MESSAGE, COMPLETED, ev.Unparsed("not JSON", "x", 1)), {}, Failure.NO_REPLY),
+        ((*TURN, UNREADABLE, COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, MESSAGE, UNREADABLE, COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, UNREADABLE, MESSAGE, COMPLETED), {}, None),
+        ((*TURN, MESSAGE, parse(b'{"type":"turn.failed"}'), COMPLETED), {}, Failure.UNKNOWN),
+        ((*TURN, MESSAGE, COMPLETED, parse(b'{"type":"turn.failed","error":"Quota exceeded."}')), {}, Failure.QUOTA),
+        ((*TURN, parse(b'{"type":"turn.failed","err'), MESSAGE, COMPLETED), {}, Failure.UNKNOWN),
+        # An exit that says both is none that a supervisor writes.
+        ((*TURN, MESSAGE, COMPLETED), {"code": 0, "signal": 9, "both": True}, Failure.CRASHED),
+        # What is not proven to be the thread that was to go on.
+        ((ev.ThreadStarted("t"), *TURN, MESSAGE, COMPLETED), {"resumes": "t"}, None),
+        ((ev.OtherEvent("thread.started", {}), *TURN, MESSAGE, COMPLETED), {"resumes": "t"}, Failure.UNKNOWN),
+        ((*TURN, MESSAGE, COMPLETED), {"resumes": "t"}, Failure.UNKNOWN),
+        # The agent was at work: what stands on stderr may be its own words.
+        ((MESSAGE,), {"code": 1, "stderr": "Error: Quota exceeded."}, Failure.INCOMPLETE),
+        ((begun(),), {"code": 1, "stderr": "Error: Quota exceeded."}, Failure.INCOMPLETE),
         ((*TURN, MESSAGE), {"code": 0}, Failure.INCOMPLETE),
         ((*TURN, MESSAGE), {"code": 1}, Failure.INCOMPLETE),
         ((*TURN, MESSAGE), {"signal": 9}, Failure.INCOMPLETE),
@@ -135,6 +160,18 @@ def test_endings(events, exit_, failure):
 def test_the_last_error_is_told_where_nothing_else_is():
     told = ending(*TURN, ev.StreamError("Reconnecting... 2/5"), code=1)
     assert "Reconnecting... 2/5" in told.message
+
+
+def test_a_stale_message_is_told_with_what_came_after_it():
+    told = ending(*TURN, MESSAGE, ev.StreamError("Reconnecting... 1/5 (cut)"), COMPLETED)
+    assert told.message == (
+        "codex completed its turn without a final message: after the last one, "
+        "codex reported an error (Reconnecting... 1/5 (cut))"
+    )
+    assert "codex.jsonl" in told.remedy
+    told = ending(*TURN, ev.Unparsed("not JSON", "{", 9), COMPLETED)
+    assert told.message.endswith(": codex printed a line that is no event (not JSON, 9 bytes)")
+    assert ending(*TURN, COMPLETED).message.endswith(": a refusal or an empty reply")
 
 
 def test_a_reply_may_be_dispensable():
