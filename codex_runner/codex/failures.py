@@ -10,6 +10,7 @@ import re
 
 from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason
 from codex_runner.domain.state import TURN_COMPLETED, TURN_FAILED, Attempt
+from codex_runner.text.clean import is_blank
 
 # First match wins: the particular before the general. Apostrophes may be typographic.
 MESSAGES: tuple[tuple[re.Pattern[str], Failure], ...] = tuple(
@@ -73,13 +74,21 @@ def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bo
     elif (exit_.code != 0 or exit_.signal is not None) and exit_.stopped == StopReason.NONE:
         failure, but = Failure.CRASHED, f", and then ended with {exit_}"
     elif not attempt.items and not attempt.spent.total:
-        failure, but = Failure.REFUSED, " without a word, a step or a token: a hook refused the prompt"
+        failure, but = _nothing(attempt)
     elif attempt.commands and attempt.refused == attempt.commands:
         failure = Failure.REFUSED
         but = f", but its sandbox did not start, and no command of the agent ran ({attempt.commands} tried)"
-    elif expect_message and not (attempt.answered and (attempt.reply or "").strip()):
+    elif expect_message and (not attempt.answered or is_blank(attempt.reply or "")):
         return _no_reply(attempt)
     return Ending(failure, f"codex completed its turn{but}")
+
+
+def _nothing(attempt: Attempt) -> tuple[Failure, str]:
+    """Say what a turn was that has nothing but warnings, and used no token."""
+    told = " without a word, a step or a token"
+    if attempt.last_error:
+        return Failure.NO_REPLY, f"{told}; its last error was: {attempt.last_error}"
+    return Failure.REFUSED, f"{told}: a hook refused the prompt"
 
 
 def _no_reply(attempt: Attempt) -> Ending:
@@ -88,6 +97,8 @@ def _no_reply(attempt: Attempt) -> Ending:
         return Ending(Failure.NO_REPLY, f"{told}: after the last one, {attempt.voided}", _LOOK_AFTER)
     if attempt.voided:
         return Ending(Failure.NO_REPLY, f"{told}: {attempt.voided}", _LOOK_AFTER)
+    if attempt.reply:
+        return Ending(Failure.NO_REPLY, f"{told}: the last one shows nothing, only spaces or invisible characters")
     return Ending(Failure.NO_REPLY, f"{told}: a refusal or an empty reply")
 
 

@@ -166,10 +166,11 @@ def test_the_process_fails_after_its_final_event(project):
     judged(project, Failure.CRASHED, "codex completed its turn, and then ended with exit code 101")
 
 
-def test_a_final_message_that_is_only_space(project, service):
-    service.scenario("space", script(message(" \n ")))
+@pytest.mark.parametrize("text", [" \n ", "\u200b\u2060\ufeff", "\U000e0041\u180e"])
+def test_a_final_message_that_shows_nothing(project, service, text):
+    service.scenario("space", script(message(text)))
     project.configure(prompt="SCN:space")
-    judged(project, Failure.NO_REPLY, "without a final message")
+    judged(project, Failure.NO_REPLY, "without a final message: the last one shows nothing")
 
 
 @pytest.mark.parametrize("end", [(), (refusal("I cannot help with that."),)])

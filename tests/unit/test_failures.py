@@ -19,6 +19,14 @@ COMPLETED = ev.TurnCompleted(Usage(100, 0, 10, 0))
 UNREADABLE = ev.ItemCompleted(ev.OtherItem("i", "agent_message", {"words": "done"}))
 
 
+WARNING = ev.ItemCompleted(ev.ItemWarning("i", "a setting", known=True))
+NO_WARNING = ev.ItemCompleted(ev.OtherItem("i", "error", {"words": "a setting"}))
+
+
+def says(text):
+    return ev.ItemCompleted(ev.AgentMessage("i", text))
+
+
 def begun():
     return ev.ItemStarted(ev.Command("c", "id", "", None, "in_progress"))
 
@@ -117,6 +125,15 @@ def test_last_words(stderr, failure, words):
         ((*TURN, begun(), MESSAGE, command(refused=False), COMPLETED), {}, None),
         ((*TURN, ev.TurnCompleted(Usage())), {}, Failure.REFUSED),
         ((*TURN, ev.TurnCompleted(Usage())), {"expect_message": False}, Failure.REFUSED),
+        ((*TURN, WARNING, WARNING, ev.TurnCompleted(Usage())), {"expect_message": False}, Failure.REFUSED),
+        ((*TURN, NO_WARNING, ev.TurnCompleted(Usage())), {"expect_message": False}, Failure.REFUSED),
+        ((*TURN, WARNING, ev.TurnCompleted(Usage(), counted=False)), {"expect_message": False}, Failure.REFUSED),
+        ((*TURN, ev.StreamError("x"), ev.TurnCompleted(Usage())), {"expect_message": False}, Failure.NO_REPLY),
+        ((*TURN, says("\u200b\ufeff\u2060"), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, says("\U000e0041\U000e0042\u180e"), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, says("\u3164"), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, MESSAGE, says("\u200b"), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, says("\u200b!"), COMPLETED), {}, None),
         ((*TURN, MESSAGE, ev.TurnCompleted(Usage())), {}, None),  # a service that counts no tokens
         ((*TURN, command(refused=True), MESSAGE, COMPLETED), {}, Failure.REFUSED),
         ((*TURN, command(refused=True), command(refused=False), MESSAGE, COMPLETED), {}, None),
