@@ -1,62 +1,30 @@
-"""What codex's messages mean: the class of a failure, told from its words, its exit code and its stderr.
-
-codex types none of its errors in `exec --json`, so the words are matched; docs/failures.md is written from this table.
-A message that nothing matches is `unknown`, kept word for word, and never a success.
-"""
+"""How an attempt ended that nobody stopped: judged from its events, its exit code, and what it said on stderr."""
 
 from __future__ import annotations
 
 import re
 
+from codex_runner.codex.classes import classify
 from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason
 from codex_runner.domain.state import TURN_COMPLETED, TURN_FAILED, Attempt
 from codex_runner.text.clean import is_blank
 
-# First match wins: the particular before the general. Apostrophes may be typographic.
-MESSAGES: tuple[tuple[re.Pattern[str], Failure], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), failure)
-    for pattern, failure in (
-        (r"hit your usage limit|usage limit has been reached|usage_limit_reached", Failure.QUOTA),
-        (r"quota exceeded|insufficient_quota|exceeded your current quota|check your plan and billing", Failure.QUOTA),
-        (
-            r"status 40[13]\b|unauthorized|forbidden|invalid_api_key|token (has )?expired|not logged in",
-            Failure.CREDENTIAL,
-        ),
-        (r"cloud config bundle|workspace-managed policies", Failure.CREDENTIAL),
-        (r"missing environment variable", Failure.CREDENTIAL),
-        (r"status: 429|too many requests|rate limit", Failure.RATE_LIMIT),
-        (r"context window|context_length_exceeded|ran out of room", Failure.CONTEXT_FULL),
-        (r"model does not exist|model_not_found|model .{1,80} (is )?not (found|supported)", Failure.UNKNOWN_MODEL),
-        (r"at capacity|overloaded|experiencing high demand|internal server error|status 5\d\d", Failure.CAPACITY),
-        (r"stream disconnected|idle timeout|connection (failed|refused|reset)|error sending request", Failure.NETWORK),
-        (r"transport error|network error|dns error|timed out|waiting for network", Failure.NETWORK),
-        (r"bad request|invalid_request_error|status 400", Failure.BAD_REQUEST),
-        (r"thread/resume failed", Failure.THREAD_LOST),
-    )
-)
-
+_POLICY = re.compile("cloud config bundle", re.IGNORECASE)
+_ASK_DOCTOR = "Run the job again later, and keep the token: `codex-runner doctor` says whether it is refused."
 _LOOK_AFTER = "Look in codex.jsonl for what came after the last message, and run the job again."
-
-
-def classify(message: str) -> Failure:
-    """Return the class of a failure message of codex."""
-    return next((failure for pattern, failure in MESSAGES if pattern.search(message)), Failure.UNKNOWN)
 
 
 def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_message: bool = True) -> Ending:
     """Say how an attempt ended that nobody stopped (but for a codex that lingered after its final event)."""
     if attempt.turn == TURN_FAILED:
         message = attempt.turn_error or "turn.failed without a message"
-        return Ending(classify(message), f"codex: {message}")
+        failure = classify(message)
+        unknown = "an error of no class that codex-runner knows: " if failure is Failure.UNKNOWN else ""
+        return Ending(failure, f"codex: {unknown}{message}")
     if attempt.turn == TURN_COMPLETED:
         return _judge_completed(attempt, exit_, expect_message=expect_message)
-    last_words = _last_words(stderr_tail)
     if not _has_begun(attempt) and exit_.code not in (None, 0):
-        failure = classify(last_words)
-        return Ending(
-            Failure.STARTUP if failure is Failure.UNKNOWN else failure,
-            f"codex did not start ({exit_}): {last_words or 'it said nothing'}",
-        )
+        return _judge_start(exit_, _last_words(stderr_tail))
     said = f"; the last error was: {attempt.last_error}" if attempt.last_error else ""
     return Ending(Failure.INCOMPLETE, f"codex ended with {exit_} and without a final event{said}")
 
@@ -64,6 +32,15 @@ def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_mess
 def _has_begun(attempt: Attempt) -> bool:
     """Whether the agent may have done something: from then on, its own words may be among those on stderr."""
     return bool(attempt.turn or attempt.items or attempt.open_items)
+
+
+def _judge_start(exit_: ProcessExit, last_words: str) -> Ending:
+    """Say why codex did not start, by its last words."""
+    failure = classify(last_words)
+    told = f"codex did not start ({exit_}): {last_words or 'it said nothing'}"
+    if _POLICY.search(last_words):  # codex says the same whether it was refused or could not reach the service
+        return Ending(failure, f"{told} (the cause is unknown: refused, or out of reach)", _ASK_DOCTOR)
+    return Ending(Failure.STARTUP if failure is Failure.UNKNOWN else failure, told)
 
 
 def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bool) -> Ending:

@@ -80,8 +80,9 @@ def test_words_that_nobody_knows_are_kept_and_are_no_success(project, service):
         """echo '{"type":"thread.started","thread_id":"t"}'; echo '{"type":"turn.started"}'
 echo '{"type":"turn.failed","error":{"message":"the flux is not aligned"}}'; exit 1"""
     )
-    run = judged(project, Failure.UNKNOWN, "codex: the flux is not aligned")
-    assert run.run_json["attempts"][0]["ending"]["message"] == "codex: the flux is not aligned"
+    said = "codex: an error of no class that codex-runner knows: the flux is not aligned"
+    run = judged(project, Failure.UNKNOWN, said)
+    assert run.run_json["attempts"][0]["ending"]["message"] == said
 
 
 # --- a turn that was completed, and what contradicts it --------------------------------------------------------------

@@ -3,9 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.model_errors import CASES, URL
 
+from codex_runner.codex.classes import ROWS, classify
 from codex_runner.codex.events import parse
-from codex_runner.codex.failures import classify, judge
+from codex_runner.codex.failures import judge
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.run import Failure, ProcessExit, StopReason, Sweep, Usage
@@ -45,32 +47,85 @@ def ending(
     return judge(state.attempts[0], exit_, stderr, expect_message=expect_message)
 
 
+EXIT_CODES = {
+    Failure.QUOTA: 8,
+    Failure.CREDENTIAL: 4,
+    Failure.UNKNOWN_MODEL: 3,
+    Failure.PROXY: 3,
+    Failure.NOT_FOUND: 7,
+    Failure.CAPACITY: 7,
+    Failure.RATE_LIMIT: 7,
+    Failure.NETWORK: 7,
+    Failure.CONTEXT_FULL: 1,
+    Failure.BAD_REQUEST: 1,
+    Failure.RESPONSE_INCOMPLETE: 1,
+    Failure.UNKNOWN: 1,
+}
+RETRIED = {Failure.CAPACITY, Failure.RATE_LIMIT, Failure.NETWORK}
+
+
+@pytest.mark.parametrize(
+    ("message", "failure"),
+    [(sentence, case.failure) for case in CASES.values() for sentence in case.sentences],
+)
+def test_what_codex_says_of_each_error_of_the_service(message, failure):
+    assert classify(message) is failure
+    told = ending(*TURN, ev.TurnFailed(message), code=1)
+    assert told.failure is failure
+    assert message in told.message
+    assert (failure.exit_code, failure.retried) == (EXIT_CODES[failure], failure in RETRIED)
+
+
 @pytest.mark.parametrize(
     ("message", "failure"),
     [
-        ("We\u2019re currently experiencing high demand, which may cause temporary errors.", Failure.CAPACITY),
-        ("Selected model is at capacity. Please try a different model.", Failure.CAPACITY),
-        ("unexpected status 401 Unauthorized: Incorrect API key provided, url: http://x/v1", Failure.CREDENTIAL),
-        ("unexpected status 403 Forbidden: not for this account", Failure.CREDENTIAL),
-        ("The model does not exist", Failure.UNKNOWN_MODEL),
-        ("exceeded retry limit, last status: 429 Too Many Requests", Failure.RATE_LIMIT),
-        ("You\u2019ve hit your usage limit. Try again at 2:36 AM.", Failure.QUOTA),
-        ("Quota exceeded. Check your plan and billing details.", Failure.QUOTA),
-        (
-            "Codex ran out of room in the model\u2019s context window. Start a new thread or clear earlier history.",
-            Failure.CONTEXT_FULL,
-        ),
+        # Words of codex for what the scripted service cannot do, or did with other versions.
+        ("exceeded retry limit, last status: 502 Bad Gateway", Failure.CAPACITY),
+        ("exceeded retry limit, last status: 503 Service Unavailable, request id: 1", Failure.CAPACITY),
+        ("exceeded retry limit, last status: 401 Unauthorized", Failure.CREDENTIAL),
+        ("Connection failed: error sending request", Failure.NETWORK),
+        ("Flex capacity unavailable.", Failure.CAPACITY),
+        ("request timed out", Failure.NETWORK),
+        ("This request has been flagged for possible cybersecurity risk.", Failure.BAD_REQUEST),
         ("stream disconnected before completion: Rate limit reached. Please try again in 1s.", Failure.RATE_LIMIT),
         ("stream disconnected before completion: stream closed before response.completed", Failure.NETWORK),
         ("stream disconnected before completion: idle timeout waiting for SSE", Failure.NETWORK),
         ("stream disconnected before completion: error sending request for url (http://x/v1)", Failure.NETWORK),
-        ("unexpected status 502 Bad Gateway: <html>", Failure.CAPACITY),
-        ('{"error":{"message":"bad","type":"invalid_request_error"}}', Failure.BAD_REQUEST),
+        ("Your authentication session could not be refreshed automatically. Please log out", Failure.CREDENTIAL),
         (
             "thread/resume: thread/resume failed: no rollout found for thread id 01a1fd23 (code -32600)",
             Failure.THREAD_LOST,
         ),
+        # Bodies of other gateways.
+        ('unexpected status 429 X: {"error":{"type":"usage_limit_reached","message":"x"}}, url: x', Failure.QUOTA),
+        ('unexpected status 429 X: {"error":{"code":429,"type":"requests"}}, url: x', Failure.RATE_LIMIT),
+        ('unexpected status 404 X: {"error":{"code":"DeploymentNotFound"}}, url: x', Failure.UNKNOWN_MODEL),
+        ('unexpected status 400 X: {"error":{"code":"context_length_exceeded"}}, url: x', Failure.CONTEXT_FULL),
+        ('stream disconnected before completion: {"error":{"code":"new"}}', Failure.NETWORK),
+        ('{"code":"model_not_found"}', Failure.UNKNOWN_MODEL),
+        ('{"error":{"code":"insufficient_quota","type":"invalid_request_error"}}', Failure.QUOTA),
+        ('{"error":{"message":"Invalid value","type":"invalid_request_error","code":null}}', Failure.BAD_REQUEST),
+        ('{"error":{"message":"a forbidden quota of too many requests","type":"new"}}', Failure.BAD_REQUEST),
+        ('{"error":{"message":"The model x does not exist","type":"new"}}', Failure.UNKNOWN_MODEL),
+        ('{"type": "turn.failed", "error": {"error": {"message": "Quota exceeded."}}}', Failure.QUOTA),
+        ('{"type": "turn.failed", "error": {"code": 7}}', Failure.UNKNOWN),
+        ('{"detail":"a quota exceeded, or forbidden"}', Failure.BAD_REQUEST),
+        # The status decides, whatever stands in the body or the address.
+        ("unexpected status 502 Bad Gateway: quota exceeded, unauthorized, model x does not exist", Failure.CAPACITY),
+        ("unexpected status 403 Forbidden: Too Many Requests", Failure.CREDENTIAL),
+        ('unexpected status 500 X: {"error":{"code":"insufficient_quota"}}', Failure.CAPACITY),
+        (f"unexpected status 404 Not Found: <html>, url: http://model/not found, url: {URL}", Failure.NOT_FOUND),
+        ("unexpected status 404 Not Found: x, url: http://h/the-model-does/not-exist", Failure.NOT_FOUND),
+        ("unexpected status 404 Not Found: the model-gateway was not found, url: x", Failure.NOT_FOUND),
+        ('unexpected status 404 Not Found: "unexpected status 401"', Failure.NOT_FOUND),
+        ("unexpected status 405 Method Not Allowed: forbidden, url: x", Failure.UNKNOWN),
+        ("unexpected status 301 Moved Permanently: unauthorized, url: x", Failure.UNKNOWN),
+        # A status in somebody else's words is none.
+        ('it said "unexpected status 401"', Failure.UNKNOWN),
+        ("<p>unexpected status 401</p>", Failure.UNKNOWN),
         ("something that nobody has seen before", Failure.UNKNOWN),
+        ('{"type": "turn.failed"}', Failure.UNKNOWN),
+        ("{", Failure.UNKNOWN),
         ("", Failure.UNKNOWN),
     ],
 )
@@ -79,6 +134,37 @@ def test_messages(message, failure):
     told = ending(*TURN, ev.TurnFailed(message), code=1)
     assert told.failure is failure
     assert message in told.message
+
+
+def test_an_unknown_error_says_so_and_is_shown_whole():
+    message = "the flux is not aligned\n" + "x" * 5000
+    told = ending(*TURN, ev.TurnFailed(message), code=1)
+    assert told.message == f"codex: an error of no class that codex-runner knows: {message}"
+
+
+def test_the_agents_own_words_are_no_error():
+    """Neither what it says, nor what a command of its prints, nor what stands on stderr once it was at work."""
+    words = "unexpected status 402 Payment Required: Quota exceeded. Error: Quota exceeded."
+    said = ev.ItemCompleted(ev.AgentMessage("i", words))
+    printed = ev.ItemCompleted(ev.Command("c", words, words, 1, "failed"))
+    for events in ((said, printed), (printed,), (said,)):
+        told = ending(*TURN, *events, code=1, stderr=f"Error: {words}")
+        assert told.failure is Failure.INCOMPLETE
+        assert ending(*events, code=1, stderr=f"Error: {words}").failure is Failure.INCOMPLETE
+    assert ending(*TURN, said, COMPLETED).failure is None
+
+
+def test_each_row_is_of_another_class_and_no_status_or_code_is_of_two():
+    assert len({row.failure for row in ROWS}) == len(ROWS)
+    for column in ("statuses", "codes"):
+        every = [word for row in ROWS for word in getattr(row, column)]
+        assert len(set(every)) == len(every)
+
+
+@given(st.text(max_size=200), st.integers(100, 599), st.text(max_size=200))
+def test_no_message_raises(before, status, after):
+    classify(f"{before}unexpected status {status}{after}")
+    classify(f'{{"error":{{"code":"{before}"{after}')
 
 
 @pytest.mark.parametrize(
@@ -102,7 +188,12 @@ def test_messages(message, failure):
         (
             "Error: Failed to load cloud config bundle (workspace-managed policies).\n",
             Failure.CREDENTIAL,
-            "cloud config bundle",
+            "(the cause is unknown: refused, or out of reach)",
+        ),
+        (
+            "Error: Your authentication session could not be refreshed automatically. Please log out and sign in.\n",
+            Failure.CREDENTIAL,
+            "could not be refreshed automatically",
         ),
         ("WARNING: proceeding\nno such file\n", Failure.STARTUP, "no such file"),
     ],
