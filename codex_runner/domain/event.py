@@ -190,6 +190,14 @@ class UsageSeen(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyMissing(Event):
+    """codex's own record of the thread says that the turn's last answer held no message, whatever was said before."""
+
+    kind = "reply.missing"
+    thread_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnFailed(Event):
     """The turn's end, and why. `message` is word for word codex's, or the JSON that it printed in place of words."""
 

@@ -1,7 +1,8 @@
 """Whether the agent's last message is its final one: what may follow it, and what takes that away.
 
 codex marks no message as final. So a message counts as the reply only if nothing came after it but what is known to
-change nothing: the completed plan, reasoning, known warnings, and the end of work that had begun before it.
+change nothing: the completed plan, reasoning, known warnings, and the end of work that had begun before it. Some work
+leaves no event at all: a call that codex refuses, a hook that has the model go on. codex's own record tells of that.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def voided_by(event: ev.Event, attempt: Attempt) -> str | None:  # noqa: PLR0911
             return f"codex printed a line that is no event ({event.reason}, {event.size:,} bytes)"
         case ev.OtherEvent():
             return f"codex printed an event that codex-runner does not know ({_short(event.type)})"
+        case ev.ReplyMissing():
+            return "the model went on and said nothing more, by codex's own record of the thread"
         case ev.TurnStarted():
             return "another turn began"
         case ev.ThreadStarted():

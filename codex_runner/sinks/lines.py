@@ -282,10 +282,14 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
             return Line("turn", "started", Tone.DIM)
         case ev.TurnCompleted():
             used = event.usage
+            if not event.counted:
+                return Line("turn", "completed, without saying how many tokens it used", Tone.WARN)
             told = f"completed: {used.input:,} tokens in ({used.cached_input:,} cached), {used.output:,} out"
             return Line("turn", told)
         case ev.UsageSeen():
             return Line("tokens", f"{event.usage.total:,} so far", Tone.DIM)
+        case ev.ReplyMissing():
+            return Line("trouble", "by codex's own record, the last answer held no message", Tone.WARN)
         case ev.TurnFailed():
             return _line("FAILED", f"turn: {event.message}", Tone.BAD)
         case ev.StreamError():

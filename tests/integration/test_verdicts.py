@@ -7,7 +7,7 @@ import pytest
 from support.runs import JOB
 
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import CutStream, message, refusal, reply, shell
+from codex_runner.demo.wire import CutStream, call, message, refusal, reply, shell
 from codex_runner.domain.run import Failure
 
 pytestmark = pytest.mark.needs_codex
@@ -222,3 +222,25 @@ def test_a_command_that_still_runs_when_the_turn_ends_is_named(project):
     project.check_nothing_is_left()
     assert "sleep 60" in run.warnings["still-running"]
     assert "still-running" in (run.path / "summary.md").read_text()
+
+
+ESCALATE = {"cmd": "id", "sandbox_permissions": "require_escalated", "justification": "please"}
+
+
+@pytest.mark.parametrize("end", [(), (refusal("I cannot help with that."),)])
+@pytest.mark.parametrize("asked", [call("exec_command", ESCALATE), call("no_such_tool", {})])
+def test_a_message_from_before_work_that_codex_hides_is_stale(project, service, asked, end):
+    """codex refuses the call without an event, asks the model again, and prints nothing of what it does not say."""
+    service.scenario("unseen", script((message("partial..."), asked), end))
+    project.configure(prompt="SCN:unseen")
+    run = judged(project, Failure.NO_REPLY, "after the last one, the model went on and said nothing more")
+    assert run.run_json["reply"] is None
+    assert len(run.of_kind("reply.missing")) == 1
+
+
+@pytest.mark.parametrize("asked", [call("exec_command", ESCALATE), call("no_such_tool", {})])
+def test_a_message_after_such_work_is_the_reply(project, service, asked):
+    service.scenario("unseen", script((message("partial..."), asked), message("final")))
+    project.configure(prompt="SCN:unseen")
+    run = project.check_reports(project.run(), 0)
+    assert run.run_json["reply"] == "final"

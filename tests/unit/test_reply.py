@@ -86,6 +86,7 @@ VOIDING = [
     ((), ev.OtherEvent("turn.paused", {}), "turn.paused"),
     ((), ev.OtherEvent("thread.started", {"thread_id": 5}), "thread.started"),
     ((), ev.Unparsed("not JSON", "{", 12_345), "(not JSON, 12,345 bytes)"),
+    ((), ev.ReplyMissing("t"), "the model went on and said nothing more"),
     ((), ev.TurnStarted(), "another turn began"),
     ((), ev.ThreadStarted("t"), "another thread began"),
 ]
