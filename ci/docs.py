@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.text import Text
 
 from codex_runner.cli.main import command_line
-from codex_runner.codex.failures import MESSAGES
+from codex_runner.codex.classes import NARROWER, ROWS
 from codex_runner.codex.refusals import REFUSALS, SANDBOX_FAILED
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ExitCode
@@ -85,10 +85,31 @@ def failures() -> str:
 
 
 def messages() -> str:
+    rows = []
+    for row in ROWS:
+        failure = row.failure
+        general = [f"`{wide.value}`" for wide, narrow in NARROWER.items() if failure in narrow]
+        beside = f"<br>also beside a status or code of {' or '.join(general)}" if general else ""
+        codes = ", ".join(f"`{code}`" for code in row.codes)
+        rows.append(
+            (
+                f"`{failure.value}`",
+                statuses(row.statuses),
+                codes,
+                (f"`{row.words}`" if row.words else "") + beside,
+                str(int(failure.exit_code)),
+                "yes" if failure.retried else "no",
+            )
+        )
     return table(
-        ("Words (a regular expression; upper and lower case are the same)", "Class"),
-        [(f"`{pattern.pattern}`", f"`{failure.value}`") for pattern, failure in MESSAGES],
+        ("Class", "HTTP status", "`code` or `type`", "Words (a regular expression)", "Exit code", "Retried"), rows
     )
+
+
+def statuses(numbers: tuple[int, ...]) -> str:
+    hundreds = {number // 100 for number in numbers if all(100 * (number // 100) + n in numbers for n in range(100))}
+    single = [str(number) for number in numbers if number // 100 not in hundreds]
+    return ", ".join([*single, *(f"{hundred}xx" for hundred in sorted(hundreds))])
 
 
 def refusals() -> str:

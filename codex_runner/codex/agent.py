@@ -126,6 +126,12 @@ class Codex:
 
         return await last_usage(transport, run_id, thread_id, timeout=10)
 
+    async def has_reply(self, transport: Transport, run_id: str, thread_id: str) -> bool | None:
+        """See Agent.has_reply."""
+        from codex_runner.codex.rollout import has_reply  # noqa: PLC0415 - not needed before a turn is over
+
+        return await has_reply(transport, run_id, thread_id, timeout=10)
+
     async def read_rollout(self, transport: Transport, run_id: str) -> bytes:
         """See Agent.read_rollout."""
         from codex_runner.codex.rollout import read_rollout  # noqa: PLC0415 - as above

@@ -1,6 +1,8 @@
 """One line of `codex exec --json` becomes one Event. Nothing raises, nothing is lost: what is not known is kept.
 
-The shapes were seen from codex 0.163 and 0.169. codex promises no schema, so every field is read tolerantly.
+The shapes were seen from codex 0.163, 0.169 and 0.171. codex promises no schema, so every field is read tolerantly. An
+event whose name is known keeps its meaning whatever its shape: a failed turn has failed, a message that cannot be read
+is a message, and counts that are no numbers are no counts.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.codex.refusals import code_of, plain, sandbox_failed
+from codex_runner.codex.refusals import code_of, is_known_warning, plain, sandbox_failed
 from codex_runner.domain import event as ev
 from codex_runner.domain.run import Usage
 
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SHOWN = 500
+_DEEPEST = 64
 
 # 2026-11-21T01:37:00.957101Z ERROR codex_core::tools::router: error=...
 _LOG_LINE = re.compile(r"^\S+Z\s+(?P<level>ERROR|WARN)\s+(?P<message>.*)$")
 THREAD = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*", re.ASCII)
+# A line that broke off, or is damaged otherwise, and tells all the same that the turn has failed.
+_BROKEN_FAILURE = re.compile(rb'\s*\{\s*"type"\s*:\s*"turn\.failed"')
 _NOISE = ("Reading additional input from stdin...", "Reading prompt from stdin...")
 
 
@@ -33,13 +38,15 @@ def parse(line: bytes) -> ev.Event:
             data = json.loads(line.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             return _unparsed("not JSON", line)
+    if _is_deep(line, data):
+        return _unparsed("nested too deeply", line)
     if not isinstance(data, dict) or not isinstance(data.get("type"), str):
         return _unparsed("not an event", line)
     try:
         return _event(data)
     except (KeyError, TypeError, ValueError, AttributeError):
         # A known type in a new shape: kept whole rather than guessed at.
-        return ev.OtherEvent(data["type"], _without_type(data))
+        return ev.OtherEvent(_text(data["type"]), _without_type(data))
 
 
 def parse_diagnostic(line: bytes) -> ev.Diagnostic | None:
@@ -64,19 +71,19 @@ def _event(data: dict[str, Any]) -> ev.Event:  # noqa: PLR0911 - one return a ty
         case "turn.started":
             return ev.TurnStarted()
         case "turn.completed":
-            return ev.TurnCompleted(read_usage(data.get("usage") or {}))
+            return _turn_completed(data.get("usage"))
         case "turn.failed":
-            return ev.TurnFailed(_text(data["error"]["message"]))
+            return ev.TurnFailed(_words(data, "error"))
         case "error":
-            return ev.StreamError(_text(data["message"]))
+            return ev.StreamError(_words(data, "message"))
         case "item.started":
-            return ev.ItemStarted(_item(data["item"]))
+            return ev.ItemStarted(_item(data.get("item")))
         case "item.updated":
-            return ev.ItemUpdated(_item(data["item"]))
+            return ev.ItemUpdated(_item(data.get("item")))
         case "item.completed":
-            return ev.ItemCompleted(_item(data["item"]))
+            return ev.ItemCompleted(_item(data.get("item")))
         case other:
-            return ev.OtherEvent(other, _without_type(data))
+            return ev.OtherEvent(_text(other), _without_type(data))
 
 
 def _thread(value: object) -> str:
@@ -86,10 +93,22 @@ def _thread(value: object) -> str:
     return str(value)
 
 
-def _item(data: dict[str, Any]) -> ev.Item:
-    kind, identity = _text(data["type"]), _text(data["id"])
+def _words(data: dict[str, Any], key: str) -> str:
+    """Return what an error says under `key`: its text or its message, else the whole event as JSON."""
+    error = data.get(key)
+    told = error.get("message") if isinstance(error, dict) else error
+    if isinstance(told, str) and told:
+        return _text(told)
+    return _text(json.dumps(data, ensure_ascii=False))
+
+
+def _item(data: Any) -> ev.Item:
+    """Read an item. One of an unknown shape is an OtherItem of its type, with an empty id or type where it has none."""
+    if not isinstance(data, dict):
+        return ev.OtherItem("", "", data)
+    kind, identity = (_text(word) if isinstance(word, str) else "" for word in (data.get("type"), data.get("id")))
     read = _ITEMS.get(kind)
-    if read is not None:
+    if read is not None and isinstance(data.get("id"), str):
         try:
             return read(identity, data)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -99,7 +118,7 @@ def _item(data: dict[str, Any]) -> ev.Item:
 
 def _command(identity: str, data: dict[str, Any]) -> ev.Item:
     code = data.get("exit_code")
-    if code is not None and not isinstance(code, int):
+    if code is not None and (not isinstance(code, int) or isinstance(code, bool)):
         raise TypeError(code)
     output = _text(data.get("aggregated_output") or "")
     return ev.Command(
@@ -137,8 +156,33 @@ _ITEMS: dict[str, Callable[[str, dict[str, Any]], ev.Item]] = {
     # The object holds "id" twice, the item's and the search's: the last one wins in JSON, and serves as well.
     "web_search": lambda i, d: ev.WebSearch(i, _text(d.get("query") or "")),
     "todo_list": _todo_list,
-    "error": lambda i, d: ev.ItemWarning(i, _text(d["message"]), code_of(_text(d["message"])) or "codex"),
+    "error": lambda i, d: _warning(i, _text(d["message"])),
 }
+
+
+def _warning(identity: str, message: str) -> ev.Item:
+    return ev.ItemWarning(identity, message, code_of(message) or "codex", is_known_warning(message))
+
+
+_COUNTS = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "output_tokens",
+    "reasoning_output_tokens",
+)
+_NEEDED = {"input_tokens", "output_tokens"}
+
+
+def _is_counted(usage: Any) -> bool:
+    """Whether these are codex's counts: all numbers, and those among them that a budget is about."""
+    return isinstance(usage, dict) and all(
+        _is_count(usage[name]) if name in usage else name not in _NEEDED for name in _COUNTS
+    )
+
+
+def _turn_completed(usage: Any) -> ev.Event:
+    return ev.TurnCompleted(read_usage(usage)) if _is_counted(usage) else ev.TurnCompleted(Usage(), counted=False)
 
 
 def read_usage(data: dict[str, Any]) -> Usage:
@@ -152,7 +196,11 @@ def read_usage(data: dict[str, Any]) -> Usage:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+    return value if _is_count(value) else 0
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _text(value: Any) -> str:
@@ -174,5 +222,24 @@ def _without_type(data: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key != "type"}
 
 
-def _unparsed(reason: str, line: bytes) -> ev.Unparsed:
+def _is_deep(line: bytes, data: Any) -> bool:
+    """Whether lists and objects nest deeper than what writes and reads events.jsonl can follow."""
+    if line.count(b"[") + line.count(b"{") <= _DEEPEST:
+        return False
+    level = [data]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _unparsed(reason: str, line: bytes) -> ev.Event:
+    if _BROKEN_FAILURE.match(line):
+        return ev.TurnFailed(line.decode("utf-8", "replace"))
     return ev.Unparsed(reason, line[:_SHOWN].decode("utf-8", "replace"), len(line))

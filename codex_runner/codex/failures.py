@@ -1,78 +1,82 @@
-"""What codex's messages mean: the class of a failure, told from its words, its exit code and its stderr.
-
-codex types none of its errors in `exec --json`, so the words are matched; docs/failures.md is written from this table.
-A message that nothing matches is `unknown`, kept word for word, and never a success.
-"""
+"""How an attempt ended that nobody stopped: judged from its events, its exit code, and what it said on stderr."""
 
 from __future__ import annotations
 
 import re
 
+from codex_runner.codex.classes import classify
 from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason
 from codex_runner.domain.state import TURN_COMPLETED, TURN_FAILED, Attempt
+from codex_runner.text.clean import is_blank
 
-# First match wins: the particular before the general. Apostrophes may be typographic.
-MESSAGES: tuple[tuple[re.Pattern[str], Failure], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), failure)
-    for pattern, failure in (
-        (r"hit your usage limit|usage limit has been reached|usage_limit_reached", Failure.QUOTA),
-        (r"quota exceeded|insufficient_quota|exceeded your current quota|check your plan and billing", Failure.QUOTA),
-        (
-            r"status 40[13]\b|unauthorized|forbidden|invalid_api_key|token (has )?expired|not logged in",
-            Failure.CREDENTIAL,
-        ),
-        (r"cloud config bundle|workspace-managed policies", Failure.CREDENTIAL),
-        (r"missing environment variable", Failure.CREDENTIAL),
-        (r"status: 429|too many requests|rate limit", Failure.RATE_LIMIT),
-        (r"context window|context_length_exceeded|ran out of room", Failure.CONTEXT_FULL),
-        (r"model does not exist|model_not_found|model .{1,80} (is )?not (found|supported)", Failure.UNKNOWN_MODEL),
-        (r"at capacity|overloaded|experiencing high demand|internal server error|status 5\d\d", Failure.CAPACITY),
-        (r"stream disconnected|idle timeout|connection (failed|refused|reset)|error sending request", Failure.NETWORK),
-        (r"transport error|network error|dns error|timed out|waiting for network", Failure.NETWORK),
-        (r"bad request|invalid_request_error|status 400", Failure.BAD_REQUEST),
-        (r"thread/resume failed", Failure.THREAD_LOST),
-    )
-)
-
-_RECONNECTING = re.compile(r"^Reconnecting\.\.\. \d+/\d+ ")
-
-
-def classify(message: str) -> Failure:
-    """Return the class of a failure message of codex."""
-    return next((failure for pattern, failure in MESSAGES if pattern.search(message)), Failure.UNKNOWN)
+_POLICY = re.compile("cloud config bundle", re.IGNORECASE)
+_ASK_DOCTOR = "Run the job again later, and keep the token: `codex-runner doctor` says whether it is refused."
+_LOOK_AFTER = "Look in codex.jsonl for what came after the last message, and run the job again."
 
 
 def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_message: bool = True) -> Ending:
     """Say how an attempt ended that nobody stopped (but for a codex that lingered after its final event)."""
     if attempt.turn == TURN_FAILED:
         message = attempt.turn_error or "turn.failed without a message"
-        return Ending(classify(message), f"codex: {message}")
+        failure = classify(message)
+        unknown = "an error of no class that codex-runner knows: " if failure is Failure.UNKNOWN else ""
+        return Ending(failure, f"codex: {unknown}{message}")
     if attempt.turn == TURN_COMPLETED:
         return _judge_completed(attempt, exit_, expect_message=expect_message)
-    said = last_words(stderr_tail)
-    if attempt.turn is None and exit_.code not in (None, 0):
-        failure = classify(said)
-        return Ending(
-            Failure.STARTUP if failure is Failure.UNKNOWN else failure,
-            f"codex did not start ({exit_}): {said or 'it said nothing'}",
-        )
+    if not _has_begun(attempt) and exit_.code not in (None, 0):
+        return _judge_start(exit_, last_words(stderr_tail))
     said = f"; the last error was: {attempt.last_error}" if attempt.last_error else ""
     return Ending(Failure.INCOMPLETE, f"codex ended with {exit_} and without a final event{said}")
+
+
+def _has_begun(attempt: Attempt) -> bool:
+    """Whether the agent may have done something: from then on, its own words may be among those on stderr."""
+    return bool(attempt.turn or attempt.items or attempt.open_items)
+
+
+def _judge_start(exit_: ProcessExit, said: str) -> Ending:
+    """Say why codex did not start, by its last words."""
+    failure = classify(said)
+    told = f"codex did not start ({exit_}): {said or 'it said nothing'}"
+    if _POLICY.search(said):  # codex says the same whether it was refused or could not reach the service
+        return Ending(failure, f"{told} (the cause is unknown: refused, or out of reach)", _ASK_DOCTOR)
+    return Ending(Failure.STARTUP if failure is Failure.UNKNOWN else failure, told)
 
 
 def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bool) -> Ending:
     """Look for what contradicts a completed turn."""
     failure, but = None, ""
-    if exit_.code != 0 and exit_.stopped == StopReason.NONE:
+    if attempt.resumes is not None and attempt.thread_id != attempt.resumes:
+        failure, but = Failure.UNKNOWN, f", and did not say that it went on with thread {attempt.resumes}"
+    elif (exit_.code != 0 or exit_.signal is not None) and exit_.stopped == StopReason.NONE:
         failure, but = Failure.CRASHED, f", and then ended with {exit_}"
     elif not attempt.items and not attempt.spent.total:
-        failure, but = Failure.REFUSED, " without a word, a step or a token: a hook refused the prompt"
+        failure, but = _nothing(attempt)
     elif attempt.commands and attempt.refused == attempt.commands:
         failure = Failure.REFUSED
         but = f", but its sandbox did not start, and no command of the agent ran ({attempt.commands} tried)"
-    elif expect_message and not (attempt.answered and (attempt.reply or "").strip()):
-        failure, but = Failure.NO_REPLY, " without a final message: a refusal or an empty reply"
+    elif expect_message and (not attempt.answered or is_blank(attempt.reply or "")):
+        return _no_reply(attempt)
     return Ending(failure, f"codex completed its turn{but}")
+
+
+def _nothing(attempt: Attempt) -> tuple[Failure, str]:
+    """Say what a turn was that has nothing but warnings, and used no token."""
+    told = " without a word, a step or a token"
+    if attempt.last_error:
+        return Failure.NO_REPLY, f"{told}; its last error was: {attempt.last_error}"
+    return Failure.REFUSED, f"{told}: a hook refused the prompt"
+
+
+def _no_reply(attempt: Attempt) -> Ending:
+    told = "codex completed its turn without a final message"
+    if attempt.voided and attempt.reply is not None:
+        return Ending(Failure.NO_REPLY, f"{told}: after the last one, {attempt.voided}", _LOOK_AFTER)
+    if attempt.voided:
+        return Ending(Failure.NO_REPLY, f"{told}: {attempt.voided}", _LOOK_AFTER)
+    if attempt.reply:
+        return Ending(Failure.NO_REPLY, f"{told}: the last one shows nothing, only spaces or invisible characters")
+    return Ending(Failure.NO_REPLY, f"{told}: a refusal or an empty reply")
 
 
 # `Error: ...`, and also `Error loading config.toml:`, whose reason comes in the next line, with a drawing below it.

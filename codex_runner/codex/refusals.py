@@ -19,6 +19,8 @@ class Refusal:
     meaning: str
 
 
+_POLICY = "policy-downgraded"
+
 # First match wins. Each was seen from codex 0.163 and 0.169.
 REFUSALS = (
     Refusal(
@@ -34,7 +36,7 @@ REFUSALS = (
     ),
     Refusal("patch-refused", re.compile(r"patch rejected: "), "the agent's patch went outside of what it may write"),
     Refusal(
-        "policy-downgraded",
+        _POLICY,
         re.compile(r"disallowed by requirements; falling back|overridden by requirements"),
         "the workspace's policy changed a setting of the job, such as its sandbox",
     ),
@@ -45,6 +47,18 @@ SANDBOX_FAILED = Refusal(
     "codex's sandbox did not start, so the agent's command did not run",
 )
 
+# Sentences of `error` items that tell of a setting, and of nothing that the model or the agent did. Each is one of
+# codex 0.163 or 0.171. What says that something is tried again is not among them: "Falling back from WebSockets ...".
+WARNINGS = (
+    re.compile(r"\AUnder-development features enabled: "),
+    re.compile(r"\A`--dangerously-bypass-hook-trust` is enabled"),
+    re.compile(r"\Aclamping \w+ hook timeout to "),
+    re.compile(r"\AModel metadata for `[^`]*` not found"),
+    re.compile(r"\AHeads up: Long threads and multiple compactions "),
+    re.compile(r"\AExceeded skills context budget\b|\ASkill descriptions were "),
+    re.compile(r"\A`[^`]*` is deprecated\b"),
+)
+
 _LOOKED_AT = 4096  # characters: what a sandbox says of its own failure comes first
 _ROUTER = "codex_core::tools::router: error="
 
@@ -52,6 +66,11 @@ _ROUTER = "codex_core::tools::router: error="
 def code_of(message: str) -> str:
     """Return the code of what is refused with these words; empty where nothing is."""
     return next((refusal.code for refusal in REFUSALS if refusal.words.search(message)), "")
+
+
+def is_known_warning(message: str) -> bool:
+    """Whether an `error` item tells of a setting or a policy alone. All others may tell of a failure, or of work."""
+    return code_of(message) == _POLICY or any(words.search(message) for words in WARNINGS)
 
 
 def plain(message: str) -> str:

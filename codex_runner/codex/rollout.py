@@ -18,6 +18,11 @@ _LAST_COUNT = r"""
 cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" 2>/dev/null || exit 0
 find . -name "rollout-*-$2.jsonl" -exec grep -h '"type":"token_count"' {} + | tail -n 1
 """
+# The same of where turns begin and end. $1: the run. $2: the thread.
+LAST_TURN = r"""
+cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" 2>/dev/null || exit 0
+find . -name "rollout-*-$2.jsonl" -exec grep -hE '"type":"(task_started|task_complete|turn_aborted)"' {} + | tail -n 1
+"""
 # $1: the run. Prints the size and the name of each thread's file, in the order in which they were begun.
 _FILES = r"""
 cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" 2>/dev/null || exit 0
@@ -41,6 +46,23 @@ async def last_usage(transport: Transport, run_id: str, thread_id: str, *, timeo
         return read_usage(json.loads(done.output)["payload"]["info"]["total_token_usage"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+async def has_reply(transport: Transport, run_id: str, thread_id: str, *, timeout: float) -> bool | None:
+    """Return whether the thread's last turn ended with a message of the agent; None if the record does not say so.
+
+    `exec` prints the messages, and neither prints nor tells by `-o` that the model was asked again after the last one
+    and said nothing. May raise HostError.
+    """
+    if not THREAD.fullmatch(thread_id):
+        return None
+    done = await transport.execute(LAST_TURN, arguments=(run_id, thread_id), timeout=timeout)
+    try:
+        payload = json.loads(done.output)["payload"]
+        said = payload["last_agent_message"] if payload["type"] == "task_complete" else ""
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return False if said is None else (True if said and isinstance(said, str) else None)
 
 
 async def read_rollout(transport: Transport, run_id: str) -> bytes:

@@ -12,6 +12,7 @@ from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
 from codex_runner.engine.prompt import fill, names, nearest, with_context
+from codex_runner.text.clean import is_blank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -242,10 +243,10 @@ def _decoded(data: bytes, what: str) -> str:
 
 
 def _checked(text: str, what: str) -> str:
-    if not text.strip():
-        raise ConfigurationError(f"{what}: is empty.")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise ConfigurationError(f"{what}: is not UTF-8.") from None
+    if is_blank(text):
+        raise ConfigurationError(f"{what}: is empty.")
     return text

@@ -26,6 +26,7 @@ from codex_runner.domain.job import OWN_CHECKS
 from codex_runner.domain.notice import ENDINGS
 from codex_runner.engine.credential_rules import parse_date
 from codex_runner.engine.path_rules import check_glob
+from codex_runner.text.clean import is_blank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +71,7 @@ def _version(value: object) -> object:
 
 
 def _filled(value: str) -> str:
-    if not value.strip():
+    if is_blank(value):
         raise _problem("must not be empty")
     return _no_nul(value)
 

@@ -115,7 +115,10 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _send(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        data = json.dumps(body).encode()
+        self._send_text(status, json.dumps(body), headers)
+
+    def _send_text(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        data = text.encode()
         self.send_response(status)
         for name, value in {"content-type": "application/json", **(headers or {})}.items():
             self.send_header(name, value)
@@ -124,7 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _send_error_of(self, answer: HttpError) -> None:
-        self._send(answer.status, {"error": dict(answer.error)}, answer.headers)
+        text = json.dumps({"error": dict(answer.error)}) if answer.body is None else answer.body
+        self._send_text(answer.status, text, answer.headers)
 
     def _stream(self, answer: Streamed, tools: Collection[str]) -> None:
         self.send_response(200)

@@ -106,11 +106,12 @@ def reply(*items: Item) -> Reply:
 
 @dataclass(frozen=True, slots=True)
 class HttpError:
-    """No response at all: an HTTP status with OpenAI's error object."""
+    """No response at all: an HTTP status with OpenAI's error object, or with a `body` of any other shape."""
 
     status: int
-    error: Mapping[str, Any]
+    error: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,14 @@ class Failed:
 
     code: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """A response that ends before it is done: `reason` is `content_filter` or `max_output_tokens`."""
+
+    reason: str
+    items: tuple[Item, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +144,7 @@ class Silence:
     seconds: float = 600.0
 
 
-Streamed = Reply | Failed | CutStream | Silence
+Streamed = Reply | Failed | Incomplete | CutStream | Silence
 Answer = Streamed | HttpError
 
 
@@ -157,6 +166,10 @@ def encode(answer: Streamed, tools: Collection[str]) -> Iterator[bytes]:
         case Failed(code, text):
             failed = {"id": response, "status": "failed", "error": {"code": code, "message": text}}
             yield event({"type": "response.failed", "response": failed})
+        case Incomplete(reason, items):
+            yield from _encode_items(items, tools)
+            details = {"id": response, "status": "incomplete", "incomplete_details": {"reason": reason}}
+            yield event({"type": "response.incomplete", "response": details})
         case Reply(items, usage):
             yield from _encode_items(items, tools)
             completed = {"id": response, "usage": usage.as_json()}

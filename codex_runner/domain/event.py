@@ -134,13 +134,14 @@ class TodoList(Item):
 class ItemWarning(Item):
     """An `error` item: despite its name, codex's way to warn (a clamped setting, a policy that fell back).
 
-    `code` is that of the warning that it is.
+    `code` is that of the warning that it is. `known`: this version knows the sentence, and that it is only a warning.
     """
 
     kind = "error"
     id: str
     message: str
     code: str = "codex"
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +171,14 @@ class TurnStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class TurnCompleted(Event):
-    """The turn's end. `usage` is cumulative over the whole thread."""
+    """The turn's end. `usage` is cumulative over the whole thread.
+
+    `counted` is False if codex's counts are missing or no numbers: what the turn used is then unknown.
+    """
 
     kind = "turn.completed"
     usage: Usage
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +190,16 @@ class UsageSeen(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyMissing(Event):
+    """codex's own record of the thread says that the turn's last answer held no message, whatever was said before."""
+
+    kind = "reply.missing"
+    thread_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnFailed(Event):
-    """The turn's end, and why. `message` is word for word codex's."""
+    """The turn's end, and why. `message` is word for word codex's, or the JSON that it printed in place of words."""
 
     kind = "turn.failed"
     message: str
@@ -235,12 +248,16 @@ class OtherEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class Unparsed(Event):
-    """A line that is not an event: not JSON, not an object, or cut off. `text` holds its first characters."""
+    """A line that is not an event: not JSON, not an object, or cut off. `text` holds its first characters.
+
+    `voids`: after it, the agent's last message does not count as its final one.
+    """
 
     kind = "unparsed"
     reason: str
     text: str
     size: int
+    voids: bool = True
 
 
 @dataclass(frozen=True, slots=True)

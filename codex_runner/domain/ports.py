@@ -139,6 +139,13 @@ class Agent(Protocol):
         """
         ...
 
+    async def has_reply(self, transport: Transport, run_id: str, thread_id: str) -> bool | None:
+        """Read on the host whether the last answer of the thread's last turn held a message, by the agent's own record.
+
+        None if the record does not say. May raise HostError.
+        """
+        ...
+
     async def read_rollout(self, transport: Transport, run_id: str) -> bytes:
         """Read on the host what the agent itself recorded of the run's threads: lines of JSON, which are not redacted.
 

@@ -189,10 +189,17 @@ class Failure(StrEnum):
     )
     BAD_REQUEST = (
         "bad-request",
-        ExitCode.MODEL_SERVICE,
+        ExitCode.JOB_FAILED,
         False,
-        "the model service refused the request as malformed",
-        "Check `model` and `codex.config`: the message says what the service does not take.",
+        "the model service does not take the request",
+        "Read the message, which says what it does not take: check the prompt, `output_schema` and `codex.config`.",
+    )
+    RESPONSE_INCOMPLETE = (
+        "response-incomplete",
+        ExitCode.JOB_FAILED,
+        False,
+        "the model's answer was cut off by a content filter or by its output limit",
+        "Ask for less at a time (`max_output_tokens`), or change what the filter objects to (`content_filter`).",
     )
     UNKNOWN_MODEL = (
         "unknown-model",
@@ -200,6 +207,20 @@ class Failure(StrEnum):
         False,
         "the model does not exist for this account",
         "Correct `model`, or give the account the right to it.",
+    )
+    NOT_FOUND = (
+        "not-found",
+        ExitCode.MODEL_SERVICE,
+        False,
+        "the model service has nothing at the address that codex asks",
+        "Check the provider's `base_url` in `codex.config`, and the gateway in front of it.",
+    )
+    PROXY = (
+        "proxy",
+        ExitCode.CONFIGURATION,
+        False,
+        "the proxy asks for a login of its own",
+        "Give the proxy's login in HTTPS_PROXY or HTTP_PROXY, or name the model service in NO_PROXY.",
     )
     REFUSED = (
         "refused",

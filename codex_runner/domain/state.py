@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain import event as ev
+from codex_runner.domain.reply import is_unreadable, is_work, named, voided_by
 from codex_runner.domain.run import Ending, Failure, ProcessExit, Usage
 
 if TYPE_CHECKING:
@@ -22,8 +23,11 @@ class Attempt:
 
     `resumes` is the thread that it was to go on with; `own_retries` counts the tries that codex announced by itself.
     `checks` are those that ran after it. `usage` is cumulative over the thread, `spent` is this attempt's part of it.
-    `reply` is the last message; `answered`, that nothing was begun after it, so that it is the final one.
+    `uncounted`: codex ended a turn without saying, in numbers, what it had used.
+    `reply` is the last message; `answered`, that nothing came after it which makes another one the final message;
+    `voided` names what did come, or what may have been a message and cannot be read.
     `items` counts what it did and said, `commands` its finished commands, `refused` those that never ran.
+    `open_plan` is the id of a plan (todo_list) that has begun and is not completed.
     """
 
     number: int
@@ -38,12 +42,15 @@ class Attempt:
     own_retries: int = 0
     reply: str | None = None
     answered: bool = False
+    voided: str = ""
     usage: Usage = field(default_factory=Usage)
     spent: Usage = field(default_factory=Usage)
+    uncounted: bool = False
     items: int = 0
     commands: int = 0
     refused: int = 0
     open_items: dict[str, ev.Item] = field(default_factory=dict)
+    open_plan: str | None = None
     stop: ev.StopRequested | None = None
     ending: Ending | None = None
     exit: ProcessExit | None = None
@@ -97,8 +104,14 @@ class RunState:
 
     @property
     def reply(self) -> str | None:
-        """The agent's final message, of its last attempt."""
-        return self.attempts[-1].reply if self.attempts else None
+        """The agent's final message, of its last attempt; None if what it said last is not final."""
+        attempt = self.attempt
+        return attempt.reply if attempt and attempt.answered else None
+
+    @property
+    def uncounted(self) -> bool:
+        """Whether an attempt used tokens that codex did not count, so that `usage` is too small."""
+        return any(attempt.uncounted for attempt in self.attempts)
 
     @property
     def thread_id(self) -> str | None:
@@ -158,21 +171,18 @@ class RunState:
             self.verdict = self.ended = None
             self.attempts[-1].ending = self.attempts[-1].ended = None
 
-    def _take_of_attempt(self, attempt: Attempt, event: ev.Event, time: float) -> None:  # noqa: C901 - as above
+    def _take_of_attempt(self, attempt: Attempt, event: ev.Event, time: float) -> None:
+        _void(attempt, event)
         match event:
             case ev.ThreadStarted():
                 attempt.thread_id = event.thread_id
             case ev.TurnStarted():
                 attempt.turn = TURN_RUNNING
                 self.turns += 1
-            case ev.TurnCompleted():
-                # What has failed, nothing but another turn can make good.
-                attempt.turn = TURN_FAILED if attempt.turn == TURN_FAILED else TURN_COMPLETED
-                self._count_usage(attempt, event.usage)
+            case ev.TurnCompleted() | ev.TurnFailed():
+                self._end_turn(attempt, event)
             case ev.UsageSeen():
                 self._count_usage(attempt, event.usage)
-            case ev.TurnFailed():
-                attempt.turn, attempt.turn_error = TURN_FAILED, event.message
             case ev.StreamError():
                 attempt.last_error = event.message
                 attempt.own_retries += event.message.startswith("Reconnecting...")
@@ -188,6 +198,20 @@ class RunState:
                 attempt.open_items.clear()
             case _:
                 pass
+
+    def _end_turn(self, attempt: Attempt, event: ev.TurnCompleted | ev.TurnFailed) -> None:
+        for item in attempt.open_items.values():
+            if is_work(item):
+                self._warn("still-running", f"The turn ended while {named(item)} still ran.")
+        if isinstance(event, ev.TurnFailed):
+            attempt.turn, attempt.turn_error = TURN_FAILED, event.message
+            return
+        # What has failed, nothing but another turn can make good.
+        attempt.turn = TURN_FAILED if attempt.turn == TURN_FAILED else TURN_COMPLETED
+        if event.counted:
+            self._count_usage(attempt, event.usage)
+        else:
+            attempt.uncounted = True
 
     def _count_usage(self, attempt: Attempt, usage: Usage) -> None:
         """Add what is new: codex counts per thread, over resumes."""
@@ -207,29 +231,47 @@ class RunState:
         item = event.item
         if isinstance(item, ev.TodoList):
             self.todo = item.items
+            attempt.open_plan = None if isinstance(event, ev.ItemCompleted) else item.id
             return
         if not isinstance(event, ev.ItemCompleted):
             attempt.open_items[item.id] = item
-            attempt.answered = attempt.answered and isinstance(item, ev.AgentMessage | ev.Reasoning)
             return
         attempt.open_items.pop(item.id, None)
-        attempt.items += not isinstance(item, ev.ItemWarning)
+        attempt.items += not _is_warning(item)
         match item:
             case ev.AgentMessage():
-                attempt.reply, attempt.answered = item.text, True
+                attempt.reply, attempt.answered, attempt.voided = item.text, True, ""
             case ev.Command():
                 self.commands += 1
-                self.failed_commands += item.exit_code != 0
+                self.failed_commands += item.exit_code != 0 or item.status != "completed"
                 attempt.commands += 1
                 attempt.refused += item.refused
                 if item.refused:
                     self._warn("sandbox-failed", item.output.partition("\n")[0])
+            case ev.OtherItem(type=ev.Command.kind):  # it cannot be read, and counts all the same
+                self.commands += 1
+                self.failed_commands += 1
             case ev.FileChange() if item.status == "completed":
                 self.files |= {edit.path: edit.change for edit in item.changes}
             case ev.ItemWarning():
                 self._warn(item.code, item.message)
             case _:
                 pass
+
+
+def _is_warning(item: ev.Item) -> bool:
+    """Whether codex warns with this item, also if it cannot be read."""
+    return isinstance(item, ev.ItemWarning) or (isinstance(item, ev.OtherItem) and item.type == ev.ItemWarning.kind)
+
+
+def _void(attempt: Attempt, event: ev.Event) -> None:
+    """Note that the last message is not the final one, if `event` says so. The first cause stays, or one unreadable."""
+    why = voided_by(event, attempt)
+    if why is None:
+        return
+    if attempt.answered or is_unreadable(event):
+        attempt.voided = why
+    attempt.answered = False
 
 
 def fold(records: Iterable[ev.Record]) -> RunState:

@@ -55,7 +55,9 @@ class Admission:
             return
         try:
             money = cost(state.usage, self._job.price)
-            account.charge(self._run_id, state.usage.total, now=state.started, money=money, final=final)
+            # What codex did not count may be all that the job may use.
+            tokens = max(state.usage.total, (self._job.budget.tokens or 0) if state.uncounted else 0)
+            account.charge(self._run_id, tokens, now=state.started, money=money, final=final)
         except RunnerError as error:
             self._recorder.warn("ledger", f"What the run has spent was not entered: {error.message}")
 

@@ -14,6 +14,7 @@ from codex_runner.domain.event import (
     Guarded,
     ItemStarted,
     Position,
+    ReplyMissing,
     StopRequested,
     TurnCompleted,
     TurnFailed,
@@ -29,7 +30,7 @@ from codex_runner.engine.meter import Meter
 from codex_runner.engine.watch import Stop, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from codex_runner.domain.host import Piece
     from codex_runner.domain.job import Job
@@ -46,6 +47,9 @@ _STOP_PATIENCE = 8.0
 
 # What a runner that comes late takes to read what there is, at the most.
 _READING = 10.0
+
+# For codex's own record of the thread, which is read from the host.
+_ASKING = 5.0
 
 _STDERR_TAIL = 8192
 
@@ -86,8 +90,7 @@ class AttemptFollower:
                     if isinstance(piece, Lost):
                         piece = await self._end_lost(piece)
                     if isinstance(piece, Ended | Lost):
-                        self._flush()
-                        await self._meter.finish()
+                        await self._finish(piece, pieces)
                     ending = self._take(piece)
                     if ending is not None:
                         return ending
@@ -148,6 +151,27 @@ class AttemptFollower:
         """Say whether the job's budget is passed."""
         passed = over(self._job.budget, self._recorder.state, self._job.price)
         return None if passed is None else Stop(StopReason.BUDGET, passed)
+
+    async def _finish(self, end: Ended | Lost, pieces: AsyncIterator[Piece]) -> None:
+        """Take the last lines, and ask the host for what codex did not print."""
+        self._flush()
+        await self._meter.finish()
+        if isinstance(end, Ended):
+            await pieces.aclose()  # type: ignore[attr-defined] # as above; its session serves what is asked now
+            await self._look_for_reply(end.exit)
+
+    async def _look_for_reply(self, exit_: ProcessExit) -> None:
+        """Ask codex's own record whether the last message is the final one: not all that the model does is an event."""
+        attempt = self._attempt
+        ended = attempt.turn == TURN_COMPLETED and exit_.stopped is StopReason.NONE
+        if not ended or not attempt.answered or attempt.thread_id is None:
+            return
+        said = None
+        with contextlib.suppress(HostError, TimeoutError):
+            async with asyncio.timeout(_ASKING):
+                said = await self._agent.has_reply(self._transport, self._run_id, attempt.thread_id)
+        if said is False:
+            self._recorder.emit(ReplyMissing(attempt.thread_id))
 
     async def _end_lost(self, lost: Lost) -> Piece:
         """Nobody is left there to end codex, so end it from here, and ask once more how it ended."""

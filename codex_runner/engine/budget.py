@@ -26,10 +26,12 @@ def cost(usage: Usage, price: Price | None) -> Decimal | None:
 def over(budget: Budget, state: RunState, price: Price | None = None) -> str | None:
     """Name the first limit that the run has passed, with the figures; None while it keeps them all.
 
-    Files and lines are those that git saw. Before it was asked, the files that the agent says it changed are counted,
-    and no lines.
+    A limit on tokens or money is not kept if codex did not count what it used. Files and lines are those that git saw.
+    Before it was asked, the files that the agent says it changed are counted, and no lines.
     """
     usage, changes = state.usage, state.changes
+    if (unknown := _uncounted(budget, state)) is not None:
+        return unknown
     used: tuple[tuple[str, int | Decimal | None, int | Decimal | None], ...] = (
         ("tokens", usage.total, budget.tokens),
         ("input_tokens", usage.input, budget.input_tokens),
@@ -44,3 +46,17 @@ def over(budget: Budget, state: RunState, price: Price | None = None) -> str | N
         if limit is not None and spent is not None and spent > limit:
             return f"budget.{name} is passed: {spent:,} of {limit:,}"
     return None
+
+
+def _uncounted(budget: Budget, state: RunState) -> str | None:
+    limits = {
+        "tokens": budget.tokens,
+        "input_tokens": budget.input_tokens,
+        "output_tokens": budget.output_tokens,
+        "money": budget.money,
+        "tokens_per_day": budget.tokens_per_day,
+    }
+    name = next((name for name, limit in limits.items() if limit is not None), None)
+    if name is None or not state.uncounted:
+        return None
+    return f"budget.{name} cannot be judged: codex ended its turn without saying how many tokens it used"

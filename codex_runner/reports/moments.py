@@ -239,8 +239,13 @@ def item_moment(item: ev.Item, start: float, end: float) -> Moment:  # noqa: PLR
     """Say what an item of the agent was."""
     match item:
         case ev.Command():
-            how = item.status if item.exit_code is None else f"exit {item.exit_code}"
-            mood = Mood.GOOD if item.exit_code == 0 else Mood.BAD
+            good = item.exit_code == 0 and item.status == "completed"
+            how = (
+                item.status
+                if item.exit_code is None or (item.exit_code == 0 and not good)
+                else f"exit {item.exit_code}"
+            )
+            mood = Mood.GOOD if good else Mood.BAD
             return Moment(Lane.COMMAND, start, end, "command", command_text(item.command), mood, how, item.output)
         case ev.FileChange():
             files = ", ".join(f"{edit.change} {edit.path}" for edit in item.changes)
@@ -254,7 +259,7 @@ def item_moment(item: ev.Item, start: float, end: float) -> Moment:  # noqa: PLR
             title = next((line for line in item.text.split("\n") if line.strip(" *#")), "").strip(" *#")
             return Moment(Lane.MESSAGE, start, end, "reasoning", title, text=item.text)
         case ev.ToolCall():
-            mood = Mood.BAD if item.error or item.status == "failed" else Mood.GOOD
+            mood = Mood.GOOD if not item.error and item.status == "completed" else Mood.BAD
             text = _json({"arguments": item.arguments, "result": item.result, "error": item.error})
             return Moment(Lane.TOOL, start, end, "tool", f"{item.server}: {item.tool}", mood, item.status, text)
         case ev.WebSearch():

@@ -163,10 +163,11 @@ class _Reader:
             return
         del self._items[item.id]
         if isinstance(item, ev.Command):
-            error = "" if item.exit_code == 0 else item.status if item.exit_code is None else f"exit {item.exit_code}"
+            good = item.exit_code == 0 and item.status == "completed"
+            error = "" if good else f"exit {item.exit_code}" if item.exit_code else item.status
             self._close(at, error, {"process.command_line": item.command, "process.exit.code": item.exit_code})
         else:
-            self._close(at, "the tool failed" if item.error or item.status == "failed" else "")
+            self._close(at, "" if not item.error and item.status == "completed" else "the tool failed")
 
     def _end_check(self, event: ev.CheckEnded) -> None:
         at = self._checks.pop(event.name, None)

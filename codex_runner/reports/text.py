@@ -7,12 +7,8 @@ import math
 import re
 import time
 
-# Sequences are bounded, so that an unfinished one can neither swallow the rest of the output nor cost quadratic time.
-_ESCAPES = re.compile(
-    "(?:\x1b\\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]"  # CSI: colours, cursor
-    "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\r\n]{0,4096}(?:\x07|\x1b\\\\|\x9c)"  # OSC and its kin
-    "|\x1b[ -/]{0,4}[0-~]"  # two- and three-character escapes
-)
+from codex_runner.text.clean import ESCAPES, INVISIBLE, JOINERS
+
 _LINE_ENDS = re.compile("\r\n|\r|\x0b|\x0c|\x85|\u2028|\u2029")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 # What Unicode says is no character, and halves of characters: no XML parser takes all of them.
@@ -24,7 +20,7 @@ _NO_CHARACTERS = re.compile(
 _TO_CLEAN = re.compile("[^\t\n -~]")
 _ATTACHMENT = re.compile(r"\[(?=\[\s*ATTACHMENT\s*\|)", re.IGNORECASE)
 # Characters that reorder or hide text: they could make a command read as another one.
-_INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_INVISIBLE = re.compile(f"[{INVISIBLE}{JOINERS}]")
 _ELLIPSIS = "…"
 _LONGEST = 10 * 365 * 86400  # seconds; what is longer is no duration
 
@@ -37,7 +33,7 @@ def clean(text: str) -> str:
     """
     if not _TO_CLEAN.search(text):  # most output is plain, and one look costs a sixth of all the replacing
         return text
-    text = _ESCAPES.sub("", text)
+    text = ESCAPES.sub("", text)
     text = _LINE_ENDS.sub("\n", text)
     text = _CONTROLS.sub("", text)
     if text.isascii():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from codex_runner.text.clean import INVISIBLE
+
 # Sequences are bounded, so that one without an end can neither swallow what follows nor cost quadratic time.
 _ESCAPES = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]"  # CSI: colours, the cursor
@@ -12,10 +14,7 @@ _ESCAPES = re.compile(
 )
 # Controls; line ends that are not newlines; what turns the direction of writing; what cannot be seen; halves of
 # characters. A reader must see what is there, in the order in which it is there.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
+_UNSEEN = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{INVISIBLE}\ud800-\udfff]")
 # GitHub obeys `##[command]` wherever it stands in a line, Azure `##vso[...]`, TeamCity `##teamcity[...]`.
 _COMMAND = re.compile(r"##(?=\w*\[)")
 

@@ -149,11 +149,11 @@ class Narrator:
 
     def _command(self, item: ev.Command, took: str) -> Line:
         text = one_line(command_text(item.command))
-        ok = item.exit_code == 0
+        ok = item.exit_code == 0 and item.status == "completed"
         outcome = "" if item.exit_code is None else f"exit {item.exit_code}"
         if item.status not in {"completed", "failed"}:
             outcome = f"{one_line(item.status)} {outcome}".strip()
-        facts = ", ".join(filter(None, ("" if ok and item.status == "completed" else outcome, took)))
+        facts = ", ".join(filter(None, ("" if ok else outcome, took)))
         told = f"({facts}) {text}" if facts else text
         if ok:
             return Line("ok", told, Tone.GOOD, last_lines(item.output, self._tail) if self._verbose else ())
@@ -200,7 +200,7 @@ def _open(item: ev.Item) -> str:
 def _finished(item: ev.Item, took: str) -> Line:
     told = f"({took}) {_open(item)}" if took else _open(item)
     match item:
-        case ev.ToolCall() if item.error is not None or item.status == "failed":
+        case ev.ToolCall() if item.error is not None or item.status != "completed":
             return Line("FAILED", told, Tone.BAD, last_lines(_brief(item.error or item.result), 1))
         case ev.OtherItem():
             return _line("item", f"{told} {_brief(item.data)}")
@@ -282,10 +282,14 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
             return Line("turn", "started", Tone.DIM)
         case ev.TurnCompleted():
             used = event.usage
+            if not event.counted:
+                return Line("turn", "completed, without saying how many tokens it used", Tone.WARN)
             told = f"completed: {used.input:,} tokens in ({used.cached_input:,} cached), {used.output:,} out"
             return Line("turn", told)
         case ev.UsageSeen():
             return Line("tokens", f"{event.usage.total:,} so far", Tone.DIM)
+        case ev.ReplyMissing():
+            return Line("trouble", "by codex's own record, the last answer held no message", Tone.WARN)
         case ev.TurnFailed():
             return _line("FAILED", f"turn: {event.message}", Tone.BAD)
         case ev.StreamError():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.host import Lost
 from codex_runner.domain.run import ProcessExit, StopReason, Sweep
 from codex_runner.transports.processes import birth, here
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HOLDER_WORDS = 5
+_SHOWN = 200  # characters
+_NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -37,10 +41,10 @@ class AttemptDirectory:
         """The run's counter, which only a live runner advances."""
         return self.path.parent.parent / "lease"
 
-    def exit(self) -> ProcessExit | None:
-        """How codex ended, once the supervisor has written it."""
+    def exit(self) -> ProcessExit | Lost | None:
+        """How codex ended, once the supervisor has written it; Lost if that cannot be read."""
         try:
-            text = (self.path / "exit").read_text(encoding="ascii")
+            text = (self.path / "exit").read_text(encoding="ascii", errors="replace")
         except FileNotFoundError:
             return None
         return parse_exit(text)
@@ -54,6 +58,8 @@ class AttemptDirectory:
         if len(words) != _HOLDER_WORDS:
             return "the supervisor's pid file is damaged"
         machine, started, pid, born, node = words
+        if not _NUMBER.fullmatch(pid):
+            return "the supervisor's pid file is damaged"
         this_machine, this_boot, this_node = here()
         if machine != this_machine or (started != this_boot and node != this_node):
             return f"the run is on another host, {node}, which shares this home directory"
@@ -62,20 +68,34 @@ class AttemptDirectory:
         return None if birth(int(pid)) == born else "the supervisor was killed"
 
 
-def parse_exit(text: str) -> ProcessExit:
-    """Read the `exit` file: a key and a value a line. What was written on a full disk has blanks behind it."""
-    values = dict(line.split(" ", 1) for line in text.splitlines() if line.strip())
-    return ProcessExit(
-        code=_number(values["code"]),
-        signal=_number(values["signal"]),
-        stopped=StopReason(values["stopped"]),
-        stdout_size=int(values["bytes"]),
-        stdout_cksum=int(values["cksum"]),
-        stderr_size=int(values["stderr_bytes"]),
-        swept=Sweep(values["swept"]),
-        killed=int(values["killed"]),
-    )
+def parse_exit(text: str) -> ProcessExit | Lost:
+    """Read the `exit` file: a key and a value a line. What was written on a full disk has blanks behind it.
+
+    Lost if a key is missing or a value is none of those that a supervisor writes: what cannot be read is no good end.
+    """
+    try:
+        values = dict(line.split(" ", 1) for line in text.splitlines() if line.strip())
+        exit_ = ProcessExit(
+            code=_number(values["code"], optional=True),
+            signal=_number(values["signal"], optional=True),
+            stopped=StopReason(values["stopped"].rstrip()),
+            stdout_size=_number(values["bytes"]) or 0,
+            stdout_cksum=_number(values["cksum"]) or 0,
+            stderr_size=_number(values["stderr_bytes"]) or 0,
+            swept=Sweep(values["swept"].rstrip()),
+            killed=_number(values["killed"]) or 0,
+        )
+    except (KeyError, ValueError):
+        exit_ = None
+    if exit_ is None or (exit_.code is not None and exit_.signal is not None):
+        return Lost(f"what the supervisor wrote of codex's end cannot be read: {text[:_SHOWN]!r}")
+    return exit_
 
 
-def _number(text: str) -> int | None:
-    return None if text == "-" else int(text)
+def _number(text: str, *, optional: bool = False) -> int | None:
+    text = text.rstrip()
+    if optional and text == "-":
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return int(text)

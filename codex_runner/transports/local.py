@@ -106,7 +106,7 @@ class LocalTransport:
                         moved = True
                         yield piece
                 if exit_ is not None:
-                    yield Ended(exit_)
+                    yield exit_ if isinstance(exit_, Lost) else Ended(exit_)
                     return
                 if lost is not None:
                     yield Lost(lost)

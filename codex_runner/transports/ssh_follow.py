@@ -37,6 +37,7 @@ class FollowSession:
         self.session, self._nonce, self._mark = session, nonce, f"{nonce} ".encode()
         self._last_words = b""
         self._offset = stdout
+        self._damaged = False
         self._heard = time.monotonic()
 
     async def answers(self) -> str:
@@ -62,6 +63,9 @@ class FollowSession:
                     yield item
                     if item.stream == "stdout":
                         self._offset = item.offset + len(item.data)
+                elif isinstance(item, Lost) and self._damaged:
+                    yield item  # the far side has said all, and waits for a word that will not come
+                    return
                 elif isinstance(item, DroppedError):
                     if isinstance(end, Lost):  # all its bytes have come: they end with the stream
                         yield end
@@ -117,7 +121,9 @@ class FollowSession:
                 except asyncio.IncompleteReadError:
                     return  # the other reader tells that the connection is gone
             elif word == "exit":
-                await queue.put(parse_exit(rest.replace(",", "\n")))
+                end = parse_exit(rest.replace(",", "\n"))
+                self._damaged = isinstance(end, Lost)
+                await queue.put(end)
             elif word == "lost":
                 await queue.put(Lost(rest))
 

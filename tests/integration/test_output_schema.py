@@ -79,7 +79,7 @@ def test_no_reply_at_all(answers, service, expected, failure, words):
 
 def test_a_failed_turn_has_no_reply_to_judge(answers):
     project = answers("")
-    run = project.check_reports(project.run("--prompt", "SCN:error_400"), 7)
+    run = project.check_reports(project.run("--prompt", "SCN:error_400"), 1)
     assert run.cases["output schema"] == "skipped"
 
 

@@ -20,6 +20,8 @@ def failed(message):
 BEGIN = says(child.THREAD, child.STARTED)
 END = says(child.MESSAGE, child.COMPLETED)
 REPLY = BEGIN + END
+NO_TEXT = '{"type":"item.completed","item":{"id":"item_9","type":"agent_message","text":["done"]}}'
+UNCOUNTED = '{"type":"turn.completed","usage":{"input_tokens":"many","output_tokens":30}}'
 
 
 @pytest.mark.parametrize("scenario", ["flaky:1", "command_failing", "patch_outside"])
@@ -84,6 +86,16 @@ def test_the_commands_environment_has_no_secret(project):
         (BEGIN + says(failed("strange")), 1, "unknown", "strange"),
         (BEGIN + says(failed("strange")) + "exit 1", 1, "unknown", "strange"),
         (REPLY, 0, None, "completed"),
+        # What is known by its name keeps its meaning, whatever its shape.
+        (REPLY + says('{"type":"turn.failed"}'), 1, "unknown", '{"type": "turn.failed"}'),
+        (BEGIN + says('{"type":"turn.failed","error":"text"}') + END, 1, "unknown", "text"),
+        (BEGIN + says('{"type":"turn.failed","error":null}') + END, 1, "unknown", "null"),
+        (REPLY + says('{"type":"turn.failed","error":{"mess'), 1, "unknown", "mess"),
+        (BEGIN + says(child.MESSAGE, NO_TEXT, child.COMPLETED), 1, "no-reply", "a message that cannot be read"),
+        (BEGIN + says(child.MESSAGE, '{"type":"x"}', child.COMPLETED), 1, "no-reply", "does not know (x)"),
+        (BEGIN + says(child.MESSAGE, "noise", child.COMPLETED), 1, "no-reply", "a line that is no event"),
+        (BEGIN + says(child.MESSAGE, child.COMMAND, child.COMPLETED), 1, "no-reply", "the command 'sleep 600' began"),
+        (BEGIN + says(child.MESSAGE, UNCOUNTED), 11, "budget", "without saying how many tokens"),
     ],
 )
 def test_what_codex_does(project, body, code, failure, words):
@@ -127,6 +139,11 @@ def test_a_secret_that_codex_prints_is_masked(project):
     project.check_nothing_is_left()
     assert run.codex.count(b"***SCRIPTED_MODEL_KEY***") == 2
     assert b"***SCRIPTED_MODEL_KEY***" in (run.path / "stderr.log").read_bytes()
+
+
+def test_tokens_that_nobody_counted_matter_to_a_budget_alone(project):
+    project.fake_codex(BEGIN + says(child.MESSAGE, UNCOUNTED), budget={"turns": 5})
+    project.check_reports(project.run(), 0)
 
 
 @pytest.mark.parametrize("trap", ["", "trap '' INT TERM\n"])

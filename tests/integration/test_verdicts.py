@@ -7,7 +7,7 @@ import pytest
 from support.runs import JOB
 
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, refusal, reply, shell
+from codex_runner.demo.wire import CutStream, call, message, refusal, reply, shell
 from codex_runner.domain.run import Failure
 
 pytestmark = pytest.mark.needs_codex
@@ -80,8 +80,9 @@ def test_words_that_nobody_knows_are_kept_and_are_no_success(project, service):
         """echo '{"type":"thread.started","thread_id":"t"}'; echo '{"type":"turn.started"}'
 echo '{"type":"turn.failed","error":{"message":"the flux is not aligned"}}'; exit 1"""
     )
-    run = judged(project, Failure.UNKNOWN, "codex: the flux is not aligned")
-    assert run.run_json["attempts"][0]["ending"]["message"] == "codex: the flux is not aligned"
+    said = "codex: an error of no class that codex-runner knows: the flux is not aligned"
+    run = judged(project, Failure.UNKNOWN, said)
+    assert run.run_json["attempts"][0]["ending"]["message"] == said
 
 
 # --- a turn that was completed, and what contradicts it --------------------------------------------------------------
@@ -166,10 +167,11 @@ def test_the_process_fails_after_its_final_event(project):
     judged(project, Failure.CRASHED, "codex completed its turn, and then ended with exit code 101")
 
 
-def test_a_final_message_that_is_only_space(project, service):
-    service.scenario("space", script(message(" \n ")))
+@pytest.mark.parametrize("text", [" \n ", "\u200b\u2060\ufeff", "\U000e0041\u180e"])
+def test_a_final_message_that_shows_nothing(project, service, text):
+    service.scenario("space", script(message(text)))
     project.configure(prompt="SCN:space")
-    judged(project, Failure.NO_REPLY, "without a final message")
+    judged(project, Failure.NO_REPLY, "without a final message: the last one shows nothing")
 
 
 @pytest.mark.parametrize("end", [(), (refusal("I cannot help with that."),)])
@@ -182,3 +184,63 @@ def test_a_word_on_the_way_is_no_final_message(project, service, end, expected):
         judged(project, Failure.NO_REPLY, "without a final message")
     else:
         project.check_reports(project.run(), 0)
+
+
+@pytest.mark.parametrize("end", [(), (refusal("I cannot help with that."),)])
+def test_a_message_from_before_a_retry_is_stale(project, service, end):
+    """The connection breaks behind the message; of what the retried stream brings, codex says nothing."""
+    service.scenario(
+        "stale", lambda _step, request: reply(*end) if request.asked else CutStream((message("partial..."),))
+    )
+    project.configure(prompt="SCN:stale")
+    run = judged(project, Failure.NO_REPLY, "after the last one, codex reported an error (Reconnecting... 1/1")
+    assert b"partial..." in run.codex
+    assert run.run_json["reply"] is None
+
+
+def test_a_message_that_the_retry_repeats_is_the_reply(project, service):
+    said = (message("partial..."),)
+    service.scenario("again", lambda _step, request: reply(*said) if request.asked else CutStream(said))
+    project.configure(prompt="SCN:again")
+    run = project.check_reports(project.run(), 0)
+    assert run.run_json["reply"] == "partial..."
+
+
+def test_a_stale_message_is_not_held_against_the_schema(project, service):
+    """Nor is it what a pipeline gets as the final message, though the job asks for none."""
+    said = (message('{"answer": 42}'),)
+    service.scenario("stale", lambda _step, request: reply() if request.asked else CutStream(said))
+    (project.cwd / "schema.json").write_text('{"type": "object", "required": ["answer"]}')
+    project.configure(prompt="SCN:stale", expect_message=False, output_schema="schema.json")
+    run = contradicted(project, 1, "its reply does not fit the schema")
+    assert run.run_json["reply"] is None
+
+
+def test_a_command_that_still_runs_when_the_turn_ends_is_named(project):
+    project.configure(prompt="SCN:background:60", sandbox="workspace-write")
+    run = project.check_reports(project.run(), 0)
+    project.check_nothing_is_left()
+    assert "sleep 60" in run.warnings["still-running"]
+    assert "still-running" in (run.path / "summary.md").read_text()
+
+
+ESCALATE = {"cmd": "id", "sandbox_permissions": "require_escalated", "justification": "please"}
+
+
+@pytest.mark.parametrize("end", [(), (refusal("I cannot help with that."),)])
+@pytest.mark.parametrize("asked", [call("exec_command", ESCALATE), call("no_such_tool", {})])
+def test_a_message_from_before_work_that_codex_hides_is_stale(project, service, asked, end):
+    """codex refuses the call without an event, asks the model again, and prints nothing of what it does not say."""
+    service.scenario("unseen", script((message("partial..."), asked), end))
+    project.configure(prompt="SCN:unseen")
+    run = judged(project, Failure.NO_REPLY, "after the last one, the model went on and said nothing more")
+    assert run.run_json["reply"] is None
+    assert len(run.of_kind("reply.missing")) == 1
+
+
+@pytest.mark.parametrize("asked", [call("exec_command", ESCALATE), call("no_such_tool", {})])
+def test_a_message_after_such_work_is_the_reply(project, service, asked):
+    service.scenario("unseen", script((message("partial..."), asked), message("final")))
+    project.configure(prompt="SCN:unseen")
+    run = project.check_reports(project.run(), 0)
+    assert run.run_json["reply"] == "final"

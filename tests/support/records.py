@@ -74,6 +74,8 @@ def event_samples(text="some text"):
         ev.Diagnostic(text, text),
         ev.TurnCompleted(Usage(1000, 200, 30, 4)),
         ev.UsageSeen(Usage(1000, 200, 30, 4)),
+        ev.TurnCompleted(Usage(), counted=False),
+        ev.ReplyMissing(text),
         ev.TurnFailed(text),
         ev.StopRequested("timeout", text),
         ev.AttemptEnded(1, Ending(Failure.TIMEOUT, text), process),

@@ -90,3 +90,22 @@ def test_a_budget_without_a_bound_on_cost_says_so():
     assert Budget(changed_files=3).unlimited
     assert not Budget(tokens=5).unlimited
     assert not Budget(turns=5).unlimited
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"tokens": 10**9}, {"input_tokens": 1}, {"output_tokens": 1}, {"money": Decimal(5)}, {"tokens_per_day": 9}],
+)
+def test_tokens_that_codex_did_not_count_keep_no_limit_on_them(limits):
+    unknown = ev.TurnCompleted(Usage(), counted=False)
+    (name,) = limits
+    said = f"budget.{name} cannot be judged: codex ended its turn without saying how many tokens it used"
+    assert over(Budget(**limits), state(*BEGUN, unknown)) == said
+    later = state(*BEGUN, unknown, ev.AttemptStarted(2), ev.TurnCompleted(Usage(0, 0, 0, 0)))
+    assert over(Budget(**limits), later) == said, "another attempt does not make it good"
+    assert over(Budget(turns=5, commands=5, changed_files=5), state(*BEGUN, unknown)) is None
+
+
+def test_tokens_that_are_not_counted_take_nothing_from_what_is():
+    seen = state(*BEGUN, ev.UsageSeen(Usage(700, 0, 50, 0)), ev.TurnCompleted(Usage(), counted=False))
+    assert seen.usage.total == 750

@@ -25,7 +25,7 @@ def completed(**item):
             ),
             ev.TurnCompleted(Usage(600, 120, 180, 30)),
         ),
-        (b'{"type":"turn.completed"}', ev.TurnCompleted(Usage())),
+        (b'{"type":"turn.completed"}', ev.TurnCompleted(Usage(), counted=False)),
         (b'{"type":"turn.failed","error":{"message":"no"}}', ev.TurnFailed("no")),
         (b'{"type":"error","message":"Reconnecting... 1/5"}', ev.StreamError("Reconnecting... 1/5")),
         (completed(type="agent_message", text="hi"), ev.ItemCompleted(ev.AgentMessage("item_3", "hi"))),
@@ -59,7 +59,6 @@ def completed(**item):
             ev.ItemCompleted(ev.OtherItem("item_3", "command_execution", {"command": ["ls"], "status": "x"})),
         ),
         (b'{"type":"turn.paused","why":"x"}', ev.OtherEvent("turn.paused", {"why": "x"})),
-        (b'{"type":"turn.failed"}', ev.OtherEvent("turn.failed", {})),
         (b"not json", ev.Unparsed("not JSON", "not json", 8)),
         (b"[1]", ev.Unparsed("not an event", "[1]", 3)),
         (b'{"type":7}', ev.Unparsed("not an event", '{"type":7}', 10)),
@@ -68,6 +67,102 @@ def completed(**item):
 )
 def test_reads(line, event):
     assert parse(line) == event
+
+
+UNKNOWN_SHAPES = [
+    (b'{"type":"turn.failed"}', ev.TurnFailed('{"type": "turn.failed"}')),
+    (b'{"type":"turn.failed","error":{}}', ev.TurnFailed('{"type": "turn.failed", "error": {}}')),
+    (b'{"type":"turn.failed","error":null}', ev.TurnFailed('{"type": "turn.failed", "error": null}')),
+    (b'{"type":"turn.failed","error":"text"}', ev.TurnFailed("text")),
+    (b'{"type":"turn.failed","error":7}', ev.TurnFailed('{"type": "turn.failed", "error": 7}')),
+    (
+        b'{"type":"turn.failed","error":{"error":{"message":"no"}}}',
+        ev.TurnFailed('{"type": "turn.failed", "error": {"error": {"message": "no"}}}'),
+    ),
+    (
+        b'{"type":"turn.failed","error":{"message":["no"]}}',
+        ev.TurnFailed('{"type": "turn.failed", "error": {"message": ["no"]}}'),
+    ),
+    (b'{"type":"turn.failed","message":"no"}', ev.TurnFailed('{"type": "turn.failed", "message": "no"}')),
+    (b'{"type":"turn.failed","error":{"mess', ev.TurnFailed('{"type":"turn.failed","error":{"mess')),
+    (b' {"type" : "turn.failed"', ev.TurnFailed(' {"type" : "turn.failed"')),
+    (b'{"type":"error"}', ev.StreamError('{"type": "error"}')),
+    (b'{"type":"error","message":{"text":"x"}}', ev.StreamError('{"type": "error", "message": {"text": "x"}}')),
+    (b'{"type":"turn.started","x":1}', ev.TurnStarted()),
+    (b'{"type":"item.completed"}', ev.ItemCompleted(ev.OtherItem("", "", None))),
+    (b'{"type":"item.completed","item":["x"]}', ev.ItemCompleted(ev.OtherItem("", "", ["x"]))),
+    (b'{"type":"item.started","item":{"id":"i"}}', ev.ItemStarted(ev.OtherItem("i", "", {}))),
+    (completed(type="agent_message"), ev.ItemCompleted(ev.OtherItem("item_3", "agent_message", {}))),
+    (
+        b'{"type":"item.completed","item":{"type":"agent_message","text":"hi"}}',
+        ev.ItemCompleted(ev.OtherItem("", "agent_message", {"text": "hi"})),
+    ),
+    (
+        completed(type="command_execution", command="x", exit_code=True, status="completed"),
+        ev.ItemCompleted(
+            ev.OtherItem("item_3", "command_execution", {"command": "x", "exit_code": True, "status": "completed"})
+        ),
+    ),
+    (b'{"type":"x","y":' + b"[" * 70 + b"]" * 70 + b"}", None),
+    (b'{"type":"turn.completed","usage":' + b'{"x":' * 900 + b"1" + b"}" * 901, None),
+    (b'{"type":"x","y":"' + b"[" * 200 + b'"}', ev.OtherEvent("x", {"y": "[" * 200})),
+]
+
+
+@pytest.mark.parametrize(("line", "event"), UNKNOWN_SHAPES)
+def test_a_name_that_is_known_keeps_its_meaning_whatever_its_shape(line, event):
+    parsed = parse(line)
+    assert parsed == event if event else isinstance(parsed, ev.Unparsed)
+    json.dumps(ev.to_json(parsed))
+
+
+def test_a_failure_that_nests_too_deeply_is_a_failure():
+    event = parse(b'{"type":"turn.failed","error":' + b"[" * 5000 + b"]" * 5000 + b"}")
+    assert isinstance(event, ev.TurnFailed)
+
+
+COUNTS = {"input_tokens": 3, "cached_input_tokens": 1, "output_tokens": 2, "reasoning_output_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        (COUNTS, True),
+        ({"input_tokens": 0, "output_tokens": 0}, True),
+        ({**COUNTS, "a_count_of_the_future": "x"}, True),
+        *(({**COUNTS, name: value}, False) for name in COUNTS for value in ("3", None, -1, 1.5, True, [], {})),
+        ({"input_tokens": 3}, False),
+        ({"output_tokens": 3}, False),
+        *((usage, False) for usage in ({}, [], "3", 3, None, True)),
+    ],
+)
+def test_usage_that_is_no_number_is_not_counted(usage, counted):
+    event = parse(json.dumps({"type": "turn.completed", "usage": usage}).encode())
+    assert isinstance(event, ev.TurnCompleted)
+    assert event.counted is counted
+    assert counted or event.usage == Usage()
+
+
+@pytest.mark.parametrize(
+    ("message", "known"),
+    [
+        ("`--dangerously-bypass-hook-trust` is enabled. Enabled hooks may run without review.", True),
+        ("clamping SessionEnd hook timeout to 3s in /home/ci/.codex", True),
+        ("Under-development features enabled: x. Under-development features are incomplete.", True),
+        (
+            "Model metadata for `scripted` not found. Defaulting to fallback metadata; this can degrade performance.",
+            True,
+        ),
+        ("`sandbox_mode` is disallowed by requirements; falling back to required value `read-only`", True),
+        ("Command blocked by PreToolUse hook: no", False),
+        ("Falling back from WebSockets to HTTPS transport. request timed out", False),
+        ("the stream broke: Under-development features enabled: x", False),
+        ("something new", False),
+        ("", False),
+    ],
+)
+def test_an_error_item_is_a_warning_if_its_sentence_is_known(message, known):
+    assert parse(completed(type="error", message=message)).item.known is known
 
 
 def test_invalid_utf8_keeps_the_event():

@@ -551,6 +551,7 @@ def test_the_command_lines_prompt_replaces_the_jobs(configured, tmp_path):
         (PromptSource(text="a", file=Path("b")), "Two prompts"),
         (PromptSource(text="", stdin=b""), "Two prompts"),
         (PromptSource(text=" \n"), "--prompt: is empty"),
+        (PromptSource(text="\u200b\ufeff\U000e0041"), "--prompt: is empty"),
         (PromptSource(stdin=b""), "stdin: is empty"),
         (PromptSource(stdin=b"a\xff"), "not UTF-8"),
         (PromptSource(text="\udcff"), "not UTF-8"),

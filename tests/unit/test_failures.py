@@ -3,8 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.model_errors import CASES, URL
 
-from codex_runner.codex.failures import classify, judge
+from codex_runner.codex.classes import ROWS, classify
+from codex_runner.codex.events import parse
+from codex_runner.codex.failures import judge
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.run import Failure, ProcessExit, StopReason, Sweep, Usage
@@ -15,6 +18,17 @@ MESSAGE = ev.ItemCompleted(ev.AgentMessage("i", "done"))
 COMPLETED = ev.TurnCompleted(Usage(100, 0, 10, 0))
 
 
+UNREADABLE = ev.ItemCompleted(ev.OtherItem("i", "agent_message", {"words": "done"}))
+
+
+WARNING = ev.ItemCompleted(ev.ItemWarning("i", "a setting", known=True))
+NO_WARNING = ev.ItemCompleted(ev.OtherItem("i", "error", {"words": "a setting"}))
+
+
+def says(text):
+    return ev.ItemCompleted(ev.AgentMessage("i", text))
+
+
 def begun():
     return ev.ItemStarted(ev.Command("c", "id", "", None, "in_progress"))
 
@@ -23,40 +37,95 @@ def command(*, refused):
     return ev.ItemCompleted(ev.Command("c", "id", "", int(refused), "completed", refused))
 
 
-def ending(*events, code=0, signal=None, stopped=StopReason.NONE, stderr="", expect_message=True):
+def ending(
+    *events, code=0, signal=None, both=False, stopped=StopReason.NONE, stderr="", expect_message=True, resumes=None
+):
     state = RunState()
-    for seq, event in enumerate((ev.AttemptStarted(1), *events), 1):
+    for seq, event in enumerate((ev.AttemptStarted(1, thread_id=resumes), *events), 1):
         state.apply(ev.Record(seq, 0.0, 1, ev.Position(), event))
-    exit_ = ProcessExit(None if signal else code, signal, stopped, 0, 0, 0, Sweep.CLEAN)
+    exit_ = ProcessExit(None if signal and not both else code, signal, stopped, 0, 0, 0, Sweep.CLEAN)
     return judge(state.attempts[0], exit_, stderr, expect_message=expect_message)
+
+
+EXIT_CODES = {
+    Failure.QUOTA: 8,
+    Failure.CREDENTIAL: 4,
+    Failure.UNKNOWN_MODEL: 3,
+    Failure.PROXY: 3,
+    Failure.NOT_FOUND: 7,
+    Failure.CAPACITY: 7,
+    Failure.RATE_LIMIT: 7,
+    Failure.NETWORK: 7,
+    Failure.CONTEXT_FULL: 1,
+    Failure.BAD_REQUEST: 1,
+    Failure.RESPONSE_INCOMPLETE: 1,
+    Failure.UNKNOWN: 1,
+}
+RETRIED = {Failure.CAPACITY, Failure.RATE_LIMIT, Failure.NETWORK}
+
+
+@pytest.mark.parametrize(
+    ("message", "failure"),
+    [(sentence, case.failure) for case in CASES.values() for sentence in case.sentences],
+)
+def test_what_codex_says_of_each_error_of_the_service(message, failure):
+    assert classify(message) is failure
+    told = ending(*TURN, ev.TurnFailed(message), code=1)
+    assert told.failure is failure
+    assert message in told.message
+    assert (failure.exit_code, failure.retried) == (EXIT_CODES[failure], failure in RETRIED)
 
 
 @pytest.mark.parametrize(
     ("message", "failure"),
     [
-        ("We\u2019re currently experiencing high demand, which may cause temporary errors.", Failure.CAPACITY),
-        ("Selected model is at capacity. Please try a different model.", Failure.CAPACITY),
-        ("unexpected status 401 Unauthorized: Incorrect API key provided, url: http://x/v1", Failure.CREDENTIAL),
-        ("unexpected status 403 Forbidden: not for this account", Failure.CREDENTIAL),
-        ("The model does not exist", Failure.UNKNOWN_MODEL),
-        ("exceeded retry limit, last status: 429 Too Many Requests", Failure.RATE_LIMIT),
-        ("You\u2019ve hit your usage limit. Try again at 2:36 AM.", Failure.QUOTA),
-        ("Quota exceeded. Check your plan and billing details.", Failure.QUOTA),
-        (
-            "Codex ran out of room in the model\u2019s context window. Start a new thread or clear earlier history.",
-            Failure.CONTEXT_FULL,
-        ),
+        # Words of codex for what the scripted service cannot do, or did with other versions.
+        ("exceeded retry limit, last status: 502 Bad Gateway", Failure.CAPACITY),
+        ("exceeded retry limit, last status: 503 Service Unavailable, request id: 1", Failure.CAPACITY),
+        ("exceeded retry limit, last status: 401 Unauthorized", Failure.CREDENTIAL),
+        ("Connection failed: error sending request", Failure.NETWORK),
+        ("Flex capacity unavailable.", Failure.CAPACITY),
+        ("request timed out", Failure.NETWORK),
+        ("This request has been flagged for possible cybersecurity risk.", Failure.BAD_REQUEST),
         ("stream disconnected before completion: Rate limit reached. Please try again in 1s.", Failure.RATE_LIMIT),
         ("stream disconnected before completion: stream closed before response.completed", Failure.NETWORK),
         ("stream disconnected before completion: idle timeout waiting for SSE", Failure.NETWORK),
         ("stream disconnected before completion: error sending request for url (http://x/v1)", Failure.NETWORK),
-        ("unexpected status 502 Bad Gateway: <html>", Failure.CAPACITY),
-        ('{"error":{"message":"bad","type":"invalid_request_error"}}', Failure.BAD_REQUEST),
+        ("Your authentication session could not be refreshed automatically. Please log out", Failure.CREDENTIAL),
         (
             "thread/resume: thread/resume failed: no rollout found for thread id 01a1fd23 (code -32600)",
             Failure.THREAD_LOST,
         ),
+        # Bodies of other gateways.
+        ('unexpected status 429 X: {"error":{"type":"usage_limit_reached","message":"x"}}, url: x', Failure.QUOTA),
+        ('unexpected status 429 X: {"error":{"code":429,"type":"requests"}}, url: x', Failure.RATE_LIMIT),
+        ('unexpected status 404 X: {"error":{"code":"DeploymentNotFound"}}, url: x', Failure.UNKNOWN_MODEL),
+        ('unexpected status 400 X: {"error":{"code":"context_length_exceeded"}}, url: x', Failure.CONTEXT_FULL),
+        ('stream disconnected before completion: {"error":{"code":"new"}}', Failure.NETWORK),
+        ('{"code":"model_not_found"}', Failure.UNKNOWN_MODEL),
+        ('{"error":{"code":"insufficient_quota","type":"invalid_request_error"}}', Failure.QUOTA),
+        ('{"error":{"message":"Invalid value","type":"invalid_request_error","code":null}}', Failure.BAD_REQUEST),
+        ('{"error":{"message":"a forbidden quota of too many requests","type":"new"}}', Failure.BAD_REQUEST),
+        ('{"error":{"message":"The model x does not exist","type":"new"}}', Failure.UNKNOWN_MODEL),
+        ('{"type": "turn.failed", "error": {"error": {"message": "Quota exceeded."}}}', Failure.QUOTA),
+        ('{"type": "turn.failed", "error": {"code": 7}}', Failure.UNKNOWN),
+        ('{"detail":"a quota exceeded, or forbidden"}', Failure.BAD_REQUEST),
+        # The status decides, whatever stands in the body or the address.
+        ("unexpected status 502 Bad Gateway: quota exceeded, unauthorized, model x does not exist", Failure.CAPACITY),
+        ("unexpected status 403 Forbidden: Too Many Requests", Failure.CREDENTIAL),
+        ('unexpected status 500 X: {"error":{"code":"insufficient_quota"}}', Failure.CAPACITY),
+        (f"unexpected status 404 Not Found: <html>, url: http://model/not found, url: {URL}", Failure.NOT_FOUND),
+        ("unexpected status 404 Not Found: x, url: http://h/the-model-does/not-exist", Failure.NOT_FOUND),
+        ("unexpected status 404 Not Found: the model-gateway was not found, url: x", Failure.NOT_FOUND),
+        ('unexpected status 404 Not Found: "unexpected status 401"', Failure.NOT_FOUND),
+        ("unexpected status 405 Method Not Allowed: forbidden, url: x", Failure.UNKNOWN),
+        ("unexpected status 301 Moved Permanently: unauthorized, url: x", Failure.UNKNOWN),
+        # A status in somebody else's words is none.
+        ('it said "unexpected status 401"', Failure.UNKNOWN),
+        ("<p>unexpected status 401</p>", Failure.UNKNOWN),
         ("something that nobody has seen before", Failure.UNKNOWN),
+        ('{"type": "turn.failed"}', Failure.UNKNOWN),
+        ("{", Failure.UNKNOWN),
         ("", Failure.UNKNOWN),
     ],
 )
@@ -65,6 +134,37 @@ def test_messages(message, failure):
     told = ending(*TURN, ev.TurnFailed(message), code=1)
     assert told.failure is failure
     assert message in told.message
+
+
+def test_an_unknown_error_says_so_and_is_shown_whole():
+    message = "the flux is not aligned\n" + "x" * 5000
+    told = ending(*TURN, ev.TurnFailed(message), code=1)
+    assert told.message == f"codex: an error of no class that codex-runner knows: {message}"
+
+
+def test_the_agents_own_words_are_no_error():
+    """Neither what it says, nor what a command of its prints, nor what stands on stderr once it was at work."""
+    words = "unexpected status 402 Payment Required: Quota exceeded. Error: Quota exceeded."
+    said = ev.ItemCompleted(ev.AgentMessage("i", words))
+    printed = ev.ItemCompleted(ev.Command("c", words, words, 1, "failed"))
+    for events in ((said, printed), (printed,), (said,)):
+        told = ending(*TURN, *events, code=1, stderr=f"Error: {words}")
+        assert told.failure is Failure.INCOMPLETE
+        assert ending(*events, code=1, stderr=f"Error: {words}").failure is Failure.INCOMPLETE
+    assert ending(*TURN, said, COMPLETED).failure is None
+
+
+def test_each_row_is_of_another_class_and_no_status_or_code_is_of_two():
+    assert len({row.failure for row in ROWS}) == len(ROWS)
+    for column in ("statuses", "codes"):
+        every = [word for row in ROWS for word in getattr(row, column)]
+        assert len(set(every)) == len(every)
+
+
+@given(st.text(max_size=200), st.integers(100, 599), st.text(max_size=200))
+def test_no_message_raises(before, status, after):
+    classify(f"{before}unexpected status {status}{after}")
+    classify(f'{{"error":{{"code":"{before}"{after}')
 
 
 @pytest.mark.parametrize(
@@ -88,7 +188,12 @@ def test_messages(message, failure):
         (
             "Error: Failed to load cloud config bundle (workspace-managed policies).\n",
             Failure.CREDENTIAL,
-            "cloud config bundle",
+            "(the cause is unknown: refused, or out of reach)",
+        ),
+        (
+            "Error: Your authentication session could not be refreshed automatically. Please log out and sign in.\n",
+            Failure.CREDENTIAL,
+            "could not be refreshed automatically",
         ),
         ("WARNING: proceeding\nno such file\n", Failure.STARTUP, "no such file"),
     ],
@@ -111,6 +216,15 @@ def test_last_words(stderr, failure, words):
         ((*TURN, begun(), MESSAGE, command(refused=False), COMPLETED), {}, None),
         ((*TURN, ev.TurnCompleted(Usage())), {}, Failure.REFUSED),
         ((*TURN, ev.TurnCompleted(Usage())), {"expect_message": False}, Failure.REFUSED),
+        ((*TURN, WARNING, WARNING, ev.TurnCompleted(Usage())), {"expect_message": False}, Failure.REFUSED),
+        ((*TURN, NO_WARNING, ev.TurnCompleted(Usage())), {"expect_message": False}, Failure.REFUSED),
+        ((*TURN, WARNING, ev.TurnCompleted(Usage(), counted=False)), {"expect_message": False}, Failure.REFUSED),
+        ((*TURN, ev.StreamError("x"), ev.TurnCompleted(Usage())), {"expect_message": False}, Failure.NO_REPLY),
+        ((*TURN, says("\u200b\ufeff\u2060"), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, says("\U000e0041\U000e0042\u180e"), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, says("\u3164"), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, MESSAGE, says("\u200b"), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, says("\u200b!"), COMPLETED), {}, None),
         ((*TURN, MESSAGE, ev.TurnCompleted(Usage())), {}, None),  # a service that counts no tokens
         ((*TURN, command(refused=True), MESSAGE, COMPLETED), {}, Failure.REFUSED),
         ((*TURN, command(refused=True), command(refused=False), MESSAGE, COMPLETED), {}, None),
@@ -121,6 +235,25 @@ def test_last_words(stderr, failure, words):
         ((*TURN, MESSAGE, ev.TurnFailed("Quota exceeded."), COMPLETED), {"code": 0}, Failure.QUOTA),
         ((*TURN, MESSAGE, COMPLETED, ev.TurnFailed("Quota exceeded.")), {"code": 0}, Failure.QUOTA),
         ((*TURN, MESSAGE, COMPLETED, *TURN), {"code": 0}, Failure.INCOMPLETE),
+        ((*TURN, MESSAGE, ev.StreamError("Reconnecting... 1/5"), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, MESSAGE, ev.StreamError("x"), COMPLETED), {"expect_message": False}, None),
+        ((*TURN, MESSAGE, ev.OtherEvent("turn.paused", {}), COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, MESSAGE, COMPLETED, ev.Unparsed("not JSON", "x", 1)), {}, Failure.NO_REPLY),
+        ((*TURN, UNREADABLE, COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, MESSAGE, UNREADABLE, COMPLETED), {}, Failure.NO_REPLY),
+        ((*TURN, UNREADABLE, MESSAGE, COMPLETED), {}, None),
+        ((*TURN, MESSAGE, parse(b'{"type":"turn.failed"}'), COMPLETED), {}, Failure.UNKNOWN),
+        ((*TURN, MESSAGE, COMPLETED, parse(b'{"type":"turn.failed","error":"Quota exceeded."}')), {}, Failure.QUOTA),
+        ((*TURN, parse(b'{"type":"turn.failed","err'), MESSAGE, COMPLETED), {}, Failure.UNKNOWN),
+        # An exit that says both is none that a supervisor writes.
+        ((*TURN, MESSAGE, COMPLETED), {"code": 0, "signal": 9, "both": True}, Failure.CRASHED),
+        # What is not proven to be the thread that was to go on.
+        ((ev.ThreadStarted("t"), *TURN, MESSAGE, COMPLETED), {"resumes": "t"}, None),
+        ((ev.OtherEvent("thread.started", {}), *TURN, MESSAGE, COMPLETED), {"resumes": "t"}, Failure.UNKNOWN),
+        ((*TURN, MESSAGE, COMPLETED), {"resumes": "t"}, Failure.UNKNOWN),
+        # The agent was at work: what stands on stderr may be its own words.
+        ((MESSAGE,), {"code": 1, "stderr": "Error: Quota exceeded."}, Failure.INCOMPLETE),
+        ((begun(),), {"code": 1, "stderr": "Error: Quota exceeded."}, Failure.INCOMPLETE),
         ((*TURN, MESSAGE), {"code": 0}, Failure.INCOMPLETE),
         ((*TURN, MESSAGE), {"code": 1}, Failure.INCOMPLETE),
         ((*TURN, MESSAGE), {"signal": 9}, Failure.INCOMPLETE),
@@ -135,6 +268,18 @@ def test_endings(events, exit_, failure):
 def test_the_last_error_is_told_where_nothing_else_is():
     told = ending(*TURN, ev.StreamError("Reconnecting... 2/5"), code=1)
     assert "Reconnecting... 2/5" in told.message
+
+
+def test_a_stale_message_is_told_with_what_came_after_it():
+    told = ending(*TURN, MESSAGE, ev.StreamError("Reconnecting... 1/5 (cut)"), COMPLETED)
+    assert told.message == (
+        "codex completed its turn without a final message: after the last one, "
+        "codex reported an error (Reconnecting... 1/5 (cut))"
+    )
+    assert "codex.jsonl" in told.remedy
+    told = ending(*TURN, ev.Unparsed("not JSON", "{", 9), COMPLETED)
+    assert told.message.endswith(": codex printed a line that is no event (not JSON, 9 bytes)")
+    assert ending(*TURN, COMPLETED).message.endswith(": a refusal or an empty reply")
 
 
 def test_a_reply_may_be_dispensable():

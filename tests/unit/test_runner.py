@@ -10,13 +10,14 @@ from support import child
 from support.fake_host import FakeHost, Play, prints
 from support.trial import BEGIN, COMMAND, KEY, REPLY, RUN, Trial, Watcher, generous, lines, stop_when
 
+from codex_runner.codex.rollout import LAST_TURN
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunGoneError, UnreachableError
 from codex_runner.domain.host import Completed
 from codex_runner.domain.job import Check
 from codex_runner.domain.policy import RetryPolicy
 from codex_runner.domain.run import Ending, Failure, StopReason, Sweep
-from codex_runner.domain.state import RunState
+from codex_runner.domain.state import RunState, fold
 from codex_runner.engine.recorder import Recorder
 from codex_runner.engine.redact import Redactor
 from codex_runner.sinks.jsonl import FileJournal
@@ -36,7 +37,7 @@ def test_all_is_well(trial):
     assert trial.sinks[0].seen == trial.records
     assert trial.sinks[0].closed
     assert host.running == []
-    assert [what for what, *_ in host.asked] == ["start", "follow", "discard", "close"]
+    assert [what for what, *_ in host.asked] == ["start", "follow", "execute", "discard", "close"]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 7, 64])
@@ -372,12 +373,31 @@ def test_a_signal_while_a_check_runs_still_gives_everything_back(tmp_path):
 
 
 def test_a_check_on_a_host_that_goes_away_still_gives_everything_back(tmp_path):
+    async def goes_away():
+        raise HostError("devbox is out of reach.")
+
     trial = Trial(tmp_path, checks=(Check("c", "make"),))
-    host = FakeHost(prints(REPLY))
-    host.fails["execute"] = HostError("devbox is out of reach.")
+    host = FakeHost(prints(REPLY), answers={"make": goes_away})
     trial.run(host)
     trial.check_reports(6)
     assert ("discard",) in host.asked
+
+
+def test_a_reply_that_codexs_own_record_does_not_know_is_none(tmp_path):
+    record = b'{"type":"event_msg","payload":{"type":"task_complete","last_agent_message":null}}\n'
+    trial = Trial(tmp_path)
+    state = trial.run(FakeHost(prints(REPLY), answers={LAST_TURN: Completed(0, record, 0.0)}))
+    trial.check_reports(1)
+    assert (state.reply, state.attempts[0].ending.failure) == (None, Failure.NO_REPLY)
+    assert fold(trial.records).reply is None
+
+
+def test_a_record_that_cannot_be_read_changes_nothing(tmp_path):
+    host = FakeHost(prints(REPLY))
+    host.fails["execute"] = HostError("devbox is out of reach.")
+    trial = Trial(tmp_path)
+    assert trial.run(host).reply == "done"
+    trial.check_reports(0)
 
 
 def test_checks_are_judged(tmp_path):

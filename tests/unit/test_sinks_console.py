@@ -10,6 +10,7 @@ from codex_runner.domain import event as ev
 from codex_runner.domain.run import Ending, Usage
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
+from codex_runner.reports.moments import Mood, item_moment
 from codex_runner.sinks import choose
 from codex_runner.sinks.console import PlainLog, make_console, wants_color
 from codex_runner.sinks.github import GitHubLog
@@ -29,6 +30,19 @@ def shown(events, **settings):
     stream = io.StringIO()
     play(PlainLog(stream, **settings), events)
     return stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        command(status="paused"),
+        ev.ToolCall("t", "demo", "echo", "paused"),
+        ev.FileChange("f", (ev.FileEdit("/w/a", "add"),), "paused"),
+    ],
+)
+def test_a_status_that_nobody_knows_is_no_success(item):
+    assert "FAILED" in shown([*BEGIN, ev.ItemCompleted(item)])[3]
+    assert item_moment(item, 0.0, 1.0).mood is Mood.BAD
 
 
 def test_a_run_reads_as_a_story():

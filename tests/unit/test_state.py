@@ -81,12 +81,14 @@ def test_what_was_done():
         ev.ItemCompleted(ev.Command("c1", "true", "", 0, "completed")),
         ev.ItemCompleted(ev.Command("c2", "false", "", 1, "failed")),
         ev.ItemCompleted(ev.Command("c3", "gone", "", None, "failed")),
+        ev.ItemCompleted(ev.Command("c4", "true", "", 0, "a status of the future")),
+        ev.ItemCompleted(ev.OtherItem("c5", "command_execution", {"cmd": "a shape of the future"})),
         ev.ItemCompleted(ev.FileChange("f1", (ev.FileEdit("/a", "add"), ev.FileEdit("/b", "add")), "completed")),
         ev.ItemCompleted(ev.FileChange("f2", (ev.FileEdit("/b", "delete"),), "completed")),
         ev.ItemCompleted(ev.FileChange("f3", (ev.FileEdit("/c", "add"),), "failed")),
         ev.ItemCompleted(ev.ItemWarning("w", "a policy fell back")),
     )
-    assert (state.commands, state.failed_commands) == (3, 2)
+    assert (state.commands, state.failed_commands) == (5, 4)
     assert state.files == {"/a": "add", "/b": "delete"}
     assert [warning.message for warning in state.warnings] == ["a policy fell back"]
 

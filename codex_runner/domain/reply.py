@@ -1,0 +1,107 @@
+"""Whether the agent's last message is its final one: what may follow it, and what takes that away.
+
+codex marks no message as final. So a message counts as the reply only if nothing came after it but what is known to
+change nothing: the completed plan, reasoning, known warnings, and the end of work that had begun before it. Some work
+leaves no event at all: a call that codex refuses, a hook that has the model go on. codex's own record tells of that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codex_runner.domain import event as ev
+
+if TYPE_CHECKING:
+    from codex_runner.domain.state import Attempt
+
+_SHOWN = 120
+_ENDED = frozenset({"completed", "failed", "declined"})
+
+
+def voided_by(event: ev.Event, attempt: Attempt) -> str | None:  # noqa: PLR0911 - one return a kind of event
+    """Return why a message before `event` is not the final one, None if it still is. Call before `event` is folded."""
+    match event:
+        case ev.ItemCompleted():
+            return _voided_by_completed(event.item, attempt)
+        case ev.ItemStarted() if not _is_harmless(event.item):
+            return f"{named(event.item)} began"
+        case ev.ItemUpdated() if not _is_harmless(event.item):
+            return f"{named(event.item)} went on"
+        case ev.StreamError():
+            return f"codex reported an error ({_short(event.message)})"
+        case ev.Unparsed() if event.voids:
+            return f"codex printed a line that is no event ({event.reason}, {event.size:,} bytes)"
+        case ev.OtherEvent():
+            return f"codex printed an event that codex-runner does not know ({_short(event.type)})"
+        case ev.ReplyMissing():
+            return "the model went on and said nothing more, by codex's own record of the thread"
+        case ev.TurnStarted():
+            return "another turn began"
+        case ev.ThreadStarted():
+            return "another thread began"
+        case _:
+            return None
+
+
+def is_unreadable(event: ev.Event) -> bool:
+    """Whether `event` may have been a message, and cannot be read as one."""
+    match event:
+        case ev.OtherEvent() | ev.Unparsed(voids=True):
+            return True
+        case ev.ItemCompleted(item=ev.OtherItem(type=ev.AgentMessage.kind)):
+            return True
+        case _:
+            return False
+
+
+def is_work(item: ev.Item) -> bool:
+    """Whether an item is something that runs: a command, a patch, a call; no message, plan or warning."""
+    return not isinstance(item, ev.AgentMessage | ev.Reasoning | ev.TodoList | ev.ItemWarning)
+
+
+def named(item: ev.Item) -> str:  # noqa: PLR0911 - one return a kind of item
+    """Name an item in a sentence."""
+    match item:
+        case ev.Command():
+            return f"the command {_short(item.command)!r}"
+        case ev.ToolCall():
+            return f"the tool call {_short(f'{item.server}.{item.tool}')!r}"
+        case ev.FileChange():
+            return "a patch"
+        case ev.WebSearch():
+            return "a web search"
+        case ev.AgentMessage():
+            return "a message"
+        case ev.TodoList():
+            return "the plan"
+        case ev.OtherItem():
+            return f"an item of the type {_short(item.type)!r}"
+        case _:
+            return f"an item of the type {item.kind!r}"
+
+
+def _voided_by_completed(item: ev.Item, attempt: Attempt) -> str | None:  # noqa: PLR0911 - as above
+    match item:
+        case ev.AgentMessage() | ev.Reasoning():
+            return None
+        case ev.ItemWarning():
+            return None if item.known else f"codex said what is not known to be only a warning ({_short(item.message)})"
+        case ev.TodoList():
+            return None if item.id == attempt.open_plan else f"{named(item)} came without its start"
+        case ev.OtherItem(type=ev.AgentMessage.kind):
+            return "came a message that cannot be read"
+        case ev.OtherItem():
+            return f"{named(item)} came, which cannot be read"
+        case ev.Command() | ev.FileChange() | ev.ToolCall() if item.status not in _ENDED:
+            return f"{named(item)} came with a status that codex-runner does not know ({_short(item.status)})"
+    begun = attempt.open_items.get(item.id)
+    return None if begun is not None and begun.kind == item.kind else f"{named(item)} came without its start"
+
+
+def _is_harmless(item: ev.Item) -> bool:
+    return isinstance(item, ev.Reasoning) or (isinstance(item, ev.ItemWarning) and item.known)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"

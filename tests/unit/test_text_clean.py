@@ -1,0 +1,84 @@
+"""The one table of invisible characters, and all that must agree on it."""
+
+import re
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_runner.engine import unseen
+from codex_runner.reports.text import clean as report
+from codex_runner.sinks.foreign import clean_line
+from codex_runner.text.clean import BLANKS, INVISIBLE, JOINERS, is_blank
+
+EVERY = [chr(number) for number in range(sys.maxunicode + 1) if not 0xD800 <= number < 0xE000]
+HIDDEN = re.findall(f"[{INVISIBLE}]", "".join(EVERY))
+JOINING = re.findall(f"[{JOINERS}]", "".join(EVERY))
+LINE_ENDS = "\u2028\u2029"
+
+
+def test_what_must_be_in_it():
+    assert {"\u180e", *map(chr, range(0xE0000, 0xE0080))} <= set(HIDDEN)
+    assert {"\u00ad", "\u061c", "\u200b", "\u200e", "\u200f", "\u202e", "\u2066", "\u2060", "\ufeff"} <= set(HIDDEN)
+
+
+def test_logs_drop_what_reports_name():
+    for character in HIDDEN:
+        assert clean_line(f"a{character}b") == "ab"
+        if character not in LINE_ENDS:
+            assert report(f"a{character}b") == f"a\u27e8U+{ord(character):04X}\u27e9b"
+
+
+def test_the_redactor_looks_past_what_logs_drop():
+    """What a log drops brings together what stood apart: a secret with it inside must be found."""
+    for character in [*HIDDEN, *JOINING]:
+        data = f"a{character}b".encode()
+        assert unseen.joints(data, b"ab", controls=False), f"U+{ord(character):04X} hides a secret"
+    assert not unseen.joints("aéb".encode(), b"ab", controls=False)
+
+
+def test_honest_text_stays():
+    for text in ("naïve “quotes” 日本語 العربية", "❤️ 👩‍💻", "می‌خواهم"):
+        assert clean_line(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n\t\r\x0b\x0c",
+        "\u00a0\u2003\u3000\u202f",
+        "\u200b",
+        "\u200b\u200c\u200d\u2060\ufeff \n",
+        "\u00ad\u061c\u180e\u202e\u2066\u206f",
+        "\u3164\u115f\uffa0",
+        "\u2800\u2800",
+        "\ufe0f\u034f\U000e0100",
+        "".join(map(chr, range(0xE0000, 0xE0080))),
+        "\x00\x07\x7f\x85\x9b",
+        "\ud800",
+        "\x1b[0m\x1b[31m \x1b]0;a title\x07",
+    ],
+    ids=lambda text: ascii(text)[:40],
+)
+def test_text_that_shows_nothing_is_blank(text):
+    assert is_blank(text)
+    assert not is_blank(f"{text}.")
+
+
+def test_every_character_of_the_table_is_blank():
+    for character in re.findall(f"[{INVISIBLE}{JOINERS}{BLANKS}]", "".join(EVERY)):
+        assert is_blank(character), f"U+{ord(character):04X}"
+
+
+@pytest.mark.parametrize(
+    "text", [".", "0", "\u200b-", "é", "日", "👍", "\u0301", "\u2801", "{}", "[0m", "\x1b]0;never ended"]
+)
+def test_text_that_shows_something_is_not(text):
+    assert not is_blank(text)
+
+
+@given(st.text())
+def test_what_python_takes_for_space_is_blank(text):
+    assert is_blank(text) or text.strip()
