@@ -83,7 +83,7 @@ def rows(data: bytes, classes: bytes, shortest: int) -> bytes:
 
 def spans(data: bytes, narrowed: bytes) -> Iterator[tuple[int, int]]:
     """Yield where something that looks like a token stands, given the rows of SHORTEST or more."""
-    if any(beginning in narrowed for beginning in _BEGINNINGS):
+    if any(map(narrowed.__contains__, _BEGINNINGS)):
         for found in _SHAPE.finditer(data):
             yield found.span()
     if narrowed and b"PRIVATE KEY-----" in data:
