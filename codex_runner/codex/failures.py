@@ -34,6 +34,7 @@ MESSAGES: tuple[tuple[re.Pattern[str], Failure], ...] = tuple(
     )
 )
 
+_TOO_LONG = "Have the agent write what is large into a file, and reply with its name."
 _RECONNECTING = re.compile(r"^Reconnecting\.\.\. \d+/\d+ ")
 
 
@@ -57,22 +58,25 @@ def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_mess
             f"codex did not start ({exit_}): {last_words or 'it said nothing'}",
         )
     said = f"; the last error was: {attempt.last_error}" if attempt.last_error else ""
+    said += f"; {attempt.unread}" if attempt.unread else ""
     return Ending(Failure.INCOMPLETE, f"codex ended with {exit_} and without a final event{said}")
 
 
 def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bool) -> Ending:
     """Look for what contradicts a completed turn."""
-    failure, but = None, ""
+    failure, but, remedy = None, "", ""
     if exit_.code != 0 and exit_.stopped == StopReason.NONE:
         failure, but = Failure.CRASHED, f", and then ended with {exit_}"
     elif not attempt.items and not attempt.spent.total:
         failure, but = Failure.REFUSED, " without a word, a step or a token: a hook refused the prompt"
+    elif attempt.unread:
+        failure, but, remedy = Failure.NO_REPLY, f", but {attempt.unread}", _TOO_LONG
     elif attempt.commands and attempt.refused == attempt.commands:
         failure = Failure.REFUSED
         but = f", but its sandbox did not start, and no command of the agent ran ({attempt.commands} tried)"
     elif expect_message and not (attempt.answered and (attempt.reply or "").strip()):
         failure, but = Failure.NO_REPLY, " without a final message: a refusal or an empty reply"
-    return Ending(failure, f"codex completed its turn{but}")
+    return Ending(failure, f"codex completed its turn{but}", remedy)
 
 
 # `Error: ...`, and also `Error loading config.toml:`, whose reason comes in the next line, with a drawing below it.

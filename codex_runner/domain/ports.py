@@ -118,6 +118,13 @@ class Agent(Protocol):
         """Read one line of its stdout (without the newline). Never raises; what cannot be read is Unparsed."""
         ...
 
+    def parse_truncated(self, head: bytes, tail: bytes, size: int, *, whole: bool) -> Event:
+        """Read the two ends of a line of its stdout that is too long to be read, `size` bytes. Never raises.
+
+        `whole` says whether a newline ended it.
+        """
+        ...
+
     def parse_diagnostic(self, line: bytes) -> Event | None:
         """Read one line of its stderr; None where it is noise."""
         ...

@@ -23,7 +23,8 @@ class Attempt:
     `resumes` is the thread that it was to go on with; `own_retries` counts the tries that codex announced by itself.
     `checks` are those that ran after it. `usage` is cumulative over the thread, `spent` is this attempt's part of it.
     `reply` is the last message; `answered`, that nothing was begun after it, so that it is the final one.
-    `items` counts what it did and said, `commands` its finished commands, `refused` those that never ran.
+    `items` counts what it did and said, `commands` its finished commands, `refused` those that never ran. `unread`
+    names a line that was too long to be read, and that may have been a message or the turn's end; empty without one.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Attempt:
     items: int = 0
     commands: int = 0
     refused: int = 0
+    unread: str = ""
     open_items: dict[str, ev.Item] = field(default_factory=dict)
     stop: ev.StopRequested | None = None
     ending: Ending | None = None
@@ -62,7 +64,7 @@ class RunState:
 
     `checks` and `changes` are those after the last attempt: what was found after an earlier one counts no more.
     `files` maps each path that the agent says it changed to its last change; `commands` and `failed_commands` count
-    finished commands.
+    finished commands; `no_events` and `no_event_bytes` lines that codex printed and that are no events.
     """
 
     run_id: str = ""
@@ -79,6 +81,8 @@ class RunState:
     turns: int = 0
     commands: int = 0
     failed_commands: int = 0
+    no_events: int = 0
+    no_event_bytes: int = 0
     files: dict[str, str] = field(default_factory=dict)
     todo: tuple[ev.Todo, ...] = ()
     warnings: list[ev.Warned] = field(default_factory=list)
@@ -178,6 +182,8 @@ class RunState:
                 attempt.own_retries += event.message.startswith("Reconnecting...")
             case ev.ItemStarted() | ev.ItemUpdated() | ev.ItemCompleted():
                 self._take_item(attempt, event)
+            case ev.Unparsed():
+                self._take_unparsed(attempt, event)
             case ev.Diagnostic():
                 attempt.diagnostics.append(event)
                 self._warn(event.code, event.message)
@@ -202,6 +208,25 @@ class RunState:
         warning = ev.Warned(code, message)
         if code and warning not in self.warnings:
             self.warnings.append(warning)
+
+    def _take_unparsed(self, attempt: Attempt, event: ev.Unparsed) -> None:
+        begun = attempt.open_items.pop(event.item_id, None) if event.item_id else None
+        if event.voids or (event.item_type == ev.Command.kind and begun is None):
+            attempt.answered = False
+        if event.reason == ev.TRUNCATED:
+            line = f"the line of codex.jsonl that ends at byte {self.position.stdout_copy:,} has {event.size:,} bytes"
+            if not event.item_type:
+                attempt.unread = f"{line}, which is too long to be read, and may be the reply or the turn's end"
+            of = f"It tells of an item of type {event.item_type}." if event.item_type else "Nobody knows what it tells."
+            self._warn(ev.TRUNCATED, f"{line[0].upper()}{line[1:]}, which is too long to be read. {of}")
+            return
+        self.no_events += event.count
+        self.no_event_bytes += event.size
+        lines = "1 line that is no event" if self.no_events == 1 else f"{self.no_events:,} lines that are no events"
+        told = ev.Warned("no-event", f"codex printed {lines} ({self.no_event_bytes:,} bytes): codex.jsonl has all.")
+        # One warning, however many there are.
+        others = [warning for warning in self.warnings if warning.code != told.code]
+        self.warnings = [*others, told]
 
     def _take_item(self, attempt: Attempt, event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted) -> None:
         item = event.item

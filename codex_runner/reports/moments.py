@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain import event as ev
 from codex_runner.domain.command_line import command_text
-from codex_runner.reports.text import duration, plausible
+from codex_runner.reports.text import counted, duration, plausible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -209,7 +209,10 @@ class _Reader:
             case ev.Diagnostic():
                 self._point(Lane.TROUBLE, "stderr", event.message, Mood.WARN, note=event.code or event.level)
             case ev.Unparsed():
-                self._point(Lane.TROUBLE, "unreadable line", event.reason, Mood.WARN, text=event.text)
+                kind = "unreadable line" if event.count == 1 else "unreadable lines"
+                lines = f"{counted(event.count, 'line')}, " if event.count > 1 else ""
+                title = f"{event.reason} ({lines}{event.size:,} bytes)"
+                self._point(Lane.TROUBLE, kind, title, Mood.WARN, text=event.text)
             case ev.OtherEvent():
                 self._point(
                     Lane.TOOL, event.type, "an event of a kind that this version does not know", text=_json(event.data)

@@ -7,6 +7,7 @@ from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.run import Usage
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
+from codex_runner.engine.clock import Clock
 from codex_runner.engine.recorder import Recorder
 from codex_runner.engine.redact import Redactor
 
@@ -89,6 +90,69 @@ def test_positions(recorder, journal):
         (2, ev.Position(0, 0, 10, 5, start)),
         (2, ev.Position(1, 0, 11, 5, 9)),
     ]
+
+
+def test_what_is_not_told_yet_is_read_again(recorder, journal):
+    recorder.emit(ev.AttemptStarted(1))
+    recorder.copy("stdout", b"ab", end=2, crc=7, told=False)
+    recorder.copy("stderr", b"oops\n", end=5)
+    recorder.emit(ev.TurnStarted())
+    assert recorder.position == ev.Position(2, 5, 2, 5, 7)
+    recorder.settle("stdout")
+    recorder.copy("stderr", b"x", end=6, told=False)
+    recorder.emit(ev.TurnStarted())
+    recorder.copy("stderr", b"y", end=7)
+    recorder.emit(ev.TurnStarted())
+    start = ev.Position().stdout_crc
+    assert [r.position for r in records(journal)[1:]] == [
+        ev.Position(0, 5, 0, 5, start),
+        ev.Position(2, 5, 2, 5, 7),
+        ev.Position(2, 7, 2, 7, 7),
+    ]
+
+
+class Hands:
+    """Two clocks that a test sets."""
+
+    def __init__(self):
+        self.wall, self.monotonic = 1_000_000.0, 50.0
+
+    def clock(self, not_before=0.0):
+        return Clock(not_before, wall=lambda: self.wall, monotonic=lambda: self.monotonic)
+
+
+@pytest.mark.parametrize("jump", [-86_400, 86_400])
+def test_a_clock_that_jumps_changes_no_duration(journal, jump):
+    hands = Hands()
+    recorder = Recorder(RunState(), journal, [], Redactor(), clock=hands.clock())
+    recorder.emit(ev.RunStarted("r", "docs", "local", {}))
+    recorder.emit(ev.AttemptStarted(1))
+    for _ in range(3):
+        hands.monotonic += 10
+        hands.wall += 10 + jump
+        recorder.emit(ev.TurnStarted())
+    assert [r.time for r in records(journal)] == [1_000_000, 1_000_000, 1_000_010, 1_000_020, 1_000_030]
+    assert recorder.state.seconds == 30
+
+
+def test_a_runner_that_goes_on_never_goes_back(journal):
+    hands = Hands()
+    recorder = Recorder(
+        RunState(updated=1_000_100.0, started=1_000_000.0), journal, [], Redactor(), clock=hands.clock(1_000_100.0)
+    )
+    recorder.emit(ev.TurnStarted())
+    hands.monotonic += 5
+    recorder.emit(ev.TurnStarted())
+    assert [r.time for r in records(journal)] == [1_000_100, 1_000_105]
+
+
+def test_what_another_machine_saw_later_is_not_before_what_comes(journal):
+    hands = Hands()
+    recorder = Recorder(RunState(), journal, [], Redactor(), clock=hands.clock())
+    for at in (1_086_400.0, 1_086_390.0, None):
+        recorder.emit(ev.TurnStarted(), at)
+        hands.monotonic += 1
+    assert [r.time for r in records(journal)] == [1_086_400, 1_086_400, 1_086_402]
 
 
 def test_going_on(journal, sink):
