@@ -232,8 +232,11 @@ class Account(Protocol):
 class ReplySchema(Protocol):
     """What the final message must look like. Making one refuses a schema that cannot work (ConfigurationError)."""
 
-    def problems(self, reply: str) -> Sequence[str]:
-        """Return a sentence for each thing that is wrong with a reply; none where it fits. Never raises."""
+    async def judge(self, reply: str, *, timeout: float) -> Sequence[str] | None:
+        """Return a sentence for each thing that is wrong with a reply, none if it fits; None after `timeout` seconds.
+
+        The runner goes on meanwhile. A call that is cancelled leaves nothing behind.
+        """
         ...
 
 
