@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 
+_TITLE = 4000  # characters, which are more than a page shows of one
+
+
 class Lane(StrEnum):
     """The rows of the timeline, from top to bottom. The values are their labels."""
 
@@ -235,7 +238,11 @@ class _Reader:
         self._add(Moment(lane, self._now, self._now, kind, title, mood, note, text))
 
     def _add(self, moment: Moment) -> None:
-        self.moments.append(replace(moment, text=self._keep(moment.text)) if moment.text else moment)
+        said = [moment.kind, moment.title, moment.note]
+        if moment.text or max(map(len, said)) > _TITLE:
+            kind, title, note = (part[:_TITLE] for part in said)
+            moment = replace(moment, kind=kind, title=title, note=note, text=self._keep(moment.text))
+        self.moments.append(moment)
 
 
 def item_moment(item: ev.Item, start: float, end: float) -> Moment:  # noqa: PLR0911 - one return a kind
