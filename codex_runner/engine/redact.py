@@ -130,7 +130,8 @@ class Redactor:
         reached = list(itertools.accumulate((behind for _, behind, _ in found), max))
         for start, end in token_shapes.spans(data, narrowed):
             before = bisect.bisect_left(begins, end)
-            if not before or reached[before - 1] <= start:
+            # A key without an end reaches as far as the string: what is known within it leaves the rest of it a key.
+            if not before or reached[before - 1] <= start or data.startswith(token_shapes.KEY_BEGINS, start):
                 found.append((start, end, token_shapes.MASK))
         return found
 

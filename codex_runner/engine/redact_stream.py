@@ -24,8 +24,7 @@ _CONTEXT = 64
 
 # What looks like a token may have no end within the window: so it goes on.
 _TOKEN_GOES_ON = re.compile(rb"[A-Za-z0-9_.-]*")
-_KEY_GOES_ON = re.compile(rb'[^"]*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|(?=")|\Z)')
-_KEY_BEGINS = b"-----BEGIN"
+_KEY_GOES_ON = re.compile(rb'[^"]*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|(?="|-----BEGIN)|\Z)')
 
 
 class StreamRedactor:
@@ -48,9 +47,13 @@ class StreamRedactor:
 
     def feed(self, data: bytes) -> bytes:
         """Take more of the line in; return what can be told by now, redacted. It may be nothing yet."""
-        self._fresh.append(data)
-        self._waiting += len(data)
-        return self._hand_on(final=False) if self._waiting >= self._window else b""
+        out = []
+        for at in range(0, len(data), self._window):
+            self._fresh.append(data[at : at + self._window])
+            self._waiting += len(self._fresh[-1])
+            if self._waiting >= self._window:
+                out.append(self._hand_on(final=False))
+        return b"".join(out)
 
     def finish(self) -> bytes:
         """Return the rest, redacted. The line is over."""
@@ -60,17 +63,32 @@ class StreamRedactor:
         buffer = b"".join([self._buffer, *self._fresh])
         self._fresh.clear()
         self._waiting = 0
-        if self._goes_on is not None and (more := self._goes_on.match(buffer, self._done)):
-            self._done = more.end()
-            if self._done < len(buffer):
-                self._goes_on = None
         overlap = max(self._overlap, 2 * self._redactor.longest)
-        cut = len(buffer) if final else max(self._done, len(buffer) - overlap)
-        out = b"".join(self._redacted(buffer, cut))
-        trim = max(0, min(cut, len(buffer) - overlap) - _CONTEXT)
+        out = b""
+        if not self._is_within(buffer, final=final):
+            cut = len(buffer) if final else max(self._done, len(buffer) - overlap)
+            out = b"".join(self._redacted(buffer, cut))
+        trim = max(0, len(buffer) - overlap - _CONTEXT)
         self._trimmed = self._trimmed or trim > 0
         self._buffer, self._done = buffer[trim:], self._done - trim
         return out
+
+    def _is_within(self, buffer: bytes, *, final: bool) -> bool:
+        """Whether all of `buffer` belongs to a find that was masked before, and that goes on."""
+        more = self._goes_on.match(buffer, self._done) if self._goes_on is not None else None
+        if more is None:
+            return False
+        self._done = more.end()
+        if final or self._done < len(buffer):
+            self._goes_on = None
+            return False
+        self._leave_room()
+        return True
+
+    def _leave_room(self) -> None:
+        """Look at the last bytes again with what follows: the line that ends a key may have begun there."""
+        if self._goes_on is _KEY_GOES_ON:
+            self._done = max(0, self._done - _CONTEXT)
 
     def _redacted(self, buffer: bytes, cut: int) -> Iterator[bytes]:
         """Yield what stands before `cut`, and the masks of all that begins before it."""
@@ -87,8 +105,9 @@ class StreamRedactor:
                 yield mask
             self._done, self._masked = end, True
             if end == len(buffer) and mask == token_shapes.MASK:
-                key = buffer.rfind(_KEY_BEGINS, start, end) >= 0
+                key = buffer.rfind(token_shapes.KEY_BEGINS, start, end) >= 0
                 self._goes_on = _KEY_GOES_ON if key else _TOKEN_GOES_ON
-        if self._done < cut:
+                self._leave_room()
+        if self._done < cut and self._goes_on is None:
             yield buffer[self._done : cut]
             self._done, self._masked = cut, False

@@ -25,8 +25,10 @@ _HEAD = 1 << 16
 _TAIL = 64
 
 # What is shown of lines that are no events, in characters. A run of them is recorded once so many seconds brought no
-# other line, or at the latest after so many, although it goes on: somebody may be watching.
+# other line, or at the latest after so many, although it goes on: somebody may be watching. Its lines are copied so
+# many at once.
 _SHOWN = 500
+_AT_ONCE = 4096
 _QUIET = 1.0
 _LONGEST = 60.0
 
@@ -38,6 +40,24 @@ class _Run:
         self._first, self._reason = first, first.reason
         self._text, self._size, self._count = first.text, first.size, first.count
         self._seen, self._grown, self._since = 0, 0.0, 0.0
+        self._raw: list[bytes] = []
+        self._redacted: list[bytes] = []
+        self._end = 0
+
+    def hold(self, raw: bytes, redacted: bytes, end: int) -> bool:
+        """Hold the bytes of a line of it, up to the offset `end`. Returns whether it is time to write."""
+        self._raw.append(raw)
+        self._redacted.append(redacted)
+        self._end = end
+        return len(self._raw) >= _AT_ONCE
+
+    def write(self, recorder: Recorder) -> None:
+        """Copy what is held. One write serves thousands of lines: no record stands for them yet."""
+        if self._raw:
+            crc = cksum.advance(recorder.position.stdout_crc, b"".join(self._raw))
+            recorder.copy("stdout", b"".join(self._redacted), end=self._end, crc=crc, told=False)
+            self._raw.clear()
+            self._redacted.clear()
 
     def add(self, more: Unparsed) -> None:
         self._size += more.size
@@ -116,6 +136,9 @@ class Transcript:
         """Take more of a stream in."""
         for piece in self._splitters[output.stream].feed(output.data):
             self._take(output.stream, piece)
+        if self._run is not None and output.stream == "stdout":
+            self._run.write(self._recorder)
+            self._heard(None)
 
     def finish(self) -> None:
         """Take what is left: both streams are over."""
@@ -128,6 +151,7 @@ class Transcript:
         """Record a run of lines that are no events, if there is one."""
         if self._run is not None:
             run, self._run = self._run, None
+            run.write(self._recorder)
             self._recorder.settle("stdout")
             self._recorder.emit(run.event())
 
@@ -146,25 +170,24 @@ class Transcript:
 
     def _take_line(self, line: Line) -> None:
         newline = b"\n" if line.whole else b""
-        crc = cksum.advance(self._recorder.position.stdout_crc, line.data + newline)
         redacted = self._recorder.redactor(line.data)
         event = self._agent.parse(redacted) if redacted.strip() else None
-        if isinstance(event, Unparsed) or (event is None and self._run):
-            self._recorder.copy("stdout", redacted + newline, end=line.end, crc=crc, told=False)
-            self._heard(None)
-            self._add(event)
+        if isinstance(event, Unparsed):
+            if self._run is None:
+                self._run = _Run(event)
+            else:
+                self._run.add(event)
+            event = None
+        if event is None and self._run is not None:
+            if self._run.hold(line.data + newline, redacted + newline, line.end):
+                self._run.write(self._recorder)
             return
         self.settle()
+        crc = cksum.advance(self._recorder.position.stdout_crc, line.data + newline)
         self._recorder.copy("stdout", redacted + newline, end=line.end, crc=crc)
         if event is not None:
             self._heard(event)
             self._recorder.emit(event)
-
-    def _add(self, event: Unparsed | None) -> None:
-        if self._run is None and event is not None:
-            self._run = _Run(event)
-        elif self._run is not None and event is not None:
-            self._run.add(event)
 
     def _take_diagnostic(self, line: Line) -> None:
         redacted = self._recorder.redactor(line.data)

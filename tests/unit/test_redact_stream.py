@@ -43,7 +43,12 @@ parts = st.sampled_from(
 def test_a_long_line_is_redacted_as_a_short_one(texts, piece, window):
     data = "".join(texts).encode("utf-8", "replace")
     pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
-    assert streamed(pieces, window=window) == whole(data)
+    masked = streamed(pieces, window=window)
+    if KEY_BEGINS in texts:  # a key has no end in sight: in doubt more of it is masked than if the whole line is seen
+        assert not Redactor(KEYS).found(masked)
+        assert b"MIIE" not in masked
+    else:
+        assert masked == whole(data)
 
 
 @pytest.mark.parametrize("before", range(60, 70))
