@@ -1,5 +1,7 @@
 """One way for every event: into the journal, into the state, to the sinks."""
 
+from pathlib import Path
+
 import pytest
 
 from codex_runner.domain import event as ev
@@ -7,6 +9,7 @@ from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.run import Usage
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
+from codex_runner.engine import recorder as recorder_module
 from codex_runner.engine.clock import Clock
 from codex_runner.engine.recorder import Recorder
 from codex_runner.engine.redact import Redactor
@@ -202,3 +205,10 @@ def test_a_journal_that_fails_is_told_once(recorder, journal, sink, fails):
     assert recorder.state.verdict.exit_code == 3
     assert records(sink)[-1].event.kind == "run.ended"
     assert len(records(journal)) == kept, "nothing is written behind a gap"
+
+
+def test_the_engine_asks_the_systems_clock_only_where_dates_count():
+    """Whether a credential has expired, and which day a ledger is at; a duration is told by `recorder.clock`."""
+    engine = Path(recorder_module.__file__).parent
+    asked = {path.name for path in engine.glob("*.py") if "time.time()" in path.read_text()}
+    assert asked == {"runner.py", "admission.py"}
