@@ -64,7 +64,8 @@ class RunState:
 
     `checks` and `changes` are those after the last attempt: what was found after an earlier one counts no more.
     `files` maps each path that the agent says it changed to its last change; `commands` and `failed_commands` count
-    finished commands; `no_events` and `no_event_bytes` lines that codex printed and that are no events.
+    finished commands; `no_events` and `no_event_bytes` lines that codex printed and that are no events, and
+    `no_event_warning` says which of the warnings tells of them.
     """
 
     run_id: str = ""
@@ -83,6 +84,7 @@ class RunState:
     failed_commands: int = 0
     no_events: int = 0
     no_event_bytes: int = 0
+    no_event_warning: int | None = None
     files: dict[str, str] = field(default_factory=dict)
     todo: tuple[ev.Todo, ...] = ()
     warnings: list[ev.Warned] = field(default_factory=list)
@@ -217,16 +219,22 @@ class RunState:
             line = f"the line of codex.jsonl that ends at byte {self.position.stdout_copy:,} has {event.size:,} bytes"
             if not event.item_type:
                 attempt.unread = f"{line}, which is too long to be read, and may be the reply or the turn's end"
-            of = f"It tells of an item of type {event.item_type}." if event.item_type else "Nobody knows what it tells."
+            of = (
+                f"It tells of an item of type {event.item_type}."
+                if event.item_type
+                else "The runner does not know what it tells."
+            )
             self._warn(ev.TRUNCATED, f"{line[0].upper()}{line[1:]}, which is too long to be read. {of}")
             return
         self.no_events += event.count
         self.no_event_bytes += event.size
         lines = "1 line that is no event" if self.no_events == 1 else f"{self.no_events:,} lines that are no events"
         told = ev.Warned("no-event", f"codex printed {lines} ({self.no_event_bytes:,} bytes): codex.jsonl has all.")
-        # One warning, however many there are.
-        others = [warning for warning in self.warnings if warning.code != told.code]
-        self.warnings = [*others, told]
+        if self.no_event_warning is None:
+            self.no_event_warning = len(self.warnings)
+            self.warnings.append(told)
+        else:  # one warning, however many there are
+            self.warnings[self.no_event_warning] = told
 
     def _take_item(self, attempt: Attempt, event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted) -> None:
         item = event.item
