@@ -2,11 +2,19 @@
 
 The library is loaded with the first schema. Drafts 3 to 2020-12 are known by `$schema`; without one, 2020-12 is meant.
 A `$ref` stays within the schema: nothing is ever fetched. `format` is checked where the library can by itself.
+
+Run as a program, this module judges one reply: it reads a JSON object with `schema`, `reply` and `seconds` from stdin
+and prints the problems as a JSON array. A `pattern` that backtracks (`^(a+)+$`) can hold a process beyond every signal
+that Python handles: only the end of the process ends it, and that process must not be the runner's.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
+import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ConfigurationError
@@ -22,11 +30,41 @@ _FENCE = "```"
 
 
 class JsonSchema:
-    """A schema that has been found good: `problems` says what is wrong with a reply. No state, no I/O."""
+    """A schema that has been found good: `problems` and `judge` say what is wrong with a reply. No state."""
 
     def __init__(self, text: str) -> None:
         """Read the schema; ConfigurationError where it is none, or where a `$ref` leads nowhere in it."""
+        self._text = text
         self._validator = _validator(_schema(text))
+
+    async def judge(self, reply: str, *, timeout: float) -> list[str] | None:
+        """Do what `problems` does in a process of its own; return None if it takes longer than `timeout` seconds.
+
+        That process ends with the call, however the call ends; if the runner is killed, soon after `timeout`.
+        """
+        request = json.dumps({"schema": self._text, "reply": reply, "seconds": timeout}).encode()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # the current folder is the agent's: nothing is imported from there
+            "-m",
+            __name__,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # a terminal's Ctrl-C is for the runner
+        )
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(request), timeout)
+        except TimeoutError:
+            return None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        try:
+            return [str(problem) for problem in json.loads(output)]
+        except (ValueError, TypeError):
+            return [f"The reply was not judged: the process that judges it ended with {process.returncode}."]
 
     def problems(self, reply: str) -> list[str]:
         """Return a sentence for each problem, with a JSON pointer to where it is; none where the reply fits.
@@ -177,3 +215,15 @@ def _pointer(path: Sequence[str | int] | Any) -> str:
 def _cut(text: str) -> str:
     text = "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} [...] {text[-_LONGEST // 3 :]}"
+
+
+def _answer() -> None:
+    request = json.load(sys.stdin)
+    # The kernel's own alarm ends a process that nobody else ends any more.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(math.ceil(request["seconds"]) + 1)
+    json.dump(validate(request["schema"], request["reply"]), sys.stdout)
+
+
+if __name__ == "__main__":
+    _answer()

@@ -116,6 +116,10 @@ class Codex:
         """See Agent.parse."""
         return events.parse(line)
 
+    def parse_truncated(self, head: bytes, tail: bytes, size: int, *, whole: bool) -> Event:
+        """See Agent.parse_truncated."""
+        return events.parse_truncated(head, tail, size, whole=whole)
+
     def parse_diagnostic(self, line: bytes) -> Event | None:
         """See Agent.parse_diagnostic."""
         return events.parse_diagnostic(line)

@@ -32,12 +32,13 @@ _NOISE = ("Reading additional input from stdin...", "Reading prompt from stdin..
 def parse(line: bytes) -> ev.Event:
     """Read one line, without its newline."""
     try:
-        data = json.loads(line)
-    except (ValueError, RecursionError):  # ValueError: not JSON, or not UTF-8
-        try:
-            data = json.loads(line.decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
-            return _unparsed("not JSON", line)
+        text = line.decode()
+    except UnicodeDecodeError:
+        text = line.decode("utf-8", "replace")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return _unparsed("not JSON", line)
     if _is_deep(line, data):
         return _unparsed("nested too deeply", line)
     if not isinstance(data, dict) or not isinstance(data.get("type"), str):
@@ -47,6 +48,28 @@ def parse(line: bytes) -> ev.Event:
     except (KeyError, TypeError, ValueError, AttributeError):
         # A known type in a new shape: kept whole rather than guessed at.
         return ev.OtherEvent(_text(data["type"]), _without_type(data))
+
+
+# What codex puts first, and in this order. Nothing that the agent writes can stand there.
+_ITEM_BEGINS = re.compile(
+    rb'\{"type":"item\.(started|updated|completed)","item":\{"id":"([0-9A-Za-z_-]{1,100})","type":"([a-z_]{1,40})"[,}]'
+)
+_NO_MESSAGES = {"command_execution", "reasoning", "file_change", "mcp_tool_call", "web_search", "todo_list"}
+_AFTER_A_REPLY = {"command_execution", "reasoning", "todo_list"}
+
+
+def parse_truncated(head: bytes, tail: bytes, size: int, *, whole: bool) -> ev.Unparsed:
+    """Read a line of `size` bytes of which only the ends are at hand: of what it tells, if that is proven."""
+    text = head[:_SHOWN].decode("utf-8", "replace")
+    begins = _ITEM_BEGINS.match(head)
+    if begins is None or not whole or not tail.rstrip().endswith(b"}}"):
+        return ev.Unparsed(ev.TRUNCATED, text, size)
+    how, identity, kind = (part.decode() for part in begins.groups())
+    if kind not in _NO_MESSAGES:
+        return ev.Unparsed(ev.TRUNCATED, text, size)
+    done = how == "completed"
+    voids = not (done and kind in _AFTER_A_REPLY)
+    return ev.Unparsed(ev.TRUNCATED, text, size, voids=voids, item_type=kind, item_id=identity if done else "")
 
 
 def parse_diagnostic(line: bytes) -> ev.Diagnostic | None:

@@ -12,6 +12,7 @@ from codex_runner.text.clean import is_blank
 _POLICY = re.compile("cloud config bundle", re.IGNORECASE)
 _ASK_DOCTOR = "Run the job again later, and keep the token: `codex-runner doctor` says whether it is refused."
 _LOOK_AFTER = "Look in codex.jsonl for what came after the last message, and run the job again."
+_TOO_LONG = "Have the agent write what is large into a file, and reply with its name."
 
 
 def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_message: bool = True) -> Ending:
@@ -26,6 +27,7 @@ def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_mess
     if not _has_begun(attempt) and exit_.code not in (None, 0):
         return _judge_start(exit_, last_words(stderr_tail))
     said = f"; the last error was: {attempt.last_error}" if attempt.last_error else ""
+    said += f"; {attempt.unread}" if attempt.unread else ""
     return Ending(Failure.INCOMPLETE, f"codex ended with {exit_} and without a final event{said}")
 
 
@@ -52,6 +54,8 @@ def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bo
         failure, but = Failure.CRASHED, f", and then ended with {exit_}"
     elif not attempt.items and not attempt.spent.total:
         failure, but = _nothing(attempt)
+    elif attempt.unread:
+        return Ending(Failure.NO_REPLY, f"codex completed its turn, but {attempt.unread}", _TOO_LONG)
     elif attempt.commands and attempt.refused == attempt.commands:
         failure = Failure.REFUSED
         but = f", but its sandbox did not start, and no command of the agent ran ({attempt.commands} tried)"

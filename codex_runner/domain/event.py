@@ -246,18 +246,28 @@ class OtherEvent(Event):
     data: Any
 
 
+TRUNCATED = "truncated"
+"""The reason of an Unparsed that is longer than the runner reads. codex.jsonl has it whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unparsed(Event):
-    """A line that is not an event: not JSON, not an object, or cut off. `text` holds its first characters.
+    """Lines that are not events: not JSON, not an object, cut off, or `truncated`, since longer than the runner reads.
 
-    `voids`: after it, the agent's last message does not count as its final one.
+    `count` lines that follow each other, of `size` bytes together; `text` holds their first characters. `voids` is
+    False if the beginning of a truncated line proves that a reply before it is still the reply. `item_type` says
+    of which kind of item it tells, if the beginning proves that it is neither a message nor the turn's end; `item_id`,
+    which item it completes.
     """
 
     kind = "unparsed"
     reason: str
     text: str
     size: int
+    count: int = 1
     voids: bool = True
+    item_type: str = ""
+    item_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

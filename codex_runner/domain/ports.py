@@ -128,6 +128,13 @@ class Agent(Protocol):
         """Read one line of its stdout (without the newline). Never raises; what cannot be read is Unparsed."""
         ...
 
+    def parse_truncated(self, head: bytes, tail: bytes, size: int, *, whole: bool) -> Event:
+        """Read the two ends of a line of its stdout that is too long to be read, `size` bytes. Never raises.
+
+        `whole` says whether a newline ended it.
+        """
+        ...
+
     def parse_diagnostic(self, line: bytes) -> Event | None:
         """Read one line of its stderr; None where it is noise."""
         ...
@@ -253,8 +260,11 @@ class Account(Protocol):
 class ReplySchema(Protocol):
     """What the final message must look like. Making one refuses a schema that cannot work (ConfigurationError)."""
 
-    def problems(self, reply: str) -> Sequence[str]:
-        """Return a sentence for each thing that is wrong with a reply; none where it fits. Never raises."""
+    async def judge(self, reply: str, *, timeout: float) -> Sequence[str] | None:
+        """Return a sentence for each thing that is wrong with a reply, none if it fits; None after `timeout` seconds.
+
+        The runner goes on meanwhile. A call that is cancelled leaves nothing behind.
+        """
         ...
 
 

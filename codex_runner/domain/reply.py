@@ -18,7 +18,7 @@ _SHOWN = 120
 _ENDED = frozenset({"completed", "failed", "declined"})
 
 
-def voided_by(event: ev.Event, attempt: Attempt) -> str | None:  # noqa: PLR0911 - one return a kind of event
+def voided_by(event: ev.Event, attempt: Attempt) -> str | None:  # noqa: C901, PLR0911 - one arm a kind of event
     """Return why a message before `event` is not the final one, None if it still is. Call before `event` is folded."""
     match event:
         case ev.ItemCompleted():
@@ -31,6 +31,8 @@ def voided_by(event: ev.Event, attempt: Attempt) -> str | None:  # noqa: PLR0911
             return f"codex reported an error ({_short(event.message)})"
         case ev.Unparsed() if event.voids:
             return f"codex printed a line that is no event ({event.reason}, {event.size:,} bytes)"
+        case ev.Unparsed(item_type=ev.Command.kind) if event.item_id not in attempt.open_items:
+            return "a command came without its start, in a line that is too long to be read"
         case ev.OtherEvent():
             return f"codex printed an event that codex-runner does not know ({_short(event.type)})"
         case ev.ReplyMissing():

@@ -27,7 +27,8 @@ class Attempt:
     `reply` is the last message; `answered`, that nothing came after it which makes another one the final message;
     `voided` names what did come, or what may have been a message and cannot be read.
     `items` counts what it did and said, `commands` its finished commands, `refused` those that never ran.
-    `open_plan` is the id of a plan (todo_list) that has begun and is not completed.
+    `open_plan` is the id of a plan (todo_list) that has begun and is not completed. `unread` names a line that was too
+    long to be read, and that may have been a message or the turn's end; empty without one.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Attempt:
     items: int = 0
     commands: int = 0
     refused: int = 0
+    unread: str = ""
     open_items: dict[str, ev.Item] = field(default_factory=dict)
     open_plan: str | None = None
     stop: ev.StopRequested | None = None
@@ -69,7 +71,8 @@ class RunState:
 
     `checks` and `changes` are those after the last attempt: what was found after an earlier one counts no more.
     `files` maps each path that the agent says it changed to its last change; `commands` and `failed_commands` count
-    finished commands.
+    finished commands; `no_events` and `no_event_bytes` lines that codex printed and that are no events, and
+    `no_event_warning` says which of the warnings tells of them.
     """
 
     run_id: str = ""
@@ -86,6 +89,9 @@ class RunState:
     turns: int = 0
     commands: int = 0
     failed_commands: int = 0
+    no_events: int = 0
+    no_event_bytes: int = 0
+    no_event_warning: int | None = None
     files: dict[str, str] = field(default_factory=dict)
     todo: tuple[ev.Todo, ...] = ()
     warnings: list[ev.Warned] = field(default_factory=list)
@@ -171,7 +177,7 @@ class RunState:
             self.verdict = self.ended = None
             self.attempts[-1].ending = self.attempts[-1].ended = None
 
-    def _take_of_attempt(self, attempt: Attempt, event: ev.Event, time: float) -> None:
+    def _take_of_attempt(self, attempt: Attempt, event: ev.Event, time: float) -> None:  # noqa: C901 - as above
         _void(attempt, event)
         match event:
             case ev.ThreadStarted():
@@ -188,6 +194,8 @@ class RunState:
                 attempt.own_retries += event.message.startswith("Reconnecting...")
             case ev.ItemStarted() | ev.ItemUpdated() | ev.ItemCompleted():
                 self._take_item(attempt, event)
+            case ev.Unparsed():
+                self._take_unparsed(attempt, event)
             case ev.Diagnostic():
                 attempt.diagnostics.append(event)
                 self._warn(event.code, event.message)
@@ -226,6 +234,34 @@ class RunState:
         warning = ev.Warned(code, message)
         if code and warning not in self.warnings:
             self.warnings.append(warning)
+
+    def _take_unparsed(self, attempt: Attempt, event: ev.Unparsed) -> None:
+        if event.item_id:  # it is done, and counts although it cannot be read
+            attempt.open_items.pop(event.item_id, None)
+            attempt.items += 1
+            if event.item_type == ev.Command.kind:
+                self.commands += 1
+                attempt.commands += 1
+        if event.reason == ev.TRUNCATED:
+            line = f"the line of codex.jsonl that ends at byte {self.position.stdout_copy:,} has {event.size:,} bytes"
+            if not event.item_type:
+                attempt.unread = f"{line}, which is too long to be read, and may be the reply or the turn's end"
+            of = (
+                f"It tells of an item of type {event.item_type}."
+                if event.item_type
+                else "The runner does not know what it tells."
+            )
+            self._warn(ev.TRUNCATED, f"{line[0].upper()}{line[1:]}, which is too long to be read. {of}")
+            return
+        self.no_events += event.count
+        self.no_event_bytes += event.size
+        lines = "1 line that is no event" if self.no_events == 1 else f"{self.no_events:,} lines that are no events"
+        told = ev.Warned("no-event", f"codex printed {lines} ({self.no_event_bytes:,} bytes): codex.jsonl has all.")
+        if self.no_event_warning is None:
+            self.no_event_warning = len(self.warnings)
+            self.warnings.append(told)
+        else:  # one warning, however many there are
+            self.warnings[self.no_event_warning] = told
 
     def _take_item(self, attempt: Attempt, event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted) -> None:
         item = event.item

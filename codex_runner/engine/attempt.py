@@ -25,13 +25,14 @@ from codex_runner.domain.state import TURN_COMPLETED, TURN_FAILED
 from codex_runner.engine import cksum
 from codex_runner.engine.budget import over
 from codex_runner.engine.ending import lost_ending, stop_ending, stopped_ending, unreached_ending
-from codex_runner.engine.follow import Line, LineSplitter
 from codex_runner.engine.meter import Meter
+from codex_runner.engine.transcript import Transcript
 from codex_runner.engine.watch import Stop, Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from codex_runner.domain.event import Event
     from codex_runner.domain.host import Piece
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Agent, Transport
@@ -51,8 +52,6 @@ _READING = 10.0
 # For codex's own record of the thread, which is read from the host.
 _ASKING = 5.0
 
-_STDERR_TAIL = 8192
-
 
 class AttemptFollower:
     """One attempt of one run. The host has it already; `follow` may begin at any offset."""
@@ -63,13 +62,10 @@ class AttemptFollower:
         """The attempt is the recorder's last one, and begins where its position stands."""
         self._job, self._run_id = job, run_id
         self._recorder, self._transport, self._agent, self._stopping = recorder, transport, agent, stopping
-        self._out = LineSplitter(recorder.position.stdout)
-        self._err = LineSplitter(recorder.position.stderr)
-        self._stderr_tail = b""
         self._asked: tuple[Stop, float] | None = None
         self._meter = Meter(job, run_id, recorder, transport, agent)
         self._watch = Watch(job.limits, self._deadline(), time.monotonic())
-        self._catch_up()
+        self._transcript = Transcript(recorder, agent, self._hear, said=self._catch_up())
 
     async def follow(self) -> Ending:
         """Follow to the end, record it, and return it. HostError where the host is out of reach for good."""
@@ -97,6 +93,7 @@ class AttemptFollower:
                     following = asyncio.ensure_future(anext(pieces))
                 now = time.monotonic()
                 self._meter.tick(now)
+                self._transcript.tick(now)
                 if not self._transport.reachable:
                     self._out_of_hearing(now - looked)
                 looked = now
@@ -108,13 +105,14 @@ class AttemptFollower:
                     )
                 if now - shown >= _SHOW:
                     shown = now
-                    self._recorder.tick(time.time())
+                    self._recorder.tick(self._recorder.clock.now())
         finally:
             await self._meter.stop()
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, Exception):
                 await following
             await pieces.aclose()  # type: ignore[attr-defined] # every transport's follow is a generator
+            self._transcript.settle()
 
     @property
     def _attempt(self) -> Attempt:
@@ -125,12 +123,12 @@ class AttemptFollower:
 
         Where it is up already, what codex has written is read first. The host keeps the time by itself meanwhile.
         """
-        spent = max(0.0, time.time() - self._recorder.state.attempts[0].started)
+        spent = max(0.0, self._recorder.clock.now() - self._recorder.state.attempts[0].started)
         left = self._job.limits.timeout - spent
         return time.monotonic() + (left if left > 0 else _READING)
 
-    def _catch_up(self) -> None:
-        """Take over what another runner saw: what is open, whether the turn is over, codex's last words."""
+    def _catch_up(self) -> bytes:
+        """Take over what another runner saw: what is open, whether the turn is over. Returns codex's last words."""
         now = time.monotonic()
         for item in self._attempt.open_items.values():
             self._watch.saw(ItemStarted(item), now)
@@ -139,7 +137,13 @@ class AttemptFollower:
         elif self._attempt.turn == TURN_FAILED:
             self._watch.saw(TurnFailed(self._attempt.turn_error or ""), now)
         errors = [f"Error: {said.message}\n" for said in self._attempt.diagnostics if said.level == "ERROR"]
-        self._stderr_tail = "".join(errors).encode()[-_STDERR_TAIL:]
+        return "".join(errors).encode()
+
+    def _hear(self, event: Event | None) -> None:
+        if event is None:
+            self._watch.heard(time.monotonic())
+        else:
+            self._watch.saw(event, time.monotonic())
 
     def _out_of_hearing(self, seconds: float) -> None:
         """For so long nobody could hear codex: that is no silence of its own, and a turn that is done can wait."""
@@ -154,7 +158,7 @@ class AttemptFollower:
 
     async def _finish(self, end: Ended | Lost, pieces: AsyncIterator[Piece]) -> None:
         """Take the last lines, and ask the host for what codex did not print."""
-        self._flush()
+        self._transcript.finish()
         await self._meter.finish()
         if isinstance(end, Ended):
             await pieces.aclose()  # type: ignore[attr-defined] # as above; its session serves what is asked now
@@ -177,7 +181,8 @@ class AttemptFollower:
         """Nobody is left there to end codex, so end it from here, and ask once more how it ended."""
         with contextlib.suppress(HostError):  # another host's, or before a reboot: what there is to know is in `lost`
             await self._transport.stop(self._run_id, self._attempt.number, StopReason.LOST)
-        at = dataclasses.replace(self._recorder.position, stdout=self._out.received, stderr=self._err.received)
+        read = self._transcript.received
+        at = dataclasses.replace(self._recorder.position, stdout=read("stdout"), stderr=read("stderr"))
         with contextlib.suppress(HostError):  # or its directory is gone
             async for piece in self._transport.follow(self._run_id, self._attempt.number, at):
                 if isinstance(piece, Ended | Lost):
@@ -192,40 +197,13 @@ class AttemptFollower:
 
     def _take(self, piece: Piece) -> Ending | None:
         match piece:
-            case Output(stream="stdout"):
-                for line in self._out.feed(piece.data):
-                    self._take_line(line)
             case Output():
-                for line in self._err.feed(piece.data):
-                    self._take_diagnostic(line)
+                self._transcript.take(piece)
             case Ended():
                 return self._record(self._judge(piece.exit), piece.exit)
             case Lost():
                 return self._record(lost_ending(self._attempt, piece.message), None)
         return None
-
-    def _flush(self) -> None:
-        for line in self._out.finish():
-            self._take_line(line)
-        for line in self._err.finish():
-            self._take_diagnostic(line)
-
-    def _take_line(self, line: Line) -> None:
-        newline = b"\n" if line.whole else b""
-        crc = cksum.advance(self._recorder.position.stdout_crc, line.data + newline)
-        redacted = self._recorder.redactor(line.data)
-        self._recorder.copy("stdout", redacted + newline, end=line.end, crc=crc)
-        if redacted.strip():
-            event = self._agent.parse(redacted)
-            self._watch.saw(event, time.monotonic())
-            self._recorder.emit(event)
-
-    def _take_diagnostic(self, line: Line) -> None:
-        redacted = self._recorder.redactor(line.data)
-        self._recorder.copy("stderr", redacted + (b"\n" if line.whole else b""), end=line.end)
-        self._stderr_tail = (self._stderr_tail + redacted + b"\n")[-_STDERR_TAIL:]
-        if (event := self._agent.parse_diagnostic(redacted)) is not None:
-            self._recorder.emit(event)
 
     def _judge(self, exit_: ProcessExit) -> Ending:
         at = self._recorder.position
@@ -244,12 +222,13 @@ class AttemptFollower:
         begun, wanted = self._attempt.thread_id, self._attempt.resumes
         if wanted is not None and begun is not None and begun != wanted:
             return Ending(Failure.UNKNOWN, f"codex was to go on with thread {wanted}, and silently began {begun}")
-        return self._agent.judge(self._attempt, exit_, self._stderr_tail.decode("utf-8", "replace"))
+        return self._agent.judge(self._attempt, exit_, self._transcript.stderr_tail.decode("utf-8", "replace"))
 
     def _unreached(self, why: str) -> Ending:
-        return unreached_ending(why, self._job, self._run_id, self._attempt, time.time())
+        return unreached_ending(why, self._job, self._run_id, self._attempt, self._recorder.clock.now())
 
     def _record(self, ending: Ending, exit_: ProcessExit | None) -> Ending:
+        self._transcript.settle()
         if exit_ is not None and exit_.stopped is StopReason.LINGERED:
             self._recorder.warn("lingered", "codex did not exit by itself after its final event, and was ended")
         self._recorder.emit(sweep_guard(exit_, self._recorder.state.attempts[:-1]))

@@ -65,7 +65,7 @@ class Attempts:
 
     def can_go_on(self) -> str | None:
         """Return why the thread can have no other turn, None where it can."""
-        left = self._job.limits.timeout - (time.time() - self._state.attempts[0].started)
+        left = self._job.limits.timeout - (self._recorder.clock.now() - self._state.attempts[0].started)
         if self._attached:
             return "a run that was attached to is not started again"
         if self._state.thread_id is None:
@@ -97,7 +97,7 @@ class Attempts:
             ending.failure,
             ending.message,
             attempt=self._in_a_row(),
-            elapsed=time.time() - self._state.attempts[0].started,
+            elapsed=self._recorder.clock.now() - self._state.attempts[0].started,
             deadline=self._job.limits.timeout,
             rng=self._random,
             now=dt.datetime.now().astimezone(),
@@ -201,7 +201,7 @@ class Attempts:
     def _end_unreached(self, error: HostError) -> Ending:
         self._recorder.emit(sweep_guard(None))
         attempt = self._state.attempts[-1]
-        return self._end(unreached_ending(error.message, self._job, self._run_id, attempt, time.time()))
+        return self._end(unreached_ending(error.message, self._job, self._run_id, attempt, self._recorder.clock.now()))
 
     def _end_unstarted(self, failure: Failure, error: RunnerError) -> Ending:
         return self._end(Ending(failure, error.message, error.remedy))

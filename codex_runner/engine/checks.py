@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _TAIL = 64 * 1024  # bytes
 _TOLD = 16_000  # characters of an output
 
+# For how many seconds a reply may be judged: what is left of the job's time, within these bounds. A process has to
+# start, and no schema that works takes longer.
+_JUDGED_AT_LEAST, _JUDGED_AT_MOST = 5.0, 60.0
+_BACKTRACKS = "a `pattern` of the schema may take exponential time on it, as `^(a+)+$` does."
+
 _PROMPT = (
     "Your work was checked, and a check failed. What follows says which, and shows the end of its output. Find the "
     "cause and correct it; do not change the checks themselves. Then give your final reply again, whole."
@@ -54,7 +59,7 @@ class Checks:
         """Check whatever another runner has not checked already, and record what came of it."""
         done = self._recorder.state.checks
         if SCHEMA in names(self._job) and SCHEMA not in done:
-            self._check_reply()
+            await self._stopping.unless_stopped(self._check_reply())
         for check in self._job.checks:
             if check.name not in done:
                 await self._stopping.unless_stopped(self._run(check))
@@ -81,11 +86,18 @@ class Checks:
         head = f"# {check.name}" if command is None else f"# {check.name}: this command {how}\n$ {command}"
         return f"{head}\n{check.output[-_TOLD:].strip()}\n"
 
-    def _check_reply(self) -> None:
+    async def _check_reply(self) -> None:
         if self._outfit.schema is None:
             return
-        problems = self._outfit.schema.problems(self._recorder.state.reply or "")
-        self._recorder.emit(CheckEnded(SCHEMA, not problems, int(bool(problems)), 0.0, "\n".join(problems)))
+        state, clock = self._recorder.state, self._recorder.clock
+        began = clock.now()
+        left = self._job.limits.timeout - (began - state.attempts[0].started)
+        patience = max(_JUDGED_AT_LEAST, min(_JUDGED_AT_MOST, left))
+        problems = await self._outfit.schema.judge(state.reply or "", timeout=patience)
+        code = None if problems is None else int(bool(problems))
+        if problems is None:
+            problems = [f"The reply was not judged within {patience:.0f} s: {_BACKTRACKS}"]
+        self._recorder.emit(CheckEnded(SCHEMA, not problems, code, clock.now() - began, "\n".join(problems)))
 
     async def _run(self, check: Check) -> None:
         self._recorder.emit(CheckStarted(check.name, check.run))

@@ -5,16 +5,20 @@ Everything is redacted before it is written, so there should be none. What is fo
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from codex_runner.domain.event import Leaked
 from codex_runner.domain.run import Failure
+from codex_runner.engine.follow import LineSplitter, Part
+from codex_runner.engine.redact_stream import OVERLAP, StreamRedactor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -64,14 +68,30 @@ def clean(folder: RunFolder, redactor: Redactor, spared: Collection[str] = ()) -
 
 def _mask(path: Path, redactor: Redactor) -> None:
     """Mask in place: whoever appends to the file, or follows it, has it open."""
-    with path.open("r+b") as file:
-        lines = [redactor(line) for line in file]
+    with path.open("r+b") as file, tempfile.TemporaryFile(dir=path.parent) as masked:
+        masked.writelines(_masked(file, redactor))
+        masked.seek(0)
         file.seek(0)
-        file.writelines(lines)
+        shutil.copyfileobj(masked, file)
         file.truncate()
-        file.seek(0)
-        if redactor.found(file.read()):  # it spans lines
-            file.truncate(0)
+    if _names_in_file(path, redactor):  # it spans lines
+        os.truncate(path, 0)
+
+
+def _masked(file: BinaryIO, redactor: Redactor) -> Iterator[bytes]:
+    """Yield a file with every line redacted, none of which is held whole if it is long."""
+    splitter, stream = LineSplitter(), StreamRedactor(redactor)
+    chunks = iter(lambda: file.read(_CHUNK), b"")
+    for piece in itertools.chain(itertools.chain.from_iterable(map(splitter.feed, chunks)), splitter.finish()):
+        if isinstance(piece, Part):
+            yield stream.feed(piece.data)
+            if piece.last:
+                yield stream.finish()
+                stream = StreamRedactor(redactor)
+        else:
+            yield redactor(piece.data)
+        if piece.whole:
+            yield b"\n"
 
 
 def _remove(path: Path) -> None:
@@ -127,13 +147,14 @@ def _search_one(path: Path, folder: Path, redactor: Redactor) -> Iterator[Find]:
 
 
 def _names_in_file(path: Path, redactor: Redactor) -> set[str]:
-    overlap = max(0, redactor.longest - 1)
+    overlap = max(OVERLAP, redactor.longest)
     names: set[str] = set()
     with path.open("rb") as file:
-        # What follows a cut is looked at together with as much before it as the longest needle could span.
+        # What follows a cut is looked at together with as much before it as the longest needle could span, with what
+        # is not to be seen within it.
         tail = b""
         while chunk := file.read(_CHUNK):
             window = tail + chunk
             names |= redactor.names_in(window)
-            tail = window[-overlap:] if overlap else b""
+            tail = window[-overlap:]
     return names

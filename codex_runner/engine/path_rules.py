@@ -161,7 +161,11 @@ def _missing(rules: PathRules, changed: Sequence[Change]) -> list[Finding]:
 
 @lru_cache(maxsize=1024)
 def _expression(glob: str) -> re.Pattern[str]:
-    """Turn a glob into an expression over whole paths."""
+    """Turn a glob into an expression over whole paths.
+
+    What a star stands for is settled once what follows it has been found: a path of an agent's choice must not make the
+    search for another way through many stars take for ever.
+    """
     names = [name for name in glob.split("/") if name]
     folders_only = glob.endswith("/")
     inside = ""
@@ -169,11 +173,30 @@ def _expression(glob: str) -> re.Pattern[str]:
         inside = "[^/]+/.*" if folders_only else ".*"
         while names and names[-1] == "**":
             names.pop()
-    parts = ["(?:.*/)?" if name == "**" else _name_expression(name) + "/" for name in names]
-    body = "".join(parts)
+    first, *later = _split([name if name == "**" else f"{_name_expression(name)}/" for name in names], "**")
+    body = _settled(first, "(?:[^/]*/)*?", later)
     if inside:
         return re.compile(body + inside, re.DOTALL)
     return re.compile(body.removesuffix("/") + ("/.*" if folders_only else "(?:/.*)?"), re.DOTALL)
+
+
+def _split(tokens: Sequence[str], star: str) -> list[str]:
+    """Return what stands before the first `star`, and what follows each one."""
+    parts = [""]
+    for token in tokens:
+        if token == star:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return parts
+
+
+def _settled(first: str, anything: str, later: Sequence[str]) -> str:
+    """Match `first`, then each later part at the first place where it fits behind `anything`; the last one anywhere."""
+    if not later:
+        return first
+    *middle, last = later
+    return "".join([first, *(f"(?>{anything}{part})" for part in middle), anything, last])
 
 
 def _name_expression(name: str) -> str:
@@ -182,7 +205,7 @@ def _name_expression(name: str) -> str:
         char = name[at]
         at += 1
         if char == "*":
-            out.append("[^/]*")
+            out.append("*")
         elif char == "?":
             out.append("[^/]")
         elif char == "[":
@@ -196,4 +219,5 @@ def _name_expression(name: str) -> str:
             at += 1
         else:
             out.append(re.escape(char))
-    return "".join(out)
+    first, *later = _split(out, "*")
+    return _settled(first, "[^/]*?", later)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.event import AttemptStarted, Position, Record, Warned
+from codex_runner.engine.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,13 +22,23 @@ if TYPE_CHECKING:
 class Recorder:
     """Numbers events, and hands them on. Nothing is seen by anybody before it is in the journal."""
 
-    def __init__(self, state: RunState, journal: Journal, sinks: Sequence[Sink], redactor: Redactor) -> None:
-        """Go on from `state`: its sequence number, its attempt, its position."""
+    def __init__(
+        self,
+        state: RunState,
+        journal: Journal,
+        sinks: Sequence[Sink],
+        redactor: Redactor,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        """Go on from `state`: its sequence number, its attempt, its position, its time."""
         self.state = state
+        self.clock = clock or Clock(state.updated)
         self.redactor = redactor
         self._journal = journal
         self._sinks = list(sinks)
-        self._position = state.position
+        # What has been read and copied, and what of it the next record stands for.
+        self._position = self._told = state.position
         self._between: list[Record] = []
         self.broken = False
         """Whether the journal has failed: what came since is in the state alone."""
@@ -41,14 +51,18 @@ class Recorder:
     def emit(self, event: Event, at: float | None = None) -> None:
         """Record an event. After the journal has failed, which raises once, only the state and the sinks get it.
 
-        `at` is when it happened, where another runner saw it: seconds since the epoch.
+        `at` is when another runner saw it, in seconds since the epoch. The times of records never run backwards.
         """
         if isinstance(event, AttemptStarted) and not event.attached:
             self._position = dataclasses.replace(self._position, stdout=0, stderr=0, stdout_crc=Position().stdout_crc)
+            self._told = self._position
             attempt = event.number
         else:
             attempt = self.state.attempts[-1].number if self.state.attempts else 0
-        record = Record(self.state.seq + 1, time.time() if at is None else at, attempt, self._position, event)
+        if at is not None:
+            self.clock.reach(at)
+        at = self.clock.now() if at is None else max(at, self.state.updated)
+        record = Record(self.state.seq + 1, at, attempt, self._told, event)
         if not self.broken:
             self._keep(lambda: self._journal.append(record))
         if self.state.attempt is None or self.state.attempt.ending is not None:
@@ -61,16 +75,26 @@ class Recorder:
         records, self._between = self._between, []
         return records
 
-    def copy(self, stream: Stream, data: bytes, *, end: int, crc: int | None = None) -> None:
-        """Keep redacted bytes of a stream, which stand for the host's bytes up to `end`."""
+    def copy(self, stream: Stream, data: bytes, *, end: int, crc: int | None = None, told: bool = True) -> None:
+        """Keep redacted bytes of a stream, which stand for the host's bytes up to `end`.
+
+        Unless they are `told`, no record stands for them before `settle`, or before later ones of the stream are told:
+        a runner that goes on with the run reads them again.
+        """
         self._keep(lambda: self._journal.copy(stream, data))
-        at = self._position
+        at, more = self._position, len(data)
         if stream == "stdout":
-            self._position = dataclasses.replace(
-                at, stdout=end, stdout_copy=at.stdout_copy + len(data), stdout_crc=at.stdout_crc if crc is None else crc
-            )
+            crc = at.stdout_crc if crc is None else crc
+            self._position = Position(end, at.stderr, at.stdout_copy + more, at.stderr_copy, crc)
         else:
-            self._position = dataclasses.replace(at, stderr=end, stderr_copy=at.stderr_copy + len(data))
+            self._position = Position(at.stdout, end, at.stdout_copy, at.stderr_copy + more, at.stdout_crc)
+        if told:
+            self.settle(stream)
+
+    def settle(self, stream: Stream) -> None:
+        """Let the next record stand for all of a stream that has been copied."""
+        out, err = (self._position, self._told) if stream == "stdout" else (self._told, self._position)
+        self._told = Position(out.stdout, err.stderr, out.stdout_copy, err.stderr_copy, out.stdout_crc)
 
     def learn(self, secret: Secret) -> None:
         """Keep a secret out of everything from now on."""

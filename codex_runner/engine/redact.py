@@ -9,6 +9,8 @@ cannot be seen in a line (colours, controls) does not keep a secret in it from b
 from __future__ import annotations
 
 import base64
+import bisect
+import itertools
 import json
 import re
 import urllib.parse
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 from codex_runner.engine import token_shapes, unseen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from codex_runner.domain.secret import Secret
 
@@ -78,7 +80,7 @@ class Redactor:
 
         A line of JSON stays one, unless a secret looks like JSON's own punctuation.
         """
-        spans = self._spans(data)
+        spans = self.spans(data)
         if not spans:
             return data
         masked = _covered(data, spans)
@@ -88,8 +90,11 @@ class Redactor:
         covered = _covered(data, _within_tokens(data, spans))
         return masked if self.found(covered) else covered
 
-    def _spans(self, data: bytes) -> list[_Span]:
-        """Find what is to be masked, from left to right. What overlaps is one, under the name of what begins it."""
+    def spans(self, data: bytes) -> list[_Span]:
+        """Find what is to be masked, from left to right: where it begins and ends, and its mask.
+
+        What overlaps is one, under the name of what begins it.
+        """
         classes = token_shapes.classes_of(data)
         found = self._finds(data, classes)
         for begin, part, reading in self._around_unseen(data, classes):
@@ -120,11 +125,15 @@ class Redactor:
             for needle in self._present(data, narrowed)
             for start in _all(data, needle)
         ]
-        return found + [
-            (start, end, token_shapes.MASK)
-            for start, end in token_shapes.spans(data, narrowed)
-            if not any(begin < end and start < behind for begin, behind, _ in found)
-        ]
+        found.sort()
+        begins = [begin for begin, _, _ in found]
+        reached = list(itertools.accumulate((behind for _, behind, _ in found), max))
+        for start, end in token_shapes.spans(data, narrowed):
+            before = bisect.bisect_left(begins, end)
+            # A key without an end reaches as far as the string: what is known within it leaves the rest of it a key.
+            if not before or reached[before - 1] <= start or data.startswith(token_shapes.KEY_BEGINS, start):
+                found.append((start, end, token_shapes.MASK))
+        return found
 
     def _around_unseen(self, data: bytes, classes: bytes) -> Iterator[tuple[int, bytes, unseen.Reading]]:
         """Yield the parts of `data` in which something unseen may keep a secret apart, each with how to read it.
@@ -206,26 +215,39 @@ def _covered(data: bytes, spans: Iterable[_Span]) -> bytes:
     return b"".join([*out, data[done:]])
 
 
-def _within_tokens(data: bytes, spans: Iterable[_Span]) -> Iterator[_Span]:
+def _within_tokens(data: bytes, spans: Sequence[_Span]) -> Iterator[_Span]:
     """Cut spans to the strings of a JSON text, and widen them to whole escapes; a number is masked as a string."""
-    spans = list(spans)
+    first = 0
     for token in _TOKEN.finditer(data):
-        done = token.start() + 1
-        for begin, behind, mask in spans:
-            if behind <= token.start() or token.end() <= begin:
-                continue
-            if token[0][:1] != b'"':
-                yield token.start(), token.end(), b'"%b"' % mask
-                break
-            start, end = max(begin, done), min(behind, token.end() - 1)
-            for escape in _ESCAPE.finditer(data, token.start() + 1, token.end() - 1):
-                if escape.start() < start < escape.end():
-                    start = escape.start()
-                if escape.start() < end < escape.end():
-                    end = escape.end()
-            if start < end:
-                yield max(start, done), end, mask
-                done = end
+        while first < len(spans) and spans[first][1] <= token.start():
+            first += 1
+        behind = first
+        while behind < len(spans) and spans[behind][0] < token.end():
+            behind += 1
+        if first == behind:
+            continue
+        if token[0][:1] == b'"':
+            yield from _within_string(data, token.start() + 1, token.end() - 1, spans[first:behind])
+        else:
+            yield token.start(), token.end(), b'"%b"' % spans[first][2]
+
+
+def _within_string(data: bytes, start: int, end: int, spans: Sequence[_Span]) -> Iterator[_Span]:
+    escapes = _ESCAPE.finditer(data, start, end)
+    escape, done = next(escapes, None), start
+    for begins, ends, mask in spans:
+        begin, behind = max(begins, done), min(ends, end)
+        while escape and escape.end() <= begin:
+            escape = next(escapes, None)
+        if escape and escape.start() < begin:
+            begin = escape.start()
+        while escape and escape.end() <= behind:
+            escape = next(escapes, None)
+        if escape and escape.start() < behind:
+            behind = escape.end()
+        if begin < behind:
+            yield max(begin, done), behind, mask
+            done = behind
 
 
 def _is_json(data: bytes) -> bool:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MASK = b"***token***"
+KEY_BEGINS = b"-----BEGIN"
 
 # Letters that stand in long rows in tokens and in every usual encoding of one, and seldom elsewhere: no / and no dot.
 _LETTERS = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-")
@@ -48,7 +49,7 @@ _SHAPE = re.compile(
 # A newline within it is escaped in an event; where it is a real one, only the first line can be told.
 _PRIVATE_KEY = re.compile(
     rb"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----"
-    rb"(?:(?!-----BEGIN)[^\"])*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|(?=\")|\Z)"
+    rb"(?:(?!-----BEGIN)[^\"])*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|(?=\"|-----BEGIN)|\Z)"
 )
 
 
@@ -83,7 +84,7 @@ def rows(data: bytes, classes: bytes, shortest: int) -> bytes:
 
 def spans(data: bytes, narrowed: bytes) -> Iterator[tuple[int, int]]:
     """Yield where something that looks like a token stands, given the rows of SHORTEST or more."""
-    if any(beginning in narrowed for beginning in _BEGINNINGS):
+    if any(map(narrowed.__contains__, _BEGINNINGS)):
         for found in _SHAPE.finditer(data):
             yield found.span()
     if narrowed and b"PRIVATE KEY-----" in data:

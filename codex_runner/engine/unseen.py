@@ -7,6 +7,7 @@ of the word that it has found. They are known as they are, and as JSON escapes t
 from __future__ import annotations
 
 import re
+from array import array
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -84,15 +85,15 @@ class Reading:
                 data = pattern.sub(b"", data)
         return data
 
-    def origins(self, data: bytes) -> list[int]:
+    def origins(self, data: bytes) -> array[int]:
         """Return where each byte of `seen(data)` stands in `data`."""
-        at = list(range(len(data)))
+        at = array("L", range(len(data)))
         for pattern in (self._sequence, _CONTROL, *(pattern for _, pattern in _WIDE)):
-            done, kept = 0, []
+            done, kept = 0, array("L")
             for unseen in pattern.finditer(data):
                 kept += at[done : unseen.start()]
                 done = unseen.end()
-            at = [*kept, *at[done:]]
+            at = kept + at[done:]
             data = pattern.sub(b"", data)
         return at
 

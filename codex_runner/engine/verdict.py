@@ -24,6 +24,7 @@ _CREDENTIAL = (
     "`secret_scan`."
 )
 _MISFIT = "Compare the reply with `output_schema`, and say in the prompt what the schema cannot."
+_UNJUDGED = "Give each `pattern` of `output_schema` one way to match a text: no repetition within a repetition."
 _CHECK_FAILED = "Look at the output of the check, and at the patch that it judged (artifacts/changes.patch)."
 
 
@@ -72,6 +73,8 @@ def _judge_reply(job: Job, state: RunState) -> Verdict | None:
     result = state.checks.get(SCHEMA)
     if result is None:
         return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its reply was never held against the schema")
+    if result.exit_code is None:
+        return _judge_own(result, ExitCode.JOB_FAILED, "its reply was not judged", _UNJUDGED)
     return _judge_own(result, ExitCode.JOB_FAILED, "its reply does not fit the schema", _MISFIT)
 
 

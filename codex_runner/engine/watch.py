@@ -33,10 +33,16 @@ class Watch:
         self._open: dict[str, tuple[float, ev.Item]] = {}
         self._turn_ended: float | None = None
 
+    def heard(self, now: float) -> None:
+        """Take note that codex says something, whatever it is."""
+        self._heard = now
+
     def saw(self, event: ev.Event, now: float) -> None:
         """Take note of an event of codex."""
         self._heard = now
         match event:
+            case ev.Unparsed() if event.item_id:
+                self._open.pop(event.item_id, None)
             case ev.ItemCompleted():
                 self._open.pop(event.item.id, None)
             case ev.ItemStarted() | ev.ItemUpdated() if _works(event.item):

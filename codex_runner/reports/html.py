@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from codex_runner.reports import facts, timeline
 from codex_runner.reports.moments import Lane, Moment, Mood, moments, of_lane, waited
 from codex_runner.reports.outcome import headline, reason, remedy
+from codex_runner.reports.room import REPORT_BYTES, Outputs, Page, both_ends
 from codex_runner.reports.text import clean, counted, duration, last_lines, one_line, size, tail, utc
 from codex_runner.reports.text import html_text as shown
 
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import RunState
 
 _OUTPUT_BYTES = 64_000
-_PAGE_BYTES = 6_000_000  # of outputs; after that each shows only its end
-_SPENT_OUTPUT_BYTES = 400
 _DIFF_LINES = 5000
+_FRAME_BYTES = 200_000  # of a page, for its head and its styles
+_REASON = 4000  # characters
 _CHECK_LINES = 25  # of a check that failed, at the page's top; the list has all that there is
+_CHECK_BYTES = 16_000
 _DIFF_OPEN = 200  # lines
 _FILES_SHOWN = 20
 _WARNINGS = 200
@@ -43,24 +46,25 @@ _FILTERS = {
 }
 
 
-def html_report(state: RunState, records: Iterable[Record], *, diff: str = "") -> str:
-    """Return the page. `records` are the run's, in order; `diff` is a unified diff of what was changed, if any."""
-    every = moments(records, _Room(_PAGE_BYTES).take)
+def html_report(state: RunState, records: Iterable[Record], *, diff: str = "", limit: int = REPORT_BYTES) -> str:
+    """Return the page, at most `limit` bytes of UTF-8.
+
+    `records` are the run's, in order; `diff` is a unified diff of what was changed, if any.
+    """
+    every = moments(records, Outputs().take)
     to = timeline.scale(every, state.started, state.ended or state.updated)
     red = state.verdict is not None and state.verdict.exit_code != 0
-    proof, work = [_checks(state, "checks", "Checks")], [_reply(state), _changes(state, diff)]
-    sections = [
-        *(proof if red else []),  # what a red run was about
-        _figures(state, every),
-        _timeline(every, to),
-        *work,
-        *([] if red else proof),
-        _moments(every, to),
-        _checks(state, "guards", "Guards"),
-        _warnings(state),
-        _artifacts(state),
-        _asked(state),
-    ]
+    page = Page(limit - _FRAME_BYTES)
+    # What matters most takes its room first.
+    proof, figures = page.take(_checks(state, "checks", "Checks")), page.take(_figures(state, every))
+    happened, every = _moments(every, to, limit // 2)
+    happened = page.take(happened)
+    work = [page.take(_reply(state)), page.take(_changes(state, diff))]
+    rest = [_checks(state, "guards", "Guards"), _warnings(state), _artifacts(state), _asked(state)]
+    rest = [page.take(section) for section in rest]
+    drawn = page.take(_timeline(every, to))
+    # On a red run's page, what it was about comes first.
+    sections = [*([proof] if red else []), figures, drawn, *work, *([] if red else [proof]), happened, *rest]
     body = "\n".join(section for section in sections if section)
     skip = '<a class="skip" href="#moments">To what happened</a>\n' if 'id="moments"' in body else ""
     title = f"{shown(one_line(state.job, 200))}: {headline(state.verdict)}"
@@ -99,10 +103,14 @@ def _head(state: RunState) -> str:
         f'<header class="top"><h1>{shown(one_line(state.job, 200))}</h1>'
         f'<div class="run">{shown(one_line(state.run_id, 200))} · {utc(state.started)[:16].replace("T", " ")} UTC</div>'
         f'<div class="verdict {mood}"><span class="pill {mood}">{headline(verdict)}</span>{code}'
-        f'<p class="text">{_sentence(reason(verdict))}</p>'
-        + (f'<p class="remedy">What to do: {_sentence(advice)}</p>' if advice else "")
+        f'<p class="text">{_sentence(_cut(reason(verdict)))}</p>'
+        + (f'<p class="remedy">What to do: {_sentence(_cut(advice))}</p>' if advice else "")
         + "</div></header>"
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _REASON else f"{text[:_REASON]}…"
 
 
 def _sentence(text: str) -> str:
@@ -204,7 +212,7 @@ def _checks(state: RunState, what: str, heading: str) -> str:
             how = "out of time" if check.exit_code is None else f"exit {check.exit_code}"
             rows.append(_row(name, how, "", duration(check.seconds), passed=check.passed))
             if not check.passed and check.output.strip():
-                output = shown(last_lines(check.output, _CHECK_LINES))
+                output = shown(tail(last_lines(check.output, _CHECK_LINES), _CHECK_BYTES))
                 rows.append(f'<tr><td colspan="4"><pre>{output}</pre></td></tr>')
         elif what == "guards" and guard:
             rows.append(_row(name, "kept" if guard.passed else "not kept", guard.message, "", passed=guard.passed))
@@ -264,15 +272,23 @@ _DIFF_KINDS = (
 )  # fmt: skip
 
 
-def _moments(every: Sequence[Moment], to: timeline.Scale) -> str:
-    listed = sum(moment.listed for moment in every)
-    if not listed:
-        return ""
-    items = "\n".join(_moment(number, moment, to) for number, moment in enumerate(every) if moment.listed)
-    return (
-        f'<section id="moments"><h2>What happened <small>{counted(listed, "event")}</small></h2>{_filters(every)}'
+def _moments(every: Sequence[Moment], to: timeline.Scale, room: int) -> tuple[str, list[Moment]]:
+    """Return the list of what happened, in so many bytes, and all moments, of which only those in it are `listed`."""
+    numbers = [number for number, moment in enumerate(every) if moment.listed]
+    if not numbers:
+        return "", list(every)
+    first, last = both_ends(len(numbers), lambda at: _moment(numbers[at], every[numbers[at]], to), room)
+    left_out = set(numbers[len(first) : len(numbers) - len(last)])
+    note = f"{counted(len(left_out), 'event')}: the page would be too large. events.jsonl has them."
+    middle = [f'<li><span class="what">left out</span><div class="body">{note}</div></li>'] if left_out else []
+    items = "\n".join([*first, *middle, *last])
+    section = (
+        f'<section id="moments"><h2>What happened <small>{counted(len(numbers), "event")}</small></h2>{_filters(every)}'
         f'<ol class="moments">\n{items}\n</ol></section>'
     )
+    return section, [
+        replace(moment, listed=moment.listed and number not in left_out) for number, moment in enumerate(every)
+    ]
 
 
 def _filters(every: Sequence[Moment]) -> str:
@@ -285,18 +301,6 @@ def _filters(every: Sequence[Moment]) -> str:
                 f'<label for="f-{name}">{label} {count:,}</label></span>'
             )
     return f'<fieldset class="filters"><legend>Show</legend>{"".join(boxes)}</fieldset>'
-
-
-class _Room:
-    """How many bytes of output the page still takes: 10,000 large ones would make it too heavy to open."""
-
-    def __init__(self, left: int) -> None:
-        self._left = left
-
-    def take(self, text: str) -> str:
-        kept = tail(text, _OUTPUT_BYTES if self._left > 0 else _SPENT_OUTPUT_BYTES)
-        self._left -= len(kept)
-        return kept
 
 
 def _moment(number: int, moment: Moment, to: timeline.Scale) -> str:

@@ -14,6 +14,7 @@ from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.job import OWN_CHECKS
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, failure_class, failure_exit_code, meaning, reason, remedy, word
+from codex_runner.reports.room import REPORT_BYTES
 from codex_runner.reports.text import clean, counted, duration, one_line, plausible, tail, utc, without_attachments
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import Attempt, RunState
 
 CASE_BYTES = 1_000_000
-ALL_BYTES = 20_000_000
 _SHORT_BYTES = 64_000
+_LEAST = 100  # bytes of a case, below which texts say nothing
 _ATTEMPTS_SHOWN = 20
 _ATTACHMENTS = 200
 _NOT_REACHED = "not reached: the run ended before it"
@@ -57,16 +58,29 @@ class _Case:
     attachments: tuple[str, ...] = ()
 
 
-def junit(state: RunState, *, guards: bool = True, folder: Path | None = None) -> bytes:
-    """Return the report of a run as XML in UTF-8.
+def junit(state: RunState, *, guards: bool = True, folder: Path | None = None, limit: int = REPORT_BYTES) -> bytes:
+    """Return the report of a run as XML in UTF-8, in at most `limit` bytes.
 
     Without `guards`, only those of the runner's own promises that were not kept are shown. With the run's absolute
     `folder`, artifacts are named as attachments. A run without a verdict is red.
     """
     cases = _cases(state, guards, folder)
-    root = _complete(_tree(state, cases), cases)
-    data: bytes = _DECLARATION + ET.tostring(root, encoding="utf-8")
+    texts = limit
+    data = _xml(state, cases, texts)
+    while len(data) > limit and texts:
+        # Escaped, a text takes up to five times its bytes.
+        texts = texts * limit // len(data) * 9 // 10
+        if texts < _LEAST * len(cases):
+            texts, cases = 0, [replace(case, earlier=(), attachments=()) for case in cases]
+        data = _xml(state, cases, texts)
     _read_back(data, cases)
+    return data
+
+
+def _xml(state: RunState, cases: list[_Case], texts: int) -> bytes:
+    """Write the cases, with so many bytes of their texts together."""
+    limit = min(CASE_BYTES, texts // len(cases))
+    data: bytes = _DECLARATION + ET.tostring(_complete(_tree(state, cases, limit), cases, limit), encoding="utf-8")
     return data
 
 
@@ -225,10 +239,9 @@ def _uniquely_named(cases: Iterable[_Case]) -> list[_Case]:
 # --- as XML ----------------------------------------------------------------------------------------------------------
 
 
-def _tree(state: RunState, cases: list[_Case]) -> ET.Element:
+def _tree(state: RunState, cases: list[_Case], limit: int) -> ET.Element:
     from junit_xml import TestCase, TestSuite  # noqa: PLC0415 - loaded late, by the commands that write reports
 
-    limit = min(CASE_BYTES, ALL_BYTES // len(cases))
     built = []
     for case in cases:
         texts = _Texts(limit)
@@ -271,16 +284,16 @@ class _Texts:
         return kept.strip("\n")
 
 
-def _complete(root: ET.Element, cases: list[_Case]) -> ET.Element:
+def _complete(root: ET.Element, cases: list[_Case], limit: int) -> ET.Element:
     """Add what junit-xml leaves out: times of 0, earlier attempts, the root's name and totals."""
-    suite = root[0]
+    suite, short = root[0], min(_SHORT_BYTES // 8, limit // _ATTEMPTS_SHOWN)
     del suite.attrib["disabled"]  # no reader needs it, and the schema does not know it at every level
     for element, case in zip(suite.iter("testcase"), cases, strict=True):
         element.set("time", f"{plausible(case.seconds):.3f}")
         tag = "rerunFailure" if case.trouble else "flakyFailure"
         for position, trouble in enumerate(case.earlier, start=1 if case.trouble or case.skipped else 0):
             again = ET.Element(tag, {"message": _message(trouble), "type": one_line(trouble.type, 100)})
-            ET.SubElement(again, "stackTrace").text = without_attachments(tail(trouble.output, _SHORT_BYTES // 8))
+            ET.SubElement(again, "stackTrace").text = without_attachments(tail(trouble.output, short))
             element.insert(position, again)
     suite.set("time", f"{sum(round(plausible(case.seconds), 3) for case in cases):.3f}")
     root.set("name", "codex-runner")

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain import event as ev
 from codex_runner.domain.command_line import command_text
-from codex_runner.reports.text import duration, plausible
+from codex_runner.reports.text import counted, duration, plausible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+
+_TITLE = 4000  # characters, which are more than a page shows of one
 
 
 class Lane(StrEnum):
@@ -209,7 +212,10 @@ class _Reader:
             case ev.Diagnostic():
                 self._point(Lane.TROUBLE, "stderr", event.message, Mood.WARN, note=event.code or event.level)
             case ev.Unparsed():
-                self._point(Lane.TROUBLE, "unreadable line", event.reason, Mood.WARN, text=event.text)
+                kind = "unreadable line" if event.count == 1 else "unreadable lines"
+                lines = f"{counted(event.count, 'line')}, " if event.count > 1 else ""
+                title = f"{event.reason} ({lines}{event.size:,} bytes)"
+                self._point(Lane.TROUBLE, kind, title, Mood.WARN, text=event.text)
             case ev.OtherEvent():
                 self._point(
                     Lane.TOOL, event.type, "an event of a kind that this version does not know", text=_json(event.data)
@@ -232,7 +238,11 @@ class _Reader:
         self._add(Moment(lane, self._now, self._now, kind, title, mood, note, text))
 
     def _add(self, moment: Moment) -> None:
-        self.moments.append(replace(moment, text=self._keep(moment.text)) if moment.text else moment)
+        said = [moment.kind, moment.title, moment.note]
+        if moment.text or max(map(len, said)) > _TITLE:
+            kind, title, note = (part[:_TITLE] for part in said)
+            moment = replace(moment, kind=kind, title=title, note=note, text=self._keep(moment.text))
+        self.moments.append(moment)
 
 
 def item_moment(item: ev.Item, start: float, end: float) -> Moment:  # noqa: PLR0911 - one return a kind

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.event import to_json
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import failure_class, word
+from codex_runner.reports.room import REPORT_BYTES, fitted
 from codex_runner.reports.text import plausible, utc
 
 if TYPE_CHECKING:
@@ -15,6 +17,21 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import Attempt, RunState
 
 VERSION = 1
+
+# What programs branch on is there in any case, and whole.
+_FIXED = (
+    *("version", "run_id", "job", "host", "started", "updated", "ended", "seconds", "result", "ending", "exit_code"),
+    *("failure", "thread_id", "usage", "money", "turns", "commands", "failed_commands", "cut"),
+)
+
+
+def run_json(state: RunState, *, limit: int = REPORT_BYTES) -> bytes:
+    """Return the file: the document in at most `limit` bytes. What is too much for it is cut, and `cut` says what."""
+    return fitted(run_document(state), _written, limit, _FIXED)
+
+
+def _written(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, indent=2, ensure_ascii=True).encode() + b"\n"
 
 
 def run_document(state: RunState) -> dict[str, Any]:
@@ -60,6 +77,7 @@ def run_document(state: RunState) -> dict[str, Any]:
         "proposal": to_json(state.facts.get("proposal")),
         "permissions": to_json(state.facts.get("permissions")),
         "facts": to_json(state.facts),
+        "cut": [],
     }
 
 

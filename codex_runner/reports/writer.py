@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError, LeakError, RunnerError, bug
 from codex_runner.reports.files import write_whole
-from codex_runner.reports.run_json import run_document
+from codex_runner.reports.run_json import run_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +43,7 @@ class FileReports:
 
     def begin(self, state: RunState) -> None:
         """See Reports.begin."""
-        self._each(state, [(self._folder.run_json, _run_json)])
+        self._each(state, [(self._folder.run_json, run_json)])
 
     def prepare(self) -> None:
         """See Reports.prepare."""
@@ -59,7 +58,7 @@ class FileReports:
 
         folder = self._folder
         reports = [
-            (folder.run_json, _run_json),
+            (folder.run_json, run_json),
             (folder.junit, self._junit_report),
             (folder.summary, lambda state: summary(state).encode()),
         ]
@@ -121,7 +120,3 @@ class FileReports:
                 "writes the reports again.",
             )
         return written
-
-
-def _run_json(state: RunState) -> bytes:
-    return json.dumps(run_document(state), indent=2, ensure_ascii=True).encode() + b"\n"

@@ -97,7 +97,7 @@ class GitHubLog(PlainLog):
             case _:
                 return ()
 
-    def _after(self, record: Record, state: RunState) -> Iterable[str]:  # noqa: PLR0911 - one return a kind
+    def _after(self, record: Record, state: RunState) -> Iterable[str]:  # noqa: C901, PLR0911 - one arm a kind
         match record.event:
             case ev.AttemptEnded() as event:
                 lines = self._end_group()
@@ -114,6 +114,9 @@ class GitHubLog(PlainLog):
                 return self._annotate("warning", told, {"title": "codex-runner: sandbox-failed"})
             case ev.Diagnostic(code=str(code)) as event if code:
                 return self._annotate("warning", event.message, {"title": f"codex-runner: {code}"})
+            case ev.Unparsed(reason=ev.TRUNCATED) as event:
+                told = f"codex printed a line of {event.size:,} bytes, which is too long to be read: {event.text}"
+                return self._annotate("warning", told, {"title": f"codex-runner: {ev.TRUNCATED}"})
             case ev.Guarded(passed=False) as event:
                 return self._annotate("error", event.message, {"title": f"codex-runner: {event.name}"})
             case ev.CheckEnded(passed=False) as event:

@@ -319,7 +319,8 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
                 return _line("refused", f"{event.message} [{event.code}]", Tone.WARN)
             return _line("codex", f"{event.level}: {event.message}", Tone.WARN)
         case ev.Unparsed():
-            return _line("unread", f"({event.reason}, {event.size:,} bytes) {event.text}", Tone.WARN)
+            lines = f"{count(event.count, 'line')}, " if event.count > 1 else ""
+            return _line("unread", f"({event.reason}, {lines}{event.size:,} bytes) {event.text}", Tone.WARN)
         case ev.OtherEvent():
             return _line("event", f"{event.type} {_brief(event.data)}", Tone.DIM)
         case _:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _POLL = 0.02
 _LIVENESS = 0.5
 _PING = 1.0
-_READ = 1 << 20
+_READ = 1 << 18  # what is read at once is worked off before anything else is heard: a signal, a deadline
 _KEPT = 1 << 20
 
 # What the supervisor, and through it codex, gets of the runner's environment; `scrub` on the host has the same list.

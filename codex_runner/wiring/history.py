@@ -29,6 +29,7 @@ UNFINISHED: Final = "unfinished"
 UNREADABLE: Final = "unreadable"
 
 _POLL: Final = 0.2  # seconds between two looks at a run that is followed
+_AT_ONCE: Final = 16 << 20  # bytes of records that are read at once
 _ABANDONED: Final = 3.0  # seconds without a writer, after which nobody is expected to come back
 
 
@@ -245,22 +246,21 @@ def _show(record: Record, state: RunState, sink: Sink) -> None:
 
 
 def _read_from(path: Path, offset: int) -> tuple[list[Record], int]:
-    """Read the whole records from `offset` on, and where the next one will begin."""
+    """Read whole records from `offset` on, some megabytes of them, and where the next one will begin."""
     try:
         with path.open("rb") as file:
             file.seek(offset)
-            data = file.read()
+            records, enough = [], offset + _AT_ONCE
+            for line in file:
+                if offset >= enough or not line.endswith(b"\n"):
+                    break  # somebody is writing it
+                try:
+                    records.append(record_from_json(json.loads(line)))
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    break  # torn by a kill: whoever attaches cuts it off
+                offset += len(line)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", remedy="The run may be gone.") from None
-    records = []
-    for line in data.splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            break  # somebody is writing it
-        try:
-            records.append(record_from_json(json.loads(line)))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            break  # torn by a kill: whoever attaches cuts it off
-        offset += len(line)
     return records, offset
 
 

@@ -81,6 +81,19 @@ def test_a_large_output_arrives_whole(host, run):
     assert last.exit.stdout_cksum == cksum(stdout)
 
 
+def test_a_large_stderr_arrives_whole_and_in_pieces(host, run):
+    async def work():
+        job = launch("errors", 3_000_000)
+        await host.start(job)
+        return [piece async for piece in host.follow(job.run_id, 1, Position())]
+
+    *pieces, last = run(work())
+    assert b"".join(piece.data for piece in pieces) == b"y" * 3_000_000
+    assert {piece.stream for piece in pieces} == {"stderr"}
+    assert max(len(piece.data) for piece in pieces) <= 1 << 20, "no more is held at once"
+    assert last.exit.stderr_size == 3_000_000
+
+
 def test_bytes_come_while_the_child_runs(host, run):
     async def work():
         job = launch("lines", 2, 1.0)

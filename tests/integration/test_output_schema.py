@@ -1,8 +1,11 @@
 """A reply that must be JSON of a certain shape: asked of the model by codex, held against it by the runner."""
 
 import json
+import re
+import signal
 
 import pytest
+from support.runs import JOB
 
 from codex_runner.demo.scenarios import script
 from codex_runner.demo.wire import message
@@ -108,3 +111,25 @@ def test_a_schema_that_is_not_there(project):
     assert done.code == 3
     assert "jobs.docs.output_schema = 'no.json'" in done.stderr
     assert "No such file" in done.stderr
+
+
+BACKTRACKS = {"type": "string", "pattern": "^(a+)+$"}
+STUCK = json.dumps("a" * 60 + "!")
+
+
+def test_a_pattern_that_backtracks_is_ended_within_the_time(answers):
+    project = answers(STUCK, BACKTRACKS, timeout="6s")
+    run = project.check_reports(project.run(), 1)
+    project.check_nothing_is_left()
+    assert re.search(r"its reply was not judged: The reply was not judged within [56] s", run.run_json["reason"])
+    assert "pattern" in run.run_json["remedy"]
+    assert run.cases["output schema"] == "failure"
+
+
+def test_a_run_that_judges_hears_a_signal(answers):
+    project = answers(STUCK, BACKTRACKS)
+    running = project.start("run", JOB)
+    running.until_command("codex_runner.schema")
+    running.signal(signal.SIGTERM)
+    project.check_reports(running.wait(), 143)
+    project.check_nothing_is_left()

@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 from support import child
+from support.runs import KEY_NAME
 
 pytestmark = pytest.mark.needs_codex
 
@@ -130,6 +131,41 @@ def test_strange_output_is_kept(project):
         "item.completed", "turn.completed",
     ]  # fmt: skip
     assert run.run_json["reply"] == "done"
+
+
+@pytest.mark.parametrize("kind", ["agent_message", "command_execution", "mcp_tool_call"])
+def test_a_line_that_is_too_long_to_be_read(project, kind):
+    """Beyond 8 MiB it is kept whole and told; where it may be a reply, there is none."""
+    printed, text = project.scratch / "printed", b"x" * (9 << 20)
+    begin = b'{"type":"item.completed","item":{"id":"item_7","type":"%b","text":"' % kind.encode()
+    line = begin + text + project.key.encode() + text + b'"}}'
+    lines = [child.THREAD.encode(), child.STARTED.encode(), line, child.MESSAGE.encode(), child.COMPLETED.encode()]
+    printed.write_bytes(b"\n".join(lines) + b"\n")
+    project.fake_codex(f"cat {shlex.quote(str(printed))}")
+    run = project.check_reports(project.run(), 1 if kind == "agent_message" else 0)
+    size = f"{len(line):,} bytes"
+    assert (size in run.run_json["reason"]) == (kind == "agent_message")
+    (warning,) = [each for each in run.run_json["warnings"] if each["code"] == "truncated"]
+    assert size in warning["message"]
+    (event,) = run.of_kind("unparsed")
+    assert (event["reason"], event["size"]) == ("truncated", len(line))
+    assert run.codex == printed.read_bytes().replace(project.key.encode(), f"***{KEY_NAME}***".encode())
+    printed.unlink()
+    project.check_nothing_is_left()
+
+
+def test_many_lines_that_are_no_events(project):
+    noise = "".join(f"line {number}\n" for number in range(100_000)).encode()
+    printed = project.scratch / "printed"
+    printed.write_bytes(f"{child.THREAD}\n{child.STARTED}\n".encode() + noise + f"{child.MESSAGE}\n".encode())
+    project.fake_codex(f"cat {shlex.quote(str(printed))}; {says(child.COMPLETED)}")
+    run = project.check_reports(project.run(), 0)
+    (event,) = run.of_kind("unparsed")
+    assert (event["count"], event["size"]) == (100_000, len(noise) - 100_000)
+    assert "100,000 lines" in next(w["message"] for w in run.run_json["warnings"] if w["code"] == "no-event")
+    assert run.codex.startswith(printed.read_bytes())
+    for name in ("events.jsonl", "report.html"):
+        assert (run.path / name).stat().st_size < 100_000
 
 
 def test_a_secret_that_codex_prints_is_masked(project):

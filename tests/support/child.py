@@ -56,6 +56,8 @@ def main(mode, *args):
     elif mode == "bytes":
         size = int(args[0])
         sys.stdout.buffer.write(b"x" * size)
+    elif mode == "errors":
+        sys.stderr.buffer.write(b"y" * int(args[0]))
     elif mode == "numbers":
         # As many bytes as wanted, each of them in its one place, over some seconds.
         count, seconds = int(args[0]), float(args[1])

@@ -294,3 +294,37 @@ def test_a_failed_turn_is_never_a_success(message, code, stderr):
 @given(st.lists(st.sampled_from([*TURN, MESSAGE, ev.StreamError("x")])), st.integers(0, 255), st.text(max_size=200))
 def test_without_a_completed_turn_there_is_no_success(events, code, stderr):
     assert ending(*events, code=code, stderr=stderr, expect_message=False).failure is not None
+
+
+def long(**fields):
+    return ev.Unparsed("truncated", '{"type":"item.completed"', 209_715_260, **fields)
+
+
+@pytest.mark.parametrize("events", [(long(), MESSAGE), (MESSAGE, long()), (MESSAGE, long(item_type="mcp_tool_call"))])
+def test_a_line_that_is_too_long_may_be_the_reply(events):
+    assert ending(*TURN, *events, COMPLETED).failure is Failure.NO_REPLY
+
+
+def test_a_line_that_is_too_long_is_named():
+    made = ending(*TURN, MESSAGE, long(), COMPLETED)
+    assert "has 209,715,260 bytes" in made.message
+    assert "file" in made.remedy
+    assert "209,715,260 bytes" in ending(*TURN, long(), code=1).message
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (long(item_type="mcp_tool_call"), MESSAGE),
+        (begun(), MESSAGE, long(item_type="command_execution", item_id="c", voids=False)),
+        (MESSAGE, long(item_type="reasoning", item_id="r", voids=False)),
+    ],
+)
+def test_a_line_that_is_too_long_and_is_no_reply(events):
+    assert ending(*TURN, *events, COMPLETED).failure is None
+
+
+def test_lines_that_are_no_events_void_what_came_before():
+    noise = ev.Unparsed("not JSON", "x", 1)
+    assert ending(*TURN, noise, MESSAGE, COMPLETED).failure is None
+    assert ending(*TURN, MESSAGE, noise, COMPLETED).failure is Failure.NO_REPLY

@@ -6,9 +6,10 @@ import tracemalloc
 
 import pytest
 
+from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.secret import Secret
 from codex_runner.engine import leak_search
-from codex_runner.engine.leak_search import Find, search
+from codex_runner.engine.leak_search import Find, clean, search
 from codex_runner.engine.redact import Redactor
 
 VALUE = "s3cret/key+1-0123456789"
@@ -52,6 +53,33 @@ def test_across_any_cut(tmp_path, redactor, before):
     assert search(tmp_path, redactor) == [Find(path, "KEY")]
     path.write_bytes(b" " * before + VALUE[:-1].encode() + b" " * CHUNK)
     assert search(tmp_path, redactor) == []
+
+
+@pytest.mark.parametrize("before", [CHUNK - 30, CHUNK - 8, CHUNK])
+def test_in_colour_across_a_cut(tmp_path, redactor, before):
+    path = tmp_path / "large"
+    path.write_bytes(b" " * before + b"s3cret\x1b[01;31m\x1b[K/key+1\x1b[m\x1b[K-0123456789" + b" " * CHUNK)
+    assert search(tmp_path, redactor) == [Find(path, "KEY")]
+
+
+def test_a_long_line_of_the_runs_record_is_masked_in_place(tmp_path, redactor):
+    folder = RunFolder(tmp_path / "20260102T030405Z-docs-0a1b2c3d")
+    folder.path.mkdir()
+    long = b"x" * (9 * CHUNK)
+    lines = [b"short", long + VALUE.encode() + long, VALUE.encode(), b"no newline " + VALUE.encode()]
+    folder.codex.write_bytes(b"\n".join(lines))
+    inode = folder.codex.stat().st_ino
+    tracemalloc.start()
+    try:
+        (leak,) = clean(folder, redactor)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (leak.path, leak.secret, leak.done) == ("codex.jsonl", "KEY", "masked")
+    assert folder.codex.read_bytes() == b"\n".join(lines).replace(VALUE.encode(), b"***KEY***")
+    assert folder.codex.stat().st_ino == inode
+    assert [each.name for each in folder.path.iterdir()] == ["codex.jsonl"]
+    assert peak < 48 * CHUNK
 
 
 def test_two_secrets_and_two_files(tmp_path, redactor):

@@ -143,3 +143,17 @@ def test_messages_are_one_line_whatever_the_name():
     (finding,) = judge_changes(PathRules(allowed_paths=()), [Change("evil\n::error::x\udcff", ADDED)])
     assert finding.message.isprintable()
     finding.message.encode()
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "more"),
+    [
+        ("*" + "a*" * 12 + "b", "a" * 250, "b"),
+        ("**/a/" * 7 + "**/b", "a/" * 2000 + "a", "/b"),
+        ("**/*a*a*a*b/**/*a*a*a*c/**", "/".join(["a" * 100, *["aaab"] * 700]), "/aaac/x"),
+    ],
+)
+def test_a_path_of_the_agents_choice_holds_nobody(glob, path, more):
+    """With many stars, it took hours to find that one of these does not match."""
+    assert not matches(glob, path)
+    assert matches(glob, path + more)

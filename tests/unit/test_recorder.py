@@ -1,5 +1,7 @@
 """One way for every event: into the journal, into the state, to the sinks."""
 
+from pathlib import Path
+
 import pytest
 
 from codex_runner.domain import event as ev
@@ -7,6 +9,8 @@ from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.run import Usage
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
+from codex_runner.engine import recorder as recorder_module
+from codex_runner.engine.clock import Clock
 from codex_runner.engine.recorder import Recorder
 from codex_runner.engine.redact import Redactor
 
@@ -91,6 +95,69 @@ def test_positions(recorder, journal):
     ]
 
 
+def test_what_is_not_told_yet_is_read_again(recorder, journal):
+    recorder.emit(ev.AttemptStarted(1))
+    recorder.copy("stdout", b"ab", end=2, crc=7, told=False)
+    recorder.copy("stderr", b"oops\n", end=5)
+    recorder.emit(ev.TurnStarted())
+    assert recorder.position == ev.Position(2, 5, 2, 5, 7)
+    recorder.settle("stdout")
+    recorder.copy("stderr", b"x", end=6, told=False)
+    recorder.emit(ev.TurnStarted())
+    recorder.copy("stderr", b"y", end=7)
+    recorder.emit(ev.TurnStarted())
+    start = ev.Position().stdout_crc
+    assert [r.position for r in records(journal)[1:]] == [
+        ev.Position(0, 5, 0, 5, start),
+        ev.Position(2, 5, 2, 5, 7),
+        ev.Position(2, 7, 2, 7, 7),
+    ]
+
+
+class Hands:
+    """Two clocks that a test sets."""
+
+    def __init__(self):
+        self.wall, self.monotonic = 1_000_000.0, 50.0
+
+    def clock(self, not_before=0.0):
+        return Clock(not_before, wall=lambda: self.wall, monotonic=lambda: self.monotonic)
+
+
+@pytest.mark.parametrize("jump", [-86_400, 86_400])
+def test_a_clock_that_jumps_changes_no_duration(journal, jump):
+    hands = Hands()
+    recorder = Recorder(RunState(), journal, [], Redactor(), clock=hands.clock())
+    recorder.emit(ev.RunStarted("r", "docs", "local", {}))
+    recorder.emit(ev.AttemptStarted(1))
+    for _ in range(3):
+        hands.monotonic += 10
+        hands.wall += 10 + jump
+        recorder.emit(ev.TurnStarted())
+    assert [r.time for r in records(journal)] == [1_000_000, 1_000_000, 1_000_010, 1_000_020, 1_000_030]
+    assert recorder.state.seconds == 30
+
+
+def test_a_runner_that_goes_on_never_goes_back(journal):
+    hands = Hands()
+    recorder = Recorder(
+        RunState(updated=1_000_100.0, started=1_000_000.0), journal, [], Redactor(), clock=hands.clock(1_000_100.0)
+    )
+    recorder.emit(ev.TurnStarted())
+    hands.monotonic += 5
+    recorder.emit(ev.TurnStarted())
+    assert [r.time for r in records(journal)] == [1_000_100, 1_000_105]
+
+
+def test_what_another_machine_saw_later_is_not_before_what_comes(journal):
+    hands = Hands()
+    recorder = Recorder(RunState(), journal, [], Redactor(), clock=hands.clock())
+    for at in (1_086_400.0, 1_086_390.0, None):
+        recorder.emit(ev.TurnStarted(), at)
+        hands.monotonic += 1
+    assert [r.time for r in records(journal)] == [1_086_400, 1_086_400, 1_086_402]
+
+
 def test_going_on(journal, sink):
     state = RunState(seq=7, position=ev.Position(20, 5, 10, 5, 7))
     recorder = Recorder(state, journal, [sink], Redactor())
@@ -138,3 +205,10 @@ def test_a_journal_that_fails_is_told_once(recorder, journal, sink, fails):
     assert recorder.state.verdict.exit_code == 3
     assert records(sink)[-1].event.kind == "run.ended"
     assert len(records(journal)) == kept, "nothing is written behind a gap"
+
+
+def test_the_engine_asks_the_systems_clock_only_where_dates_count():
+    """Whether a credential has expired, and which day a ledger is at; a duration is told by `recorder.clock`."""
+    engine = Path(recorder_module.__file__).parent
+    asked = {path.name for path in engine.glob("*.py") if "time.time()" in path.read_text()}
+    assert asked == {"runner.py", "admission.py"}

@@ -224,8 +224,25 @@ def test_a_number_that_is_a_secret():
     assert json.loads(redactor("123456")(b'{"pin":123456,"n":[1234567]}')) == {"pin": "***KEY***", "n": ["***KEY***"]}
 
 
+def test_many_finds_in_one_line_take_their_time_and_no_more():
+    """Each of these took time in proportion to the square of what it finds."""
+    count = 40_000
+    numbers = b"[" + b",".join([b"123456"] * count) + b"]"
+    assert redactor("123456")(numbers) == b"[" + b",".join([b'"***KEY***"'] * count) + b"]"
+    text = json.dumps(["\nine-lives" * count]).encode()
+    assert redactor("nine-lives")(text) == json.dumps(["***KEY***" * count]).encode()
+    tokens = b" glpat-0123456789012345678901 s3cret/key+1" * count
+    assert redactor("s3cret/key+1")(tokens) == b" ***token*** ***KEY***" * count
+
+
 def test_what_is_not_json_is_masked_all_the_same():
     assert redactor("abcdef\\")(b'{"torn": "abcdef\\') == b'{"torn": "***KEY***'
+
+
+def test_a_key_without_an_end_is_a_key_whatever_follows_it():
+    key = b"-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\\n"
+    assert redactor()(key + key) == b"***token***" * 2
+    assert redactor("s3cret/key+1")(b'{"t": "' + key + b's3cret/key+1 x", "u": 1}') == b'{"t": "***token***", "u": 1}'
 
 
 def test_text():

@@ -20,7 +20,8 @@ from codex_runner.domain.run import Ending, Failure
 from codex_runner.domain.state import fold
 from codex_runner.reports import junit as junit_module
 from codex_runner.reports.checklist import junit_of_findings
-from codex_runner.reports.junit import ALL_BYTES, CASE_BYTES, junit
+from codex_runner.reports.junit import CASE_BYTES, junit
+from codex_runner.reports.room import REPORT_BYTES
 
 # The part of Jenkins's junit-10 schema that the report may use: attributes and children of each element.
 SCHEMA = {
@@ -283,7 +284,7 @@ def test_outputs_are_bounded_and_the_tail_is_kept():
 
 def test_the_whole_report_is_bounded():
     checks = [ev.CheckEnded(f"c{n}", passed=True, exit_code=0, seconds=1, output="x" * 2**20) for n in range(45)]
-    assert len(junit(a_run(*checks))) < ALL_BYTES * 1.1
+    assert len(junit(a_run(*checks))) < REPORT_BYTES
 
 
 def test_names_that_clean_to_the_same_stay_apart():
@@ -310,8 +311,8 @@ def test_the_same_state_gives_the_same_bytes():
 def test_a_report_that_lost_a_case_is_never_handed_out(monkeypatch):
     real = junit_module._complete
 
-    def losing(root, cases):
-        real(root, cases)
+    def losing(root, cases, limit):
+        real(root, cases, limit)
         root[0].remove(root[0][-1])
         return root
 

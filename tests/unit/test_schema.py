@@ -1,6 +1,11 @@
+import asyncio
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -143,3 +148,59 @@ def test_the_library_is_loaded_late():
 @given(st.text())
 def test_no_reply_breaks_it(reply):
     assert isinstance(problems(reply), list)
+
+
+def judged(schema, reply, timeout=60.0):
+    return asyncio.run(JsonSchema(json.dumps(schema)).judge(reply, timeout=timeout))
+
+
+BACKTRACKS = {"type": "string", "pattern": "^(a+)+$"}
+
+
+def test_a_process_of_its_own_judges_alike(tmp_path, monkeypatch):
+    # The current folder is the agent's.
+    (tmp_path / "json.py").write_text("raise SystemExit(0)")
+    (tmp_path / "codex_runner").mkdir()
+    (tmp_path / "codex_runner" / "schema.py").write_text("print('[]')")
+    monkeypatch.chdir(tmp_path)
+    for reply in (json.dumps(GOOD), '{"version": "1"}', "no JSON", "\ud800", "é€"):
+        assert judged(NOTES, reply) == problems(reply)
+
+
+def test_a_pattern_that_backtracks_is_ended():
+    assert judged(BACKTRACKS, '"aaaa"') == []
+    assert judged(BACKTRACKS, json.dumps("a" * 60 + "!"), timeout=2.0) is None
+    assert _judges() == []
+
+
+def test_whoever_gives_up_leaves_no_process_behind():
+    async def give_up():
+        judging = asyncio.ensure_future(
+            JsonSchema(json.dumps(BACKTRACKS)).judge(json.dumps("a" * 60 + "!"), timeout=60.0)
+        )
+        while not _judges():  # noqa: ASYNC110 - nothing tells of a process
+            await asyncio.sleep(0.01)
+        judging.cancel()
+        await asyncio.wait({judging})
+
+    asyncio.run(give_up())
+    assert _judges() == []
+
+
+def test_a_judge_whose_runner_is_gone_ends_by_itself():
+    request = {"schema": json.dumps(BACKTRACKS), "reply": json.dumps("a" * 60 + "!"), "seconds": 0.5}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "codex_runner.schema"], input=json.dumps(request).encode(), check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGALRM
+
+
+def _judges():
+    """The processes of ours that judge a reply."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            command = (status.parent / "cmdline").read_bytes()
+            if f"PPid:\t{os.getpid()}\n" in status.read_text() and b"codex_runner.schema" in command:
+                found.append(status.parent.name)
+    return found

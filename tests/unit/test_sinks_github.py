@@ -64,6 +64,13 @@ def test_at_most_ten_annotations_a_level_and_the_verdict_is_one_of_them():
     assert "warning 29" in stream.getvalue(), "what is not annotated is still a line"
 
 
+def test_a_line_that_is_too_long_is_annotated():
+    noise = [ev.Unparsed("not JSON", "x", 1, count=7)]
+    lines = commands([*BEGIN, *noise, ev.Unparsed("truncated", '{"type":"x"', 209_715_260), *END])
+    found = [data for level, _, data in obeyed("\n".join(lines)) if level == "warning"]
+    assert found == ['codex printed a line of 209,715,260 bytes, which is too long to be read: {"type":"x"']
+
+
 def test_failing_checks_are_annotated_where_they_fail():
     output = (
         "./src/a.py:12:3: E501 too long: 100%\nsrc/a.py:12:3: E501 again\nnoise\n"

@@ -1,6 +1,7 @@
 """The state is a fold over records: whoever has events.jsonl has everything."""
 
 import copy
+import dataclasses
 import json
 
 import pytest
@@ -50,6 +51,30 @@ def test_any_events_in_any_order_and_from_any_point(events, cut):
 )
 def test_usage_is_counted_once(events, total):
     assert folded(*events).usage == total
+
+
+def test_lines_that_are_no_events_are_one_warning():
+    noise = ev.Unparsed("not JSON", "x", 10, count=3)
+    state = folded(*attempt(1, "a"), noise, ev.Warned("w", "another"), noise, *attempt(2, "a"), noise)
+    assert [(warning.code, warning.message) for warning in state.warnings] == [
+        ("no-event", "codex printed 9 lines that are no events (30 bytes): codex.jsonl has all."),
+        ("w", "another"),
+    ]
+
+
+def test_a_line_that_is_too_long_is_told_with_its_place():
+    long = ev.Unparsed("truncated", "x", 10**8)
+    records_ = records([*attempt(1, "a"), long])
+    at = dataclasses.replace(records_[-1], position=ev.Position(stdout_copy=123_456_789))
+    state = fold([*records_[:-1], at])
+    assert state.warnings == [
+        ev.Warned(
+            "truncated",
+            "The line of codex.jsonl that ends at byte 123,456,789 has 100,000,000 bytes, which is too long to be read."
+            " The runner does not know what it tells.",
+        )
+    ]
+    assert "123,456,789" in state.attempts[0].unread
 
 
 def test_attaching_is_no_new_attempt():

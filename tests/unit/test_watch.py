@@ -81,3 +81,12 @@ def test_time_in_which_nothing_could_be_heard_does_not_count():
     assert (reason(working, 404.9), reason(working, 405)) == (None, StopReason.COMMAND_TIMEOUT)
     assert (reason(done, 114.9), reason(done, 115)) == (None, StopReason.LINGERED)
     assert reason(working, 1000) is StopReason.TIMEOUT
+
+
+def test_a_command_whose_end_is_too_long_to_be_read_is_over():
+    done = ev.Unparsed("truncated", "", 10**8, voids=False, item_type="command_execution", item_id="item_1")
+    made = watch((5, ev.ItemStarted(COMMAND)), (10, done))
+    assert reason(made, 69) is None
+    assert reason(made, 70) is StopReason.STALLED
+    made.heard(60)
+    assert reason(made, 119) is None

@@ -104,12 +104,14 @@ report() { # what is new; $over, once all has been said. False where there will 
 	fi
 	size=$(wc -c 2>/dev/null <stderr)
 	size=$((${size:-0}))
-	if [ "$size" -gt "$err" ]; then
-		# An offset and a size: bytes that came since are for the next time.
-		frame "err $err $((size - err))"
-		tail -c "+$((err + 1))" stderr | dd ibs=1 obs=65536 count=$((size - err)) >&2 2>/dev/null
-		err=$size
-	fi
+	while [ "$size" -gt "$err" ]; do
+		# An offset and a size: bytes that came since are for the next time. The runner holds a frame whole.
+		part=$((size - err))
+		[ "$part" -le 1048576 ] || part=1048576
+		frame "err $err $part" || return
+		tail -c "+$((err + 1))" stderr | dd ibs=1 obs=65536 count="$part" >&2 2>/dev/null
+		err=$((err + part))
+	done
 	if [ -n "$ended" ]; then
 		# It says how many bytes stdout has: whoever follows takes leave once all of them have come.
 		frame "exit $(tr '\n' ',' <./exit)" || return
