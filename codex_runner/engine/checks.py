@@ -51,8 +51,13 @@ class Checks:
         return placed(self._planned, self._recorder.state)
 
     async def run(self) -> None:
-        """Check whatever another runner has not checked already, and record what came of it."""
-        done = self._recorder.state.checks
+        """Check whatever another runner has not checked already, and record what came of it.
+
+        Nothing is run in a tree in which a git command of a check would do what the agent's own repository says.
+        """
+        done, changes = self._recorder.state.checks, self._recorder.state.changes
+        if changes is not None and changes.repositories and changes.exit_code == ExitCode.FORBIDDEN_CHANGE:
+            return
         if SCHEMA in names(self._job) and SCHEMA not in done:
             self._check_reply()
         for check in self._job.checks:
