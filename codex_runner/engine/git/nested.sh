@@ -1,17 +1,14 @@
 # shellcheck shell=sh
 # What git would take for a repository, or for a pointer to one, below the top; and what nobody must open or cannot see.
 
-# shellcheck disable=SC2016 # for another shell
-SHUT='for d do [ -r "$d" ] && [ -x "$d" ] || printf "%s\n" "$d"; done'
-
 look() { # DIR INTO COMMON: walks over the whole tree around the current directory, once, ignored folders included
 	_dir=$1 _into=$2 _common=$3
 	rm -rf "$_into"
 	mkdir -p "$_into" || return 1
 	walk "$_dir" "$_into" || [ -s "$_into/shut" ] || walk "$_dir" "$_into" || [ -s "$_into/shut" ] ||
 		echo './/./.' >"$_into/shut" # something went away in the meantime; twice is no accident
-	ignore_rules "$_dir" "$_common" <"$_into/ignores" >"$_into/rules" || return 1
-	attribute_rules "$_dir" "$_common" <"$_into/attrs" >"$_into/attributes" || return 1
+	ignore_rules "$_dir" "$_common" <"$_into/said" >"$_into/rules" || return 1
+	attribute_rules "$_dir" "$_common" <"$_into/said" >"$_into/attributes" || return 1
 	: >"$_into/repos"
 	: >"$_into/special"
 	: >"$_into/unseen"
@@ -28,15 +25,18 @@ walk() { # DIR INTO: rules, and all that is worth a closer look
 	set -- .//.
 	[ -d .git/modules ] && set -- "$@" .//./.git/modules
 	while IFS= read -r skip; do set -- "$@" -path "$skip" -prune -o; done <"$_unwalked"
+	# Other shells do the work, for many paths at once. Among the rules awk gets only what can be read.
+	# shellcheck disable=SC2016
 	# A newline within a name is told apart by the two slashes, which nothing but the beginning of a path has.
 	find "$@" -path './/./.git' -prune -o -type d -name objects -path '*/.[gG][iI][tT]/*' -prune -o \
 		\( -name '.[gG][iI][tT]' -print -o -name '*' \) \
-		\( -type d -exec sh -c "$SHUT >&7" sh {} + \
-		-o -type f -name .gitignore -exec sh -c "$READ_ALL >&8" "$IGNORES" {} + \
-		-o -type f -name .gitattributes -exec sh -c "$READ_ALL >&9" "$ATTRIBUTES" {} + \
+		\( -type d -exec sh -c 'for d do [ -r "$d" ] && [ -x "$d" ] || printf "%s\n" "$d"; done >&7' sh {} + \
+		-o -type f \( -name .gitignore -o -name .gitattributes \) -exec sh -c 'n=$#
+			while [ "$n" -gt 0 ]; do f=$1; shift; n=$((n - 1)); [ -r "$f" ] && set -- "$@" "$f"; done
+			[ $# = 0 ] || exec awk "$0" "$@" >&8' "$RULES" {} + \
 		-o ! -type d -name HEAD -print -o -type l -name '.git*' -print \
 		-o ! -type f ! -type l ! -type d -print \) \
-		>"$_into/found" 7>"$_into/shut" 8>"$_into/ignores" 9>"$_into/attrs" 2>/dev/null
+		>"$_into/found" 7>"$_into/shut" 8>"$_into/said" 2>/dev/null
 }
 
 each_path() { # COMMAND...: with each path on stdin, line breaks and all

@@ -4,23 +4,20 @@
 # All .gitignore files become one list of patterns from the top, and all .gitattributes files one `info/attributes`. Git
 # asks the deepest file first, and in each file its last line: so the shallow ones come first.
 
-# For another shell: has awk read those of the files that can be read.
-# shellcheck disable=SC2016
-READ_ALL='n=$#; while [ "$n" -gt 0 ]; do f=$1; shift; n=$((n - 1)); [ -f "$f" ] && [ -r "$f" ] && set -- "$@" "$f"; done
-[ $# = 0 ] || exec awk "$0" "$@"'
-
-# shellcheck disable=SC2016 # awk's own variables, here and below
-FOLDER='
+# shellcheck disable=SC2016 # awk's own variables
+RULES='
 FNR == 1 {
+	kind = FILENAME ~ /\.gitignore$/ ? "i" : "a"
 	base = FILENAME
 	sub(/^\.\/\/\.\//, "", base)
 	sub(/[^\/]*$/, "", base)
 	depth = gsub(/\//, "/", base)
 	gsub(/[][*?\\]/, "\\\\&", base)
 	gsub(/\n/, "?", base)
+	if (kind == "a") gsub(/["\\]/, "\\\\&", base)
 	sub(/^\357\273\277/, "")
 }
-function put(text) { printf "%d\t%d\t%s\n", depth, FNR, text }
+function put(text) { printf "%s\t%d\t%d\t%s\n", kind, depth, FNR, text }
 function placed(pattern, bare) {
 	bare = pattern
 	sub(/\r$/, "", bare)
@@ -30,25 +27,16 @@ function placed(pattern, bare) {
 	if (pattern ~ /^\//) return base substr(pattern, 2)
 	return base (bare ~ /\// ? "" : "**/") pattern
 }
-'
-# shellcheck disable=SC2016
-IGNORES=$FOLDER'
 base == "" { put($0); next }
-/^#/ { next }
-{
+kind == "i" && !/^#/ {
 	not = sub(/^!/, "") ? "!" : ""
 	if ((path = placed($0)) != "") put(not "/" path)
 }
-'
-# Names with odd characters are quoted there as in C.
-# shellcheck disable=SC2016
-ATTRIBUTES=$FOLDER'
-FNR == 1 { gsub(/["\\]/, "\\\\&", base) }
-base == "" { put($0); next }
+kind == "i" { next }
 { sub(/^[ \t\r]+/, "") }
 $0 == "" || /^#/ || /^!/ || /^"!/ || /^\[attr\]/ { next }
 {
-	if (/^"/) {
+	if (/^"/) { # quoted as in C
 		if (!match($0, /^"([^"\\]|\\.)*"/)) next
 		pattern = substr($0, 2, RLENGTH - 2)
 	} else {
@@ -61,7 +49,9 @@ $0 == "" || /^#/ || /^!/ || /^"!/ || /^\[attr\]/ { next }
 }
 '
 
-by_depth() { sort -t "$tab" -k1,1n -k2,2n | cut -f 3-; }
+by_depth() { # KIND: the rules of this kind, as awk has printed them, the shallow ones first
+	sed -n "s/^$1$tab//p" | sort -t "$tab" -k1,1n -k2,2n | cut -f 3-
+}
 
 ordinary() { # FILE: its lines, if it is a file: to open a fifo would wait for ever
 	if [ -f "$1" ] && [ -r "$1" ]; then sed "1s/^$(printf '\357\273\277')//" "$1" && echo; fi
@@ -77,7 +67,7 @@ ignore_rules() { # DIR COMMON: the list, from what the walk over the tree has fo
 	whole cat "$1/excludesfile"
 	ordinary "$REPLY"
 	ordinary "$2/info/exclude"
-	by_depth
+	by_depth i
 	cat "$1/skipped"
 }
 
@@ -86,7 +76,7 @@ attribute_rules() { # DIR COMMON: the same for attributes. All that matter are s
 	echo '* !text !crlf !eol !ident !filter !working-tree-encoding'
 	whole cat "$1/attributesfile"
 	ordinary "$REPLY"
-	by_depth
+	by_depth a
 	ordinary "$2/info/attributes"
 	echo '* !diff' # no attribute takes a file's lines out of sight
 }
