@@ -18,6 +18,7 @@ _STATUSES = {b"A": ChangeKind.ADDED, b"D": ChangeKind.DELETED, b"R": ChangeKind.
 
 _NUMBERS = re.compile(rb"(\d+|-)\t(\d+|-)\t(.*)", re.DOTALL)
 _COMMIT = re.compile(rb"[0-9a-f]{40,64}")
+_NOTE = re.compile(rb"(?P<digest>[0-9a-f]{40,64}) (?P<where>[a-z]+) (?P<mode>\S+) (?P<path>.+)", re.DOTALL)
 _C_ESCAPE = re.compile(rb"\\(?:([0-7]{3})|(.))", re.DOTALL)
 _C_LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
@@ -110,8 +111,9 @@ class Answer:
             case b"newly":
                 self._newly(_lines(next(self._tokens)))
             case b"many":
-                more = f"more than {text(next(self._tokens))} commits were made, and not looked into"
-                self._committed[".git"] = Change(".git", ChangeKind.UNSEEN, note=more)
+                more = f"full of new commits, more than {text(next(self._tokens))}, which were not looked into"
+                # Where nothing is asked of the changes, an agent may fetch as many as it likes.
+                self._committed[".git"] = Change(".git", ChangeKind.UNSEEN, note=more, ignored=True)
             case b"commits" | b"end":
                 self._keep_commit()
                 self._into = self._found
@@ -222,9 +224,8 @@ def _notes(section: bytes) -> dict[tuple[bytes, bytes], bytes]:
     """Read lines of HASH CLASS MODE PATH."""
     notes = {}
     for line in _lines(section):
-        try:
-            digest, where, mode, path = line.split(b" ", 3)
-        except ValueError:
-            raise HostError(f"git's answer cannot be read: {text(line)[:80]!r}.") from None
-        notes[where, path] = mode + b" " + digest
+        said = _NOTE.fullmatch(line)
+        if said is None:
+            raise HostError(f"git's answer cannot be read: {text(line)[:80]!r}.")
+        notes[said["where"], said["path"]] = said["mode"] + b" " + said["digest"]
     return notes

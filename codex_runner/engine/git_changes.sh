@@ -150,7 +150,7 @@ seal() { # of everything that a comparison starts from
 	n=0
 	while [ -d "$scratch/$n" ]; do
 		for name in top prefix gitdir common head tree links left watched git/config before/attributes git/shallow index \
-			excludesfile attributesfile skipped unwalked tips objects partial cwd mounts \
+			excludesfile attributesfile skipped unwalked tips objects partial alternates cwd mounts \
 			before/rules before/repos before/special before/unseen before/others; do
 			printf '%s\n' "$name"
 			cat "$scratch/$n/$name" 2>/dev/null
@@ -228,6 +228,9 @@ perilous() { # DIR GITDIR COMMON: whether git would open something that is no fi
 		find "$place/" ! -type f ! -type d ! -type l ! -type s | sed 's,^.*/.git/,.git/,' >>"$1/now/peril"
 		[ "$2" = "$3" ] && break
 	done
+	# What these lead to is opened too, wherever it lies.
+	ordinary "$3/objects/info/alternates" | cmp -s - "$1/alternates" ||
+		echo .git/objects/info/alternates >>"$1/now/peril"
 	[ -s "$1/now/peril" ] || return 1
 	section peril "$1/now/peril"
 }

@@ -75,17 +75,19 @@ def check_rules(rules: PathRules) -> None:
             check_glob(rule, glob)
 
 
-def judge_changes(rules: PathRules, changed: Sequence[Change], committed: Sequence[Change] = ()) -> tuple[Finding, ...]:
+def judge_changes(
+    rules: PathRules, changed: Sequence[Change], committed: Sequence[Change] = (), *, scanned: bool = False
+) -> tuple[Finding, ...]:
     """Return every rule that the changes break, by path; the forbidden ones first. Both ends of a rename count.
 
     Without any rule, what git would take for a repository, and what nobody can see, is forbidden all the same.
-    `committed` is what commits changed, whether it was put back or not.
+    `committed` is what commits changed, whether it was put back or not; `scanned`, that all of it is to be searched.
     """
     findings = [
         finding
         for change in (*changed, *committed)
         for path in change.paths
-        if (finding := _judge_path(rules, change, path))
+        if (finding := _judge_path(rules, change, path, asked=rules.any or scanned))
     ]
     findings.sort(key=lambda finding: finding.path or "")
     return (*dict.fromkeys(findings), *_judge_lines(rules, changed, committed), *_missing(rules, changed))
@@ -96,13 +98,15 @@ def unjudged(rules: PathRules, changed: Sequence[Change]) -> list[str]:
     return [
         f"{_deed(change, change.path)}."
         for change in changed
-        if change.kind in _NEVER and _judge_path(rules, change, change.path) is None
+        if change.kind in _NEVER and _judge_path(rules, change, change.path, asked=rules.any) is None
     ]
 
 
-def uncounted(changed: Sequence[Change]) -> list[str]:
+def uncounted(changed: Sequence[Change], committed: Sequence[Change] = ()) -> list[str]:
     """Return the paths of files whose lines nobody can count, for people."""
-    return [change.shown for change in changed if change.note == UNREADABLE or change.kind is ChangeKind.UNSEEN]
+    blind = [change for change in changed if change.note == UNREADABLE]
+    blind += [change for change in changed if change.kind is ChangeKind.UNSEEN and not change.ignored]
+    return [change.shown for change in (*blind, *(each for each in committed if each.kind is ChangeKind.UNSEEN))]
 
 
 def exit_code_of(findings: Sequence[Finding]) -> ExitCode:
@@ -142,12 +146,13 @@ def check_glob(rule: str, glob: str) -> None:
         )
 
 
-def _judge_path(rules: PathRules, change: Change, path: str) -> Finding | None:
+def _judge_path(rules: PathRules, change: Change, path: str, *, asked: bool) -> Finding | None:
     what = _deed(change, path)
     if change.kind in _NEVER:
         rule, why = _NEVER[change.kind]
         grave = change.note in {GONE, LOST} or (change.kind is not ChangeKind.INSIDE_GIT and not change.ignored)
-        return Finding(rule, path, f"{what}: {why}.") if rules.any or grave else None
+        wanted = asked if change.kind is ChangeKind.UNSEEN else rules.any
+        return Finding(rule, path, f"{what}: {why}.") if wanted or grave else None
     if glob := next((glob for glob in rules.forbidden_paths if matches(glob, path)), None):
         return Finding(FORBIDDEN_PATHS, path, f"{what}, which forbidden_paths names ({glob}).")
     if rules.allowed_paths is not None and not any(matches(glob, path) for glob in rules.allowed_paths):
@@ -159,7 +164,7 @@ def _judge_path(rules: PathRules, change: Change, path: str) -> Finding | None:
 def _judge_lines(rules: PathRules, changed: Sequence[Change], committed: Sequence[Change]) -> list[Finding]:
     if rules.max_changed_lines is None:
         return []
-    lines, blind = count_lines(changed, committed), uncounted(changed)
+    lines, blind = count_lines(changed, committed), uncounted(changed, committed)
     if lines > rules.max_changed_lines:
         said = f"{lines} lines changed, and max_changed_lines allows {rules.max_changed_lines}."
         return [Finding(MAX_CHANGED_LINES, None, said)]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # Seconds for a look at the tree of a run whose time has run out.
 _LEAST = 10.0
+_TOLD = 20
 
 
 def needs_git(job: Job) -> bool:
@@ -118,9 +119,10 @@ def _record(job: Job, before: Before, found: Changes, recorder: Recorder) -> Non
     clean = recorder.redactor.text
     if found.head != before.head:
         recorder.warn("head-moved", _moved(before.head, found.head))
-    for sentence in unjudged(job.rules, found.changed):
-        recorder.warn("inside-git", clean(sentence))
-    findings = judge_changes(job.rules, found.changed, found.committed)
+    if told := unjudged(job.rules, (*found.changed, *found.committed)):
+        more = [f"And {len(told) - _TOLD} more."] if len(told) > _TOLD else []
+        recorder.warn("inside-git", clean(" ".join([*told[:_TOLD], *more])))
+    findings = judge_changes(job.rules, found.changed, found.committed, scanned=job.secret_scan)
     sentences = tuple(clean(finding.message) for finding in findings)
     code = int(exit_code_of(findings))
     ignored = tuple(clean(change.shown) for change in found.changed if change.newly_ignored)
@@ -135,7 +137,7 @@ def _record(job: Job, before: Before, found: Changes, recorder: Recorder) -> Non
             code,
             newly_ignored=ignored,
             repositories=tuple(clean(c.shown) for c in found.changed if c.kind is ChangeKind.REPOSITORY),
-            uncounted=tuple(map(clean, uncounted(found.changed))),
+            uncounted=tuple(map(clean, uncounted(found.changed, found.committed))),
         )
     )
     if job.rules.any:

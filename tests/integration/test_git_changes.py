@@ -198,7 +198,7 @@ def test_a_changed_exclude_file_hides_nothing(work):
     assert work.kinds() == {".git/info/exclude": "inside .git", "hidden.txt": "added"}
 
 
-@pytest.mark.parametrize("place", ["config", "hooks/pre-commit", "info/attributes", "objects/info/alternates"])
+@pytest.mark.parametrize("place", ["config", "hooks/pre-commit", "info/attributes"])
 def test_inside_git(work, place):
     work.snapshot()
     with (work.top / ".git" / place).open("a") as file:

@@ -31,7 +31,8 @@ def trap(repository, place):
 def bare_trap(repository, place):
     """The same without any `.git`."""
     sprung = repository.scratch / "sprung"
-    config = f'[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = .\n\tfsmonitor = "touch {sprung}; false"\n'
+    plain = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = .\n"
+    config = f'{plain}\tfsmonitor = "touch {sprung}; false"\n'
     body = f"mkdir -p {place}/objects {place}/refs\necho 'ref: refs/heads/main' >{place}/HEAD\n"
     return f"{body}printf %s {shlex.quote(config)} >{place}/config\n{REPLY}", sprung
 

@@ -82,6 +82,7 @@ stored() { # COMMON: lists the files of its objects
 remember() { # DIR GITDIR COMMON: notes what there is before the agent
 	tips "$2" "$3" >"$1/tips" || return 1
 	stored "$3" >"$1/objects" || return 1
+	ordinary "$3/objects/info/alternates" >"$1/alternates"
 	if [ -f "$3/shallow" ]; then cat "$3/shallow" >"$1/git/shallow"; fi
 	# A partial clone lacks objects that nobody has taken away.
 	git config --get-regexp '^(remote\..*\.promisor|extensions\.partialclone)$' >"$1/partial" || :

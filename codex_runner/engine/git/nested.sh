@@ -25,17 +25,19 @@ walk() { # DIR INTO: rules, and all that is worth a closer look
 	set -- .//.
 	[ -d .git/modules ] && set -- "$@" .//./.git/modules
 	while IFS= read -r skip; do set -- "$@" -path "$skip" -prune -o; done <"$_unwalked"
-	# Other shells do the work, for many paths at once. Among the rules awk gets only what can be read.
+	# Other shells do the work, for many paths at once. Among the rules awk gets only what can be read. A newline within
+	# a name is told apart by the two slashes, which nothing but the beginning of a path has. Nothing that is executed
+	# stands in brackets: busybox would forget it.
 	# shellcheck disable=SC2016
-	# A newline within a name is told apart by the two slashes, which nothing but the beginning of a path has.
 	find "$@" -path './/./.git' -prune -o -type d -name objects -path '*/.[gG][iI][tT]/*' -prune -o \
-		\( -name '.[gG][iI][tT]' -print -o -name '*' \) \
-		\( -type d -exec sh -c 'for d do [ -r "$d" ] && [ -x "$d" ] || printf "%s\n" "$d"; done >&7' sh {} + \
-		-o -type f \( -name .gitignore -o -name .gitattributes \) -exec sh -c 'n=$#
+		-type d ! -name '.[gG][iI][tT]' \
+		-exec sh -c 'for d do [ -r "$d" ] && [ -x "$d" ] || printf "%s\n" "$d"; done >&7' sh {} + -o \
+		-type f \( -name .gitignore -o -name .gitattributes \) \
+		-exec sh -c 'n=$#
 			while [ "$n" -gt 0 ]; do f=$1; shift; n=$((n - 1)); [ -r "$f" ] && set -- "$@" "$f"; done
-			[ $# = 0 ] || exec awk "$0" "$@" >&8' "$RULES" {} + \
-		-o ! -type d -name HEAD -print -o -type l -name '.git*' -print \
-		-o ! -type f ! -type l ! -type d -print \) \
+			[ $# = 0 ] || exec awk "$0" "$@" >&8' "$RULES" {} + -o \
+		-name '.[gG][iI][tT]' -print -o ! -type d -name HEAD -print -o -type l -name '.git*' -print -o \
+		! -type f ! -type l ! -type d -print \
 		>"$_into/found" 7>"$_into/shut" 8>"$_into/said" 2>/dev/null
 }
 

@@ -90,7 +90,6 @@ left() { # DIR: lists what git saw and could not read
 }
 
 noted() { # CLASS DIR: for each path on stdin, relative to here, a line HASH CLASS MODE PATH
-	_here=$(pwd)
 	: >"$2/marks"
 	while IFS= read -r path; do
 		mode=-
@@ -103,7 +102,7 @@ noted() { # CLASS DIR: for each path on stdin, relative to here, a line HASH CLA
 			mode=unreadable
 		else
 			printf '%s %s %s\n' "$1" "$mode" "$path" >>"$2/marks"
-			printf '%s/%s\n' "$_here" "$path"
+			printf './%s\n' "$path"
 			continue
 		fi
 		printf '%s %s %s\n' "$1" "$mode" "$path" >>"$2/marks"
