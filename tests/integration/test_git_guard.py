@@ -5,6 +5,8 @@ import shlex
 import pytest
 from support import child
 
+from codex_runner.demo.scenarios import script
+from codex_runner.demo.wire import message, shell
 from codex_runner.engine.git_guard import guarded
 
 pytestmark = pytest.mark.needs_codex
@@ -90,3 +92,30 @@ def test_behind_what_is_there(given, count):
 
 def test_a_count_that_is_no_number_is_left_to_git():
     assert guarded({"GIT_CONFIG_COUNT": "x"}) == {"GIT_CONFIG_COUNT": "x"}
+
+
+@pytest.mark.parametrize("place", ["docs/inner", "."])
+def test_an_agent_in_its_sandbox(repository, service, place):
+    """The real one, below the top, where nothing but the sandbox's own mount points keeps it from a `.git`."""
+    body, sprung = bare_trap(repository, place)
+    service.scenario("nest", script(shell(body.removesuffix(REPLY)), message("done")))
+    (repository.cwd / "sub").mkdir()
+    checks = [{"name": "status", "run": "git status", "git": "as is"}]
+    repository.configure(
+        prompt="SCN:nest", sandbox="workspace-write", cwd="sub", allowed_paths=["sub/**"], checks=checks
+    )
+    run = repository.check_reports(repository.run(), 12)
+    path = f"sub/{place}".removesuffix("/.")
+    assert run.run_json["changes"]["repositories"] == [path]
+    assert not sprung.exists()
+
+
+def test_mount_points_of_a_sandbox_that_is_killed(repository, service):
+    """A run that is ended in the middle of a command leaves none of them, and they are no change."""
+    service.scenario("linger", script(shell("echo more >>notes.md; sleep 301", wait=30), message("done")))
+    (repository.cwd / "sub").mkdir()
+    repository.configure(prompt="SCN:linger", sandbox="workspace-write", cwd="sub", command_timeout="2s")
+    run = repository.check_reports(repository.run(), 9)
+    assert run.run_json["changes"]["repositories"] == []
+    assert run.run_json["changes"]["paths"] == 1
+    assert sorted(path.name for path in (repository.cwd / "sub").iterdir()) == ["notes.md"]
