@@ -11,6 +11,7 @@ from codex_runner.codex import project
 from codex_runner.codex.permissions import permissions
 from codex_runner.domain.host import Launch
 from codex_runner.domain.job import Instructions
+from codex_runner.engine.git_guard import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +66,8 @@ def launch(  # noqa: PLR0913 - what a start consists of
         timeout=job.limits.timeout,
         orphan=job.limits.orphan,
         retention=job.limits.retention,
-        environment={**job.codex.environment, **environment},
+        # codex runs git in `cwd` by itself, outside the sandbox, and the agent may have made a repository there.
+        environment=guarded({**job.codex.environment, **environment}),
         schema=job.output_schema,
         instructions=project.text(survey, job),
     )

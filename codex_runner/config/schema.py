@@ -224,6 +224,7 @@ class CheckSection(Section):
     name: Text
     run: Text
     timeout: Duration | None = None
+    git: Literal["guarded", "as is"] | None = None
 
 
 def _named_apart(checks: list[CheckSection]) -> list[CheckSection]:

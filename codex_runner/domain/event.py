@@ -454,7 +454,9 @@ class Leaked(Event):
 class Changed(Event):
     """What git says the agent changed: how many paths and lines, the diffstat, and the rules that are broken.
 
-    `exit_code` is that of the gravest finding, 0 without any.
+    `exit_code` is that of the gravest finding, 0 without any. Of the paths, `newly_ignored` are ignored by no rule but
+    those that the agent has left, and are not to be delivered; `repositories` are what git would take for a repository
+    of its own, new or changed; the lines of `uncounted` cannot be counted.
     """
 
     kind = "changes"
@@ -463,6 +465,9 @@ class Changed(Event):
     diffstat: str
     findings: tuple[str, ...] = ()
     exit_code: int = 0
+    newly_ignored: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,11 +55,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A command that must exit 0 in the workspace after the agent is done. It runs in `sh -c`."""
+    """A command that must exit 0 in the workspace after the agent is done. It runs in `sh -c`.
+
+    `git` is `guarded`, so that its git commands run nothing that a repository names, or `as is`.
+    """
 
     name: str
     run: str
     timeout: float = 600.0
+    git: str = "guarded"
 
 
 # The names of the runner's own checks, in every report: a job's checks have others.

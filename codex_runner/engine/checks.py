@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.event import CheckEnded, CheckStarted
 from codex_runner.domain.job import RULES, SCAN, SCHEMA
+from codex_runner.engine.git_guard import guarded_command
 from codex_runner.engine.prompt import with_context
 from codex_runner.engine.workspace import placed
 
@@ -56,8 +57,13 @@ class Checks:
         return placed(self._planned, self._recorder.state)
 
     async def run(self) -> None:
-        """Check whatever another runner has not checked already, and record what came of it."""
-        done = self._recorder.state.checks
+        """Check whatever another runner has not checked already, and record what came of it.
+
+        Nothing is run in a tree in which a git command of a check would do what the agent's own repository says.
+        """
+        done, changes = self._recorder.state.checks, self._recorder.state.changes
+        if changes is not None and changes.repositories and changes.exit_code == ExitCode.FORBIDDEN_CHANGE:
+            return
         if SCHEMA in names(self._job) and SCHEMA not in done:
             await self._stopping.unless_stopped(self._check_reply())
         for check in self._job.checks:
@@ -101,7 +107,10 @@ class Checks:
 
     async def _run(self, check: Check) -> None:
         self._recorder.emit(CheckStarted(check.name, check.run))
-        done = await self._outfit.transport.execute(check.run, cwd=self._job.cwd, timeout=check.timeout)
+        script, arguments = (check.run, ()) if check.git == "as is" else (guarded_command(), (check.run,))
+        done = await self._outfit.transport.execute(
+            script, cwd=self._job.cwd, timeout=check.timeout, arguments=arguments
+        )
         # Redacted before it is cut: a cut could halve a secret and hide it from the redactor.
         output = self._recorder.redactor(done.output)[-_TAIL:].decode("utf-8", "replace")
         self._recorder.emit(CheckEnded(check.name, done.exit_code == 0, done.exit_code, done.seconds, output))

@@ -3,6 +3,7 @@
 # sh -c SCRIPT sh snapshot RUN [PATH...]   note the state of the working tree around the current directory
 # sh -c SCRIPT sh changes RUN SEAL         compare; the current directory may be anything
 # sh -c SCRIPT sh patch RUN SEAL           the last comparison, as a patch
+# sh -c SCRIPT sh commits RUN SEAL         what was committed meanwhile, a patch a commit, for those who search it
 # sh -c SCRIPT sh page RUN OFFSET SIZE     more of the last answer
 #
 # Each answers `ok SIZE CKSUM`, a newline and the first bytes of its answer, or `error CODE MESSAGE`.
@@ -10,7 +11,10 @@
 # Everything lies in runs/RUN/git of codex-runner's state, where a sandboxed agent cannot write: for each repository (the
 # one asked for is 0, submodules follow) a bare repository of our own, `git`, that has copies of the settings that matter,
 # and an `index`. What git needs to know is read from these copies afterwards: an agent that changes .git/config can
-# neither hide a file nor have a program run here.
+# neither hide a file nor have a program run here. Git is never told to open what may be no file, and is asked nothing in
+# a repository that the agent could have written to.
+#
+# This is the last part of the script; the others, which it needs, lie in the folder `git`.
 #
 # Git's own names of files are C-quoted lines (core.quotePath), so that any name passes through a shell.
 
@@ -28,6 +32,7 @@ export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_LAZY_FETCH=1 G
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR \
 	GIT_NAMESPACE GIT_PREFIX GIT_EXTERNAL_DIFF GIT_DIFF_OPTS GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS \
 	GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS GIT_ATTR_SOURCE GIT_DEFAULT_HASH GIT_CONFIG CDPATH
+guard_git
 
 fail() { # CODE MESSAGE
 	printf 'error %s %s\n' "$1" "$(printf '%s' "$2" | tr '\n' ' ' | cut -c 1-2000)"
@@ -69,125 +74,6 @@ tree() { # DIR COMMAND...: the same, over the working tree that is the current d
 	)
 }
 
-configured() { # PATTERN: a line KEY VALUE for each key of the repository at hand that matches, whatever the value holds
-	git config -z --get-regexp "$1" | tr '\n\000' ' \n'
-}
-
-settings() { # DIR: copies what decides how files are read and which are ignored, and turns off what runs or skips
-	configured '^core\.(excludesfile|attributesfile|autocrlf|eol|filemode|symlinks|ignorecase|precomposeunicode|bigfilethreshold)$' |
-		while IFS= read -r line; do
-			value=${line#* }
-			[ "$value" = "$line" ] && value=true
-			git config --file "$1/git/config" "${line%% *}" "$value"
-		done
-	filters "$1"
-	while read -r key value; do
-		git config --file "$1/git/config" "$key" "$value"
-	done <<-END
-		core.hooksPath /dev/null
-		core.fsmonitor false
-		core.untrackedCache false
-		core.splitIndex false
-		core.trustctime true
-		core.checkStat default
-		core.quotePath true
-		core.safecrlf false
-		core.looseCompression 1
-		core.fsync none
-		index.sparse false
-		gc.auto 0
-	END
-}
-
-filters() { # DIR: copies the filters of git-lfs; the names of all others, which are not run, go to `raw`
-	# An earlier job's agent may have written this configuration (a repository within the workspace is its to write), and
-	# this one's may write the program that it names.
-	: >"$1/raw"
-	configured '^filter\..*\.(clean|process)$' |
-		while IFS= read -r line; do
-			key=${line%% *} value=${line#* }
-			case $value in
-			*[!A-Za-z0-9\ %-]*) ;;
-			"git-lfs clean "* | "git-lfs filter-process"*)
-				git config --file "$1/git/config" "$key" "$value"
-				continue
-				;;
-			esac
-			key=${key#filter.}
-			printf '%s\n' "${key%.*}" >>"$1/raw"
-		done
-}
-
-unfiltered() { # DIR: takes files whose filter is not run into the index as they are, lest a mere touch change them
-	sort -u "$1/raw" | while IFS= read -r driver; do
-		case $driver in *[!A-Za-z0-9_.-]*) continue ;; esac
-		tree "$1" ls-files | tree "$1" check-attr --stdin filter | sed -n "s/: filter: $driver\$//p" >"$1/list"
-		tree "$1" update-index --force-remove --stdin <"$1/list"
-		take "$1" "$1/list"
-	done
-}
-
-take() { # DIR LIST: brings the files of the list into the index; what cannot be read is left over, and told later
-	[ -s "$2" ] || return 0
-	tree "$1" update-index --add --remove --replace --stdin <"$2" && return 0
-	while IFS= read -r name; do
-		printf '%s\n' "$name" | tree "$1" update-index --add --remove --replace --stdin
-	done <"$2"
-	return 0
-}
-
-fill() { # DIR: makes `work` say what the working tree holds, and writes its tree, whose id goes to $REPLY
-	tree "$1" diff-files --name-only --no-renames --ignore-submodules=dirty --diff-filter=D >"$1/list" || return 1
-	tree "$1" update-index --force-remove --stdin <"$1/list" || return 1
-	tree "$1" diff-files --name-only --no-renames --ignore-submodules=dirty >"$1/list" || return 1
-	take "$1" "$1/list"
-	tree "$1" ls-files --others --exclude-standard >"$1/others" || return 1
-	# A name that ends in a slash is a repository inside this one; one without a commit cannot be taken in.
-	grep -v '/"\{0,1\}$' "$1/others" >"$1/list"
-	take "$1" "$1/list"
-	sed -n 's|/\("\{0,1\}\)$|\1|p' "$1/others" >"$1/list" || return 1
-	take "$1" "$1/list"
-	REPLY=$(tree "$1" write-tree --missing-ok)
-}
-
-left() { # DIR: lists what git saw and could not read
-	tree "$1" ls-files --others --exclude-standard
-	tree "$1" diff-files --name-only --no-renames --ignore-submodules=dirty
-}
-
-noted() { # CLASS DIR: for each path on stdin, relative to here, a line CLASS x|- HASH PATH
-	while IFS= read -r path; do
-		mode=-
-		[ -x "$path" ] && mode=x
-		if [ -h "$path" ]; then
-			hash="link:$(readlink "./$path" | ours "$2" hash-object --stdin)"
-		elif [ -f "$path" ]; then
-			hash=$(ours "$2" hash-object --no-filters -- "$(pwd)/$path" 2>/dev/null) || hash=unreadable
-		else
-			hash=special # to open a fifo would wait for ever
-		fi
-		printf '%s %s %s %s\n' "$1" "$mode" "$hash" "$path"
-	done
-}
-
-watched() { # DIR GITDIR COMMON: what makes git run or believe something, and files where a submodule is not checked out
-	[ -f .git ] && printf '.git\n' | noted top "$1"
-	for place in "$2" "$3"; do
-		(
-			cd "$place" || exit
-			set --
-			for name in config config.worktree commondir gitdir hooks info objects/info/alternates; do
-				[ -e "$name" ] || [ -h "$name" ] && set -- "$@" "$name"
-			done
-			[ $# -gt 0 ] && find "$@" ! -type d ! -path info/refs
-		)
-		[ "$2" = "$3" ] && break
-	done | sort | (cd "$3" && noted git "$1")
-	while IFS= read -r sub; do
-		if [ -d "$sub" ] && ! [ -e "$sub/.git" ]; then find "./$sub" ! -type d | sed 's,^\./,,'; fi
-	done <"$1/links" | sort | noted loose "$1"
-}
-
 # --- before ----------------------------------------------------------------------------------------------------------
 
 note() { # DIR PREFIX SKIP...: notes the repository whose top is the current directory
@@ -207,17 +93,26 @@ note() { # DIR PREFIX SKIP...: notes the repository whose top is the current dir
 	GIT_DEFAULT_HASH=$format git -c init.defaultBranch=main init -q --bare --template= "$dir/git" || return 1
 	mkdir "$dir/git/info" || return 1
 	settings "$dir"
-	for name in exclude attributes; do
-		[ -f "$common/info/$name" ] && cat "$common/info/$name" >"$dir/git/info/$name"
-	done
+	: >"$dir/skipped"
+	: >"$dir/unwalked"
 	for skip; do # absolute paths of the runner's own, such as its output folder
 		skip=$(cd "$skip" 2>/dev/null && pwd -P) || continue
 		case $skip in
 		"$(pwd -P)"/*)
-			printf '\n%s\n' "${skip#"$(pwd -P)"}" | sed 's/[][*?\\ ]/\\&/g' >>"$dir/git/info/exclude"
+			skip=${skip#"$(pwd -P)/"}
+			printf '\n/%s\n' "$skip" | sed 's/[][*?\\ ]/\\&/g' >>"$dir/skipped"
+			printf './/./%s\n' "$skip" | sed 's/[][*?\\]/\\&/g' >>"$dir/unwalked"
 			;;
 		esac
 	done
+	user_file core.excludesfile ignore
+	printf '%s\n' "$REPLY" >"$dir/excludesfile"
+	user_file core.attributesfile attributes
+	printf '%s\n' "$REPLY" >"$dir/attributesfile"
+	look "$dir" "$dir/before" "$common" || return 1
+	[ -s "$dir/before/peril" ] && return 2
+	cat "$dir/before/attributes" >"$dir/git/info/attributes" || return 1
+	remember "$dir" "$gitdir" "$common" || return 1
 	if [ -f "$gitdir/index" ]; then
 		# With its time: by it git knows which files were written in the same instant.
 		cp -p "$gitdir/index" "$dir/work" || return 1
@@ -232,6 +127,7 @@ note() { # DIR PREFIX SKIP...: notes the repository whose top is the current dir
 	unfiltered "$dir"
 	fill "$dir" || return 1
 	printf '%s\n' "$REPLY" >"$dir/tree"
+	cp "$dir/others" "$dir/before/others" || return 1
 	tree "$dir" ls-files --stage | sed -n "s/^160000 [0-9a-f]* [0-9]$tab//p" >"$dir/links"
 	left "$dir" | sort -u >"$dir/left"
 	watched "$dir" "$gitdir" "$common" >"$dir/watched"
@@ -242,10 +138,10 @@ note_all() { # PREFIX SKIP...: notes the repository around the current directory
 	n=0
 	while [ -d "$scratch/$n" ]; do n=$((n + 1)); done
 	root=$scratch/$n at=$1
-	note "$root" "$@" || return 1
+	note "$root" "$@" || return $?
 	while IFS= read -r sub; do
 		if [ -e "$sub/.git" ]; then
-			(cd "./$sub" && note_all "$at$sub/" </dev/null) || return 1
+			(cd "./$sub" && note_all "$at$sub/" </dev/null) || return $?
 		fi
 	done <"$root/links"
 }
@@ -253,7 +149,9 @@ note_all() { # PREFIX SKIP...: notes the repository around the current directory
 seal() { # of everything that a comparison starts from
 	n=0
 	while [ -d "$scratch/$n" ]; do
-		for name in top prefix gitdir common head tree links left watched git/config git/info/exclude git/info/attributes index; do
+		for name in top prefix gitdir common head tree links left watched git/config before/attributes git/shallow index \
+			excludesfile attributesfile skipped unwalked tips objects partial alternates cwd mounts \
+			before/rules before/repos before/special before/unseen before/others; do
 			printf '%s\n' "$name"
 			cat "$scratch/$n/$name" 2>/dev/null
 		done
@@ -265,10 +163,18 @@ snapshot() {
 	command -v git >/dev/null 2>&1 || fail no-git "git is not installed on this host"
 	said=$(git rev-parse --show-toplevel 2>&1) || fail no-repository "$said"
 	whole git rev-parse --show-toplevel || fail no-repository "$said"
+	here=$(pwd -P)
 	cd "$REPLY" || fail no-repository "$said"
 	rm -rf "$scratch"
 	mkdir -p "$scratch" || fail failed "$scratch cannot be made"
-	note_all '' "${scratch%/*/*}" "$@" 2>"$scratch/stderr" || fail failed "git: $(cat "$scratch/stderr")"
+	(note_all '' "${scratch%/*/*}" "$@") 2>"$scratch/stderr"
+	case $? in
+	0) ;;
+	2) fail special "$(head -n 1 "$scratch/0/before/peril") is no file and no folder, and git would open it" ;;
+	*) fail failed "git: $(cat "$scratch/stderr")" ;;
+	esac
+	printf '%s\n' "$here" >"$scratch/0/cwd"
+	(cd "$here" && mounts) >"$scratch/0/mounts"
 	{
 		printf 'seal\000%s\000' "$(seal)"
 		printf 'top\000%s\000' "$(cat "$scratch/0/top")"
@@ -283,25 +189,56 @@ snapshot() {
 # --- after -----------------------------------------------------------------------------------------------------------
 
 compared() { # DIR COMMAND...: diffs between before and after, with the objects of the repository at hand
-	_at=$1
+	_of=$1
 	shift
-	whole cat "$_at/common" || return 1
-	(
-		# Git reads a quoted path here as it reads C strings.
-		# shellcheck disable=SC2089
-		GIT_ALTERNATE_OBJECT_DIRECTORIES=\"$(printf '%s' "$REPLY/objects" | sed 's/[\\"]/\\&/g')\"
-		# shellcheck disable=SC2090
-		export GIT_ALTERNATE_OBJECT_DIRECTORIES
-		ours "$_at" diff-tree -r -M --no-ext-diff --no-textconv --no-color --full-index --ignore-submodules=none "$@" \
-			"$(cat "$_at/tree")" "$(cat "$_at/after")"
-	)
+	borrowing "$_of" diff-tree -r -M --no-ext-diff --no-textconv --no-color --full-index --ignore-submodules=none "$@" \
+		"$(cat "$_of/tree")" "$(cat "$_of/after")"
+}
+
+counting() { # DIR COMMAND...: with attributes by which git counts the lines of each file, whatever bytes are in it
+	_kept=$1
+	shift
+	echo '* diff' >>"$_kept/git/info/attributes" || return 1
+	"$@"
+	_code=$?
+	cat "$_kept/before/attributes" >"$_kept/git/info/attributes" && return "$_code"
+}
+
+section() { # NAME FILE...
+	printf '%s\000' "$1"
+	shift
+	for file; do
+		cat "$file" || return 1
+		printf '\000'
+	done
+}
+
+walked() { # DIR: tells what the walk over the whole tree has found
+	for name in repos special unseen; do section "$name" "$1/before/$name" "$1/now/$name" || return 1; done
+	{
+		cut -d ' ' -f 4- "$1/now/repos"
+		cat "$1/now/special"
+		sed -e 's|"$|/_"|' -e 's|[^"]$|&/_|' "$1/now/unseen"
+	} | excluded "$1" "$1/before/rules" >"$1/list" || return 1
+	section ignored "$1/list"
+}
+
+perilous() { # DIR GITDIR COMMON: whether git would open something that is no file; says what
+	for place in "$2" "$3"; do
+		find "$place/" ! -type f ! -type d ! -type l ! -type s | sed 's,^.*/.git/,.git/,' >>"$1/now/peril"
+		[ "$2" = "$3" ] && break
+	done
+	# What these lead to is opened too, wherever it lies.
+	ordinary "$3/objects/info/alternates" | cmp -s - "$1/alternates" ||
+		echo .git/objects/info/alternates >>"$1/now/peril"
+	[ -s "$1/now/peril" ] || return 1
+	section peril "$1/now/peril"
 }
 
 compare() { # DIR
 	dir=$1
 	whole cat "$dir/prefix" || return 1
 	printf 'repo\000%s\000' "$REPLY"
-	rm -f "$dir/after"
 	whole cat "$dir/gitdir" || return 1
 	gitdir=$REPLY
 	whole cat "$dir/common" || return 1
@@ -311,22 +248,44 @@ compare() { # DIR
 		printf 'gone\000'
 		return 0
 	fi
-	[ "$dir" = "$scratch/0" ] && printf 'head\000%s\000' "$(git --git-dir="$gitdir" rev-parse -q --verify HEAD)"
+	cat "$dir/before/attributes" >"$dir/git/info/attributes" || return 1
+	look "$dir" "$dir/now" "$common" || return 1
+	if [ "$dir" = "$scratch/0" ]; then walked "$dir" || return 1; fi
+	if perilous "$dir" "$gitdir" "$common"; then return 0; fi
+	[ "$dir" = "$scratch/0" ] && printf 'head\000%s\000' "$(head_of "$gitdir" "$common")"
 	printf 'watched\000'
 	cat "$dir/watched"
 	printf '\000'
 	watched "$dir" "$gitdir" "$common"
 	printf '\000'
+	if lost "$dir" "$common" 2>/dev/null; then
+		printf 'lost\000'
+		return 0
+	fi
+	commits "$dir" "$gitdir" "$common" || return 1
+	if [ "$(wc -l <"$dir/commits")" -gt "$MOST" ]; then
+		printf 'many\000%s\000' "$MOST"
+		: >"$dir/commits"
+	elif [ -s "$dir/commits" ]; then
+		printf 'commits\000'
+		counting "$dir" committed "$dir" --raw --numstat -z || return 1
+		printf 'end\000'
+	fi
 	rm -f "$dir/work" "$dir/work.lock"
 	if [ -s "$dir/index" ]; then cp -p "$dir/index" "$dir/work" || return 1; fi
 	fill "$dir" || return 1
 	printf '%s\n' "$REPLY" >"$dir/after"
-	compared "$dir" --raw --numstat -z || return 1
-	printf 'left\000'
-	cat "$dir/left"
-	printf '\000'
-	left "$dir" | sort -u
-	printf '\000'
+	compared "$dir" --raw --numstat -z >"$dir/diff" || return 1
+	cat "$dir/diff"
+	if tr '\000' '\n' <"$dir/diff" | grep -q "^-$tab-$tab"; then # one NUL byte, and git counts no line of a file
+		counting "$dir" compared "$dir" --numstat -z || return 1
+	fi
+	left "$dir" | sort -u >"$dir/now/left"
+	section left "$dir/left" "$dir/now/left"
+	if ! cmp -s "$dir/before/rules" "$dir/now/rules"; then
+		sort -u "$dir/before/others" "$dir/others" | excluded "$dir" "$dir/now/rules" >"$dir/list" || return 1
+		section newly "$dir/list"
+	fi
 }
 
 sealed() { # SEAL: or nothing that is here can be believed
@@ -336,25 +295,33 @@ sealed() { # SEAL: or nothing that is here can be believed
 
 changes() {
 	sealed "$1"
+	rm -f "$scratch"/*/after "$scratch"/*/commits
+	unmount
 	n=0
 	: >"$scratch/out"
 	while [ -d "$scratch/$n" ]; do
 		(compare "$scratch/$n") >>"$scratch/out" 2>"$scratch/stderr" || fail failed "git: $(cat "$scratch/stderr")"
+		[ -s "$scratch/0/now/peril" ] && break
 		n=$((n + 1))
 	done
 	answer "$scratch/out"
 }
 
-patch() {
+patches() { # SEAL FILE COMMAND OPTION...: what the command makes of each repository that has this file
 	sealed "$1"
+	needed=$2
+	shift 2
 	n=0
 	: >"$scratch/out"
 	while [ -d "$scratch/$n" ]; do
-		if [ -f "$scratch/$n/after" ]; then
+		if [ -s "$scratch/$n/$needed" ]; then
 			whole cat "$scratch/$n/prefix" || fail failed "$scratch/$n/prefix is missing"
 			prefix=$REPLY
-			compared "$scratch/$n" -p --binary "--src-prefix=a/$prefix" "--dst-prefix=b/$prefix" >>"$scratch/out" \
+			command=$1
+			shift
+			"$command" "$scratch/$n" "$@" "--src-prefix=a/$prefix" "--dst-prefix=b/$prefix" >>"$scratch/out" \
 				2>"$scratch/stderr" || fail failed "git: $(cat "$scratch/stderr")"
+			set -- "$command" "$@"
 		fi
 		n=$((n + 1))
 	done
@@ -364,6 +331,7 @@ patch() {
 case $verb in
 snapshot) snapshot "$@" ;;
 changes) changes "$@" ;;
-patch) patch "$@" ;;
+patch) patches "$1" after compared -p --binary ;;
+commits) patches "$1" commits committed -p ;;
 page) tail -c "+$(($1 + 1))" "$scratch/answer" | head -c "$2" ;;
 esac

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.change import Change, ChangeKind, show_path
+from codex_runner.domain.change import GONE, LOST, UNREADABLE, Change, ChangeKind, count_lines, show_path
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.policy import PathRules
 
 INSIDE_GIT = "inside .git"
+REPOSITORY = "repository"
+UNSEEN = "unseen"
 FORBIDDEN_PATHS = "forbidden_paths"
 ALLOWED_PATHS = "allowed_paths"
 MAX_CHANGED_LINES = "max_changed_lines"
@@ -31,10 +33,19 @@ _BAD_CLASS = re.compile(r"(?<!\\)(?:\\\\)*\[(?![!^]?[^]\\/\[][^]\\/\[]*\])")
 
 _EXIT_CODES = {
     INSIDE_GIT: ExitCode.FORBIDDEN_CHANGE,
+    REPOSITORY: ExitCode.FORBIDDEN_CHANGE,
+    UNSEEN: ExitCode.FORBIDDEN_CHANGE,
     FORBIDDEN_PATHS: ExitCode.FORBIDDEN_CHANGE,
     ALLOWED_PATHS: ExitCode.FORBIDDEN_CHANGE,
     MAX_CHANGED_LINES: ExitCode.JOB_FAILED,
     MUST_CHANGE: ExitCode.JOB_FAILED,
+}
+
+# What no rule can allow, and why.
+_NEVER = {
+    ChangeKind.INSIDE_GIT: (INSIDE_GIT, "git's own settings and hooks are never an agent's to change"),
+    ChangeKind.REPOSITORY: (REPOSITORY, "a git command in there does what its settings say"),
+    ChangeKind.UNSEEN: (UNSEEN, "what cannot be seen cannot be judged"),
 }
 
 
@@ -64,20 +75,38 @@ def check_rules(rules: PathRules) -> None:
             check_glob(rule, glob)
 
 
-def judge_changes(rules: PathRules, changed: Sequence[Change]) -> tuple[Finding, ...]:
-    """Return every rule that the changes break, by path; the forbidden ones first. Both ends of a rename count."""
-    findings = [finding for change in changed for path in change.paths if (finding := _judge_path(rules, change, path))]
+def judge_changes(
+    rules: PathRules, changed: Sequence[Change], committed: Sequence[Change] = (), *, scanned: bool = False
+) -> tuple[Finding, ...]:
+    """Return every rule that the changes break, by path; the forbidden ones first. Both ends of a rename count.
+
+    Without any rule, what git would take for a repository, and what nobody can see, is forbidden all the same.
+    `committed` is what commits changed, whether it was put back or not; `scanned`, that all of it is to be searched.
+    """
+    findings = [
+        finding
+        for change in (*changed, *committed)
+        for path in change.paths
+        if (finding := _judge_path(rules, change, path, asked=rules.any or scanned))
+    ]
     findings.sort(key=lambda finding: finding.path or "")
-    lines = sum(change.lines for change in changed)
-    if rules.max_changed_lines is not None and lines > rules.max_changed_lines:
-        findings.append(
-            Finding(
-                MAX_CHANGED_LINES,
-                None,
-                f"{lines} lines changed, and max_changed_lines allows {rules.max_changed_lines}.",
-            )
-        )
-    return (*findings, *_missing(rules, changed))
+    return (*dict.fromkeys(findings), *_judge_lines(rules, changed, committed), *_missing(rules, changed))
+
+
+def unjudged(rules: PathRules, changed: Sequence[Change]) -> list[str]:
+    """Return a sentence for each change that is worth a warning, and that no rule of the job forbids."""
+    return [
+        f"{_deed(change, change.path)}."
+        for change in changed
+        if change.kind in _NEVER and _judge_path(rules, change, change.path, asked=rules.any) is None
+    ]
+
+
+def uncounted(changed: Sequence[Change], committed: Sequence[Change] = ()) -> list[str]:
+    """Return the paths of files whose lines nobody can count, for people."""
+    blind = [change for change in changed if change.note == UNREADABLE]
+    blind += [change for change in changed if change.kind is ChangeKind.UNSEEN and not change.ignored]
+    return [change.shown for change in (*blind, *(each for each in committed if each.kind is ChangeKind.UNSEEN))]
 
 
 def exit_code_of(findings: Sequence[Finding]) -> ExitCode:
@@ -117,10 +146,13 @@ def check_glob(rule: str, glob: str) -> None:
         )
 
 
-def _judge_path(rules: PathRules, change: Change, path: str) -> Finding | None:
+def _judge_path(rules: PathRules, change: Change, path: str, *, asked: bool) -> Finding | None:
     what = _deed(change, path)
-    if change.kind is ChangeKind.INSIDE_GIT:
-        return Finding(INSIDE_GIT, path, f"{what}: git's own settings and hooks are never an agent's to change.")
+    if change.kind in _NEVER:
+        rule, why = _NEVER[change.kind]
+        grave = change.note in {GONE, LOST} or (change.kind is not ChangeKind.INSIDE_GIT and not change.ignored)
+        wanted = asked if change.kind is ChangeKind.UNSEEN else rules.any
+        return Finding(rule, path, f"{what}: {why}.") if wanted or grave else None
     if glob := next((glob for glob in rules.forbidden_paths if matches(glob, path)), None):
         return Finding(FORBIDDEN_PATHS, path, f"{what}, which forbidden_paths names ({glob}).")
     if rules.allowed_paths is not None and not any(matches(glob, path) for glob in rules.allowed_paths):
@@ -129,8 +161,34 @@ def _judge_path(rules: PathRules, change: Change, path: str) -> Finding | None:
     return None
 
 
+def _judge_lines(rules: PathRules, changed: Sequence[Change], committed: Sequence[Change]) -> list[Finding]:
+    if rules.max_changed_lines is None:
+        return []
+    lines, blind = count_lines(changed, committed), uncounted(changed, committed)
+    if lines > rules.max_changed_lines:
+        said = f"{lines} lines changed, and max_changed_lines allows {rules.max_changed_lines}."
+        return [Finding(MAX_CHANGED_LINES, None, said)]
+    if blind:
+        said = f"The lines of {', '.join(blind)} cannot be counted, and max_changed_lines asks for it."
+        return [Finding(MAX_CHANGED_LINES, None, said)]
+    return []
+
+
 def _deed(change: Change, path: str) -> str:
     shown = show_path(path)
+    match change.kind:
+        case ChangeKind.INSIDE_GIT if change.note in {GONE, LOST}:
+            return f"{shown}: {change.note}"
+        case ChangeKind.INSIDE_GIT:
+            return f"{shown} was {change.note or 'changed'}"
+        case ChangeKind.REPOSITORY:
+            return f"{shown}, which git takes for a repository or a pointer to one, was {change.note or 'changed'}"
+        case ChangeKind.UNSEEN:
+            return f"{shown} is {change.note or 'out of sight'}"
+    return f"{_common_deed(change, path, shown)}{f' {change.note}' if change.note.startswith('in commit ') else ''}"
+
+
+def _common_deed(change: Change, path: str, shown: str) -> str:
     match change.kind:
         case ChangeKind.RENAMED if path == change.old_path:
             return f"{shown} was renamed to {change.shown}"
@@ -140,8 +198,6 @@ def _deed(change: Change, path: str) -> str:
             return f"{shown} has another mode"
         case ChangeKind.SUBMODULE:
             return f"{shown}, a repository of its own, was changed"
-        case ChangeKind.INSIDE_GIT:
-            return f"{shown} was {change.note or 'changed'}"
         case _:
             return f"{shown} was {change.kind.value}"
 
@@ -149,7 +205,9 @@ def _deed(change: Change, path: str) -> str:
 def _missing(rules: PathRules, changed: Sequence[Change]) -> list[Finding]:
     if rules.must_change is False:
         return []
-    mine = [path for change in changed if change.kind is not ChangeKind.INSIDE_GIT for path in change.paths]
+    mine = [
+        path for change in changed if change.kind not in _NEVER and not change.newly_ignored for path in change.paths
+    ]
     if rules.must_change is True:
         return [] if mine else [Finding(MUST_CHANGE, None, "Nothing changed, and must_change asks for a change.")]
     return [

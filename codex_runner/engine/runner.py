@@ -248,10 +248,10 @@ class Runner:
         noted = self._state.facts.get("tree")
         if noted is None or self._out_of_reach:
             return b""
-        patch = await self._stopping.unless_stopped(compare(self._job, noted, self._outfit.transport, self._recorder))
+        found = await self._stopping.unless_stopped(compare(self._job, noted, self._outfit.transport, self._recorder))
         if self._outfit.scan is not None:
-            await self._stopping.unless_stopped(self._outfit.scan.search(patch, self._recorder))
-        return patch
+            await self._stopping.unless_stopped(self._outfit.scan.search(found.patch + found.commits, self._recorder))
+        return found.patch
 
     async def _collect(self, patch: bytes) -> None:
         rollout = await self._stopping.unless_stopped(self._read_rollout())

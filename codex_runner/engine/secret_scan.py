@@ -16,7 +16,7 @@ from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.event import CheckEnded
 from codex_runner.domain.job import SCAN
-from codex_runner.engine.git_changes import unquote
+from codex_runner.engine.git_answer import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

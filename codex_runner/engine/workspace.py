@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.domain.errors import RunnerError
+from codex_runner.domain.change import ChangeKind
+from codex_runner.domain.errors import RunnerError, UnreachableError
 from codex_runner.domain.event import Changed, CheckEnded, build, to_json
 from codex_runner.domain.job import RULES, SCAN, Sandbox
-from codex_runner.engine.git_changes import Before, NotRepositoryError, changes, diffstat, patch, snapshot
-from codex_runner.engine.path_rules import exit_code_of, judge_changes
+from codex_runner.engine.git_changes import (
+    Before,
+    NotRepositoryError,
+    changes,
+    committed,
+    diffstat,
+    patch,
+    snapshot,
+)
+from codex_runner.engine.path_rules import exit_code_of, judge_changes, uncounted, unjudged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +28,12 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.state import RunState
+    from codex_runner.engine.git_answer import Changes
     from codex_runner.engine.recorder import Recorder
+
+# Seconds for a look at the tree of a run whose time has run out.
+_LEAST = 10.0
+_TOLD = 20
 
 
 def needs_git(job: Job) -> bool:
@@ -39,10 +55,10 @@ async def note(job: Job, run_id: str, transport: Transport, own: Sequence[str] =
     """Note the tree before the agent, as a mapping for the run's facts; None where it is in no repository.
 
     `own` are the runner's folders, whose files are not the agent's doing. ConfigurationError where the job has rules,
-    and there is no repository to hold them against.
+    and there is no repository to hold them against. It takes the job's `timeout` at most.
     """
     try:
-        before = await snapshot(transport, job.cwd, run_id, skip=own)
+        before = await snapshot(transport, job.cwd, run_id, skip=own, timeout=job.limits.timeout)
     except NotRepositoryError:
         if needs_git(job):
             raise
@@ -51,32 +67,84 @@ async def note(job: Job, run_id: str, transport: Transport, own: Sequence[str] =
     return noted
 
 
-async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorder: Recorder) -> bytes:
-    """Compare the tree with what was noted, record it with the verdict of the rules, and return the patch.
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What was found: the patch of all that changed, and the patches of what was committed meanwhile."""
 
-    Where a runner that was killed since has recorded it, only the patch is fetched again.
+    patch: bytes = b""
+    commits: bytes = b""
+
+
+async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorder: Recorder) -> Compared:
+    """Compare the tree with what was noted, record it with the verdict of the rules, and return the patches.
+
+    Where a runner that was killed since has recorded it, only the patches are fetched again. Raises if nobody can say
+    what changed, and nothing else has failed the run yet. It takes what is left of the job's time, or a little if that
+    has run out: what was done by then is worth keeping.
     """
     before: Before = build(Before, noted)
     known = recorder.state.changes is not None
     searched = not job.secret_scan or SCAN in recorder.state.checks
+    until = time.monotonic() + max(_LEAST, _left(job, recorder.state))
+
+    def left() -> float:
+        return max(1.0, until - time.monotonic())
+
     try:
-        found = None if known else await changes(transport, before)
-        text = await patch(transport, before)
+        found = None if known else await changes(transport, before, timeout=left())
+        text = await patch(transport, before, timeout=left())
+        more = await committed(transport, before, timeout=left()) if job.secret_scan else b""
     except RunnerError as error:
-        if needs_git(job) and not (known and searched):
+        if not _matters_not(job, recorder.state, error, known=known and searched):
             raise
         recorder.warn("changes", f"What changed could not be found out: {error.message}")
-        return b""
-    if found is None:
-        return text
+        return Compared()
+    if found is not None:
+        _record(job, before, found, recorder)
+    return Compared(text, more)
+
+
+def _left(job: Job, state: RunState) -> float:
+    """Return how many seconds of the job's time are left: it began with the first attempt."""
+    return job.limits.timeout - (time.time() - state.attempts[0].started) if state.attempts else job.limits.timeout
+
+
+def _matters_not(job: Job, state: RunState, error: RunnerError, *, known: bool) -> bool:
+    """Whether the run's verdict depends on nothing that could not be seen."""
+    failed = state.attempt is not None and state.attempt.ending is not None and state.attempt.ending.failure is not None
+    return known or failed or (isinstance(error, UnreachableError) and not needs_git(job))
+
+
+def _record(job: Job, before: Before, found: Changes, recorder: Recorder) -> None:
+    clean = recorder.redactor.text
     if found.head != before.head:
-        recorder.warn("head-moved", f"HEAD was {before.head or 'unborn'} and is {found.head}: the agent made commits.")
-    findings = judge_changes(job.rules, found.changed) if job.rules.any else ()
-    sentences = tuple(recorder.redactor.text(finding.message) for finding in findings)
+        recorder.warn("head-moved", _moved(before.head, found.head))
+    if told := unjudged(job.rules, (*found.changed, *found.committed)):
+        more = [f"And {len(told) - _TOLD} more."] if len(told) > _TOLD else []
+        recorder.warn("inside-git", clean(" ".join([*told[:_TOLD], *more])))
+    findings = judge_changes(job.rules, found.changed, found.committed, scanned=job.secret_scan)
+    sentences = tuple(clean(finding.message) for finding in findings)
     code = int(exit_code_of(findings))
+    ignored = tuple(clean(change.shown) for change in found.changed if change.newly_ignored)
+    if ignored:
+        recorder.warn("newly-ignored", f"Ignored only by rules that the agent has changed: {', '.join(ignored)}.")
     recorder.emit(
-        Changed(len(found.changed), found.lines, recorder.redactor.text(diffstat(found.changed)), sentences, code)
+        Changed(
+            len(found.changed),
+            found.lines,
+            clean(diffstat(found.changed)),
+            sentences,
+            code,
+            newly_ignored=ignored,
+            repositories=tuple(clean(c.shown) for c in found.changed if c.kind is ChangeKind.REPOSITORY),
+            uncounted=tuple(map(clean, uncounted(found.changed, found.committed))),
+        )
     )
     if job.rules.any:
         recorder.emit(CheckEnded(RULES, not findings, code, 0.0, "\n".join(sentences)))
-    return text
+
+
+def _moved(before: str, after: str) -> str:
+    if not after:
+        return f"HEAD was {before}, and names no commit any more."
+    return f"HEAD was {before or 'unborn'} and is {after}: the agent made commits, or checked out others."

@@ -132,6 +132,8 @@ def _changes(changes: Changed | None) -> dict[str, Any] | None:
         "lines": changes.lines,
         "diffstat": changes.diffstat,
         "findings": list(changes.findings),
+        "newly_ignored": list(changes.newly_ignored),
+        "repositories": list(changes.repositories),
     }
 
 

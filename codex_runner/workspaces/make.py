@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError
 from codex_runner.domain.event import Warned
 from codex_runner.domain.workspace import Workspace
+from codex_runner.engine.git_guard import guard_script
 from codex_runner.workspaces.repository import GitError, Repository, mirror_name
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class GitWorkspaces:
 
     async def _ask(self, *arguments: str) -> list[tuple[str, str]]:
         script = resources.files("codex_runner.workspaces").joinpath("workspace.sh").read_text(encoding="utf-8")
-        done = await self._transport.execute(script, timeout=_PATIENCE, arguments=arguments)
+        whole = f"{guard_script()}\n{script}"
+        done = await self._transport.execute(whole, timeout=_PATIENCE, arguments=arguments)
         lines = done.output.decode("utf-8", "surrogateescape").split("\n")
         pairs = [(key, value) for key, _, value in (line.partition(" ") for line in lines)]
         for key, value in pairs:

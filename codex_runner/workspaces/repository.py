@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.engine.git_guard import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,9 @@ class Repository:
         """Find the commit `ref` of the repository around the folder `path`. ConfigurationError where there is none."""
         environ = {key: value for key, value in environ.items() if key not in _ELSEWHERE}
         environ |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+        environ = guarded(environ)
+        if _is_bare(Path(path)):  # what the configuration names is meant, and nothing that git finds by itself
+            environ |= {"GIT_DIR": "."}
 
         async def ask(*arguments: str) -> str:
             return (await _git(path, arguments, environ)).decode("utf-8", "surrogateescape").rstrip("\n")
@@ -94,7 +98,7 @@ class Repository:
         try:
             if await self._ask("rev-parse", "--verify", "--quiet", "HEAD") != self.commit.encode() + b"\n":
                 return 0
-            return (await self._ask("status", "--porcelain=v1")).count(b"\n")
+            return (await self._ask("status", "--porcelain=v1", "--ignore-submodules=dirty")).count(b"\n")
         except GitError:  # a bare repository
             return 0
 
@@ -137,6 +141,10 @@ def mirror_name(origin: str) -> str:
         place = place.rpartition("@")[2].replace(":", "/", 1)
     name = _UNSAFE.sub("-", place.rsplit("/", 1)[-1]).strip(".-")[:40] or "repository"
     return f"{name}-{hashlib.sha256(os.fsencode(place)).hexdigest()[:12]}.git"
+
+
+def _is_bare(folder: Path) -> bool:
+    return not (folder / ".git").exists() and all((folder / name).exists() for name in ("HEAD", "objects", "refs"))
 
 
 def _resolved(folder: str, path: str) -> Path:

@@ -26,6 +26,7 @@ NL='
 export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_REPLACE_OBJECTS=1 GIT_LFS_SKIP_SMUDGE=1
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR \
 	GIT_NAMESPACE GIT_PREFIX GIT_CONFIG GIT_ATTR_SOURCE GIT_DEFAULT_HASH CDPATH
+guard_git # of git/guard.sh of the engine, which comes before this
 
 fail() { # CODE [MESSAGE]: by default what was complained of
 	[ $# -gt 1 ] || set -- "$1" "$(tail -c 1500 <&4)"
@@ -160,7 +161,11 @@ reset() { # RUN COMMIT
 	must g checkout -q --force --detach "$2"
 	must g reset -q --hard "$2"
 	must g clean -q -ffdx
-	[ -z "$(g status --porcelain --ignored)" ] || fail failed "not all of it could be put back"
+	# Submodules are not checked out: what lies there the agent has made, a repository of its own perhaps.
+	g ls-files --stage -z | tr '\000' '\n' | sed -n "s/^160000 [0-9a-f]* [0-9]$(printf '\t')//p" | while IFS= read -r sub; do
+		rm -rf "./$sub" && mkdir -p "./$sub"
+	done
+	[ -z "$(g status --porcelain --ignored --ignore-submodules=none)" ] || fail failed "not all of it could be put back"
 }
 
 # What git complains of lies in a file that has no name any more: whatever ends us, nothing is left.

@@ -309,6 +309,39 @@ def test_a_url_that_cannot_be_fetched(maker, run, repo, tmp_path):
     assert "access" in caught.value.remedy
 
 
+def test_a_bare_repository_that_is_named(maker, run, repo, tmp_path):
+    """git takes none for a repository that it finds by itself; this one the configuration names."""
+    git(tmp_path, "clone", "--quiet", "--bare", str(repo), str(tmp_path / "bare.git"))
+    made = run(maker.make(tmp_path / "bare.git"))
+    assert made.commit == git(repo, "rev-parse", "HEAD")
+    assert git(made.path, "describe").startswith("v1")
+
+
+def test_a_bare_repository_that_is_found_is_none(maker, run, repo, tmp_path):
+    git(tmp_path, "clone", "--quiet", "--bare", str(repo), str(tmp_path / "bare.git"))
+    (tmp_path / "bare.git" / "docs").mkdir()
+    with pytest.raises(ConfigurationError, match=r"safe\.bareRepository"):
+        run(maker.make(tmp_path / "bare.git" / "docs"))
+
+
+def test_a_repository_in_the_place_of_a_submodule_is_put_back_too(maker, run, repo, tmp_path):
+    git(repo, "update-index", "--add", "--cacheinfo", f"160000,{git(repo, 'rev-parse', 'HEAD')},mods/lib")
+    git(repo, "commit", "--quiet", "--message", "a submodule")
+    run_id = new_run_id("test")
+
+    async def work():
+        made = await maker.make(repo, run_id=run_id)
+        inner = Path(made.path, "mods", "lib")
+        git(inner, "init", "--quiet")
+        (inner / "x").touch()
+        git(inner, "config", "core.fsmonitor", f"touch {tmp_path}/sprung; false")
+        await maker.git.reset(made, run_id)
+        return inner
+
+    assert list(run(work()).iterdir()) == []
+    assert not (tmp_path / "sprung").exists()
+
+
 def test_put_back_to_where_it_began(maker, run, repo):
     commit(repo, **{".gitignore": "ignored\n"})
     run_id = new_run_id("test")

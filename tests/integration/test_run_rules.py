@@ -1,5 +1,6 @@
 """A job in a repository: what the agent changed is told apart from what the runner and the checks do there."""
 
+import os
 import shlex
 import subprocess
 
@@ -96,3 +97,90 @@ def test_what_runs_keep_on_the_host_is_no_artifact_and_no_change(repository):
     )
     run = repository.check_reports(repository.run(), 0)
     assert [path.name for path in tree(run.path / "artifacts")] == ["changes.patch", "last-message.md", "notes.md"]
+
+
+FORBIDDEN = {"forbidden_paths": ["src/**"]}
+WHO = "git config --global user.name Ada; git config --global user.email ada@example.com"
+COMMIT = f"{WHO}; mkdir -p src; echo evil >src/x; git add src; git commit -q -m x"
+
+
+@pytest.mark.parametrize(
+    ("deed", "rules", "code"),
+    [
+        (f"{COMMIT}; git reset -q --hard HEAD^", FORBIDDEN, 12),
+        (f"{COMMIT}; git revert --no-edit HEAD", FORBIDDEN, 12),
+        (f"{COMMIT}; git reset -q --hard HEAD^", {"max_changed_lines": 100}, 0),
+        (f"{COMMIT}; git revert --no-edit HEAD", {"must_change": True}, 1),
+        (f"{COMMIT}; git branch other; git reset -q --hard HEAD^", {}, 0),
+        ("mv .git ../git; git init -q; git add -A; git commit -q -m x", {}, 12),
+        ("rm -rf .git", {}, 12),
+        ("rm -rf .git/objects/??", {}, 12),
+        ("mv .git ../git; ln -s ../git .git", FORBIDDEN, 12),
+    ],
+)
+def test_an_agent_without_a_sandbox_does_things_to_git(repository, deed, rules, code):
+    repository.fake_codex(
+        f"exec 3>&1 >/dev/null 2>&1\n{deed}\nexec >&3\n{REPLY}", sandbox="danger-full-access", **rules
+    )
+    repository.check_reports(repository.run(), code)
+
+
+def test_a_credential_that_was_committed_and_put_back(repository):
+    pytest.importorskip("detect_secrets", reason="the scan extra")
+    deed = (
+        f"{WHO}; echo 'password = \"correct horse\"' >x; git add x; git commit -q -m x; git rm -q x; git commit -q -m y"
+    )
+    repository.fake_codex(
+        f"exec 3>&1 >/dev/null 2>&1\n{deed}\nexec >&3\n{REPLY}", sandbox="danger-full-access", secret_scan=True
+    )
+    run = repository.check_reports(repository.run(), 12)
+    assert "x, line 1: looks like a credential" in run.run_json["reason"]
+
+
+@pytest.mark.parametrize("rules", [{}, {"allowed_paths": ["**"]}])
+def test_a_fifo_holds_nobody_up(repository, rules):
+    repository.fake_codex(f"mkfifo .gitattributes\n{REPLY}", sandbox="workspace-write", timeout="30s", **rules)
+    run = repository.check_reports(repository.run(), 12)
+    assert ".gitattributes" in run.run_json["reason"]
+    assert run.run_json["seconds"] < 30
+
+
+def test_a_fifo_that_was_there_is_refused_before_anything_is_spent(repository):
+    os.mkfifo(repository.cwd / ".gitignore")
+    repository.fake_codex(f"touch ../spent\n{REPLY}", sandbox="workspace-write")
+    run = repository.check_reports(repository.run(), 3)
+    assert ".gitignore" in run.run_json["reason"]
+    assert not (repository.scratch / "spent").exists()
+
+
+@pytest.mark.parametrize("rules", [{}, {"allowed_paths": ["**"]}])
+def test_a_look_that_ends_with_the_jobs_time(repository, rules):
+    """To hash a file of a terabyte takes hours."""
+    repository.fake_codex(f"truncate -s 1T notes.md\n{REPLY}", sandbox="workspace-write", timeout="4s", **rules)
+    run = repository.check_reports(repository.run(), 9)
+    assert "git could not look at the workspace" in run.run_json["reason"]
+
+
+def test_what_new_rules_ignore_is_on_record(repository):
+    deed = "printf 'hidden\n.gitignore\n' >.gitignore; echo x >hidden"
+    repository.fake_codex(f"{deed}\n{REPLY}", sandbox="workspace-write", allowed_paths=[".gitignore"])
+    run = repository.check_reports(repository.run(), 12)
+    assert "hidden was added" in run.run_json["reason"]
+    repository.fake_codex(f"{deed}\n{REPLY}", sandbox="workspace-write", must_change=["hidden"])
+    run.path.rename(repository.scratch / "seen")
+    for name in (".gitignore", "hidden"):
+        (repository.cwd / name).unlink()
+    run = repository.check_reports(repository.run(), 1)
+    assert run.run_json["changes"]["newly_ignored"] == [".gitignore", "hidden"]
+    assert "hidden | added +1 -0 (newly ignored)" in run.run_json["changes"]["diffstat"]
+    assert run.warnings.keys() >= {"newly-ignored"}
+
+
+def test_a_nul_byte_does_not_widen_a_budget(repository):
+    repository.fake_codex(
+        f"{{ seq 1000; printf '\\0'; }} >notes.md\n{REPLY}",
+        sandbox="workspace-write",
+        budget={"changed_lines": 900, "tokens": 10**9},
+    )
+    run = repository.check_reports(repository.run(), 11)
+    assert "budget.changed_lines is passed: 1,00" in run.run_json["reason"]

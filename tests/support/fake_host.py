@@ -7,6 +7,7 @@ from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.run import ProcessExit, StopReason, Sweep
 from codex_runner.engine.cksum import cksum
+from codex_runner.engine.git_guard import guarded_command
 
 
 @dataclass
@@ -159,6 +160,8 @@ class FakeHost:
             life.stop(reason)
 
     async def execute(self, script, *, cwd=None, timeout=60.0, arguments=()):
+        if script == guarded_command():
+            (script,) = arguments
         self._ask("execute", script)
         answer = self.answers.get(script, Completed(0, b"", 0.0))
         if callable(answer):

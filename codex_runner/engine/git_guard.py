@@ -1,0 +1,43 @@
+"""Settings that keep git from running what a repository names: no bare one is taken for one, no fsmonitor, no hooks.
+
+They travel in the environment (GIT_CONFIG_COUNT), behind what is there already, and so hold for each git that a program
+starts, in each repository that it comes upon. git 2.31 reads them; `safe.bareRepository` is known since 2.38.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING, TypeVar
+
+from codex_runner.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SETTINGS = {"safe.bareRepository": "explicit", "core.fsmonitor": "false", "core.hooksPath": "/dev/null"}
+_COUNT = "GIT_CONFIG_COUNT"
+
+
+def guard_script() -> str:
+    """Return the shell function `guard_git`, which does here what `guarded` does there."""
+    return resources.files("codex_runner.engine").joinpath("git", "guard.sh").read_text(encoding="utf-8")
+
+
+def guarded_command() -> str:
+    """Return a script that executes its only argument, a command for `sh -c`, under these settings."""
+    return f'{guard_script()}\nguard_git\nexec sh -c -- "$1" sh\n'
+
+
+_Value = TypeVar("_Value", str, str | Secret)
+
+
+def guarded(environ: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Return a copy of the environment with these settings. A count that is no number is left to git, which refuses."""
+    given = environ.get(_COUNT) or "0"
+    count = given.reveal() if isinstance(given, Secret) else given
+    if not (count.isascii() and count.isdigit()):
+        return dict(environ)
+    added: dict[str, _Value] = {}
+    for number, (key, value) in enumerate(_SETTINGS.items(), int(count)):
+        added |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return {**environ, **added, _COUNT: str(int(count) + len(_SETTINGS))}
