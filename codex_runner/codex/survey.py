@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from codex_runner.engine.git_guard import guard_script
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -50,7 +52,8 @@ class Survey:
 
 def functions() -> str:
     """Return the shell functions that look; `survey FOLDER WANTED` is the one to call."""
-    return resources.files("codex_runner.codex").joinpath("survey.sh").read_text(encoding="utf-8")
+    text = resources.files("codex_runner.codex").joinpath("survey.sh").read_text(encoding="utf-8")
+    return f"{guard_script()}\n{text}"
 
 
 def wanted(mode: str, limit: int, names: Sequence[str], bases: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 # What a repository would tell codex, looked at before codex is: instructions, skills, a configuration of its own.
 #
-# Functions only; the look at codex (preflight.py) calls `survey`. They print lines `KEY VALUE`, in which backslashes
+# Functions only, behind guard.sh; the look at codex (preflight.py) calls `survey`. They print lines `KEY VALUE`, in which backslashes
 # and line breaks are escaped (`told`):
 #
 #   at, root     the folder, and the top of the repository around it, as the kernel names them
@@ -66,10 +66,8 @@ plain_git() { # git that reads objects, and runs nothing that a repository names
 	(
 		unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES \
 			GIT_COMMON_DIR GIT_NAMESPACE GIT_CONFIG_PARAMETERS
-		export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_LAZY_FETCH=1 GIT_NO_REPLACE_OBJECTS=1 \
-			GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=safe.bareRepository GIT_CONFIG_VALUE_0=explicit \
-			GIT_CONFIG_KEY_1=core.fsmonitor GIT_CONFIG_VALUE_1=false \
-			GIT_CONFIG_KEY_2=core.hooksPath GIT_CONFIG_VALUE_2=/dev/null
+		export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_LAZY_FETCH=1 GIT_NO_REPLACE_OBJECTS=1
+		guard_git
 		exec git -C "$root" "$@"
 	)
 }
