@@ -43,9 +43,14 @@ async def last_usage(transport: Transport, run_id: str, thread_id: str, *, timeo
         return None
     done = await transport.execute(_LAST_COUNT, arguments=(run_id, thread_id), timeout=timeout)
     try:
-        return read_usage(json.loads(done.output)["payload"]["info"]["total_token_usage"])
+        return read_usage(json.loads(_record(done.output))["payload"]["info"]["total_token_usage"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _record(output: bytes) -> bytes:
+    """Return the record in what a host printed: a shell may complain first, of a locale or a library for one."""
+    return next((line for line in reversed(output.splitlines()) if line.startswith(b"{")), b"")
 
 
 async def has_reply(transport: Transport, run_id: str, thread_id: str, *, timeout: float) -> bool | None:
@@ -58,7 +63,7 @@ async def has_reply(transport: Transport, run_id: str, thread_id: str, *, timeou
         return None
     done = await transport.execute(LAST_TURN, arguments=(run_id, thread_id), timeout=timeout)
     try:
-        payload = json.loads(done.output)["payload"]
+        payload = json.loads(_record(done.output))["payload"]
         said = payload["last_agent_message"] if payload["type"] == "task_complete" else ""
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -220,6 +220,7 @@ class RunState:
             self._count_usage(attempt, event.usage)
         else:
             attempt.uncounted = True
+            self._warn("usage-unknown", "codex ended its turn without saying how many tokens it used.")
 
     def _count_usage(self, attempt: Attempt, usage: Usage) -> None:
         """Add what is new: codex counts per thread, over resumes."""

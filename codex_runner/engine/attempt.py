@@ -28,6 +28,7 @@ from codex_runner.engine.ending import lost_ending, stop_ending, stopped_ending,
 from codex_runner.engine.meter import Meter
 from codex_runner.engine.transcript import Transcript
 from codex_runner.engine.watch import Stop, Watch
+from codex_runner.text.clean import is_blank
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -168,7 +169,7 @@ class AttemptFollower:
         """Ask codex's own record whether the last message is the final one: not all that the model does is an event."""
         attempt = self._attempt
         ended = attempt.turn == TURN_COMPLETED and exit_.stopped is StopReason.NONE
-        if not ended or not attempt.answered or attempt.thread_id is None:
+        if not ended or attempt.thread_id is None or not attempt.answered or is_blank(attempt.reply or ""):
             return
         said = None
         with contextlib.suppress(HostError, TimeoutError):

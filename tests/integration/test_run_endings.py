@@ -179,7 +179,8 @@ def test_a_secret_that_codex_prints_is_masked(project):
 
 def test_tokens_that_nobody_counted_matter_to_a_budget_alone(project):
     project.fake_codex(BEGIN + says(child.MESSAGE, UNCOUNTED), budget={"turns": 5})
-    project.check_reports(project.run(), 0)
+    run = project.check_reports(project.run(), 0)
+    assert "usage-unknown" in run.warnings
 
 
 @pytest.mark.parametrize("trap", ["", "trap '' INT TERM\n"])

@@ -385,8 +385,9 @@ def test_a_check_on_a_host_that_goes_away_still_gives_everything_back(tmp_path):
 
 def test_a_reply_that_codexs_own_record_does_not_know_is_none(tmp_path):
     record = b'{"type":"event_msg","payload":{"type":"task_complete","last_agent_message":null}}\n'
+    noise = b"sh: warning: setlocale: LC_ALL: cannot change locale\n"
     trial = Trial(tmp_path)
-    state = trial.run(FakeHost(prints(REPLY), answers={LAST_TURN: Completed(0, record, 0.0)}))
+    state = trial.run(FakeHost(prints(REPLY), answers={LAST_TURN: Completed(0, noise + record + noise, 0.0)}))
     trial.check_reports(1)
     assert (state.reply, state.attempts[0].ending.failure) == (None, Failure.NO_REPLY)
     assert fold(trial.records).reply is None
