@@ -3,9 +3,8 @@
 The library is loaded with the first schema. Drafts 3 to 2020-12 are known by `$schema`; without one, 2020-12 is meant.
 A `$ref` stays within the schema: nothing is ever fetched. `format` is checked where the library can by itself.
 
-Run as a program, this module judges one reply: it reads a JSON object with `schema`, `reply` and `seconds` from stdin
-and prints the problems as a JSON array. A `pattern` that backtracks (`^(a+)+$`) can hold a process beyond every signal
-that Python handles: only the end of the process ends it, and that process must not be the runner's.
+A process of its own judges the reply of a run. A `pattern` that backtracks (`^(a+)+$`) can hold a process beyond every
+signal that Python handles: only the end of the process ends it, and that process must not be the runner's.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 _SHOWN = 20  # problems
 _LONGEST = 300  # characters of one
 _FENCE = "```"
+_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from codex_runner.schema import answer; answer()"
 
 
 class JsonSchema:
@@ -46,8 +46,9 @@ class JsonSchema:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # the current folder is the agent's: nothing is imported from there
-            "-m",
-            __name__,
+            "-c",
+            _PROGRAM,
+            *filter(None, sys.path),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -217,13 +218,10 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} [...] {text[-_LONGEST // 3 :]}"
 
 
-def _answer() -> None:
+def answer() -> None:
+    """Judge one reply: read a JSON object with `schema`, `reply` and `seconds` from stdin, print a JSON array."""
     request = json.load(sys.stdin)
-    # The kernel's own alarm ends a process that nobody else ends any more.
+    # If the runner is gone, the kernel's alarm ends this process.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(math.ceil(request["seconds"]) + 1)
     json.dump(validate(request["schema"], request["reply"]), sys.stdout)
-
-
-if __name__ == "__main__":
-    _answer()

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 # Sequences are bounded, so that one without an end can neither hide what follows nor cost quadratic time.
 # They hold neither quotes nor backslashes, and so end with a string of JSON at the latest.
 _CSI = rb"[0-?]{0,64}[ !#-/]{0,8}[@-\[\]-~]"  # colours, the cursor
-_OSC = rb"[^\x07\x1b\\\"\r\n]{0,4096}?"  # a window's title, a link
+_OSC = rb"[^\x07\x1b\\\"\r\n]{0,4096}+"  # a window's title, a link
 _SHORT = rb"[ !#-/]{0,4}[0-\[\]-~]"
+# A title holds no beginning of another: each of a long row of them would look for an end behind all others.
+_TITLE = rb"(?:[^\x07\x1b\\\"\r\n\xc2]|\xc2(?![\x90\x98\x9c-\x9f])){0,4096}+"
 
 CONTROLS = bytes({*range(0x20), 0x7F} - {0x09, 0x0A, 0x0D})
 
@@ -47,8 +49,8 @@ class Reading:
     def __init__(self, *, titles: bool) -> None:
         """With `titles`, what stands between the beginning and the end of a title is unseen too."""
 
-        def title(beginning: bytes, end: bytes) -> bytes:
-            return beginning + _OSC + end + b"|" if titles else b""
+        def title(beginning: bytes, end: bytes, text: bytes = _TITLE) -> bytes:
+            return beginning + text + end + b"|" if titles else b""
 
         ends, json_ends = rb"(?:\x07|\x1b\\|\xc2\x9c)", rb"\\+u(?:0007|001[bB]\\+|009[cC])"
         # All in one, since each may begin within another.
@@ -57,8 +59,8 @@ class Reading:
             rb"(?<=\x1b)(?:\[" + _CSI + rb"|" + title(rb"[\]PX^_]", ends) + _SHORT + rb"|)"
             rb"|(?<=\xc2)(?:\x9b" + _CSI + rb"|" + title(rb"[\x90\x98\x9d-\x9f]", ends) + rb"[\x80-\x9f\xad])"
             rb"|(?<=\\)\\{0,3}(?:u(?:"
-            rb"001[bB](?:\[" + _CSI + rb"|" + title(rb"[\]PX^_]", json_ends) + _SHORT + rb"|)"
-            rb"|009[bB]" + _CSI + rb"|" + title(rb"009[089dDeEfF]", json_ends) + rb""
+            rb"001[bB](?:\[" + _CSI + rb"|" + title(rb"[\]PX^_]", json_ends, _OSC) + _SHORT + rb"|)"
+            rb"|009[bB]" + _CSI + rb"|" + title(rb"009[089dDeEfF]", json_ends, _OSC) + rb""
             rb"00(?:0[0-8bBcCeEfF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F]|[aA][dD])"
             rb"|061[cC]|180[eE]|200[b-fB-F]|202[89a-eA-E]|206[0-9a-fA-F]|[fF][eE][fF][fF]|[fF]{3}[9abAB]"
             rb"|[dD][bB]40\\+u[dD][cC][0-7][0-9a-fA-F]"

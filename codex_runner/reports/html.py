@@ -56,7 +56,10 @@ def html_report(state: RunState, records: Iterable[Record], *, diff: str = "", l
     red = state.verdict is not None and state.verdict.exit_code != 0
     page = Page(limit - _FRAME_BYTES)
     # What matters most takes its room first.
-    proof, figures = page.take(_checks(state, "checks", "Checks")), page.take(_figures(state, every))
+    proof = _checks(state, "checks", "Checks")
+    if len(proof) > limit // 8:
+        proof = _checks(state, "checks", "Checks", outputs=False)
+    proof, figures = page.take(proof, limit // 4), page.take(_figures(state, every))
     happened, every = _moments(every, to, limit // 2)
     happened = page.take(happened)
     work = [page.take(_reply(state)), page.take(_changes(state, diff))]
@@ -204,14 +207,14 @@ def _asked(state: RunState) -> str:
     )
 
 
-def _checks(state: RunState, what: str, heading: str) -> str:
+def _checks(state: RunState, what: str, heading: str, *, outputs: bool = True) -> str:
     rows = []
     for name in facts.every(state, what):
         check, guard = state.checks.get(name), state.guards.get(name)
         if what == "checks" and check:
             how = "out of time" if check.exit_code is None else f"exit {check.exit_code}"
             rows.append(_row(name, how, "", duration(check.seconds), passed=check.passed))
-            if not check.passed and check.output.strip():
+            if outputs and not check.passed and check.output.strip():
                 output = shown(tail(last_lines(check.output, _CHECK_LINES), _CHECK_BYTES))
                 rows.append(f'<tr><td colspan="4"><pre>{output}</pre></td></tr>')
         elif what == "guards" and guard:

@@ -235,6 +235,14 @@ def test_many_finds_in_one_line_take_their_time_and_no_more():
     assert redactor("s3cret/key+1")(tokens) == b" ***token*** ***KEY***" * count
 
 
+@pytest.mark.parametrize("beginning", ["\x90", "a\x9d", "\x1b]", "\x1bPa", "\\u0090", "\\u001b]", "a\u200b"])
+def test_many_beginnings_of_titles_without_an_end(beginning):
+    """A row of the first took minutes a megabyte: each looked for its end behind all others."""
+    row = beginning * (300_000 // len(beginning))
+    assert redactor("s3cret/key+1").text(f"{row}s3cret/key+1") == f"{row}***KEY***"
+    assert "s3cret" not in clean(row)
+
+
 def test_what_is_not_json_is_masked_all_the_same():
     assert redactor("abcdef\\")(b'{"torn": "abcdef\\') == b'{"torn": "***KEY***'
 

@@ -190,7 +190,10 @@ def test_whoever_gives_up_leaves_no_process_behind():
 def test_a_judge_whose_runner_is_gone_ends_by_itself():
     request = {"schema": json.dumps(BACKTRACKS), "reply": json.dumps("a" * 60 + "!"), "seconds": 0.5}
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "codex_runner.schema"], input=json.dumps(request).encode(), check=False, timeout=60
+        [sys.executable, "-c", "from codex_runner.schema import answer; answer()"],
+        input=json.dumps(request).encode(),
+        check=False,
+        timeout=60,
     )
     assert done.returncode == -signal.SIGALRM
 

@@ -2,11 +2,13 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from support import child
 from support.far import HELLO, FarProject, Lookout
 from support.runs import JOB
 from support.sshd import Sshd
@@ -63,6 +65,27 @@ def test_a_whole_job_on_another_host(far):
     project = far()
     check_hello(project)
     assert list(project.account.iterdir()) == [], "somebody wrote into the account's home"
+
+
+def test_a_line_and_errors_beyond_all_measure(far):
+    project = far()
+    line = b'{"type":"item.completed","item":{"id":"item_0","type":"agent_message","text":"' + b"x" * (9 << 20) + b'"}}'
+    printed = project.state / "printed"
+    printed.write_bytes(
+        b"\n".join([child.THREAD.encode(), child.STARTED.encode(), line, child.COMPLETED.encode(), b""])
+    )
+    errors = project.state / "errors"
+    errors.write_bytes(b"y" * 3_000_000 + b"\nError: the last word\n")
+    login = "case $* in login*) echo 'Logged in using personal access token'; exit;; esac"
+    project.fake_codex(f"{login}\ncat {shlex.quote(str(printed))}; cat {shlex.quote(str(errors))} >&2")
+    project.codex["path"] = str(project.scratch / "fake-codex")
+    project.configure()
+    run = project.check_reports(project.run(), 1)
+    assert f"{len(line):,} bytes" in run.run_json["reason"]
+    assert run.codex == printed.read_bytes()
+    assert (run.path / "stderr.log").read_bytes() == errors.read_bytes()
+    assert [(event["reason"], event["size"]) for event in run.of_kind("unparsed")] == [("truncated", len(line))]
+    project.check_nothing_is_left()
 
 
 def test_cancel_reaches_the_host_as_the_configuration_says(far):
