@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _SUBMODULE = b"160000"
+_GRAVE = (ChangeKind.REPOSITORY, ChangeKind.UNSEEN)
 _STATUSES = {b"A": ChangeKind.ADDED, b"D": ChangeKind.DELETED, b"R": ChangeKind.RENAMED}
 
 _NUMBERS = re.compile(rb"(\d+|-)\t(\d+|-)\t(.*)", re.DOTALL)
@@ -125,6 +126,8 @@ class Answer:
 
     def _add(self, path: bytes, kind: ChangeKind, *, old_path: str | None = None, note: str = "") -> None:
         shown = text(self._prefix + path).rstrip("/")
+        if kind not in _GRAVE and shown in self._into and self._into[shown].kind in _GRAVE:
+            return
         self._into[shown] = Change(shown, kind, old_path=old_path, note=note)
 
     def _keep_commit(self) -> None:

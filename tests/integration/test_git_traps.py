@@ -65,6 +65,16 @@ def make_link(work, place):
     return f"{place}/.git"
 
 
+def make_way_out(work, place):
+    """A link to a folder in another repository: git looks around where it leads to."""
+    elsewhere = work.home / "elsewhere"
+    work.git("init", "-q", str(elsewhere))
+    (elsewhere / "deep/inner").mkdir(parents=True)
+    (work.top / place).parent.mkdir(parents=True, exist_ok=True)
+    (work.top / place).symlink_to(elsewhere / "deep/inner")
+    return place
+
+
 def make_borrower(work, place):
     """A HEAD, and a file that says where the rest is."""
     elsewhere = work.home / "elsewhere"
@@ -74,7 +84,7 @@ def make_borrower(work, place):
     return place
 
 
-MAKERS = [make_repository, make_bare, make_pointer, make_link, make_borrower]
+MAKERS = [make_repository, make_bare, make_pointer, make_link, make_way_out, make_borrower]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -127,6 +137,14 @@ def test_what_a_pointer_leads_to_is_changed(work):
     work.snapshot()
     work.git("config", "core.fsmonitor", "./trap", cwd=work.home / "elsewhere")
     assert work.kinds() == {"vendor/lib/.git": "repository"}
+
+
+def test_other_links_lead_into_no_repository(work):
+    (work.home / "plain").mkdir()
+    work.snapshot()
+    for name, leads in (("docs/a", work.home / "plain"), ("docs/b", "../src"), ("docs/c", "nowhere"), (".gitx", "src")):
+        (work.top / name).symlink_to(leads)
+    assert set(work.kinds().values()) == {"added"}
 
 
 def test_a_repository_that_is_taken_away_executes_nothing(work):

@@ -16,6 +16,7 @@ look() { # DIR INTO COMMON: walks over the whole tree around the current directo
 	[ "$_dir" = "$scratch/0" ] || return 0 # the first one's walk has seen all
 	each_path found <"$_into/found"
 	each_path shut <"$_into/shut"
+	each_path linked <"$_into/links"
 	for list in repos special unseen peril; do sort -u -o "$_into/$list" "$_into/$list" || return 1; done
 }
 
@@ -28,7 +29,7 @@ walk() { # DIR INTO: rules, and all that is worth a closer look
 	# Other shells do the work, for many paths at once. Among the rules awk gets only what can be read. A newline within
 	# a name is told apart by the two slashes, which nothing but the beginning of a path has. Nothing that is executed
 	# stands in brackets: busybox would forget it.
-	# shellcheck disable=SC2016
+	# shellcheck disable=SC2016,SC2146
 	find "$@" -path './/./.git' -prune -o -type d -name objects -path '*/.[gG][iI][tT]/*' -prune -o \
 		-type d ! -name '.[gG][iI][tT]' \
 		-exec sh -c 'for d do [ -r "$d" ] && [ -x "$d" ] || printf "%s\n" "$d"; done >&7' sh {} + -o \
@@ -36,9 +37,24 @@ walk() { # DIR INTO: rules, and all that is worth a closer look
 		-exec sh -c 'n=$#
 			while [ "$n" -gt 0 ]; do f=$1; shift; n=$((n - 1)); [ -r "$f" ] && set -- "$@" "$f"; done
 			[ $# = 0 ] || exec awk "$0" "$@" >&8' "$RULES" {} + -o \
+		-type l -exec sh -c 'cd -P . && top=$PWD || exit
+			for link do
+				if ! { [ -d "$link" ] && cd -P "$link"; }; then continue; fi
+				at=$PWD
+				cd "$top" || exit
+				case $at/ in "$top"/*) continue ;; esac
+				while [ -n "$at" ]; do
+					if [ -d "$at/objects" ] && [ -d "$at/refs" ] || [ -e "$at/.git/HEAD" ] || [ -f "$at/.git" ] ||
+						[ -e "$at/commondir" ]; then
+						printf "%s\n" "$link"
+						break
+					fi
+					at=${at%/*}
+				done
+			done >&6' sh {} + ! -type l -o \
 		-name '.[gG][iI][tT]' -print -o ! -type d -name HEAD -print -o -type l -name '.git*' -print -o \
 		! -type f ! -type l ! -type d -print \
-		>"$_into/found" 7>"$_into/shut" 8>"$_into/said" 2>/dev/null
+		>"$_into/found" 6>"$_into/links" 7>"$_into/shut" 8>"$_into/said" 2>/dev/null
 }
 
 each_path() { # COMMAND...: with each path on stdin, line breaks and all
@@ -96,6 +112,12 @@ found() { # PATH: what the walk has come upon
 		fi
 		;;
 	esac
+}
+
+linked() { # PATH: a link to a folder elsewhere that is in a repository: git looks around where the link leads to
+	_leads=$1/.git
+	if ! [ -e "$_leads" ] && [ -e "$1/HEAD" ]; then _leads=$1; fi
+	repository "$1" "$_leads"
 }
 
 halts() { # PATH: whether to open it may take for ever: a fifo, a device, or a link to one
