@@ -134,12 +134,19 @@ prove() { # with a folder, which git does not see: the tree is being looked at m
 	rmdir "$folder"/.codex-runner-proof-* 2>/dev/null # of a run that was killed right here
 	mark=$folder/.codex-runner-proof-$run
 	trap 'rmdir "$mark" 2>/dev/null' EXIT
-	# shellcheck disable=SC2016 # for the shell in the sandbox
-	CODEX_HOME=$home "$codex" sandbox -P "$profile" -C "$folder" -- sh -c '
-		if mkdir "$1" 2>/dev/null; then rmdir "$1"; echo wrote; else echo kept-out; fi
-		if cat "$2" >/dev/null 2>&1; then echo read; else echo denied; fi
-	' sh "$mark" "$home/config.toml" >"$home/proof.out" 2>"$home/proof.err" </dev/null
-	echo "proof $?"
+	# Where a denied file is missing, a sandbox puts an empty one there for as long as it lasts. The end of another run's
+	# sandbox takes it away in the moment in which this one mounts it: so a failure is believed only when it stays.
+	for pause in 0.1 0.5 1 ''; do
+		# shellcheck disable=SC2016 # for the shell in the sandbox
+		CODEX_HOME=$home "$codex" sandbox -P "$profile" -C "$folder" -- sh -c '
+			if mkdir "$1" 2>/dev/null; then rmdir "$1"; echo wrote; else echo kept-out; fi
+			if cat "$2" >/dev/null 2>&1; then echo read; else echo denied; fi
+		' sh "$mark" "$home/config.toml" >"$home/proof.out" 2>"$home/proof.err" </dev/null
+		proof=$?
+		if [ "$proof" = 0 ] || [ -z "$pause" ] || ! grep -q '^bwrap: ' "$home/proof.err"; then break; fi
+		sleep "$pause" 2>/dev/null || sleep 1
+	done
+	echo "proof $proof"
 	grep -xE 'wrote|kept-out|read|denied' "$home/proof.out"
 	[ -w "$folder" ] || echo unwritable
 	tail -n 60 "$home/proof.err" | while IFS= read -r line; do echo "said $line"; done

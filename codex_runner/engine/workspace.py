@@ -85,7 +85,7 @@ async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorde
     before: Before = build(Before, noted)
     known = recorder.state.changes is not None
     searched = not job.secret_scan or SCAN in recorder.state.checks
-    until = time.monotonic() + max(_LEAST, _left(job, recorder.state))
+    until = time.monotonic() + max(_LEAST, _left(job, recorder.state, recorder.clock.now()))
 
     def left() -> float:
         return max(1.0, until - time.monotonic())
@@ -104,9 +104,9 @@ async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorde
     return Compared(text, more)
 
 
-def _left(job: Job, state: RunState) -> float:
+def _left(job: Job, state: RunState, now: float) -> float:
     """Return how many seconds of the job's time are left: it began with the first attempt."""
-    return job.limits.timeout - (time.time() - state.attempts[0].started) if state.attempts else job.limits.timeout
+    return job.limits.timeout - (now - state.attempts[0].started) if state.attempts else job.limits.timeout
 
 
 def _matters_not(job: Job, state: RunState, error: RunnerError, *, known: bool) -> bool:

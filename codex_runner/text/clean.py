@@ -32,7 +32,7 @@ BLANKS = (
 # Sequences are bounded, so that an unfinished one can neither swallow the rest of the output nor cost quadratic time.
 ESCAPES = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]"  # CSI: colours, cursor
-    "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\r\n]{0,4096}+(?:\x07|\x1b\\\\|\x9c)"  # OSC and kin
+    "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\r\n]{0,4096}+(?:\x07|\x1b\\\\|\x9c)"  # OSC
     "|\x1b[ -/]{0,4}[0-~]"  # two- and three-character escapes
 )
 """What commands a terminal."""
