@@ -33,6 +33,7 @@ class ChangeKind(StrEnum):
 UNREADABLE = "git cannot read it"
 GONE = "the repository is gone"
 LOST = "objects are gone that the repository had"
+REPLACED = "another repository may have taken its place"
 
 
 @dataclass(frozen=True, slots=True)

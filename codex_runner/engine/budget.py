@@ -45,7 +45,8 @@ def over(budget: Budget, state: RunState, price: Price | None = None) -> str | N
     for name, spent, limit in used:
         if limit is not None and spent is not None and spent > limit:
             return f"budget.{name} is passed: {spent:,} of {limit:,}"
-    if budget.changed_lines is not None and changes is not None and changes.uncounted:
+    # What a rule forbids is told by the rule.
+    if budget.changed_lines is not None and changes is not None and changes.uncounted and not changes.findings:
         return f"budget.changed_lines cannot be told: nobody can count the lines of {', '.join(changes.uncounted)}"
     return None
 

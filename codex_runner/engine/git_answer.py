@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.change import GONE, LOST, UNREADABLE, Change, ChangeKind, count_lines
+from codex_runner.domain.change import GONE, LOST, REPLACED, UNREADABLE, Change, ChangeKind, count_lines
 from codex_runner.domain.errors import HostError
 
 if TYPE_CHECKING:
@@ -179,7 +179,8 @@ class Answer:
         if where == b"loose":  # a file where a submodule is not checked out: git itself would never name it
             self._add(path, kind, note="where a submodule is not checked out")
         else:
-            self._add(path if where == b"top" else b".git/" + path, ChangeKind.INSIDE_GIT, note=kind.value)
+            note = REPLACED if where == b"top" else kind.value
+            self._add(path if where == b"top" else b".git/" + path, ChangeKind.INSIDE_GIT, note=note)
 
     def _repository(self, _where: bytes, path: bytes, kind: ChangeKind) -> None:
         if kind is not ChangeKind.DELETED:  # one that is gone executes nothing; its files are changes by themselves

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.change import GONE, LOST, UNREADABLE, Change, ChangeKind, count_lines, show_path
+from codex_runner.domain.change import GONE, LOST, REPLACED, UNREADABLE, Change, ChangeKind, count_lines, show_path
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ _EXIT_CODES = {
     MAX_CHANGED_LINES: ExitCode.JOB_FAILED,
     MUST_CHANGE: ExitCode.JOB_FAILED,
 }
+
+_TAKEN = (GONE, LOST, REPLACED)
 
 # What no rule can allow, and why.
 _NEVER = {
@@ -150,7 +152,7 @@ def _judge_path(rules: PathRules, change: Change, path: str, *, asked: bool) -> 
     what = _deed(change, path)
     if change.kind in _NEVER:
         rule, why = _NEVER[change.kind]
-        grave = change.note in {GONE, LOST} or (change.kind is not ChangeKind.INSIDE_GIT and not change.ignored)
+        grave = change.note in _TAKEN or (change.kind is not ChangeKind.INSIDE_GIT and not change.ignored)
         wanted = asked if change.kind is ChangeKind.UNSEEN else rules.any
         return Finding(rule, path, f"{what}: {why}.") if wanted or grave else None
     if glob := next((glob for glob in rules.forbidden_paths if matches(glob, path)), None):
@@ -177,7 +179,7 @@ def _judge_lines(rules: PathRules, changed: Sequence[Change], committed: Sequenc
 def _deed(change: Change, path: str) -> str:
     shown = show_path(path)
     match change.kind:
-        case ChangeKind.INSIDE_GIT if change.note in {GONE, LOST}:
+        case ChangeKind.INSIDE_GIT if change.note in _TAKEN:
             return f"{shown}: {change.note}"
         case ChangeKind.INSIDE_GIT:
             return f"{shown} was {change.note or 'changed'}"

@@ -88,7 +88,7 @@ MAKERS = [make_repository, make_bare, make_pointer, make_link, make_way_out, mak
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("place", ["docs/inner", "docs/new\nline", 'docs/"quoted"'])
+@pytest.mark.parametrize("place", ["docs/inner", "docs/new\nline", 'docs/"quoted"', ":(glob)x"])
 def test_a_repository_below_the_top_is_forbidden(work, make, place):
     work.snapshot()
     path = make(work, place)

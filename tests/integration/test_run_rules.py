@@ -115,7 +115,7 @@ COMMIT = f"{WHO}; mkdir -p src; echo evil >src/x; git add src; git commit -q -m 
         ("mv .git ../git; git init -q; git add -A; git commit -q -m x", {}, 12),
         ("rm -rf .git", {}, 12),
         ("rm -rf .git/objects/??", {}, 12),
-        ("mv .git ../git; ln -s ../git .git", FORBIDDEN, 12),
+        ("mv .git ../git; ln -s ../git .git", {}, 12),
     ],
 )
 def test_an_agent_without_a_sandbox_does_things_to_git(repository, deed, rules, code):

@@ -50,6 +50,16 @@ def test_what_git_saw_counts_before_what_the_agent_says():
     assert over(Budget(changed_lines=11, changed_files=2), seen) is None
 
 
+def test_lines_that_nobody_can_count_keep_no_budget():
+    seen = state(*BEGUN, ev.Changed(2, 0, "", uncounted=("docs/a.md",)))
+    assert over(Budget(changed_files=2), seen) is None
+    assert over(Budget(changed_lines=10), seen) == (
+        "budget.changed_lines cannot be told: nobody can count the lines of docs/a.md"
+    )
+    told = state(*BEGUN, ev.Changed(2, 0, "", ("docs/a.md is forbidden.",), 12, uncounted=("docs/a.md",)))
+    assert over(Budget(changed_lines=10), told) is None, "what a rule forbids is told by the rule"
+
+
 def test_usage_of_a_resumed_thread_is_not_counted_twice():
     resumed = state(
         *BEGUN,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from codex_runner.domain.change import Change, ChangeKind
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 from codex_runner.domain.policy import PathRules
-from codex_runner.engine.path_rules import check_glob, check_rules, exit_code_of, judge_changes, matches
+from codex_runner.engine.path_rules import check_glob, check_rules, exit_code_of, judge_changes, matches, unjudged
 
 ADDED, RENAMED = ChangeKind.ADDED, ChangeKind.RENAMED
 
@@ -157,3 +157,25 @@ def test_a_path_of_the_agents_choice_holds_nobody(glob, path, more):
     """With many stars, it took hours to find that one of these does not match."""
     assert not matches(glob, path)
     assert matches(glob, path + more)
+
+
+@pytest.mark.parametrize("kind", [ChangeKind.REPOSITORY, ChangeKind.UNSEEN])
+@pytest.mark.parametrize(
+    ("ignored", "rules", "found"), [(False, {}, 1), (True, {}, 0), (True, {"must_change": True}, 1)]
+)
+def test_what_no_rule_can_allow(kind, ignored, rules, found):
+    changed = [Change("src/.git", kind, ignored=ignored), Change("src/a", ADDED)]
+    assert [rule for rule, _ in judged(changed, **rules)] == [kind.value] * found
+    assert len(unjudged(PathRules(**rules), changed)) == 1 - found
+
+
+def test_the_larger_figure_of_a_tree_and_its_commits_counts():
+    changed = [Change("a", ADDED, lines_added=5), Change("b", ADDED, lines_added=3)]
+    committed = [Change("a", ADDED, lines_added=9, note="in commit 1"), Change("c", ADDED, lines_added=1)]
+    assert judge_changes(PathRules(max_changed_lines=13), changed, committed) == ()
+    (finding,) = judge_changes(PathRules(max_changed_lines=12), changed, committed)
+    assert "13 lines changed" in finding.message
+
+
+def test_what_is_newly_ignored_is_no_change_that_must_be():
+    assert judged([Change("docs/a", ADDED, newly_ignored=True)], must_change=True) == [("must_change", None)]

@@ -95,6 +95,9 @@ excluded() { # DIR RULES: those of the paths on stdin that these rules ignore. N
 		cd "$1/empty" || exit
 		GIT_WORK_TREE=$1/empty
 		export GIT_WORK_TREE
-		ours "$1" -c core.excludesFile="$2" check-ignore --no-index --stdin || [ $? = 1 ]
+		# A name that begins with a colon would mean something else.
+		sed -e 's|^"|"./|' -e t -e 's|^|./|' >"$1/asked" || exit
+		ours "$1" -c core.excludesFile="$2" check-ignore --no-index --stdin <"$1/asked" >"$1/told" || [ $? = 1 ] || exit
+		sed -e 's|^"\./|"|' -e t -e 's|^\./||' "$1/told"
 	)
 }
