@@ -89,7 +89,7 @@ async def _ask_on_host(url: str, key: Secret, host: str, transport: Transport) -
     """Return the HTTP status, 0 where nobody answered, None where the host cannot ask."""
     if not _PLAIN.fullmatch(key.reveal()):
         raise CredentialError(f"The key holds characters that no header can, so {host} cannot be asked with it.")
-    done = await transport.execute(_ASK, arguments=(url,), environment={_VARIABLE: key}, timeout=_TIMEOUT + 15)
+    done = await transport.ask(_ASK, arguments=(url,), environment={_VARIABLE: key}, timeout=_TIMEOUT + 15)
     found = re.search(rb"^status (\d{3})$", done.output, re.MULTILINE)
     if found is None:
         return None if b"no-curl" in done.output else 0

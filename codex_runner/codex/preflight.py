@@ -156,7 +156,7 @@ async def look(
     there, remedy = _hints(job)
     proven = granted.kind is CredentialKind.ACCESS_TOKEN
     identify = "1" if job.credential is not None and job.credential.identify else ""
-    done = await transport.execute(
+    done = await transport.ask(
         _PROBE,
         arguments=(path or "", fallback or "", cwd, login_config(job) if proven else "", identify, *LOOKED_FOR),
         environment={**job.codex.environment, **granted.environment} if proven else {},
@@ -171,7 +171,7 @@ async def look(
         raise ConfigurationError(f"no codex {where}{there}.", remedy=remedy)
     values = {key: value for key, _, value in facts if key != "feature"}
     if "path" not in values:
-        raise ConfigurationError(f"codex could not be looked at{there}: {' '.join(lines)[-300:]}", remedy=remedy)
+        raise ConfigurationError(f"codex could not be looked at{there}: {done.last_words[-300:]}", remedy=remedy)
     version = re.fullmatch(r"codex-cli (\d+)\.(\d+)\.(\d+)(\S*)", values["version"].strip())
     if version is None:
         raise ConfigurationError(

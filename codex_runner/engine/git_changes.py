@@ -20,9 +20,10 @@ from codex_runner.engine.cksum import cksum
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from codex_runner.domain.host import Completed
     from codex_runner.domain.ports import Transport
 
-_PAGE = 768 * 1024  # bytes: below what Transport.execute keeps of an output
+_PAGE = 768 * 1024  # bytes: below what an answer may have (Transport.ask)
 _SUBMODULE = b"160000"
 _STATUSES = {b"A": ChangeKind.ADDED, b"D": ChangeKind.DELETED, b"R": ChangeKind.RENAMED}
 _UNREADABLE = "git cannot read it"
@@ -135,7 +136,7 @@ def _script() -> str:
 async def _ask(transport: Transport, cwd: str | None, arguments: tuple[str, ...], timeout: float) -> bytes:
     """Run the script and bring home its whole answer, page by page."""
     script = _script()
-    done = await transport.execute(script, cwd=cwd, timeout=timeout, arguments=arguments)
+    done = await transport.ask(script, cwd=cwd, timeout=timeout, arguments=arguments)
     if done.exit_code is None:
         raise HostError(
             f"git needed longer than {timeout:g} s to look at the workspace (`{arguments[0]}`).",
@@ -143,12 +144,12 @@ async def _ask(transport: Transport, cwd: str | None, arguments: tuple[str, ...]
         )
     said = _ANSWER.match(done.output)
     if said is None:
-        raise _error(done.output)
+        raise _error(done)
     size, checksum = int(said[1]), int(said[2])
     answer = bytearray(done.output[said.end() :])
     while len(answer) < size:
         page = ("page", arguments[1], str(len(answer)), str(_PAGE))
-        more = await transport.execute(script, timeout=timeout, arguments=page)
+        more = await transport.ask(script, timeout=timeout, arguments=page)
         if not more.output:
             break
         answer += more.output
@@ -157,9 +158,9 @@ async def _ask(transport: Transport, cwd: str | None, arguments: tuple[str, ...]
     return bytes(answer)
 
 
-def _error(output: bytes) -> RunnerError:
-    word, _, rest = output.partition(b" ")
-    code, _, message = _text(rest).strip().partition(" ") if word == b"error" else ("failed", "", _text(output[-500:]))
+def _error(done: Completed) -> RunnerError:
+    word, _, rest = done.output.partition(b" ")
+    code, _, message = _text(rest).strip().partition(" ") if word == b"error" else ("failed", "", done.last_words)
     match code:
         case "no-repository":
             return NotRepositoryError(f"The workspace is in no usable git repository: {message}")

@@ -106,10 +106,11 @@ def execute_request(  # noqa: PLR0913, PLR0917 - the parts of one command
     arguments: Sequence[str],
     environment: Mapping[str, str | Secret],
     nonce: str,
+    verb: str = "execute",
 ) -> bytes:
-    """Frame a script with its arguments. An empty `cwd` is the user's home."""
+    """Frame a script with its arguments; `ask` keeps its stderr apart. An empty `cwd` is the user's home."""
     lines = [
-        f"{_MAGIC} {nonce} execute none 1",
+        f"{_MAGIC} {nonce} {verb} none 1",
         f"timeout {timeout:.3f}",
         f"cwd {_escape(cwd, 'cwd')}",
         *(f"arg {_escape(argument, 'argument')}" for argument in arguments),
@@ -137,15 +138,19 @@ def upload_request(run_id: str, size: int, checksum: int, nonce: str) -> bytes:
     return f"{_MAGIC} {nonce} upload {run_id} 1\n{size} {checksum}\n".encode()
 
 
-def read_answer(output: bytes, nonce: str) -> str:
-    """Find our line in what the far side printed (start-up files print things too); raise what it refuses with."""
+def read_answer(output: bytes, nonce: str, complaint: bytes = b"") -> str:
+    """Find our line in what the far side printed (start-up files print things too); raise what it refuses with.
+
+    `complaint` is what it printed on stderr, which is told if there is no such line.
+    """
     _, mark, rest = output.partition(f"{nonce} ".encode())
     if mark:
         text = rest.partition(b"\n")[0].decode("utf-8", "replace")
         if text.startswith("error "):
             raise _refusal(text.removeprefix("error "))
         return text
-    raise HostError("the host did not answer the request: its shell ended early or printed something else.")
+    said = complaint.decode("utf-8", "replace").strip()[-300:]
+    raise HostError("the host did not answer the request: its shell ended early" + (said and f": {said}") + ".")
 
 
 def _refusal(text: str) -> RunnerError:

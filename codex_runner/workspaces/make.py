@@ -117,7 +117,7 @@ class GitWorkspaces:
 
     async def _ask(self, *arguments: str) -> list[tuple[str, str]]:
         script = resources.files("codex_runner.workspaces").joinpath("workspace.sh").read_text(encoding="utf-8")
-        done = await self._transport.execute(script, timeout=_PATIENCE, arguments=arguments)
+        done = await self._transport.ask(script, timeout=_PATIENCE, arguments=arguments)
         lines = done.output.decode("utf-8", "surrogateescape").split("\n")
         pairs = [(key, value) for key, _, value in (line.partition(" ") for line in lines)]
         for key, value in pairs:
@@ -125,7 +125,7 @@ class GitWorkspaces:
                 code, _, message = value.partition(" ")
                 raise _RefusedError(code, message.strip().rstrip(".") or "git did not say why")
         if ("ok", "") not in pairs:
-            raise _RefusedError("failed", f"the host's shell ended early: {' '.join(lines)[-300:]}")
+            raise _RefusedError("failed", f"the host's shell ended early: {done.last_words}")
         return pairs
 
 
