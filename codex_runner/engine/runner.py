@@ -31,6 +31,7 @@ from codex_runner.engine.checks import Checks, names
 from codex_runner.engine.credential_rules import planned_guards
 from codex_runner.engine.ending import stop_ending
 from codex_runner.engine.leak_search import LEAK, SEARCH, clean, plain
+from codex_runner.engine.proof import Proof
 from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
 from codex_runner.engine.workspace import compare, is_watched, note, placed
@@ -97,6 +98,7 @@ class Runner:
         self._recorder, self._stopping = outfit.recorder, outfit.stopping
         self._admission = Admission(job, run_id, outfit)
         self._attempts = Attempts(job, run_id, outfit)
+        self._proof = Proof(outfit)
         self._checks = Checks(job, outfit)
         self._noted = self._given_back = False
 
@@ -186,7 +188,7 @@ class Runner:
         await self._make_workspace()
         noting = asyncio.ensure_future(self._note())
         try:
-            facts = await self._outfit.agent.prepare(self._job, self._outfit.transport, granted, self._recorder.emit)
+            facts = await self._proof.of(self._job, granted)
             tree = await noting
         except UnreachableError:
             self._noted = False

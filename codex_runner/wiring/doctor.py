@@ -284,11 +284,19 @@ class Doctor:
         from codex_runner.codex.agent import Codex  # noqa: PLC0415
         from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
 
+        told: list[Event] = []
         try:
-            facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, _ignore)
+            facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, told.append)
         except RunnerError as error:
             self._failed(PREFLIGHT, error)
             return
+        doubts = [event for event in told if isinstance(event, Warned)]
+        for doubt in doubts:
+            self._warned(PREFLIGHT, doubt.message, "")
+        if any(doubt.code == PREFLIGHT for doubt in doubts) and not any(
+            isinstance(event, Guarded) and event.name == PREFLIGHT for event in told
+        ):
+            return  # nothing was proven
         done = facts.get("preflight") or {}
         answer = done.get("answer")
         self._passed(PREFLIGHT, str(answer) if answer else f"by {done.get('method')}: nothing more can be proven")
