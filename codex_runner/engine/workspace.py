@@ -70,7 +70,7 @@ async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorde
     if found is None:
         return text
     if found.head != before.head:
-        recorder.warn("head-moved", f"HEAD was {before.head or 'unborn'} and is {found.head}: the agent made commits.")
+        recorder.warn("head-moved", _moved(before.head, found.head))
     findings = judge_changes(job.rules, found.changed) if job.rules.any else ()
     sentences = tuple(recorder.redactor.text(finding.message) for finding in findings)
     code = int(exit_code_of(findings))
@@ -80,3 +80,15 @@ async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorde
     if job.rules.any:
         recorder.emit(CheckEnded(RULES, not findings, code, 0.0, "\n".join(sentences)))
     return text
+
+
+def _moved(before: str, after: str) -> str:
+    """Say where HEAD went, and no more than is known of how: a commit, a reset and another branch look alike."""
+    if not after:
+        return (
+            f"HEAD was {before} and names no commit any more: its branch, .git/HEAD or objects of the repository "
+            "were changed or removed during the run."
+        )
+    if not before:
+        return f"HEAD named no commit and is {after}: a commit was made during the run."
+    return f"HEAD was {before} and is {after}: a commit, a reset or another branch moved it during the run."

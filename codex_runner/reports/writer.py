@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError, LeakError, RunnerError, bug
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from codex_runner.engine.redact import Redactor
 
 _DIFF_BYTES = 1_000_000
+_ROOM = 256 * 1024  # bytes: what run.json, junit.xml and summary.md of most runs need together
 
 
 class FileReports:
@@ -44,7 +46,8 @@ class FileReports:
 
     def begin(self, state: RunState) -> None:
         """See Reports.begin."""
-        self._each(state, [(self._folder.run_json, _run_json)])
+        # Random: some file systems store a run of zeros in no space at all.
+        self._each(state, [(self._folder.run_json, _run_json), (self._folder.room, lambda _: os.urandom(_ROOM))])
 
     def prepare(self) -> None:
         """See Reports.prepare."""
@@ -58,6 +61,7 @@ class FileReports:
         from codex_runner.reports.summary import summary  # noqa: PLC0415 - see prepare
 
         folder = self._folder
+        folder.room.unlink(missing_ok=True)
         reports = [
             (folder.run_json, _run_json),
             (folder.junit, self._junit_report),
