@@ -13,7 +13,7 @@ from codex_runner.codex.key_preflight import check_key
 from codex_runner.codex.login import read_login
 from codex_runner.codex.permissions import LOOKED_FOR
 from codex_runner.domain.credential import CredentialKind
-from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
 from codex_runner.domain.job import LOCAL_HOST
@@ -63,6 +63,8 @@ case $real in
 esac
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
+# On a full disk codex would only fail, without a word.
+{ printf '%65536s' '' >"$scratch/room"; } 2>/dev/null || { echo "full ${scratch%/*}"; exit 0; }
 # Any start of codex writes into its home, and warns on stderr of a home that it does not like.
 export CODEX_HOME="$scratch"
 runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
@@ -170,8 +172,17 @@ async def look(
         where = f"at {missing!r}" if missing else "in PATH"
         raise ConfigurationError(f"no codex {where}{there}.", remedy=remedy)
     values = {key: value for key, _, value in facts if key != "feature"}
+    if "full" in values:
+        raise HostError(
+            f"no room for temporary files in {values['full']}{there}.",
+            remedy="Make room there, or point TMPDIR to another folder.",
+        )
     if "path" not in values:
-        raise ConfigurationError(f"codex could not be looked at{there}: {done.last_words[-300:]}", remedy=remedy)
+        why = f"no end within {_PATIENCE:g} s" if done.exit_code is None else done.last_words[-300:] or "no word"
+        raise ConfigurationError(
+            f"codex could not be looked at{there}: {why}.",
+            remedy="The host's own shell says so: look at its temporary folder (TMPDIR), its memory and its load.",
+        )
     version = re.fullmatch(r"codex-cli (\d+)\.(\d+)\.(\d+)(\S*)", values["version"].strip())
     if version is None:
         raise ConfigurationError(
@@ -197,7 +208,10 @@ async def look(
     if not proven:
         return install, None
     if not answered and done.exit_code is not None:
-        raise ConfigurationError(f"codex could not be asked about its login{there}: {done.last_words}", remedy=remedy)
+        raise ConfigurationError(
+            f"codex could not be asked about its login{there}: {done.last_words or 'no word'}.",
+            remedy="The host's own shell says so: look at its temporary folder (TMPDIR), its memory and its load.",
+        )
     code, _, output = said.partition(b"\n")
     identity = _identity(values.get("account", "")) if identify else None
     return install, Login(int(code) if answered else None, output, done.seconds, identity)

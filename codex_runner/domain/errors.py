@@ -76,6 +76,12 @@ class ConfigurationError(RunnerError):
     default_remedy = "Correct the configuration; `codex-runner run JOB --dry-run` shows what it comes to."
 
 
+class FolderGoneError(ConfigurationError):
+    """The folder that something is to run in is not there, or cannot be entered."""
+
+    default_remedy = "Set the job's `cwd` to a folder that is there."
+
+
 class CredentialError(RunnerError):
     """The credential is missing, refused, or not fit for this run."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.errors import ExitCode, FolderGoneError
 from codex_runner.domain.event import CheckEnded, CheckStarted
 from codex_runner.domain.job import RULES, SCAN, SCHEMA
 from codex_runner.engine.prompt import with_context
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from codex_runner.engine.runner import Outfit
 
 _TAIL = 64 * 1024  # bytes
+_CANNOT_RUN = 126  # a shell's own word for it
 _TOLD = 16_000  # characters of an output
 
 _PROMPT = (
@@ -89,7 +90,13 @@ class Checks:
 
     async def _run(self, check: Check) -> None:
         self._recorder.emit(CheckStarted(check.name, check.run))
-        done = await self._outfit.transport.execute(check.run, cwd=self._job.cwd, timeout=check.timeout)
+        try:
+            done = await self._outfit.transport.execute(check.run, cwd=self._job.cwd, timeout=check.timeout)
+        except FolderGoneError as error:
+            # It was there when codex began to work in it.
+            told = self._recorder.redactor.text(f"{error.message} It was there when the agent began.")
+            self._recorder.emit(CheckEnded(check.name, False, _CANNOT_RUN, 0.0, told))
+            return
         # Redacted before it is cut: a cut could halve a secret and hide it from the redactor.
         output = self._recorder.redactor(done.output)[-_TAIL:].decode("utf-8", "replace")
         self._recorder.emit(CheckEnded(check.name, done.exit_code == 0, done.exit_code, done.seconds, output))

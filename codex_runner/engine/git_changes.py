@@ -43,7 +43,10 @@ class NotRepositoryError(ConfigurationError):
 class TamperedError(HostError):
     """What was noted before the agent is gone or was changed: nothing can be said of what the agent did."""
 
-    default_remedy = "Only something outside the agent's sandbox can have done it; look at the host before trusting it."
+    default_remedy = (
+        "An agent with `danger-full-access` can have done it; else something outside of its sandbox, such as a "
+        "clean-up of the state folder. Look at the host before you trust it."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import time
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, BinaryIO
 
-from codex_runner.domain.errors import HostError, RunGoneError
+from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.directory import AttemptDirectory, runs_root
@@ -131,7 +131,7 @@ class LocalTransport:
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
         """See Transport.execute."""
-        with tempfile.TemporaryFile() as output:
+        with _file() as output:
             code, seconds = await self._run(script, cwd, timeout, arguments, environment, output, output)
             return Completed(code, _end_of(output), seconds)
 
@@ -147,7 +147,7 @@ class LocalTransport:
         """See Transport.ask."""
         mark = new_nonce()
         text = marked(script, mark)
-        with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as complaint:
+        with _file() as answer, _file() as complaint:
             code, seconds = await self._run(text, cwd, timeout, arguments, environment, answer, complaint)
             return answered(mark, code, _end_of(answer), _end_of(complaint), seconds)
 
@@ -166,6 +166,7 @@ class LocalTransport:
         Its streams are files, not pipes: a grandchild that keeps one open then holds nobody up.
         """
         began = time.monotonic()
+        folder = _entered(cwd or self._environ["HOME"])
         process = await asyncio.create_subprocess_exec(
             "sh",
             "-c",
@@ -174,7 +175,7 @@ class LocalTransport:
             script,
             "sh",
             *arguments,
-            cwd=cwd or self._environ["HOME"],
+            cwd=folder,
             env={
                 **self._check_environ,
                 **{k: v if isinstance(v, str) else v.reveal() for k, v in environment.items()},
@@ -240,6 +241,24 @@ class _Tail:
         piece = Output(self._stream, self._offset, data)
         self._offset += len(data)
         return piece
+
+
+def _entered(folder: str) -> str:
+    """Return the folder. FolderGoneError if it cannot be entered, as the other hosts say it."""
+    if not (os.path.isdir(folder) and os.access(folder, os.X_OK)):  # noqa: PTH112 - never raises, whatever the name
+        raise FolderGoneError(f"cwd: {folder} is not a directory that can be entered.")
+    return folder
+
+
+def _file() -> IO[bytes]:
+    """Make a temporary file. HostError if there is no folder for it that can be written and has room."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise HostError(
+            f"this machine's disk: no temporary file can be made: {error.strerror or error}.",
+            remedy="Make room, or point TMPDIR to a folder that can be written.",
+        ) from None
 
 
 def _end_of(output: IO[bytes]) -> bytes:

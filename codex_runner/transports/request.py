@@ -12,7 +12,7 @@ import secrets
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ConfigurationError, HostError, RunGoneError, RunnerError
+from codex_runner.domain.errors import ConfigurationError, FolderGoneError, HostError, RunGoneError, RunnerError
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.cksum import cksum
 
@@ -159,11 +159,11 @@ def _refusal(text: str) -> RunnerError:
         case "codex":
             return ConfigurationError(f"codex: {message}.", remedy="Set `codex.path`, or install codex on the host.")
         case "cwd":
-            return ConfigurationError(f"cwd: {message}.", remedy="Set the job's `cwd` to a folder that is there.")
+            return FolderGoneError(f"cwd: {message}.")
         case "gone" | "foreign":
             return RunGoneError(f"the host refused ({word}): {message}.")
         case "disk":
-            return HostError(f"the host's disk: {message}.", remedy="Make room, or see who may write there.")
+            return HostError(f"the host's disk: {message}.", remedy="Make the folder, make room, or see who may write.")
         case _:
             return HostError(f"the host refused ({word}): {message}.")
 

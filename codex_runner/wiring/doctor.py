@@ -125,8 +125,15 @@ class Doctor:
         """Look at whether a folder can be written, or made, and how much fits; without `space` it is a file."""
         there = next(parent for parent in (path, *path.parents) if parent.exists())
         kind_fits = there.is_dir() if space or there != path else there.is_file()
-        if not kind_fits or not os.access(there, os.W_OK):
-            self._failed(rule, ConfigurationError(f"{there} cannot be written.", remedy=f"Correct it, or {path}."))
+        if not kind_fits:
+            kind = "folder" if space else "file"
+            wrong = ConfigurationError(f"{there} is no {kind}, and {path} is to be one.", remedy="Name another place.")
+            self._failed(rule, wrong)
+        elif not os.access(there, os.W_OK):
+            wrong = ConfigurationError(
+                f"{there} cannot be written.", remedy="Give the right to, or name another place."
+            )
+            self._failed(rule, wrong)
         elif space:
             self._judge_space(rule, str(there), shutil.disk_usage(there).free)
 

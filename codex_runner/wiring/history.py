@@ -251,7 +251,9 @@ def _read_from(path: Path, offset: int) -> tuple[list[Record], int]:
             file.seek(offset)
             data = file.read()
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", remedy="The run may be gone.") from None
+        gone = isinstance(error, FileNotFoundError)
+        remedy = "The run is gone: `codex-runner runs` lists those that are there." if gone else "See who may read it."
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", remedy=remedy) from None
     records = []
     for line in data.splitlines(keepends=True):
         if not line.endswith(b"\n"):

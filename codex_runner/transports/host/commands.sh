@@ -19,13 +19,13 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	# Nobody may be listening any more when a shell tells that a job of its was killed: it must live to clean up.
 	# Caught, not ignored, which the command would inherit.
 	trap : PIPE
-	output=$(mktemp) || refuse disk "no temporary file"
+	temporary_file
 	# Without a name from here on: whatever ends us, nothing is left. Three descriptors, since readers move theirs.
 	# shellcheck disable=SC2094 # on purpose
 	exec 6>"$output" 7<"$output" 8<"$output"
 	rm -f "$output"
 	if [ "$verb" = ask ]; then
-		output=$(mktemp) || refuse disk "no temporary file"
+		temporary_file
 		# shellcheck disable=SC2094 # on purpose
 		exec 9>"$output" 3<"$output" 4<"$output"
 		rm -f "$output"
@@ -76,6 +76,13 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	say "done $status $*"
 	end_of "$size" <&8
 	end_of "$complaint" <&4
+}
+
+temporary_file() { # its name into $output. What is printed into a full disk would be lost without a word
+	output=$(mktemp) || refuse disk "no temporary file can be made in ${TMPDIR:-/tmp}"
+	{ printf '%4096s' '' >"$output"; } 2>/dev/null && return
+	rm -f "$output"
+	refuse disk "no room for temporary files in ${TMPDIR:-/tmp}"
 }
 
 end_of() { # SIZE: so many bytes are on stdin; the last of them
