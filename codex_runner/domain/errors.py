@@ -111,6 +111,13 @@ class ModelServiceError(RunnerError):
         self.failure = failure
 
 
+class QuotaError(RunnerError):
+    """The account's usage limit or quota is reached: the credential is good, and of no use for a while."""
+
+    exit_code = ExitCode.QUOTA
+    default_remedy = "Wait until the limit resets, or raise it in the workspace's settings."
+
+
 class SecretStoreError(RunnerError):
     """The secret store cannot be reached, or cannot answer."""
 

@@ -19,6 +19,7 @@ from codex_runner.domain.errors import (
     ExitCode,
     HostError,
     ModelServiceError,
+    QuotaError,
     RunnerError,
     SecretStoreError,
     TokenRefusedError,
@@ -45,7 +46,7 @@ _CANARY_LIMITS: Final = Limits(timeout=120.0, stall=60.0, command=60.0, orphan=6
 
 _ERRORS: Final[Mapping[int, type[RunnerError]]] = {
     int(error.exit_code): error
-    for error in (ConfigurationError, CredentialError, SecretStoreError, HostError, RunnerError)
+    for error in (ConfigurationError, CredentialError, QuotaError, SecretStoreError, HostError, RunnerError)
 }
 
 
@@ -161,15 +162,13 @@ class Proofs:
         if verdict is not None and verdict.exit_code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
             raise KeyboardInterrupt
         reason = verdict.reason if verdict else "it has no ending"
-        if verdict is not None and verdict.exit_code == ExitCode.MODEL_SERVICE:
-            raise ModelServiceError(
-                f"The canary run with the new token failed: {reason} Nothing was stored.",
-                failure=Failure.NETWORK,
-                remedy="The new token may be good, and the one that is stored stays in use: rotate again later.",
-            )
-        raise _ERRORS.get(verdict.exit_code if verdict else 0, CredentialError)(
-            f"The canary run with the new token failed: {reason} Nothing was stored.",
-            remedy="The token that is stored stays in use. Repair what failed, and rotate again.",
+        message = f"The canary run with the new token failed: {reason} Nothing was stored."
+        code = verdict.exit_code if verdict else 0
+        if code in {ExitCode.MODEL_SERVICE, ExitCode.TIMEOUT, ExitCode.STALLED}:
+            remedy = "The new token may be good, and the one that is stored stays in use: rotate again later."
+            raise ModelServiceError(message, failure=Failure.NETWORK, remedy=remedy)
+        raise _ERRORS.get(code, CredentialError)(
+            message, remedy="The token that is stored stays in use. Repair what failed, and rotate again."
         )
 
 

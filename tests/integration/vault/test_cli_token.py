@@ -199,7 +199,7 @@ def test_a_token_that_fails_the_canary_is_not_stored(keeper, service):
         said = keeper.rotate()
     finally:
         service.default = before
-    assert said.code != 0
+    assert said.code == 8
     assert "The canary run with the new token failed" in said.stderr
     assert "Nothing was stored" in said.stderr
     assert keeper.data()["data"]["token"] == OLD
