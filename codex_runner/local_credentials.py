@@ -154,7 +154,8 @@ def _read(path: str, *, private: bool = False) -> str:
                 )
             return file.read(_LARGEST).decode()
     except OSError as error:
-        raise CredentialError(f"{path} cannot be read: {error.strerror}.", remedy="Correct the path.") from None
+        remedy = "Give this user the right to read it." if isinstance(error, PermissionError) else "Correct the path."
+        raise CredentialError(f"{path} cannot be read: {error.strerror}.", remedy=remedy) from None
     except UnicodeDecodeError:
         raise CredentialError(f"{path} is not text.", remedy="Name a file with the token in it.") from None
 

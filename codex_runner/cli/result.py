@@ -44,6 +44,6 @@ def finish(folder: RunFolder, state: RunState, *, as_json: bool) -> None:
         typer.echo(
             f"{folder.run_id}: {verdict.result if verdict else 'failed'} - {show_path(str(folder.path))}", err=True
         )
-        if code:
+        if code and folder.report.exists():
             typer.echo(f"what happened, with all output: {show_path(str(folder.report))}", err=True)
     raise typer.Exit(code)

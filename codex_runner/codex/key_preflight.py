@@ -10,7 +10,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import CredentialError
+from codex_runner.domain.errors import CredentialError, TokenRefusedError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import Failure
@@ -43,8 +43,8 @@ async def check_key(
 ) -> dict[str, str]:
     """GET `url` with the key as bearer; return what was done, for run.json.
 
-    401 and 403 are a refusal: CredentialError. Whatever else comes back proves nothing against the key; that, or no
-    answer at all, is a warning, since the model service may be reached by another way.
+    401 and 403 are a refusal: TokenRefusedError. Whatever else comes back proves nothing for the key nor against it;
+    that, or no answer at all, is a warning, since the model service may be reached by another way.
     """
     began = time.monotonic()
     status, asked = None, "the runner"
@@ -59,17 +59,18 @@ async def check_key(
     if not status:
         tell(Warned(GUARD, f"The key could not be proven: {url} did not answer {asked}."))
         return {**done, "answer": "none"}
-    refused = status in {401, 403}
+    refused, proven = status in {401, 403}, 200 <= status < 300
     seconds = time.monotonic() - began
-    failure = Failure.CREDENTIAL.value if refused else None
-    tell(Guarded(GUARD, not refused, f"{url} answered {status}", seconds, failure))
+    if refused or proven:
+        failure = Failure.CREDENTIAL.value if refused else None
+        tell(Guarded(GUARD, proven, f"{url} answered {status}", seconds, failure))
     if refused:
-        raise CredentialError(
+        raise TokenRefusedError(
             f"The key was refused before the agent was started: {url} answered {status}.",
             remedy="Store a fresh key, or correct the job's `credential.preflight_url`.",
         )
-    if not 200 <= status < 300:
-        tell(Warned(GUARD, f"The key could not be proven: {url} answered {status}."))
+    if not proven:
+        tell(Warned(GUARD, f"The key could not be proven, and was not refused: {url} answered {status}."))
     return {**done, "answer": str(status)}
 
 
@@ -89,7 +90,7 @@ async def _ask_on_host(url: str, key: Secret, host: str, transport: Transport) -
     """Return the HTTP status, 0 where nobody answered, None where the host cannot ask."""
     if not _PLAIN.fullmatch(key.reveal()):
         raise CredentialError(f"The key holds characters that no header can, so {host} cannot be asked with it.")
-    done = await transport.execute(_ASK, arguments=(url,), environment={_VARIABLE: key}, timeout=_TIMEOUT + 15)
+    done = await transport.ask(_ASK, arguments=(url,), environment={_VARIABLE: key}, timeout=_TIMEOUT + 15)
     found = re.search(rb"^status (\d{3})$", done.output, re.MULTILINE)
     if found is None:
         return None if b"no-curl" in done.output else 0

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.codex import survey as surveys
 from codex_runner.codex.command import login_config
 from codex_runner.codex.key_preflight import check_key
+from codex_runner.codex.login import read_login
 from codex_runner.codex.permissions import LOOKED_FOR
 from codex_runner.domain.credential import CredentialKind
-from codex_runner.domain.errors import ConfigurationError, CredentialError
+from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
 from codex_runner.domain.job import LOCAL_HOST
-from codex_runner.domain.run import Failure
 from codex_runner.engine.redact import Redactor
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ case $real in
 esac
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
+# On a full disk codex would only fail, without a word.
+{ printf '%65536s' '' >"$scratch/room"; } 2>/dev/null || { echo "full ${scratch%/*}"; exit 0; }
 # Any start of codex writes into its home, and warns on stderr of a home that it does not like.
 export CODEX_HOME="$scratch"
 runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
@@ -162,7 +164,7 @@ async def look(
     there, remedy = _hints(job)
     proven = granted.kind is CredentialKind.ACCESS_TOKEN
     identify = "1" if job.credential is not None and job.credential.identify else ""
-    done = await transport.execute(
+    done = await transport.ask(
         _probe(),
         arguments=(path or "", fallback or "", cwd, login_config(job) if proven else "", identify, wanted, *LOOKED_FOR),
         environment={**job.codex.environment, **granted.environment} if proven else {},
@@ -176,8 +178,17 @@ async def look(
         where = f"at {missing!r}" if missing else "in PATH"
         raise ConfigurationError(f"no codex {where}{there}.", remedy=remedy)
     values = {key: value for key, _, value in facts if key != "feature"}
+    if "full" in values:
+        raise HostError(
+            f"no room for temporary files in {values['full']}{there}.",
+            remedy="Make room there, or point TMPDIR to another folder.",
+        )
     if "path" not in values:
-        raise ConfigurationError(f"codex could not be looked at{there}: {' '.join(lines)[-300:]}", remedy=remedy)
+        why = f"no end within {_PATIENCE:g} s" if done.exit_code is None else done.last_words[-300:] or "no word"
+        raise ConfigurationError(
+            f"codex could not be looked at{there}: {why}.",
+            remedy="The host's own shell says so: look at its temporary folder (TMPDIR), its memory and its load.",
+        )
     version = re.fullmatch(r"codex-cli (\d+)\.(\d+)\.(\d+)(\S*)", values["version"].strip())
     if version is None:
         raise ConfigurationError(
@@ -207,6 +218,11 @@ async def look(
         )
     if not proven:
         return install, survey, None
+    if not answered and done.exit_code is not None:
+        raise ConfigurationError(
+            f"codex could not be asked about its login{there}: {done.last_words or 'no word'}.",
+            remedy="The host's own shell says so: look at its temporary folder (TMPDIR), its memory and its load.",
+        )
     code, _, output = said.partition(b"\n")
     identity = _identity(values.get("account", "")) if identify else None
     return install, survey, Login(int(code) if answered else None, output, done.seconds, identity)
@@ -243,7 +259,8 @@ async def check_login(
     """Judge whether the service takes the credential; return what was done, for run.json.
 
     Only access tokens can be proven by `codex login status`: of keys it says "Not logged in" whatever they are worth.
-    CredentialError where the token is refused.
+    TokenRefusedError if the service refuses the token, ModelServiceError if the service is out of reach,
+    CredentialError if its answer is not understood.
     """
     if granted.kind is None:
         return {"method": "none"}
@@ -251,31 +268,17 @@ async def check_login(
         return await check_key(job.credential.preflight_url, granted.secrets[0], tell, job, transport)
     if login is None:
         return {"method": "presence"}
-    if login.exit_code is None:
-        answer = f"no answer within {_PATIENCE:g} s"
-    else:
-        # It has the token, and may quote it.
-        answer = _said(Redactor([*granted.secrets, *job.codex.environment.values()])(login.output))
-    passed = login.exit_code == 0
-    message = f"codex login status: {answer}"
-    tell(Guarded("credential-preflight", passed, message, login.seconds, None if passed else Failure.CREDENTIAL.value))
-    if not passed:
-        raise CredentialError(
-            f"The access token was refused before the agent was started: {answer}.",
-            remedy="Store a fresh token (`codex-runner token put`), and check who made it and when it expires.",
-        )
-    done: dict[str, Any] = {"method": "login-status", "answer": answer}
+    # It has the token, and may quote it.
+    output = Redactor([*granted.secrets, *job.codex.environment.values()])(login.output).decode("utf-8", "replace")
+    said = read_login(login.exit_code, output, _PATIENCE)
+    failure = said.failure and said.failure.value
+    tell(Guarded("credential-preflight", failure is None, f"codex login status: {said.words}", login.seconds, failure))
+    if failure is not None:
+        raise said.error()
+    done: dict[str, Any] = {"method": "login-status", "answer": said.words}
     if login.identity is not None:
         done["identity"] = dict(login.identity)
     return done
-
-
-def _said(output: bytes) -> str:
-    """Find what `login status` says among the warnings around it."""
-    lines = [line.strip() for line in output.decode("utf-8", "replace").splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("WARNING:", "Stack backtrace", "0:", "1:"))]
-    told = next((line for line in lines if line.startswith(("Error", "Logged in", "Not logged in"))), None)
-    return (told or (lines[0] if lines else "nothing"))[:300].rstrip(".")
 
 
 def check_features(job: Job, install: Install) -> None:

@@ -31,9 +31,15 @@ REFUSALS = (
     Refusal("hook-blocked", re.compile(r"blocked by \w+ hook"), "a hook stopped a tool of the agent"),
     Refusal(
         "policy-forbids",
-        re.compile(r"Rejected\(|rejected: (blocked by policy|policy forbids)"),
+        re.compile(r"\x60 rejected: |rejected: (blocked by policy|policy forbids)"),
         "a rule of the workspace, or of the user, forbids the command",
     ),
+    Refusal(
+        "command-not-started",
+        re.compile(r"Failed to create unified exec process"),
+        "codex could not start a command of the agent: the folder that it was to run in is missing, for one",
+    ),
+    Refusal("command-rejected", re.compile(r"Rejected\("), "codex rejected a command of the agent; its words say why"),
     Refusal("patch-refused", re.compile(r"patch rejected: "), "the agent's patch went outside of what it may write"),
     Refusal(
         _POLICY,

@@ -33,7 +33,7 @@ _PART = r"""
 cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" && tail -c "+$3" "$2" | head -c "$4"
 """
 _FILE = re.compile(r"^(\d+) (\./[\w./:-]+)$", re.ASCII | re.MULTILINE)
-_PAGE = 768 * 1024  # bytes: below what Transport.execute keeps of an output
+_PAGE = 768 * 1024  # bytes: below what an answer may have (Transport.ask)
 _LARGEST = 100_000_000  # bytes, as of any artifact
 
 
@@ -41,7 +41,7 @@ async def last_usage(transport: Transport, run_id: str, thread_id: str, *, timeo
     """Return what the thread has come to by codex's last count; None where there is none (yet). May raise HostError."""
     if not THREAD.fullmatch(thread_id):
         return None
-    done = await transport.execute(_LAST_COUNT, arguments=(run_id, thread_id), timeout=timeout)
+    done = await transport.ask(_LAST_COUNT, arguments=(run_id, thread_id), timeout=timeout)
     try:
         return read_usage(json.loads(_record(done.output))["payload"]["info"]["total_token_usage"])
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -75,7 +75,9 @@ async def read_rollout(transport: Transport, run_id: str) -> bytes:
 
     HostError where it does not arrive whole, or is too large to be kept.
     """
-    listed = await transport.execute(_FILES, arguments=(run_id,))
+    listed = await transport.ask(_FILES, arguments=(run_id,))
+    if listed.exit_code != 0:
+        raise HostError(f"it could not be looked for: {listed.last_words}")
     files = _FILE.findall(listed.output.decode("utf-8", "replace"))
     total = sum(int(size) for size, _ in files)
     if total > _LARGEST:
@@ -87,7 +89,7 @@ async def _read(transport: Transport, run_id: str, name: str, size: int) -> byte
     read = bytearray()
     while len(read) < size:
         wanted = (str(len(read) + 1), str(min(_PAGE, size - len(read))))
-        done = await transport.execute(_PART, arguments=(run_id, name, *wanted))
+        done = await transport.ask(_PART, arguments=(run_id, name, *wanted))
         if done.exit_code != 0 or not done.output:
             raise HostError(f"of {name}, {len(read):,} of {size:,} bytes arrived.")
         read += done.output

@@ -90,17 +90,22 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
         return ()
     profile = str(job.codex.config.get("default_permissions", PROFILE)) if sandboxed else ""
     profile = PROFILE if profile.startswith(":") else profile
-    done = await transport.execute(
+    done = await transport.ask(
         _script(),
         arguments=(run_id, install.path, profile, survey.at, survey.root, survey.commit, *survey.sources),
         environment={"SETTINGS": config},
         timeout=_PATIENCE,
     )
-    lines = done.output.decode("utf-8", "replace").splitlines()
+    lines = done.output.decode("utf-8", "surrogateescape").split("\n")
     answer = _Answer(tuple((line.partition(" ")[0], line.partition(" ")[2]) for line in lines))
+    where = "" if job.host == LOCAL_HOST else f" on {job.host}"
+    if not answer.has("proved") and done.exit_code is not None:
+        raise ConfigurationError(
+            f"the run's own CODEX_HOME could not be made{where}: {done.last_words or 'its shell said nothing'}.",
+            remedy="Look at the room, and at who may write, where run directories lie (XDG_STATE_HOME).",
+        )
     _tell_of_skills(answer, survey, tell)
     if sandboxed:
-        where = "" if job.host == LOCAL_HOST else f" on {job.host}"
         wrong = _judge(job, answer, own=profile != PROFILE, late=done.exit_code is None)
         message = wrong[0] if wrong else f"proven: it keeps to {job.sandbox.value!r}"
         said = _readable(last_words("\n".join(answer.all("said"))))
@@ -111,11 +116,6 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
             raise ConfigurationError(f"codex{where} does not take its configuration: {said}.", remedy=_SETTINGS)
         if wrong is not None:
             raise ConfigurationError(f"codex's sandbox{where}: {wrong[0]}.", remedy=wrong[1])
-    elif not answer.has("proved"):
-        raise ConfigurationError(
-            f"the skills of the repository could not be handed over: {' '.join(lines)[-300:]}",
-            remedy='Set the job\'s `instructions` to "none" to do without them.',
-        )
     return answer.all("handed")
 
 

@@ -7,7 +7,10 @@ says what happened and, in `remedy`, one that says what to do. Only `cli.main` t
 from __future__ import annotations
 
 from enum import IntEnum, unique
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
+
+if TYPE_CHECKING:
+    from codex_runner.domain.run import Failure
 
 
 @unique
@@ -73,11 +76,46 @@ class ConfigurationError(RunnerError):
     default_remedy = "Correct the configuration; `codex-runner run JOB --dry-run` shows what it comes to."
 
 
+class FolderGoneError(ConfigurationError):
+    """The folder that something is to run in is not there, or cannot be entered."""
+
+    default_remedy = "Set the job's `cwd` to a folder that is there."
+
+
 class CredentialError(RunnerError):
     """The credential is missing, refused, or not fit for this run."""
 
     exit_code = ExitCode.CREDENTIAL
     default_remedy = "Check the job's `credential`; `codex-runner doctor` shows what is wrong with it."
+
+
+class TokenRefusedError(CredentialError):
+    """The service itself refused the credential: HTTP status 401 or 403."""
+
+
+class ModelServiceError(RunnerError):
+    """The model service, or its authentication service, cannot be reached or cannot answer. It has refused nothing.
+
+    `failure` is the class of it, which says how soon trying again can help.
+    """
+
+    exit_code = ExitCode.MODEL_SERVICE
+    default_remedy = (
+        "Check the way to the service (proxy, DNS, certificates) and its status page, and run it again; "
+        "the credential may be good."
+    )
+
+    def __init__(self, message: str, *, failure: Failure, remedy: str | None = None) -> None:
+        """Keep the class beside the message."""
+        super().__init__(message, remedy=remedy)
+        self.failure = failure
+
+
+class QuotaError(RunnerError):
+    """The account's usage limit or quota is reached: the credential is good, and of no use for a while."""
+
+    exit_code = ExitCode.QUOTA
+    default_remedy = "Wait until the limit resets, or raise it in the workspace's settings."
 
 
 class SecretStoreError(RunnerError):

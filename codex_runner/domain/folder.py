@@ -26,6 +26,11 @@ class RunFolder:
         return self.path / "run.json"
 
     @property
+    def room(self) -> Path:
+        """Space that is taken while the run goes on, so that run.json has some on a disk that is full by its end."""
+        return self.path / ".room"
+
+    @property
     def events(self) -> Path:
         """Every record, in order: what the reports are rebuilt from."""
         return self.path / "events.jsonl"

@@ -104,8 +104,18 @@ class Install:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A finished command. `exit_code` is None where it ran out of time; `output` is stdout and stderr together."""
+    """A finished command. `exit_code` is None if it ran out of time.
+
+    `output` is what it printed: stdout and stderr together, or of a script that was asked (`Transport.ask`) its answer
+    alone. `complaint` is then the rest: what its stderr got, and what the host printed before the script began.
+    """
 
     exit_code: int | None
     output: bytes
     seconds: float
+    complaint: bytes = b""
+
+    @property
+    def last_words(self) -> str:
+        """Return what people should read if a script failed: the end of its complaint, else of its answer."""
+        return (self.complaint.strip() or self.output.strip())[-500:].decode("utf-8", "replace")

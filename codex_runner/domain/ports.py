@@ -63,7 +63,25 @@ class Transport(Protocol):
 
         Its process group is ended after `timeout` seconds. Nothing that looks like a credential is in its environment
         but what `environment` adds, which travels like a launch's.
-        At most the last MiB of output is kept.
+        At most the last MiB of output is kept. The output is for people: stdout and stderr in one, and whatever the
+        host prints beside them. A program reads what `ask` returns.
+        """
+        ...
+
+    async def ask(
+        self,
+        script: str,
+        *,
+        cwd: str | None = None,
+        timeout: float = 60.0,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str | Secret] = {},
+    ) -> Completed:
+        """Run a script of the runner's own as `execute` does, and return its stdout alone, byte for byte.
+
+        What a host prints of itself is no part of the answer: its shells' start-up files, a locale or a library that is
+        missing, a wrapper that warns. That is in `complaint`, with all of stderr. An answer has a MiB at most; a longer
+        one is none, and `output` is empty.
         """
         ...
 

@@ -92,6 +92,7 @@ class StopReason(StrEnum):
     ORPHANED = "orphaned"
     DISK_FULL = "disk-full"
     LOST = "lost"
+    RUNNER_FAILED = "runner-failed"
 
 
 class Sweep(StrEnum):
@@ -347,6 +348,13 @@ class Failure(StrEnum):
         False,
         "`codex-runner cancel` ended the run",
         "Run the job again when it may run.",
+    )
+    RUNNER_FAILED = (
+        "runner-failed",
+        ExitCode.CONFIGURATION,
+        False,
+        "the runner could not go on, and ended the agent: its output folder was full, for one",
+        "The log of the runner that began the run says why; make room if its disk was full, and run the job again.",
     )
     LEAK = (
         "leak",

@@ -20,7 +20,7 @@ from codex_runner.domain.event import (
     TurnFailed,
 )
 from codex_runner.domain.host import Ended, Lost, Output
-from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep
+from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep, Verdict
 from codex_runner.domain.state import TURN_COMPLETED, TURN_FAILED
 from codex_runner.engine import cksum
 from codex_runner.engine.budget import over
@@ -246,6 +246,19 @@ async def end_unseen(transport: Transport, run_id: str, number: int, reason: Sto
                 if isinstance(piece, Ended | Lost):
                     return piece.exit if isinstance(piece, Ended) else None
     return None
+
+
+async def end_unfinished(recorder: Recorder, transport: Transport, verdict: Verdict, stop: Stop | None) -> None:
+    """End the attempt that is running, since the run has come to its verdict without it, and record how it ended.
+
+    Without a wish to `stop`, it is the runner that cannot go on: whoever attaches later must not look for a signal.
+    """
+    state = recorder.state
+    attempt, reason = state.attempts[-1], stop.reason if stop else StopReason.RUNNER_FAILED
+    exit_ = await end_unseen(transport, state.run_id, attempt.number, reason)
+    recorder.emit(sweep_guard(exit_))
+    ending = Ending(verdict.failure or Failure.RUNNER_FAILED, recorder.redactor.text(verdict.reason))
+    recorder.emit(AttemptEnded(attempt.number, ending, exit_))
 
 
 def sweep_guard(exit_: ProcessExit | None, earlier: Sequence[Attempt] = ()) -> Guarded:

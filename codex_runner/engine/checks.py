@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.errors import ExitCode, FolderGoneError
 from codex_runner.domain.event import CheckEnded, CheckStarted
 from codex_runner.domain.job import RULES, SCAN, SCHEMA
 from codex_runner.engine.git_guard import guarded_command
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from codex_runner.engine.runner import Outfit
 
 _TAIL = 64 * 1024  # bytes
+_CANNOT_RUN = 126  # a shell's own word for it
 _TOLD = 16_000  # characters of an output
 
 # For how many seconds a reply may be judged: what is left of the job's time, within these bounds. A process has to
@@ -108,9 +109,15 @@ class Checks:
     async def _run(self, check: Check) -> None:
         self._recorder.emit(CheckStarted(check.name, check.run))
         script, arguments = (check.run, ()) if check.git == "as is" else (guarded_command(), (check.run,))
-        done = await self._outfit.transport.execute(
-            script, cwd=self._job.cwd, timeout=check.timeout, arguments=arguments
-        )
+        try:
+            done = await self._outfit.transport.execute(
+                script, cwd=self._job.cwd, timeout=check.timeout, arguments=arguments
+            )
+        except FolderGoneError as error:
+            # It was there when codex began to work in it.
+            told = self._recorder.redactor.text(f"{error.message} It was there when the agent began.")
+            self._recorder.emit(CheckEnded(check.name, False, _CANNOT_RUN, 0.0, told))
+            return
         # Redacted before it is cut: a cut could halve a secret and hide it from the redactor.
         output = self._recorder.redactor(done.output)[-_TAIL:].decode("utf-8", "replace")
         self._recorder.emit(CheckEnded(check.name, done.exit_code == 0, done.exit_code, done.seconds, output))

@@ -25,6 +25,7 @@ _FAILURES = {
     StopReason.ORPHANED: Failure.ORPHANED,
     StopReason.DISK_FULL: Failure.DISK_FULL,
     StopReason.LOST: Failure.LOST,
+    StopReason.RUNNER_FAILED: Failure.RUNNER_FAILED,
 }
 
 _MESSAGES = {
@@ -32,9 +33,13 @@ _MESSAGES = {
     StopReason.ORPHANED: "the supervisor ended codex: no runner had been attached for orphan_timeout",
     StopReason.DISK_FULL: "the supervisor ended codex: the host's disk is full where runs lie",
     StopReason.CANCELLED: "the run was cancelled",
-    StopReason.TERMINATED: "the supervisor was told to terminate",
+    StopReason.TERMINATED: "the supervisor on the host got SIGTERM: the host shut down, or somebody ended it there",
     StopReason.LOST: "the supervisor on the host was killed, and codex was ended in its stead",
+    StopReason.RUNNER_FAILED: "the runner that began the run could not go on, and ended codex",
 }
+
+# What to do about a stop that no runner has asked for, if it is not what the failure's class says.
+_REMEDIES = {StopReason.TERMINATED: "Find out what ended it on the host, and run the job again."}
 
 
 def stopped_ending(attempt: Attempt, reason: StopReason) -> Ending | None:
@@ -44,8 +49,9 @@ def stopped_ending(attempt: Attempt, reason: StopReason) -> Ending | None:
     """
     if reason is StopReason.NONE or reason is StopReason.LINGERED:
         return None
-    message = attempt.stop.message if attempt.stop and attempt.stop.reason == reason else _MESSAGES.get(reason, reason)
-    return stop_ending(reason, message)
+    if attempt.stop and attempt.stop.reason == reason:
+        return stop_ending(reason, attempt.stop.message)
+    return Ending(_FAILURES[reason], _MESSAGES.get(reason, reason), _REMEDIES.get(reason, ""))
 
 
 def stop_ending(reason: StopReason, message: str) -> Ending:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from codex_runner.domain.change import Change
+    from codex_runner.domain.host import Completed
     from codex_runner.domain.ports import Transport
 
-_PAGE = 768 * 1024  # bytes: below what Transport.execute keeps of an output
+_PAGE = 768 * 1024  # bytes: below what an answer may have (Transport.ask)
 # In this order: functions first, the call last.
 _PARTS = ("git/guard", "git/tree", "git/rules", "git/nested", "git/history", "git_changes")
 
@@ -40,7 +41,10 @@ class NotRepositoryError(ConfigurationError):
 class TamperedError(HostError):
     """What was noted before the agent is gone or was changed: nothing can be said of what the agent did."""
 
-    default_remedy = "Only something outside the agent's sandbox can have done it; look at the host before trusting it."
+    default_remedy = (
+        "An agent with `danger-full-access` can have done it; else something outside of its sandbox, such as a "
+        "clean-up of the state folder. Look at the host before you trust it."
+    )
 
 
 class TreeTimeoutError(RunnerError):
@@ -137,17 +141,17 @@ def script() -> str:
 async def _ask(transport: Transport, cwd: str | None, arguments: tuple[str, ...], timeout: float) -> bytes:
     """Run the script and bring home its whole answer, page by page, within `timeout` seconds in all."""
     whole, until = script(), time.monotonic() + timeout
-    done = await transport.execute(whole, cwd=cwd, timeout=timeout, arguments=arguments)
+    done = await transport.ask(whole, cwd=cwd, timeout=timeout, arguments=arguments)
     if done.exit_code is None:
         raise TreeTimeoutError(f"git could not look at the workspace in {timeout:.0f} s, and more are not left.")
     said = _ANSWER.match(done.output)
     if said is None:
-        raise _error(done.output)
+        raise _error(done)
     size, checksum = int(said[1]), int(said[2])
     answer = bytearray(done.output[said.end() :])
     while len(answer) < size:
         page = ("page", arguments[1], str(len(answer)), str(_PAGE))
-        more = await transport.execute(whole, timeout=max(1.0, until - time.monotonic()), arguments=page)
+        more = await transport.ask(whole, timeout=max(1.0, until - time.monotonic()), arguments=page)
         if not more.output:
             break
         answer += more.output
@@ -156,9 +160,9 @@ async def _ask(transport: Transport, cwd: str | None, arguments: tuple[str, ...]
     return bytes(answer)
 
 
-def _error(output: bytes) -> RunnerError:
-    word, _, rest = output.partition(b" ")
-    code, _, message = text(rest).strip().partition(" ") if word == b"error" else ("failed", "", text(output[-500:]))
+def _error(done: Completed) -> RunnerError:
+    word, _, rest = done.output.partition(b" ")
+    code, _, message = text(rest).strip().partition(" ") if word == b"error" else ("failed", "", done.last_words)
     match code:
         case "no-repository":
             return NotRepositoryError(f"The workspace is in no usable git repository: {message}")

@@ -34,7 +34,7 @@ _PART = r"""
 cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/attempts/$2" && tail -c "+$3" records | head -c "$4"
 """
 
-# Below what a command may print.
+# Below what an answer may have (Transport.ask).
 _AT_ONCE = 1 << 19
 
 
@@ -49,7 +49,9 @@ async def attempts_of(transport: Transport, run_id: str, host: str) -> list[int]
 
     RunGoneError where there is no such run, UsageError where another runner follows it: two would judge it twice.
     """
-    done = await transport.execute(_ATTEMPTS, arguments=(run_id,), timeout=30)
+    done = await transport.ask(_ATTEMPTS, arguments=(run_id,), timeout=30)
+    if done.exit_code != 0:
+        raise HostError(f"the attempts of {run_id} on {host} could not be listed: {done.last_words}")
     words = done.output.decode("ascii", "replace").split()
     if "followed" in words:
         raise UsageError(f"Another runner follows {run_id} on {host}.", remedy="Wait for it, or end the run there.")
@@ -67,7 +69,9 @@ async def _records(transport: Transport, run_id: str, attempt: int) -> list[Reco
     text = b""
     while True:
         arguments: Sequence[str] = (run_id, str(attempt), str(len(text) + 1), str(_AT_ONCE))
-        done = await transport.execute(_PART, arguments=arguments)
+        done = await transport.ask(_PART, arguments=arguments)
+        if done.exit_code != 0:
+            raise HostError(f"what the host keeps of {run_id} could not be read: {done.last_words}")
         text += done.output
         if len(done.output) < _AT_ONCE:
             break

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ExitCode, LeakError, RunnerError, UnreachableError, bug
 from codex_runner.domain.event import (
-    AttemptEnded,
     Guarded,
     RunEnded,
     RunPrepared,
@@ -23,14 +22,15 @@ from codex_runner.domain.event import (
     to_json,
 )
 from codex_runner.domain.job import PROOF, Job, Sandbox
-from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
+from codex_runner.domain.run import Ending, Failure, Verdict
 from codex_runner.engine.admission import Admission
-from codex_runner.engine.attempt import end_unseen, sweep_guard
+from codex_runner.engine.attempt import end_unfinished
 from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks, names
 from codex_runner.engine.credential_rules import planned_guards
 from codex_runner.engine.ending import stop_ending
 from codex_runner.engine.leak_search import LEAK, SEARCH, clean, plain
+from codex_runner.engine.proof import Proof
 from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
 from codex_runner.engine.workspace import compare, is_watched, note, placed
@@ -99,6 +99,7 @@ class Runner:
         self._recorder, self._stopping = outfit.recorder, outfit.stopping
         self._admission = Admission(job, run_id, outfit)
         self._attempts = Attempts(job, run_id, outfit)
+        self._proof = Proof(outfit)
         self._checks = Checks(job, outfit)
         self._noted = self._given_back = False
 
@@ -122,7 +123,7 @@ class Runner:
         except Stopped:
             verdict = self._stopped_verdict()
         except RunnerError as error:
-            verdict = Verdict(error.exit_code, error.message, remedy=error.remedy)
+            verdict = Verdict(error.exit_code, error.message, remedy=self._with_attach(error.remedy))
         except Exception as error:  # noqa: BLE001 - a bug of ours must not leave an agent running, nor a run without reports
             verdict = self._own_failure(error)
         await self._let_go(verdict)
@@ -190,9 +191,9 @@ class Runner:
         await self._make_workspace()
         noting = asyncio.ensure_future(self._note())
         try:
-            transport, tell = self._outfit.transport, self._recorder.emit
-            facts = await self._outfit.agent.prepare(self._job, transport, granted, tell)
+            facts = await self._proof.of(self._job, granted)
             self._noted = True
+            transport, tell = self._outfit.transport, self._recorder.emit
             facts = {**facts, **await self._outfit.agent.prove(self._job, self._run_id, transport, tell)}
             tree = await noting
         except UnreachableError:
@@ -305,10 +306,7 @@ class Runner:
         # A failure in here must not hide the one that led here.
         with contextlib.suppress(Exception):
             if attempt is not None and attempt.ending is None:
-                exit_ = await end_unseen(self._outfit.transport, self._run_id, attempt.number, StopReason.TERMINATED)
-                self._recorder.emit(sweep_guard(exit_))
-                ending = Ending(verdict.failure or Failure.UNKNOWN, self._recorder.redactor.text(verdict.reason))
-                self._recorder.emit(AttemptEnded(attempt.number, ending, exit_))
+                await end_unfinished(self._recorder, self._outfit.transport, verdict, self._stopping.stop)
             # What codex wrote is nowhere else where the journal could not take it.
             if not self._recorder.broken:
                 await self._give_back(verdict)
@@ -371,6 +369,12 @@ class Runner:
         if verdict.exit_code and not isinstance(error, LeakError):
             return dataclasses.replace(verdict, result="failed", reason=reason)
         return RunEnded(int(error.exit_code), "failed", reason, self._recorder.redactor.text(error.remedy))
+
+    def _with_attach(self, remedy: str) -> str:
+        """Say how what codex wrote is brought here, if the journal could not take it: the host keeps it for a while."""
+        if not self._recorder.broken or self._state.attempt is None:
+            return remedy
+        return f"{remedy} `codex-runner attach {self._run_id}` then brings the rest of codex's output here."
 
     def _own_failure(self, error: Exception) -> Verdict:
         """Say where it happened; the values at hand may be secret, so they are not shown."""

@@ -25,6 +25,12 @@ _CREDENTIAL = (
 )
 _MISFIT = "Compare the reply with `output_schema`, and say in the prompt what the schema cannot."
 _UNJUDGED = "Give each `pattern` of `output_schema` one way to match a text: no repetition within a repetition."
+# What keeps the runner from what it promises, and is no bug of its own.
+_PROMISES = {
+    "process sweep": "Look on the host for what is left of the agent, and end it; a full disk, or a process that waits "
+    "for a dead one, may keep the runner from it.",
+    "run directory": "Remove the run's directory on the host by hand; its own words say what keeps the runner from it.",
+}
 _CHECK_FAILED = "Look at the output of the check, and at the patch that it judged (artifacts/changes.patch)."
 
 
@@ -94,7 +100,7 @@ def _judge_guards(_job: Job, state: RunState) -> Verdict | None:
     if failed is None:
         return None
     said = f"{_BUT} {failed.name} failed: {failed.message}"
-    return Verdict(ExitCode.INTERNAL, said, remedy=RunnerError.default_remedy)
+    return Verdict(ExitCode.INTERNAL, said, remedy=_PROMISES.get(failed.name, RunnerError.default_remedy))
 
 
 def _judge_own(result: CheckEnded, code: ExitCode, what: str, remedy: str) -> Verdict | None:

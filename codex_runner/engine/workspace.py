@@ -145,6 +145,12 @@ def _record(job: Job, before: Before, found: Changes, recorder: Recorder) -> Non
 
 
 def _moved(before: str, after: str) -> str:
+    """Say where HEAD went, and no more than is known of how: a commit, a reset and another branch look alike."""
     if not after:
-        return f"HEAD was {before}, and names no commit any more."
-    return f"HEAD was {before or 'unborn'} and is {after}: the agent made commits, or checked out others."
+        return (
+            f"HEAD was {before} and names no commit any more: its branch, .git/HEAD or objects of the repository "
+            "were changed or removed during the run."
+        )
+    if not before:
+        return f"HEAD named no commit and is {after}: a commit was made during the run."
+    return f"HEAD was {before} and is {after}: a commit, a reset or another branch moved it during the run."

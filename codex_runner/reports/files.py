@@ -11,7 +11,7 @@ from codex_runner.domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ANOTHER_PLACE = "Name another place, or give the right to write there."
+_ANOTHER_PLACE = "Name another place, make room there, or give the right to write."
 
 
 def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError, LeakError, RunnerError, bug
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from codex_runner.engine.redact import Redactor
 
 _DIFF_BYTES = 1_000_000
+_ROOM = 256 * 1024  # bytes: what run.json, junit.xml and summary.md of most runs need together
 
 
 class FileReports:
@@ -44,6 +46,10 @@ class FileReports:
     def begin(self, state: RunState) -> None:
         """See Reports.begin."""
         self._each(state, [(self._folder.run_json, run_json)])
+        # A disk that has no room for it now may have enough for a small run. Random: some file systems store zeros in
+        # no space at all.
+        with contextlib.suppress(OSError):
+            write_whole(self._folder.room, os.urandom(_ROOM))
 
     def prepare(self) -> None:
         """See Reports.prepare."""
@@ -57,6 +63,7 @@ class FileReports:
         from codex_runner.reports.summary import summary  # noqa: PLC0415 - see prepare
 
         folder = self._folder
+        folder.room.unlink(missing_ok=True)
         reports = [
             (folder.run_json, run_json),
             (folder.junit, self._junit_report),

@@ -10,10 +10,11 @@ import signal
 import tempfile
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
-from codex_runner.domain.errors import HostError, RunGoneError
+from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
+from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.directory import AttemptDirectory, runs_root
 from codex_runner.transports.request import (
     discard_request,
@@ -130,39 +131,70 @@ class LocalTransport:
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
         """See Transport.execute."""
+        with _file() as output:
+            code, seconds = await self._run(script, cwd, timeout, arguments, environment, output, output)
+            return Completed(code, _end_of(output), seconds)
+
+    async def ask(
+        self,
+        script: str,
+        *,
+        cwd: str | None = None,
+        timeout: float = 60.0,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str | Secret] = MappingProxyType({}),
+    ) -> Completed:
+        """See Transport.ask."""
+        mark = new_nonce()
+        text = marked(script, mark)
+        with _file() as answer, _file() as complaint:
+            code, seconds = await self._run(text, cwd, timeout, arguments, environment, answer, complaint)
+            return answered(mark, code, _end_of(answer), _end_of(complaint), seconds)
+
+    async def _run(  # noqa: PLR0913, PLR0917 - the parts of one command
+        self,
+        script: str,
+        cwd: str | None,
+        timeout: float,
+        arguments: Sequence[str],
+        environment: Mapping[str, str | Secret],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+    ) -> tuple[int | None, float]:
+        """Run a script to its end, and return its exit code and its seconds.
+
+        Its streams are files, not pipes: a grandchild that keeps one open then holds nobody up.
+        """
         began = time.monotonic()
-        # Into a file, not a pipe: a grandchild that keeps it open then holds nobody up.
-        with tempfile.TemporaryFile() as output:
-            process = await asyncio.create_subprocess_exec(
-                "sh",
-                "-c",
-                _ENDS_WITH_US,
-                "sh",
-                script,
-                "sh",
-                *arguments,
-                cwd=cwd or self._environ["HOME"],
-                env={
-                    **self._check_environ,
-                    **{k: v if isinstance(v, str) else v.reveal() for k, v in environment.items()},
-                },
-                stdin=asyncio.subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-            try:
-                code: int | None = await asyncio.wait_for(process.wait(), timeout)
-            except TimeoutError:
-                code = None
-            finally:
-                # Whatever is left in its group goes, also where we are cancelled ourselves.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-            size = output.seek(0, os.SEEK_END)
-            output.seek(max(0, size - _KEPT))
-            return Completed(code, output.read(), time.monotonic() - began)
+        folder = _entered(cwd or self._environ["HOME"])
+        process = await asyncio.create_subprocess_exec(
+            "sh",
+            "-c",
+            _ENDS_WITH_US,
+            "sh",
+            script,
+            "sh",
+            *arguments,
+            cwd=folder,
+            env={
+                **self._check_environ,
+                **{k: v if isinstance(v, str) else v.reveal() for k, v in environment.items()},
+            },
+            stdin=asyncio.subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        try:
+            code: int | None = await asyncio.wait_for(process.wait(), timeout)
+        except TimeoutError:
+            code = None
+        finally:
+            # Whatever is left in its group goes, also where we are cancelled ourselves.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        return code, time.monotonic() - began
 
     async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
         """See Transport.discard."""
@@ -193,8 +225,8 @@ class LocalTransport:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # a terminal's Ctrl-C is for the runner, which then asks politely
         )
-        output, _ = await process.communicate(request)
-        return read_answer(output, nonce)
+        output, complaint = await process.communicate(request)
+        return read_answer(output, nonce, complaint)
 
 
 class _Tail:
@@ -210,6 +242,31 @@ class _Tail:
         piece = Output(self._stream, self._offset, data)
         self._offset += len(data)
         return piece
+
+
+def _entered(folder: str) -> str:
+    """Return the folder. FolderGoneError if it cannot be entered, as the other hosts say it."""
+    if not (os.path.isdir(folder) and os.access(folder, os.X_OK)):  # noqa: PTH112 - never raises, whatever the name
+        raise FolderGoneError(f"cwd: {folder} is not a directory that can be entered.")
+    return folder
+
+
+def _file() -> IO[bytes]:
+    """Make a temporary file. HostError if there is no folder for it that can be written and has room."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise HostError(
+            f"this machine's disk: no temporary file can be made: {error.strerror or error}.",
+            remedy="Make room, or point TMPDIR to a folder that can be written.",
+        ) from None
+
+
+def _end_of(output: IO[bytes]) -> bytes:
+    """Return the last of what was printed. Something that escaped may go on writing."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - _KEPT))
+    return output.read(size)
 
 
 def _advance(lease: Path) -> None:

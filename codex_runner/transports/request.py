@@ -12,7 +12,7 @@ import secrets
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ConfigurationError, HostError, RunGoneError, RunnerError
+from codex_runner.domain.errors import ConfigurationError, FolderGoneError, HostError, RunGoneError, RunnerError
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.cksum import cksum
 
@@ -108,10 +108,11 @@ def execute_request(  # noqa: PLR0913, PLR0917 - the parts of one command
     arguments: Sequence[str],
     environment: Mapping[str, str | Secret],
     nonce: str,
+    verb: str = "execute",
 ) -> bytes:
-    """Frame a script with its arguments. An empty `cwd` is the user's home."""
+    """Frame a script with its arguments; `ask` keeps its stderr apart. An empty `cwd` is the user's home."""
     lines = [
-        f"{_MAGIC} {nonce} execute none 1",
+        f"{_MAGIC} {nonce} {verb} none 1",
         f"timeout {timeout:.3f}",
         f"cwd {_escape(cwd, 'cwd')}",
         *(f"arg {_escape(argument, 'argument')}" for argument in arguments),
@@ -139,15 +140,19 @@ def upload_request(run_id: str, size: int, checksum: int, nonce: str) -> bytes:
     return f"{_MAGIC} {nonce} upload {run_id} 1\n{size} {checksum}\n".encode()
 
 
-def read_answer(output: bytes, nonce: str) -> str:
-    """Find our line in what the far side printed (start-up files print things too); raise what it refuses with."""
+def read_answer(output: bytes, nonce: str, complaint: bytes = b"") -> str:
+    """Find our line in what the far side printed (start-up files print things too); raise what it refuses with.
+
+    `complaint` is what it printed on stderr, which is told if there is no such line.
+    """
     _, mark, rest = output.partition(f"{nonce} ".encode())
     if mark:
         text = rest.partition(b"\n")[0].decode("utf-8", "replace")
         if text.startswith("error "):
             raise _refusal(text.removeprefix("error "))
         return text
-    raise HostError("the host did not answer the request: its shell ended early or printed something else.")
+    said = complaint.decode("utf-8", "replace").strip()[-300:]
+    raise HostError("the host did not answer the request: its shell ended early" + (said and f": {said}") + ".")
 
 
 def _refusal(text: str) -> RunnerError:
@@ -156,11 +161,11 @@ def _refusal(text: str) -> RunnerError:
         case "codex":
             return ConfigurationError(f"codex: {message}.", remedy="Set `codex.path`, or install codex on the host.")
         case "cwd":
-            return ConfigurationError(f"cwd: {message}.", remedy="Set the job's `cwd` to a folder that is there.")
+            return FolderGoneError(f"cwd: {message}.")
         case "gone" | "foreign":
             return RunGoneError(f"the host refused ({word}): {message}.")
         case "disk":
-            return HostError(f"the host's disk: {message}.", remedy="Make room, or see who may write there.")
+            return HostError(f"the host's disk: {message}.", remedy="Make the folder, make room, or see who may write.")
         case _:
             return HostError(f"the host refused ({word}): {message}.")
 

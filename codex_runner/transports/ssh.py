@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
+from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.request import (
     discard_request,
     execute_request,
@@ -162,16 +163,40 @@ class SshTransport:
         """See Transport.execute. Where the line drops, the script is ended there and run once more."""
 
         async def attempt() -> Completed:
-            nonce = new_nonce()
-            began = time.monotonic()
+            began, nonce = time.monotonic(), new_nonce()
             request = execute_request(script, cwd or "", timeout, arguments, environment, nonce)
-            async with self._connection.session(request) as session:
-                answer = await next_answer(session, nonce, patience=timeout + 60)
-                status, _, size = answer.removeprefix("done ").partition(" ")
-                output = await read_exactly(session, int(size))
-            return Completed(None if status == "late" else int(status), output, time.monotonic() - began)
+            code, output, _ = await self._run(request, nonce, timeout)
+            return Completed(code, output, time.monotonic() - began)
 
         return await self._persist("running a command", attempt)
+
+    async def ask(
+        self,
+        script: str,
+        *,
+        cwd: str | None = None,
+        timeout: float = 60.0,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str | Secret] = MappingProxyType({}),
+    ) -> Completed:
+        """See Transport.ask. Where the line drops, as for `execute`."""
+
+        async def attempt() -> Completed:
+            began, nonce, mark = time.monotonic(), new_nonce(), new_nonce()
+            text = marked(script, mark)
+            request = execute_request(text, cwd or "", timeout, arguments, environment, nonce, "ask")
+            code, output, complaint = await self._run(request, nonce, timeout)
+            return answered(mark, code, output, complaint, time.monotonic() - began)
+
+        return await self._persist("asking the host", attempt)
+
+    async def _run(self, request: bytes, nonce: str, timeout: float) -> tuple[int | None, bytes, bytes]:
+        """Return a command's exit code, its output and, if that was kept apart, its stderr."""
+        async with self._connection.session(request) as session:
+            answer = await next_answer(session, nonce, patience=timeout + 60)
+            status, *sizes = answer.removeprefix("done ").split(" ")
+            printed = [await read_exactly(session, int(size)) for size in sizes]
+        return None if status == "late" else int(status), printed[0], b"".join(printed[1:])
 
     async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
         """See Transport.discard."""

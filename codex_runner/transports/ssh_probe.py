@@ -86,11 +86,19 @@ async def probe(
     transport = SshTransport(alias, environ, reconnect=0.0, ssh_options=ssh_options)
     began, asked = time.monotonic(), time.time()
     try:
-        done = await transport.execute(_PROBE, arguments=(codex or "",), timeout=30)
+        done = await transport.ask(_PROBE, arguments=(codex or "",), timeout=30)
     except RunnerError as error:
         return HostFacts(alias, seconds=time.monotonic() - began, error=error.message, remedy=error.remedy)
     finally:
         await transport.close()
+    if not done.output.startswith(b"now "):
+        said = done.last_words[-200:] or "nothing"
+        return HostFacts(
+            alias,
+            seconds=time.monotonic() - began,
+            error=f"the host {alias} answers, but its shell could not be asked: {said}",
+            remedy="The account's login shell must run commands, and the host needs a POSIX `sh` in its PATH.",
+        )
     pairs = (line.partition(" ") for line in done.output.decode("utf-8", "replace").split("\n"))
     return _facts(alias, {key: value for key, _, value in pairs}, time.monotonic() - began, asked)
 

@@ -81,7 +81,8 @@ def read_secret_file(path: str, name: str, what: str) -> Secret:
         text = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise CredentialError(f"Cannot read {what} from {path}: {reason}.", remedy="Correct the path.") from None
+        remedy = "Give this user the right to read it." if isinstance(error, PermissionError) else "Correct the path."
+        raise CredentialError(f"Cannot read {what} from {path}: {reason}.", remedy=remedy) from None
     if not text:
         raise CredentialError(f"The file {path} for {what} is empty.", remedy="Put it there, or correct the path.")
     return Secret(name, text)

@@ -7,10 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.errors import FolderGoneError
 from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.reports.artifacts import Limits
 from codex_runner.reports.collect import told
 from codex_runner.reports.globs import Glob, Place, enter, met, parse
+from codex_runner.transports.ssh_files import Listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +38,11 @@ class SshArtifacts:
         if not job.artifacts:
             return await self._local.collect(job, state, patch, rollout)
         limits = Limits()
-        listing = await self._transport.list_files(job.cwd, ["."])
+        try:
+            listing = await self._transport.list_files(job.cwd, ["."])
+        except FolderGoneError:
+            # The agent, or somebody else, has removed it: as on this machine, no glob matches anything.
+            listing = Listing((), (), complete=True)
         wanted = matching(listing.files, job.artifacts)
         links = [f"left out {path}: a link or a special file" for path in matching(listing.others, job.artifacts)]
         partial = [] if listing.complete else ["the host has more files than it can list: some may be missing"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
-from codex_runner.domain.errors import ConfigurationError, CredentialError, RunnerError, SecretStoreError
+from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import LOCAL_HOST, PROOF
 from codex_runner.domain.run import new_run_id
@@ -47,7 +47,7 @@ _NOTHING: Final = 50 << 20  # bytes: less than codex writes by itself
 # Printed word by word: is there a repository, whole or shallow; what git says where it does not tell.
 _LOOK_AT_GIT: Final = r"""
 command -v git >/dev/null || { echo missing; exit 0; }
-top=$(git rev-parse --show-toplevel 2>&1) || { echo "no $top"; exit 0; }
+top=$(git rev-parse --show-toplevel) || { echo no; exit 0; }
 [ "$(git rev-parse --is-shallow-repository)" = true ] && { echo "shallow $top"; exit 0; }
 echo "whole $top"
 """
@@ -127,8 +127,15 @@ class Doctor:
         """Look at whether a folder can be written, or made, and how much fits; without `space` it is a file."""
         there = next(parent for parent in (path, *path.parents) if parent.exists())
         kind_fits = there.is_dir() if space or there != path else there.is_file()
-        if not kind_fits or not os.access(there, os.W_OK):
-            self._failed(rule, ConfigurationError(f"{there} cannot be written.", remedy=f"Correct it, or {path}."))
+        if not kind_fits:
+            kind = "folder" if space else "file"
+            wrong = ConfigurationError(f"{there} is no {kind}, and {path} is to be one.", remedy="Name another place.")
+            self._failed(rule, wrong)
+        elif not os.access(there, os.W_OK):
+            wrong = ConfigurationError(
+                f"{there} cannot be written.", remedy="Give the right to, or name another place."
+            )
+            self._failed(rule, wrong)
         elif space:
             self._judge_space(rule, str(there), shutil.disk_usage(there).free)
 
@@ -205,11 +212,11 @@ class Doctor:
             await transport.close()
 
     async def _look_around(self, host: str, transport: Transport) -> None:
-        done = await transport.execute(_LOOK_AT_HOST, timeout=30)
+        done = await transport.ask(_LOOK_AT_HOST, timeout=30)
         lines = done.output.decode("utf-8", "replace").splitlines()
-        if done.exit_code != 0 or len(lines) < 3:  # system, folder, space
-            raise ConfigurationError(f"{host}: its shell answers {' '.join(lines)[-200:]!r}.")
-        system, state, free = lines[-3:]
+        if done.exit_code != 0 or len(lines) != 3:  # system, folder, space
+            raise HostError(f"{host}: its shell could not be asked: {done.last_words[-200:]!r}.")
+        system, state, free = lines
         where = f"this machine, {platform.node()}" if host == LOCAL_HOST else host
         self._passed(HOST, f"{where}: {system}")
         if state.startswith("!"):
@@ -303,11 +310,19 @@ class Doctor:
         from codex_runner.codex.agent import Codex  # noqa: PLC0415
         from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
 
+        told: list[Event] = []
         try:
-            facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, _ignore)
+            facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, told.append)
         except RunnerError as error:
             self._failed(PREFLIGHT, error)
             return
+        doubts = [event for event in told if isinstance(event, Warned)]
+        for doubt in doubts:
+            self._warned(PREFLIGHT, doubt.message, "")
+        if any(doubt.code == PREFLIGHT for doubt in doubts) and not any(
+            isinstance(event, Guarded) and event.name == PREFLIGHT for event in told
+        ):
+            return  # nothing was proven
         done = facts.get("preflight") or {}
         answer = done.get("answer")
         self._passed(PREFLIGHT, str(answer) if answer else f"by {done.get('method')}: nothing more can be proven")
@@ -320,7 +335,7 @@ class Doctor:
         except RunnerError as error:
             self._failed(GIT, error)
             return
-        done = await transport.execute("git --version", timeout=30)
+        done = await transport.ask("git --version", timeout=30)
         if done.exit_code != 0:
             missing = "git is not installed on this host, and `workspace` needs it."
             self._failed(GIT, ConfigurationError(missing, remedy="Install it."))
@@ -333,8 +348,9 @@ class Doctor:
         if job.workspace is not None:
             await self._look_at_workspace(job.workspace, transport)
             return
-        done = await transport.execute(_LOOK_AT_GIT, cwd=job.cwd, timeout=30)
-        word, _, rest = done.output.decode("utf-8", "replace").strip().partition(" ")
+        done = await transport.ask(_LOOK_AT_GIT, cwd=job.cwd, timeout=30)
+        word, _, rest = done.output.decode("utf-8", "replace").rstrip("\n").partition(" ")
+        said = done.complaint.decode("utf-8", "replace").strip()
         if word == "whole":
             self._passed(GIT, f"{rest} is a repository with its whole history")
         elif word == "shallow":
@@ -345,15 +361,19 @@ class Doctor:
             )
         elif word == "missing":
             self._warned(GIT, "git is not installed on this host", "Install it, if the job or its checks need it.")
-        elif "dubious ownership" in rest:
+        elif "dubious ownership" in said:
             self._warned(
                 GIT,
                 f"{job.cwd} belongs to somebody else, so git refuses to work in it",
                 f"git config --global --add safe.directory {job.cwd}",
             )
         else:
-            said = rest.splitlines()[0] if rest else "git says nothing"
-            self._warned(GIT, f"{job.cwd} is no repository: {said}", "Check `cwd`, if the job should work in one.")
+            why = next((line for line in said.splitlines() if line.startswith("fatal: ")), done.last_words)
+            self._warned(
+                GIT,
+                f"{job.cwd} is no repository: {why or 'git says nothing'}",
+                "Check `cwd`, if the job should work in one.",
+            )
 
 
 def _ignore(_: Event) -> None:

@@ -260,7 +260,9 @@ def _read_from(path: Path, offset: int) -> tuple[list[Record], int]:
                     break  # torn by a kill: whoever attaches cuts it off
                 offset += len(line)
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", remedy="The run may be gone.") from None
+        gone = isinstance(error, FileNotFoundError)
+        remedy = "The run is gone: `codex-runner runs` lists those that are there." if gone else "See who may read it."
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", remedy=remedy) from None
     return records, offset
 
 

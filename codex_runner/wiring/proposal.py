@@ -91,7 +91,7 @@ class ProposedConfig:
         from codex_runner.transports.local import LocalTransport  # noqa: PLC0415
 
         transport = LocalTransport(self._environ)
-        done = await transport.execute(
+        done = await transport.ask(
             _script(),
             cwd=str(self._files[0].parent),
             arguments=("\n".join(self._proposal.bases), *map(str, self._files)),
@@ -99,7 +99,7 @@ class ProposedConfig:
         )
         found = read_answers(done.output.decode("utf-8", "surrogateescape").split("\n"))
         if "compared" not in found:
-            return [], "git could not compare them."
+            return [], f"git could not compare them ({done.last_words or 'no reason was given'})."
         if "base" not in found:
             said = "".join(f" git says: {line}." for line in found.get("no-base", ()) if line)
             return [], f"its base commit is not in this clone.{said} Check out the whole history."

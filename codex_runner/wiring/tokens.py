@@ -2,63 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import re
 import shutil
-import signal
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from codex_runner.codex.login import Answer, Said
 from codex_runner.domain.credential import (
-    CredentialKind,
     CredentialSource,
     CredentialSpec,
-    Granted,
     TokenAuth,
     VaultSettings,
 )
 from codex_runner.domain.errors import (
     ConfigurationError,
     CredentialError,
-    ExitCode,
-    HostError,
+    ModelServiceError,
     RunnerError,
-    SecretStoreError,
     UsageError,
 )
-from codex_runner.domain.job import CodexSettings, Job, Limits
+from codex_runner.domain.job import CodexSettings
+from codex_runner.domain.run import Failure
 from codex_runner.engine.credential_rules import clean_secret, format_date, unverified_claims
+from codex_runner.wiring.token_proofs import Proofs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from codex_runner.config import Config
     from codex_runner.domain.credential import Finding
-    from codex_runner.domain.event import Event
     from codex_runner.domain.secret import Secret
     from codex_runner.vault.client import VaultClient
     from codex_runner.vault.tokens import Stored, TokenEntry, TokenPlace
 
-CANARY: Final = "canary"
-_CANARY_PROMPT: Final = (
-    "This is a test of a new access token. Reply with the single word `ready`. Run no command, and change no file."
-)
-_CANARY_LIMITS: Final = Limits(timeout=120.0, stall=60.0, command=60.0, orphan=60.0)
 _POLL: Final = 5.0  # seconds between two looks at whether a token still works
-
-# What codex says where the service itself refuses a token. A service that cannot be reached has refused nothing.
-_REFUSED = re.compile(
-    r"status (?:code )?40[13]\b|\b40[13] (?:Unauthorized|Forbidden)|invalidated|revoked", re.IGNORECASE
-)
-
-_ERRORS: Final[Mapping[int, type[RunnerError]]] = {
-    int(error.exit_code): error
-    for error in (ConfigurationError, CredentialError, SecretStoreError, HostError, RunnerError)
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,28 +234,25 @@ class TokenDesk:
             return read_credential(client, target.spec, login).secret
 
     def wait_until_refused(self, target: Target, secret: Secret, patience: float) -> None:
-        """Return once the service refuses a token. CredentialError where it has not after `patience` seconds.
+        """Return once the service refuses a token. CredentialError if it has not after `patience` seconds.
 
-        A service that cannot be reached has refused nothing, so that is an error too.
+        A service that is out of reach has refused nothing: ModelServiceError if that was the last answer.
         """
         deadline = time.monotonic() + patience
-        told = False
+        told = ""
         with self._proofs(target, Dates(0.0, None)) as proofs:
             while True:
-                answer, accepted = proofs.ask(secret)
-                if not accepted and _REFUSED.search(answer):
-                    self._tell(f"refused: {answer}")
+                said = proofs.ask(secret)
+                if said.answer is Answer.REFUSED:
+                    self._tell(f"refused: {said.words}")
                     return
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    state = "still works" if accepted else "was not refused by the service"
-                    raise CredentialError(
-                        f"The token of {target.workflow} {state}: codex login status: {answer}.",
-                        remedy="Let its owner revoke it where it was issued; then run this again.",
-                    )
-                if not told:
-                    self._tell(f"it still works ({answer}); looking again for up to {patience:.0f} s")
-                    told = True
+                    raise _not_refused(target, said)
+                state = _STATES[said.answer].format("it")
+                if state != told:
+                    self._tell(f"{state} ({said.words}); looking again for up to {left:.0f} s")
+                    told = state
                 time.sleep(min(_POLL, max(left, 0.1)))
 
     def _new(self, target: Target, secret: Secret, owner: str, dates: Dates) -> Any:
@@ -291,7 +268,7 @@ class TokenDesk:
             yield client
 
     @contextlib.contextmanager
-    def _proofs(self, target: Target, dates: Dates) -> Iterator[_Proofs]:
+    def _proofs(self, target: Target, dates: Dates) -> Iterator[Proofs]:
         # Not below /tmp: codex warns of a home there, and has no helpers in it.
         from codex_runner.transports.directory import runs_root  # noqa: PLC0415
 
@@ -304,101 +281,29 @@ class TokenDesk:
                 f"{state} cannot be written: {error.strerror}.", remedy="Point XDG_STATE_HOME to a folder that can."
             ) from None
         try:
-            yield _Proofs(target, dates, scratch, self._environ, self._tell)
+            yield Proofs(target, dates, scratch, self._environ, self._tell)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Proofs:
-    """Shows what a token is worth, with the real codex on this machine. `scratch` is an empty folder of its own."""
+_STATES: Final[Mapping[Answer, str]] = {
+    Answer.TAKEN: "{} still works",
+    Answer.OUT_OF_REACH: "the service is out of reach, so nobody knows whether {} still works",
+    Answer.UNKNOWN: "it is unknown whether {} still works",
+}
 
-    target: Target
-    dates: Dates
-    scratch: Path
-    environ: Mapping[str, str]
-    tell: Callable[[str], None]
 
-    @property
-    def job(self) -> Job:
-        """One turn in an empty folder, read-only."""
-        work = self.scratch / "work"
-        work.mkdir(exist_ok=True)
-        return Job(CANARY, _CANARY_PROMPT, str(work), limits=_CANARY_LIMITS, codex=self.target.codex)
-
-    def preflight(self, secret: Secret) -> None:
-        """Raise CredentialError where the service refuses the token. A key is not asked about: codex cannot."""
-        kind = self.target.spec.kind
-        if kind is not CredentialKind.ACCESS_TOKEN:
-            self.tell(f"preflight: none; codex cannot say what a {kind} is worth")
-            return
-        answer, accepted = self.ask(secret)
-        if not accepted:
-            raise CredentialError(
-                f"The new token was refused: codex login status: {answer}. Nothing was stored.",
-                remedy="Check that it was copied whole, who made it, and when it expires.",
-            )
-        self.tell(f"preflight: {answer}")
-
-    def ask(self, secret: Secret) -> tuple[str, bool]:
-        """Return what `codex login status` answers to the token, and whether that is a yes."""
-        answers: list[str] = []
-
-        def hear(event: Event) -> None:
-            if event.kind == "guard":
-                answers.append(str(getattr(event, "message", "")).removeprefix("codex login status: "))
-
-        try:
-            asyncio.run(self._prepare(secret, hear))
-        except CredentialError as error:
-            return (answers[-1] if answers else error.message), False
-        return answers[-1] if answers else "no answer", bool(answers)
-
-    async def _prepare(self, secret: Secret, hear: Callable[[Event], None]) -> None:
-        from codex_runner.codex.agent import Codex  # noqa: PLC0415
-        from codex_runner.wiring.hosts import bundled_codex, transport_for  # noqa: PLC0415
-
-        job, spec = self.job, self.target.spec
-        transport = transport_for(job.host, {**self.environ, "TMPDIR": str(self.scratch)})
-        try:
-            granted = Granted(spec.kind, {spec.environment_variable: secret})
-            await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, hear)
-        finally:
-            await transport.close()
-
-    def canary(self, secret: Secret) -> None:
-        """Run one turn with the token, as a job would. Raises where it does not succeed."""
-        from codex_runner.wiring.runs import run_job  # noqa: PLC0415
-        from codex_runner.wiring.setting import Setting  # noqa: PLC0415
-
-        name = self.target.spec.environment_variable
-        spec = replace(
-            self.target.spec,
-            source=CredentialSource.ENV,
-            variable=name,
-            expires_at=None if self.dates.expires is None else format_date(self.dates.expires),
-            issued_at=None,
-            allow_unexpiring=self.dates.expires is None,
-            min_ttl=None,
-            max_age=None,
+def _not_refused(target: Target, said: Said) -> RunnerError:
+    """Say what is known of a token that the service has not refused."""
+    state = _STATES[said.answer].format(f"the token of {target.workflow}")
+    message = f"{state[0].upper()}{state[1:]}: codex login status: {said.words}."
+    if said.answer is Answer.OUT_OF_REACH:
+        return ModelServiceError(
+            message,
+            failure=said.failure or Failure.NETWORK,
+            remedy="Once the service can be reached, run this again with the token on stdin (`-`).",
         )
-        began = time.monotonic()
-        self.tell("canary: one turn of a real run with the new token")
-        # The canary is no run of the pipeline: it has no place in the CI system's summary.
-        environ = {key: value for key, value in self.environ.items() if key != "GITHUB_STEP_SUMMARY"}
-        setting = Setting({**environ, name: secret.reveal()}, ())
-        heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        _, state = run_job(replace(self.job, credential=spec), self.scratch / "runs", setting)
-        for number, handler in heard.items():  # a run's end ignores them, and this command goes on
-            signal.signal(number, handler)
-        verdict = state.verdict
-        if verdict is not None and verdict.exit_code == ExitCode.SUCCEEDED:
-            self.tell(f"canary: succeeded in {time.monotonic() - began:.1f} s, {state.usage.total:,} tokens")
-            return
-        if verdict is not None and verdict.exit_code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
-            raise KeyboardInterrupt
-        reason = verdict.reason if verdict else "it has no ending"
-        raise _ERRORS.get(verdict.exit_code if verdict else 0, CredentialError)(
-            f"The canary run with the new token failed: {reason} Nothing was stored.",
-            remedy="The token that is stored stays in use. Repair what failed, and rotate again.",
-        )
+    return CredentialError(
+        message,
+        remedy="Let its owner revoke it where it was issued; then run this again with the token on stdin (`-`).",
+    )

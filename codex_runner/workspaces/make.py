@@ -119,7 +119,7 @@ class GitWorkspaces:
     async def _ask(self, *arguments: str) -> list[tuple[str, str]]:
         script = resources.files("codex_runner.workspaces").joinpath("workspace.sh").read_text(encoding="utf-8")
         whole = f"{guard_script()}\n{script}"
-        done = await self._transport.execute(whole, timeout=_PATIENCE, arguments=arguments)
+        done = await self._transport.ask(whole, timeout=_PATIENCE, arguments=arguments)
         lines = done.output.decode("utf-8", "surrogateescape").split("\n")
         pairs = [(key, value) for key, _, value in (line.partition(" ") for line in lines)]
         for key, value in pairs:
@@ -127,7 +127,7 @@ class GitWorkspaces:
                 code, _, message = value.partition(" ")
                 raise _RefusedError(code, message.strip().rstrip(".") or "git did not say why")
         if ("ok", "") not in pairs:
-            raise _RefusedError("failed", f"the host's shell ended early: {' '.join(lines)[-300:]}")
+            raise _RefusedError("failed", f"the host's shell ended early: {done.last_words}")
         return pairs
 
 

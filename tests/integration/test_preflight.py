@@ -8,7 +8,7 @@ import pytest
 
 from codex_runner.codex import preflight
 from codex_runner.domain.credential import CredentialKind, CredentialSpec, Granted
-from codex_runner.domain.errors import CredentialError
+from codex_runner.domain.errors import CredentialError, ModelServiceError
 from codex_runner.domain.job import CodexSettings, Job
 from codex_runner.domain.secret import Secret
 from codex_runner.transports.local import LocalTransport
@@ -79,7 +79,7 @@ def test_a_token_that_is_refused(ask, says, words):
 
 def test_a_service_that_never_answers(ask, monkeypatch):
     monkeypatch.setattr(preflight, "_PATIENCE", 3.0)
-    with pytest.raises(CredentialError, match="no answer within 3 s"):
+    with pytest.raises(ModelServiceError, match="no answer within 3 s"):
         ask("", f"exec {sys.executable} -c 'import time; time.sleep(600)'")
 
 

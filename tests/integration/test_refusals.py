@@ -72,6 +72,16 @@ def test_a_command_that_a_rule_forbids(governed, service):
     assert "not here" in told(run, done, "policy-forbids")
 
 
+@pytest.mark.parametrize("folder", ["/no/such/folder", "/etc/passwd"])
+def test_a_command_whose_folder_is_missing_is_no_matter_of_policy(project, service, folder):
+    service.scenario("astray", script(call("exec_command", {"cmd": "pwd", "workdir": folder}), message("not there")))
+    project.configure(prompt="SCN:astray", sandbox="workspace-write")
+    done = project.run("--log-format", "github")
+    run = project.check_reports(done, 0)
+    assert "Failed to create unified exec process: No" in told(run, done, "command-not-started")
+    assert "policy-forbids" not in run.warnings
+
+
 def test_a_command_that_a_hook_stops(governed, service):
     service.scenario("id", script(shell("id"), message("I may not")))
     project = governed(HOOK.format(event="PreToolUse"), prompt="SCN:id")

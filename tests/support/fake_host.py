@@ -168,6 +168,9 @@ class FakeHost:
             answer = await answer()
         return answer
 
+    async def ask(self, script, **options):
+        return await self.execute(script, **options)
+
     async def discard(self, run_id, *, keep_workspace=False):
         self._ask("discard", *(["but-workspace"] if keep_workspace else []))
         if any(running == run_id for running, _ in self.running):

@@ -44,7 +44,9 @@ def test_all_reports_are_written_and_again_over_themselves(folder, tmp_path):
 def test_before_the_end_run_json_says_so(folder):
     FileReports(folder).begin(fold(records([ev.RunStarted("r", "j", "local")])))
     assert json.loads(folder.run_json.read_text())["result"] is None
-    assert [path.name for path in folder.path.iterdir()] == ["run.json"]
+    assert {path.name for path in folder.path.iterdir()} == {"run.json", folder.room.name}
+    FileReports(folder).write(a_run())
+    assert not folder.room.exists()
 
 
 def test_the_mode_is_what_the_umask_says(folder):

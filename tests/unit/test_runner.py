@@ -169,6 +169,7 @@ def test_a_directory_that_cannot_be_removed_is_told(trial):
     host.fails["discard"] = HostError("the disk is broken.")
     state = trial.run(host)
     assert "not removed: the disk is broken." in state.verdict.reason
+    assert state.verdict.remedy.startswith("Remove the run's directory on the host by hand")
     trial.check_reports(70)
 
 
@@ -200,6 +201,7 @@ def test_a_second_attempt_does_not_make_good_what_the_first_left_running(tmp_pat
     assert [attempt.ending.failure for attempt in state.attempts] == [Failure.RATE_LIMIT, None]
     trial.check_reports(70)
     assert "after attempt 1" in state.verdict.reason
+    assert state.verdict.remedy.startswith("Look on the host for what is left of the agent")
 
 
 # --- a runner that fails -------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def wrong(tree):
         if any(keyword.arg == "shell" and ast.unparse(keyword.value) == "True" for keyword in call.keywords):
             yield call.lineno, "shell=True"
         whose = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-        scripts = [call.args[0]] if name == "execute" and whose.endswith("transport") else []
+        scripts = [call.args[0]] if name in {"execute", "ask"} and whose.endswith("transport") else []
         for words in (call.args, *(each.elts for each in call.args if isinstance(each, ast.List | ast.Tuple))):
             scripts += [after for word, after in pairwise(words) if is_dash_c(word)]
         for script in scripts:
@@ -84,6 +84,7 @@ def test_no_text_of_a_shell_is_put_together():
         "self._transport.execute(f'rm {x}')",
         "transport.execute('rm {}'.format(x))",
         "transport.execute(job.cwd)",
+        "transport.ask(f'rm {x}')",
         "_SCRIPT = f'rm {x}'\ntransport.execute(_SCRIPT)",
     ],
 )

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # Commands of the runner's own: looking at what is installed, and the checks of a job.
 
-execute() { # a script with its arguments, bounded in time; its last MiB of output comes back
+execute() { # a script with its arguments, bounded in time. The last MiB of what it prints comes back, and if it was
+	# asked for an answer, of its stderr apart from that
 	timeout='' cwd_line='' args='' environment='' body=''
 	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
 		value=${line#* }
@@ -18,11 +19,19 @@ execute() { # a script with its arguments, bounded in time; its last MiB of outp
 	# Nobody may be listening any more when a shell tells that a job of its was killed: it must live to clean up.
 	# Caught, not ignored, which the command would inherit.
 	trap : PIPE
-	output=$(mktemp) || refuse disk "no temporary file"
+	temporary_file
 	# Without a name from here on: whatever ends us, nothing is left. Three descriptors, since readers move theirs.
 	# shellcheck disable=SC2094 # on purpose
 	exec 6>"$output" 7<"$output" 8<"$output"
 	rm -f "$output"
+	if [ "$verb" = ask ]; then
+		temporary_file
+		# shellcheck disable=SC2094 # on purpose
+		exec 9>"$output" 3<"$output" 4<"$output"
+		rm -f "$output"
+	else
+		exec 9>&6 3</dev/null 4</dev/null
+	fi
 	decode "$body"
 	body=$decoded
 	IFS=$NL
@@ -38,7 +47,7 @@ execute() { # a script with its arguments, bounded in time; its last MiB of outp
 	# Some shells give a background command /dev/null for stdin before they look at its redirections.
 	exec 5<&0
 	set -- sh -c -- "$body" sh "$@"
-	(export_environment && leader "$@" 5<&- 6>&- 7<&- 8<&-) </dev/null >&6 2>&6 &
+	(export_environment && leader "$@" 3<&- 4<&- 5<&- 6>&- 7<&- 8<&- 9>&-) </dev/null >&6 2>&9 &
 	working=$!
 	# Ends with the connection too: nobody would read what it says.
 	(
@@ -52,7 +61,7 @@ execute() { # a script with its arguments, bounded in time; its last MiB of outp
 		trap '' TERM
 		end_group
 		exit 9
-	) >/dev/null 2>&1 5<&- 6>&- 7<&- 8<&- &
+	) >/dev/null 2>&1 3<&- 4<&- 5<&- 6>&- 7<&- 8<&- 9>&- &
 	timing=$!
 	wait "$working"
 	status=$?
@@ -61,10 +70,23 @@ execute() { # a script with its arguments, bounded in time; its last MiB of outp
 	finish "$listening" # before the answer: what comes behind that is the next request
 	kill -KILL "-$working" 2>/dev/null
 	# What is in there now: something that escaped may go on writing.
-	size=$(($(wc -c <&7)))
-	skipped=$((size > 1048576 ? size - 1048576 : 0))
-	say "done $status $((size - skipped))"
-	tail -c "+$((skipped + 1))" <&8 | head -c "$((size - skipped))"
+	size=$(($(wc -c <&7))) complaint=$(($(wc -c <&3)))
+	set -- "$((size > KEPT ? KEPT : size))"
+	[ "$verb" != ask ] || set -- "$1" "$((complaint > KEPT ? KEPT : complaint))"
+	say "done $status $*"
+	end_of "$size" <&8
+	end_of "$complaint" <&4
+}
+
+temporary_file() { # its name into $output. What is printed into a full disk would be lost without a word
+	output=$(mktemp) || refuse disk "no temporary file can be made in ${TMPDIR:-/tmp}"
+	{ printf '%4096s' '' >"$output"; } 2>/dev/null && return
+	rm -f "$output"
+	refuse disk "no room for temporary files in ${TMPDIR:-/tmp}"
+}
+
+end_of() { # SIZE: so many bytes are on stdin; the last of them
+	tail -c "+$(($1 > KEPT ? $1 - KEPT + 1 : 1))" | head -c "$(($1 > KEPT ? KEPT : $1))"
 }
 
 end_group() { # of the command; it may not have become the leader of its group yet

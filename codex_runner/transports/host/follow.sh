@@ -3,13 +3,16 @@
 # the nonce, `err` with so many raw bytes behind it. stdin: pings, a stop, a goodbye, behind which there may be another
 # request. Whoever says nothing for QUIET seconds is taken for gone: behind a black hole nothing else would tell.
 
-frame() { printf '%s %s\n' "$nonce" "$*" >&2; }
+# What a program of the host complains of goes to /dev/null: it would stand in the middle of a frame's bytes.
+
+frame() { printf '%s %s\n' "$nonce" "$*" >&6; }
 
 follow() { # OUT ERR: offsets to begin at. False where it ended without a goodbye
 	out=$1 err=$2
 	cd "$runs/$run/attempts/$attempt" 2>/dev/null || refuse gone "no attempt $attempt of $run here"
 	[ -e stdout ] || refuse gone "attempt $attempt of $run was never started here"
 	holder .
+	exec 6>&2 2>/dev/null
 	trap : USR1
 	myself
 	echo "$me $born" >"follower.$nonce"
@@ -109,7 +112,7 @@ report() { # what is new; $over, once all has been said. False where there will 
 		part=$((size - err))
 		[ "$part" -le 1048576 ] || part=1048576
 		frame "err $err $part" || return
-		tail -c "+$((err + 1))" stderr | dd ibs=1 obs=65536 count="$part" >&2 2>/dev/null
+		tail -c "+$((err + 1))" stderr | dd ibs=1 obs=65536 count="$part" >&6
 		err=$((err + part))
 	done
 	if [ -n "$ended" ]; then

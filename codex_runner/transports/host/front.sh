@@ -96,7 +96,7 @@ serve() {
 		IFS=' ' read -r out err
 		follow "$out" "$err"
 		;;
-	execute) execute ;;
+	execute | ask) execute ;;
 	list) list ;;
 	fetch) fetch ;;
 	upload) upload ;;

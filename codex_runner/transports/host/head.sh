@@ -12,11 +12,15 @@
 # Values of a job are data lines, never script text. Functions first and the call on the last line, so that a
 # truncated script runs nothing. No here-documents: some shells put them into files, and lines may be secret.
 
+# The account's environment may want a trace. Once the connection is gone, the shell would die of it and leave children.
+set +xv
+
 constants() {
 	NL='
 '
 	MARK=CODEX_RUNNER_MARK
 	LISTING=16777216 # bytes of names, at the most, of the files in a folder
+	KEPT=1048576     # bytes, at the most, of what a command prints
 	QUIET=20         # seconds
 }
 constants

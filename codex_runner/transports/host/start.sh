@@ -156,7 +156,7 @@ start() {
 	# What it answers goes through a substitution, which ends when the supervisor closes its stdout.
 	answer=$({ printf '%s.\n' "$environment"; } | { detach <&3 2>>supervisor.log 3<&- & } 3<&0)
 	case $answer in
-	"$nonce "*) printf '%s\n' "$answer" ;;
+	*"$nonce "*) printf '%s\n' "$answer" ;; # perhaps behind what a start-up file of its shell prints
 	*)
 		has_room || abandon disk "no room, or no right to write, in $runs"
 		refuse never-started "the supervisor did not start: $(tail -c 300 supervisor.log 2>/dev/null | tr '\n' ' ')"

@@ -53,10 +53,26 @@ def on():
 
 
 @pytest.fixture(params=["local", "ssh"])
-def there(request, project):
-    """The project, with its job on either kind of host. The server's folders are where those of local jobs are."""
-    project.host = "local"
-    return _far(project, request.getfixturevalue("server")) if request.param == "ssh" else project
+def placed(request, project):
+    """Put the project's job on either kind of host. The server's folders are where those of local jobs are.
+
+    What is given is the host's environment, beside its own.
+    """
+
+    def put(**environment):
+        project.host = "local"
+        if request.param == "ssh":
+            return _far(project, request.getfixturevalue("server"), environment)
+        project.environ |= environment
+        return project
+
+    return put
+
+
+@pytest.fixture
+def there(placed):
+    """The project, with its job on either kind of host."""
+    return placed()
 
 
 @pytest.fixture
@@ -78,8 +94,8 @@ def disk(there):
     subprocess.run(["umount", "-l", str(there.state)], check=True)
 
 
-def _far(project, server):
-    sshd = server(environment={"XDG_STATE_HOME": str(project.state)})
+def _far(project, server, environment):
+    sshd = server(environment={"XDG_STATE_HOME": str(project.state), **environment})
     project.environ["CODEX_RUNNER_SSH_CONFIG"] = str(sshd.config)
     project.host, configure = sshd.alias, project.configure
     project.configure = lambda **job: configure(**{"host": sshd.alias, "cwd": str(project.cwd), **job})

@@ -122,6 +122,37 @@ def test_a_token_that_the_service_refuses(patient, service):
     assert "401" in checks["docs", "credential-preflight"]["message"]
 
 
+@pytest.mark.parametrize(("status", "code", "words"), [(503, 7, "out of reach"), (404, 4, "unknown")])
+def test_a_service_that_refuses_nothing(patient, service, status, code, words):
+    service.break_endpoint("whoami", status)
+    try:
+        check = patient.checks(code=code)["docs", "credential-preflight"]
+    finally:
+        service.break_endpoint("whoami", None)
+    assert (check["state"], check["exit_code"]) == ("failed", code)
+    assert words in check["message"]
+    assert "Store a fresh token" not in check["remedy"]
+
+
+def test_a_key_that_could_not_be_proven_is_a_warning(patient, service):
+    """It was told as ok, with the status for an answer."""
+    patient.job["credential"] = {
+        "kind": "api_key",
+        "source": "env",
+        "variable": "CODEX_API_KEY",
+        "preflight_url": f"{service.url}/v1/models",
+    }
+    patient.environ["CODEX_API_KEY"] = "sk-0123456789abcdef"
+    service.accept({patient.environ["CODEX_API_KEY"]})
+    service.break_endpoint("models", 503)
+    try:
+        checks = patient.checks()
+    finally:
+        service.break_endpoint("models", None)
+    assert checks["docs", "credential-preflight"]["state"] == "warning"
+    assert "answered 503" in checks["docs", "credential-preflight"]["message"]
+
+
 def test_vault_is_down(patient):
     patient.settings["vault"]["address"] = "http://127.0.0.1:1"
     checks = patient.checks(code=5)

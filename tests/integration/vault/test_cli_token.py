@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+import tomllib
 import uuid
 import xml.etree.ElementTree as ET
 
@@ -126,6 +127,26 @@ def test_a_refused_token_is_not_stored(keeper):
     assert keeper.path not in {entry["workflow"] for entry in said.json}
 
 
+def test_a_token_of_which_nobody_knows_is_not_called_refused(keeper, service):
+    """Neither by a service that is down, which is asked again, nor by one whose answer means nothing."""
+    assert keeper.put().code == 0
+    service.break_endpoint("whoami", 404)
+    unknown = keeper.put(NEW)
+    service.break_endpoint("whoami", None)
+    settings = tomllib.loads((keeper.folder / "codex-runner.toml").read_text())
+    settings["codex"]["env"]["CODEX_AUTHAPI_BASE_URL"] = "http://127.0.0.1:1/authapi"
+    (keeper.folder / "codex-runner.toml").write_text(tomli_w.dumps(settings))
+    for said in (keeper.put(NEW), keeper.rotate(NEW)):
+        assert said.code == 7, said.stderr
+        assert said.stderr.count("the authentication service is out of reach (") == 2
+        assert "The token may be good" in said.stderr
+    assert unknown.code == 4
+    assert "unknown whether the new token is good" in unknown.stderr
+    assert "404" in unknown.stderr
+    assert all("refused" not in said.stderr for said in (unknown, said))
+    assert keeper.data()["data"]["token"] == OLD
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "code", "told"),
     [
@@ -178,7 +199,7 @@ def test_a_token_that_fails_the_canary_is_not_stored(keeper, service):
         said = keeper.rotate()
     finally:
         service.default = before
-    assert said.code != 0
+    assert said.code == 8
     assert "The canary run with the new token failed" in said.stderr
     assert "Nothing was stored" in said.stderr
     assert keeper.data()["data"]["token"] == OLD
@@ -301,8 +322,9 @@ def test_a_service_that_is_down_has_not_revoked_anything(keeper, service):
         said = keeper.run("revoke", keeper.path, "--yes", "--wait", "1s", rights=revoker(keeper))
     finally:
         service.break_endpoint("whoami", None)
-    assert said.code == 4
-    assert "was not refused by the service" in said.stderr
+    assert said.code == 7
+    assert "out of reach, so nobody knows whether" in said.stderr
+    assert "503" in said.stderr
 
 
 def test_without_a_configuration_the_variables_of_vault_are_enough(keeper):

@@ -1,0 +1,94 @@
+"""What `codex login status` says of an access token: taken, refused, or that nobody could say.
+
+Only the service can refuse a token. A service that is down, or out of reach, has refused nothing: people would throw a
+good token away. The words are those of codex 0.163 and 0.171.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from codex_runner.domain.errors import CredentialError, ModelServiceError, TokenRefusedError
+from codex_runner.domain.run import Failure
+
+_STATUS = re.compile(r"\bstatus (\d{3})\b")
+_NO_CONNECTION = re.compile(r"error sending request|failed to request agent identity JWKS")
+_SERVER_ERRORS: Final = range(500, 600)
+_SHOWN: Final = 300  # characters of codex's words, if they are understood
+_WHOLE: Final = 4000  # and if they are not
+
+
+class Answer(StrEnum):
+    """What the authentication service made of the token."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+    OUT_OF_REACH = "out of reach"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was answered, in codex's words, and the class of the failure; None if the token was taken."""
+
+    answer: Answer
+    words: str
+    failure: Failure | None = None
+
+    def error(self) -> CredentialError | ModelServiceError:
+        """Return what a run, or whoever stores the token, raises of it."""
+        match self.answer:
+            case Answer.REFUSED:
+                return TokenRefusedError(
+                    f"The access token was refused before the agent was started: {self.words}.",
+                    remedy="Store a fresh token (`codex-runner token put`), and check who made it and when it expires.",
+                )
+            case Answer.OUT_OF_REACH:
+                return ModelServiceError(
+                    f"The authentication service is out of reach, and has not refused the token: {self.words}.",
+                    failure=self.failure or Failure.NETWORK,
+                )
+            case _:
+                return CredentialError(
+                    f"It is unknown whether the access token is good. codex login status: {self.words}.",
+                    remedy="codex's own words say what is wrong: with the token, with the service, or between the two.",
+                )
+
+
+def read_login(exit_code: int | None, output: str, patience: float) -> Said:
+    """Say what `codex login status` came to. `exit_code` is None if it had not ended after `patience` seconds."""
+    if exit_code is None:
+        return Said(Answer.OUT_OF_REACH, f"no answer within {patience:g} s", Failure.NETWORK)
+    words = _told(output)
+    if exit_code == 0:
+        return Said(Answer.TAKEN, words)
+    answer, failure = _meaning(words)
+    if answer is Answer.UNKNOWN:
+        words = " ".join(output.split())[:_WHOLE] or f"nothing, with exit code {exit_code}"
+    return Said(answer, words.rstrip("."), failure)
+
+
+def _meaning(words: str) -> tuple[Answer, Failure]:
+    found = _STATUS.search(words)
+    match int(found[1]) if found else None:
+        case 401 | 403:
+            return Answer.REFUSED, Failure.CREDENTIAL
+        case 429:
+            return Answer.OUT_OF_REACH, Failure.RATE_LIMIT
+        case status if status in _SERVER_ERRORS:
+            return Answer.OUT_OF_REACH, Failure.CAPACITY
+        case None if _NO_CONNECTION.search(words):
+            return Answer.OUT_OF_REACH, Failure.NETWORK
+        case _:
+            return Answer.UNKNOWN, Failure.CREDENTIAL
+
+
+def _told(output: str) -> str:
+    """Find what it says among the warnings around it."""
+    lines = [line.strip() for line in output.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("WARNING:", "Stack backtrace", "0:", "1:"))]
+    told = next((line for line in lines if line.startswith(("Error", "Logged in", "Not logged in"))), None)
+    return (told or (lines[0] if lines else "nothing"))[:_SHOWN].rstrip(".")

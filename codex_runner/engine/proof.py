@@ -1,0 +1,80 @@
+"""Proves that the job can run at all, and asks again while the service that must say so is out of reach."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.errors import ModelServiceError
+from codex_runner.domain.event import Guarded
+from codex_runner.engine.retry import GiveUp, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from codex_runner.domain.credential import Granted
+    from codex_runner.domain.event import Event
+    from codex_runner.domain.job import Job
+    from codex_runner.engine.runner import Outfit
+
+
+class Proof:
+    """The look at codex and its token before anything is spent, as often as the job's retry policy says."""
+
+    def __init__(self, outfit: Outfit) -> None:
+        """Nothing is asked yet."""
+        self._outfit, self._recorder = outfit, outfit.recorder
+        self._random = random.Random()  # noqa: S311 - spreads retries, protects nothing
+
+    async def of(self, job: Job, granted: Granted) -> Mapping[str, Any]:
+        """Return what the agent says of itself (`Agent.prepare`). ModelServiceError once no try is left.
+
+        A guard that fails is recorded only if it is the last word.
+        """
+        began, tries = time.monotonic(), 0
+        while True:
+            refused: list[Guarded] = []
+            tries += 1
+            try:
+                return await self._outfit.agent.prepare(job, self._outfit.transport, granted, self._hold(refused))
+            except ModelServiceError as error:
+                pause = self._pause(job, error, tries, time.monotonic() - began)
+                if pause is None:
+                    raise
+                refused.clear()
+                again = f"{error.message} Asking again in {pause:.0f} s (try {tries} of {job.retry.attempts})."
+                self._recorder.warn("retry", again)
+            finally:
+                for guard in refused:
+                    self._recorder.emit(guard)
+            await asyncio.sleep(pause)
+
+    def _hold(self, refused: list[Guarded]) -> Callable[[Event], None]:
+        def tell(event: Event) -> None:
+            if isinstance(event, Guarded) and not event.passed:
+                refused.append(event)
+            else:
+                self._recorder.emit(event)
+
+        return tell
+
+    def _pause(self, job: Job, error: ModelServiceError, tries: int, elapsed: float) -> float | None:
+        """Return the seconds after which to ask again; None, with the reason in a warning, if there is no other try."""
+        decision = decide(
+            job.retry,
+            error.failure,
+            error.message,
+            attempt=tries,
+            elapsed=elapsed,
+            deadline=job.limits.timeout,
+            rng=self._random,
+            now=dt.datetime.now().astimezone(),
+        )
+        if not isinstance(decision, GiveUp):
+            return decision.seconds
+        if job.retry.attempts > 1:
+            self._recorder.warn("no-retry", decision.reason)
+        return None

@@ -1,0 +1,61 @@
+"""What codex says of a token, in the words of 0.163 and 0.171, and what that means."""
+
+import pytest
+
+from codex_runner.codex.login import Answer, read_login
+from codex_runner.domain.errors import CredentialError, ExitCode, ModelServiceError, TokenRefusedError
+from codex_runner.domain.run import Failure
+
+FAILED = "Error checking login status: personal access token metadata request failed with status"
+UNSENT = "Error checking login status: failed to request personal access token metadata:"
+UNREAD = "Error checking login status: failed to decode personal access token metadata: error decoding response body"
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "failure"),
+    [
+        (f"{FAILED} 401 Unauthorized", Answer.REFUSED, Failure.CREDENTIAL),
+        (f"{FAILED} 403 Forbidden", Answer.REFUSED, Failure.CREDENTIAL),
+        (f"{FAILED} 429 Too Many Requests", Answer.OUT_OF_REACH, Failure.RATE_LIMIT),
+        (f"{FAILED} 500 Internal Server Error", Answer.OUT_OF_REACH, Failure.CAPACITY),
+        (f"{FAILED} 503 Service Unavailable", Answer.OUT_OF_REACH, Failure.CAPACITY),
+        (f"{FAILED} 599", Answer.OUT_OF_REACH, Failure.CAPACITY),
+        (f"{UNSENT} error sending request for url (http://127.0.0.1:1/whoami)", Answer.OUT_OF_REACH, Failure.NETWORK),
+        # A proxy's name, or a path, may have any number in it.
+        (f"{UNSENT} error sending request for url (http://proxy401/403)", Answer.OUT_OF_REACH, Failure.NETWORK),
+        ("Error checking login status: failed to request agent identity JWKS", Answer.OUT_OF_REACH, Failure.NETWORK),
+        (f"{FAILED} 400 Bad Request", Answer.UNKNOWN, Failure.CREDENTIAL),
+        (f"{FAILED} 404 Not Found", Answer.UNKNOWN, Failure.CREDENTIAL),
+        (f"{FAILED} 407 Proxy Authentication Required", Answer.UNKNOWN, Failure.CREDENTIAL),
+        (f"{UNSENT} builder error", Answer.UNKNOWN, Failure.CREDENTIAL),
+        (UNREAD, Answer.UNKNOWN, Failure.CREDENTIAL),
+        ("Error checking login status: invalid agent identity JWT format", Answer.UNKNOWN, Failure.CREDENTIAL),
+        ("Not logged in", Answer.UNKNOWN, Failure.CREDENTIAL),
+        ("", Answer.UNKNOWN, Failure.CREDENTIAL),
+    ],
+)
+def test_what_it_means(words, answer, failure):
+    said = read_login(1, f"WARNING: a home below /tmp\n{words}\n", 60)
+    assert (said.answer, said.failure) == (answer, failure)
+    error = said.error()
+    assert words.removesuffix(".") in error.message
+    kind = {Answer.REFUSED: TokenRefusedError, Answer.OUT_OF_REACH: ModelServiceError}.get(answer, CredentialError)
+    assert type(error) is kind
+    assert error.exit_code is (ExitCode.MODEL_SERVICE if answer is Answer.OUT_OF_REACH else ExitCode.CREDENTIAL)
+    assert ("unknown" in error.message) == (answer is Answer.UNKNOWN)
+    assert ("Store a fresh token" in error.remedy) == (answer is Answer.REFUSED)
+
+
+def test_a_login_that_never_ends_is_out_of_reach_whatever_it_printed():
+    said = read_login(None, f"{FAILED} 401 Unauthorized", 60)
+    assert (said.answer, said.words) == (Answer.OUT_OF_REACH, "no answer within 60 s")
+
+
+def test_what_is_not_understood_is_told_whole():
+    said = read_login(1, f"first\nsecond {'x' * 1000}\nlast\n", 60)
+    assert said.words == f"first second {'x' * 1000} last"
+
+
+def test_a_token_that_is_taken():
+    said = read_login(0, "WARNING: x\nLogged in using personal access token.\n", 60)
+    assert (said.answer, said.words, said.failure) == (Answer.TAKEN, "Logged in using personal access token", None)
