@@ -96,7 +96,7 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
         environment={"SETTINGS": config},
         timeout=_PATIENCE,
     )
-    lines = done.output.decode("utf-8", "surrogateescape").split("\n")
+    lines = done.output.decode("utf-8", "replace").split("\n")
     answer = _Answer(tuple((line.partition(" ")[0], line.partition(" ")[2]) for line in lines))
     where = "" if job.host == LOCAL_HOST else f" on {job.host}"
     if not answer.has("proved") and done.exit_code is not None:
