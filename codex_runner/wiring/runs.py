@@ -20,7 +20,7 @@ from codex_runner.wiring.hosts import bundled_codex, transport_for
 from codex_runner.wiring.setting import credential_files, secret_variables, surrounding_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from codex_runner.domain.event import Record
     from codex_runner.domain.ports import Artifacts, ConfigTrust, Detector, ReplySchema, Transport, Workspaces
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from codex_runner.wiring.setting import Setting
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, RunState]:
     """Run a job to its end, in a new folder below `output_dir`."""
     from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
@@ -41,10 +44,22 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
     reply_schema(job)  # a bad one is refused before anything is made
     detector(job)
     run_id = new_run_id(job.name)
-    folder = RunFolder(made(output_dir) / run_id)
-    journal = FileJournal.create(folder)
     secrets = list(job.codex.environment.values())
-    return folder, asyncio.run(carry_out(job, folder, RunState(), journal, secrets, setting))
+    # A signal waits until somebody can take it: a folder that is there has its reports, however the run ends.
+    with blocked(_SIGNALS):
+        folder = RunFolder(made(output_dir) / run_id)
+        journal = FileJournal.create(folder)
+        return folder, asyncio.run(carry_out(job, folder, RunState(), journal, secrets, setting))
+
+
+@contextlib.contextmanager
+def blocked(signals: Sequence[signal.Signals]) -> Iterator[None]:
+    """Keep these signals waiting, here and in what is started meanwhile, until they are unblocked or this is left."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
 
 async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
@@ -61,6 +76,13 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
 
     `noted` is what the host keeps of one begun elsewhere; `without` are sentences on the secrets that are not at hand.
     """
+    from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
+
+    stopping = Stopping()
+    loop = asyncio.get_running_loop()
+    for number, reason in zip(_SIGNALS, (StopReason.INTERRUPTED, StopReason.TERMINATED), strict=True):
+        loop.add_signal_handler(number, stopping.request, reason)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     # Checks run what the agent may have written: they get no variable that is known to hold a secret.
     hidden = secret_variables(job, setting)
     environ = {name: value for name, value in setting.environ.items() if name not in hidden}
@@ -77,7 +99,6 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415
     from codex_runner.engine.runner import Outfit, Runner  # noqa: PLC0415
-    from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
     from codex_runner.reports.collect import LocalArtifacts  # noqa: PLC0415
     from codex_runner.reports.writer import FileReports  # noqa: PLC0415
     from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
@@ -90,10 +111,6 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     proposal = proposal_at(setting.environ)
     targets, unknown = targets_of(setting.notify, setting.environ)
     redactor = Redactor()
-    stopping = Stopping()
-    loop = asyncio.get_running_loop()
-    for number, reason in ((signal.SIGINT, StopReason.INTERRUPTED), (signal.SIGTERM, StopReason.TERMINATED)):
-        loop.add_signal_handler(number, stopping.request, reason)
     recorder = Recorder(state, journal, setting.sinks, redactor)
     for secret in (*secrets, *surrounding_secrets(setting)):
         recorder.learn(secret)
@@ -147,9 +164,10 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     for sentence in [*unknown, *await tell_others(state, folder, redactor, targets, setting.metrics, setting.environ)]:
         setting.complain(sentence)
     # The verdict stands: a signal that comes while the process leaves must not give it another exit code.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_IGN)
+    with blocked(_SIGNALS):  # for a moment each has its default action
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
     return state
 
 
