@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,18 +17,17 @@ from codex_runner.domain.event import (
     RunStarted,
     WorkspaceKept,
     WorkspaceMade,
-    build,
     to_json,
 )
-from codex_runner.domain.job import PROOF, Job, Sandbox
+from codex_runner.domain.job import Job
 from codex_runner.domain.run import Ending, Failure, Verdict
 from codex_runner.engine.admission import Admission
 from codex_runner.engine.attempt import end_unfinished
 from codex_runner.engine.attempts import Attempts
-from codex_runner.engine.checks import Checks, names
-from codex_runner.engine.credential_rules import planned_guards
+from codex_runner.engine.checks import Checks
 from codex_runner.engine.ending import stop_ending
-from codex_runner.engine.leak_search import LEAK, SEARCH, clean, plain
+from codex_runner.engine.leak_search import LEAK, SEARCH, clean
+from codex_runner.engine.planned import planned
 from codex_runner.engine.proof import Proof
 from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
@@ -385,27 +383,3 @@ class Runner:
         stop = self._stopping.stop
         cancelled = Ending(Failure.CANCELLED, "the run was cancelled")
         return Verdict.of(stop_ending(stop.reason, stop.message) if stop else cancelled)
-
-
-def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
-    """Return what the run was asked, for its first record: enough to attach, nothing secret."""
-    shown = dataclasses.replace(job, codex=dataclasses.replace(job.codex, environment={}))
-    facts = {
-        "job": to_json(shown),
-        "checks": names(job),
-        "guards": [*planned_guards(job.credential), *_proof(job), "process sweep", SEARCH],
-        "plain": sorted(plain(job.codex.environment, json.dumps(to_json(shown)).encode(), recorder.redactor)),
-        "secrets": sorted(recorder.redactor.names),
-    }
-    redacted: dict[str, Any] = json.loads(recorder.redactor.text(json.dumps(facts)))
-    return redacted
-
-
-def _proof(job: Job) -> tuple[str, ...]:
-    return () if job.sandbox is Sandbox.DANGER_FULL_ACCESS else (PROOF,)
-
-
-def planned_job(state: RunState) -> Job:
-    """Return the job that a run's first record tells of. Its secrets are not in it."""
-    job: Job = build(Job, state.facts["job"])
-    return job

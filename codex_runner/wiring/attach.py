@@ -67,7 +67,7 @@ def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_
     what is written from now on. Where a secret of the run is not to be had, nothing is touched: CredentialError, or
     SecretStoreError. With `by_shape` the run goes on all the same, and its reports say without which.
     """
-    from codex_runner.engine.runner import planned_job  # noqa: PLC0415
+    from codex_runner.engine.planned import planned_job  # noqa: PLC0415
     from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
 
     folder, state = begun.folder, begun.state

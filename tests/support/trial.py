@@ -13,9 +13,10 @@ from codex_runner.domain.job import Instructions, Job, Limits
 from codex_runner.domain.policy import Budget, RetryPolicy
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState, fold
+from codex_runner.engine.planned import planned_job
 from codex_runner.engine.recorder import Recorder
 from codex_runner.engine.redact import Redactor
-from codex_runner.engine.runner import Outfit, Runner, planned_job
+from codex_runner.engine.runner import Outfit, Runner
 from codex_runner.engine.stopping import Stopping
 from codex_runner.reports.writer import FileReports
 from codex_runner.sinks.jsonl import FileJournal, read_records

@@ -1,0 +1,41 @@
+"""What a run was asked, as its first record tells it: enough to attach, and nothing secret."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.domain.event import build, to_json
+from codex_runner.domain.job import PROOF, Job, Sandbox
+from codex_runner.engine.checks import names
+from codex_runner.engine.credential_rules import planned_guards
+from codex_runner.engine.leak_search import SEARCH, plain
+
+if TYPE_CHECKING:
+    from codex_runner.domain.state import RunState
+    from codex_runner.engine.recorder import Recorder
+
+
+def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
+    """Return what the run was asked, for its first record: enough to attach, nothing secret."""
+    shown = dataclasses.replace(job, codex=dataclasses.replace(job.codex, environment={}))
+    facts = {
+        "job": to_json(shown),
+        "checks": names(job),
+        "guards": [*planned_guards(job.credential), *_proof(job), "process sweep", SEARCH],
+        "plain": sorted(plain(job.codex.environment, json.dumps(to_json(shown)).encode(), recorder.redactor)),
+        "secrets": sorted(recorder.redactor.names),
+    }
+    redacted: dict[str, Any] = json.loads(recorder.redactor.text(json.dumps(facts)))
+    return redacted
+
+
+def _proof(job: Job) -> tuple[str, ...]:
+    return () if job.sandbox is Sandbox.DANGER_FULL_ACCESS else (PROOF,)
+
+
+def planned_job(state: RunState) -> Job:
+    """Return the job that a run's first record tells of. Its secrets are not in it."""
+    job: Job = build(Job, state.facts["job"])
+    return job
