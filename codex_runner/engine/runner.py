@@ -19,7 +19,6 @@ from codex_runner.domain.event import (
     WorkspaceMade,
     to_json,
 )
-from codex_runner.domain.job import Job
 from codex_runner.domain.run import Ending, Failure, Verdict
 from codex_runner.engine.admission import Admission
 from codex_runner.engine.attempt import end_unfinished
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Record, Warned
     from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.job import Job
     from codex_runner.domain.ports import (
         Account,
         Agent,
