@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 class Codex:
     """Implements ports.Agent. One a run."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it must know of a run
         self,
         *,
         expect_message: bool = True,
+        sandboxed: bool = True,
         fallback: str | None = None,
         hidden: Sequence[str] = (),
         kept: Sequence[str] = (),
@@ -42,11 +43,12 @@ class Codex:
         """`fallback` is a codex to take where the job names none and PATH has none.
 
         `hidden` are paths on the host that the agent must not read, `kept` those that it must not write. `proposal` is
-        the pull or merge request that the pipeline works on.
+        the pull or merge request that the pipeline works on. `sandboxed` is False if the job has no sandbox that could
+        fail.
         """
         self._fallback, self._proposal = fallback, proposal
         self._hidden, self._kept = tuple(hidden), tuple(kept)
-        self._expect_message = expect_message
+        self._expect_message, self._sandboxed = expect_message, sandboxed
         self._environment: Mapping[str, str | Secret] = {}
         self._found: tuple[Install, Survey, Instructions] | None = None
 
@@ -134,7 +136,7 @@ class Codex:
         """See Agent.has_reply."""
         from codex_runner.codex.rollout import has_reply  # noqa: PLC0415 - not needed before a turn is over
 
-        return await has_reply(transport, run_id, thread_id, timeout=10)
+        return await has_reply(transport, run_id, thread_id, timeout=25)
 
     async def read_rollout(self, transport: Transport, run_id: str) -> bytes:
         """See Agent.read_rollout."""
@@ -144,4 +146,6 @@ class Codex:
 
     def judge(self, attempt: Attempt, exit_: ProcessExit, stderr_tail: str) -> Ending:
         """See Agent.judge."""
-        return failures.judge(attempt, exit_, stderr_tail, expect_message=self._expect_message)
+        return failures.judge(
+            attempt, exit_, stderr_tail, expect_message=self._expect_message, sandboxed=self._sandboxed
+        )

@@ -123,9 +123,13 @@ _STATUS = re.compile(r"""\A[^"'{}<>\n]{0,160}?(?:unexpected|last|failed with|\()
 _URL = re.compile(r", url: \S+(, (cf-ray|request id|auth error( code)?): [^,]*)*\s*\Z")
 
 
+_READ = 16_384  # characters
+
+
 def classify(message: str) -> Failure:
     """Return the class of an error of codex. One that no row matches is UNKNOWN: never retried, never a success."""
-    text = _URL.sub("", message)
+    # A service may answer with a page of any length, and what tells of the class is at its beginning.
+    text = _URL.sub("", message if len(message) <= _READ else message[:_READ] + message[-_READ // 4 :])
     # An event of codex's own that it printed in place of words is no body.
     body = None if text.startswith('{"type": "turn.failed"') else _body(text)
     status = _STATUS.match(text)
@@ -134,8 +138,16 @@ def classify(message: str) -> Failure:
     if found is None:  # what a service says beside a status that is in no row decides nothing
         return next((row.failure for row in ROWS if not status and row.has_words(text)), Failure.UNKNOWN)
     narrower = [row for row in ROWS if row.failure in NARROWER.get(found, ())]
-    by_words = (row.failure for row in narrower if row.has_words(text))
+    by_words = (row.failure for row in narrower if not _names_another(body) and row.has_words(text))
     return _of_codes(body, narrower) or next(by_words, found)
+
+
+def _names_another(body: dict[str, Any] | None) -> bool:
+    """Whether a body says by itself what is wrong, and it is not the model: then words about models decide nothing."""
+    for part in (body or {}, *(body or {}).values()):
+        if isinstance(part, dict) and isinstance(part.get("param"), str) and part["param"] not in {"", "model"}:
+            return True
+    return False
 
 
 def _is_refusal(text: str, body: dict[str, Any] | None) -> bool:

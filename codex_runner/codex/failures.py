@@ -15,7 +15,9 @@ _LOOK_AFTER = "Look in codex.jsonl for what came after the last message, and run
 _TOO_LONG = "Have the agent write what is large into a file, and reply with its name."
 
 
-def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_message: bool = True) -> Ending:
+def judge(
+    attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_message: bool = True, sandboxed: bool = True
+) -> Ending:
     """Say how an attempt ended that nobody stopped (but for a codex that lingered after its final event)."""
     if attempt.turn == TURN_FAILED:
         message = attempt.turn_error or "turn.failed without a message"
@@ -23,7 +25,7 @@ def judge(attempt: Attempt, exit_: ProcessExit, stderr_tail: str, *, expect_mess
         unknown = "an error of no class that codex-runner knows: " if failure is Failure.UNKNOWN else ""
         return Ending(failure, f"codex: {unknown}{message}")
     if attempt.turn == TURN_COMPLETED:
-        return _judge_completed(attempt, exit_, expect_message=expect_message)
+        return _judge_completed(attempt, exit_, expect_message=expect_message, sandboxed=sandboxed)
     if not _has_begun(attempt) and exit_.code not in (None, 0):
         return _judge_start(exit_, last_words(stderr_tail))
     said = f"; the last error was: {attempt.last_error}" if attempt.last_error else ""
@@ -45,7 +47,7 @@ def _judge_start(exit_: ProcessExit, said: str) -> Ending:
     return Ending(Failure.STARTUP if failure is Failure.UNKNOWN else failure, told)
 
 
-def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bool) -> Ending:
+def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bool, sandboxed: bool) -> Ending:
     """Look for what contradicts a completed turn."""
     failure, but = None, ""
     if attempt.resumes is not None and attempt.thread_id != attempt.resumes:
@@ -56,7 +58,7 @@ def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bo
         failure, but = _nothing(attempt)
     elif attempt.unread:
         return Ending(Failure.NO_REPLY, f"codex completed its turn, but {attempt.unread}", _TOO_LONG)
-    elif attempt.commands and attempt.refused == attempt.commands:
+    elif sandboxed and attempt.commands and attempt.refused == attempt.commands:
         failure = Failure.REFUSED
         but = f", but its sandbox did not start, and no command of the agent ran ({attempt.commands} tried)"
     elif expect_message and (not attempt.answered or is_blank(attempt.reply or "")):
@@ -69,7 +71,10 @@ def _nothing(attempt: Attempt) -> tuple[Failure, str]:
     told = " without a word, a step or a token"
     if attempt.last_error:
         return Failure.NO_REPLY, f"{told}; its last error was: {attempt.last_error}"
-    return Failure.REFUSED, f"{told}: a hook refused the prompt"
+    return (
+        Failure.REFUSED,
+        f"{told}: a hook refused the prompt, or the model said nothing and its provider counts nothing",
+    )
 
 
 def _no_reply(attempt: Attempt) -> Ending:

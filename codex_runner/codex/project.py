@@ -65,7 +65,14 @@ def settings(survey: Survey, mode: Instructions, given: Mapping[str, Any]) -> di
     skills = given.get("skills", {})
     table = dict(skills) if isinstance(skills, dict) else {}
     table["config"] = [*table.get("config", ()), *({"path": path, "enabled": False} for path in _hidden(survey))]
-    if mode is Instructions.NONE or not _can_hide(survey):
+    if not can_hide(survey) and mode is not Instructions.WORKSPACE:
+        raise ConfigurationError(
+            f"{_why_not(survey)}: the repository's own skills cannot all be switched off, and the job's `instructions` "
+            f"is {mode.value!r}.",
+            remedy="Have the repository's skills tidied up on its base first; or, if you trust who wrote them, set the "
+            'job\'s `instructions` to "workspace".',
+        )
+    if mode is Instructions.NONE or not can_hide(survey):
         table["include_instructions"] = False
     return {
         "projects": {place: {"trust_level": "untrusted"} for place in places},
@@ -143,7 +150,7 @@ def doubts(survey: Survey, job: Job, wanted: Instructions, proposal: Proposal | 
             shown = _listed(survey, paths)
             sentence = f"{shown}: leads out of the repository, or cannot be read, and was left out{then}."
             found.append(Warned("instructions", sentence))
-    if not _can_hide(survey) and not survey.unlisted_skills:
+    if not can_hide(survey) and not survey.unlisted_skills:
         found.append(
             Warned(
                 "instructions",
@@ -154,13 +161,19 @@ def doubts(survey: Survey, job: Job, wanted: Instructions, proposal: Proposal | 
     return found
 
 
-def _can_hide(survey: Survey) -> bool:
+def _why_not(survey: Survey) -> str:
+    if survey.unlisted_skills:
+        return f"{_listed(survey, survey.unlisted_skills)} leads out of the repository, or cannot be read"
+    return f"the repository has {len(survey.skills)} skills, of which codex-runner can hide {_MOST_SKILLS}"
+
+
+def can_hide(survey: Survey) -> bool:
     """Whether every skill that codex would find in the repository by itself is known, and can be switched off."""
     return not survey.unlisted_skills and len(survey.skills) <= _MOST_SKILLS and all(map(_is_text, survey.skills))
 
 
 def _hidden(survey: Survey) -> Sequence[str]:
-    return survey.skills if _can_hide(survey) else ()
+    return [path for path in survey.skills if _is_text(path)][:_MOST_SKILLS]
 
 
 def _part(document: Document, left: int) -> str:

@@ -2,7 +2,7 @@
 #
 # sh -c SCRIPT sh RUN CODEX PROFILE FOLDER ROOT COMMIT SOURCE...
 #
-# SETTINGS is the config.toml. COMMIT is the base commit, or empty. PROFILE is empty if there is no sandbox. A SOURCE is a folder of skills, `folder PATH` or
+# SETTINGS_0, SETTINGS_1 ... are the parts of config.toml, since no variable may have more than 128 KiB. COMMIT is the base commit, or empty. PROFILE is empty if there is no sandbox. A SOURCE is a folder of skills, `folder PATH` or
 # `tree HASH PATH` (see survey.sh, whose functions come before this text). Prints lines `KEY VALUE`:
 #
 #   handed       `SHA256 PATH` of a SKILL.md that was handed over
@@ -34,15 +34,23 @@ small() { # FOLDER: few files, and not too many bytes
 	[ "${kib:-$most_kib}" -lt "$most_kib" ]
 }
 
+plain_names() { # FOLDER...: no line break in any name: what follows reads names by the line
+	for each; do
+		case $each in *"$nl"*) return 1 ;; esac
+		[ -z "$(find "$each" -name "*$nl*" 2>/dev/null | head -n 1)" ] || return 1
+	done
+}
+
 take_folder() { # PATH DESTINATION: its files; what a link leads to, if that lies in the repository
-	folder_of "$1" && inside "$REPLY" || return 2
+	folder_of "$1" && inside "$REPLY" && plain_names "$REPLY" "$2" || return 2
 	small "$REPLY" || return 1
 	from=$REPLY
 	mkdir -p "$2" && cp -RP "$from/." "$2" || return 2
 	find "$2" -type l | while IFS= read -r link; do
 		original=$from/${link#"$2/"}
 		rm -f "$link"
-		if [ -d "$original" ] && folder_of "$original" && inside "$REPLY" && small "$REPLY"; then
+		if [ -d "$original" ] && folder_of "$original" && inside "$REPLY" && small "$REPLY" &&
+			plain_names "$REPLY"; then
 			mkdir "$link" && cp -RP "$REPLY/." "$link"
 		elif [ -f "$original" ] && file_of "$original" && inside "$REPLY"; then
 			cp "$REPLY" "$link"
@@ -78,7 +86,7 @@ take_tree() { # HASH PATH DESTINATION DEPTH: the files of a tree of the base com
 		case $mode in
 		100*) ;;
 		120000)
-			if [ "$4" -lt 3 ] && object "$within/$path" tree; then
+			if [ "$4" -lt 1 ] && object "$within/$path" tree; then
 				take_tree "${REPLY%% *}" "$root/$within/$path" "$3/$path" $(($4 + 1)) || echo dropped 1
 				within=${2#"${root%/}/"}
 				continue
@@ -158,14 +166,12 @@ prove() { # with a folder, which git does not see: the tree is being looked at m
 	if [ -e /.dockerenv ] || [ -e /run/.containerenv ] || [ -n "${KUBERNETES_SERVICE_HOST-}" ]; then echo container; fi
 }
 
-# shellcheck disable=SC2153 # the environment's
-settings=$SETTINGS
-unset SETTINGS
 rm -rf "$skills"
 mkdir -p "$home" || exit 1
 if [ $# -gt 0 ]; then mkdir -p "$skills" && take_skills "$@" || exit 1; fi
 if [ -n "$profile" ]; then
-	printf '%s\n' "$settings" >"$home/config.toml" || exit 1
+	awk 'BEGIN { for (n = 0; ("SETTINGS_" n) in ENVIRON; n++) printf "%s", ENVIRON["SETTINGS_" n] }' \
+		>"$home/config.toml" || exit 1
 	prove
 fi
 echo proved

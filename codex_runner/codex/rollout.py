@@ -61,7 +61,7 @@ async def has_reply(transport: Transport, run_id: str, thread_id: str, *, timeou
     """
     if not THREAD.fullmatch(thread_id):
         return None
-    done = await transport.execute(LAST_TURN, arguments=(run_id, thread_id), timeout=timeout)
+    done = await transport.ask(LAST_TURN, arguments=(run_id, thread_id), timeout=timeout)
     try:
         payload = json.loads(_record(done.output))["payload"]
         said = payload["last_agent_message"] if payload["type"] == "task_complete" else ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from codex_runner.codex import survey as surveys
 from codex_runner.codex.failures import last_words
 from codex_runner.codex.permissions import PROFILE
+from codex_runner.codex.project import can_hide
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import LOCAL_HOST, PROOF, Sandbox
@@ -28,10 +29,24 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Transport
 
 _PATIENCE = 60.0  # seconds
+_PART = 30_000  # characters of config.toml in one variable, of which each may have four bytes
 
 # How bubblewrap says that the system does not let it make namespaces, or mount in them.
-_FORBIDDEN = re.compile(
-    r"bwrap: .*(namespace|uid map|gid map|RTM_NEWADDR|mount|not permitted|permission denied)", re.IGNORECASE
+_FORBIDDEN = re.compile(r"bwrap: .*(namespace|uid map|gid map|RTM_NEWADDR|mount|not permitted)", re.IGNORECASE)
+# codex's own words for settings that it cannot work with; those of its sandbox name a program or a panic.
+_OF_SETTINGS = re.compile(r"Error\b(?!.*(bwrap|bubblewrap|panicked|sandbox))", re.DOTALL)
+_CHOWN = (
+    "Give the folder to the user that codex-runner runs as (`chown -R`): the sandbox must be able to make folders in "
+    "it, and has no more rights there than its owner leaves to others, not even as root."
+)
+_READ_CODEX = "Let the profile read codex's own program and the system's folders: `:minimal` by itself does not."
+_BY_WORDS = (
+    (
+        re.compile("symlink"),
+        "Replace the symbolic link by what it leads to, or let the job work in another folder (`cwd`).",
+    ),
+    (re.compile(r"bwrap: Can't (mkdir|create)"), _CHOWN),
+    (re.compile("execvp"), _READ_CODEX),
 )
 _USERNS = "codex's sandbox needs unprivileged user namespaces. "
 # What /proc says, and what to do about it; the first that fits.
@@ -86,14 +101,17 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
     `sandbox` says; `tell` gets the guard's outcome and warnings. Without a sandbox nothing is tried.
     """
     sandboxed = job.sandbox is not Sandbox.DANGER_FULL_ACCESS
-    if not sandboxed and not survey.sources:
+    sources = survey.sources if can_hide(survey) else ()
+    if not sandboxed and not sources:
         return ()
     profile = str(job.codex.config.get("default_permissions", PROFILE)) if sandboxed else ""
     profile = PROFILE if profile.startswith(":") else profile
     done = await transport.ask(
         _script(),
-        arguments=(run_id, install.path, profile, survey.at, survey.root, survey.commit, *survey.sources),
-        environment={"SETTINGS": config},
+        arguments=(run_id, install.path, profile, survey.at, survey.root, survey.commit, *sources),
+        environment={
+            f"SETTINGS_{number}": config[at : at + _PART] for number, at in enumerate(range(0, len(config), _PART))
+        },
         timeout=_PATIENCE,
     )
     lines = done.output.decode("utf-8", "replace").split("\n")
@@ -109,7 +127,7 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
         wrong = _judge(job, answer, own=profile != PROFILE, late=done.exit_code is None)
         message = wrong[0] if wrong else f"proven: it keeps to {job.sandbox.value!r}"
         said = _readable(last_words("\n".join(answer.all("said"))))
-        refused = answer.all("proof") != ["0"] and "config.toml" in said
+        refused = answer.all("proof") != ["0"] and _OF_SETTINGS.match(said) is not None
         failure = (Failure.STARTUP if refused else Failure.REFUSED).value if wrong else None
         tell(Guarded(PROOF, wrong is None, message, done.seconds, failure))
         if wrong is not None and refused:
@@ -177,15 +195,12 @@ def _remedy(job: Job, answer: _Answer, said: str) -> str:
             "Leave out `codex.config.features.use_legacy_landlock`: with it every command of the agent fails. If the "
             "sandbox does not start without it either, codex-runner says what the system needs."
         )
-    if "symlink" in said:
-        return "Replace the symbolic link by what it leads to, or let the job work in another folder (`cwd`)."
-    if not _FORBIDDEN.search(said):
-        return _ELSE
+    by_words = next((remedy for words, remedy in _BY_WORDS if words.search(said)), None)
+    if by_words is not None or not _FORBIDDEN.search(said):
+        return by_words or _ELSE
     known = dict(value.partition(" ")[::2] for value in answer.all("sysctl"))
-    remedy = next((remedy for name, bad, remedy in _SYSCTLS if known.get(name) == bad), None)
-    if remedy is not None:
-        return remedy
-    return _CONTAINER if answer.has("container") else _ELSE
+    of_system = next((remedy for name, bad, remedy in _SYSCTLS if known.get(name) == bad), None)
+    return of_system or (_CONTAINER if answer.has("container") else _ELSE)
 
 
 def _readable(text: str) -> str:

@@ -14,8 +14,9 @@
 told() { # KEY VALUE
 	case $2 in
 	*\\* | *"$nl"*)
-		printf '%s %s\n' "$1" "$(printf '%s' "$2" | sed 's/\\/\\\\/g' |
-			awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }')"
+		# Behind a dot, since line breaks at the end would be lost.
+		escaped=$(printf '%s.' "$2" | sed 's/\\/\\\\/g' | awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }')
+		printf '%s %s\n' "$1" "${escaped%.}"
 		;;
 	*) printf '%s %s\n' "$1" "$2" ;;
 	esac
@@ -46,20 +47,20 @@ inside() { # REAL PATH: does it lie in the repository?
 	case $1/ in "${root%/}"/*) return 0 ;; *) return 1 ;; esac
 }
 
-find_top() { # REAL FOLDER: the top of the repository around it, or itself if there is none, into $root
-	root=$1 up=$1
+find_top() { # REAL FOLDER: the top of the repository around it into $root, of the outermost into $outer; itself if none
+	root='' outer=$1 up=$1
 	while :; do
 		# An empty `.git` is no repository: codex's sandbox leaves such behind when it is killed, in /tmp for one.
 		if [ -f "${up%/}/.git" ] || [ -e "${up%/}/.git/HEAD" ] || [ -h "${up%/}/.git/HEAD" ]; then
-			root=$up
-			return
+			root=${root:-$up} outer=$up
 		fi
 		case $up in
-		/) return ;;
+		/) break ;;
 		*) up=${up%/*} ;;
 		esac
 		up=${up:-/}
 	done
+	root=${root:-$1}
 }
 
 plain_git() { # git that reads objects, and runs nothing that a repository names
@@ -89,7 +90,8 @@ hand_over() { # PATH SIZE; stdin: the file
 }
 
 list_skills() { # REAL FOLDER DEPTH: all that codex would find in it
-	if [ "$2" -gt 3 ] || [ "${1#*"$nl"}" != "$1" ] || [ -n "$(find "$1" -name "*$nl*" -print | head -n 1)" ]; then
+	# Few links are honest, and each may lead to a folder of more.
+	if [ "$2" -gt 1 ] || [ "$(find "$1" -type l | head -n 51 | wc -l)" -gt 50 ] || [ "${1#*"$nl"}" != "$1" ] || [ -n "$(find "$1" -name "*$nl*" -print | head -n 1)" ]; then
 		told unlisted-skills "$1"
 		return
 	fi
@@ -170,6 +172,9 @@ from_top() { # FOLDER: looks at each folder from the top of the repository down 
 
 find_base() { # into $commit, from the first of the places in $bases that has it
 	commit=''
+	# In a repository within another one, a submodule whose address the proposal may have changed, no name is to be
+	# believed: of the base, only the commit itself.
+	[ "$outer" = "$root" ] || bases=$(printf '%s' "$bases" | grep '^commit ')
 	IFS=$nl
 	set -f
 	for line in $bases; do
@@ -178,8 +183,10 @@ find_base() { # into $commit, from the first of the places in $bases that has it
 		case $line in
 		"commit "* | "ref "*) revision=${line#* } ;;
 		"fork-point "*) revision=$(plain_git merge-base HEAD "${line#* }" 2>/dev/null) || continue ;;
-		merge-parent)
-			plain_git rev-parse -q --verify 'HEAD^2^{commit}' >/dev/null 2>&1 || continue
+		"merge-parent "*)
+			# The CI system's own merge has the proposal's head, which it names, for its second parent. A merge that is
+			# the head itself has not.
+			[ "$(plain_git rev-parse -q --verify 'HEAD^2^{commit}' 2>/dev/null)" = "${line#* }" ] || continue
 			revision='HEAD^1'
 			;;
 		*) continue ;;
@@ -222,4 +229,8 @@ survey() { # FOLDER WANTED: a line each of `mode M`, `limit BYTES`, `name FILE`,
 		fi
 	fi
 	from_top "$here"
+	# codex looks there too, wherever that is.
+	if [ -n "${HOME-}" ] && folder_of "$HOME/.agents/skills"; then
+		case $REPLY/ in "${outer%/}"/*) list_skills "$REPLY" 0 ;; esac
+	fi
 }

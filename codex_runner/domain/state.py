@@ -12,6 +12,9 @@ from codex_runner.domain.run import Ending, Failure, ProcessExit, Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# Of one code. An agent may have a thousand commands refused, each told in other words.
+_MOST_WARNINGS = 100
+
 TURN_RUNNING = "running"
 TURN_COMPLETED = "completed"
 TURN_FAILED = "failed"
@@ -72,7 +75,7 @@ class RunState:
     `checks` and `changes` are those after the last attempt: what was found after an earlier one counts no more.
     `files` maps each path that the agent says it changed to its last change; `commands` and `failed_commands` count
     finished commands; `no_events` and `no_event_bytes` lines that codex printed and that are no events, and
-    `no_event_warning` says which of the warnings tells of them.
+    `no_event_warning` says which of the warnings tells of them. `told` are the warnings of codex, by their code.
     """
 
     run_id: str = ""
@@ -95,6 +98,7 @@ class RunState:
     files: dict[str, str] = field(default_factory=dict)
     todo: tuple[ev.Todo, ...] = ()
     warnings: list[ev.Warned] = field(default_factory=list)
+    told: dict[str, set[str]] = field(default_factory=dict)
     guards: dict[str, ev.Guarded] = field(default_factory=dict)
     checks: dict[str, ev.CheckEnded] = field(default_factory=dict)
     artifacts: dict[str, ev.ArtifactKept] = field(default_factory=dict)
@@ -232,9 +236,12 @@ class RunState:
 
     def _warn(self, code: str, message: str) -> None:
         """Take a warning of codex, if it is one, once: an agent that is refused something asks again and again."""
-        warning = ev.Warned(code, message)
-        if code and warning not in self.warnings:
-            self.warnings.append(warning)
+        told = self.told.setdefault(code, set())
+        if not code or message in told or len(told) > _MOST_WARNINGS:
+            return
+        told.add(message)
+        more = "And more of these, which are not listed here: events.jsonl has all."
+        self.warnings.append(ev.Warned(code, more if len(told) > _MOST_WARNINGS else message))
 
     def _take_unparsed(self, attempt: Attempt, event: ev.Unparsed) -> None:
         if event.item_id:  # it is done, and counts although it cannot be read

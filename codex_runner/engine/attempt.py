@@ -51,7 +51,7 @@ _STOP_PATIENCE = 8.0
 _READING = 10.0
 
 # For codex's own record of the thread, which is read from the host.
-_ASKING = 5.0
+_ASKING = 30.0
 
 
 class AttemptFollower:
@@ -168,13 +168,18 @@ class AttemptFollower:
     async def _look_for_reply(self, exit_: ProcessExit) -> None:
         """Ask codex's own record whether the last message is the final one: not all that the model does is an event."""
         attempt = self._attempt
-        ended = attempt.turn == TURN_COMPLETED and exit_.stopped is StopReason.NONE
+        ended = attempt.turn == TURN_COMPLETED and exit_.stopped in {StopReason.NONE, StopReason.LINGERED}
         if not ended or attempt.thread_id is None or not attempt.answered or is_blank(attempt.reply or ""):
             return
-        said = None
-        with contextlib.suppress(HostError, TimeoutError):
+        try:
             async with asyncio.timeout(_ASKING):
                 said = await self._agent.has_reply(self._transport, self._run_id, attempt.thread_id)
+        except (HostError, TimeoutError):
+            said = None
+            self._recorder.warn(
+                "reply-unproven",
+                "The last message may not be the final one: the host did not show codex's record in time.",
+            )
         if said is False:
             self._recorder.emit(ReplyMissing(attempt.thread_id))
 

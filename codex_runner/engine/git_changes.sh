@@ -164,6 +164,9 @@ snapshot() {
 	said=$(git rev-parse --show-toplevel 2>&1) || fail no-repository "$said"
 	whole git rev-parse --show-toplevel || fail no-repository "$said"
 	here=$(pwd -P)
+	if [ "$(pwd -P)" != "$REPLY" ] && git check-ignore -q -- "$(pwd -P)" 2>/dev/null && [ -z "$(git ls-files | head -n 1)" ]; then
+		fail no-repository "the repository at $REPLY ignores this folder, so git sees no change in it"
+	fi
 	cd "$REPLY" || fail no-repository "$said"
 	rm -rf "$scratch"
 	mkdir -p "$scratch" || fail failed "$scratch cannot be made"

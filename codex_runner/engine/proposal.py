@@ -18,16 +18,14 @@ _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 # No character that git refuses in a branch name, or that a shell or a revision could take for something else.
 _BRANCH = re.compile(r"[A-Za-z0-9_][\w./+@=,-]*", re.ASCII)
 
-# HEAD's first parent, if HEAD is the merge that a CI system makes of a proposal and its base.
-MERGE_PARENT = "merge-parent"
-
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A proposed change. `name` is for people (`pull request 12`).
 
     `bases` are the places where its base commit may be, the best first, for `survey.sh`: `commit SHA`,
-    `ref refs/remotes/origin/main`, `fork-point refs/remotes/origin/main`, or `merge-parent`.
+    `ref refs/remotes/origin/main`, `fork-point refs/remotes/origin/main`, or `merge-parent SHA`: HEAD's first parent,
+    if HEAD is the CI system's own merge of the base and the proposal's head SHA.
     """
 
     name: str
@@ -45,7 +43,7 @@ def proposal_of(environ: Mapping[str, str], payload: Mapping[str, object] | None
         return _on_gitlab(environ)
     if environ.get("BUILD_TAG", "").startswith("jenkins-") and environ.get("CHANGE_ID"):
         target = environ.get("CHANGE_TARGET", "")
-        return Proposal(f"change {environ['CHANGE_ID']}", (*_fork_point(target), *_tip(target), MERGE_PARENT))
+        return Proposal(f"change {environ['CHANGE_ID']}", (*_fork_point(target), *_tip(target)))
     return None
 
 
@@ -63,7 +61,8 @@ def _on_github(environ: Mapping[str, str], payload: Mapping[str, object]) -> Pro
     else:
         return None
     name = f"pull request {number}" if isinstance(number, int) else "pull request"
-    return Proposal(name, (*_commit(sha), *_tip(branch), MERGE_PARENT))
+    head = below(payload, "pull_request", "head", "sha")
+    return Proposal(name, (*_commit(sha), *_tip(branch), *_merge_parent(head)))
 
 
 def _on_gitlab(environ: Mapping[str, str]) -> Proposal | None:
@@ -78,11 +77,16 @@ def _on_gitlab(environ: Mapping[str, str]) -> Proposal | None:
     shas = (environ.get("CI_MERGE_REQUEST_TARGET_BRANCH_SHA"), environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
     bases = [base for sha in shas for base in _commit(sha)]
     target = environ.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
-    return Proposal(f"merge request {number or '?'}", (*bases, *_tip(target), MERGE_PARENT))
+    head = environ.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA")
+    return Proposal(f"merge request {number or '?'}", (*bases, *_tip(target), *_merge_parent(head)))
 
 
 def _commit(sha: object) -> tuple[str, ...]:
     return (f"commit {sha}",) if isinstance(sha, str) and _COMMIT.fullmatch(sha) else ()
+
+
+def _merge_parent(head: object) -> tuple[str, ...]:
+    return (f"merge-parent {head}",) if isinstance(head, str) and _COMMIT.fullmatch(head) else ()
 
 
 def _tip(branch: object) -> tuple[str, ...]:

@@ -148,8 +148,9 @@ class Redactor:
                 begin = parts.pop()[0]
             parts.append((begin, end + reach))
         for begin, behind in parts:
-            for reading in unseen.READINGS:
-                yield begin, data[begin:behind], reading
+            part = data[begin:behind]
+            for reading in (*unseen.READINGS, *(unseen.EXACT if b"\\\\" in part else ())):
+                yield begin, part, reading
 
     def _present(self, data: bytes, narrowed: bytes) -> Iterator[bytes]:
         """Yield the needles that are in `data`, whose long rows of a token's letters are given."""

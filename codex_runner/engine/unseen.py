@@ -46,8 +46,12 @@ _WIDE = tuple(
 class Reading:
     """A way to read what is unseen: where a title without a proper end stops, one reader drops more than another."""
 
-    def __init__(self, *, titles: bool) -> None:
-        """With `titles`, what stands between the beginning and the end of a title is unseen too."""
+    def __init__(self, *, titles: bool, backslashes: bytes = rb"\\{0,3}") -> None:
+        """With `titles`, what stands between the beginning and the end of a title is unseen too.
+
+        `backslashes` is how many stand before the last one of an escape: text that is escaped several times has
+        several, and those of a text that ends in a backslash by itself are not the escape's.
+        """
 
         def title(beginning: bytes, end: bytes, text: bytes = _TITLE) -> bytes:
             return beginning + text + end + b"|" if titles else b""
@@ -58,7 +62,7 @@ class Reading:
             rb"[\x1b\xc2\\](?:"
             rb"(?<=\x1b)(?:\[" + _CSI + rb"|" + title(rb"[\]PX^_]", ends) + _SHORT + rb"|)"
             rb"|(?<=\xc2)(?:\x9b" + _CSI + rb"|" + title(rb"[\x90\x98\x9d-\x9f]", ends) + rb"[\x80-\x9f\xad])"
-            rb"|(?<=\\)\\{0,3}(?:u(?:"
+            rb"|(?<=\\)" + backslashes + rb"(?:u(?:"
             rb"001[bB](?:\[" + _CSI + rb"|" + title(rb"[\]PX^_]", json_ends, _OSC) + _SHORT + rb"|)"
             rb"|009[bB]" + _CSI + rb"|" + title(rb"009[089dDeEfF]", json_ends, _OSC) + rb""
             rb"00(?:0[0-8bBcCeEfF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F]|[aA][dD])"
@@ -101,6 +105,8 @@ class Reading:
 
 
 READINGS = (Reading(titles=True), Reading(titles=False))
+# For an escape behind backslashes of the text's own: it takes one, or two.
+EXACT = tuple(Reading(titles=titles, backslashes=count) for titles in (True, False) for count in (rb"", rb"\\"))
 
 # More than one in so many bytes is no text.
 _TEXT = 16
@@ -121,4 +127,9 @@ def joints(data: bytes, alphabet: bytes, *, controls: bool = True) -> list[tuple
             runs[-1] = runs[-1][0], max(runs[-1][1], end)
         else:
             runs.append((start, end))
-    return [(a, b) for a, b in runs if a > 0 and b < len(data) and data[a - 1] in alphabet and data[b] in alphabet]
+    # The first of several backslashes may be a letter of what stands before.
+    return [
+        (a, b)
+        for a, b in runs
+        if b < len(data) and data[b] in alphabet and (data[a : a + 1] == b"\\" or (a > 0 and data[a - 1] in alphabet))
+    ]

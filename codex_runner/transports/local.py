@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
+from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, BinaryIO
 
@@ -27,7 +28,6 @@ from codex_runner.transports.request import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-    from pathlib import Path
 
     from codex_runner.domain.event import Position
     from codex_runner.domain.host import Launch, Piece, Stream
@@ -166,7 +166,7 @@ class LocalTransport:
         Its streams are files, not pipes: a grandchild that keeps one open then holds nobody up.
         """
         began = time.monotonic()
-        folder = _entered(cwd or self._environ["HOME"])
+        folder = _entered(cwd or _home(self._environ))
         process = await asyncio.create_subprocess_exec(
             "sh",
             "-c",
@@ -242,6 +242,12 @@ class _Tail:
         piece = Output(self._stream, self._offset, data)
         self._offset += len(data)
         return piece
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    """Return the home, or `/` if it is not there: a script of the runner's own needs no folder."""
+    home = environ.get("HOME", "")
+    return home if Path(home).is_dir() and os.access(home, os.X_OK) else "/"
 
 
 def _entered(folder: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
+import os
+import re
+from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import CredentialError
@@ -15,13 +16,17 @@ from codex_runner.engine.proposal import Proposal, proposal_of
 from codex_runner.wiring.trust import read_event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
 
 GUARD = "trusted-config"
 _PATIENCE = 60.0  # seconds
+_MOST = 500  # paths to compare
+# What ends a word of a command, quotes and expansions among it.
+_SEPARATORS = re.compile(r"[\s;|&()<>\"'=`${}\\,]+")
 
 
 def proposal_at(environ: Mapping[str, str]) -> Proposal | None:
@@ -29,18 +34,47 @@ def proposal_at(environ: Mapping[str, str]) -> Proposal | None:
     return proposal_of(environ, read_event(environ.get("GITHUB_EVENT_PATH", "")))
 
 
-def check_scripts(job: Job) -> list[Path]:
-    """Return the files that the commands of the job's checks name, as far as they lie on this machine."""
-    if job.host != LOCAL_HOST or job.workspace is not None:
-        return []
-    found = []
-    for check in job.checks:
-        try:
-            words = shlex.split(check.run, comments=True)
-        except ValueError:  # quotes that only a shell understands
-            words = check.run.split()
-        found += [path for word in words if "\0" not in word and (path := Path(job.cwd, word)).is_file()]
-    return found
+def named_files(job: Job, files: Sequence[Path]) -> list[str]:
+    """Return what may be a file that configures the run, relative to the folder of codex-runner.toml, `files[0]`.
+
+    `files` come first; then what the commands of the job's checks, and its settings for codex, may name, as far as it
+    lies below that folder or below `cwd`. Most of it is none: whoever compares leaves out what is not there.
+    """
+    top = files[0].parent
+    folders = ["."]
+    if job.workspace is not None:
+        folders.append(job.cwd)
+    elif job.host == LOCAL_HOST:
+        folders.append(os.path.relpath(job.cwd, top))
+    words = [
+        word for text in (*(check.run for check in job.checks), *_texts(job.codex.config)) for word in _words(text)
+    ]
+    folders += [os.path.join(folder, word) for folder in folders for word in words]  # noqa: PTH118 - no file is meant
+    found = [os.path.relpath(file, top) for file in files]
+    for folder in folders:
+        if folder in {".", *folders[1:2]} or (top / folder).is_dir():
+            found += [os.path.normpath(os.path.join(folder, word)) for word in words]  # noqa: PTH118
+    found += [os.path.relpath(word, top) for word in (*words, job.codex.path or "") if word.startswith("/")]
+    return [name for name in dict.fromkeys(found) if not name.startswith("../") and "\n" not in name][:_MOST]
+
+
+def _words(text: str) -> list[str]:
+    """Return what may be a path in a command, and the ends of it: `$PWD/ci/check.sh` has `ci/check.sh`."""
+    words = _SEPARATORS.split(text)
+    ends = [word.split("/", 1)[1] for word in words if "/" in word.strip("/")]
+    return [word for word in dict.fromkeys([*words, *ends]) if word.strip("./") and len(word) < 1024]
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every string of nested tables."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
 
 
 def _script() -> str:
@@ -56,7 +90,7 @@ class ProposedConfig:
     def __init__(self, proposal: Proposal, job: Job, files: Sequence[Path], environ: Mapping[str, str]) -> None:
         """Nothing is compared yet."""
         self._proposal, self._job, self._environ = proposal, job, environ
-        self._files = list(dict.fromkeys([*files, *check_scripts(job)]))
+        self._folder, self._files = files[0].parent, named_files(job, files)
 
     async def judge(self, tell: Callable[[Event], None]) -> Mapping[str, Any]:
         """See ConfigTrust.judge."""
@@ -93,8 +127,7 @@ class ProposedConfig:
         transport = LocalTransport(self._environ)
         done = await transport.ask(
             _script(),
-            cwd=str(self._files[0].parent),
-            arguments=("\n".join(self._proposal.bases), *map(str, self._files)),
+            arguments=("\n".join(self._proposal.bases), str(self._folder), *self._files),
             timeout=_PATIENCE,
         )
         found = read_answers(done.output.decode("utf-8", "surrogateescape").split("\n"))

@@ -1,22 +1,47 @@
 # Which of these files a pull or merge request has changed. survey.sh's functions come before this text.
 #
-# sh -c SCRIPT sh BASES FILE...: BASES are places of the base commit, a line each. The first FILE's repository is meant.
-# Prints `base COMMIT` and `differs PATH` for each file that the base commit has not, or has in another form; `no-base
-# REASON` if there is no such commit. Files outside of the repository are nobody's to propose.
+# sh -c SCRIPT sh BASES FOLDER FILE...: BASES are places of the base commit, a line each. FOLDER's repository is meant, and
+# each FILE is a path below it, or may be one: what is neither there nor in the base commit is left out. Prints `base
+# COMMIT` and `differs PATH` for each file that the base commit has in another form; `no-base REASON` if there is no such
+# commit.
 
 nl='
 '
-bases=$1
-shift
-file_of "$1" || exit 1
-up=${REPLY%/*}
-find_top "${up:-/}"
+tab=$(printf '\t')
+bases=$1 folder=$2
+shift 2
+
+same_links() { # PATH below the top: is each link on the way to it, and itself if it is one, as in the base commit?
+	rest=$1 so_far=''
+	while [ -n "$rest" ]; do
+		so_far=${so_far:+$so_far/}${rest%%/*}
+		case $rest in */*) rest=${rest#*/} ;; *) rest='' ;; esac
+		entry=$(plain_git ls-tree "$commit" -- "$so_far")
+		if [ -h "${root%/}/$so_far" ]; then
+			now=$(printf '%s' "$(readlink "${root%/}/$so_far")" | plain_git hash-object --stdin)
+			case $entry in "120000 blob $now$tab"*) ;; *) return 1 ;; esac
+		else
+			case $entry in "120000 "*) return 1 ;; esac
+		fi
+	done
+}
+
+same_file() { # PATH below the top: does it lead to the same bytes?
+	file_of "${root%/}/$1" && inside "$REPLY" && [ -f "$REPLY" ] && now=$(plain_git hash-object --no-filters -- "$REPLY") &&
+		object "$1" blob && [ "${REPLY%% *}" = "$now" ]
+}
+
+folder_of "$folder" || exit 1
+folder=$REPLY
+find_top "$folder"
 if find_base; then
 	echo "base $commit"
+	within=${folder#"${root%/}"}
+	within=${within#/}
 	for file; do
-		if ! { file_of "$file" && inside "$REPLY"; }; then continue; fi
-		path=${REPLY#"${root%/}/"} now=$(plain_git hash-object --no-filters -- "$REPLY")
-		if ! { object "$path" blob && [ "${REPLY%% *}" = "$now" ]; }; then told differs "$path"; fi
+		path=${within:+$within/}$file
+		[ -f "${root%/}/$path" ] || object "$path" blob || continue
+		if ! { same_links "$path" && same_file "$path"; }; then told differs "$path"; fi
 	done
 else
 	told no-base "$(plain_git rev-parse --git-dir 2>&1 >/dev/null | tail -n 1)"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.job import LOCAL_HOST, Job
+from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.state import RunState
 from codex_runner.wiring.folders import made
@@ -128,6 +128,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         credentials=JobCredentials(setting.vault, setting.environ),
         agent=Codex(
             expect_message=job.expect_message,
+            sandboxed=job.sandbox is not Sandbox.DANGER_FULL_ACCESS,
             fallback=bundled_codex(job.host),
             hidden=credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
             kept=own,

@@ -74,10 +74,10 @@ def proposed(project):
     return base, git(top, "rev-parse", "HEAD^1"), head
 
 
-def on_github(project, **pull_request):
+def on_github(project, *, head_sha="f" * 40, **pull_request):
     event = project.scratch / "event.json"
-    repository = {"full_name": "acme/app"}
-    pull_request = {"number": 7, "head": {"repo": repository}, "user": {"login": "ada"}, **pull_request}
+    head = {"repo": {"full_name": "acme/app"}, "sha": head_sha}
+    pull_request = {"number": 7, "head": head, "user": {"login": "ada"}, **pull_request}
     event.write_text(json.dumps({"number": 7, "pull_request": pull_request}))
     return {
         "GITHUB_ACTIONS": "true",
@@ -110,7 +110,7 @@ def test_the_working_tree_outside_of_proposals(told, project, proposed):
 
 @pytest.mark.parametrize("how", ["sha", "branch", "merge-parent", "gitlab", "jenkins", "asked-for"])
 def test_the_base_on_a_proposal(told, project, proposed, how):
-    old, new, _ = proposed
+    old, new, head = proposed
     job, commit = {}, new
     match how:
         case "sha":
@@ -119,7 +119,7 @@ def test_the_base_on_a_proposal(told, project, proposed, how):
             git(project.cwd, "update-ref", "refs/remotes/origin/main", old)
             environ, commit = on_github(project, base={"sha": "0" * 40, "ref": "main"}), old
         case "merge-parent":
-            environ = on_github(project, base={"sha": "0" * 40, "ref": "main"})
+            environ = on_github(project, base={"sha": "0" * 40, "ref": "gone"}, head_sha=head)
         case "gitlab":
             environ, commit = {"GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "merge_request_event"}, old
             environ |= {"CI_MERGE_REQUEST_IID": "3", "CI_MERGE_REQUEST_DIFF_BASE_SHA": old}
@@ -169,6 +169,84 @@ def test_a_clone_without_the_files_of_its_base(told, project, proposed):
     run, prompt = told(clone / "treeless")
     assert "TOP of" not in prompt
     assert "is not in this clone" in run.warnings["instructions"]
+
+
+def test_a_merge_of_the_proposers_own_is_no_base(told, project, proposed):
+    git(project.cwd, "checkout", "-q", "head")
+    (project.cwd / "AGENTS.md").write_text("TOP of the head, again\n")
+    git(project.cwd, "commit", "-q", "-a", "-m", "once more")
+    git(project.cwd, "merge", "-q", "--no-ff", "-s", "ours", "-m", "own merge", proposed[1])
+    head = git(project.cwd, "rev-parse", "HEAD")
+    run, prompt = told(environ=on_github(project, base={"sha": "0" * 40, "ref": "gone"}, head_sha=head))
+    assert "TOP of" not in prompt
+    assert run.run_json["instructions"]["mode"] == "none"
+
+
+def test_a_submodule_has_no_base_of_its_own(told, project, proposed):
+    stranger = project.scratch / "stranger"
+    stranger.mkdir()
+    git(stranger, "init", "-q", "-b", "main")
+    (stranger / "AGENTS.md").write_text("STOLEN text\n")
+    git(stranger, "add", ".")
+    git(stranger, "commit", "-q", "-m", "first")
+    git(project.cwd, "submodule", "add", "-q", str(stranger), "module")
+    git(project.cwd, "commit", "-q", "-m", "a submodule")
+    _, prompt = told(project.cwd / "module", environ=on_github(project, base={"sha": proposed[1], "ref": "main"}))
+    assert "STOLEN" not in prompt
+
+
+def test_skills_of_a_home_within_the_repository(told, project, proposed):
+    home = project.cwd / "home"
+    skill(home / ".agents" / "skills" / "steal", "STOLEN skill")
+    project.environ["HOME"] = str(home)
+    _, prompt = told(project.cwd / "sub", environ=on_github(project, base={"sha": proposed[1], "ref": "main"}))
+    assert "STOLEN" not in prompt
+    assert "SKILL of the base" in prompt
+
+
+@pytest.mark.parametrize("mode", ["base", "none"])
+@pytest.mark.parametrize("how", ["many", "elsewhere"])
+def test_skills_that_cannot_all_be_hidden_stop_the_run(told, project, proposed, mode, how):
+    skills = project.cwd / ".agents" / "skills"
+    if how == "many":
+        for number in range(301):
+            skill(skills / f"skill-{number}", "one of many")
+    else:
+        (skills / "out").symlink_to("/usr/share")
+    environ = on_github(project, base={"sha": proposed[1], "ref": "main"})
+    run, prompt = told(code=3, environ=environ, instructions=mode)
+    assert prompt == ""
+    assert "cannot all be switched off" in run.run_json["reason"]
+
+
+def test_names_with_line_breaks_remove_and_make_nothing_elsewhere(told, project):
+    victim = project.scratch / "victim"
+    victim.mkdir()
+    (victim / "bashrc").write_text("mine\n")
+    skills = project.cwd / ".agents" / "skills"
+    skill(skills / "tidy", "SKILL of ours")
+    trap = skills / "x\n" / str(victim)[1:]
+    trap.mkdir(parents=True)
+    (trap / "bashrc").symlink_to("nowhere")
+    (trap / "git").symlink_to("git-of-ours")
+    made = skills / str(victim)[1:] / "git"
+    made.mkdir(parents=True)
+    (made / "config").write_text("[core]\n\tfsmonitor = evil\n")
+    project.git_init()
+    told()
+    assert [(path.name, path.read_text()) for path in victim.iterdir()] == [("bashrc", "mine\n")]
+
+
+def test_a_folder_whose_name_ends_in_a_line_break(told, project):
+    folder = project.cwd / "top\n"
+    (folder / ".codex").mkdir(parents=True)
+    (folder / ".codex" / "config.toml").write_text('model = "stranger"\n')
+    (folder / "AGENTS.md").write_text("TOP of ours\n")
+    git(folder, "init", "-q")
+    run, prompt = told(folder)
+    assert '"model": "stranger"' not in prompt
+    assert "TOP of ours" in prompt
+    assert "project-config" in run.warnings
 
 
 def test_none(told, project, proposed):
@@ -283,6 +361,39 @@ def test_a_proposal_that_changes_the_configuration(told, project, required):
         assert done.code == 0, done.stderr[-3000:]
         assert run.run_json["proposal"]["changed_config"] == ["prompt.md", "ci/check.sh"]
         assert "prompt.md, ci/check.sh" in run.warnings["trusted-config"]
+
+
+TRICKS = {
+    "link to another file": (["ln -sf true.sh ci/check.sh"], ["ci/check.sh"]),
+    "link of the folder": (["git mv -k ci ci2; mkdir -p ci2; cp ci/* ci2; rm -rf ci; ln -s ci2 ci"], ["ci/check.sh"]),
+    "a file that is gone": (["rm ci/extra.sh"], ["ci/extra.sh"]),
+    "what codex is given": (["echo more >>model.md"], ["model.md"]),
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+@pytest.mark.parametrize(
+    "how", ["sh ci/check.sh; true", "cd ci && sh check.sh", "sh -c 'sh ci/check.sh'", "sh $PWD/ci/check.sh"]
+)
+def test_what_a_proposal_changes_is_named_however_it_is_done(told, project, service, trick, how):
+    top = project.cwd
+    (top / ".gitignore").write_text("codex-runner-out\n")
+    (top / "ci").mkdir()
+    for name in ("check.sh", "true.sh", "extra.sh"):
+        (top / "ci" / name).write_text(f"true # {name}\n")
+    (top / "model.md").write_text("You are a model.\n")
+    config = {**project.codex["config"], "model_instructions_file": str(top / "model.md")}
+    checks = [{"name": "one", "run": how}, {"name": "two", "run": "test ! -e ci/extra.sh || sh ci/extra.sh"}]
+    project.configure(cwd=str(top), checks=checks, codex={"config": config})
+    project.git_init()
+    project.environ |= on_github(project, base={"sha": git(top, "rev-parse", "HEAD"), "ref": "main"})
+    commands, named = TRICKS[trick]
+    for command in commands:
+        subprocess.run(["sh", "-c", command], cwd=top, check=True)
+    done = project.run()
+    assert done.code == 0, done.stderr[-3000:]
+    changed = project.last.run_json["proposal"]["changed_config"]
+    assert set(named) <= set(changed), changed
 
 
 def test_a_configuration_that_cannot_be_compared(told, project, service, proposed):

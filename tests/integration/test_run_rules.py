@@ -184,3 +184,15 @@ def test_a_nul_byte_does_not_widen_a_budget(repository):
     )
     run = repository.check_reports(repository.run(), 11)
     assert "budget.changed_lines is passed: 1,00" in run.run_json["reason"]
+
+
+def test_a_folder_that_the_repository_around_it_ignores(project):
+    (project.cwd / ".gitignore").write_text("ignored\n")
+    (project.cwd / "ignored").mkdir()
+    project.git_init()
+    project.configure(prompt="SCN:patch_add", sandbox="workspace-write", cwd="ignored", allowed_paths=["docs/**"])
+    done = project.run()
+    assert done.code == 3
+    assert "ignores this folder, so git sees no change in it" in done.stderr
+    project.configure(prompt="SCN:patch_add", sandbox="workspace-write", cwd="ignored")
+    assert project.run().code == 0

@@ -238,6 +238,18 @@ def test_a_message_from_before_work_that_codex_hides_is_stale(project, service, 
     assert len(run.of_kind("reply.missing")) == 1
 
 
+def test_a_codex_that_lingers_is_asked_for_its_record_too(project, service):
+    service.scenario("unseen", script((message("partial..."), call("no_such_tool", {})), ()))
+    wrapper = project.scratch / "lingering"
+    wrapper.write_text(
+        f"#!/bin/sh\n'{project.codex['path']}' \"$@\"\ncode=$?\n[ $1 != exec ] || sleep 300\nexit $code\n"
+    )
+    wrapper.chmod(0o755)
+    project.configure(prompt="SCN:unseen", exit_grace="1s", codex={"path": str(wrapper)})
+    run = judged(project, Failure.NO_REPLY, "after the last one, the model went on and said nothing more")
+    assert "lingered" in run.warnings
+
+
 @pytest.mark.parametrize("asked", [call("exec_command", ESCALATE), call("no_such_tool", {})])
 def test_a_message_after_such_work_is_the_reply(project, service, asked):
     service.scenario("unseen", script((message("partial..."), asked), message("final")))

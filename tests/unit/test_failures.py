@@ -1,5 +1,7 @@
 """What codex's words come to. The messages are word for word those of codex 0.163 and 0.169."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,13 +40,21 @@ def command(*, refused):
 
 
 def ending(
-    *events, code=0, signal=None, both=False, stopped=StopReason.NONE, stderr="", expect_message=True, resumes=None
+    *events,
+    code=0,
+    signal=None,
+    both=False,
+    stopped=StopReason.NONE,
+    stderr="",
+    expect_message=True,
+    resumes=None,
+    sandboxed=True,
 ):
     state = RunState()
     for seq, event in enumerate((ev.AttemptStarted(1, thread_id=resumes), *events), 1):
         state.apply(ev.Record(seq, 0.0, 1, ev.Position(), event))
     exit_ = ProcessExit(None if signal and not both else code, signal, stopped, 0, 0, 0, Sweep.CLEAN)
-    return judge(state.attempts[0], exit_, stderr, expect_message=expect_message)
+    return judge(state.attempts[0], exit_, stderr, expect_message=expect_message, sandboxed=sandboxed)
 
 
 EXIT_CODES = {
@@ -228,6 +238,7 @@ def test_last_words(stderr, failure, words):
         ((*TURN, MESSAGE, ev.TurnCompleted(Usage())), {}, None),  # a service that counts no tokens
         ((*TURN, command(refused=True), MESSAGE, COMPLETED), {}, Failure.REFUSED),
         ((*TURN, command(refused=True), command(refused=False), MESSAGE, COMPLETED), {}, None),
+        ((*TURN, command(refused=True), MESSAGE, COMPLETED), {"sandboxed": False}, None),
         ((*TURN, MESSAGE, COMPLETED), {"code": 101}, Failure.CRASHED),
         ((*TURN, MESSAGE, COMPLETED), {"signal": 11}, Failure.CRASHED),
         ((*TURN, MESSAGE, COMPLETED), {"signal": 9, "stopped": StopReason.LINGERED}, None),
@@ -328,3 +339,22 @@ def test_lines_that_are_no_events_void_what_came_before():
     noise = ev.Unparsed("not JSON", "x", 1)
     assert ending(*TURN, noise, MESSAGE, COMPLETED).failure is None
     assert ending(*TURN, MESSAGE, noise, COMPLETED).failure is Failure.NO_REPLY
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "In context=('properties', 'model'), 'minLength' is not supported.", "param": "text.format.schema"},
+        {"message": "Tool 'x' with this model is not supported.", "param": "tools"},
+    ],
+)
+def test_words_about_a_model_decide_nothing_where_the_service_names_another_cause(error):
+    body = {"error": {"type": "invalid_request_error", "code": "unsupported_value", **error}}
+    assert classify(json.dumps(body)) is Failure.BAD_REQUEST
+    body["error"]["param"] = "model"
+    assert classify(json.dumps(body)) is Failure.UNKNOWN_MODEL
+
+
+def test_only_the_ends_of_a_long_answer_are_looked_at():
+    assert classify("unexpected status 404 Not Found: " + "x" * 10**7 + " model not found") is Failure.UNKNOWN_MODEL
+    assert classify("unexpected status 404 Not Found: " + "model not found " * 10**6) is Failure.UNKNOWN_MODEL

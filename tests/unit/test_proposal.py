@@ -4,7 +4,7 @@ import pytest
 
 from codex_runner.engine.proposal import proposal_of
 
-A, B = "a" * 40, "b" * 64
+A, B, C = "a" * 40, "b" * 64, "c" * 40
 GITHUB = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request"}
 GITLAB = {"GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_IID": "5"}
 JENKINS = {"BUILD_TAG": "jenkins-app-1"}
@@ -15,34 +15,36 @@ JENKINS = {"BUILD_TAG": "jenkins-app-1"}
     [
         (
             GITHUB,
-            {"number": 7, "pull_request": {"base": {"sha": A, "ref": "main"}}},
+            {"number": 7, "pull_request": {"base": {"sha": A, "ref": "main"}, "head": {"sha": C}}},
             "pull request 7",
-            (f"commit {A}", "ref refs/remotes/origin/main", "merge-parent"),
+            (f"commit {A}", "ref refs/remotes/origin/main", f"merge-parent {C}"),
         ),
-        (GITHUB | {"GITHUB_BASE_REF": "v1.x"}, None, "pull request", ("ref refs/remotes/origin/v1.x", "merge-parent")),
+        (GITHUB | {"GITHUB_BASE_REF": "v1.x"}, None, "pull request", ("ref refs/remotes/origin/v1.x",)),
         (
             GITHUB | {"GITHUB_EVENT_NAME": "pull_request_target"},
             {"number": 7, "pull_request": {"base": {"sha": B}}},
             "pull request 7",
-            (f"commit {B}", "merge-parent"),
+            (f"commit {B}",),
         ),
         (
             GITHUB | {"GITHUB_EVENT_NAME": "issue_comment"},
             {"issue": {"number": 8, "pull_request": {}}, "repository": {"default_branch": "main"}},
             "pull request 8",
-            ("ref refs/remotes/origin/main", "merge-parent"),
+            ("ref refs/remotes/origin/main",),
         ),
         (
             GITHUB | {"GITHUB_EVENT_NAME": "workflow_run"},
             {"workflow_run": {"event": "pull_request"}, "repository": {"default_branch": "main"}},
             "pull request",
-            ("ref refs/remotes/origin/main", "merge-parent"),
+            ("ref refs/remotes/origin/main",),
         ),
         (
-            GITLAB | {"CI_MERGE_REQUEST_TARGET_BRANCH_SHA": A, "CI_MERGE_REQUEST_DIFF_BASE_SHA": B},
+            GITLAB
+            | {"CI_MERGE_REQUEST_TARGET_BRANCH_SHA": A, "CI_MERGE_REQUEST_DIFF_BASE_SHA": B}
+            | {"CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": C},
             None,
             "merge request 5",
-            (f"commit {A}", f"commit {B}", "merge-parent"),
+            (f"commit {A}", f"commit {B}", f"merge-parent {C}"),
         ),
         (
             GITLAB
@@ -50,7 +52,10 @@ JENKINS = {"BUILD_TAG": "jenkins-app-1"}
             | {"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"},
             None,
             "merge request 5",
-            (f"commit {B}", "ref refs/remotes/origin/main", "merge-parent"),
+            (
+                f"commit {B}",
+                "ref refs/remotes/origin/main",
+            ),
         ),
         (
             {"GITLAB_CI": "true", "CI_EXTERNAL_PULL_REQUEST_IID": "9"}
@@ -66,7 +71,6 @@ JENKINS = {"BUILD_TAG": "jenkins-app-1"}
             (
                 "fork-point refs/remotes/origin/release/1.0",
                 "ref refs/remotes/origin/release/1.0",
-                "merge-parent",
             ),
         ),
     ],
@@ -98,5 +102,5 @@ def test_no_proposal(environ, payload):
 def test_what_is_no_branch_and_no_commit_is_none(branch, sha):
     payload = {"number": "1; x", "pull_request": {"base": {"sha": sha, "ref": branch}}}
     proposal = proposal_of(GITHUB, payload)
-    assert proposal.bases == ("merge-parent",)
+    assert proposal.bases == ()
     assert proposal.name == "pull request"

@@ -259,3 +259,15 @@ def test_text():
 
 def test_forms_are_long_enough_to_mean_something():
     assert min(map(len, forms("abcdef"))) >= SHORTEST
+
+
+@pytest.mark.parametrize("unseen", ["\x1b[0m", "\x07", "\u200b", "\x1b[01;31m\x1b[K"])
+@pytest.mark.parametrize("times", [0, 1, 2])
+@pytest.mark.parametrize("secret", ["pass\\word-123", "pass-word-\\\\123", "\\pass-word-123x"])
+def test_a_backslash_before_what_is_unseen_is_the_secrets_own(secret, times, unseen):
+    redactor = Redactor([Secret("KEY", secret)])
+    for at in range(1, len(secret)):
+        text = f"{secret[:at]}{unseen}{secret[at:]}"
+        for _ in range(times):
+            text = json.dumps(text)
+        assert "***KEY***" in redactor.text(text), (at, text)

@@ -132,3 +132,15 @@ def test_seconds():
     assert state.seconds == 4
     state.apply(ev.Record(3, 1.0, 0, ev.Position(), ev.RunEnded(0, "succeeded", "")))
     assert state.seconds == 0, "a clock that was set back gives no negative time"
+
+
+def test_warnings_of_one_kind_are_told_a_hundred_times():
+    state = RunState()
+    state.apply(ev.Record(1, 0.0, 1, ev.Position(), ev.AttemptStarted(1)))
+    for number in range(20_000):
+        item = ev.ItemWarning(f"item_{number}", f"warning {number}")
+        state.apply(ev.Record(number + 2, 0.0, 1, ev.Position(), ev.ItemCompleted(item)))
+    told = [warning.message for warning in state.warnings]
+    assert told[:2] == ["warning 0", "warning 1"]
+    assert len(told) == 101
+    assert told[-1].startswith("And more of these")
