@@ -63,6 +63,8 @@ def _judge_completed(attempt: Attempt, exit_: ProcessExit, *, expect_message: bo
         but = f", but its sandbox did not start, and no command of the agent ran ({attempt.commands} tried)"
     elif expect_message and (not attempt.answered or is_blank(attempt.reply or "")):
         return _no_reply(attempt)
+    elif attempt.thread_id is None:
+        failure, but = Failure.UNKNOWN, ", and did not say of which thread, so that its record cannot be asked"
     return Ending(failure, f"codex completed its turn{but}")
 
 

@@ -15,7 +15,7 @@ from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.run import Failure, ProcessExit, StopReason, Sweep, Usage
 from codex_runner.domain.state import RunState
 
-TURN = (ev.TurnStarted(),)
+TURN = (ev.ThreadStarted("a-thread"), ev.TurnStarted())
 MESSAGE = ev.ItemCompleted(ev.AgentMessage("i", "done"))
 COMPLETED = ev.TurnCompleted(Usage(100, 0, 10, 0))
 
@@ -259,7 +259,7 @@ def test_last_words(stderr, failure, words):
         # An exit that says both is none that a supervisor writes.
         ((*TURN, MESSAGE, COMPLETED), {"code": 0, "signal": 9, "both": True}, Failure.CRASHED),
         # What is not proven to be the thread that was to go on.
-        ((ev.ThreadStarted("t"), *TURN, MESSAGE, COMPLETED), {"resumes": "t"}, None),
+        ((ev.ThreadStarted("t"), ev.TurnStarted(), MESSAGE, COMPLETED), {"resumes": "t"}, None),
         ((ev.OtherEvent("thread.started", {}), *TURN, MESSAGE, COMPLETED), {"resumes": "t"}, Failure.UNKNOWN),
         ((*TURN, MESSAGE, COMPLETED), {"resumes": "t"}, Failure.UNKNOWN),
         # The agent was at work: what stands on stderr may be its own words.
@@ -358,3 +358,9 @@ def test_words_about_a_model_decide_nothing_where_the_service_names_another_caus
 def test_only_the_ends_of_a_long_answer_are_looked_at():
     assert classify("unexpected status 404 Not Found: " + "x" * 10**7 + " model not found") is Failure.UNKNOWN_MODEL
     assert classify("unexpected status 404 Not Found: " + "model not found " * 10**6) is Failure.UNKNOWN_MODEL
+
+
+def test_a_turn_of_no_thread_proves_nothing():
+    found = ending(ev.TurnStarted(), MESSAGE, COMPLETED)
+    assert found.failure is Failure.UNKNOWN
+    assert "did not say of which thread" in found.message
