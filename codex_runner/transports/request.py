@@ -140,6 +140,10 @@ def upload_request(run_id: str, size: int, checksum: int, nonce: str) -> bytes:
     return f"{_MAGIC} {nonce} upload {run_id} 1\n{size} {checksum}\n".encode()
 
 
+class TornRequestError(HostError):
+    """The request arrived in part, and the host has done nothing: it may be asked again."""
+
+
 def read_answer(output: bytes, nonce: str, complaint: bytes = b"") -> str:
     """Find our line in what the far side printed (start-up files print things too); raise what it refuses with.
 
@@ -162,6 +166,8 @@ def _refusal(text: str) -> RunnerError:
             return ConfigurationError(f"codex: {message}.", remedy="Set `codex.path`, or install codex on the host.")
         case "cwd":
             return FolderGoneError(f"cwd: {message}.")
+        case "torn":
+            return TornRequestError(f"the host refused (torn): {message}.")
         case "gone" | "foreign":
             return RunGoneError(f"the host refused ({word}): {message}.")
         case "disk":

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
-from codex_runner.transports.request import read_answer
+from codex_runner.transports.request import TornRequestError, read_answer
 from codex_runner.transports.ssh_session import DroppedError, UnansweredError, last_line
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ async def next_answer(session: Session, nonce: str, *, patience: float | None = 
         # A banner may lack its newline, and our line then stands behind it.
         mark = line.find(f"{nonce} ".encode())
         if mark >= 0:
-            return read_answer(line[mark:], nonce)
+            try:
+                return read_answer(line[mark:], nonce)
+            except TornRequestError:  # only our side of the line was cut: the answer came through
+                raise DroppedError("the connection ended within the request") from None
 
 
 async def read_exactly(session: Session, size: int, *, patience: float | None = PATIENCE) -> bytes:
