@@ -80,10 +80,8 @@ class Codex:
     ) -> Mapping[str, Any]:
         """See Agent.prove."""
         install, survey, mode = self._looked_at()
-        config = command.config_text(
-            job, run_id, 1, install, survey=survey, mode=mode, hidden=self._hidden, kept=self._kept
-        )
-        handed = await prove(job, run_id, install, survey, config, transport, tell)
+        config = command.config(job, run_id, 1, install, survey=survey, mode=mode, hidden=self._hidden, kept=self._kept)
+        handed = await prove(job, run_id, install, survey, command.toml(config), transport, tell)
         skills = [
             {"path": survey.shown(path), "sha256": digest}
             for digest, _, path in (line.partition(" ") for line in handed)

@@ -61,7 +61,7 @@ def launch(  # noqa: PLR0913 - what a start consists of
         attempt=attempt,
         command=argv(install, resume, schema=None if job.output_schema is None else _schema_path(install, run_id)),
         cwd=job.cwd,
-        config=config_text(job, run_id, attempt, install, survey=survey, mode=mode, hidden=hidden, kept=kept),
+        config=toml(config(job, run_id, attempt, install, survey=survey, mode=mode, hidden=hidden, kept=kept)),
         prompt=prompt.encode("utf-8", "surrogateescape"),
         timeout=job.limits.timeout,
         orphan=job.limits.orphan,
@@ -119,29 +119,17 @@ def config(  # noqa: PLR0913 - the same
     return {**merged, **project.settings(survey, mode, merged)}
 
 
-def config_text(  # noqa: PLR0913 - the same
-    job: Job,
-    run_id: str,
-    attempt: int,
-    install: Install,
-    *,
-    survey: Survey,
-    mode: Instructions = Instructions.WORKSPACE,
-    hidden: Sequence[str] = (),
-    kept: Sequence[str] = (),
-) -> str:
-    """Return the run's config.toml."""
+def toml(settings: Mapping[str, Any]) -> str:
+    """Return settings as the text of a config.toml."""
     import tomli_w  # noqa: PLC0415 - loaded only by what starts codex
 
-    return tomli_w.dumps(config(job, run_id, attempt, install, survey=survey, mode=mode, hidden=hidden, kept=kept))
+    return tomli_w.dumps(settings)
 
 
 def login_config(job: Job) -> str:
     """Return the config.toml for asking about the login: what the job says of the service."""
-    import tomli_w  # noqa: PLC0415 - as above
-
     features = {"unbounded_connection_retries": False}
-    return tomli_w.dumps(merge({"check_for_update_on_startup": False, "features": features}, job.codex.config))
+    return toml(merge({"check_for_update_on_startup": False, "features": features}, job.codex.config))
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from codex_runner.domain.event import Warned
 from codex_runner.domain.job import Instructions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from codex_runner.codex.survey import Document, Survey
     from codex_runner.domain.job import Job
@@ -89,21 +89,20 @@ def effective(mode: Instructions, survey: Survey) -> Instructions:
 
 def text(survey: Survey, job: Job) -> str:
     """Return what codex gets as its AGENTS.md: the files joined, cut at the limit; empty if there is nothing to say."""
-    left, parts = limit(job), []
-    for document in survey.documents:
-        part, left = _part(document, left), max(0, left - document.size)
-        if part.strip():
-            parts.append(part)
-    return "\n\n".join(parts)
+    return "\n\n".join(part for _, part in _given(survey, job) if part.strip())
 
 
 def facts(survey: Survey, job: Job, mode: Instructions) -> dict[str, Any]:
     """Return what run.json says of the instructions. A digest is of the part that the agent got."""
-    left, files = limit(job), []
-    for document in survey.documents:
-        part, left = _part(document, left).encode(), max(0, left - document.size)
-        digest = hashlib.sha256(part).hexdigest()
-        files.append({"path": survey.shown(document.path), "size": document.size, "given": len(part), "sha256": digest})
+    files = [
+        {
+            "path": survey.shown(document.path),
+            "size": document.size,
+            "given": len(data := part.encode()),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        for document, part in _given(survey, job)
+    ]
     return {
         "mode": mode.value,
         "commit": survey.commit or None,
@@ -176,11 +175,15 @@ def _hidden(survey: Survey) -> Sequence[str]:
     return [path for path in survey.skills if _is_text(path)][:_MOST_SKILLS]
 
 
-def _part(document: Document, left: int) -> str:
-    # A character that the cut has halved goes; other bytes that are no UTF-8 stay visible.
-    data = document.data[:left]
-    whole = data.decode("utf-8", "replace").replace("\0", "")
-    return whole.rstrip("\ufffd") if len(data) < document.size else whole
+def _given(survey: Survey, job: Job) -> Iterator[tuple[Document, str]]:
+    """Yield each file of instructions with the part of it that the agent gets: the limit is that of all together."""
+    left = limit(job)
+    for document in survey.documents:
+        data = document.data[:left]
+        whole = data.decode("utf-8", "replace").replace("\0", "")
+        # A character that the cut has halved goes; other bytes that are no UTF-8 stay visible.
+        yield document, whole.rstrip("\ufffd") if len(data) < document.size else whole
+        left = max(0, left - document.size)
 
 
 def _listed(survey: Survey, paths: Sequence[str]) -> str:

@@ -49,11 +49,10 @@ def named_files(job: Job, files: Sequence[Path]) -> list[str]:
     words = [
         word for text in (*(check.run for check in job.checks), *_texts(job.codex.config)) for word in _words(text)
     ]
-    folders += [os.path.join(folder, word) for folder in folders for word in words]  # noqa: PTH118 - no file is meant
+    # A command may go to a folder first (`cd ci && sh check.sh`).
+    folders += [os.path.join(each, word) for each in folders for word in words if (top / each / word).is_dir()]  # noqa: PTH118
     found = [os.path.relpath(file, top) for file in files]
-    for folder in folders:
-        if folder in {".", *folders[1:2]} or (top / folder).is_dir():
-            found += [os.path.normpath(os.path.join(folder, word)) for word in words]  # noqa: PTH118
+    found += [os.path.normpath(os.path.join(each, word)) for each in folders for word in words]  # noqa: PTH118
     found += [os.path.relpath(word, top) for word in (*words, job.codex.path or "") if word.startswith("/")]
     return [name for name in dict.fromkeys(found) if not name.startswith("../") and "\n" not in name][:_MOST]
 
