@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 GUARD = "trusted-config"
 _PATIENCE = 60.0  # seconds
 _MOST = 500  # paths to compare
+_VARIABLE = 100_000  # bytes
 # What ends a word of a command, quotes and expansions among it.
 _SEPARATORS = re.compile(r"[\s;|&()<>\"'=`${}\\,]+")
 
@@ -50,11 +51,17 @@ def named_files(job: Job, files: Sequence[Path]) -> list[str]:
         word for text in (*(check.run for check in job.checks), *_texts(job.codex.config)) for word in _words(text)
     ]
     # A command may go to a folder first (`cd ci && sh check.sh`).
-    folders += [os.path.join(each, word) for each in folders for word in words if (top / each / word).is_dir()]  # noqa: PTH118
+    folders += [os.path.join(each, word) for each in folders for word in words if os.path.isdir(top / each / word)]  # noqa: PTH112, PTH118 - Path raises on a long name
     found = [os.path.relpath(file, top) for file in files]
     found += [os.path.normpath(os.path.join(each, word)) for each in folders for word in words]  # noqa: PTH118
     found += [os.path.relpath(word, top) for word in (*words, job.codex.path or "") if word.startswith("/")]
     return [name for name in dict.fromkeys(found) if not name.startswith("../") and "\n" not in name][:_MOST]
+
+
+def _within(text: str) -> str:
+    """Return the whole lines of `text` that fit into one variable, of 128 KiB at the most."""
+    data = os.fsencode(text)
+    return text if len(data) <= _VARIABLE else os.fsdecode(data[:_VARIABLE].rpartition(b"\n")[0])
 
 
 def _words(text: str) -> list[str]:
@@ -126,7 +133,9 @@ class ProposedConfig:
         transport = LocalTransport(self._environ)
         done = await transport.ask(
             _script(),
-            arguments=("\n".join(self._proposal.bases), str(self._folder), *self._files),
+            arguments=("\n".join(self._proposal.bases), str(self._folder)),
+            # In no command line: a word of codex's settings may be a secret.
+            environment={"FILES": _within("\n".join(self._files))},
             timeout=_PATIENCE,
         )
         found = read_answers(done.output.decode("utf-8", "surrogateescape").split("\n"))

@@ -1,15 +1,16 @@
 # Which of these files a pull or merge request has changed. survey.sh's functions come before this text.
 #
-# sh -c SCRIPT sh BASES FOLDER FILE...: BASES are places of the base commit, a line each. FOLDER's repository is meant, and
-# each FILE is a path below it, or may be one: what is neither there nor in the base commit is left out. Prints `base
+# sh -c SCRIPT sh BASES FOLDER, and FILES in the environment, a line each: BASES are places of the base commit, a line each. FOLDER's repository is meant, and
+# each of FILES is a path below it, or may be one: what is neither there nor in the base commit is left out. Prints `base
 # COMMIT` and `differs PATH` for each file that the base commit has in another form; `no-base REASON` if there is no such
 # commit.
 
 nl='
 '
 tab=$(printf '\t')
-bases=$1 folder=$2
-shift 2
+# shellcheck disable=SC2153 # the environment's
+bases=$1 folder=$2 files=$FILES
+unset FILES
 
 same_links() { # PATH below the top: is each link on the way to it, and itself if it is one, as in the base commit?
 	rest=$1 so_far=''
@@ -38,7 +39,7 @@ if find_base; then
 	echo "base $commit"
 	within=${folder#"${root%/}"}
 	within=${within#/}
-	for file; do
+	printf '%s\n' "$files" | while IFS= read -r file; do
 		path=${within:+$within/}$file
 		[ -f "${root%/}/$path" ] || object "$path" blob || continue
 		if ! { same_links "$path" && same_file "$path"; }; then told differs "$path"; fi

@@ -363,6 +363,24 @@ def test_a_proposal_that_changes_the_configuration(told, project, required):
         assert "prompt.md, ci/check.sh" in run.warnings["trusted-config"]
 
 
+def test_no_word_of_a_setting_is_in_a_command_line(told, project, service, tmp_path):
+    secret = "Bearer-0123456789abcdef"
+    git_program = tmp_path / "bin" / "git"
+    git_program.parent.mkdir()
+    seen = tmp_path / "seen"
+    git_program.write_text(
+        f"#!/bin/sh\ncat /proc/$PPID/cmdline /proc/$$/cmdline >>'{seen}'\nexec /usr/bin/git \"$@\"\n"
+    )
+    git_program.chmod(0o755)
+    project.git_init()
+    project.environ["PATH"] = f"{git_program.parent}:{project.environ['PATH']}"
+    project.environ |= on_github(project, base={"sha": git(project.cwd, "rev-parse", "HEAD"), "ref": "main"})
+    config = {**project.codex["config"], "developer_instructions": f"{secret} {'x' * 900}"}
+    told(codex={"config": config})
+    assert seen.stat().st_size
+    assert secret.encode() not in seen.read_bytes()
+
+
 TRICKS = {
     "link to another file": (["ln -sf true.sh ci/check.sh"], ["ci/check.sh"]),
     "link of the folder": (["git mv -k ci ci2; mkdir -p ci2; cp ci/* ci2; rm -rf ci; ln -s ci2 ci"], ["ci/check.sh"]),
