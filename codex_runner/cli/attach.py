@@ -52,4 +52,4 @@ def attach(
     job = loaded.jobs.get(begun.state.job) if loaded else None
     secrets = {secret.name: secret for secret in job.codex.environment.values()} if job else {}
     setting = Setting.of(loaded, os.environ, sinks(log_format, list(secrets.values())), junit, warn)
-    finish(begun.folder, go_on(begun, setting, secrets, by_shape=by_shape), as_json=as_json)
+    finish(begun.folder, go_on(begun, setting, secrets, by_shape=by_shape), setting, as_json=as_json)

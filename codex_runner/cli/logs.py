@@ -4,12 +4,42 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codex_runner.cli import streams
 from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
 from codex_runner.cli.speech import tell
+
+if TYPE_CHECKING:
+    from codex_runner.domain.event import Record
+    from codex_runner.domain.ports import Sink
+    from codex_runner.domain.state import RunState
+
+
+class _UnreadError(Exception):
+    """Nobody reads what is shown any more."""
+
+
+class _WhileRead:
+    """A sink for as long as stdout is read: what is followed may go on for hours."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.mask, self.close = sink.mask, sink.close
+
+    def accept(self, record: Record, state: RunState) -> None:
+        self._sink.accept(record, state)
+        self._look()
+
+    def tick(self, now: float, state: RunState) -> None:
+        self._sink.tick(now, state)
+        self._look()
+
+    def _look(self) -> None:
+        if not streams.is_read():
+            raise _UnreadError
 
 
 def logs(
@@ -31,7 +61,11 @@ def logs(
     color = wants_color(os.environ, is_tty=sys.stdout.isatty())
     live = go_on and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     sink = make_console(sys.stdout, is_tty=live, color=color, verbose=verbose, limit=None)
-    state = history.follow(folder, sink) if go_on else history.replay(folder, sink)
+    try:
+        shown = _WhileRead(sink)
+        state = history.follow(folder, shown) if go_on else history.replay(folder, shown)
+    except _UnreadError:
+        return
     if not state.run_id:
         tell(f"{folder.run_id} was killed before it began")
     elif state.verdict is None:

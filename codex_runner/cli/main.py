@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from importlib import import_module
@@ -11,9 +12,12 @@ from typing import Annotated
 import typer
 
 from codex_runner import __version__
+from codex_runner.cli import streams
+from codex_runner.cli.home import here, settle_home
 from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
+from codex_runner.domain.machine import machine_fault
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = ("run", "runs", "logs", "attach", "cancel", "report", "prune", "hosts", "doctor", "init", "demo")
@@ -57,6 +61,7 @@ def _options(
 ) -> None:
     # Before any command: the environment holds secrets from the start.
     become_undumpable()
+    here()
 
 
 def _look_at_system() -> None:
@@ -68,27 +73,44 @@ def main() -> None:
     """Run the command line. Exit codes: docs/exit-codes.md."""
     # As an interrupt does, it unwinds: a login at Vault must be given back, and a scratch folder removed.
     signal.signal(signal.SIGTERM, _terminated)
-    if sys.stdout.errors == "strict":  # a name of a file may be no text, and half of a character stand in a reply
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a TextIOWrapper, from the start
+    streams.settle()
+    # A mask that hides files from their owner hides a run from its own runner.
+    os.umask(os.umask(0o077) & 0o077)
+    code = _carried_out()
+    if (lost := streams.lost()) is not None:
+        tell(f"the result could not be written to stdout: {lost.strerror}.", "Give stdout a place that takes it.")
+        code = code or int(ExitCode.JOB_FAILED)
+    # The process ends here: looking through every module for garbage on the way out costs a twentieth of a second.
+    gc.freeze()
+    sys.exit(code)
+
+
+def _carried_out() -> int:
+    """Return the exit code that the command line comes to."""
     try:
         _look_at_system()
+        for sentence in settle_home(os.environ):
+            tell(f"warning: {sentence}")
         command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except RunnerError as error:
         tell(error.message, error.remedy)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
+        return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug has its own exit code, and its traceback
+        if (fault := machine_fault(error)) is not None:
+            tell(fault.message, fault.remedy)
+            return fault.exit_code
         import traceback  # noqa: PLC0415 - only for a bug
 
         # Frames and lines, no values: a value may be a secret.
         frames = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__)).format()
         sys.stderr.write("".join(frames))
         tell(f"{type(error).__name__} in codex-runner {__version__}.", RunnerError.default_remedy)
-        sys.exit(ExitCode.INTERNAL)
-    finally:
-        # The process ends here: looking through every module for garbage on the way out costs a twentieth of a second.
-        gc.freeze()
+        return ExitCode.INTERNAL
+    return ExitCode.SUCCEEDED
 
 
 def _terminated(number: int, _frame: object) -> None:

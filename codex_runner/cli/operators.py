@@ -44,5 +44,9 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("Nobody can be asked here whether this is meant.", remedy="Give --yes.")
-    if not typer.confirm(question, err=True):
+    try:
+        meant = typer.confirm(question, err=True)
+    except typer.Abort:  # the terminal has gone, or nothing more comes from it
+        meant = False
+    if not meant:
         raise typer.Exit(int(ExitCode.INTERRUPTED))

@@ -131,7 +131,9 @@ def _login_name() -> str:
 
 
 def top_of(folder: Path) -> Path:
-    """Return the top of the repository that a folder is in; the folder itself where it is in none."""
+    """Return the top of the repository that a folder is in; the folder itself if it is in none, or there is no git."""
+    if shutil.which("git") is None:
+        return folder
     asked = subprocess.run(
         ["git", "-C", folder, "rev-parse", "--show-toplevel"],  # noqa: S607 - the user's git
         capture_output=True,

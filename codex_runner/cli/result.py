@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from codex_runner.cli.speech import print_json, printable
+from codex_runner.cli import streams
+from codex_runner.cli.speech import print_json, printable, tell
 from codex_runner.domain.change import show_path
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.errors import ExitCode, RunnerError
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.state import RunState
+    from codex_runner.wiring.setting import Setting
 
 
-def finish(folder: RunFolder, state: RunState, *, as_json: bool) -> None:
-    """Print the result and exit with the verdict's code."""
+def finish(folder: RunFolder, state: RunState, setting: Setting, *, as_json: bool) -> None:
+    """Print the result and exit with the verdict's code. A good run whose result cannot be printed fails."""
     verdict = state.verdict
     code = int(ExitCode.INTERNAL) if verdict is None else verdict.exit_code
     # The verdict stands. Who should read what follows may not do so: then a wish to end is granted at once.
@@ -46,4 +48,15 @@ def finish(folder: RunFolder, state: RunState, *, as_json: bool) -> None:
         )
         if code and folder.report.exists():
             typer.echo(f"what happened, with all output: {show_path(str(folder.report))}", err=True)
-    raise typer.Exit(code)
+    if code == ExitCode.SUCCEEDED and (lost := streams.lost()) is not None:
+        _fail(folder, lost, setting)
+    raise typer.Exit(code)  # of which `main` makes a bad one
+
+
+def _fail(folder: RunFolder, lost: OSError, setting: Setting) -> None:
+    from codex_runner.wiring.lost_result import fail_for_lost_result  # noqa: PLC0415 - hardly ever
+
+    try:
+        fail_for_lost_result(folder, lost.strerror or str(lost), setting)
+    except RunnerError as error:
+        tell(f"warning: {folder.run_json} still says that the run succeeded: {error.message}")

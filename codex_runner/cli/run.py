@@ -86,7 +86,7 @@ def run(
     folder, state = run_job(resolved, output.absolute() if output else loaded.output_dir, setting)
     from codex_runner.cli.result import finish  # noqa: PLC0415
 
-    finish(folder, state, as_json=as_json)
+    finish(folder, state, setting, as_json=as_json)
 
 
 def _variables(given: Sequence[str]) -> dict[str, str]:

@@ -38,6 +38,15 @@ class NotRepositoryError(ConfigurationError):
     default_remedy = "Run `git init` there, or leave out the settings that need git (path rules, `max_changed_lines`)."
 
 
+NO_GIT = "git is not installed on this host."
+
+
+class NoGitError(ConfigurationError):
+    """The host has no git: nothing can be said of what the agent changes there."""
+
+    default_remedy = "Install git on the host that executes, or leave out the settings that need it."
+
+
 class TamperedError(HostError):
     """What was noted before the agent is gone or was changed: nothing can be said of what the agent did."""
 
@@ -167,7 +176,7 @@ def _error(done: Completed) -> RunnerError:
         case "no-repository":
             return NotRepositoryError(f"The workspace is in no usable git repository: {message}")
         case "no-git":
-            return ConfigurationError(message + ".", remedy="Install git on the host that executes.")
+            return NoGitError(f"{message}.")
         case "special":
             return ConfigurationError(
                 f"The workspace cannot be looked at: {message}.", remedy="Remove it: a fifo or device there is a trap."

@@ -19,6 +19,7 @@ from codex_runner.domain.event import (
     WorkspaceMade,
     to_json,
 )
+from codex_runner.domain.machine import machine_fault
 from codex_runner.domain.run import Ending, Failure, Verdict
 from codex_runner.engine.admission import Admission
 from codex_runner.engine.attempt import end_unfinished
@@ -230,7 +231,7 @@ class Runner:
         if not is_watched(self._job):
             return None
         self._noted = True
-        return await note(self._job, self._run_id, self._outfit.transport, self._outfit.own)
+        return await note(self._job, self._run_id, self._outfit.transport, self._recorder, self._outfit.own)
 
     async def _borrow(self, now: float) -> Granted:
         granted = await self._outfit.credentials.borrow(
@@ -375,7 +376,9 @@ class Runner:
         return f"{remedy} `codex-runner attach {self._run_id}` then brings the rest of codex's output here."
 
     def _own_failure(self, error: Exception) -> Verdict:
-        """Say where it happened; the values at hand may be secret, so they are not shown."""
+        """Say what the machine refused, or where the bug is. The values at hand may be secret: do not show them."""
+        if (fault := machine_fault(error)) is not None:
+            return Verdict(fault.exit_code, fault.message, remedy=fault.remedy)
         said = f"a bug in codex-runner: {bug(error)}"
         return Verdict(ExitCode.INTERNAL, said, remedy=RunnerError.default_remedy)
 

@@ -13,6 +13,7 @@ from codex_runner.domain.event import Changed, CheckEnded, build, to_json
 from codex_runner.domain.job import RULES, SCAN, Sandbox
 from codex_runner.engine.git_changes import (
     Before,
+    NoGitError,
     NotRepositoryError,
     changes,
     committed,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import RunState
     from codex_runner.engine.git_answer import Changes
     from codex_runner.engine.recorder import Recorder
+
+UNWATCHED = "nobody sees what the agent changes"
 
 # Seconds for a look at the tree of a run whose time has run out.
 _LEAST = 10.0
@@ -51,14 +54,21 @@ def is_watched(job: Job) -> bool:
     return needs_git(job) or job.sandbox is not Sandbox.READ_ONLY
 
 
-async def note(job: Job, run_id: str, transport: Transport, own: Sequence[str] = ()) -> dict[str, Any] | None:
-    """Note the tree before the agent, as a mapping for the run's facts; None where it is in no repository.
+async def note(
+    job: Job, run_id: str, transport: Transport, recorder: Recorder, own: Sequence[str] = ()
+) -> dict[str, Any] | None:
+    """Note the tree before the agent, as a mapping for the run's facts; None if git cannot look at it.
 
-    `own` are the runner's folders, whose files are not the agent's doing. ConfigurationError where the job has rules,
-    and there is no repository to hold them against. It takes the job's `timeout` at most.
+    `own` are the runner's folders, whose files are not the agent's doing. ConfigurationError if the job has rules, and
+    there is no git, or no repository to hold them against. It takes the job's `timeout` at most.
     """
     try:
         before = await snapshot(transport, job.cwd, run_id, skip=own, timeout=job.limits.timeout)
+    except NoGitError as error:
+        if needs_git(job):
+            raise
+        recorder.warn("unwatched", f"{error.message.rstrip('.')}: {UNWATCHED}.")
+        return None
     except NotRepositoryError:
         if needs_git(job):
             raise

@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[0-9]{1,19}")
 
 def state_folder(environ: Mapping[str, str]) -> Path:
     """Where this user's state lies: `$XDG_STATE_HOME/codex-runner`."""
-    state = environ.get("XDG_STATE_HOME") or f"{environ['HOME']}/.local/state"
+    state = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME') or '/'}/.local/state"
     return Path(state) / "codex-runner"
 
 

@@ -26,11 +26,13 @@ _MAGIC = "codex-runner/1"
 
 # The script is no argument, which tcsh would not take, and not read by `sh -s`, which reads ahead and executes what
 # comes behind it. `read` would ask the kernel for each byte; dd takes what is there, and never more than it is told to.
-# Where the connection dies within the script, nothing runs.
+# Where the connection dies within the script, nothing runs. Once it is read, a word on each stream says so: what comes
+# back without them is no shell's of ours, and streams that a start-up file has joined are seen.
+ANSWERS, ERRORS = "codex-runner/1 answers", "codex-runner/1 errors"
 _BOOTSTRAP = (
     "exec sh -c 'script=; while [ ${#script} -lt SIZE ]; do "
     'part=$(dd bs=$((SIZE - ${#script})) count=1 2>/dev/null); [ -n "$part" ] || exit; script=$script$part; done; '
-    'script=$(printf %b "$script") && eval "$script"\''
+    f'script=$(printf %b "$script") && echo {ERRORS} >&2 && echo {ANSWERS} && eval "$script"\''
 )
 
 # The runner keeps the same deadline; the supervisor's is for the case that no runner is there to keep it.

@@ -31,7 +31,7 @@ async def next_answer(session: Session, nonce: str, *, patience: float | None = 
         except ValueError:  # a banner without an end
             raise DroppedError("the host did not answer") from None
         if not line.endswith(b"\n"):
-            raise await _unanswered(session)
+            raise await ended_unanswered(session)
         # A banner may lack its newline, and our line then stands behind it.
         mark = line.find(f"{nonce} ".encode())
         if mark >= 0:
@@ -58,7 +58,7 @@ async def patiently(reading: Awaitable[T], patience: float | None) -> T:
         raise DroppedError(f"nothing came for {patience:g} s") from None
 
 
-async def _unanswered(session: Session) -> DroppedError:
+async def ended_unanswered(session: Session) -> DroppedError:
     """Say what a session that ended without an answer means: 255 is ssh's own word for a connection that broke."""
     complaint = b""
     with contextlib.suppress(TimeoutError):

@@ -20,9 +20,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import UnreachableError
+from codex_runner.domain.errors import HostError, RunnerError, UnreachableError
 from codex_runner.transports.request import bootstrap
 from codex_runner.transports.ssh_answer import PATIENCE, next_answer
+from codex_runner.transports.ssh_client import NEWER_MASTER_OPTIONS, NEWER_OPTIONS, check_client, knows_newer
+from codex_runner.transports.ssh_greeting import greeted
 from codex_runner.transports.ssh_session import DroppedError, Session, end, last_line
 
 if TYPE_CHECKING:
@@ -89,12 +91,13 @@ class SshConnection:
     def __init__(self, alias: str, environ: Mapping[str, str], ssh_options: Sequence[str] = ()) -> None:
         """Nothing is connected before the first session."""
         self.alias = alias
-        self.established = False
+        self.answered = False
         self._environ = dict(environ)
         self._ssh_options = tuple(ssh_options)
         self._folder: Path | None = None
         self._master: subprocess.Popen[bytes] | None = None
         self._awaited = False
+        self._newer = True
         self._connecting = asyncio.Lock()
         self._sessions: set[Session] = set()
         # Those that have served a request and can serve another, and since when.
@@ -120,13 +123,26 @@ class SshConnection:
         session = await self._unpark()
         if session is None:
             session = await self._connect()
-            request = self._script + request
+            send = self._send_first(session, request)
+        else:
+            send = session.send(request)
         try:
-            await session.send(request)
+            await send
         except BaseException:
             await self.release(session)
             raise
         return session
+
+    async def _send_first(self, session: Session, request: bytes) -> None:
+        """Send the script and a request, without a pause, and hear meanwhile whether a shell reads it."""
+        sending = asyncio.ensure_future(session.send(self._script + request))
+        try:
+            await greeted(self.alias, session, self._script, known=self.answered)
+            self.answered = True
+            await sending
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
 
     def park(self, session: Session) -> None:
         """Keep a session, whose request has been answered, for the next one. It costs some 40 ms to open another."""
@@ -156,7 +172,8 @@ class SshConnection:
 
     async def _connect(self) -> Session:
         socket = await self._ready()
-        command = [*self._ssh("-oControlMaster=no", f"-oControlPath={socket}"), self._bootstrap]
+        newer = NEWER_OPTIONS if self._newer else ()
+        command = [*self._ssh("-oControlMaster=no", f"-oControlPath={socket}", *newer), self._bootstrap]
         session = await Session.open(command, self._environ)
         self._sessions.add(session)
         return session
@@ -172,12 +189,18 @@ class SshConnection:
     def _ssh(self, *options: str) -> list[str]:
         return ["ssh", *self._ssh_options, *_OPTIONS, *options, "--", self.alias]
 
-    def begin(self) -> subprocess.Popen[bytes]:
-        """Start to connect, and wait for nothing: whoever opens the first session does."""
+    def begin(self) -> None:
+        """Start to connect, and wait for nothing: whoever opens the first session does, and hears what is wrong."""
+        with contextlib.suppress(RunnerError, OSError):
+            self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        check_client(self._environ)
         socket = self._socket()
         socket.unlink(missing_ok=True)
         with socket.with_name("log").open("wb") as complaint:
-            master = self._ssh("-oControlMaster=yes", f"-oControlPath={socket}", "-oControlPersist=no", "-N")
+            newer = NEWER_MASTER_OPTIONS if self._newer else ()
+            master = self._ssh("-oControlMaster=yes", f"-oControlPath={socket}", "-oControlPersist=no", *newer, "-N")
             self._master = subprocess.Popen(
                 ["sh", "-c", _WATCHED, "sh", str(socket.parent), *master],  # noqa: S607 - the system's sh
                 env=self._environ,
@@ -192,7 +215,13 @@ class SshConnection:
     def _socket(self) -> Path:
         if self._folder is None:
             # /tmp, since a socket's path may have some hundred characters and TMPDIR may be long. 0700 by mkdtemp.
-            self._folder = Path(tempfile.mkdtemp(prefix="cr-", dir="/tmp"))
+            try:
+                self._folder = Path(tempfile.mkdtemp(prefix="cr-", dir="/tmp"))
+            except OSError as error:
+                raise HostError(
+                    f"this machine: no folder can be made in /tmp: {error.strerror}.",
+                    remedy="Make /tmp a folder that can be written and has room: ssh's control socket lies there.",
+                ) from None
         return self._folder / "s"
 
     async def _ready(self) -> Path:
@@ -202,7 +231,7 @@ class SshConnection:
             if master is not None and self._awaited and (master.poll() is not None or not self._socket().exists()):
                 await _end_group(master)
                 master = None
-            return await self._connected(master or self.begin())
+            return await self._connected(master or self._start())
 
     async def _connected(self, master: subprocess.Popen[bytes]) -> Path:
         self._awaited = True
@@ -210,12 +239,16 @@ class SshConnection:
         deadline = time.monotonic() + _SOCKET_PATIENCE
         while not socket.exists():
             if master.poll() is not None:
-                raise await self._failure(socket.with_name("log").read_text(encoding="utf-8", errors="replace"))
+                complaint = socket.with_name("log").read_text(encoding="utf-8", errors="replace")
+                if self._newer and not knows_newer(complaint):
+                    self._newer = False
+                    await _end_group(master)
+                    return await self._connected(self._start())
+                raise await self._failure(complaint)
             if time.monotonic() > deadline:
                 await _end_group(master)
                 raise DroppedError(f"no connection within {_SOCKET_PATIENCE:g} s")
             await asyncio.sleep(0.002)
-        self.established = True
         return socket
 
     async def _failure(self, complaint: str) -> Exception:

@@ -96,7 +96,7 @@ class Reconnecting:
 
     @property
     def _patience(self) -> float:
-        return self._whole_patience if self._connection.established else min(self._whole_patience, _FIRST_PATIENCE)
+        return self._whole_patience if self._connection.answered else min(self._whole_patience, _FIRST_PATIENCE)
 
     def _is_hopeless(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None

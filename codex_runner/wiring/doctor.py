@@ -14,6 +14,9 @@ from codex_runner.domain.errors import ConfigurationError, CredentialError, Host
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import LOCAL_HOST, PROOF
 from codex_runner.domain.run import new_run_id
+from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryError
+from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
+from codex_runner.wiring.folders import cannot_hold_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -220,13 +223,7 @@ class Doctor:
         where = f"this machine, {platform.node()}" if host == LOCAL_HOST else host
         self._passed(HOST, f"{where}: {system}")
         if state.startswith("!"):
-            self._failed(
-                RUN_DIR,
-                ConfigurationError(
-                    f"{state[1:]} cannot be written, and run directories lie there.",
-                    remedy="Point XDG_STATE_HOME to a folder that can.",
-                ),
-            )
+            self._failed(RUN_DIR, cannot_hold_runs(state[1:]))
         elif free.isdecimal():
             self._judge_space(RUN_DIR, state, int(free) * 1024)
 
@@ -360,7 +357,8 @@ class Doctor:
                 "Fetch the rest with `git fetch --unshallow`, or `fetch-depth: 0` in actions/checkout.",
             )
         elif word == "missing":
-            self._warned(GIT, "git is not installed on this host", "Install it, if the job or its checks need it.")
+            left = UNWATCHED if is_watched(job) else "nothing needs it, as the agent may only read"
+            self._without_git(job, NoGitError(NO_GIT), f"{NO_GIT.rstrip('.')}: {left}")
         elif "dubious ownership" in said:
             self._warned(
                 GIT,
@@ -369,11 +367,15 @@ class Doctor:
             )
         else:
             why = next((line for line in said.splitlines() if line.startswith("fatal: ")), done.last_words)
-            self._warned(
-                GIT,
-                f"{job.cwd} is no repository: {why or 'git says nothing'}",
-                "Check `cwd`, if the job should work in one.",
-            )
+            told = f"{job.cwd} is no repository: {why or 'git says nothing'}"
+            self._without_git(job, NotRepositoryError(told), told, "Check `cwd`, if the job should work in one.")
+
+    def _without_git(self, job: Job, error: RunnerError, warning: str, remedy: str = "") -> None:
+        """Say what a run says of a folder that git cannot look at: it ends there if something is asked of git."""
+        if needs_git(job):
+            self._failed(GIT, error)
+        else:
+            self._warned(GIT, warning, remedy or error.remedy)
 
 
 def _ignore(_: Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError, UsageError
@@ -10,6 +11,7 @@ from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 LAST = "last"
@@ -27,6 +29,24 @@ def made(folder: Path) -> Path:
                 f"{folder}: the output folder cannot be made: {error.strerror}.", remedy="Name another with -o."
             ) from None
     return folder
+
+
+def cannot_hold_runs(folder: str) -> ConfigurationError:
+    """Return the error for a folder, on whatever host, in which no run directory can be made."""
+    return ConfigurationError(
+        f"{folder} cannot be written, and run directories lie there.",
+        remedy="Point XDG_STATE_HOME, or HOME, to a folder that this user can write.",
+    )
+
+
+def check_state_folder(environ: Mapping[str, str]) -> None:
+    """ConfigurationError if this machine has no place for run directories, as accounts without a home have none."""
+    from codex_runner.transports.directory import runs_root  # noqa: PLC0415 - only before runs here
+
+    runs = runs_root(environ)
+    there = next(parent for parent in (runs, *runs.parents) if os.path.lexists(parent))
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise cannot_hold_runs(str(there))
 
 
 def read_state(folder: RunFolder) -> RunState:

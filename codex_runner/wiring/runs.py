@@ -15,7 +15,7 @@ from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.state import RunState
-from codex_runner.wiring.folders import made
+from codex_runner.wiring.folders import check_state_folder, made
 from codex_runner.wiring.hosts import bundled_codex, transport_for
 from codex_runner.wiring.setting import credential_files, secret_variables, surrounding_secrets
 
@@ -43,6 +43,8 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
 
     reply_schema(job)  # a bad one is refused before anything is made
     detector(job)
+    if job.host == LOCAL_HOST:
+        check_state_folder(setting.environ)
     run_id = new_run_id(job.name)
     secrets = list(job.codex.environment.values())
     # A signal waits until somebody can take it: a folder that is there has its reports, however the run ends.

@@ -1,0 +1,41 @@
+"""What this machine itself may refuse to any program: processes, memory, open files, room. None of it is a bug."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from codex_runner.domain.errors import HostError
+
+_REMEDIES: Final = {
+    errno.EAGAIN: "Raise the limit of processes (`ulimit -u`, a container's `pids` limit), or end some.",
+    errno.ENOMEM: "Give the machine, or the container, more memory.",
+    errno.EMFILE: "Raise the limit of open files (`ulimit -n`).",
+    errno.ENFILE: "The whole machine has too many open files: end what holds them.",
+    errno.ENOSPC: "Make room on the disk.",
+    errno.EDQUOT: "Make room within the user's quota.",
+    errno.EROFS: "Name places that can be written (`output_dir`, TMPDIR, XDG_STATE_HOME).",
+    errno.EIO: "Look at the disk: the kernel cannot read or write it.",
+}
+_NO_THREAD: Final = "can't start new thread"
+_NO_FOLDER: Final = "No usable temporary directory"
+
+
+def machine_fault(error: BaseException) -> HostError | None:
+    """Return what the machine refused, if that is what an exception means; None if it means anything else."""
+    if isinstance(error, MemoryError):
+        return _refused("no more memory", errno.ENOMEM)
+    if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+        return _refused("no more threads", errno.EAGAIN)
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    if _NO_FOLDER in (error.strerror or ""):
+        return HostError(
+            "this machine has no folder for temporary files that can be written and has room.",
+            remedy="Point TMPDIR to one.",
+        )
+    return _refused((error.strerror or "").lower(), error.errno) if error.errno in _REMEDIES else None
+
+
+def _refused(what: str, number: int) -> HostError:
+    return HostError(f"this machine refuses: {what}.", remedy=_REMEDIES[number])

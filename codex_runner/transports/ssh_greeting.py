@@ -1,0 +1,88 @@
+"""The first words of a host's shell: that it runs our script, and that its stdout and stderr are what they seem."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import HostError
+from codex_runner.transports.request import ANSWERS, ERRORS
+from codex_runner.transports.ssh_answer import ended_unanswered
+from codex_runner.transports.ssh_session import DroppedError
+
+if TYPE_CHECKING:
+    from codex_runner.transports.ssh_session import Session
+
+# Seconds. The script has 33 KB, and a start-up file may take its time.
+PATIENCE = 25.0
+
+_ERRORS_PATIENCE = 10.0  # it was sent before
+
+_ECHOED = 64  # characters of the script: nothing else prints so many of them
+
+_NO_SHELL = (
+    "The account's login shell must run commands: no `ForceCommand` or menu, no `exec` of another shell and no `read` "
+    "in a start-up file, and a POSIX `sh` in the PATH."
+)
+_STARTUP = "Make the account's start-up files (~/.bashrc, ~/.zshenv, /etc/profile) do it on a terminal only."
+
+
+async def greeted(alias: str, session: Session, script: bytes, *, known: bool) -> None:
+    """Wait until the shell of a new session has read the script.
+
+    DroppedError if the connection breaks, HostError if the shell will never run a request. A host that is `known` has
+    answered before: its silence is taken for the line's.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await _answers(alias, session, script)
+    except TimeoutError:
+        if known:
+            raise DroppedError(f"nothing came for {PATIENCE:g} s") from None
+        raise HostError(
+            f"the host {alias} does not run the request: it takes what it is sent, and has said nothing for "
+            f"{PATIENCE:g} s.",
+            remedy=_NO_SHELL,
+        ) from None
+    try:
+        async with asyncio.timeout(_ERRORS_PATIENCE):
+            await _errors(session)
+    except TimeoutError:
+        raise HostError(
+            f"the host {alias} sends stderr elsewhere (`exec 2>`): what is said there would be lost.", remedy=_STARTUP
+        ) from None
+
+
+async def _answers(alias: str, session: Session, script: bytes) -> None:
+    while True:
+        line = await _line(session.stdout)
+        if line is None:
+            continue
+        if not line.endswith(b"\n"):
+            raise await ended_unanswered(session)
+        said = line.rstrip(b"\r\n")
+        if said.endswith(ERRORS.encode()):
+            raise HostError(
+                f"the host {alias} joins stderr and stdout (`exec 2>&1`): codex's output could not be told apart.",
+                remedy=_STARTUP,
+            )
+        if script[:_ECHOED] in line or (line.endswith(b"\r\n") and said.endswith(ANSWERS.encode())):
+            raise HostError(
+                f"the host {alias} does not run the request: it sends back what it is sent.", remedy=_NO_SHELL
+            )
+        if said.endswith(ANSWERS.encode()):
+            return
+
+
+async def _errors(session: Session) -> None:
+    while (line := await _line(session.stderr)) is None or ERRORS.encode() not in line:
+        if line is not None and not line.endswith(b"\n"):
+            raise await ended_unanswered(session)
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes | None:
+    """Return the next line; None for one that is too long to be ours."""
+    try:
+        return await stream.readline()
+    except ValueError:
+        return None
