@@ -12,25 +12,20 @@ from codex_runner.domain.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-_XDG = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 
-
-def settle_home(environ: MutableMapping[str, str]) -> list[str]:
-    """Make HOME and the XDG folders absolute paths, or unset; return a sentence for each that is ignored.
+def settle_home(environ: MutableMapping[str, str]) -> str:
+    """Make HOME and XDG_STATE_HOME absolute paths, or leave the second out; return a sentence if it is ignored.
 
     Without HOME, it is the password database's; without an entry there it is `/`, as container engines have it.
     """
-    ignored = []
-    for name in _XDG:
-        value = environ.get(name)
-        if value is None or value.startswith("/"):
-            continue
-        del environ[name]  # the XDG specification: a relative path is invalid, and to be ignored
-        if value:
-            ignored.append(f"{name} is {value!r}, which is no absolute path: it is ignored.")
     if not environ.get("HOME", "").startswith("/"):
         environ["HOME"] = _home()
-    return ignored
+    state = environ.get("XDG_STATE_HOME")
+    if state is None or state.startswith("/"):
+        return ""
+    # The XDG specification has it ignored. The runner and each shell that it starts would find different folders.
+    del environ["XDG_STATE_HOME"]
+    return f"XDG_STATE_HOME is {state!r}, which is no absolute path: it is ignored." if state else ""
 
 
 def here() -> Path:

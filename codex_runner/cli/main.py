@@ -61,6 +61,8 @@ def _options(
 ) -> None:
     # Before any command: the environment holds secrets from the start.
     become_undumpable()
+    if ignored := settle_home(os.environ):
+        tell(f"warning: {ignored}")
     here()
 
 
@@ -89,8 +91,6 @@ def _carried_out() -> int:
     """Return the exit code that the command line comes to."""
     try:
         _look_at_system()
-        for sentence in settle_home(os.environ):
-            tell(f"warning: {sentence}")
         command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)

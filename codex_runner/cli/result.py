@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def finish(folder: RunFolder, state: RunState, setting: Setting, *, as_json: bool) -> None:
     """Print the result and exit with the verdict's code. A good run whose result cannot be printed fails."""
     verdict = state.verdict
+    result = verdict.result if verdict else "failed"
     code = int(ExitCode.INTERNAL) if verdict is None else verdict.exit_code
     # The verdict stands. Who should read what follows may not do so: then a wish to end is granted at once.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -30,7 +31,7 @@ def finish(folder: RunFolder, state: RunState, setting: Setting, *, as_json: boo
         print_json(
             {
                 "run_id": folder.run_id,
-                "result": verdict.result if verdict else "failed",
+                "result": result,
                 "exit_code": code,
                 "reason": verdict.reason if verdict else "",
                 "final_message": state.reply,
@@ -40,17 +41,16 @@ def finish(folder: RunFolder, state: RunState, setting: Setting, *, as_json: boo
             },
             indent=None,
         )
-    else:
-        if state.reply:
-            typer.echo(printable(state.reply))
-        typer.echo(
-            f"{folder.run_id}: {verdict.result if verdict else 'failed'} - {show_path(str(folder.path))}", err=True
-        )
+    elif state.reply:
+        typer.echo(printable(state.reply))
+    if code == ExitCode.SUCCEEDED and (lost := streams.lost()) is not None:
+        result, code = "failed", int(ExitCode.JOB_FAILED)
+        _fail(folder, lost, setting)
+    if not as_json:
+        typer.echo(f"{folder.run_id}: {result} - {show_path(str(folder.path))}", err=True)
         if code and folder.report.exists():
             typer.echo(f"what happened, with all output: {show_path(str(folder.report))}", err=True)
-    if code == ExitCode.SUCCEEDED and (lost := streams.lost()) is not None:
-        _fail(folder, lost, setting)
-    raise typer.Exit(code)  # of which `main` makes a bad one
+    raise typer.Exit(code)
 
 
 def _fail(folder: RunFolder, lost: OSError, setting: Setting) -> None:

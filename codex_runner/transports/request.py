@@ -32,7 +32,7 @@ ANSWERS, ERRORS = "codex-runner/1 answers", "codex-runner/1 errors"
 _BOOTSTRAP = (
     "exec sh -c 'script=; while [ ${#script} -lt SIZE ]; do "
     'part=$(dd bs=$((SIZE - ${#script})) count=1 2>/dev/null); [ -n "$part" ] || exit; script=$script$part; done; '
-    f'script=$(printf %b "$script") && echo {ERRORS} >&2 && echo {ANSWERS} && eval "$script"\''
+    'script=$(printf %b "$script") && GREETING eval "$script"\''
 )
 
 # The runner keeps the same deadline; the supervisor's is for the case that no runner is there to keep it.
@@ -54,10 +54,14 @@ def script() -> str:
     return re.sub(r"^[ \t]*(#.*)?\n|^\t+", "", whole_script(), flags=re.MULTILINE)
 
 
-def bootstrap() -> tuple[str, bytes]:
-    """Return a command for any login shell, and what its stdin is to begin with: the script. Then come requests."""
+def bootstrap(*, greets: bool = False) -> tuple[str, bytes]:
+    """Return a command for any login shell, and what its stdin is to begin with: the script. Then come requests.
+
+    If it `greets`, a word on each stream comes before all answers.
+    """
     text = script().replace("\\", "\\\\").replace("\n", "\\n").encode("ascii")
-    return _BOOTSTRAP.replace("SIZE", str(len(text))), text
+    greeting = f"echo {ERRORS} >&2 && echo {ANSWERS} &&" if greets else ""
+    return _BOOTSTRAP.replace("SIZE", str(len(text))).replace("GREETING", greeting), text
 
 
 def new_nonce() -> str:

@@ -114,18 +114,29 @@ class SshTransport:
 
     async def _follow(self, key: _Key, position: Position) -> AsyncGenerator[Piece, None]:
         dropped: DroppedError | None = None
+        vain = 0
+        outage = self._reconnecting.outage
         while True:
-            session = await self._persist("following", partial(self._follow_from, key, position), dropped)
+            follow = partial(self._follow_from, key, position)
+            session = await self._persist("following", follow, dropped, whole=False)
+            vain += 1
             try:
-                async with contextlib.aclosing(self._pieces(key, session)) as pieces:
-                    async for piece in pieces:
+                async with (
+                    contextlib.aclosing(self._pieces(key, session)) as pieces,
+                    contextlib.aclosing(outage.settling(pieces, session)) as settled,
+                ):
+                    async for piece in settled:
+                        vain = 0
                         if isinstance(piece, Output):
                             position = _advanced(position, piece)
+                        else:
+                            outage.settle()
                         yield piece
                         if isinstance(piece, Ended | Lost):
                             return
             except DroppedError as error:
                 dropped = error
+                dropped.heard, dropped.vain = session.heard, vain
 
     async def stop(self, run_id: str, attempt: int, reason: StopReason) -> None:
         """See Transport.stop. Where somebody follows, nothing waits for a dead line: it is said again on the next one.

@@ -102,7 +102,7 @@ class SshConnection:
         self._sessions: set[Session] = set()
         # Those that have served a request and can serve another, and since when.
         self._parked: list[tuple[Session, float]] = []
-        self._bootstrap, self._script = bootstrap()
+        self._bootstrap, self._script = bootstrap(greets=True)
 
     @contextlib.asynccontextmanager
     async def session(self, request: bytes) -> AsyncIterator[Session]:

@@ -40,6 +40,11 @@ class FollowSession:
         self._damaged = False
         self._heard = time.monotonic()
 
+    @property
+    def heard(self) -> float:
+        """When the far side was last heard, by the monotonic clock."""
+        return self._heard
+
     async def answers(self) -> str:
         """Read the answers before the bytes begin: `new` or `joined`, then `begin`. What was said first is returned."""
         first = word = await next_answer(self.session, self._nonce)

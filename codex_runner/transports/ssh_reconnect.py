@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from codex_runner.domain.errors import HostError, UnreachableError
+from codex_runner.transports.ssh_outage import Outage
 from codex_runner.transports.ssh_session import DroppedError, UnansweredError
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ class Reconnecting:
     """Does things over a connection that may be lost. An outage goes on from one of them to the next."""
 
     def __init__(self, connection: SshConnection, patience: float, tell: Callable[[str, str], None]) -> None:
-        """`patience` is for how long a lost host is looked for, in seconds; `tell` gets a code and a sentence a try."""
-        self._connection, self._whole_patience, self._tell = connection, patience, tell
+        """`patience` is for how long a lost host is looked for, in seconds; `tell` gets a code and a sentence."""
+        self._connection, self._whole_patience = connection, patience
+        self.outage = Outage(connection.alias, tell)
         self._since: float | None = None
         self._unanswered = 0
 
@@ -42,10 +43,13 @@ class Reconnecting:
         """False while a connection that was lost is looked for, and once it has been given up."""
         return self._since is None
 
-    async def persist(self, what: str, work: Callable[[], Awaitable[T]], dropped: DroppedError | None = None) -> T:
-        """Do `work`, and again where the connection drops; HostError once the host is given up.
+    async def persist(
+        self, what: str, work: Callable[[], Awaitable[T]], dropped: DroppedError | None = None, *, whole: bool = True
+    ) -> T:
+        """Do `work`, and again if the connection drops; HostError once the host is given up.
 
-        With `dropped`, the connection has just been lost: that counts as the first try.
+        With `dropped`, the connection has just been lost: that counts as the first try. `whole`: once `work`
+        returns, all that was wanted of the connection is done.
         """
         if dropped is None:
             try:
@@ -53,13 +57,25 @@ class Reconnecting:
             except DroppedError as error:
                 dropped = error
             else:
-                self._since = None
+                self._answered(whole=whole)
                 return result
         if self._since is None:
             self._since = time.monotonic()
-        return await self._again(what, work, dropped)
+        self.outage.begin(
+            f"{dropped}, while {what}; it is looked for again, for {self._patience:g} s at most (reconnect_timeout)",
+            dropped.heard,
+        )
+        result = await self._again(work, dropped)
+        self._answered(whole=whole)
+        return result
 
-    async def _again(self, what: str, work: Callable[[], Awaitable[T]], dropped: DroppedError) -> T:
+    def _answered(self, *, whole: bool) -> None:
+        self._since = None
+        self.outage.answered()
+        if whole:
+            self.outage.settle()
+
+    async def _again(self, work: Callable[[], Awaitable[T]], dropped: DroppedError) -> T:
         from tenacity import (  # noqa: PLC0415 - a line that holds needs none of it
             AsyncRetrying,
             retry_if_exception_type,
@@ -70,10 +86,10 @@ class Reconnecting:
         tries = 0
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(DroppedError),
-            # Full jitter, so that fifty runs which lost the same host do not come back at once.
-            wait=wait_random_exponential(multiplier=0.5, min=0.1, max=_LONGEST_PAUSE),
+            # Full jitter, so that fifty runs which lost the same host do not come back at once. If connections are made
+            # and bring nothing, the pauses go on growing.
+            wait=wait_random_exponential(multiplier=0.5 * 2 ** min(dropped.vain, 6), min=0.1, max=_LONGEST_PAUSE),
             stop=self._is_hopeless,
-            before_sleep=partial(self._announce, what),
             sleep=asyncio.sleep,
             reraise=True,
         )
@@ -86,8 +102,6 @@ class Reconnecting:
                     result = await work()
         except DroppedError as last:
             raise self._hopeless(last, tries) from None
-        self._tell("reconnected", f"{self._connection.alias}: connected again after {self._lost_for:.0f} s")
-        self._since = None
         return result
 
     @property
@@ -102,14 +116,6 @@ class Reconnecting:
         error = state.outcome.exception() if state.outcome else None
         self._unanswered = self._unanswered + 1 if isinstance(error, UnansweredError) else 0
         return self._unanswered >= _UNANSWERED or self._lost_for > self._patience
-
-    def _announce(self, what: str, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        self._tell(
-            "disconnected",
-            f"{self._connection.alias}: {error}, while {what}; lost for {self._lost_for:.0f} s, "
-            f"try {state.attempt_number}, for {self._patience:g} s at most (reconnect_timeout)",
-        )
 
     def _hopeless(self, last: DroppedError, tries: int) -> HostError:
         alias = self._connection.alias

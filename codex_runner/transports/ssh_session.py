@@ -25,7 +25,14 @@ _LINE_LIMIT = 1 << 20
 
 
 class DroppedError(Exception):
-    """The connection is gone, or never came about; the same thing may be tried again. The message is for people."""
+    """The connection is gone, or never came about; the same thing may be tried again. The message is for people.
+
+    `heard` is when the host was last heard over it, by the monotonic clock, None if that is not known. So many
+    connections in a row have been in `vain`: they were made and brought nothing.
+    """
+
+    heard: float | None = None
+    vain: int = 0
 
 
 class UnansweredError(DroppedError):

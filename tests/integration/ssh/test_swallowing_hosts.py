@@ -44,7 +44,7 @@ def test_a_host_that_sends_back_what_it_is_sent(server, on):
 def test_a_host_that_swallows_is_given_up_after_one_patience(swallow, server, on, monkeypatch):
     """It was asked again and again, a minute each time."""
     monkeypatch.setattr(ssh_greeting, "PATIENCE", 2.0)
-    with pytest.raises(HostError, match="has said nothing|sends back") as caught:
+    with pytest.raises(HostError, match=r"has said nothing|sends back") as caught:
         on(server(options=[f"ForceCommand {swallow}"]), a_job, reconnect=600)
     assert "login shell" in caught.value.remedy
 

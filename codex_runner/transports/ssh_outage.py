@@ -1,0 +1,72 @@
+"""An outage as people see it: one line when the connection goes, one once it is back and holds."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import TYPE_CHECKING, Final, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from codex_runner.transports.ssh_follow import FollowSession
+
+T = TypeVar("T")
+
+# Seconds. A line that is back and is not heard for so long has not been back.
+STEADY = 3.0
+
+_LOOK = 0.5  # seconds
+_FINE = 10.0  # seconds: below, tenths say something
+_OVER: Final = object()
+
+
+class Outage:
+    """Says when a host is lost and when it is back. A connection that comes and goes is one outage."""
+
+    def __init__(self, alias: str, tell: Callable[[str, str], None]) -> None:
+        """`tell` gets a code and a sentence. Nothing is lost yet."""
+        self._alias, self._tell = alias, tell
+        self._began: float | None = None
+        self._back: float | None = None
+
+    def begin(self, sentence: str, heard: float | None) -> None:
+        """The connection is gone. The host was last `heard` at this time, by the monotonic clock; None is now."""
+        if heard is not None:
+            self.settle(heard)
+        self._back = None
+        if self._began is None:
+            self._began = time.monotonic() if heard is None else heard
+            self._tell("disconnected", f"{self._alias}: {sentence}")
+
+    def answered(self) -> None:
+        """The host has answered; whether the connection holds is not known yet."""
+        if self._began is not None and self._back is None:
+            self._back = time.monotonic()
+
+    def settle(self, heard: float = math.inf) -> None:
+        """Say that the host is back, if it was `heard` some time after that. Without a time, all has come."""
+        if self._began is None or self._back is None or heard - self._back < STEADY:
+            return
+        seconds, self._began, self._back = self._back - self._began, None, None
+        shown = f"{seconds:.1f}" if seconds < _FINE else f"{seconds:.0f}"
+        self._tell("reconnected", f"{self._alias}: connected again after {shown} s")
+
+    async def settling(self, things: AsyncGenerator[T, None], session: FollowSession) -> AsyncGenerator[T, None]:
+        """Yield what comes over the connection; say that the host is back while nothing comes, too."""
+        while self._back is not None:
+            coming = asyncio.ensure_future(anext(things, _OVER))
+            try:
+                while not coming.done() and self._back is not None:
+                    await asyncio.wait({coming}, timeout=_LOOK)
+                    self.settle(session.heard)
+                thing = await coming
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+            if thing is _OVER:
+                return
+            yield cast("T", thing)
+        async for thing in things:
+            yield thing
