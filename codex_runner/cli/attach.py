@@ -41,6 +41,7 @@ def attach(
     it may be a run that another machine has begun: everything is then brought here, from the first byte on.
     """
     from codex_runner.cli.result import finish  # noqa: PLC0415
+    from codex_runner.engine.planned import planned_job  # noqa: PLC0415
     from codex_runner.wiring.attach import attach as go_on  # noqa: PLC0415
     from codex_runner.wiring.attach import find_begun  # noqa: PLC0415
     from codex_runner.wiring.setting import Setting  # noqa: PLC0415
@@ -51,5 +52,6 @@ def attach(
     clear_junit(junit)
     job = loaded.jobs.get(begun.state.job) if loaded else None
     secrets = {secret.name: secret for secret in job.codex.environment.values()} if job else {}
-    setting = Setting.of(loaded, os.environ, sinks(log_format, list(secrets.values())), junit, warn)
+    shown = sinks(log_format, list(secrets.values()), planned_job(begun.state))
+    setting = Setting.of(loaded, os.environ, shown, junit, warn)
     finish(begun.folder, go_on(begun, setting, secrets, by_shape=by_shape), setting, as_json=as_json)

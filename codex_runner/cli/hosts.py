@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # Enough to be quick, few enough for a jump host's MaxStartups (10 by default).
 _AT_ONCE = 8
 
+# ssh says what an alias comes to, a process each, which reads all of the configuration. Of more than these, only names.
+_RESOLVED = 100
+
 
 def hosts(
     names: Annotated[
@@ -71,10 +74,19 @@ async def _look(
         if wrong := host_name_problem(name):
             raise ConfigurationError(f"{name!r}: {wrong}.")
     turn = asyncio.Semaphore(_AT_ONCE)
+    wanted = list(names or aliases(file))
+    shown = set(wanted if names or probe else wanted[:_RESOLVED])
+    if len(wanted) > 1:  # a configuration that ssh refuses is refused for all of them
+        await resolved(wanted[0], os.environ, options)
+    if len(shown) < len(wanted):
+        tell(
+            f"{len(wanted)} aliases: what the last {len(wanted) - len(shown)} come to is not shown",
+            "Name those that matter: `codex-runner hosts ALIAS...`.",
+        )
 
     async def one(alias: str) -> dict[str, Any]:
         async with turn:
-            said = await resolved(alias, os.environ, options)
+            said = await resolved(alias, os.environ, options) if alias in shown else {}
             via = said.get("proxyjump", said.get("proxycommand", ""))
             document: dict[str, Any] = {
                 "alias": alias,
@@ -89,7 +101,12 @@ async def _look(
                 document |= asdict(await ask(alias, os.environ, codex=paths.get(alias), ssh_options=options))
             return document
 
-    return list(await asyncio.gather(*map(one, names or aliases(file))))
+    # All to their ends: one that is cancelled while its ssh starts may never end.
+    found = await asyncio.gather(*map(one, wanted), return_exceptions=True)
+    for each in found:
+        if isinstance(each, BaseException):
+            raise each
+    return [each for each in found if not isinstance(each, BaseException)]
 
 
 def _show_probed(documents: Sequence[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from codex_runner.config import Config
+    from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Sink
     from codex_runner.domain.secret import Secret
 
@@ -58,12 +59,17 @@ SetOption = Annotated[
 LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How progress is written.")]
 
 
-def sinks(log_format: LogFormat, secrets: list[Secret]) -> list[Sink]:
-    """Choose the sinks for this terminal, or this CI system."""
+def sinks(log_format: LogFormat, secrets: list[Secret], job: Job | None = None) -> list[Sink]:
+    """Choose the sinks for this terminal, or this CI system, and for the `job` whose checks they will tell of."""
     from codex_runner.sinks import choose  # noqa: PLC0415 - what a sink needs is loaded when there is one
     from codex_runner.sinks.patience import patient  # noqa: PLC0415
 
-    return choose(log_format.value, patient(sys.stderr), os.environ, secrets)
+    prefix = None
+    if job is not None:
+        from codex_runner.wiring.annotations import path_prefix  # noqa: PLC0415
+
+        prefix = path_prefix(job, os.environ)
+    return choose(log_format.value, patient(sys.stderr), os.environ, secrets, prefix)
 
 
 def clear_junit(path: Path | None) -> None:

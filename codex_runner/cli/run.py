@@ -82,7 +82,9 @@ def run(
         _show_plan(resolved, loaded.ssh_config, as_json=as_json)
         return
     masked = list(resolved.codex.environment.values())
-    setting = Setting.of(loaded, os.environ, sinks(log_format, masked), junit, warn, files_of(loaded, job, source))
+    setting = Setting.of(
+        loaded, os.environ, sinks(log_format, masked, resolved), junit, warn, files_of(loaded, job, source)
+    )
     folder, state = run_job(resolved, output.absolute() if output else loaded.output_dir, setting)
     from codex_runner.cli.result import finish  # noqa: PLC0415
 

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from codex_runner.domain.errors import ExitCode, LeakError, RunnerError, UnreachableError, bug
 from codex_runner.domain.event import (
@@ -34,7 +34,7 @@ from codex_runner.engine.verdict import judge_run
 from codex_runner.engine.workspace import compare, is_watched, note, placed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Record, Warned
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.secret_scan import SecretScan
+
+T = TypeVar("T")
 
 # Whoever asks a run to end, a CI system for one, waits no longer than some seconds.
 _HURRY = 5.0
@@ -87,6 +89,16 @@ class Outfit:
     doubts: Sequence[Warned] = ()
     later: Sequence[Sequence[Record]] = ()
     own: Sequence[str] = ()
+
+
+async def _aside(work: Callable[[], T]) -> T:
+    """Do what takes its time in a thread, or here if the machine gives none: what must be done is done."""
+    try:
+        return await asyncio.to_thread(work)
+    except RuntimeError as error:
+        if machine_fault(error) is None:
+            raise
+        return work()
 
 
 class Runner:
@@ -317,7 +329,7 @@ class Runner:
             return verdict
         redactor, began = self._recorder.redactor, time.monotonic()
         try:
-            leaks = await asyncio.to_thread(clean, folder, redactor, self._state.facts.get("plain", ()))
+            leaks = await _aside(lambda: clean(folder, redactor, self._state.facts.get("plain", ())))
         except OSError as error:
             told = redactor.text(f"{error.filename} could not be searched: {error.strerror}")
             self._recorder.emit(Guarded(SEARCH, passed=False, message=told))

@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
 
 
-def choose(log_format: str, stream: TextIO, environ: Mapping[str, str], secrets: Iterable[Secret]) -> list[Sink]:
+def choose(
+    log_format: str,
+    stream: TextIO,
+    environ: Mapping[str, str],
+    secrets: Iterable[Secret],
+    path_prefix: str | None = None,
+) -> list[Sink]:
     """Choose the sinks for `stream`. `log_format` is auto, text, github, gitlab or json.
+
+    `path_prefix` is GitHubLog's.
 
     `auto` is the CI system's own format where `environ` names one, else the live view on a terminal, else plain
     lines. On GitHub the secrets are masked at once.
@@ -32,7 +40,8 @@ def choose(log_format: str, stream: TextIO, environ: Mapping[str, str], secrets:
     if log_format == "github":
         from codex_runner.sinks.github import GitHubLog  # noqa: PLC0415
 
-        log = GitHubLog(stream, color=wants_color(environ, is_tty=on_github), verbose=verbose, masks=on_github)
+        color = wants_color(environ, is_tty=on_github)
+        log = GitHubLog(stream, color=color, verbose=verbose, path_prefix=path_prefix, masks=on_github)
         for secret in secrets:
             log.mask(secret)
         return [log]

@@ -47,11 +47,12 @@ class GitHubLog(PlainLog):
         width: int = LOG_WIDTH,
         verbose: bool = False,
         limit: int | None = LOG_LIMIT,
-        path_prefix: str = "",
+        path_prefix: str | None = None,
         masks: bool = False,
     ) -> None:
         """Write to `stream`. `path_prefix` leads from the repository's root to where checks run (`docs/`, or empty).
 
+        None stands for what git says of it in the run's own records.
         `masks` says that GitHub itself reads the log, and may be given secrets to mask.
         """
         super().__init__(stream, color=color, width=width, verbose=verbose, limit=limit)
@@ -120,7 +121,7 @@ class GitHubLog(PlainLog):
             case ev.Guarded(passed=False) as event:
                 return self._annotate("error", event.message, {"title": f"codex-runner: {event.name}"})
             case ev.CheckEnded(passed=False) as event:
-                return self._annotate_check(event)
+                return self._annotate_check(event, _prefix_of(state) if self._prefix is None else self._prefix)
             case ev.RunEnded() as event:
                 level = "notice" if event.exit_code == 0 else "error"
                 told = f"{event.result}: {event.reason}"
@@ -138,13 +139,13 @@ class GitHubLog(PlainLog):
         self._open = False
         return ["::endgroup::"]
 
-    def _annotate_check(self, event: ev.CheckEnded) -> list[str]:
+    def _annotate_check(self, event: ev.CheckEnded, prefix: str) -> list[str]:
         """One annotation for the check, then one for each line of code that its output names."""
         outcome = "ran out of time" if event.exit_code is None else f"failed with exit code {event.exit_code}"
         told = "\n".join((f"Check {one_line(event.name)} {outcome}.", *last_lines(event.output, _TAIL)))
         lines = self._annotate("error", told, {"title": f"codex-runner: {event.name}"})
         for match in _places(event.output):
-            place: dict[str, str] = {"file": self._prefix + match["file"], "line": match["line"]}
+            place: dict[str, str] = {"file": prefix + match["file"], "line": match["line"]}
             if match["col"]:
                 place["col"] = match["col"]
             lines += self._annotate("error", match["message"], {"title": event.name, **place})
@@ -171,6 +172,14 @@ def _data(text: str) -> str:
 def _property(text: str) -> str:
     """Encode a property's value."""
     return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _prefix_of(state: RunState) -> str:
+    """Return what leads from the repository's top, which git told before the agent began, to the job's folder."""
+    top = (state.facts.get("tree") or {}).get("top", "").rstrip("/")
+    cwd = state.workspace.cwd if state.workspace else state.facts.get("job", {}).get("cwd", "")
+    inside = cwd.rstrip("/").removeprefix(f"{top}/") if top else cwd
+    return "" if not inside or inside.startswith("/") else f"{inside}/"
 
 
 def _places(output: str) -> Iterator[re.Match[str]]:

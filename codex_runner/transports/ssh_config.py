@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
+from codex_runner.transports.ssh_client import check_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 # OpenSSH's own limit.
 _DEPTH = 16
+
+# How ssh shows one, before the first keyword of a file.
+_MARKED = r"bad configuration option: \357\273\277"
 
 _SYSTEM = Path("/etc/ssh/ssh_config")
 
@@ -43,6 +47,7 @@ def aliases(file: Path | None = None) -> list[str]:
 
 async def resolved(alias: str, environ: Mapping[str, str], options: tuple[str, ...]) -> dict[str, str]:
     """Return what ssh makes of an alias: `hostname`, `user`, `port`, `proxyjump`, and whatever else `ssh -G` says."""
+    check_client(environ)
     process = await asyncio.create_subprocess_exec(
         *("ssh", *options, "-G", "--", alias),
         env=dict(environ),
@@ -52,21 +57,26 @@ async def resolved(alias: str, environ: Mapping[str, str], options: tuple[str, .
     )
     output, complaint = await process.communicate()
     if process.returncode:
-        raise ConfigurationError(
-            f"ssh cannot read its configuration: {complaint.decode('utf-8', 'replace').strip()}",
-            remedy=f"Correct the OpenSSH configuration: `ssh -G {alias}` reads it.",
-        )
+        said = complaint.decode("utf-8", "replace").strip()
+        command = shlex.join(["ssh", *options, "-G", alias])
+        remedy = f"Correct the OpenSSH configuration: `{command}` reads it."
+        if _MARKED in said.lower():
+            remedy += " The file begins with a byte order mark, which ssh does not know: save it without one."
+        raise ConfigurationError(f"ssh cannot read its configuration: {said}", remedy=remedy)
     pairs = (line.partition(" ") for line in output.decode("utf-8", "replace").splitlines())
     return {key: value for key, _, value in pairs}
 
 
 def _home() -> Path:
-    return Path(pwd.getpwuid(os.getuid()).pw_dir) / ".ssh"
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir) / ".ssh"
+    except KeyError:  # ssh itself refuses such a user, with a given file too
+        return Path("/nonexistent")
 
 
 def _names(file: Path, base: Path, depth: int) -> Iterator[str]:
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
     except OSError:
         return
     for line in text.splitlines():
@@ -88,8 +98,33 @@ def _words(line: str) -> tuple[str, list[str]]:
     head = line.split(maxsplit=1)[0] if line else ""
     keyword, equals, rest = line.partition("=") if "=" in head else (head, "", line[len(head) :])
     rest = rest if equals else rest.strip().removeprefix("=")
-    try:
-        values = shlex.split(rest, comments=True)
-    except ValueError:  # a quote that never ends
-        values = rest.split()
-    return keyword.strip().lower(), values
+    return keyword.strip().lower(), _values(rest)
+
+
+def _values(text: str) -> list[str]:
+    """Split arguments as ssh does: quotes of both kinds, backslashes before quotes, blanks and themselves.
+
+    A number sign begins a comment only where a word would begin. A quote that never ends makes ssh refuse the line.
+    """
+    values: list[str] = []
+    word: str | None = None
+    quote = ""
+    characters = iter(text)
+    for each in characters:
+        if each == "\\":
+            following = next(characters, "")
+            escapes = following != "" and following in ("'\"\\" if quote else "'\"\\ ")
+            word = (word or "") + (following if escapes else each + following)
+        elif each == quote:
+            quote = ""
+        elif not quote and each in "'\"":
+            quote, word = each, word or ""
+        elif not quote and each in " \t":
+            if word is not None:
+                values.append(word)
+            word = None
+        elif not quote and each == "#" and word is None:
+            break
+        else:
+            word = (word or "") + each
+    return values if word is None else [*values, word]

@@ -54,6 +54,8 @@ front() {
 	set -- "$script"
 	scrub
 	script=$1
+	# Relative, it would be another folder for each command; the XDG specification has it ignored.
+	case ${XDG_STATE_HOME-} in '' | /*) ;; *) unset XDG_STATE_HOME ;; esac
 	# The host's own may have had these names.
 	constants
 	workspaces=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/workspaces

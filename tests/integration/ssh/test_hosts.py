@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from support import commands
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.transports.ssh_config import aliases
@@ -97,3 +98,58 @@ def test_the_command(server, tmp_path):
     assert not found["away"]["reachable"]
     assert "refused" in found["away"]["error"]
     assert ask("devbox", "--probe").returncode == 0
+
+
+def hosts_of(folder, text, *arguments):
+    """What the command says of an OpenSSH configuration."""
+    (folder / "ssh_config").write_bytes(text.encode())
+    (folder / "codex-runner.toml").write_text(f'version = 1\nssh_config = "{folder}/ssh_config"\n')
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    return commands.run("hosts", *arguments, cwd=folder, environ={"HOME": str(home)})
+
+
+def test_names_are_split_as_ssh_splits_them(tmp_path):
+    """`a#b` was listed as `a`: a comment begins where a word would."""
+    said = hosts_of(tmp_path, "Host a#b c #d e\nHost \"f\" 'g' h=i # j\n", "--json")
+    assert [each["alias"] for each in said.json["hosts"]] == ["a#b", "c", "f", "g", "h=i"]
+
+
+def test_a_file_with_a_byte_order_mark_is_told(tmp_path):
+    """Nothing was listed of it, and nothing said."""
+    said = hosts_of(tmp_path, "\ufeffHost a\n  HostName 10.0.0.1\n")
+    assert said.code == 3
+    assert "byte order mark" in said.stderr
+
+
+def test_a_configuration_that_ssh_refuses_ends_it_at_once(tmp_path):
+    """With a dozen aliases, one of them was waited for without an end."""
+    said = hosts_of(tmp_path, "".join(f"Host h{number}\n" for number in range(12)) + "  UseKeychain yes\n")
+    assert said.code == 3
+    assert said.stderr.count("ssh cannot read its configuration") == 1
+
+
+def test_one_alias_that_ssh_refuses_ends_it_too(tmp_path):
+    text = "".join(f"Host h{number}\n" for number in range(12)) + "Match originalhost h7\n  Port none\n"
+    assert hosts_of(tmp_path, text).code == 3
+
+
+def test_thousands_of_aliases_are_listed_and_the_first_looked_at(tmp_path):
+    """Each is a process of ssh's, which reads the whole configuration: it took minutes."""
+    text = "".join(f"Host h{number}\n  HostName 10.0.0.1\n" for number in range(1000))
+    said = hosts_of(tmp_path, text, "--json")
+    found = said.json["hosts"]
+    assert len(found) == 1000
+    assert found[0]["hostname"] == "10.0.0.1"
+    assert found[-1] == {"alias": "h999", "hostname": "", "user": "", "port": "", "via": ""}
+    assert "1000 aliases" in said.stderr
+    named = hosts_of(tmp_path, text, "h999", "--json")
+    assert named.json["hosts"][0]["hostname"] == "10.0.0.1"
+
+
+def test_no_ssh_is_told(tmp_path):
+    """It was a bug of the runner's, exit code 70."""
+    (tmp_path / "bin").mkdir()
+    said = commands.run("hosts", "a", cwd=tmp_path, environ={"HOME": "/", "PATH": str(tmp_path / "bin")})
+    assert said.code == 3
+    assert "no ssh on this machine" in said.stderr
