@@ -74,7 +74,7 @@ def run(
         raise UsageError(
             "Both the prompt and the context are to come from stdin.", remedy="Put one of them into a file."
         )
-    source = PromptSource(prompt, prompt_file, sys.stdin.buffer.read() if stdin == "-" else None)
+    source = PromptSource(prompt, prompt_file, _standard_input() if stdin == "-" else None)
     resolved = resolve_job(
         loaded, job, prompt=source, variables=_variables(var or []), context=_context(context), host=host
     )
@@ -101,6 +101,13 @@ def _variables(given: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--var {name} is given twice.")
         variables[name] = value
     return variables
+
+
+def _standard_input() -> bytes:
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise UsageError(f"stdin cannot be read: {error.strerror}.", remedy="Give the prompt in a file.") from None
 
 
 def _context(given: str | None) -> str | None:

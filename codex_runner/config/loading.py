@@ -102,7 +102,14 @@ def _credential(*tables: Mapping[str, Any]) -> dict[str, Any] | None:
 def find(start: Path) -> Path:
     """Find codex-runner.toml in `start` or the nearest folder above it."""
     for folder in (start, *start.parents):
-        if (file := folder / FILE_NAME).is_file():
+        try:
+            there = (file := folder / FILE_NAME).is_file()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{folder} cannot be looked into: {error.strerror}.",
+                remedy="Give the right to, or name the configuration with -c.",
+            ) from None
+        if there:
             return file
     raise ConfigurationError(
         f"There is no {FILE_NAME} in {start} or above it.",

@@ -1,11 +1,11 @@
-"""What this machine itself may refuse to any program: processes, memory, open files, room. None of it is a bug."""
+"""What this machine may refuse to any program: processes, memory, open files, room, rights. None of it is a bug."""
 
 from __future__ import annotations
 
 import errno
 from typing import Final
 
-from codex_runner.domain.errors import HostError
+from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError
 
 _REMEDIES: Final = {
     errno.EAGAIN: "Raise the limit of processes (`ulimit -u`, a container's `pids` limit), or end some.",
@@ -21,7 +21,7 @@ _NO_THREAD: Final = "can't start new thread"
 _NO_FOLDER: Final = "No usable temporary directory"
 
 
-def machine_fault(error: BaseException) -> HostError | None:
+def machine_fault(error: BaseException) -> RunnerError | None:
     """Return what the machine refused, if that is what an exception means; None if it means anything else."""
     if isinstance(error, MemoryError):
         return _refused("no more memory", errno.ENOMEM)
@@ -33,6 +33,11 @@ def machine_fault(error: BaseException) -> HostError | None:
         return HostError(
             "this machine has no folder for temporary files that can be written and has room.",
             remedy="Point TMPDIR to one.",
+        )
+    if error.errno in {errno.EACCES, errno.EPERM} and error.filename:
+        return ConfigurationError(
+            f"{error.filename} cannot be used: {(error.strerror or '').lower()}.",
+            remedy="Give this user the right to, or name another place.",
         )
     return _refused((error.strerror or "").lower(), error.errno) if error.errno in _REMEDIES else None
 

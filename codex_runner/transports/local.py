@@ -199,7 +199,9 @@ class LocalTransport:
     async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
         """See Transport.discard."""
         workspace, skills = (self._root.with_name(name) / run_id for name in ("workspaces", "skills"))
-        attempts = list((self._root / run_id / "attempts").glob("[0-9]*"))
+        attempts: list[Path] = []
+        with contextlib.suppress(PermissionError):  # the shell says it
+            attempts = list((self._root / run_id / "attempts").glob("[0-9]*"))
         if attempts and all((attempt / "exit").exists() for attempt in attempts) and not workspace.exists():
             shutil.rmtree(skills, ignore_errors=True)
             # All has ended, and nobody starts an attempt of a run that we hold: no shell is needed to say so.

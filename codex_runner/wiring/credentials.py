@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -93,8 +94,10 @@ def repository_of(cwd: str, environ: Mapping[str, str]) -> str:
 def origin_of(cwd: str, environ: Mapping[str, str]) -> str:
     """Return what the remote `origin` of `cwd` is called at its host: `<owner>/<repo>`, at GitLab with all its groups.
 
-    An empty text where there is none. Of a remote that is a folder, the last two parts count.
+    An empty text if there is none, or no git. Of a remote that is a folder, the last two parts count.
     """
+    if shutil.which("git", path=environ.get("PATH")) is None:
+        return ""
     asked = subprocess.run(
         ["git", "-C", cwd, "remote", "get-url", "origin"],  # noqa: S607 - the user's git
         capture_output=True,

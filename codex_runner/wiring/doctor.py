@@ -216,10 +216,10 @@ class Doctor:
 
     async def _look_around(self, host: str, transport: Transport) -> None:
         done = await transport.ask(_LOOK_AT_HOST, timeout=30)
-        lines = done.output.decode("utf-8", "replace").splitlines()
-        if done.exit_code != 0 or len(lines) != 3:  # system, folder, space
+        lines = done.output.decode("utf-8", "replace").rstrip("\n").split("\n")
+        if done.exit_code != 0 or len(lines) < 3:  # system, folder (whose name may have lines), space
             raise HostError(f"{host}: its shell could not be asked: {done.last_words[-200:]!r}.")
-        system, state, free = lines
+        system, state, free = lines[0], "\n".join(lines[1:-1]), lines[-1]
         where = f"this machine, {platform.node()}" if host == LOCAL_HOST else host
         self._passed(HOST, f"{where}: {system}")
         if state.startswith("!"):
