@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from codex_runner.domain.errors import ConfigurationError
+
 
 def below(root: Path, path: str) -> Path:
-    """Resolve a path of the configuration: `~` is the home folder, anything relative starts at the file's folder."""
-    return Path(root, Path(path).expanduser())
+    """Resolve a path of the configuration: `~` is the home folder, anything relative starts at the file's folder.
+
+    ConfigurationError if it begins with the home of a user who is not there.
+    """
+    try:
+        return Path(root, Path(path).expanduser())
+    except RuntimeError:
+        raise ConfigurationError(
+            f"{path!r}: nobody knows this user's home.", remedy="Write the folder itself, from `/` on."
+        ) from None

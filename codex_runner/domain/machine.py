@@ -17,6 +17,7 @@ _REMEDIES: Final = {
     errno.EROFS: "Name places that can be written (`output_dir`, TMPDIR, XDG_STATE_HOME).",
     errno.EIO: "Look at the disk: the kernel cannot read or write it.",
 }
+_PROGRAMS: Final = {"sh", "git", "ssh", "ps"}
 _NO_THREAD: Final = "can't start new thread"
 _NO_FOLDER: Final = "No usable temporary directory"
 
@@ -27,19 +28,25 @@ def machine_fault(error: BaseException) -> RunnerError | None:
         return _refused("no more memory", errno.ENOMEM)
     if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
         return _refused("no more threads", errno.EAGAIN)
-    if not isinstance(error, OSError) or error.errno is None:
-        return None
-    if _NO_FOLDER in (error.strerror or ""):
+    return _system_fault(error) if isinstance(error, OSError) else None
+
+
+def _system_fault(error: OSError) -> RunnerError | None:
+    said = (error.strerror or "").lower()
+    if _NO_FOLDER.lower() in said:
         return HostError(
             "this machine has no folder for temporary files that can be written and has room.",
             remedy="Point TMPDIR to one.",
         )
+    if error.errno == errno.ENOENT and error.filename in _PROGRAMS:
+        return ConfigurationError(
+            f"there is no `{error.filename}` on this machine: PATH has none.", remedy="Install it, or correct PATH."
+        )
     if error.errno in {errno.EACCES, errno.EPERM} and error.filename:
         return ConfigurationError(
-            f"{error.filename} cannot be used: {(error.strerror or '').lower()}.",
-            remedy="Give this user the right to, or name another place.",
+            f"{error.filename} cannot be used: {said}.", remedy="Give this user the right to, or name another place."
         )
-    return _refused((error.strerror or "").lower(), error.errno) if error.errno in _REMEDIES else None
+    return _refused(said, error.errno) if error.errno in _REMEDIES else None
 
 
 def _refused(what: str, number: int) -> HostError:

@@ -6,6 +6,7 @@ Only names are read here. What an alias comes to (Include, Match, ProxyJump, def
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import glob
 import os
 import pwd
@@ -85,9 +86,15 @@ def _names(file: Path, base: Path, depth: int) -> Iterator[str]:
             yield from (value for value in values if not set(value) & set("*?!") and not host_name_problem(value))
         elif keyword == "include" and depth < _DEPTH:
             for value in values:
-                pattern = base / Path(value).expanduser()
+                pattern = base / _expanded(value)
                 for found in sorted(glob.glob(str(pattern))):  # noqa: PTH207 - absolute, as Path.glob may not be
                     yield from _names(Path(found), base, depth + 1)
+
+
+def _expanded(path: str) -> Path:
+    with contextlib.suppress(RuntimeError):  # the home of a user who is not there, which ssh passes over
+        return Path(path).expanduser()
+    return Path(path)
 
 
 def _words(line: str) -> tuple[str, list[str]]:
