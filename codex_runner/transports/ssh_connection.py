@@ -134,15 +134,21 @@ class SshConnection:
         return session
 
     async def _send_first(self, session: Session, request: bytes) -> None:
-        """Send the script and a request, without a pause, and hear meanwhile whether a shell reads it."""
-        sending = asyncio.ensure_future(session.send(self._script + request))
+        """Send the script and a request, and hear meanwhile whether a shell reads it.
+
+        The first request of all waits for that: what is no shell of ours may run its lines as commands, secrets and all.
+        """
+        known = self.answered
+        sending = asyncio.ensure_future(session.send(self._script + request if known else self._script))
         try:
-            await greeted(self.alias, session, self._script, known=self.answered)
+            await greeted(self.alias, session, self._script, known=known)
             self.answered = True
             await sending
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
+        if not known:
+            await session.send(request)
 
     def park(self, session: Session) -> None:
         """Keep a session, whose request has been answered, for the next one. It costs some 40 ms to open another."""

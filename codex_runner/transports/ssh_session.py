@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 2.0
 
+_SHOWN = 300  # characters: a shell that takes the script for commands quotes all of it
+
 # A line of ours is short; a banner may be anything.
 _LINE_LIMIT = 1 << 20
 
@@ -158,4 +160,4 @@ async def _gone(process: subprocess.Popen[bytes], patience: float) -> bool:
 def last_line(complaint: bytes) -> str:
     """Return the last line that says something: ssh ends with its reason."""
     lines = [line.strip() for line in complaint.decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else ""
+    return lines[-1].rstrip(".")[:_SHOWN] if lines else ""

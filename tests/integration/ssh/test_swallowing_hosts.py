@@ -9,6 +9,7 @@ from support.launches import collect, launch
 
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.host import Ended
+from codex_runner.domain.secret import Secret
 from codex_runner.transports import ssh_greeting
 from codex_runner.transports.ssh import SshTransport
 
@@ -43,10 +44,26 @@ def test_a_host_that_sends_back_what_it_is_sent(server, on):
 )
 def test_a_host_that_swallows_is_given_up_after_one_patience(swallow, server, on, monkeypatch):
     """It was asked again and again, a minute each time."""
-    monkeypatch.setattr(ssh_greeting, "PATIENCE", 2.0)
+    monkeypatch.setattr(ssh_greeting, "PATIENCE", 1.0)
     with pytest.raises(HostError, match=r"has said nothing|sends back") as caught:
         on(server(options=[f"ForceCommand {swallow}"]), a_job, reconnect=600)
     assert "login shell" in caught.value.remedy
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh", "cat | sh"])
+def test_a_shell_that_takes_the_request_for_commands_gets_no_secret(shell, server, on, tmp_path, monkeypatch):
+    """`exec bash` in a start-up file: the lines of a request were run, with the secrets as words of a command."""
+    monkeypatch.setattr(ssh_greeting, "PATIENCE", 1.0)
+    seen = tmp_path / "seen"
+    sshd = server(options=[f"ForceCommand tee {seen} | {shell}"])
+
+    async def work(transport):
+        await transport.ask("true", environment={"TOKEN": Secret("TOKEN", "at-never-seen")})
+
+    with pytest.raises(HostError) as caught:
+        on(sshd, work)
+    assert len(caught.value.message) < 1000
+    assert b"at-never-seen" not in seen.read_bytes()
 
 
 def test_a_host_that_joins_its_streams(server, on):
@@ -58,7 +75,7 @@ def test_a_host_that_joins_its_streams(server, on):
 
 def test_a_host_that_throws_its_stderr_away(server, on, monkeypatch):
     """The end of the run stands there, so it was never seen."""
-    monkeypatch.setattr(ssh_greeting, "_ERRORS_PATIENCE", 2.0)
+    monkeypatch.setattr(ssh_greeting, "_ERRORS_PATIENCE", 1.0)
     with pytest.raises(HostError, match="sends stderr elsewhere"):
         on(server(options=['ForceCommand exec 2>/dev/null; eval "$SSH_ORIGINAL_COMMAND"']), a_job)
 
