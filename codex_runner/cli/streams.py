@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
+# The reader has left, also of a socket; or there never was one.
+_NOBODY = (errno.EPIPE, errno.ECONNRESET, errno.EBADF)
+
 # A name of a file may be no text, and half of a character stand in a reply: a stream that refuses them gets escapes.
 _REFUSING = ("strict", "surrogateescape")
 
@@ -75,7 +78,7 @@ def lost() -> OSError | None:
     """Say why part of what was printed on stdout is not there; None if it is, or if its reader has left."""
     sys.stdout.flush()
     failure = _stdout.failure
-    return None if failure is None or failure.errno == errno.EPIPE else failure
+    return None if failure is None or failure.errno in _NOBODY else failure
 
 
 def is_read() -> bool:

@@ -136,7 +136,7 @@ class SshConnection:
     async def _send_first(self, session: Session, request: bytes) -> None:
         """Send the script and a request, and hear meanwhile whether a shell reads it.
 
-        The first request of all waits for that: what is no shell of ours may run its lines as commands, secrets and all.
+        The first request of all waits for that: what is no shell of ours may run its lines as commands, with secrets.
         """
         known = self.answered
         sending = asyncio.ensure_future(session.send(self._script + request if known else self._script))

@@ -73,7 +73,9 @@ def shell(there, script, *arguments, prefix=(), **environ):
 
 
 @pytest.mark.parametrize(
-    "breaks", ["exec >&-", "exec 2>&-", "exec <&- >&- 2>&-", "exec 2>/dev/full"], ids=lambda text: text
+    "breaks",
+    ["exec >&-", "exec 2>&-", "exec <&- >&- 2>&-", "exec 1</dev/null", "exec 2>/dev/full"],
+    ids=lambda text: text,
 )
 def test_closed_streams_and_a_full_stderr_change_nothing(there, breaks):
     """They made the exit code 1, 70 or 120, while run.json said 0."""
