@@ -85,7 +85,7 @@ def is_read() -> bool:
     """Whether anything that is still printed on stdout arrives somewhere."""
     if _stdout.failure is not None:
         return False
-    return not any(told & (select.POLLERR | select.POLLNVAL) for _, told in _poll(_STDOUT, 0).poll(0))
+    return not any(told & select.POLLERR for _, told in _poll(_STDOUT, 0).poll(0))
 
 
 def _is_open(number: int) -> bool:

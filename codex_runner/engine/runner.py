@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ExitCode, LeakError, RunnerError, UnreachableError, bug
 from codex_runner.domain.event import (
@@ -22,6 +22,7 @@ from codex_runner.domain.event import (
 from codex_runner.domain.machine import machine_fault
 from codex_runner.domain.run import Ending, Failure, Verdict
 from codex_runner.engine.admission import Admission
+from codex_runner.engine.aside import aside
 from codex_runner.engine.attempt import end_unfinished
 from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
@@ -34,7 +35,7 @@ from codex_runner.engine.verdict import judge_run
 from codex_runner.engine.workspace import compare, is_watched, note, placed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Record, Warned
@@ -55,8 +56,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.secret_scan import SecretScan
-
-T = TypeVar("T")
 
 # Whoever asks a run to end, a CI system for one, waits no longer than some seconds.
 _HURRY = 5.0
@@ -89,16 +88,6 @@ class Outfit:
     doubts: Sequence[Warned] = ()
     later: Sequence[Sequence[Record]] = ()
     own: Sequence[str] = ()
-
-
-async def _aside(work: Callable[[], T]) -> T:
-    """Do what takes its time in a thread, or here if the machine gives none: what must be done is done."""
-    try:
-        return await asyncio.to_thread(work)
-    except RuntimeError as error:
-        if machine_fault(error) is None:
-            raise
-        return work()
 
 
 class Runner:
@@ -329,7 +318,7 @@ class Runner:
             return verdict
         redactor, began = self._recorder.redactor, time.monotonic()
         try:
-            leaks = await _aside(lambda: clean(folder, redactor, self._state.facts.get("plain", ())))
+            leaks = await aside(lambda: clean(folder, redactor, self._state.facts.get("plain", ())))
         except OSError as error:
             told = redactor.text(f"{error.filename} could not be searched: {error.strerror}")
             self._recorder.emit(Guarded(SEARCH, passed=False, message=told))

@@ -16,7 +16,7 @@ _REMEDY = "Give stdout a place that takes the result; run.json and the agent's r
 
 
 def fail_for_lost_result(folder: RunFolder, why: str, setting: Setting) -> None:
-    """Record that a good run failed since its result was not printed, and write its reports anew.
+    """Record that a good run failed since its result was not printed, tell the sinks, and write its reports anew.
 
     `why` is the system's word. Raises RunnerError if the folder takes no more either.
     """
@@ -26,7 +26,7 @@ def fail_for_lost_result(folder: RunFolder, why: str, setting: Setting) -> None:
     from codex_runner.wiring.history import rebuild  # noqa: PLC0415 - as above
 
     records, journal = FileJournal.recover(folder)
-    recorder = Recorder(fold(records), journal, (), Redactor())
+    recorder = Recorder(fold(records), journal, setting.sinks, Redactor())
     verdict = recorder.state.verdict
     if verdict is not None and verdict.exit_code == ExitCode.SUCCEEDED:
         reason = f"{verdict.reason}; and the result could not be written to stdout: {why}"

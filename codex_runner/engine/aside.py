@@ -1,0 +1,23 @@
+"""Work that takes its time, done beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from codex_runner.domain.machine import machine_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """Do it in a thread, or here if the machine gives none: what must be done is done."""
+    try:
+        return await asyncio.to_thread(work)
+    except RuntimeError as error:
+        if machine_fault(error) is None:
+            raise
+        return work()
