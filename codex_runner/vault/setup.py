@@ -141,7 +141,7 @@ path "{mount}/data/{path}" {{
 }}
 
 path "{mount}/metadata/{path}" {{
-  capabilities = ["create", "read", "update"]
+  capabilities = ["create", "read", "update", "patch"]
 }}
 
 path "{mount}/subkeys/{path}" {{
