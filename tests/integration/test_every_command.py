@@ -49,6 +49,7 @@ MACHINES = {
     "no stdin": ("exec <&-", {}),
     "no stdout": ("exec >&-", {}),
     "no stderr": ("exec 2>&-", {}),
+    "a stdout that cannot be written": ("exec 1</dev/null", {}),
     "no streams": ("exec <&- >&- 2>&-", {}),
     "a full stdout": ("exec >/dev/full", {}),
     "full streams": ("exec >/dev/full 2>&1", {}),

@@ -1,5 +1,6 @@
 """A machine that lacks what programs count on: streams, a home, a folder, git, processes. The exit code is ours."""
 
+import json
 import os
 import shutil
 import signal
@@ -84,10 +85,11 @@ def test_closed_streams_and_a_full_stderr_change_nothing(there, breaks):
     assert there.last.events[0]["kind"] == "run.started", "what was meant for a stream is in the record"
 
 
-@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["reply", "json"])
-def test_a_result_that_cannot_be_printed_makes_a_good_run_fail(there, arguments):
-    code, said = shell(there, "exec >/dev/full", "run", JOB, *arguments)
+def test_a_result_that_cannot_be_printed_makes_a_good_run_fail(there):
+    audit = there.scratch / "audit.jsonl"
+    code, said = shell(there, "exec >/dev/full", "run", JOB, "--set", f'audit.file="{audit}"')
     assert code == 1
+    assert json.loads(audit.read_text().splitlines()[-1])["exit_code"] == 1
     assert "the result could not be written to stdout: No space left on device" in said
     run = there.last
     assert (run.run_json["exit_code"], run.run_json["result"]) == (1, "failed")
@@ -130,11 +132,7 @@ def test_a_reader_that_leaves_changes_nothing(there):
 # --- homes and folders -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "environ",
-    [{"HOME": None}, {"HOME": ""}, {"HOME": "/"}, {"HOME": "/nonexistent/home"}, {"HOME": "/etc/passwd"}],
-    ids=str,
-)
+@pytest.mark.parametrize("environ", [{"HOME": None}, {"HOME": "/nonexistent/home"}], ids=str)
 def test_an_account_without_a_home(there, somebody, environ):
     """Service accounts and OpenShift's numbers have none: it was a bug of the runner's, with a traceback."""
     unprivileged.give(there.scratch, unprivileged.USER)

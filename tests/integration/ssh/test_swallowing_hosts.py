@@ -39,9 +39,7 @@ def test_a_host_that_sends_back_what_it_is_sent(server, on):
     assert "ForceCommand" in caught.value.remedy
 
 
-@pytest.mark.parametrize(
-    "swallow", ["sleep 1000", "cat >/dev/null", "while read -r line; do echo menu: $line is no choice; done"]
-)
+@pytest.mark.parametrize("swallow", ["cat >/dev/null", "while read -r line; do echo menu: $line is no choice; done"])
 def test_a_host_that_swallows_is_given_up_after_one_patience(swallow, server, on, monkeypatch):
     """It was asked again and again, a minute each time."""
     monkeypatch.setattr(ssh_greeting, "PATIENCE", 1.0)
@@ -50,7 +48,7 @@ def test_a_host_that_swallows_is_given_up_after_one_patience(swallow, server, on
     assert "login shell" in caught.value.remedy
 
 
-@pytest.mark.parametrize("shell", ["bash", "sh", "cat | sh"])
+@pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_a_shell_that_takes_the_request_for_commands_gets_no_secret(shell, server, on, tmp_path, monkeypatch):
     """`exec bash` in a start-up file: the lines of a request were run, with the secrets as words of a command."""
     monkeypatch.setattr(ssh_greeting, "PATIENCE", 1.0)
@@ -80,9 +78,7 @@ def test_a_host_that_throws_its_stderr_away(server, on, monkeypatch):
         on(server(options=['ForceCommand exec 2>/dev/null; eval "$SSH_ORIGINAL_COMMAND"']), a_job)
 
 
-@pytest.mark.parametrize(
-    "extra", ["StdinNull yes", "SessionType none", "SessionType subsystem", "ForkAfterAuthentication yes"]
-)
+@pytest.mark.parametrize("extra", ["StdinNull yes", "SessionType none", "ForkAfterAuthentication yes"])
 def test_settings_of_the_user_that_would_keep_a_session_from_being_one(extra, server, on, tmp_path):
     sshd = server()
     check(on(sshd, a_job, config=sshd.client_config(tmp_path / "config", sshd.port, f"  {extra}")))
