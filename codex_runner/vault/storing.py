@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -195,6 +196,8 @@ class _Writing:
             now = read_metadata(self.client, self.place)
             kept = now.life_of(self.version)
             is_short = kept is not None and (self.life is None or kept < self.life - 1)
+            if not now.is_live(self.version, time.time()):
+                break  # somebody has deleted it since: that is not for us to undo
             by_the_mount = tries > 1 and now.life == (self.life or 0)  # it bounds what a path may ask for
             if not is_short or now.current > self.version or by_the_mount or tries == _WRITES:
                 break
