@@ -239,11 +239,11 @@ def _write(
     try:
         answer = client.call(purpose, request.send)
     except Refusal as refusal:
-        if "check-and-set" not in str(refusal):
-            remedy = f"It needs create and update on {place.mount}/data/{place.path}: see the rotator's policy."
-            raise client.refused(purpose, refusal, remedy=remedy) from None
         if not request.may_be_done:
-            raise _overtaken(place, cas) from None
+            if "check-and-set" in str(refusal):
+                raise _overtaken(place, cas) from None
+            remedy = f"It needs create and update on {place.mount}/data/{place.path}: see the rotator's policy."
+            raise client.refused(purpose, refusal, details=" Nothing was stored.", remedy=remedy) from None
     except SecretStoreError:
         if not request.may_be_done:
             raise
