@@ -14,11 +14,12 @@ from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.token_input import TokenKind, read_stdin, token_and_dates
 from codex_runner.cli.token_output import age, entry_json, finding_json, show_stored, time_left
-from codex_runner.domain.errors import ExitCode, RunnerError, UsageError
+from codex_runner.domain.errors import CredentialError, ExitCode, RunnerError, UsageError
 
 if TYPE_CHECKING:
     from codex_runner.config import Config
     from codex_runner.domain.credential import Finding
+    from codex_runner.domain.secret import Secret
     from codex_runner.wiring.tokens import Target, TokenDesk
 
 token_app = typer.Typer(
@@ -259,7 +260,7 @@ def revoke(
     if stdin == "-" and not yes:
         raise UsageError("Nobody can be asked while stdin holds the token.", remedy="Give --yes.")
     confirm(f"Destroy every version of {target.place}, for good, once the service refuses it?", yes=yes)
-    secret = read_stdin(target) if stdin == "-" else desk.fetch(target)
+    secret = read_stdin(target) if stdin == "-" else _fetch(desk, target)
     entry = desk.entry(target)
     tell(
         f"now {entry.owner or 'its owner'} revokes it where it was made: among the access tokens of the workspace, in "
@@ -269,6 +270,14 @@ def revoke(
     if entry.version:
         _destroy_refused(desk, target, entry.version)
     typer.echo(f"{target.workflow}: the token is revoked")
+
+
+def _fetch(desk: TokenDesk, target: Target) -> Secret:
+    try:
+        return desk.fetch(target)
+    except CredentialError as error:
+        error.remedy = f"{error.remedy} Or give the token on stdin (`-`)."
+        raise
 
 
 def _destroy_refused(desk: TokenDesk, target: Target, last: int) -> None:

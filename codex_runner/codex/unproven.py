@@ -35,7 +35,8 @@ def require_proof(job: Job, install: Install) -> None:
     raise CredentialError(
         f"The job {job.name} names no `credential`, and without one OpenAI's service answers nothing.",
         remedy=f"Say under [jobs.{job.name}] where it comes from: `credential = "
-        '{ kind = "api_key", source = "env" }` takes it from CODEX_API_KEY; Vault is the better place.',
+        '{ kind = "api_key", source = "env" }` takes it from CODEX_API_KEY; Vault is the better place. If '
+        'a proxy adds one on the way, say `codex.config.model_provider = "openai"`.',
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -195,6 +196,8 @@ class _Writing:
             now = read_metadata(self.client, self.place)
             kept = now.life_of(self.version)
             is_short = kept is not None and (self.life is None or kept < self.life - 1)
+            if not now.is_live(self.version, time.time()):
+                break  # somebody has deleted it since: that is not for us to undo
             by_the_mount = tries > 1 and now.life == (self.life or 0)  # it bounds what a path may ask for
             if not is_short or now.current > self.version or by_the_mount or tries == _WRITES:
                 break
@@ -236,11 +239,11 @@ def _write(
     try:
         answer = client.call(purpose, request.send)
     except Refusal as refusal:
-        if "check-and-set" not in str(refusal):
-            remedy = f"It needs create and update on {place.mount}/data/{place.path}: see the rotator's policy."
-            raise client.refused(purpose, refusal, remedy=remedy) from None
         if not request.may_be_done:
-            raise _overtaken(place, cas) from None
+            if "check-and-set" in str(refusal):
+                raise _overtaken(place, cas) from None
+            remedy = f"It needs create and update on {place.mount}/data/{place.path}: see the rotator's policy."
+            raise client.refused(purpose, refusal, details=" Nothing was stored.", remedy=remedy) from None
     except SecretStoreError:
         if not request.may_be_done:
             raise

@@ -302,6 +302,21 @@ def test_without_an_answer_at_all_it_says_that_it_does_not_know(writer, gate):
     assert writer.data()["token"] == "at-new"
 
 
+def test_a_refusal_after_a_lost_answer_is_not_taken_for_nothing_stored(writer, gate):
+    """The token is there already; the right to store has gone since."""
+    answers = [(502, "bad gateway"), REFUSED]
+
+    def before(asked):
+        stores = asked.step == "POST data" and gate.steps.count("POST data") == 2
+        return answers[1] if stores else None
+
+    gate.before = before
+    gate.after = lambda asked: answers[0] if asked.step == "POST data" and gate.steps.count("POST data") == 1 else None
+    stored = writer.put("at-new", through=True)
+    assert (stored.version, stored.settled) == (1, True)
+    writer.check_newest("at-new")
+
+
 @pytest.mark.parametrize(("number", "steps"), [(signal.SIGKILL, (2, 3, 4, 6)), (signal.SIGINT, (3, 4, 6))])
 def test_a_put_that_is_ended_at_any_step(writer, gate, tmp_path, number, steps):
     """Whatever has been done by then, nothing good is lost, what is stored is said, and the next put repairs it."""
