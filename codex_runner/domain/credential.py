@@ -150,6 +150,7 @@ class Outcome(StrEnum):
     PASSED = "passed"
     WARNED = "warned"
     REFUSED = "refused"
+    UNJUDGED = "not judged"  # nothing is known that the rule could judge
 
 
 @dataclass(frozen=True, slots=True)

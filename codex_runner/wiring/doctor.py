@@ -71,7 +71,8 @@ class Diagnosis:
     @property
     def state(self) -> str:
         """The word for people and programs."""
-        return {Outcome.PASSED: "ok", Outcome.WARNED: "warning", Outcome.REFUSED: "failed"}[self.finding.outcome]
+        words = {Outcome.PASSED: "ok", Outcome.WARNED: "warning", Outcome.REFUSED: "failed"}
+        return words.get(self.finding.outcome, self.finding.outcome.value)
 
 
 def exit_code(diagnoses: Sequence[Diagnosis]) -> int:
@@ -179,6 +180,11 @@ class Doctor:
                 if not health.initialized or health.sealed:
                     state = "sealed" if health.initialized else "not initialized"
                     raise SecretStoreError(f"Vault at {client.address} is {state}.", remedy="Unseal it.")
+                if health.secondary:
+                    raise SecretStoreError(
+                        f"Vault at {client.address} is a disaster recovery secondary, which serves nobody.",
+                        remedy="Point VAULT_ADDR (or `vault.address`) to the primary cluster.",
+                    )
                 self._passed(VAULT, f"{client.address} answers and is unsealed (version {health.version})")
         except RunnerError as error:
             self._failed(VAULT, error)
@@ -255,7 +261,7 @@ class Doctor:
             )
         except RunnerError as error:
             self._hear(events, error)
-            if not any(isinstance(event, Guarded) and not event.passed for event in events):
+            if not any(isinstance(event, Guarded) and event.failed for event in events):
                 self._failed(CREDENTIAL, error)
             return None
         self._hear(events)
@@ -268,7 +274,12 @@ class Doctor:
         """Tell what the rules said. `error` is what they came to, and knows what to do about it."""
         warned = {event.code: event for event in events if isinstance(event, Warned)}
         for event in events:
-            if isinstance(event, Guarded) and not event.passed:
+            if isinstance(event, Guarded) and not event.judged:
+                doubt = warned.pop(event.name, None)
+                remedy = doubt.message.removeprefix(event.message).strip() if doubt else ""
+                finding = Finding(event.name, Outcome.UNJUDGED, event.message, remedy)
+                self._found.append(Diagnosis(self._subject, finding))
+            elif isinstance(event, Guarded) and not event.passed:
                 finding = Finding(event.name, Outcome.REFUSED, event.message, error.remedy if error else "")
                 owner = CredentialError if error is None else type(error)
                 self._found.append(Diagnosis(self._subject, finding, int(owner.exit_code)))
@@ -320,7 +331,7 @@ class Doctor:
         for doubt in doubts:
             self._warned(PREFLIGHT, doubt.message, "")
         if any(doubt.code == PREFLIGHT for doubt in doubts) and not any(
-            isinstance(event, Guarded) and event.name == PREFLIGHT for event in told
+            isinstance(event, Guarded) and event.name == PREFLIGHT and event.judged for event in told
         ):
             return  # nothing was proven
         done = facts.get("preflight") or {}
