@@ -9,12 +9,13 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.credential import Borrowed, Credential, CredentialFacts, CredentialSource
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json
 from codex_runner.engine.credential_rules import (
+    claimed_date,
     clean_secret,
     events_of,
     format_date,
@@ -106,8 +107,13 @@ def check_workload_identity(environment: Mapping[str, str], *, now: float) -> Wo
             f"{IDENTITY_TOKEN_FILE}={path} is not an absolute path.", remedy="Name the file from the root on."
         )
     claims = unverified_claims(_read(path).strip())
-    expires = claims.get("exp")
-    if not isinstance(expires, int | float):
+    try:
+        expires = claimed_date(claims, "exp")
+    except ValueError as error:
+        raise CredentialError(
+            f"The identity token in {path}: {error}.", remedy="Let the CI system write its identity token there."
+        ) from None
+    if expires is None:
         raise CredentialError(
             f"{path} holds no JWT with an expiry.", remedy="Let the CI system write its identity token there."
         )
@@ -163,8 +169,13 @@ def _read(path: str, *, private: bool = False) -> str:
 def _dates(spec: CredentialSpec, secret: Secret) -> tuple[str | None, str | None]:
     """What the job's settings say of the dates, else what the token says of itself, if it is a JWT."""
     claims = unverified_claims(secret.reveal())
-    issued, expires = claims.get("iat"), claims.get("exp")
-    return (
-        spec.issued_at or (format_date(issued) if isinstance(issued, int | float) else None),
-        spec.expires_at or (format_date(expires) if isinstance(expires, int | float) else None),
-    )
+    return spec.issued_at or _own_date(claims, "iat"), spec.expires_at or _own_date(claims, "exp")
+
+
+def _own_date(claims: Mapping[str, Any], name: str) -> str | None:
+    """Return a date of a JWT as RFC 3339. One that cannot be read stays as it is: the rule on dates refuses it."""
+    try:
+        seconds = claimed_date(claims, name)
+    except ValueError:
+        return str(claims[name])[:40]
+    return None if seconds is None else format_date(seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from codex_runner.vault.client import VaultClient
 
 _TOKEN = "VAULT_TOKEN"  # noqa: S105 - the mask's name
+_LONGEST = 100 * 365 * 86400.0  # seconds: longer than any login lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Login:
     """What a login gave. `token` is None where an agent adds its own.
 
     `ours` is True where we logged in, so that it is ours to give back; `batch` tokens cannot be given back.
-    `seconds` is how long it lives by itself.
+    `seconds` is how long it lives by itself, `until` when that is over on the monotonic clock, None if Vault did not
+    say; `uses` is how often it may be used, 0 if as often as one likes. `role_there` is the role that Vault names.
     """
 
     method: str
@@ -47,6 +50,9 @@ class Login:
     batch: bool = False
     seconds: float = 0.0
     request_id: str | None = None
+    until: float | None = None
+    uses: int = 0
+    role_there: str | None = None
 
 
 def log_in(client: VaultClient) -> Login:
@@ -100,8 +106,10 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
         if not attempt.again:
             error.remedy += " What logs in only once may be spent by now: then make a new one."
         raise
+    answered = time.monotonic()
     auth = part(answer, "auth")
-    token, seconds = auth.get("client_token"), auth.get("lease_duration")
+    token, seconds = auth.get("client_token"), _positive(auth.get("lease_duration"))
+    metadata = auth.get("metadata")
     if not isinstance(token, str) or not token:
         raise CredentialError(
             f"Vault at {client.address} gave no token when asked to {attempt.purpose}.",
@@ -114,9 +122,28 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
         ours=True,
         accessor=auth.get("accessor") or None,
         batch=auth.get("token_type") == "batch",
-        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+        seconds=seconds,
         request_id=answer.get("request_id"),
+        until=answered + seconds if seconds else None,
+        uses=int(_positive(auth.get("num_uses"))),
+        role_there=metadata.get("role_name") if isinstance(metadata, dict) else None,
     )
+
+
+def _positive(value: Any) -> float:
+    """Return a number of an answer; 0 for what is none, or none that can be."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _LONGEST
+    return float(value) if known else 0.0
+
+
+def require_role(client: VaultClient, login: Login) -> None:
+    """Raise CredentialError if the login is of another role than the configuration says: a role id is of any."""
+    there = login.role_there
+    if login.method == AppRoleAuth.method and there and there.lower() != str(login.role).lower():
+        raise CredentialError(
+            f"The role id is that of {there!r} at Vault at {client.address}, and `vault.auth.role` is {login.role!r}.",
+            remedy="Correct the role, or give the role id that belongs to it.",
+        )
 
 
 def _with_jwt(client: VaultClient, auth: JwtAuth) -> Login:

@@ -16,6 +16,7 @@ from codex_runner.domain.credential import Finding, Outcome
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.engine.credential_rules import format_date, format_duration, parse_date
 from codex_runner.vault.faults import Refusal
+from codex_runner.vault.mounts import require_kv2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -245,7 +246,7 @@ def _check_expiry(entry: TokenEntry, now: float, within: float, remedy: str) -> 
     owner = f" (owner: {entry.owner})" if entry.owner else ""
     if entry.expires_at is None:
         message = f"{entry.place} has no expiry{owner}."
-        return Finding(TOKEN_EXPIRY, Outcome.WARNED, message, "Give it one: store it again with `--expires`.")
+        return Finding(TOKEN_EXPIRY, Outcome.UNJUDGED, message, "Give it one: store it again with `--expires`.")
     expires = _seconds(entry.expires_at)
     if expires is None:
         message = f"{entry.place} has an expiry that cannot be read: {entry.expires_at!r}{owner}."
@@ -279,6 +280,7 @@ def _paths(client: VaultClient, mount: str, folder: str) -> Iterator[str]:
         answer = client.call(purpose, lambda api: api.secrets.kv.v2.list_secrets(folder, mount_point=mount))
     except Refusal as refusal:
         if refusal.status == 404:
+            require_kv2(client, mount, refusal)
             return
         raise client.refused(
             purpose, refusal, remedy=f"It needs list on {mount}/metadata/*: the lister's policy."
@@ -299,6 +301,7 @@ def _read_metadata(client: VaultClient, place: TokenPlace) -> _Metadata:
         )
     except Refusal as refusal:
         if refusal.status == 404:
+            require_kv2(client, place.mount, refusal)
             return _Metadata()
         raise client.refused(
             purpose, refusal, remedy=f"It needs read on {place.mount}/metadata/{place.path}: see the rotator's policy."

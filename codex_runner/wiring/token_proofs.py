@@ -151,7 +151,7 @@ class Proofs:
         # The canary is no run of the pipeline: it has no place in the CI system's summary.
         environ = {key: value for key, value in self.environ.items() if key != "GITHUB_STEP_SUMMARY"}
         setting = Setting({**environ, name: secret.reveal()}, ())
-        heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         _, state = run_job(replace(self.job, credential=spec), self.scratch / "runs", setting)
         for number, handler in heard.items():  # a run's end ignores them, and this command goes on
             signal.signal(number, handler)

@@ -26,11 +26,12 @@ from codex_runner.domain.errors import (
 )
 from codex_runner.domain.job import CodexSettings
 from codex_runner.domain.run import Failure
-from codex_runner.engine.credential_rules import clean_secret, format_date, unverified_claims
+from codex_runner.engine.credential_rules import claimed_date, clean_secret, format_date, unverified_claims
 from codex_runner.wiring.token_proofs import Proofs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from codex_runner.config import Config
     from codex_runner.domain.credential import Finding
@@ -118,8 +119,8 @@ def dates_of(secret: Secret, *, issued: float | None, expires: float | None, nev
     UsageError where nothing says when it ends, or where the two contradict each other.
     """
     claims = unverified_claims(secret.reveal())
-    own = claims.get("exp")
-    if isinstance(own, int | float):
+    own, made = _own_date(claims, "exp"), _own_date(claims, "iat")
+    if own is not None:
         if never or (expires is not None and expires > own):
             raise UsageError(
                 f"The token says itself that it expires at {format_date(own)}, before the `--expires` given.",
@@ -131,10 +132,18 @@ def dates_of(secret: Secret, *, issued: float | None, expires: float | None, nev
             "It is not said when the token expires, and the token does not say it itself.",
             remedy="Give `--expires`: `30d`, a date, or `never` (runs refuse such a token unless they allow it).",
         )
-    made = claims.get("iat")
     if issued is None:
-        issued = float(made) if isinstance(made, int | float) else now
+        issued = now if made is None else made
     return Dates(issued, expires)
+
+
+def _own_date(claims: Mapping[str, Any], name: str) -> float | None:
+    try:
+        return claimed_date(claims, name)
+    except ValueError as error:
+        raise CredentialError(
+            f"The token says of itself that its {error}.", remedy="Have it made again: every reader would refuse it."
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +170,9 @@ class TokenDesk:
 
         with self._proofs(target, dates) as proofs, self._logged_in() as client:
             token = self._new(target, secret, owner, dates)
-            return tokens.put(client, target.place, token, now=time.time(), preflight=proofs.preflight)
+            return tokens.put(
+                client, target.place, token, now=time.time(), preflight=_cut_short(client, proofs.preflight)
+            )
 
     def rotate(self, target: Target, secret: Secret, owner: str, dates: Dates, grace: float) -> Stored:
         """Prove a token with a preflight and a turn of a real run, then store it and retire those before it.
@@ -177,8 +188,8 @@ class TokenDesk:
                 self._new(target, secret, owner, dates),
                 now=time.time(),
                 grace=grace,
-                preflight=proofs.preflight,
-                canary=proofs.canary,
+                preflight=_cut_short(client, proofs.preflight),
+                canary=_cut_short(client, proofs.canary),
             )
 
     def entries(self, mount: str, prefix: str = "") -> tuple[TokenEntry, ...]:
@@ -260,12 +271,10 @@ class TokenDesk:
 
         return NewToken(secret, target.workflow, owner, dates.issued, dates.expires, target.spec.field)
 
-    @contextlib.contextmanager
-    def _logged_in(self) -> Iterator[VaultClient]:
+    def _logged_in(self) -> AbstractContextManager[VaultClient]:
         from codex_runner.vault.lease import logged_in  # noqa: PLC0415
 
-        with logged_in(self._vault, self._environ, on_retry=self._tell) as client:
-            yield client
+        return logged_in(self._vault, self._environ, on_retry=self._tell)
 
     @contextlib.contextmanager
     def _proofs(self, target: Target, dates: Dates) -> Iterator[Proofs]:
@@ -284,6 +293,11 @@ class TokenDesk:
             yield Proofs(target, dates, scratch, self._environ, self._tell)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _cut_short(client: VaultClient, proof: Callable[[Secret], None]) -> Callable[[Secret], None]:
+    """Return a proof that a signal ends at once, although a login is held meanwhile."""
+    return lambda secret: client.stop.interruptibly(lambda: proof(secret))
 
 
 _STATES: Final[Mapping[Answer, str]] = {
