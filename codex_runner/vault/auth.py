@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from codex_runner.vault.client import VaultClient
 
 _TOKEN = "VAULT_TOKEN"  # noqa: S105 - the mask's name
+_BAD_REQUEST = 400  # what Vault says of a wrapping token that it does not know, or not any more
+_NOT_ASKED = (
+    "Vault did not look at the wrapping token, so nothing is known of it: see who may reach sys/wrapping from here, and "
+    "whether the namespace is right."
+)
 _LONGEST = 100 * 365 * 86400.0  # seconds: longer than any login lives
 
 
@@ -202,7 +207,7 @@ def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
             purpose, lambda api: api.adapter.post("/v1/sys/wrapping/lookup", json={"token": wrapping.reveal()})
         )
     except Refusal as refusal:
-        raise client.refused(purpose, refusal, remedy=theft) from None
+        raise client.refused(purpose, refusal, remedy=theft if refusal.status == _BAD_REQUEST else _NOT_ASKED) from None
     origin = str((answer.get("data") or {}).get("creation_path", ""))
     if not origin.endswith(f"/role/{auth.role}/secret-id"):
         raise CredentialError(
@@ -215,7 +220,7 @@ def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
     try:
         answer = client.call(purpose, lambda api: api.adapter.post("/v1/sys/wrapping/unwrap"), again=False)
     except Refusal as refusal:
-        raise client.refused(purpose, refusal, remedy=theft) from None
+        raise client.refused(purpose, refusal, remedy=theft if refusal.status == _BAD_REQUEST else _NOT_ASKED) from None
     except SecretStoreError as error:
         error.remedy += " The wrapping token may be spent by now: then deliver a new one."
         raise

@@ -139,7 +139,8 @@ async def _in_thread(work: Callable[[], T], stop: Wish, leave: Callable[[], None
         raise
     except BaseException:  # what a signal's handler raised, just here: the loop goes on no more
         stop.set()
-        thread.join(STOP_GRACE)
+        if thread.ident is not None:
+            thread.join(STOP_GRACE)
         if thread.is_alive():
             leave()
         raise
