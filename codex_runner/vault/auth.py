@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 _TOKEN = "VAULT_TOKEN"  # noqa: S105 - the mask's name
 _BAD_REQUEST = 400  # what Vault says of a wrapping token that it does not know, or not any more
 _NOT_ASKED = (
-    "Vault did not look at the wrapping token, so nothing is known of it: see who may reach sys/wrapping from here, and "
-    "whether the namespace is right."
+    "Vault did not look at the wrapping token, so nothing is known of it: see who may reach sys/wrapping from here, "
+    "and whether the namespace is right."
 )
 _LONGEST = 100 * 365 * 86400.0  # seconds: longer than any login lives
 
