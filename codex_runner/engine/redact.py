@@ -53,6 +53,7 @@ class Redactor:
         self.longest = 0
         """The length in bytes of the longest secret that is looked for, in any form; 0 without any."""
         self.names: set[str] = set()
+        self._spared: set[str] = set()
         for secret in secrets:
             self.learn(secret)
 
@@ -66,6 +67,10 @@ class Redactor:
                 for form in forms(text):
                     self._masks.setdefault(form, mask)
         self._sort()
+
+    def spare(self, names: Iterable[str]) -> None:
+        """Mask these as ever, but name them nowhere: what holds one of them is no leak."""
+        self._spared |= set(names)
 
     def _sort(self) -> None:
         rows = {each: token_shapes.longest_row(each) for each in self._masks}
@@ -173,7 +178,7 @@ class Redactor:
         for _, part, reading in self._around_unseen(data, classes):
             seen = reading.seen(part)
             found |= {*self._present(seen, token_shapes.rows(seen, token_shapes.classes_of(seen), self._shortest))}
-        return {self._masks[needle].decode()[3:-3] for needle in found}
+        return {self._masks[needle].decode()[3:-3] for needle in found} - self._spared
 
 
 def forms(text: str) -> set[bytes]:
