@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,8 @@ from codex_runner.engine.attempt import end_unfinished
 from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
 from codex_runner.engine.ending import stop_ending
-from codex_runner.engine.leak_search import LEAK, SEARCH, clean, plain
+from codex_runner.engine.leak_search import LEAK, SEARCH, clean
+from codex_runner.engine.lesson import Lesson
 from codex_runner.engine.planned import planned
 from codex_runner.engine.proof import Proof
 from codex_runner.engine.stopping import Stopped, Stopping
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
         Transport,
         Workspaces,
     )
-    from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.secret_scan import SecretScan
@@ -101,8 +100,7 @@ class Runner:
         self._attempts = Attempts(job, run_id, outfit)
         self._proof = Proof(outfit)
         self._checks = Checks(job, outfit)
-        # What a login was made with: gone when it is given back, so nobody needs it to attach.
-        self._of_login: set[str] = set()
+        self._lesson = Lesson(job, outfit.recorder)
         self._noted = self._given_back = False
 
     @property
@@ -173,6 +171,7 @@ class Runner:
         Nothing has been spent when it returns.
         """
         if self._state.run_id:
+            self._lesson.go_on()
             self._noted = True  # by whoever began it, as far as can be told
             await self._admission.enter_again()
             return None
@@ -211,7 +210,7 @@ class Runner:
                     **judged,
                     "tree": tree,
                     "credential": to_json(granted.facts),
-                    "secrets": sorted(self._recorder.redactor.names - self._of_login),
+                    "secrets": self._lesson.names,
                 }
             )
         )
@@ -237,22 +236,12 @@ class Runner:
         return await note(self._job, self._run_id, self._outfit.transport, self._outfit.own)
 
     async def _borrow(self, now: float) -> Granted:
-        def learn(secret: Secret) -> None:
-            redactor, spec = self._recorder.redactor, self._job.credential
-            known = secret.name in redactor.names
-            self._recorder.learn(secret)
-            if known or (spec is not None and secret.name == spec.environment_variable):
-                return
-            self._of_login.add(secret.name)
-            # A password that is a plain word stands in words of the runner's own.
-            redactor.spare(plain({secret.name: secret}, json.dumps(self._state.facts.get("job")).encode(), redactor))
-
         granted = await self._outfit.credentials.borrow(
             self._job,
             now=now,
             tell=self._recorder.emit,
             on_retry=lambda text: self._recorder.warn("retry", text),
-            on_secret=learn,
+            on_secret=self._lesson.learn,
         )
         for secret in granted.secrets:
             self._recorder.learn(secret)
