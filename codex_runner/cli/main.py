@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from importlib import import_module
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,9 @@ from codex_runner import __version__
 from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = ("run", "runs", "logs", "attach", "cancel", "report", "prune", "hosts", "doctor", "init", "demo")
@@ -74,7 +78,8 @@ def main() -> None:
         _look_at_system()
         command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except RunnerError as error:
-        tell(error.message, error.remedy)
+        clean = _clean()
+        tell(clean(error.message), clean(error.remedy))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
@@ -89,6 +94,15 @@ def main() -> None:
     finally:
         # The process ends here: looking through every module for garbage on the way out costs a twentieth of a second.
         gc.freeze()
+
+
+def _clean() -> Callable[[str], str]:
+    """Return what takes the secrets of the environment out of a text: one may quote a library, ssh or a server."""
+    from codex_runner.domain.secret import Secret  # noqa: PLC0415 - only for an error
+    from codex_runner.domain.secret_names import secrets_of  # noqa: PLC0415 - the same
+    from codex_runner.engine.redact import Redactor  # noqa: PLC0415 - the same
+
+    return Redactor(Secret(name, value) for name, value in secrets_of(os.environ)).text
 
 
 def _terminated(number: int, _frame: object) -> None:

@@ -1,7 +1,7 @@
 """Proves an API key with one request to an address that the job names: codex itself cannot say what a key is worth.
 
 Asked from the host that executes, where that has curl: what it can reach is what codex will reach. The key is in curl's
-configuration on stdin, in no command line. A host without curl is asked for by the runner.
+configuration on stdin, in no command line and no trace of a shell. A host without curl is asked for by the runner.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ _VARIABLE = "PREFLIGHT_KEY"
 _PLAIN = re.compile(r"[!#-\[\]-~]+", re.ASCII)  # what means nothing within the quotes of curl's configuration
 
 _ASK = rf"""
-key=${_VARIABLE}
-unset {_VARIABLE}
 command -v curl >/dev/null || {{ echo no-curl; exit 0; }}
-printf 'header = "Authorization: Bearer %s"\n' "$key" | curl --disable --silent --output /dev/null \
-	--max-time {_TIMEOUT:g} --write-out 'status %{{http_code}}\n' --config - --url "$1"
+awk 'BEGIN {{ printf "header = \"Authorization: Bearer %s\"\n", ENVIRON["{_VARIABLE}"] }}' | (
+	unset {_VARIABLE}
+	curl --disable --silent --output /dev/null \
+		--max-time {_TIMEOUT:g} --write-out 'status %{{http_code}}\n' --config - --url "$1"
+)
 :
 """
 

@@ -23,7 +23,6 @@ from codex_runner.domain.credential import (
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.run import Failure
-from codex_runner.domain.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -190,17 +189,6 @@ def events_of(findings: Sequence[Finding]) -> tuple[Event, ...]:
         if finding.outcome is Outcome.WARNED or (unjudged and finding.remedy):
             events.append(Warned(finding.rule, f"{finding.message} {finding.remedy}".rstrip()))
     return tuple(events)
-
-
-def clean_secret(value: str, spec: CredentialSpec) -> Secret:
-    """Take off the white space around a token. CredentialError where it is empty, or no single printable word."""
-    value = value.strip()
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
-        wrong = "holds white space, line breaks or other characters that no token has" if value else "is empty"
-        raise CredentialError(
-            f"The credential at {spec.place} {wrong}.", remedy="Store it again, as one line without anything else."
-        )
-    return Secret(spec.environment_variable, value)
 
 
 def _judge_workflow(facts: CredentialFacts, workflow: str) -> Finding:

@@ -19,6 +19,8 @@ from hvac.adapters import RawAdapter
 
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.engine.bounded import StoppedError, Wish
+from codex_runner.engine.redact import Redactor
+from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.vault.endpoint import resolve_endpoint
 from codex_runner.vault.faults import Refusal, can_pass, never_sent, remedy_for, root_cause
 from codex_runner.vault.wire import Session, document
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FIRST_WAIT: Final = 0.1
+_SHOWN: Final = 400  # characters of what a library or a server says
 _WAIT = tenacity.wait_random_exponential(multiplier=4 * _FIRST_WAIT, min=_FIRST_WAIT, max=5.0)
 
 
@@ -53,6 +56,7 @@ class VaultClient:
     early: the call that waits then raises. `lost_answers` counts requests whose answer never came although the server
     may have acted on them. Of the token that is in use, `uses` counts the requests that Vault certainly took from it,
     and `lost_uses` those that it may have. `last_status` is the HTTP status of the last answer.
+    `secrets` reads what a login needs, and learns of each secret that is used.
     """
 
     def __init__(
@@ -62,12 +66,16 @@ class VaultClient:
         *,
         on_retry: Callable[[str], None] = lambda _: None,
         stop: Wish | None = None,
+        secrets: SecretReader | None = None,
     ) -> None:
         """Connect to nothing yet. ConfigurationError where the settings or VAULT_* are wrong."""
         self.settings = settings
         self.environment = environment
         self.endpoint = resolve_endpoint(settings, environment)
         self.address = self.endpoint.address
+        # No text of a library, a proxy or Vault itself is told with one of these in it.
+        self._redactor = Redactor(self.endpoint.secrets)
+        self.secrets = (secrets or SecretReader(environment)).telling(self._redactor.learn)
         self.on_retry = on_retry
         self.stop = stop or Wish()
         self.lost_answers = self.uses = self.lost_uses = 0
@@ -99,6 +107,8 @@ class VaultClient:
 
     def use(self, token: Secret | None) -> None:
         """Send this token with every request from now on, or none."""
+        if token is not None:
+            self.secrets.learn(token)
         self.api.token = "" if token is None else token.reveal()
         self.uses = self.lost_uses = 0
 
@@ -147,7 +157,8 @@ class VaultClient:
         try:
             answer = self.call("ask for its health", ask, open_to_all=True)
         except Refusal as refusal:
-            raise SecretStoreError(f"Vault at {self.address} does not tell its health: {refusal}.") from None
+            said = self.reason(refusal)
+            raise SecretStoreError(f"Vault at {self.address} does not tell its health: {said}.") from None
         secondary = answer.get("replication_dr_mode") == "secondary"
         return Health(
             bool(answer.get("initialized")), bool(answer.get("sealed")), str(answer.get("version", "")), secondary
@@ -155,7 +166,8 @@ class VaultClient:
 
     def refused(self, purpose: str, refusal: Refusal, *, details: str = "", remedy: str) -> CredentialError:
         """Make the error for a refusal: who refused what, in its own words."""
-        return CredentialError(f"Vault at {self.address} refused to {purpose}: {refusal}.{details}", remedy=remedy)
+        said = self._redactor.text(str(refusal))
+        return CredentialError(f"Vault at {self.address} refused to {purpose}: {said}.{details}", remedy=remedy)
 
     @property
     def until(self) -> float:
@@ -163,7 +175,11 @@ class VaultClient:
         return self._deadline or time.monotonic() + self.settings.retry_deadline
 
     def reason(self, error: BaseException | None) -> str:
-        """Say in a few words why there was no good answer."""
+        """Say in a few words why there was no good answer, without a secret that a library quotes."""
+        # Cut behind the redactor: half of a secret would not be found.
+        return self._redactor.text(self._words(error))[:_SHOWN]
+
+    def _words(self, error: BaseException | None) -> str:
         match error:
             case requests.exceptions.ConnectTimeout():
                 return f"no connection within {self._adapter.timeout[0]:.1f} s"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.secret import Secret
+from codex_runner.domain.secret_names import proxy_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +37,12 @@ class Endpoint:
     connect_timeout: float
     request_timeout: float
     attempts: int | None
+
+    @property
+    def secrets(self) -> list[Secret]:
+        """The passwords in the addresses of its proxies."""
+        found = dict.fromkeys(word for address in self.proxies.values() for word in proxy_passwords(address))
+        return [Secret("PROXY_PASSWORD", word) for word in found]
 
     @property
     def proxy_shown(self) -> str:

@@ -200,7 +200,7 @@ def root_cause(error: BaseException) -> str:
             return "it does not speak TLS"
         if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):
             return cause.strerror or str(cause)
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())
 
 
 def part(answer: Mapping[str, Any], name: str) -> dict[str, Any]:

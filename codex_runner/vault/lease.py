@@ -17,7 +17,8 @@ from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json
 from codex_runner.domain.run import Failure
 from codex_runner.engine.bounded import Wish
-from codex_runner.engine.credential_rules import clean_secret, events_of, format_duration, judge_credential, require
+from codex_runner.engine.credential_rules import events_of, format_duration, judge_credential, require
+from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.vault.holding import STOP_GRACE, held, left_behind
 from codex_runner.vault.interruption import Interruption
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.credential import CredentialSpec, VaultSettings
     from codex_runner.domain.event import Event
+    from codex_runner.domain.secret import Secret
     from codex_runner.engine.credential_rules import Occasion
     from codex_runner.vault.auth import Login
     from codex_runner.vault.client import VaultClient
@@ -44,13 +46,14 @@ async def borrow(  # noqa: PLR0913 - what is asked, where, for what; and two ear
     environment: Mapping[str, str],
     on_event: Callable[[Event], None] = lambda _: None,
     on_retry: Callable[[str], None] = lambda _: None,
+    on_secret: Callable[[Secret], None] = lambda _: None,
 ) -> Borrowed:
     """Take the credential that `spec` names out of Vault, and leave nothing behind.
 
     When this returns, the login that was made for it is revoked. When it raises, too, as far as Vault could be
     reached; where it could not, the guard `vault-revocation` has failed and names the login's accessor. `on_event`
     gets every Guarded and Warned as it happens, so also those before an error; `on_retry` gets a line for each new
-    try. Both are called in the caller's event loop.
+    try; `on_secret` each secret, the login's own too, before it is used. All are called in the caller's event loop.
 
     Raises CredentialError where the login is refused or the credential is missing or unfit, SecretStoreError where
     Vault cannot be reached or cannot answer. Either is raised where the login could not be given back: a run whose
@@ -68,7 +71,7 @@ async def borrow(  # noqa: PLR0913 - what is asked, where, for what; and two ear
         left.set()
         on_event(left_behind(logins))
 
-    ears = _Ears(ear(on_event), ear(on_retry))
+    ears = _Ears(ear(on_event), ear(on_retry), lambda secret: _hand_over(loop, on_secret, secret))
     return await _in_thread(lambda: _borrow(spec, settings, occasion, environment, ears, stop, logins), stop, leave)
 
 
@@ -95,9 +98,10 @@ def logged_in(
         elif isinstance(event, Guarded) and event.failed and wish.number is not None:
             on_retry(f"{event.message} [{event.name}]")  # the signal hides the error that says it
 
+    secrets = SecretReader(environment, warn=lambda _, sentence: on_retry(sentence))
     with (
         Interruption() as wish,
-        VaultClient(settings, environment, on_retry=on_retry, stop=wish) as client,
+        VaultClient(settings, environment, on_retry=on_retry, stop=wish, secrets=secrets) as client,
         held(client, tell),
     ):
         yield client
@@ -107,6 +111,7 @@ def logged_in(
 class _Ears:
     on_event: Callable[[Event], None]
     on_retry: Callable[[str], None]
+    on_secret: Callable[[Secret], None]
 
 
 async def _in_thread(work: Callable[[], T], stop: Wish, leave: Callable[[], None]) -> T:
@@ -171,7 +176,8 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
         events.append(event)
         ears.on_event(event)
 
-    with VaultClient(settings, environment, on_retry=ears.on_retry, stop=stop) as client:
+    secrets = SecretReader(environment, ears.on_secret, lambda code, sentence: tell(Warned(code, sentence)))
+    with VaultClient(settings, environment, on_retry=ears.on_retry, stop=stop, secrets=secrets) as client:
         client.finish_within(settings.retry_deadline)
         with held(client, tell) as login:
             logins.append(login)
@@ -235,7 +241,8 @@ def read_credential(client: VaultClient, spec: CredentialSpec, login: Login, ver
         accessor=login.accessor,
         lease_seconds=login.seconds or None,
     )
-    return Credential(clean_secret(value, spec), facts)
+    where = f"the credential at {spec.place}"
+    return Credential(client.secrets.value(value, spec.environment_variable, where), facts)
 
 
 def _require_revocable(login: Login, spec: CredentialSpec, tell: Callable[[Event], None]) -> None:

@@ -14,6 +14,7 @@ from codex_runner.domain.errors import ConfigurationError, CredentialError, Host
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import LOCAL_HOST, PROOF
 from codex_runner.domain.run import new_run_id
+from codex_runner.wiring.setting import secret_names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -203,7 +204,13 @@ class Doctor:
 
         self._subject = RUNNER if host == LOCAL_HOST else host
         try:
-            transport = transport_for(host, self._environ, ssh_config=self._config.ssh_config)
+            transport = transport_for(
+                host,
+                self._environ,
+                ssh_config=self._config.ssh_config,
+                hidden=secret_names_of(self._config),
+                given=self._config.hosts[host].environment if host in self._config.hosts else (),
+            )
         except RunnerError as error:
             self._failed(HOST, error)
             return

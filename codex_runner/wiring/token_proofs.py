@@ -123,7 +123,8 @@ class Proofs:
         from codex_runner.wiring.hosts import bundled_codex, transport_for  # noqa: PLC0415
 
         job, spec = self.job, self.target.spec
-        transport = transport_for(job.host, {**self.environ, "TMPDIR": str(self.scratch)})
+        surroundings = {**self.environ, "TMPDIR": str(self.scratch)}
+        transport = transport_for(job.host, surroundings, hidden=[spec.environment_variable])
         try:
             granted = Granted(spec.kind, {spec.environment_variable: secret})
             await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, hear)

@@ -26,7 +26,8 @@ from codex_runner.domain.errors import (
 )
 from codex_runner.domain.job import CodexSettings
 from codex_runner.domain.run import Failure
-from codex_runner.engine.credential_rules import claimed_date, clean_secret, format_date, unverified_claims
+from codex_runner.engine.credential_rules import claimed_date, format_date, unverified_claims
+from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.wiring.token_proofs import Proofs
 
 if TYPE_CHECKING:
@@ -94,15 +95,16 @@ def operators_vault(config: Config | None, environ: Mapping[str, str]) -> VaultS
     return settings
 
 
-def read_token(data: bytes, spec: CredentialSpec) -> Secret:
-    """Make a secret of what came on stdin. CredentialError where it is no token."""
+def read_token(data: bytes, spec: CredentialSpec, warn: Callable[[str], None] = lambda _: None) -> Secret:
+    """Make a secret of what came on stdin; `warn` gets a sentence if it was stripped. CredentialError if it is none."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
         raise CredentialError("What came on stdin is not text.", remedy="Give the token on stdin, as it is.") from None
     if not text.strip():
         raise UsageError("No token came on stdin.", remedy="Pipe it in, from a password manager for example.")
-    return clean_secret(text, spec)
+    reader = SecretReader({}, warn=lambda _, sentence: warn(sentence))
+    return reader.value(text.removesuffix("\n").removesuffix("\r"), spec.environment_variable, "what came on stdin")
 
 
 @dataclass(frozen=True, slots=True)

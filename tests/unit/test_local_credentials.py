@@ -42,7 +42,8 @@ def test_a_variable():
     assert borrowed.credential.secret.reveal() == "at-1"
     assert borrowed.credential.facts.place == "$CODEX_ACCESS_TOKEN"
     assert borrowed.events == tuple(told)
-    taken, warned = told[0], told[-1]
+    stripped, taken, *_, warned = told
+    assert stripped.code == "secret-white-space"
     assert (taken.kind, taken.facts["place"]) == ("credential.taken", "$CODEX_ACCESS_TOKEN")
     assert "Vault is the better place" in warned.message
     assert "at-1" not in repr(borrowed)

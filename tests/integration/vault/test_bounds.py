@@ -181,7 +181,7 @@ def test_what_github_is_asked_is_bounded_too(hostile, act, ask, monkeypatch):
     waiting = oidc.Waiting(0.5, lambda _: None, oidc.Wish())
     asks = {
         "repository": lambda: oidc.repository_id("acme/app", environment),
-        "identity": lambda: oidc.identity_token(JwtAuth("role"), environment, waiting),
+        "identity": lambda: oidc.identity_token(JwtAuth("role"), oidc.SecretReader(environment), waiting),
     }
     before = memory()
     with pytest.raises(SecretStoreError):

@@ -108,7 +108,7 @@ def test_a_token_that_expires_between_read_and_start_is_caught_when_judged_again
         ({"token": ""}, "is empty"),
         ({"token": {"nested": "x"}}, "no text in its field"),
         ({"token": "two words"}, "white space"),
-        ({"token": "line\nbreak"}, "line breaks"),
+        ({"token": "line\nbreak"}, "a line break"),
     ],
 )
 def test_what_is_no_token_is_refused(place, borrower, fields, says):

@@ -170,7 +170,7 @@ def test_an_address_of_github_that_is_none(url):
     environment = {"ACTIONS_ID_TOKEN_REQUEST_URL": url or "x", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t"}
     waiting = oidc.Waiting(5.0, pytest.fail, oidc.Wish())
     with pytest.raises(SecretStoreError):
-        oidc.identity_token(JwtAuth("role"), environment, waiting)
+        oidc.identity_token(JwtAuth("role"), oidc.SecretReader(environment), waiting)
     with pytest.raises(SecretStoreError):
         oidc.repository_id("acme/app", {"GITHUB_API_URL": url})
 
