@@ -28,8 +28,12 @@ def notice(message: str) -> None:
 
 
 def stop(message: str, code: int) -> NoReturn:
-    """End the step with an annotation. The code is one of codex-runner's exit codes."""
+    """End the step with an annotation. The code is one of codex-runner's exit codes.
+
+    It is left in the call's FOLDER, where the step that sets the outputs finds it.
+    """
     print(f"::error title=codex-runner::{_escaped(message)}", flush=True)
+    (Path(os.environ["FOLDER"]) / "exit-code").write_text(str(code), encoding="ascii")
     sys.exit(code)
 
 

@@ -21,6 +21,10 @@ CONFIGURATION, CREDENTIAL = 3, 4  # exit codes
 
 
 def main() -> None:
+    # First of all: what comes after a failure, the outputs too, is done with this folder.
+    folder = Path(tempfile.mkdtemp(prefix="codex-runner-", dir=os.environ["RUNNER_TEMP"]))
+    set_output("folder", str(folder))
+    os.environ["FOLDER"] = str(folder)  # for `stop`
     if sys.version_info < (3, 11):  # noqa: UP036 - the very thing to find out: `python-path` may name any Python
         stop(f"Python {platform.python_version()} is too old. Give `python-version` 3.11 or later.", CONFIGURATION)
     if os.environ.get("RUNNER_OS") == "Windows":
@@ -33,8 +37,6 @@ def main() -> None:
         )
     if told := allow(os.environ):
         notice(told)
-    folder = Path(tempfile.mkdtemp(prefix="codex-runner-", dir=os.environ["RUNNER_TEMP"]))
-    set_output("folder", str(folder))
     _write_ssh(folder)
     _write_requirements(folder)
     locked = (folder / "requirements.txt").read_bytes() + (folder / "codex.txt").read_bytes()

@@ -1,4 +1,4 @@
-"""`codex-runner init`: a first configuration, which runs as it is, and what a CI system needs to run a job of it."""
+"""`codex-runner init`: a first configuration, and what a CI system needs to run a job of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def init(
     action: Annotated[str, typer.Option(metavar="USES", help="Where GitHub finds the action.")] = ACTION,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
-    """Write a commented codex-runner.toml whose job runs as it is, or what a CI system needs to run a job.
+    """Write a commented codex-runner.toml with a first job, or what a CI system needs to run a job.
 
     Example: codex-runner init github --job nightly-docs
     """
@@ -56,6 +56,7 @@ def _write_configuration(config: Path, *, force: bool) -> None:
     typer.echo(
         f"Wrote {path}, with one job: {FIRST_JOB}.\n"
         f"Next:\n"
+        f"  in {path}, take the # from `credential`: it says where the job's key comes from\n"
         f"  codex-runner run {FIRST_JOB}{elsewhere} --dry-run    shows what would be done\n"
         f"  codex-runner run {FIRST_JOB}{elsewhere}              does it"
     )

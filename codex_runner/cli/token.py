@@ -12,13 +12,14 @@ import typer
 from codex_runner.cli.operators import confirm, duration, optional_config
 from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
 from codex_runner.cli.speech import print_json, tell
-from codex_runner.cli.token_input import read_stdin, token_and_dates
+from codex_runner.cli.token_input import TokenKind, read_stdin, token_and_dates
 from codex_runner.cli.token_output import age, entry_json, finding_json, show_stored, time_left
-from codex_runner.domain.errors import ExitCode, UsageError
+from codex_runner.domain.errors import CredentialError, ExitCode, RunnerError, UsageError
 
 if TYPE_CHECKING:
     from codex_runner.config import Config
     from codex_runner.domain.credential import Finding
+    from codex_runner.domain.secret import Secret
     from codex_runner.wiring.tokens import Target, TokenDesk
 
 token_app = typer.Typer(
@@ -43,6 +44,15 @@ ExpiresOption = Annotated[
     typer.Option(help="When it ends: 30d, a date, or never. A token that is a JWT says so itself.", show_default=False),
 ]
 IssuedOption = Annotated[str | None, typer.Option(help="When it was made: a date.", show_default="now")]
+GraceOption = Annotated[
+    str, typer.Option(help="How long the old version stays: longer than any run that has started on it.")
+]
+KindOption = Annotated[
+    TokenKind | None,
+    typer.Option(
+        help="What it is; a job that uses it names the same `kind`.", show_default="the job's, or by its looks"
+    ),
+]
 
 
 @token_app.command()
@@ -51,6 +61,8 @@ def put(
     owner: OwnerOption,
     expires: ExpiresOption = None,
     issued: IssuedOption = None,
+    grace: GraceOption = "1d",
+    kind: KindOption = None,
     mount: MountOption = None,
     path: PathOption = None,
     field: FieldOption = None,
@@ -60,11 +72,14 @@ def put(
 ) -> None:
     """Store a workflow's token, which comes on stdin, once `codex login status` has accepted it.
 
+    A version that is there already is retired: `token sweep` destroys it when its grace is over.
+
     Example: pass show codex | codex-runner token put acme/app/release-notes --owner ada --expires 30d
     """
-    desk, target, _ = _open(config, settings, workflow, mount, path, field)
-    secret, dates = token_and_dates(target, expires, issued)
-    show_stored(target, desk.put(target, secret, owner, dates), dates, as_json=as_json)
+    desk, target, _ = _open(config, settings, workflow, mount, path, field, kind)
+    seconds = duration(grace, "--grace")
+    secret, target, dates = token_and_dates(target, expires, issued, is_given=kind is not None)
+    show_stored(target, desk.put(target, secret, owner, dates, seconds), dates, as_json=as_json)
 
 
 @token_app.command()
@@ -73,9 +88,8 @@ def rotate(
     owner: OwnerOption,
     expires: ExpiresOption = None,
     issued: IssuedOption = None,
-    grace: Annotated[
-        str, typer.Option(help="How long the old version stays: longer than any run that has started on it.")
-    ] = "1d",
+    grace: GraceOption = "1d",
+    kind: KindOption = None,
     mount: MountOption = None,
     path: PathOption = None,
     field: FieldOption = None,
@@ -87,9 +101,9 @@ def rotate(
 
     Where a proof fails, nothing is stored. `token sweep` destroys the old version when its grace is over.
     """
-    desk, target, _ = _open(config, settings, workflow, mount, path, field)
+    desk, target, _ = _open(config, settings, workflow, mount, path, field, kind)
     seconds = duration(grace, "--grace")
-    secret, dates = token_and_dates(target, expires, issued)
+    secret, target, dates = token_and_dates(target, expires, issued, is_given=kind is not None)
     show_stored(target, desk.rotate(target, secret, owner, dates, seconds), dates, as_json=as_json)
 
 
@@ -150,8 +164,6 @@ def check(
     seconds = duration(within, "--within")
     paths = [_target(loaded, name, mount, None, None).spec.path for name in workflows or ()]
     done = desk.check(where, prefix, paths=paths, within=seconds, sweep=sweep)
-    for place, versions in done.swept.items():
-        tell(f"destroyed the retired versions of {place}: {', '.join(map(str, versions))}")
     if junit is not None:
         _write_junit(junit, [(str(entry.place), finding) for entry, finding in done.findings])
     if as_json:
@@ -229,9 +241,10 @@ def revoke(
     config: ConfigOption = None,
     settings: SetOption = None,
 ) -> None:
-    """End a token: destroy Vault's copies, and wait until the service refuses it. Only then is the exit code 0.
+    """End a token: wait until the service refuses it, then destroy Vault's copies. Only then is the exit code 0.
 
-    Vault cannot revoke a token of the model service; its owner does that where it was made.
+    Vault cannot revoke a token of the model service; its owner does that where it was made. Until the service refuses
+    it, nothing is destroyed, so that the command can be run again. A version that is stored meanwhile stays.
     """
     from codex_runner.domain.credential import CredentialKind  # noqa: PLC0415
 
@@ -246,17 +259,38 @@ def revoke(
         raise UsageError(f"Unexpected argument {stdin!r}.", remedy="A token is never an argument; give it on stdin.")
     if stdin == "-" and not yes:
         raise UsageError("Nobody can be asked while stdin holds the token.", remedy="Give --yes.")
-    confirm(f"Destroy every version of {target.place}, for good?", yes=yes)
-    secret = read_stdin(target) if stdin == "-" else desk.fetch(target)
-    owner = next((e.owner for e in desk.entries(target.spec.mount, "") if e.place == target.place), None)
-    versions = desk.destroy(target)
-    tell(f"{target.place}: destroyed {', '.join(map(str, versions)) or 'nothing: it was gone already'}")
+    confirm(f"Destroy every version of {target.place}, for good, once the service refuses it?", yes=yes)
+    secret = read_stdin(target) if stdin == "-" else _fetch(desk, target)
+    entry = desk.entry(target)
     tell(
-        f"now {owner or 'its owner'} revokes it where it was made: among the access tokens of the workspace, in the "
-        "admin console of ChatGPT"
+        f"now {entry.owner or 'its owner'} revokes it where it was made: among the access tokens of the workspace, in "
+        "the admin console of ChatGPT"
     )
     desk.wait_until_refused(target, secret, patience)
+    if entry.version:
+        _destroy_refused(desk, target, entry.version)
     typer.echo(f"{target.workflow}: the token is revoked")
+
+
+def _fetch(desk: TokenDesk, target: Target) -> Secret:
+    try:
+        return desk.fetch(target)
+    except CredentialError as error:
+        error.remedy = f"{error.remedy} Or give the token on stdin (`-`)."
+        raise
+
+
+def _destroy_refused(desk: TokenDesk, target: Target, last: int) -> None:
+    """Destroy the copies of a token that the service refuses: all that were there when the command began."""
+    try:
+        versions = desk.destroy(target, up_to=last)
+    except RunnerError as error:
+        error.message = f"The service refuses the token, but Vault's copies are still there: {error.message}"
+        error.remedy = f"{error.remedy} `codex-runner token destroy {target.workflow}` removes them."
+        raise
+    tell(f"{target.place}: destroyed {', '.join(map(str, versions)) or 'nothing: it was gone already'}")
+    if (newest := desk.entry(target).version) > last:
+        tell(f"{target.place}: version {newest} was stored meanwhile, and stays")
 
 
 def _open(
@@ -266,9 +300,10 @@ def _open(
     mount: str | None,
     path: str | None,
     field: str | None,
+    kind: TokenKind | None = None,
 ) -> tuple[TokenDesk, Target, Config | None]:
     desk, _, loaded = _open_mount(config, settings, mount)
-    return desk, _target(loaded, workflow, mount, path, field), loaded
+    return desk, _target(loaded, workflow, mount, path, field, kind), loaded
 
 
 def _open_mount(
@@ -283,10 +318,22 @@ def _open_mount(
     return wiring.TokenDesk(vault, os.environ, tell), mount or defaults.mount, loaded
 
 
-def _target(loaded: Config | None, workflow: str, mount: str | None, path: str | None, field: str | None) -> Target:
+def _target(
+    loaded: Config | None,
+    workflow: str,
+    mount: str | None,
+    path: str | None,
+    field: str | None,
+    kind: TokenKind | None = None,
+) -> Target:
+    from codex_runner.domain.credential import CredentialKind  # noqa: PLC0415
     from codex_runner.wiring.tokens import target_of  # noqa: PLC0415
 
-    return target_of(loaded, workflow, mount=mount, path=path, field=field)
+    kept = None if kind is None else CredentialKind(kind.value)
+    target = target_of(loaded, workflow, mount=mount, path=path, field=field, kind=kept)
+    if target.workflow != workflow:
+        tell(f"the job {target.job} keeps its token at {workflow}, and asks for one of the workflow {target.workflow}")
+    return target
 
 
 def _write_junit(path: Path, findings: list[tuple[str, Finding]]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from codex_runner.cli.options import warn
+from codex_runner.cli.speech import tell
 from codex_runner.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,8 +18,21 @@ if TYPE_CHECKING:
 _LARGEST = 64 * 1024  # bytes: no token is longer
 
 
-def token_and_dates(target: Target, expires: str | None, issued: str | None) -> tuple[Secret, Dates]:
-    """Read the token and settle its dates: `expires` is a time from now, a date, or `never`."""
+class TokenKind(StrEnum):
+    """What a token is that Vault keeps."""
+
+    ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind's name, not a token
+    API_KEY = "api_key"
+
+
+def token_and_dates(
+    target: Target, expires: str | None, issued: str | None, *, is_given: bool
+) -> tuple[Secret, Target, Dates]:
+    """Read the token, and settle its kind and its dates: `expires` is a time from now, a date, or `never`.
+
+    `is_given`: its kind is what the command line says. CredentialError if the job's kind is another one.
+    """
+    from codex_runner.wiring.token_kinds import settle_kind  # noqa: PLC0415
     from codex_runner.wiring.tokens import dates_of  # noqa: PLC0415
 
     now = time.time()
@@ -25,7 +40,10 @@ def token_and_dates(target: Target, expires: str | None, issued: str | None) -> 
     ends = None if expires is None or never else _date(expires, "--expires", now)
     made = None if issued is None else _date(issued, "--issued")
     secret = read_stdin(target)
-    return secret, dates_of(secret, issued=made, expires=ends, never=never, now=now)
+    target, told = settle_kind(target, secret, is_given=is_given)
+    if told:
+        tell(told)
+    return secret, target, dates_of(secret, issued=made, expires=ends, never=never, now=now)
 
 
 def read_stdin(target: Target) -> Secret:

@@ -22,6 +22,13 @@ def show_stored(target: Target, stored: Stored, dates: Dates, *, as_json: bool) 
     retired = None if stored.retire_after is None else format_date(stored.retire_after)
     if stored.settled:
         tell("Vault's answer was lost; the version was read back and is this token")
+    if stored.deleted_at is not None:
+        gone = format_date(stored.deleted_at)
+        tell(
+            f"Vault deletes version {stored.version} at {gone}, before it expires: see the mount's delete_version_after"
+        )
+    if stored.followed_by is not None:
+        tell(f"another put has stored version {stored.followed_by} since; runs use that one")
     if as_json:
         print_json(
             {
@@ -31,6 +38,8 @@ def show_stored(target: Target, stored: Stored, dates: Dates, *, as_json: bool) 
                 "expires_at": expires,
                 "retire_version": stored.retire_version,
                 "retire_after": retired,
+                "deleted_at": None if stored.deleted_at is None else format_date(stored.deleted_at),
+                "followed_by": stored.followed_by,
             }
         )
         return
@@ -53,6 +62,8 @@ def entry_json(entry: TokenEntry) -> dict[str, Any]:
         "live_versions": list(entry.live_versions),
         "retire_version": entry.retire_version,
         "retire_after": entry.retire_after,
+        "retirements": {str(last): date for last, date in entry.retirements},
+        "deleted_at": entry.deleted_at,
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +16,7 @@ from codex_runner.cli.speech import tell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from codex_runner.vault.setup import Step
+    from codex_runner.vault.setup import SetupRequest, Step
 
 vault_app = typer.Typer(name="vault", help="Set Vault up for a workflow.", no_args_is_help=True)
 
@@ -52,8 +51,17 @@ def setup(
     ref: Annotated[str, typer.Option(help="The one ref that it may run on.")] = "refs/heads/main",
     event: Annotated[
         list[str] | None,
-        typer.Option(help="What may start it.", show_default="schedule, push, workflow_dispatch"),
+        typer.Option(help="What may start it, once each.", show_default="schedule, push, workflow_dispatch"),
     ] = None,
+    tag_prefix: Annotated[
+        str | None, typer.Option(help="In place of --ref: all tags that begin so, pushed.", show_default=False)
+    ] = None,
+    pull_requests: Annotated[
+        bool, typer.Option("--pull-requests", help="GitHub, with --environment: pull requests into --ref instead.")
+    ] = False,
+    lister: Annotated[
+        bool, typer.Option("--lister", help="It lists all tokens of the mount, in place of reading its own.")
+    ] = False,
     environment: Annotated[
         str | None, typer.Option(help="The deployment environment that it must run in.", show_default=False)
     ] = None,
@@ -94,6 +102,10 @@ def setup(
         repository_id=repository_id,
         workflow_file=workflow_file,
         ref=ref,
+        events=tuple(event) if event else None,
+        tag_prefix=tag_prefix,
+        pull_requests=pull_requests,
+        lister=lister,
         environment=environment,
         gitlab_project=gitlab_project,
         approle_cidrs=tuple(approle or ()),
@@ -104,14 +116,40 @@ def setup(
         audience=audience,
         secret_id_ttl=int(duration(secret_id_ttl, "--secret-id-ttl")),
     )
-    steps = plan(replace(request, events=tuple(event)) if event else request)
+    steps = plan(request)
     if apply:
         _apply(steps, config, settings)
     else:
         typer.echo(render(steps, SetupFormat(format_.value)), nl=False)
-    method = "jwt" if repo or gitlab_project else "approle"
-    tell(f'the configuration then says: [vault] auth = {{ method = "{method}", role = "{request.name}" }}')
-    tell(f'and the job: credential = {{ mount = "{mount}", path = "{workflow}" }}')
+    if repo or gitlab_project:
+        auth = f'method = "jwt", role = "{request.role_name}"{_at(request.jwt_mount, "jwt")}'
+        tell(f"the configuration then says: [vault] auth = {{ {auth} }}")
+        tell("the workflow then runs `codex-runner token check`" if lister else f"and the job: {_credential(request)}")
+    if request.approle_cidrs:
+        _tell_approle(request)
+
+
+def _credential(request: SetupRequest) -> str:
+    """Return a job's line. It names the workflow: outside a CI system, and without a clone, nothing else does."""
+    named = f', workflow = "{request.workflow}"' if request.approle_cidrs else ""
+    return f'credential = {{ mount = "{request.mount}", path = "{request.workflow}"{named} }}'
+
+
+def _at(mount: str, usual: str) -> str:
+    return "" if mount == usual else f', mount = "{mount}"'
+
+
+def _tell_approle(request: SetupRequest) -> None:
+    """Say how the role id and a secret id are had, and what the configuration says then."""
+    role = f"auth/{request.approle_mount}/role/{request.role_name}"
+    tell("with AppRole: the role id, which is no secret, and a secret id, which goes into a file and nowhere else:")
+    tell(f"  vault read -field=role_id {role}/role-id")
+    tell(f"  (umask 077; vault write -f -field=secret_id {role}/secret-id >FILE)")
+    auth = f'method = "approle", role = "{request.role_name}"{_at(request.approle_mount, "approle")}'
+    tell(f'the configuration then says: [vault] auth = {{ {auth}, role_id = "...", secret_id_file = "FILE" }}')
+    tell("  (without `role_id` and `secret_id_file`, VAULT_ROLE_ID and VAULT_SECRET_ID are read)")
+    if not request.lister:
+        tell(f"and the job: {_credential(request)}")
 
 
 def _apply(steps: Sequence[Step], config: Path | None, settings: list[str] | None) -> None:

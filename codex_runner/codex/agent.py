@@ -10,6 +10,7 @@ from codex_runner.codex.permissions import check_settings
 from codex_runner.codex.permissions import granted as granted_rules
 from codex_runner.codex.preflight import check_features, check_login, look
 from codex_runner.codex.sandbox_proof import prove
+from codex_runner.codex.unproven import require_proof
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Codex:
         wanted = surveys.wanted(mode.value, project.limit(job), project.names(job), bases)
         install, survey, login = await look(transport, job, granted, self._fallback, wanted)
         check_features(job, install)
+        require_proof(job, install)
         for doubt in project.doubts(survey, job, mode, self._proposal):
             tell(doubt)
         mode = project.effective(mode, survey)

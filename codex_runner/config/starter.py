@@ -1,4 +1,4 @@
-"""The first configuration of a repository: `codex-runner init` writes it, and its job runs as it is."""
+"""The first configuration of a repository: `codex-runner init` writes it; its job needs a credential and no more."""
 
 STARTER = """\
 # codex-runner's configuration. Every key is explained in docs/configuration.md of codex-runner.
@@ -22,6 +22,9 @@ Look at this folder: its README, its layout, the most important files.
 Reply with a short overview for somebody who sees it for the first time: what it is, how it is built, and where to
 begin reading. Change nothing.
 \"\"\"
+# Where its key comes from: without this line the run ends with exit code 4. From the variable CODEX_API_KEY, for a
+# start; from Vault, the better place, it is { path = "owner/repository/overview" } (docs/vault.md).
+# credential = { kind = "api_key", source = "env" }
 sandbox = "read-only"                     # or "workspace-write", where the agent is to change files
 timeout = "10m"
 budget = { tokens = 500_000 }             # what a run may cost: passing it ends the agent

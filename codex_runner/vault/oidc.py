@@ -213,7 +213,8 @@ class _Asking:
             left = max(0.0, self._waiting.deadline - self._seconds)
             why = self.reason(state.outcome.exception() if state.outcome else None)
             self._waiting.on_retry(
-                f"GitHub's identity endpoint: {why}. Asking again in {state.upcoming_sleep:.1f} s, and for up to {left:.0f} s more."
+                f"GitHub's identity endpoint: {why}. Asking again in {state.upcoming_sleep:.1f} s, and for up to "
+                f"{left:.0f} s more."
             )
         self._told = True
 

@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 def apply(client: VaultClient, steps: Sequence[Step]) -> tuple[str, ...]:
     """Make the steps with the client's login and say what was done. What is there and fits is left as it is.
 
-    ConfigurationError where a mount of that name is something else; CredentialError where a right is missing.
+    Raises ConfigurationError if a mount of that name is something else, before anything is made, and CredentialError
+    if a right is missing.
     """
+    for step in steps:
+        match step:
+            case KvMount():
+                _look_at_kv(client, step)
+            case AuthMount():
+                _look_at_auth(client, step)
+            case _:
+                pass
     return tuple(_make(client, step) for step in steps)
 
 
@@ -38,15 +47,21 @@ def _make(client: VaultClient, step: Step) -> str:
             return f"wrote the role {step.name} at auth/{step.mount}"
 
 
-def _make_kv(client: VaultClient, step: KvMount) -> str:
+def _look_at_kv(client: VaultClient, step: KvMount) -> bool:
+    """Return whether the mount is there. Raises ConfigurationError if it is something else."""
     mounted = _read(client, f"sys/mounts/{step.path}")
-    if mounted is None:
-        _write(client, f"sys/mounts/{step.path}", {"type": "kv", "options": {"version": "2"}})
-    elif mounted.get("type") != "kv" or (mounted.get("options") or {}).get("version") != "2":
+    if mounted is not None and (mounted.get("type") != "kv" or (mounted.get("options") or {}).get("version") != "2"):
         raise ConfigurationError(
             f"The mount {step.path} in Vault at {client.address} is not KV version 2.",
             remedy="Choose another one with `--mount`.",
         )
+    return mounted is not None
+
+
+def _make_kv(client: VaultClient, step: KvMount) -> str:
+    mounted = _look_at_kv(client, step)
+    if not mounted:
+        _write(client, f"sys/mounts/{step.path}", {"type": "kv", "options": {"version": "2"}})
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -57,31 +72,36 @@ def _make_kv(client: VaultClient, step: KvMount) -> str:
                 raise _refused(client, f"{step.path}/config", refusal) from None
             time.sleep(0.05)
         else:
-            return (
-                f"{'mounted' if mounted is None else 'kept'} KV version 2 at {step.path}, with check-and-set required"
-            )
+            return f"{'kept' if mounted else 'mounted'} KV version 2 at {step.path}, with check-and-set required"
 
 
-def _make_auth(client: VaultClient, step: AuthMount) -> str:
+def _look_at_auth(client: VaultClient, step: AuthMount) -> tuple[bool, bool]:
+    """Return whether the login is mounted, and whether it is configured. Raises ConfigurationError if it is another."""
     mounted = _read(client, f"sys/auth/{step.path}")
     if mounted is None:
-        _write(client, f"sys/auth/{step.path}", {"type": step.type})
-    elif mounted.get("type") != step.type:
+        return False, False
+    if mounted.get("type") != step.type:
         raise ConfigurationError(
             f"auth/{step.path} in Vault at {client.address} is a {mounted.get('type')} login, not {step.type}.",
             remedy=f"Choose another one with `--{step.type}-mount`.",
         )
-    if step.config:
-        config = _read(client, f"auth/{step.path}/config")
-        if config is None:
-            _write(client, f"auth/{step.path}/config", step.config)
-        elif any(config.get(name) != value for name, value in step.config.items()):
-            raise ConfigurationError(
-                f"auth/{step.path} trusts the issuer {config.get('bound_issuer')!r}, "
-                f"not {step.config.get('bound_issuer')!r}.",
-                remedy=f"Choose another mount with `--{step.type}-mount`: changing this one would break its roles.",
-            )
-    return f"{'enabled' if mounted is None else 'kept'} {step.type} logins at auth/{step.path}"
+    config = _read(client, f"auth/{step.path}/config") if step.config else None
+    if config is not None and any(config.get(name) != value for name, value in step.config.items()):
+        raise ConfigurationError(
+            f"auth/{step.path} trusts the issuer {config.get('bound_issuer')!r}, "
+            f"not {step.config.get('bound_issuer')!r}.",
+            remedy=f"Choose another mount with `--{step.type}-mount`: changing this one would break its roles.",
+        )
+    return True, config is not None
+
+
+def _make_auth(client: VaultClient, step: AuthMount) -> str:
+    mounted, configured = _look_at_auth(client, step)
+    if not mounted:
+        _write(client, f"sys/auth/{step.path}", {"type": step.type})
+    if step.config and not configured:
+        _write(client, f"auth/{step.path}/config", step.config)
+    return f"{'kept' if mounted else 'enabled'} {step.type} logins at auth/{step.path}"
 
 
 def _read(client: VaultClient, path: str) -> dict[str, Any] | None:

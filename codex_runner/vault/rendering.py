@@ -16,8 +16,28 @@ if TYPE_CHECKING:
 _SHELL_HEAD: Final = """\
 #!/bin/sh
 # Run it with a login that may set Vault up. VAULT=bao uses the OpenBao command line.
+# It looks first: what is there and does not fit ends it before anything is made.
 set -eu
 VAULT="${VAULT:-vault}"
+export VAULT_FORMAT=table BAO_FORMAT=table
+
+# field NAME PATH: sets `found` to a field of what is at PATH, and `there` unless nothing is. No other answer will do.
+field() {
+  there=yes
+  if found=$("$VAULT" read -field="$1" "$2" 2>&1); then
+    return
+  fi
+  case $found in
+    *' not present in secret'*) found='' ;;
+    *'No value found'* | *'No secret engine mount at '* | *'No auth engine at '*) found='' there='' ;;
+    *) refuse "$found" ;;
+  esac
+}
+
+refuse() {
+  printf '%s\\n' "$1" >&2
+  exit 1
+}
 """
 
 
@@ -36,11 +56,44 @@ def render(steps: Sequence[Step], format_: SetupFormat) -> str:
     """Print the steps: a shell script for `vault` (or `bao`), the policies alone, or Terraform."""
     match format_:
         case SetupFormat.SH:
-            return "\n".join([_SHELL_HEAD, *map(_as_shell, steps)])
+            looks = "".join(_look(step) for step in steps if isinstance(step, KvMount | AuthMount))
+            return "\n".join([_SHELL_HEAD, looks, *map(_as_shell, steps)])
         case SetupFormat.HCL:
             return "\n".join(f"# {step.name}\n{step.text}" for step in steps if isinstance(step, Policy))
         case SetupFormat.TERRAFORM:
             return "\n".join(map(_as_terraform, steps))
+
+
+def _look(step: KvMount | AuthMount) -> str:
+    """Return the lines that end the script if a mount is there and is something else: as `provision` looks."""
+    path = shlex.quote(step.path)
+    match step:
+        case KvMount():
+            other = shlex.quote(f"The mount {step.path} is not KV version 2: choose another one with --mount.")
+            return (
+                f"field type sys/mounts/{path}\n"
+                f'if [ -n "$there" ]; then\n  [ "$found" = kv ] || refuse {other}\n'
+                f"  field options sys/mounts/{path}\n"
+                f"  case $found in *version:2*) ;; *) refuse {other} ;; esac\nfi\n"
+            )
+        case AuthMount():
+            choose = f"choose another one with --{step.type}-mount"
+            other = shlex.quote(f"auth/{step.path} is no {step.type} login: {choose}.")
+            lines = (
+                f'configured=""\nfield type sys/auth/{path}\n'
+                f'case $found in "" | {step.type}) ;; *) refuse {other} ;; esac\n'
+            )
+            if not step.config:
+                return lines
+            issuer = shlex.quote(f"auth/{step.path} trusts another issuer: {choose}, or it would break its roles.")
+            lines += 'if [ -n "$there" ]; then\n'
+            for name, value in step.config.items():
+                lines += (
+                    f"  field {name} auth/{path}/config\n"
+                    "  configured=$there\n"
+                    f'  [ -z "$configured" ] || [ "$found" = {shlex.quote(str(value))} ] || refuse {issuer}\n'
+                )
+            return f"{lines}fi\n"
 
 
 def _as_shell(step: Step) -> str:
@@ -48,8 +101,8 @@ def _as_shell(step: Step) -> str:
         case KvMount():
             path = shlex.quote(step.path)
             return (
-                f'"$VAULT" read sys/mounts/{path} >/dev/null 2>&1 ||\n'
-                f'  "$VAULT" secrets enable -path={path} -version=2 kv\n'
+                f"field type sys/mounts/{path}\n"
+                f'[ -n "$there" ] || "$VAULT" secrets enable -path={path} -version=2 kv\n'
                 f"tries=5 # a new mount takes a moment\n"
                 f'until "$VAULT" write {path}/config cas_required=true; do\n'
                 f'  tries=$((tries - 1))\n  [ "$tries" -gt 0 ] || exit 1\n  sleep 1\ndone\n'
@@ -58,13 +111,10 @@ def _as_shell(step: Step) -> str:
             return f"\"$VAULT\" policy write {shlex.quote(step.name)} - <<'HCL'\n{step.text}HCL\n"
         case AuthMount():
             path = shlex.quote(step.path)
-            lines = f'"$VAULT" read sys/auth/{path} >/dev/null 2>&1 || "$VAULT" auth enable -path={path} {step.type}\n'
+            lines = f'field type sys/auth/{path}\n[ -n "$there" ] || "$VAULT" auth enable -path={path} {step.type}\n'
             if step.config:
                 body = json.dumps(dict(step.config), indent=2)
-                lines += (
-                    f'"$VAULT" read auth/{path}/config >/dev/null 2>&1 || '
-                    f"\"$VAULT\" write auth/{path}/config - <<'JSON'\n{body}\nJSON\n"
-                )
+                lines += f'[ -n "$configured" ] || "$VAULT" write auth/{path}/config - <<\'JSON\'\n{body}\nJSON\n'
             return lines
         case Role():
             target = shlex.quote(f"auth/{step.mount}/role/{step.name}")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
 
 GITHUB_ISSUER: Final = "https://token.actions.githubusercontent.com"
 GITLAB_ISSUER: Final = "https://gitlab.com"
+DEFAULT_MOUNT: Final = "codex"
 
 # What Vault's policies and claims give a meaning of their own (`*`, `+`, `{{`, quotes) is in none of these.
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
-_SAFE_TEXT = re.compile(r"[A-Za-z0-9_./@:, -]+")
+# No comma, and no space at an end: Terraform's provider would make two values of one, or another one.
+_SAFE_TEXT = re.compile(r"[A-Za-z0-9_./@:-]+(?: +[A-Za-z0-9_./@:-]+)*")
+
+_EVENTS: Final = ("schedule", "push", "workflow_dispatch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,11 @@ class SetupRequest:
 
     `workflow` is the path of its token, such as acme/app/release-notes. GitHub: `repository` with its number
     (`repository_id`), the workflow's file, its `ref`, the `events` that may start it, and its `environment` if it has
-    one. GitLab: `gitlab_project` (its number, or its path) instead. `approle_cidrs`, where given, make an AppRole for
+    one. GitLab: `gitlab_project` (its number, or its path) instead. `approle_cidrs`, if given, make an AppRole for
     these addresses: then neither is needed.
+
+    In place of the one `ref`: all tags that begin with `tag_prefix`, or `pull_requests` into that ref. `lister` has the
+    workflow list all tokens of the mount, in place of reading its own.
     """
 
     workflow: str
@@ -40,12 +48,15 @@ class SetupRequest:
     repository_id: str | None = None
     workflow_file: str | None = None
     ref: str = "refs/heads/main"
-    events: tuple[str, ...] = ("schedule", "push", "workflow_dispatch")
+    events: tuple[str, ...] | None = None
+    tag_prefix: str | None = None
+    pull_requests: bool = False
+    lister: bool = False
     environment: str | None = None
     gitlab_project: str | None = None
     approle_cidrs: tuple[str, ...] = ()
     issuer: str | None = None
-    mount: str = "codex"
+    mount: str = DEFAULT_MOUNT
     jwt_mount: str = "jwt"
     approle_mount: str = "approle"
     audience: str = "codex-runner"
@@ -54,9 +65,26 @@ class SetupRequest:
 
     @property
     def name(self) -> str:
-        """The name of the role and, with an ending, of the policies: readable, and unlike any other workflow's."""
-        readable = re.sub(r"[^a-z0-9]+", "-", self.workflow.lower()).strip("-")
-        return f"codex-{readable}-{hashlib.sha256(self.workflow.encode()).hexdigest()[:8]}"
+        """The name of the role and, with an ending, of the policies: readable, and unlike any other workflow's.
+
+        The same workflow on another mount is another one: its policies read another path.
+        """
+        whole = self.workflow if self.mount == DEFAULT_MOUNT else f"{self.mount} {self.workflow}"
+        readable = re.sub(r"[^a-z0-9]+", "-", whole.lower()).strip("-")
+        return f"codex-{readable}-{_digest(whole)}"
+
+    @property
+    def lister_name(self) -> str:
+        """The name of the policy that lists a mount's tokens. Vault's policies know no capital letters."""
+        if re.fullmatch(r"[a-z0-9_.-]+", self.mount):
+            return f"codex-{self.mount}-lister"
+        readable = re.sub(r"[^a-z0-9_.-]+", "-", self.mount.lower())
+        return f"codex-{readable}-{_digest(self.mount)}-lister"
+
+    @property
+    def role_name(self) -> str:
+        """The name of the role: a lister's is not the one with which the same workflow reads its token."""
+        return f"{self.name}-lister" if self.lister else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +128,13 @@ def plan(request: SetupRequest) -> tuple[Step, ...]:
     """Say what is needed, in the order in which it can be made. UsageError where something is missing or unsafe."""
     _require_safe(request)
     name = request.name
-    steps: list[Step] = [
-        KvMount(request.mount),
-        Policy(name, runner_policy(request.mount, request.workflow)),
-        Policy(f"{name}-rotator", rotator_policy(request.mount, request.workflow)),
-        Policy(f"codex-{request.mount.replace('/', '-')}-lister", lister_policy(request.mount)),
-    ]
+    steps: list[Step] = [KvMount(request.mount)]
+    if not request.lister:
+        steps += [
+            Policy(name, runner_policy(request.mount, request.workflow)),
+            Policy(f"{name}-rotator", rotator_policy(request.mount, request.workflow)),
+        ]
+    steps.append(Policy(request.lister_name, lister_policy(request.mount)))
     if request.gitlab_project:
         issuer = request.issuer or GITLAB_ISSUER
         steps += _jwt_steps(request, issuer, _gitlab_claims(request), "project_path", _GITLAB_MAPPINGS)
@@ -141,7 +170,7 @@ path "{mount}/data/{path}" {{
 }}
 
 path "{mount}/metadata/{path}" {{
-  capabilities = ["create", "read", "update"]
+  capabilities = ["create", "read", "update", "patch"]
 }}
 
 path "{mount}/subkeys/{path}" {{
@@ -183,10 +212,16 @@ def _github_claims(request: SetupRequest) -> dict[str, Any]:
         )
     last = request.workflow.rsplit("/", maxsplit=1)[-1]
     file = request.workflow_file or f".github/workflows/{last}.yml"
+    ref, bound = request.ref, {}
+    if request.tag_prefix is not None:
+        ref, bound = f"refs/tags/{request.tag_prefix}*", {"ref_type": "tag"}
+    elif request.pull_requests:
+        ref, bound = "refs/pull/*/merge", {"base_ref": request.ref.removeprefix("refs/heads/")}
     claims: dict[str, Any] = {
         "repository_id": request.repository_id,
-        "workflow_ref": f"{request.repository}/{file}@{request.ref}",
-        "event_name": list(request.events),
+        "workflow_ref": f"{request.repository}/{file}@{ref}",
+        "event_name": list(_events(request)),
+        **bound,
     }
     if request.environment:
         claims["environment"] = request.environment
@@ -195,17 +230,29 @@ def _github_claims(request: SetupRequest) -> dict[str, Any]:
 
 def _gitlab_claims(request: SetupRequest) -> dict[str, Any]:
     project = str(request.gitlab_project)
+    if request.pull_requests:
+        raise UsageError(
+            "A merge request's pipeline on GitLab runs on a branch that is not protected.",
+            remedy="Run the job on a protected branch, and leave `--pull-requests` out.",
+        )
     branch = request.ref.removeprefix("refs/heads/")
     claims: dict[str, Any] = {
         "project_id" if project.isdecimal() else "project_path": project,
-        "ref": branch,
-        "ref_type": "branch",
+        "ref": branch if request.tag_prefix is None else f"{request.tag_prefix}*",
+        "ref_type": "branch" if request.tag_prefix is None else "tag",
         "ref_protected": "true",
-        "pipeline_source": [{"workflow_dispatch": "web"}.get(event, event) for event in request.events],
+        "pipeline_source": [{"workflow_dispatch": "web"}.get(event, event) for event in _events(request)],
     }
     if request.environment:
         claims["environment"] = request.environment
     return claims
+
+
+def _events(request: SetupRequest) -> tuple[str, ...]:
+    """What may start the workflow: what is given, else what can on such a ref."""
+    if request.events is not None:
+        return request.events
+    return ("pull_request",) if request.pull_requests else ("push",) if request.tag_prefix is not None else _EVENTS
 
 
 def _jwt_steps(
@@ -215,13 +262,14 @@ def _jwt_steps(
         "role_type": "jwt",
         "user_claim": user_claim,
         "bound_audiences": [request.audience],
-        "bound_claims_type": "string",  # exact: "glob" would let `docs.yml@*` match a pull request's merge
+        # Exact, unless all tags or pull requests are meant: then one claim has a star, behind the file and `@refs/`.
+        "bound_claims_type": "glob" if request.tag_prefix is not None or request.pull_requests else "string",
         "bound_claims": dict(claims),
         "claim_mappings": dict(mappings),
         **_token_settings(request),
     }
     config = {"oidc_discovery_url": issuer, "bound_issuer": issuer}
-    return AuthMount(request.jwt_mount, "jwt", config), Role(request.jwt_mount, "jwt", request.name, body)
+    return AuthMount(request.jwt_mount, "jwt", config), Role(request.jwt_mount, "jwt", request.role_name, body)
 
 
 def _approle_steps(request: SetupRequest) -> tuple[Step, ...]:
@@ -232,12 +280,18 @@ def _approle_steps(request: SetupRequest) -> tuple[Step, ...]:
         "token_bound_cidrs": list(request.approle_cidrs),
         **_token_settings(request),
     }
-    return AuthMount(request.approle_mount, "approle", {}), Role(request.approle_mount, "approle", request.name, body)
+    return AuthMount(request.approle_mount, "approle", {}), Role(
+        request.approle_mount, "approle", request.role_name, body
+    )
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def _token_settings(request: SetupRequest) -> dict[str, Any]:
     return {
-        "token_policies": [request.name],
+        "token_policies": [request.lister_name if request.lister else request.name],
         "token_no_default_policy": True,
         "token_type": "service",
         "token_ttl": request.token_ttl,
@@ -258,19 +312,48 @@ def _require_safe(request: SetupRequest) -> None:
         ("repository", request.repository, _SAFE_PATH),
         ("workflow file", request.workflow_file, _SAFE_PATH),
         ("ref", request.ref, _SAFE_TEXT),
+        ("beginning of tags", request.tag_prefix, _SAFE_PATH),
         ("environment", request.environment, _SAFE_TEXT),
         ("GitLab project", request.gitlab_project, _SAFE_PATH),
         ("issuer", request.issuer, _SAFE_TEXT),
         ("audience", request.audience, _SAFE_TEXT),
-        *(("event", event, _SAFE_TEXT) for event in request.events),
-        *(("CIDR", cidr, _SAFE_TEXT) for cidr in request.approle_cidrs),
+        *(("event", event, _SAFE_TEXT) for event in request.events or ()),
     ):
         if value is not None and (not safe.fullmatch(value) or ".." in value.split("/")):
             raise UsageError(
                 f"The {what} {value!r} has characters that have a meaning in Vault's policies or claims.",
-                remedy="Give it exactly, without patterns: one role is for one workflow.",
+                remedy="Give it exactly, without patterns or commas: one role is for one workflow. Options that take "
+                "several are given several times.",
             )
-    if "pull_request_target" in request.events:
+    for cidr in request.approle_cidrs:
+        _require_cidr(cidr)
+    _require_one_meaning(request)
+
+
+def _require_cidr(cidr: str) -> None:
+    try:
+        ipaddress.ip_network(cidr, strict=False)
+    except ValueError as error:
+        remedy = "Write one as 192.0.2.0/24; give `--approle` several times for several."
+        raise UsageError(f"`--approle` {cidr!r} is no range of addresses: {error}.", remedy=remedy) from None
+
+
+def _require_one_meaning(request: SetupRequest) -> None:
+    """Refuse what contradicts itself, or would let a stranger in."""
+    if request.tag_prefix is not None and request.pull_requests:
+        raise UsageError("A workflow runs on tags or on pull requests.", remedy="Make a role for each, one at a time.")
+    if request.pull_requests and not request.environment:
+        raise UsageError(
+            "Whoever may push a branch may change the workflow in the same pull request, and would have the token.",
+            remedy="Give `--environment` too, one that asks for a reviewer, and name it in the workflow's job.",
+        )
+    events = set(request.events or ())
+    if request.repository and (events - {"pull_request"} if request.pull_requests else "pull_request" in events):
+        raise UsageError(
+            "A pull request runs on a ref of its own, which only `--pull-requests` lets in.",
+            remedy="Give `--pull-requests` for them alone, and other events in a role of their own.",
+        )
+    if "pull_request_target" in events:
         raise UsageError(
             "The event pull_request_target runs what a stranger proposes, with this repository's rights.",
             remedy="Leave it out, and run the job on schedule, push or workflow_dispatch.",

@@ -49,10 +49,7 @@ class JobCredentials:
             return self._identity(now, tell)
         from codex_runner.engine.credential_rules import Occasion  # noqa: PLC0415 - late, as what follows
 
-        here = job.cwd if job.host == LOCAL_HOST else "."
-        if job.workspace is not None:
-            here = "." if job.workspace.is_url else job.workspace.repo
-        workflow = workflow_of(spec, job.name, here, self._environ)
+        workflow = workflow_of(spec, job.name, _repository_of(job, self._environ))
         if spec.source is CredentialSource.VAULT:
             from codex_runner.vault.lease import borrow  # noqa: PLC0415 - brings hvac
 
@@ -84,13 +81,28 @@ class JobCredentials:
         return Granted(CredentialKind.WORKLOAD_IDENTITY, identity.environment, facts)
 
 
-def workflow_of(spec: CredentialSpec, job: str, cwd: str, environ: Mapping[str, str]) -> str:
-    """Return the workflow that the credential must name: the spec's, else `<owner>/<repo>/<job>`."""
+def workflow_of(spec: CredentialSpec, job: str, repository: str) -> str:
+    """Return the workflow that the credential must name: the spec's, else `<owner>/<repo>/<job>`.
+
+    Outside a CI system, and without a clone that says where it comes from, `repository` is empty: then it is the path
+    in Vault, which `token put` names after the workflow.
+    """
     from codex_runner.engine.credential_rules import default_workflow  # noqa: PLC0415
 
     if spec.workflow is not None:
         return spec.workflow
-    return default_workflow(repository_of(cwd, environ), job)
+    if not repository and spec.source is CredentialSource.VAULT:
+        return spec.path
+    return default_workflow(repository, job)
+
+
+def _repository_of(job: Job, environ: Mapping[str, str]) -> str:
+    """Return the repository that a job works for: its workspace's, if it has one of its own."""
+    if job.workspace is None:
+        return repository_of(job.cwd if job.host == LOCAL_HOST else ".", environ)
+    if not job.workspace.is_url:
+        return repository_of(job.workspace.repo, environ)
+    return repository_of(".", environ) or path_of(job.workspace.repo)
 
 
 def repository_of(cwd: str, environ: Mapping[str, str]) -> str:
@@ -109,7 +121,11 @@ def origin_of(cwd: str, environ: Mapping[str, str]) -> str:
         check=False,
         env={"PATH": environ.get("PATH", ""), "HOME": environ.get("HOME", "/")},
     )
-    address = asked.stdout.decode("utf-8", "replace").strip()
+    return path_of(asked.stdout.decode("utf-8", "replace").strip())
+
+
+def path_of(address: str) -> str:
+    """Return the path of a repository's address at its host: see `origin_of`."""
     scheme, mark, rest = address.partition("://")
     if mark and scheme != "file":
         path = rest.partition("/")[2]

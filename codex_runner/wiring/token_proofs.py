@@ -96,7 +96,8 @@ class Proofs:
         if said.answer is Answer.UNKNOWN:
             raise CredentialError(
                 f"It is unknown whether the new token is good: codex login status: {said.words}. Nothing was stored.",
-                remedy="Check that it was copied whole; codex's own words say what is wrong.",
+                remedy="Check that it was copied whole: an access token begins with `at-` or is a JWT. For an API key, "
+                'say `kind = "api_key"` in the job\'s credential, or `--kind api_key`.',
             )
         self.tell(f"preflight: {said.words}")
 

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from codex_runner.codex.login import Answer, Said
 from codex_runner.domain.credential import (
+    CredentialFacts,
+    CredentialKind,
     CredentialSource,
     CredentialSpec,
+    Outcome,
     TokenAuth,
     VaultSettings,
 )
@@ -26,7 +29,14 @@ from codex_runner.domain.errors import (
 )
 from codex_runner.domain.job import CodexSettings
 from codex_runner.domain.run import Failure
-from codex_runner.engine.credential_rules import claimed_date, format_date, unverified_claims
+from codex_runner.engine.credential_rules import (
+    CLOCK_SKEW,
+    Occasion,
+    claimed_date,
+    format_date,
+    judge_credential,
+    unverified_claims,
+)
 from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.wiring.token_proofs import Proofs
 
@@ -38,47 +48,66 @@ if TYPE_CHECKING:
     from codex_runner.domain.credential import Finding
     from codex_runner.domain.secret import Secret
     from codex_runner.vault.client import VaultClient
-    from codex_runner.vault.tokens import Stored, TokenEntry, TokenPlace
+    from codex_runner.vault.storing import NewToken, Stored
+    from codex_runner.vault.token_metadata import TokenPlace
+    from codex_runner.vault.tokens import TokenEntry
 
 _POLL: Final = 5.0  # seconds between two looks at whether a token still works
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A workflow's token: its name, where it lies, and the codex that will use it."""
+    """A workflow's token: its name, where it lies, and the codex that will use it.
+
+    `job` is the one that the configuration has for it, with its `timeout` in seconds; None if it has none.
+    """
 
     workflow: str
     spec: CredentialSpec
     codex: CodexSettings = field(default_factory=CodexSettings)
+    job: str | None = None
+    timeout: float = 0.0
 
     @property
     def place(self) -> TokenPlace:
         """Where it lies."""
-        from codex_runner.vault.tokens import TokenPlace  # noqa: PLC0415 - late: it brings requests
+        from codex_runner.vault.token_metadata import TokenPlace  # noqa: PLC0415 - late: it brings requests
 
         return TokenPlace(self.spec.mount, self.spec.path)
 
 
-def target_of(
-    config: Config | None, workflow: str, *, mount: str | None = None, path: str | None = None, field: str | None = None
+def target_of(  # noqa: PLR0913 - the options of a command
+    config: Config | None,
+    workflow: str,
+    *,
+    mount: str | None = None,
+    path: str | None = None,
+    field: str | None = None,
+    kind: CredentialKind | None = None,
 ) -> Target:
     """Find out what a workflow's token is for: by the job whose credential it is, else by the workflow's name alone.
 
-    `mount`, `path` and `field` are stronger than the job's. Without either, the path is the workflow's name.
+    `mount`, `path`, `field` and `kind` are stronger than the job's. Without either, the path is the workflow's name.
     """
-    spec, codex = CredentialSpec(path=workflow), CodexSettings()
+    spec, codex, name, timeout = CredentialSpec(path=workflow), CodexSettings(), None, 0.0
     if config is not None:
         from codex_runner.config import resolve_codex  # noqa: PLC0415 - as late as the configuration itself
 
         settings = config.defaults
-        for job in config.jobs.values():
-            kept = job.credential
-            if kept and kept.source is CredentialSource.VAULT and workflow in {kept.workflow, kept.path}:
-                settings, spec = job, kept
-                break
+        jobs = [job for job in config.jobs.values() if job.credential and _keeps(job.credential, workflow)]
+        # A job that names the workflow itself is meant before one that only has such a path.
+        jobs.sort(key=lambda job: job.credential is None or job.credential.workflow != workflow)
+        if jobs and (kept := jobs[0].credential):
+            settings, spec, name, timeout = jobs[0], kept, jobs[0].name, jobs[0].limits.timeout
+            workflow = kept.workflow or workflow  # what a run of that job asks of its token
         codex = resolve_codex(config, settings)
-    spec = replace(spec, mount=mount or spec.mount, path=path or spec.path, field=field or spec.field)
-    return Target(workflow, spec, codex)
+    changes: dict[str, Any] = {"mount": mount, "path": path, "field": field, "kind": kind}
+    spec = replace(spec, **{key: value for key, value in changes.items() if value})
+    return Target(workflow, spec, codex, name, timeout)
+
+
+def _keeps(spec: CredentialSpec, workflow: str) -> bool:
+    return spec.source is CredentialSource.VAULT and workflow in {spec.workflow, spec.path}
 
 
 def operators_vault(config: Config | None, environ: Mapping[str, str]) -> VaultSettings:
@@ -120,6 +149,11 @@ def dates_of(secret: Secret, *, issued: float | None, expires: float | None, nev
 
     UsageError where nothing says when it ends, or where the two contradict each other.
     """
+    if issued is not None and issued > now + CLOCK_SKEW:
+        raise UsageError(
+            f"`--issued` {format_date(issued)} lies in the future: every run would refuse the token.",
+            remedy="Give the date at which it was made, or leave `--issued` out for now.",
+        )
     claims = unverified_claims(secret.reveal())
     own, made = _own_date(claims, "exp"), _own_date(claims, "iat")
     if own is not None:
@@ -166,32 +200,41 @@ class TokenDesk:
         """Nothing is touched yet."""
         self._vault, self._environ, self._tell = vault, environ, tell
 
-    def put(self, target: Target, secret: Secret, owner: str, dates: Dates) -> Stored:
-        """Prove a token, then store it as the workflow's newest."""
+    def put(self, target: Target, secret: Secret, owner: str, dates: Dates, grace: float) -> Stored:
+        """Prove a token, then store it as the workflow's newest; those before it may be swept after `grace` seconds."""
         from codex_runner.vault import tokens  # noqa: PLC0415 - brings requests, here and below
 
+        token = self._new(target, secret, owner, dates)
         with self._proofs(target, dates) as proofs, self._logged_in() as client:
-            token = self._new(target, secret, owner, dates)
+            now = time.time()
             return tokens.put(
-                client, target.place, token, now=time.time(), preflight=_cut_short(client, proofs.preflight)
+                client,
+                target.place,
+                token,
+                now=now,
+                preflight=_cut_short(client, proofs.preflight),
+                retire_after=now + grace,
+                tell=self._tell,
             )
 
     def rotate(self, target: Target, secret: Secret, owner: str, dates: Dates, grace: float) -> Stored:
         """Prove a token with a preflight and a turn of a real run, then store it and retire those before it.
 
-        Those before it may be swept after `grace` seconds. Where a proof fails nothing is stored.
+        Those before it may be swept after `grace` seconds. If a proof fails, nothing is stored.
         """
         from codex_runner.vault import tokens  # noqa: PLC0415
 
+        token = self._new(target, secret, owner, dates)
         with self._proofs(target, dates) as proofs, self._logged_in() as client:
             return tokens.rotate(
                 client,
                 target.place,
-                self._new(target, secret, owner, dates),
+                token,
                 now=time.time(),
                 grace=grace,
                 preflight=_cut_short(client, proofs.preflight),
                 canary=_cut_short(client, proofs.canary),
+                tell=self._tell,
             )
 
     def entries(self, mount: str, prefix: str = "") -> tuple[TokenEntry, ...]:
@@ -200,6 +243,13 @@ class TokenDesk:
 
         with self._logged_in() as client:
             return tokens.list_tokens(client, mount, now=time.time(), prefix=prefix)
+
+    def entry(self, target: Target) -> TokenEntry:
+        """Look one token over, by its metadata alone."""
+        from codex_runner.vault import tokens  # noqa: PLC0415
+
+        with self._logged_in() as client:
+            return tokens.entry_of(client, target.place, now=time.time())
 
     def check(
         self, mount: str, prefix: str = "", *, paths: Sequence[str] = (), within: float, sweep: bool = False
@@ -216,7 +266,7 @@ class TokenDesk:
                 return tokens.list_tokens(client, mount, now=now, prefix=prefix)
 
             entries = look()
-            swept = tokens.sweep(client, entries, now=now) if sweep else {}
+            swept = tokens.sweep(client, entries, now=now, tell=self._tell) if sweep else {}
             if swept:
                 entries = look()
             findings = [(entry, found) for entry in entries for found in tokens.check(entry, now=now, within=within)]
@@ -228,14 +278,15 @@ class TokenDesk:
 
         with self._logged_in() as client:
             now = time.time()
-            return tokens.sweep(client, tokens.list_tokens(client, mount, now=now, prefix=prefix), now=now)
+            entries = tokens.list_tokens(client, mount, now=now, prefix=prefix)
+            return tokens.sweep(client, entries, now=now, tell=self._tell)
 
-    def destroy(self, target: Target) -> tuple[int, ...]:
-        """Destroy Vault's copies of a token, and return their versions."""
+    def destroy(self, target: Target, *, up_to: int | None = None) -> tuple[int, ...]:
+        """Destroy Vault's copies of a token, all or `up_to` a version, and return their versions."""
         from codex_runner.vault import tokens  # noqa: PLC0415
 
         with self._logged_in() as client:
-            return tokens.destroy(client, target.place)
+            return tokens.destroy(client, target.place, up_to=up_to)
 
     def fetch(self, target: Target) -> Secret:
         """Read the newest version of a token. It needs the right that the workflow's own role has."""
@@ -268,10 +319,25 @@ class TokenDesk:
                     told = state
                 time.sleep(min(_POLL, max(left, 0.1)))
 
-    def _new(self, target: Target, secret: Secret, owner: str, dates: Dates) -> Any:
-        from codex_runner.vault.tokens import NewToken  # noqa: PLC0415
+    def _new(self, target: Target, secret: Secret, owner: str, dates: Dates) -> NewToken:
+        """Make the token to store, and say what runs would have against it by the job's own rules."""
+        from codex_runner.vault.storing import NewToken  # noqa: PLC0415
 
-        return NewToken(secret, target.workflow, owner, dates.issued, dates.expires, target.spec.field)
+        token = NewToken(secret, target.workflow, owner, dates.issued, dates.expires, target.spec.field)
+        if target.job is not None:
+            facts = CredentialFacts(
+                source=target.spec.source.value,
+                place=target.spec.place,
+                workflow=token.workflow,
+                owner=token.owner,
+                issued_at=token.facts["issued_at"],
+                expires_at=token.facts.get("expires_at"),
+            )
+            occasion = Occasion(target.workflow, target.timeout, time.time())
+            for finding in judge_credential(facts, target.spec, occasion):
+                if finding.outcome is Outcome.REFUSED:
+                    self._tell(f"runs of {target.job} will refuse this token: {finding.message} [{finding.rule}]")
+        return token
 
     def _logged_in(self) -> AbstractContextManager[VaultClient]:
         from codex_runner.vault.lease import logged_in  # noqa: PLC0415
@@ -312,14 +378,9 @@ _STATES: Final[Mapping[Answer, str]] = {
 def _not_refused(target: Target, said: Said) -> RunnerError:
     """Say what is known of a token that the service has not refused."""
     state = _STATES[said.answer].format(f"the token of {target.workflow}")
-    message = f"{state[0].upper()}{state[1:]}: codex login status: {said.words}."
+    message = f"{state[0].upper()}{state[1:]}: codex login status: {said.words}. Nothing is destroyed."
+    again = "run this again: Vault still has its copies, or with the token on stdin (`-`)."
     if said.answer is Answer.OUT_OF_REACH:
-        return ModelServiceError(
-            message,
-            failure=said.failure or Failure.NETWORK,
-            remedy="Once the service can be reached, run this again with the token on stdin (`-`).",
-        )
-    return CredentialError(
-        message,
-        remedy="Let its owner revoke it where it was issued; then run this again with the token on stdin (`-`).",
-    )
+        remedy = f"Once the service can be reached, {again}"
+        return ModelServiceError(message, failure=said.failure or Failure.NETWORK, remedy=remedy)
+    return CredentialError(message, remedy=f"Let its owner revoke it where it was issued; then {again}")

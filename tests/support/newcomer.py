@@ -40,9 +40,9 @@ class Newcomer:
         ours = Path(sys.executable).parent
         (self.programs / "codex-runner").symlink_to(ours / "codex-runner")
         # This interpreter without its packages, whatever else the machine has.
-        self._program("python3", f'exec "{sys._base_executable}" "$@"')
+        self.program("python3", f'exec "{sys._base_executable}" "$@"')
         for name in PROGRAMS:
-            self._program(name, f'echo "{name} $*" >>"{folder}/noted"\n[ -t 0 ] || cat >/dev/null')
+            self.program(name, f'echo "{name} $*" >>"{folder}/noted"\n[ -t 0 ] || cat >/dev/null')
         elsewhere = [each for each in os.environ["PATH"].split(":") if Path(each).resolve() != ours.resolve()]
         path = ":".join([str(self.programs), *elsewhere])
         self.environ = {"PATH": path, "HOME": str(self.home), "USER": "root"}
@@ -56,7 +56,8 @@ class Newcomer:
         # The account that nobody has here: added to what the pages let the newcomer write.
         self.account = {"codex": {"model": "gpt-5.5", "config": service.with_api_key(key).config}}
 
-    def _program(self, name, script):
+    def program(self, name, script):
+        """Have a program in PATH."""
         (self.programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (self.programs / name).chmod(0o755)
 

@@ -20,6 +20,7 @@ SCRIPTS = ROOT / "ci" / "github"
 LOCKS = ROOT / "codex_runner" / "cli" / "starters"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 EXAMPLES = examples()
+OUTPUTS = re.findall(r"steps\.outputs\.outputs\.([\w-]+) }}$", (SCRIPTS / "action.yml").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", EXAMPLES)
@@ -212,11 +213,25 @@ def test_ssh_keys_are_for_this_user_alone_and_no_host_is_taken_on_trust(step, tm
     ],
 )
 def test_what_cannot_work_is_told_before_anything_is_installed(step, inputs, code, told):
-    done, _ = step("prepare.py", **inputs)
+    done, outputs = step("prepare.py", **inputs)
     assert done.returncode == code
     (line,) = done.stdout.splitlines()
     assert line.startswith("::error title=codex-runner::")
     assert told in line
+    _, outputs = step("outputs.py", FOLDER=outputs["folder"])  # as the action's later step does
+    assert (outputs["result"], outputs["exit-code"]) == ("failed", str(code))
+    assert set(outputs) == {*OUTPUTS, "artifact"}
+
+
+def test_an_installation_that_fails_sets_the_outputs_too(step, tmp_path):
+    _, prepared = step("prepare.py")
+    folder = prepared["folder"]
+    (Path(folder) / "requirements.txt").write_text("no-such-package-anywhere==1 --hash=sha256:" + "0" * 64)
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:1/", "PIP_RETRIES": "0", "INPUT_PIP_INDEX_URL": ""}
+    done, _ = step("install.py", FOLDER=folder, INPUT_CODEX_PATH="x", **nowhere)
+    assert done.returncode == 3
+    _, outputs = step("outputs.py", FOLDER=folder)
+    assert (outputs["result"], outputs["exit-code"]) == ("failed", "3")
 
 
 def test_another_codex_is_installed_by_the_hash_that_is_given(step):

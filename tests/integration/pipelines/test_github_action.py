@@ -77,6 +77,33 @@ jobs:
 """
 
 
+WITHOUT_PERMISSION = f"""\
+on: [schedule]
+permissions: {{ contents: read }}
+jobs:
+  notes:
+    runs-on: ubuntu-latest
+    timeout-minutes: 10
+    steps:
+      - uses: actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0
+      - id: refused
+        continue-on-error: true
+        uses: {ACTION}
+        with:
+          job: {JOB}
+          vault-address: ADDRESS
+          vault-role: ROLE
+          codex-path: CODEX
+      - name: Look
+        env:
+          REFUSED: ${{{{ toJSON(steps.refused.outputs) }}}}
+          OUTCOME: ${{{{ steps.refused.outcome }}}}
+        run: |
+          printf '%s' "$REFUSED" >LOOK/refused.json
+          printf '%s' "$OUTCOME" >LOOK/refused-outcome
+"""
+
+
 class Pipeline(Act):
     """A runner beside a world of its own."""
 
@@ -203,8 +230,12 @@ def test_no_key_and_no_token_is_left(act, done):
 
 
 def test_without_the_permission_it_says_which_one_and_installs_nothing(act, codex):
+    """And the outputs are set, for the steps that come after."""
     act.world.configure(codex)
-    done = act.push(WORKFLOW, identity=False)
-    assert done.returncode != 0
+    done = act.push(WITHOUT_PERMISSION, identity=False)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     assert "`permissions: { id-token: write, contents: read }`" in done.stdout
     assert "Run Main Install codex-runner" not in done.stdout
+    outputs = act.outputs("refused")
+    assert (outputs["result"], outputs["exit-code"], outputs["run-dir"]) == ("failed", "4", "")
+    assert (act.look / "refused-outcome").read_text() == "failure"

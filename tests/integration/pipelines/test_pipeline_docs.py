@@ -20,7 +20,7 @@ from support.tools import gitlab_ci_local, tool
 from codex_runner.cli.pipelines import ACTION
 from codex_runner.config import load
 from codex_runner.demo.model import ModelService
-from codex_runner.demo.vault import VaultServer
+from codex_runner.demo.vault import VaultServer, find_binary
 
 BUILD = build_folder()
 KEY, TOKEN = "sk-newcomer-0123456789abcdef0123456789", "at-newcomer-0123456789abcdef0123456789"
@@ -181,6 +181,7 @@ def test_then_with_vault(newcomer, vault, page):
     newcomer.shell(f"codex-runner init && codex-runner init {system}")
     newcomer.environ |= {"VAULT_ADDR": vault.address, "VAULT_TOKEN": vault.root_token.reveal()}
     newcomer.use_access_token(TOKEN)
+    newcomer.program("vault", f'exec "{find_binary()}" "$@"')
 
     def example(text):
         text = re.sub(r"(--repo \S+).*", r"\1 --repository-id 4711", text)
@@ -189,11 +190,9 @@ def test_then_with_vault(newcomer, vault, page):
         if role := re.search(r'role = "(.*?)"', newcomer.said):
             text = re.sub(r'\brole = ".*?"', role[0], text)
         if 'role_id = "..."' in text:
-            path = f"auth/approle/role/{role[1]}"
-            text = text.replace("...", vault.request("GET", f"{path}/role-id")["data"]["role_id"])
-            kept = newcomer.home / ".config/codex-runner/secret-id"
-            kept.parent.mkdir(parents=True)
-            kept.write_text(vault.request("POST", f"{path}/secret-id", {})["data"]["secret_id"])
+            text = text.replace(
+                "...", re.search(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", newcomer.said, re.MULTILINE)[0]
+            )
         return text
 
     newcomer.follow(page, "With Vault", example)
@@ -201,7 +200,12 @@ def test_then_with_vault(newcomer, vault, page):
     assert told in (newcomer.clone / file).read_text()
     kept = json.loads(newcomer.shell("codex-runner token list --json").stdout)
     assert [each["workflow"] for each in kept] == ["acme/app/overview"]
+    if "approle" in newcomer.said:
+        assert 'workflow = "acme/app/overview" }' in newcomer.said
+        command = re.search(r"^codex-runner:   (vault read .*)$", newcomer.said, re.MULTILINE)[1]
+        assert command in (DOCS / f"{page}.md").read_text()
     if system == "cron":
+        assert (newcomer.home / ".config/codex-runner/secret-id").stat().st_mode & 0o777 == 0o600
         newcomer.environ.pop("VAULT_TOKEN")
         newcomer.shell(f"mkdir -p ~/.local/state/codex-runner && {cron_line(newcomer)}", newcomer.home)
         check_green(the_run(newcomer.clone / "codex-runner-out"))

@@ -302,17 +302,97 @@ def revoker(keeper):
     return (read, setup.rotator_policy("codex", keeper.path).partition("\n\n")[2], setup.lister_policy("codex"))
 
 
-def test_revoke_is_done_only_when_the_service_refuses(keeper, service):
+def test_revoke_is_done_only_when_the_service_refuses_and_can_be_run_again(keeper, service):
     assert keeper.put().code == 0
     said = keeper.run("revoke", keeper.path, "--yes", "--wait", "1s", rights=revoker(keeper))
     assert said.code == 4, said.stderr
     assert "still works" in said.stderr
     assert "now ada revokes it" in said.stderr
-    assert keeper.metadata()["versions"]["1"]["destroyed"]
+    assert "Nothing is destroyed" in said.stderr
+    assert keeper.data()["data"]["token"] == OLD
     service.accept({NEW})
+    said = keeper.run("revoke", keeper.path, "--yes", "--wait", "1s", rights=revoker(keeper))
+    assert said.code == 0, said.stderr
+    assert keeper.metadata()["versions"]["1"]["destroyed"]
+    assert said.stdout.endswith("the token is revoked\n")
     said = keeper.run("revoke", keeper.path, "-", "--yes", "--wait", "1s", rights=revoker(keeper), stdin=OLD.encode())
     assert said.code == 0, said.stderr
-    assert said.stdout.endswith("the token is revoked\n")
+
+
+def test_revoke_leaves_what_is_stored_meanwhile(keeper, service):
+    """The token that takes the place of the revoked one, for one."""
+    assert keeper.put().code == 0
+    environ = {"HOME": str(keeper.folder), "XDG_STATE_HOME": str(keeper.home)}
+    environ["VAULT_TOKEN"] = keeper.vault_token(*revoker(keeper))
+    waiting = commands.start("token", "revoke", keeper.path, "--yes", cwd=keeper.folder, environ=environ)
+    try:
+        heard = b""
+        while b"looking again" not in heard:
+            line = waiting.stderr.readline()
+            assert line, heard
+            heard += line
+        assert keeper.put(NEW).code == 0
+        service.accept({NEW})
+        out, err = waiting.communicate(timeout=60)
+    finally:
+        waiting.kill()
+        waiting.wait()
+    keeper.said += (heard + out + err).decode()
+    assert waiting.returncode == 0, err.decode()
+    assert b"version 2 was stored meanwhile, and stays" in err
+    assert keeper.data()["data"]["token"] == NEW
+    assert keeper.metadata()["versions"]["1"]["destroyed"]
+
+
+def test_an_api_key_is_known_by_its_looks_or_by_its_kind(keeper):
+    """And the job that would take it for an access token is told."""
+    key = b"sk-key-that-must-not-be-seen-0123456789"
+    given = ("--owner", "ada", "--expires", "30d")
+    refused = keeper.run("put", keeper.path, *given, stdin=key)
+    assert refused.code == 4
+    assert "This is an API key" in refused.stderr
+    assert f'credential = {{ kind = "api_key", path = "{keeper.path}" }}` in [jobs.docs]' in refused.stderr
+    assert "JWT" not in refused.stderr
+    settings = (keeper.folder / "codex-runner.toml").read_text()
+    (keeper.folder / "codex-runner.toml").write_text(
+        settings.replace("[jobs.docs.credential]", '[jobs.docs.credential]\nkind = "api_key"')
+    )
+    assert keeper.run("put", keeper.path, *given, stdin=key).code == 0
+    (keeper.folder / "codex-runner.toml").write_text(settings.partition("[jobs.docs.credential]")[0])
+    said = keeper.run("put", keeper.path, *given, stdin=key)
+    assert said.code == 0, said.stderr
+    assert (
+        f'this is an API key: the job that uses it says `credential = {{ kind = "api_key", path = "{keeper.path}" }}`'
+        in said.stderr
+    )
+    said = keeper.run("put", keeper.path, *given, "--kind", "api_key", stdin=b"gateway-key-0123456789")
+    assert said.code == 0, said.stderr
+    assert keeper.metadata()["current_version"] == 3
+
+
+def test_put_over_a_token_retires_it(keeper):
+    assert keeper.put().code == 0
+    said = keeper.put(NEW, "--grace", "1s")
+    assert said.code == 0, said.stderr
+    assert f"codex/{keeper.path}: versions up to 1 may be swept from" in said.stdout
+    rights = (setup.lister_policy("codex"), setup.rotator_policy("codex", keeper.path))
+    deadline = time.monotonic() + 30
+    while not (swept := keeper.run("check", keeper.path, "--sweep", "--json", rights=rights).json["swept"]):
+        assert time.monotonic() < deadline
+    assert swept == {f"codex/{keeper.path}": [1]}
+
+
+def test_a_job_that_would_refuse_the_token_is_named(keeper):
+    """By each rule of the run; and what no run would take is not stored."""
+    said = keeper.put(OLD, "--issued", "2099-01-01")
+    assert said.code == 2
+    assert "`--issued` 2099-01-01T00:00:00Z lies in the future" in said.stderr
+    said = keeper.put(expires="never")
+    assert said.code == 0
+    assert "runs of docs will refuse this token" in said.stderr
+    assert "[credential-expiry]" in said.stderr
+    said = keeper.put(expires="10m")
+    assert "[credential-lifetime]" in said.stderr
 
 
 def test_a_service_that_is_down_has_not_revoked_anything(keeper, service):

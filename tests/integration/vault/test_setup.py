@@ -12,7 +12,7 @@ import pytest
 from codex_runner.demo.issuer import github_claims
 from codex_runner.demo.vault import find_binary
 from codex_runner.domain.credential import AppRoleAuth, JwtAuth, TokenAuth, VaultSettings
-from codex_runner.domain.errors import ConfigurationError, CredentialError, UsageError
+from codex_runner.domain.errors import ConfigurationError, CredentialError, SecretStoreError, UsageError
 from codex_runner.domain.secret import Secret
 from codex_runner.vault import oidc
 from codex_runner.vault.client import VaultClient
@@ -244,6 +244,67 @@ def test_the_printed_script_makes_the_same(request_, own_server, tmp_path):
         subprocess.run([shellcheck, str(script)], check=True, timeout=60)
 
 
+def run_script(server, folder, request):
+    """What `vault setup` prints by default, run as it stands."""
+    script = folder / "setup.sh"
+    script.write_text(render(plan(request), SetupFormat.SH))
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(folder),
+        "VAULT": str(find_binary()),
+        "BAO_ADDR": server.address,
+        "BAO_TOKEN": server.root_token.reveal(),
+        "BAO_FORMAT": "json",
+    }
+    return subprocess.run(["sh", script], env=environment, capture_output=True, text=True, check=False)
+
+
+KEY = "{issuer}"  # stands for the issuer's own public key
+
+
+@pytest.mark.parametrize(
+    ("mount", "body", "config", "told"),
+    [
+        ("sys/mounts/kv-{name}", {"type": "kv", "options": {"version": "1"}}, None, "is not KV version 2"),
+        ("sys/mounts/kv-{name}", {"type": "transit"}, None, "is not KV version 2"),
+        ("sys/auth/jwt-{name}", {"type": "userpass"}, None, "login"),
+        ("sys/auth/jwt-{name}", {"type": "jwt"}, {"jwt_validation_pubkeys": [KEY], "bound_issuer": "x"}, "issuer"),
+        ("sys/auth/jwt-{name}", {"type": "jwt"}, {"jwt_validation_pubkeys": [KEY]}, "issuer"),
+        ("sys/auth/approle-{name}", {"type": "jwt"}, None, "login"),
+    ],
+)
+def test_the_printed_script_refuses_what_apply_refuses(place, request_, issuer, tmp_path, mount, body, config, told):
+    """Before either has made anything; and the mount that does not fit stays as it is."""
+    request = dataclasses.replace(request_, mount=f"kv-{place.name}", approle_cidrs=("127.0.0.1/32",))
+    path = mount.format(name=place.name)
+    place.server.request("POST", path, body)
+    if config is not None:
+        config = json.loads(json.dumps(config).replace(KEY, issuer.public_key.replace("\n", "\\n")))
+        place.server.request("POST", f"{path.removeprefix('sys/')}/config", config)
+    done = run_script(place.server, tmp_path, request)
+    assert done.returncode == 1, done.stderr
+    assert told in done.stderr
+    with client_of(place.server) as client, pytest.raises(ConfigurationError, match=told):
+        apply(client, plan(request))
+    for step in plan(request):
+        if isinstance(step, Policy) and request.name in step.name:
+            with pytest.raises(SecretStoreError):
+                place.server.request("GET", f"sys/policies/acl/{step.name}")
+    place.server.request("DELETE", path)
+
+
+def test_the_printed_script_ends_if_it_may_not_look(place, request_, tmp_path):
+    """A login that may write and not read would else set another's mount anew."""
+    script = tmp_path / "setup.sh"
+    script.write_text(render(plan(request_), SetupFormat.SH))
+    token = place.token()["client_token"]
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "VAULT": str(find_binary())}
+    environ |= {"BAO_ADDR": place.server.address, "BAO_TOKEN": token}
+    done = subprocess.run(["sh", script], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "permission denied" in done.stderr
+
+
 def read_back(server, steps):
     made = []
     for step in steps:
@@ -303,6 +364,18 @@ def test_hcl_and_terraform_say_the_same_policies(request_):
         {"audience": "*"},
         {"events": ("*",)},
         {"events": ("pull_request_target",)},
+        {"events": ("pull_request",)},
+        {"events": ("push, schedule",)},
+        {"environment": "a, b"},
+        {"environment": "prod "},
+        {"ref": "refs/heads/a,b"},
+        {"approle_cidrs": ("10.0.0.0/8, 192.0.2.0/24",)},
+        {"approle_cidrs": ("somewhere",)},
+        {"tag_prefix": "v*"},
+        {"tag_prefix": ""},
+        {"tag_prefix": "v", "pull_requests": True, "environment": "review"},
+        {"pull_requests": True},
+        {"pull_requests": True, "environment": "review", "events": ("pull_request", "push")},
         {"repository_id": None},
         {"repository": None},
     ],
@@ -321,6 +394,24 @@ def test_names_are_readable_and_never_shared():
     }
     assert len(names) == 5
     assert all(name.startswith("codex-a-b-c-d-") for name in names)
+
+
+def test_the_same_workflow_on_another_mount_has_names_of_its_own(place, request_):
+    """And two mounts that are spelled alike share no lister."""
+    first = SetupRequest(workflow="acme/app/docs")
+    second = dataclasses.replace(first, mount="kv")
+    assert first.name == "codex-acme-app-docs-" + first.name[-8:]
+    assert second.name.startswith("codex-kv-acme-app-docs-")
+    assert dataclasses.replace(first, lister=True).role_name != first.role_name
+    listers = [dataclasses.replace(first, mount=mount).lister_name for mount in ("a/b", "a-b", "A/b", "A-b", "a.b")]
+    assert len({name.lower() for name in listers}) == 5
+    assert first.lister_name == "codex-codex-lister"
+    other = dataclasses.replace(request_, mount=f"kv-{place.name}")
+    with client_of(place.server) as client:
+        apply(client, plan(request_))
+        before = read_back(place.server, plan(request_))
+        apply(client, plan(other))
+    assert read_back(place.server, plan(request_)) == before
 
 
 def test_githubs_number_of_a_repository_is_asked_for(issuer):
