@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from codex_runner.domain.credential import Borrowed, Credential, CredentialFacts
-from codex_runner.domain.errors import CredentialError
+from codex_runner.domain.errors import CredentialError, RunnerError
 from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json
 from codex_runner.domain.run import Failure
 from codex_runner.engine.bounded import Wish
@@ -95,16 +95,24 @@ def logged_in(
         on_event(event)
         if isinstance(event, Warned):
             on_retry(f"{event.message} [{event.code}]")
-        elif isinstance(event, Guarded) and event.failed and wish.number is not None:
-            on_retry(f"{event.message} [{event.name}]")  # the signal hides the error that says it
+        elif isinstance(event, Guarded) and event.failed:
+            failed.append(f"{event.message} [{event.name}]")
 
     secrets = SecretReader(environment, warn=lambda _, sentence: on_retry(sentence))
+    failed: list[str] = []
     with (
         Interruption() as wish,
         VaultClient(settings, environment, on_retry=on_retry, stop=wish, secrets=secrets) as client,
-        held(client, tell),
     ):
-        yield client
+        try:
+            with held(client, tell):
+                yield client
+        except BaseException as error:
+            if wish.number is not None:  # the signal ends the command, and hides what the error says
+                said = [f"{error.message} {error.remedy}".rstrip()] if isinstance(error, RunnerError) else failed
+                for line in said:
+                    on_retry(line)
+            raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from support import commands
 
 from codex_runner.domain.credential import UserpassAuth
 from codex_runner.domain.errors import SecretStoreError
+from codex_runner.domain.secret import Secret
 from codex_runner.vault import setup, tokens
 from codex_runner.vault.lease import logged_in
 
@@ -249,3 +250,28 @@ def test_a_login_that_cannot_be_given_back_is_told_although_the_signal_ends_the_
     (accessor,) = operator.logins
     assert f"vault token revoke -accessor {accessor}" in said
     operator.place.server.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_put_that_is_struck_says_what_is_stored(operator, raising, answered):
+    """The signal ends the command; what Vault has by then is told all the same."""
+    over = threading.Event()
+
+    def strike(request):
+        if b"/data/" in request:
+            os.kill(os.getpid(), signal.SIGTERM)
+            if not answered:
+                over.wait(30)
+        return False
+
+    place, told = operator.place, []
+    operator.line.swallow = strike
+    now = time.time()
+    token = tokens.NewToken(Secret("T", "at-new"), place.path, "ada", now, now + 86400)
+    settings = place.settings(operator.auth, address=operator.line.address)
+    with pytest.raises(Struck), logged_in(settings, {"VAULT_PASSWORD": "p"}, on_retry=told.append) as client:
+        tokens.put(client, tokens.TokenPlace("codex", place.path), token, now=now)
+    over.set()
+    said = "The token is stored, as version 2" if answered else "It is unknown whether the token was stored"
+    assert any(said in line for line in told), told
+    assert operator.logins == []
