@@ -1,7 +1,28 @@
-"""What holds for all tests."""
+"""What holds for all tests: the two profiles. What is slow and rare runs with `--thorough` alone."""
 
+import signal
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A machine that is busy makes an example slow, and says nothing about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# A shell starts what it puts behind (`ci/test &`) with these ignored, and whatever a test starts would inherit that.
+for _number in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="run the tests that are slow and rare, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--thorough"):
+        return
+    rare = [item for item in items if item.get_closest_marker("thorough")]
+    if rare:
+        config.hook.pytest_deselected(items=rare)
+        items[:] = [item for item in items if item not in set(rare)]

@@ -169,7 +169,7 @@ def test_a_login_that_trickles_may_have_been_made(hostile, try_to_borrow):
 
 
 @pytest.mark.parametrize("act", [trickled_head, trickled_body, endless, expanding, redirected_body])
-@pytest.mark.parametrize("ask", ["identity", "repository"])
+@pytest.mark.parametrize("ask", ["identity", pytest.param("repository", marks=pytest.mark.thorough)])
 def test_what_github_is_asked_is_bounded_too(hostile, act, ask, monkeypatch):
     monkeypatch.setattr(oidc, "_PATIENCE", 0.5)
     server = hostile(act)

@@ -104,10 +104,10 @@ def arguments_of(command, operator):
     ("command", "number"),
     [
         ("check", signal.SIGINT),
-        ("list", signal.SIGTERM),
-        ("sweep", signal.SIGHUP),
+        pytest.param("list", signal.SIGTERM, marks=pytest.mark.thorough),
+        pytest.param("sweep", signal.SIGHUP, marks=pytest.mark.thorough),
         ("put", signal.SIGTERM),
-        ("destroy", signal.SIGINT),
+        pytest.param("destroy", signal.SIGINT, marks=pytest.mark.thorough),
         ("setup", signal.SIGHUP),
     ],
 )
