@@ -91,7 +91,7 @@ def setup(
     """
     from codex_runner.vault.oidc import repository_id as ask_github  # noqa: PLC0415 - late, here and below
     from codex_runner.vault.rendering import SetupFormat, render  # noqa: PLC0415
-    from codex_runner.vault.setup import SetupRequest, plan  # noqa: PLC0415
+    from codex_runner.vault.setup import DEFAULT_MOUNT, SetupRequest, plan  # noqa: PLC0415
 
     if repo and not repository_id and not gitlab_project:
         repository_id = ask_github(repo, os.environ)
@@ -124,7 +124,9 @@ def setup(
     if repo or gitlab_project:
         auth = f'method = "jwt", role = "{request.role_name}"{_at(request.jwt_mount, "jwt")}'
         tell(f"the configuration then says: [vault] auth = {{ {auth} }}")
-        tell("the workflow then runs `codex-runner token check`" if lister else f"and the job: {_credential(request)}")
+        where = "" if mount == DEFAULT_MOUNT else f" --mount {mount}"
+        then = f"the workflow then runs `codex-runner token check{where}`"
+        tell(then if lister else f"and the job: {_credential(request)}")
     if request.approle_cidrs:
         _tell_approle(request)
 

@@ -24,9 +24,10 @@ export VAULT_FORMAT=table BAO_FORMAT=table
 # field NAME PATH: sets `found` to a field of what is at PATH, and `there` unless nothing is. No other answer will do.
 field() {
   there=yes
-  if found=$("$VAULT" read -field="$1" "$2" 2>&1); then
+  if found=$("$VAULT" read -field="$1" "$2" 2>/dev/null); then
     return
   fi
+  found=$("$VAULT" read -field="$1" "$2" 2>&1) || : # what it says
   case $found in
     *' not present in secret'*) found='' ;;
     *'No value found'* | *'No secret engine mount at '* | *'No auth engine at '*) found='' there='' ;;
