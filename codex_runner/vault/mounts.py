@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.errors import CredentialError
 from codex_runner.vault.faults import Refusal
 
 if TYPE_CHECKING:
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def require_kv2(client: VaultClient, mount: str, missing: Refusal) -> None:
-    """Raise ConfigurationError if `missing`, a 404, came from no mount of KV version 2; return if it did.
+    """Raise CredentialError if `missing`, a 404, came from no mount of KV version 2; return if it did.
 
     Of a KV mount a 404 gives no reason. Vault tells what a mount is to everybody who may do anything in it; if it does
     not tell, what was found stands.
     """
     if not missing.is_bare:
-        raise ConfigurationError(
-            f"There is no mount {mount!r} in Vault at {client.address}: {missing}.",
+        raise CredentialError(
+            f"Vault at {client.address} has no mount {mount!r}: {missing}.",
             remedy="Correct the mount (`credential.mount`, `--mount`), the namespace, or VAULT_ADDR.",
         )
     url = f"/v1/sys/internal/ui/mounts/{mount}"
@@ -35,7 +35,7 @@ def require_kv2(client: VaultClient, mount: str, missing: Refusal) -> None:
     if kind is None or (kind == "kv" and version == "2"):
         return
     what = f"is KV version {version or 1}" if kind in {"kv", "generic"} else f"keeps {kind}, not KV"
-    raise ConfigurationError(
+    raise CredentialError(
         f"The mount {mount!r} in Vault at {client.address} {what}; tokens need KV version 2.",
         remedy=f"Name another mount, or make it one: `vault kv enable-versioning {mount}`.",
     )

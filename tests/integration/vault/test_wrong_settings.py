@@ -231,7 +231,7 @@ def test_a_mount_of_kv_version_1_is_named(place, kv1, try_to_borrow):
     spec = dataclasses.replace(place.spec, mount=kv1)
     settings = place.settings(TokenAuth())
     outcome = try_to_borrow(place, settings, {"VAULT_TOKEN": place.token()["client_token"]}, spec=spec)
-    assert isinstance(outcome.error, ConfigurationError)
+    assert isinstance(outcome.error, CredentialError)
     assert "KV version 1" in outcome.error.message
 
 
@@ -239,10 +239,14 @@ def test_a_mount_that_keeps_something_else_or_is_not_there(place, kv1, server):
     settings, environment = place.settings(TokenAuth()), {"VAULT_TOKEN": server.root_token.reveal()}
     with VaultClient(settings, environment) as client:
         client.use(server.root_token)
-        for mount, says in ((kv1, "KV version 1"), ("nowhere", "no mount 'nowhere'"), ("cubbyhole", "cubbyhole, not")):
-            with pytest.raises(ConfigurationError, match=says):
+        for mount, says in (
+            (kv1, "KV version 1"),
+            ("nowhere", "has no mount 'nowhere'"),
+            ("cubbyhole", "cubbyhole, not"),
+        ):
+            with pytest.raises(CredentialError, match=says):
                 tokens.list_tokens(client, mount, now=0.0)
-            with pytest.raises(ConfigurationError, match=says):
+            with pytest.raises(CredentialError, match=says):
                 tokens.entry_of(client, tokens.TokenPlace(mount, "a/b"), now=0.0)
         assert tokens.list_tokens(client, "codex", now=0.0, prefix="no/such/folder") == ()
 
