@@ -5,17 +5,15 @@ The same rules hold as far as the dates are known: from the job's settings, or f
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.credential import Borrowed, Credential, CredentialFacts, CredentialSource
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json
 from codex_runner.engine.credential_rules import (
-    clean_secret,
+    claimed_date,
     events_of,
     format_date,
     format_duration,
@@ -23,6 +21,7 @@ from codex_runner.engine.credential_rules import (
     require,
     unverified_claims,
 )
+from codex_runner.engine.secret_reading import SecretReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +37,7 @@ IDENTITY = "workload-identity"
 FEDERATION_RULE = "OPENAI_FEDERATION_RULE_ID"
 IDENTITY_TOKEN_FILE = "OPENAI_IDENTITY_TOKEN_FILE"  # noqa: S105 - a variable's name
 
-_LARGEST = 64 * 1024  # bytes: no token is longer
+_IDENTITY_MASK = "OPENAI_IDENTITY_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,13 @@ def take(
     *,
     environment: Mapping[str, str],
     on_event: Callable[[Event], None] = lambda _: None,
+    on_secret: Callable[[Secret], None] = lambda _: None,
 ) -> Borrowed:
     """Take the credential from the variable or the file that `spec` names, and judge it by what is known of it.
 
     `occasion` should not be `complete`. A file must be readable by nobody else (mode 0600 or less). `on_event` gets
-    each event as it happens. Raises CredentialError where it is missing or unfit.
+    each event as it happens, `on_secret` the value before anything else does. CredentialError if it is missing or
+    unfit.
     """
     events: list[Event] = []
 
@@ -67,8 +68,8 @@ def take(
         events.append(event)
         on_event(event)
 
-    value = _from_file(spec) if spec.source is CredentialSource.FILE else _from_variable(spec, environment)
-    secret = clean_secret(value, spec)
+    reader = SecretReader(environment, on_secret, lambda code, sentence: tell(Warned(code, sentence)))
+    secret = _from_file(spec, reader) if spec.source is CredentialSource.FILE else _from_variable(spec, reader)
     issued_at, expires_at = _dates(spec, secret)
     facts = CredentialFacts(
         source=spec.source.value, place=spec.place, issued_at=issued_at, expires_at=expires_at, max_age=spec.max_age
@@ -105,9 +106,15 @@ def check_workload_identity(environment: Mapping[str, str], *, now: float) -> Wo
         raise CredentialError(
             f"{IDENTITY_TOKEN_FILE}={path} is not an absolute path.", remedy="Name the file from the root on."
         )
-    claims = unverified_claims(_read(path).strip())
-    expires = claims.get("exp")
-    if not isinstance(expires, int | float):
+    token = SecretReader(environment).file(path, _IDENTITY_MASK, "the identity token")
+    claims = unverified_claims(token.reveal())
+    try:
+        expires = claimed_date(claims, "exp")
+    except ValueError as error:
+        raise CredentialError(
+            f"The identity token in {path}: {error}.", remedy="Let the CI system write its identity token there."
+        ) from None
+    if expires is None:
         raise CredentialError(
             f"{path} holds no JWT with an expiry.", remedy="Let the CI system write its identity token there."
         )
@@ -120,51 +127,31 @@ def check_workload_identity(environment: Mapping[str, str], *, now: float) -> Wo
     return WorkloadIdentity({FEDERATION_RULE: rule, IDENTITY_TOKEN_FILE: path}, (Guarded(IDENTITY, True, message),))
 
 
-def _from_variable(spec: CredentialSpec, environment: Mapping[str, str]) -> str:
-    name = spec.variable or spec.environment_variable
-    value = environment.get(name, "")
-    if not value.strip():
-        raise CredentialError(
-            f"The variable {name}, which should hold the credential, is not set.",
-            remedy="Set it in the pipeline, as a masked secret, or correct the job's `credential.variable`.",
-        )
-    return value
+def _from_variable(spec: CredentialSpec, reader: SecretReader) -> Secret:
+    return reader.variable(
+        spec.variable or spec.environment_variable,
+        "the credential",
+        "Set it in the pipeline, as a masked secret, or correct the job's `credential.variable`.",
+        mask=spec.environment_variable,
+    )
 
 
-def _from_file(spec: CredentialSpec) -> str:
+def _from_file(spec: CredentialSpec, reader: SecretReader) -> Secret:
     if not spec.file:
         raise CredentialError("The credential's file is not named.", remedy="Name it in the job's `credential.file`.")
-    return _read(spec.file, private=True)
-
-
-def _read(path: str, *, private: bool = False) -> str:
-    """Read a small regular file; `private` asks that nobody but its owner, who is us or root, may touch it."""
-    try:
-        # Not blocking: a pipe of that name must not hang the run. The checks are made on what is open, not on a name.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - Path.open takes no descriptor
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise CredentialError(f"{path} is not a regular file.", remedy="Name a file with the token in it.")
-            if private and (status.st_mode & 0o077 or status.st_uid not in {os.geteuid(), 0}):
-                mode = stat.S_IMODE(status.st_mode)
-                raise CredentialError(
-                    f"{path} has mode {mode:04o} and belongs to user {status.st_uid}: others may read the token.",
-                    remedy=f"Make it yours alone, `chmod 600 {path}`, and replace the token if others have read it.",
-                )
-            return file.read(_LARGEST).decode()
-    except OSError as error:
-        remedy = "Give this user the right to read it." if isinstance(error, PermissionError) else "Correct the path."
-        raise CredentialError(f"{path} cannot be read: {error.strerror}.", remedy=remedy) from None
-    except UnicodeDecodeError:
-        raise CredentialError(f"{path} is not text.", remedy="Name a file with the token in it.") from None
+    return reader.file(spec.file, spec.environment_variable, "the credential", private=True)
 
 
 def _dates(spec: CredentialSpec, secret: Secret) -> tuple[str | None, str | None]:
     """What the job's settings say of the dates, else what the token says of itself, if it is a JWT."""
     claims = unverified_claims(secret.reveal())
-    issued, expires = claims.get("iat"), claims.get("exp")
-    return (
-        spec.issued_at or (format_date(issued) if isinstance(issued, int | float) else None),
-        spec.expires_at or (format_date(expires) if isinstance(expires, int | float) else None),
-    )
+    return spec.issued_at or _own_date(claims, "iat"), spec.expires_at or _own_date(claims, "exp")
+
+
+def _own_date(claims: Mapping[str, Any], name: str) -> str | None:
+    """Return a date of a JWT as RFC 3339. One that cannot be read stays as it is: the rule on dates refuses it."""
+    try:
+        seconds = claimed_date(claims, name)
+    except ValueError:
+        return str(claims[name])[:40]
+    return None if seconds is None else format_date(seconds)

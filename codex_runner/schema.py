@@ -12,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.surroundings import for_git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +51,7 @@ class JsonSchema:
             "-c",
             _PROGRAM,
             *filter(None, sys.path),
+            env=for_git(os.environ),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

@@ -47,8 +47,7 @@ def attach(
     from codex_runner.wiring.setting import Setting  # noqa: PLC0415
 
     loaded, output_dir = runs_config(config, output)
-    ssh_config = loaded.ssh_config if loaded else None
-    begun = find_begun(output_dir, run, host, Setting(os.environ, (), ssh_config=ssh_config, complain=warn))
+    begun = find_begun(output_dir, run, host, Setting.of(loaded, os.environ, None, complain=warn))
     clear_junit(junit)
     job = loaded.jobs.get(begun.state.job) if loaded else None
     secrets = {secret.name: secret for secret in job.codex.environment.values()} if job else {}

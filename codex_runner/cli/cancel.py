@@ -20,6 +20,5 @@ def cancel(
     from codex_runner.wiring.setting import Setting  # noqa: PLC0415
 
     loaded, output_dir = runs_config(config, output)
-    ssh_config = loaded.ssh_config if loaded else None
-    end(output_dir, run, host, Setting(os.environ, (), ssh_config=ssh_config, complain=warn))
+    end(output_dir, run, host, Setting.of(loaded, os.environ, None, complain=warn))
     typer.echo(f"{run}: told to end", err=True)

@@ -16,10 +16,12 @@ from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_table
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 from codex_runner.domain.host import host_name_problem
+from codex_runner.domain.secret_names import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from codex_runner.config import Config
 
 # Enough to be quick, few enough for a jump host's MaxStartups (10 by default).
 _AT_ONCE = 8
@@ -40,8 +42,8 @@ def hosts(
 
     With --probe, exit code 6 where one of them cannot be reached.
     """
-    file, paths = _configured(config)
-    documents = asyncio.run(_look(names, file, paths, probe=probe))
+    loaded = optional_config(config, None)
+    documents = asyncio.run(_look(names, loaded, probe=probe))
     if as_json:
         print_json({"hosts": documents})
     elif probe:
@@ -56,19 +58,13 @@ def hosts(
         raise typer.Exit(ExitCode.HOST)
 
 
-def _configured(config: Path | None) -> tuple[Path | None, Mapping[str, str | None]]:
-    """Return `ssh_config` and the paths of codex by host. A project is not needed, so its configuration need not be."""
-    loaded = optional_config(config, None)
-    if loaded is None:
-        return None, {}
-    return loaded.ssh_config, {name: host.codex for name, host in loaded.hosts.items()}
-
-
-async def _look(
-    names: Sequence[str] | None, file: Path | None, paths: Mapping[str, str | None], *, probe: bool
-) -> list[dict[str, Any]]:
+async def _look(names: Sequence[str] | None, loaded: Config | None, *, probe: bool) -> list[dict[str, Any]]:
+    """Look at these aliases, or at all. A project is not needed, so its configuration need not be."""
     from codex_runner.transports.ssh_config import aliases, resolved  # noqa: PLC0415
+    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
 
+    setting = Setting.of(loaded, os.environ, None)
+    file = setting.ssh_config
     options = ("-F", str(file)) if file else ()
     for name in names or ():
         if wrong := host_name_problem(name):
@@ -77,7 +73,7 @@ async def _look(
     wanted = list(names or aliases(file))
     shown = set(wanted if names or probe else wanted[:_RESOLVED])
     if len(wanted) > 1:  # a configuration that ssh refuses is refused for all of them
-        await resolved(wanted[0], os.environ, options)
+        await resolved(wanted[0], without_secrets(os.environ, setting.secret_names), options)
     if len(shown) < len(wanted):
         tell(
             f"{len(wanted)} aliases: what the last {len(wanted) - len(shown)} come to is not shown",
@@ -86,7 +82,9 @@ async def _look(
 
     async def one(alias: str) -> dict[str, Any]:
         async with turn:
-            said = await resolved(alias, os.environ, options) if alias in shown else {}
+            given = setting.given_to(alias)
+            environ = without_secrets(os.environ, setting.secret_names, given)
+            said = await resolved(alias, environ, options) if alias in shown else {}
             via = said.get("proxyjump", said.get("proxycommand", ""))
             document: dict[str, Any] = {
                 "alias": alias,
@@ -98,7 +96,8 @@ async def _look(
             if probe:
                 from codex_runner.transports.ssh_probe import probe as ask  # noqa: PLC0415 - only with --probe
 
-                document |= asdict(await ask(alias, os.environ, codex=paths.get(alias), ssh_options=options))
+                codex = setting.hosts[alias].codex if alias in setting.hosts else None
+                document |= asdict(await ask(alias, environ, codex=codex, ssh_options=options, given=given))
             return document
 
     # All to their ends: one that is cancelled while its ssh starts may never end.

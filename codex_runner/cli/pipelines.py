@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from codex_runner import __version__
 from codex_runner.cli.next_steps import credential_steps
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.surroundings import for_git
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -136,6 +137,7 @@ def top_of(folder: Path) -> Path:
         return folder
     asked = subprocess.run(
         ["git", "-C", folder, "rev-parse", "--show-toplevel"],  # noqa: S607 - the user's git
+        env=for_git(os.environ),
         capture_output=True,
         check=False,
     )

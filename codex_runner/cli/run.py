@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from codex_runner.domain.job import Job
+    from codex_runner.wiring.setting import Setting
 
 
 def run(
@@ -79,7 +80,7 @@ def run(
         loaded, job, prompt=source, variables=_variables(var or []), context=_context(context), host=host
     )
     if dry_run:
-        _show_plan(resolved, loaded.ssh_config, as_json=as_json)
+        _show_plan(resolved, Setting.of(loaded, os.environ, None), as_json=as_json)
         return
     masked = list(resolved.codex.environment.values())
     setting = Setting.of(
@@ -122,13 +123,13 @@ def _context(given: str | None) -> str | None:
     return data.decode("utf-8", "replace")
 
 
-def _show_plan(job: Job, ssh_config: Path | None, *, as_json: bool) -> None:
+def _show_plan(job: Job, setting: Setting, *, as_json: bool) -> None:
     import asyncio  # noqa: PLC0415
     import json  # noqa: PLC0415
 
     from codex_runner.wiring.plan import plan  # noqa: PLC0415
 
-    planned = asyncio.run(plan(job, os.environ, ssh_config))
+    planned = asyncio.run(plan(job, setting))
     if as_json:
         print_json(planned)
         return

@@ -7,6 +7,7 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from codex_runner.cli.options import warn
 from codex_runner.cli.speech import tell
 from codex_runner.domain.errors import UsageError
 
@@ -52,11 +53,11 @@ def read_stdin(target: Target) -> Secret:
     if sys.stdin.isatty():
         import getpass  # noqa: PLC0415
 
-        return read_token(getpass.getpass("The token (it is not shown): ", sys.stderr).encode(), target.spec)
+        return read_token(getpass.getpass("The token (it is not shown): ", sys.stderr).encode(), target.spec, warn)
     data = sys.stdin.buffer.read(_LARGEST + 1)
     if len(data) > _LARGEST:
         raise UsageError("What came on stdin is too long for a token.", remedy="Give the token alone.")
-    return read_token(data, target.spec)
+    return read_token(data, target.spec, warn)
 
 
 def _date(text: str, option: str, now: float | None = None) -> float:

@@ -1,11 +1,12 @@
 """Proves an API key with one request to an address that the job names: codex itself cannot say what a key is worth.
 
 Asked from the host that executes, where that has curl: what it can reach is what codex will reach. The key is in curl's
-configuration on stdin, in no command line. A host without curl is asked for by the runner.
+configuration on stdin, in no command line and no trace of a shell. A host without curl is asked for by the runner.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import TYPE_CHECKING
@@ -29,11 +30,12 @@ _VARIABLE = "PREFLIGHT_KEY"
 _PLAIN = re.compile(r"[!#-\[\]-~]+", re.ASCII)  # what means nothing within the quotes of curl's configuration
 
 _ASK = rf"""
-key=${_VARIABLE}
-unset {_VARIABLE}
 command -v curl >/dev/null || {{ echo no-curl; exit 0; }}
-printf 'header = "Authorization: Bearer %s"\n' "$key" | curl --disable --silent --output /dev/null \
-	--max-time {_TIMEOUT:g} --write-out 'status %{{http_code}}\n' --config - --url "$1"
+awk 'BEGIN {{ printf "header = \"Authorization: Bearer %s\"\n", ENVIRON["{_VARIABLE}"] }}' | (
+	unset {_VARIABLE}
+	curl --disable --silent --output /dev/null \
+		--max-time {_TIMEOUT:g} --write-out 'status %{{http_code}}\n' --config - --url "$1"
+)
 :
 """
 
@@ -57,7 +59,7 @@ async def check_key(
         status = await _ask_from_here(url, key)
     done = {"method": "preflight-url", "asked_from": asked}
     if not status:
-        tell(Warned(GUARD, f"The key could not be proven: {url} did not answer {asked}."))
+        _tell_unproven(f"The key could not be proven: {url} did not answer {asked}.", tell)
         return {**done, "answer": "none"}
     refused, proven = status in {401, 403}, 200 <= status < 300
     seconds = time.monotonic() - began
@@ -70,8 +72,13 @@ async def check_key(
             remedy="Store a fresh key, or correct the job's `credential.preflight_url`.",
         )
     if not proven:
-        tell(Warned(GUARD, f"The key could not be proven, and was not refused: {url} answered {status}."))
+        _tell_unproven(f"The key could not be proven, and was not refused: {url} answered {status}.", tell)
     return {**done, "answer": str(status)}
+
+
+def _tell_unproven(message: str, tell: Callable[[Event], None]) -> None:
+    tell(Guarded.unjudged(GUARD, message))
+    tell(Warned(GUARD, message))
 
 
 async def _ask_from_here(url: str, key: Secret) -> int:
@@ -79,11 +86,12 @@ async def _ask_from_here(url: str, key: Secret) -> int:
     import httpx  # noqa: PLC0415 - for jobs with a `preflight_url` alone
 
     try:
-        async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client:
-            answer = await client.get(url, headers={"Authorization": f"Bearer {key.reveal()}"})
-    except (httpx.HTTPError, httpx.InvalidURL):
+        async with asyncio.timeout(_TIMEOUT), httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client:
+            headers = {"Authorization": f"Bearer {key.reveal()}"}
+            async with client.stream("GET", url, headers=headers) as answer:  # its body proves nothing: it is not read
+                return answer.status_code
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
         return 0
-    return answer.status_code
 
 
 async def _ask_on_host(url: str, key: Secret, host: str, transport: Transport) -> int | None:

@@ -151,7 +151,10 @@ def _config(file: Path, values: Mapping[str, Any]) -> Config:
     defaults = values.get("defaults", {})
     audit = values.get("audit", {})
     jobs = {name: _job(name, (defaults, job), codex, root) for name, job in values.get("jobs", {}).items()}
-    hosts = {name: HostSettings(host.get("codex")) for name, host in values.get("hosts", {}).items()}
+    hosts = {
+        name: HostSettings(host.get("codex"), tuple(host.get("environment", ())))
+        for name, host in values.get("hosts", {}).items()
+    }
     return Config(
         path=file,
         output_dir=below(root, values.get("output_dir", OUTPUT_DIR)),

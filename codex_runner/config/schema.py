@@ -448,6 +448,7 @@ class HostSection(Section):
     """`[hosts.NAME]`."""
 
     codex: Text | None = None
+    environment: list[FreeName] | None = None
 
 
 class _Layer(PydanticBaseSettingsSource):

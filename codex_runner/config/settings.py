@@ -60,9 +60,13 @@ class JobSettings:
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What is particular to one host. `codex` is the binary's path on it."""
+    """What is particular to one host. `codex` is the binary's path on it.
+
+    `environment` names variables that its ssh gets although the runner reads a secret from them.
+    """
 
     codex: str | None = None
+    environment: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,15 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
+from codex_runner.domain.secret_names import (
+    ACCESS_TOKEN,
+    API_KEY,
+    CREDENTIAL,
+    VAULT_PASSWORD,
+    VAULT_ROLE_ID,
+    VAULT_SECRET_ID,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,7 +42,7 @@ class CredentialSource(StrEnum):
     FILE = "file"
 
 
-_VARIABLES = {CredentialKind.ACCESS_TOKEN: "CODEX_ACCESS_TOKEN", CredentialKind.API_KEY: "CODEX_API_KEY"}
+_VARIABLES = {CredentialKind.ACCESS_TOKEN: ACCESS_TOKEN, CredentialKind.API_KEY: API_KEY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class CredentialSpec:
     @property
     def environment_variable(self) -> str:
         """The variable in which codex gets the value; it is also the name on the secret's mask."""
-        return self.env_key or _VARIABLES.get(self.kind, "CODEX_CREDENTIAL")
+        return self.env_key or _VARIABLES.get(self.kind, CREDENTIAL)
 
     @property
     def place(self) -> str:
@@ -150,6 +159,7 @@ class Outcome(StrEnum):
     PASSED = "passed"
     WARNED = "warned"
     REFUSED = "refused"
+    UNJUDGED = "not judged"  # nothing is known that the rule could judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +203,9 @@ class AppRoleAuth:
     role: str
     mount: str = "approle"
     role_id: str | None = None
-    role_id_variable: str = "VAULT_ROLE_ID"
+    role_id_variable: str = VAULT_ROLE_ID
     secret_id_file: str | None = None
-    secret_id_variable: str = "VAULT_SECRET_ID"  # noqa: S105 - a variable's name
+    secret_id_variable: str = VAULT_SECRET_ID
     wrapped: bool = False
     single_use: bool = False
 
@@ -218,7 +228,7 @@ class UserpassAuth:
     username: str
     mount: str = "userpass"
     password_file: str | None = None
-    password_variable: str = "VAULT_PASSWORD"  # noqa: S105 - a variable's name
+    password_variable: str = VAULT_PASSWORD
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from codex_runner.domain.run import Ending, ProcessExit, Usage  # noqa: TC001 - build() reads the hints at run time
 
@@ -381,13 +381,19 @@ class CredentialTaken(Event):
     facts: dict[str, Any]
 
 
+NOT_JUDGED = "not judged"
+"""The third state of a promise, in the words of every report."""
+
 NO_BUDGET = "no-budget"
 """The code of a warning that many runs carry, and that no log should be loud about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guarded(Event):
-    """One of the runner's own promises, kept or not (a credential rule, a revocation, a sweep)."""
+    """One of the runner's own promises, kept or not (a credential rule, a revocation, a sweep).
+
+    `judged` is false if nothing proves either; `passed` is then false too.
+    """
 
     kind = "guard"
     name: str
@@ -395,6 +401,22 @@ class Guarded(Event):
     message: str
     seconds: float = 0.0
     failure: str | None = None
+    judged: bool = True
+
+    @classmethod
+    def unjudged(cls, name: str, message: str, seconds: float = 0.0) -> Self:
+        """Make a guard that nothing could judge: neither kept nor broken."""
+        return cls(name, False, message, seconds, judged=False)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the promise is known to be broken."""
+        return self.judged and not self.passed
+
+    @property
+    def outcome(self) -> str:
+        """Say it as every report does."""
+        return "kept" if self.passed else "not kept" if self.judged else NOT_JUDGED
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,12 +187,19 @@ class Credentials(Protocol):
     """Where a job's credential comes from. What was borrowed for it is given back before `borrow` returns."""
 
     async def borrow(
-        self, job: Job, *, now: float, tell: Callable[[Event], None], on_retry: Callable[[str], None]
+        self,
+        job: Job,
+        *,
+        now: float,
+        tell: Callable[[Event], None],
+        on_retry: Callable[[str], None],
+        on_secret: Callable[[Secret], None],
     ) -> Granted:
         """Fetch the job's credential and judge it as of `now` (seconds since the epoch).
 
         `tell` gets each rule's guard and warning as it happens, also before an error; `on_retry` gets a sentence for
-        each new try. CredentialError where it is missing or unfit, SecretStoreError where the store cannot answer.
+        each new try; `on_secret` gets each secret before it is used, those of the login too. CredentialError where it
+        is missing or unfit, SecretStoreError where the store cannot answer.
         """
         ...
 

@@ -23,10 +23,9 @@ from codex_runner.domain.credential import (
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.run import Failure
-from codex_runner.domain.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from codex_runner.domain.event import Event
 
@@ -45,6 +44,7 @@ RULES = {
 }
 
 LIFETIME_MARGIN = 300.0  # seconds beyond the job's timeout, for what comes before and after codex
+_DATES_END = 100_000_000_000.0  # seconds since the epoch, in the year 5138: what is more is in milliseconds
 CLOCK_SKEW = 300.0  # seconds that a date of issue may lie in the future, since clocks differ
 
 
@@ -107,9 +107,23 @@ def unverified_claims(token: str) -> dict[str, Any]:
         return {}
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return {}
     return claims if isinstance(claims, dict) else {}
+
+
+def claimed_date(claims: Mapping[str, Any], name: str) -> float | None:
+    """Return a JWT's date in seconds since the epoch; None if it has none.
+
+    ValueError says what is wrong with one that is no date, such as NaN, or milliseconds.
+    """
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _DATES_END:
+        shown = json.dumps(value, default=str)[:40]
+        raise ValueError(f"`{name}` is {shown}, which is no date in seconds since 1970")
+    return float(value)
 
 
 def planned_guards(spec: CredentialSpec | None) -> tuple[str, ...]:
@@ -164,26 +178,17 @@ def require(findings: Sequence[Finding]) -> None:
 
 
 def events_of(findings: Sequence[Finding]) -> tuple[Event, ...]:
-    """Tell the findings as events: a guard each, and a warning beside it where there is one."""
+    """Tell the findings as events: a guard each, and a warning beside it if there is something to do about it."""
     events: list[Event] = []
     for finding in findings:
         refused = finding.outcome is Outcome.REFUSED
         failure = Failure.CREDENTIAL.value if refused else None
-        events.append(Guarded(finding.rule, not refused, finding.message, failure=failure))
-        if finding.outcome is Outcome.WARNED:
+        unjudged = finding.outcome is Outcome.UNJUDGED
+        guard = Guarded(finding.rule, not refused, finding.message, failure=failure)
+        events.append(Guarded.unjudged(finding.rule, finding.message) if unjudged else guard)
+        if finding.outcome is Outcome.WARNED or (unjudged and finding.remedy):
             events.append(Warned(finding.rule, f"{finding.message} {finding.remedy}".rstrip()))
     return tuple(events)
-
-
-def clean_secret(value: str, spec: CredentialSpec) -> Secret:
-    """Take off the white space around a token. CredentialError where it is empty, or no single printable word."""
-    value = value.strip()
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
-        wrong = "holds white space, line breaks or other characters that no token has" if value else "is empty"
-        raise CredentialError(
-            f"The credential at {spec.place} {wrong}.", remedy="Store it again, as one line without anything else."
-        )
-    return Secret(spec.environment_variable, value)
 
 
 def _judge_workflow(facts: CredentialFacts, workflow: str) -> Finding:
@@ -241,10 +246,10 @@ def _judge_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasi
 
 def _judge_missing_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasion) -> Finding:
     if spec.allow_unexpiring:
-        return Finding(EXPIRY, Outcome.PASSED, "It names no expiry, and the job allows that.")
+        return Finding(EXPIRY, Outcome.UNJUDGED, "It names no expiry, and the job allows that.")
     if not occasion.complete:
         message = f"The expiry of {facts.place} is not known, so it could not be judged."
-        return Finding(EXPIRY, Outcome.WARNED, message, "Say it with `credential.expires_at`, or keep it in Vault.")
+        return Finding(EXPIRY, Outcome.UNJUDGED, message, "Say it with `credential.expires_at`, or keep it in Vault.")
     message = f"{facts.place} names no expiry (`expires_at`)."
     return Finding(EXPIRY, Outcome.REFUSED, message, f"{occasion.remedy} Or say `allow_unexpiring = true` in the job.")
 

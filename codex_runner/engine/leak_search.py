@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from codex_runner.domain.event import Leaked
 from codex_runner.domain.run import Failure
 from codex_runner.engine.follow import LineSplitter, Part
+from codex_runner.engine.redact import PLAIN
 from codex_runner.engine.redact_stream import OVERLAP, StreamRedactor
 
 if TYPE_CHECKING:
@@ -34,16 +34,13 @@ LEAK = Failure.LEAK
 
 _CHUNK = 1 << 20
 
-# What no token looks like, and what stands in every log: `warning`, `production`, `codex=debug`, `/usr/local/bin`.
-_PLAIN = re.compile(r"[^0-9A-Z]*")
-
 
 def plain(environment: Mapping[str, Secret], said: bytes, redactor: Redactor) -> set[str]:
     """Return which secrets of `codex.env` are none: plain words, and what the configuration itself says (`said`).
 
     They are masked like all others. But the runner's own words may hold them, and no leak is that.
     """
-    words = {name for name, secret in environment.items() if _PLAIN.fullmatch(secret.reveal())}
+    words = {name for name, secret in environment.items() if PLAIN.fullmatch(secret.reveal())}
     return words | (redactor.names_in(said) & environment.keys())
 
 

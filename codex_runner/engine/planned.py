@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
     """Return what the run was asked, for its first record: enough to attach, nothing secret."""
     shown = dataclasses.replace(job, codex=dataclasses.replace(job.codex, environment={}))
+    said = json.dumps(to_json(shown)).encode()
+    recorder.redactor.pass_over(said)
     facts = {
         "job": to_json(shown),
         "checks": names(job),
         "guards": [*planned_guards(job.credential), *_proof(job), "process sweep", SEARCH],
-        "plain": sorted(plain(job.codex.environment, json.dumps(to_json(shown)).encode(), recorder.redactor)),
+        "plain": sorted(plain(job.codex.environment, said, recorder.redactor)),
         "secrets": sorted(recorder.redactor.names),
     }
     redacted: dict[str, Any] = json.loads(recorder.redactor.text(json.dumps(facts)))

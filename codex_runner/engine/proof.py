@@ -54,7 +54,7 @@ class Proof:
 
     def _hold(self, refused: list[Guarded]) -> Callable[[Event], None]:
         def tell(event: Event) -> None:
-            if isinstance(event, Guarded) and not event.passed:
+            if isinstance(event, Guarded) and event.failed:
                 refused.append(event)
             else:
                 self._recorder.emit(event)

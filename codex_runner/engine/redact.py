@@ -1,9 +1,10 @@
 """Takes secrets out of bytes, a line at a time, before anything else sees them.
 
 A secret is looked for as it is, and in the forms in which programs usually print one: escaped as in JSON, percent-
-encoded, base64 in each of its three alignments, hexadecimal. What is found is replaced by a mask of fixed width that
-names the secret. Overlapping finds are masked as one. What merely looks like a token is masked as `***token***`. What
-cannot be seen in a line (colours, controls) does not keep a secret in it from being found.
+encoded, each character of it escaped or some, base64 in each of its three alignments, hexadecimal. So is each part of
+one that is a document. What is found is replaced by a mask of fixed width that names the secret. Overlapping finds are
+masked as one. What merely looks like a token is masked as `***token***`. What cannot be seen in a line (colours,
+controls) does not keep a secret in it from being found.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import re
 import urllib.parse
 from typing import TYPE_CHECKING
 
-from codex_runner.engine import token_shapes, unseen
+from codex_runner.engine import escaped, token_shapes, unseen
+from codex_runner.engine.secret_parts import SHORTEST, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +29,7 @@ _Span = tuple[int, int, bytes]
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
+_HTML = re.compile("[&<>']")
 _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
 # Rows of letters that are shorter than this are too many to narrow anything.
@@ -35,8 +38,9 @@ _NARROW = 16
 # How far from something unseen a token that nobody told of is looked for, in bytes.
 _REACH = 256
 
-# Shorter ones would mask half of every log and protect nothing.
-SHORTEST = 6
+
+# What no token looks like, and what stands in every log: `warning`, `production`, `codex=debug`, `/usr/local/bin`.
+PLAIN = re.compile(r"[^0-9A-Z]*")
 
 
 class Redactor:
@@ -53,26 +57,46 @@ class Redactor:
         self.longest = 0
         """The length in bytes of the longest secret that is looked for, in any form; 0 without any."""
         self.names: set[str] = set()
+        self._spared: set[str] = set()
+        self._raw = 0
+        # Of secrets that are documents: what is looked for of them, and which of it is a word like others.
+        self._parts: set[bytes] = set()
+        self._passed: set[bytes] = set()
         for secret in secrets:
             self.learn(secret)
 
     def learn(self, secret: Secret) -> None:
-        """Look for this one too from now on. Each line of a secret of several lines counts by itself."""
+        """Look for this one too from now on, and for each part of it that is secret by itself: see `secret_parts`."""
         self.names.add(secret.name)
         mask = f"***{secret.name}***".encode()
         value = secret.reveal()
-        for text in {value, value.strip(), *value.splitlines()}:
-            if len(text) >= SHORTEST:
-                for form in forms(text):
-                    self._masks.setdefault(form, mask)
+        whole = {value, value.strip()}
+        for text in whole | parts(value):
+            if len(text) < SHORTEST:
+                continue
+            self._raw = max(self._raw, len(text.encode("utf-8", "surrogateescape")))
+            made = forms(text)
+            for form in made:
+                self._masks.setdefault(form, mask)
+            if text not in whole:
+                self._parts |= made
+                self._passed |= made if PLAIN.fullmatch(text) else set()
         self._sort()
+
+    def pass_over(self, said: bytes) -> None:
+        """Mask parts of secrets that stand in `said`, the configuration, as ever; but what holds one is no leak."""
+        self._passed |= {part for part in self._parts if part in said}
+
+    def spare(self, names: Iterable[str]) -> None:
+        """Mask these as ever, but name them nowhere: what holds one of them is no leak."""
+        self._spared |= set(names)
 
     def _sort(self) -> None:
         rows = {each: token_shapes.longest_row(each) for each in self._masks}
         self._rows = {each: row for each, row in rows.items() if len(row) >= _NARROW}
         self._others = [each for each in self._masks if each not in self._rows]
         self._shortest = min([token_shapes.SHORTEST, *map(len, self._rows.values())])
-        self.longest = max(map(len, self._masks), default=0)
+        self.longest = max([*map(len, self._masks), escaped.WIDEST * self._raw])
         self._alphabet = bytes({*token_shapes.ALPHABET, *b"".join(self._masks)})
 
     def __call__(self, data: bytes) -> bytes:
@@ -106,6 +130,15 @@ class Redactor:
                     (begin + at[start], begin + at[end - 1] + 1, mask)
                     for start, end, mask in hidden
                     if at[end - 1] - at[start] > end - 1 - start
+                ]
+        for begin, text in self._unescaped(data):
+            if hidden := self._finds(text.plain, token_shapes.classes_of(text.plain)):
+                starts, ends = text.origins()
+                # What has no escape in it is found already.
+                found += [
+                    (begin + starts[start], begin + ends[end - 1], mask)
+                    for start, end, mask in hidden
+                    if ends[end - 1] - starts[start] > end - start
                 ]
         found.sort(key=lambda hit: (hit[0], -hit[1]))
         spans: list[_Span] = []
@@ -152,6 +185,12 @@ class Redactor:
             for reading in (*unseen.READINGS, *(unseen.EXACT if b"\\\\" in part else ())):
                 yield begin, part, reading
 
+    def _unescaped(self, data: bytes) -> Iterator[tuple[int, escaped.Text]]:
+        """Yield the parts of `data` that hold escapes, each without them; the number is where the part begins."""
+        for begin, behind in escaped.regions(data, max(self.longest, _REACH)):
+            for text in escaped.readings(data[begin:behind]):
+                yield begin, text
+
     def _present(self, data: bytes, narrowed: bytes) -> Iterator[bytes]:
         """Yield the needles that are in `data`, whose long rows of a token's letters are given."""
         yield from (needle for needle in self._others if needle in data)
@@ -173,13 +212,18 @@ class Redactor:
         for _, part, reading in self._around_unseen(data, classes):
             seen = reading.seen(part)
             found |= {*self._present(seen, token_shapes.rows(seen, token_shapes.classes_of(seen), self._shortest))}
-        return {self._masks[needle].decode()[3:-3] for needle in found}
+        for _, text in self._unescaped(data):
+            plain = text.plain
+            found |= {*self._present(plain, token_shapes.rows(plain, token_shapes.classes_of(plain), self._shortest))}
+        return {self._masks[needle].decode()[3:-3] for needle in found - self._passed} - self._spared
 
 
 def forms(text: str) -> set[bytes]:
     """Return the bytes under which `text` may appear."""
     raw = text.encode("utf-8", "surrogateescape")
     escaped = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    # As Go and others write JSON that may stand in a page.
+    escaped |= {_HTML.sub(lambda found: f"\\u{ord(found[0]):04x}", before) for before in escaped}
     # What a command prints stands escaped once more in an event of its output, and JSON may hold a text of JSON.
     for _ in range(2):
         escaped |= {json.dumps(before, ensure_ascii=False)[1:-1] for before in escaped}

@@ -28,6 +28,7 @@ from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
 from codex_runner.engine.ending import stop_ending
 from codex_runner.engine.leak_search import LEAK, SEARCH, clean
+from codex_runner.engine.lesson import Lesson
 from codex_runner.engine.planned import planned
 from codex_runner.engine.proof import Proof
 from codex_runner.engine.stopping import Stopped, Stopping
@@ -101,6 +102,7 @@ class Runner:
         self._attempts = Attempts(job, run_id, outfit)
         self._proof = Proof(outfit)
         self._checks = Checks(job, outfit)
+        self._lesson = Lesson(job, outfit.recorder)
         self._noted = self._given_back = False
 
     @property
@@ -171,6 +173,7 @@ class Runner:
         Nothing has been spent when it returns.
         """
         if self._state.run_id:
+            self._lesson.go_on()
             self._noted = True  # by whoever began it, as far as can be told
             await self._admission.enter_again()
             return None
@@ -209,7 +212,7 @@ class Runner:
                     **judged,
                     "tree": tree,
                     "credential": to_json(granted.facts),
-                    "secrets": sorted(self._recorder.redactor.names),
+                    "secrets": self._lesson.names,
                 }
             )
         )
@@ -236,7 +239,11 @@ class Runner:
 
     async def _borrow(self, now: float) -> Granted:
         granted = await self._outfit.credentials.borrow(
-            self._job, now=now, tell=self._recorder.emit, on_retry=lambda text: self._recorder.warn("retry", text)
+            self._job,
+            now=now,
+            tell=self._recorder.emit,
+            on_retry=lambda text: self._recorder.warn("retry", text),
+            on_secret=self._lesson.learn,
         )
         for secret in granted.secrets:
             self._recorder.learn(secret)

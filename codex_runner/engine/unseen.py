@@ -11,8 +11,10 @@ from array import array
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from codex_runner.text.clean import code_points
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 # Sequences are bounded, so that one without an end can neither hide what follows nor cost quadratic time.
 # They hold neither quotes nor backslashes, and so end with a string of JSON at the latest.
@@ -30,17 +32,44 @@ _MAY_ESCAPE = re.compile(rb"\\[bfu]")
 
 _CONTROL = re.compile(b"[" + re.escape(CONTROLS) + b"]+")
 
-_WIDE = tuple(
-    (beginning, re.compile(beginning + rest))
-    for beginning, rest in (
-        (b"\xe2\x80", rb"[\x8b-\x8f\xa8-\xae]"),
-        (b"\xe2\x81", rb"[\xa0-\xaf]"),
-        (b"\xef", rb"(?:\xbb\xbf|\xbf[\xb9-\xbb])"),
-        (b"\xd8\x9c", rb""),
-        (b"\xe1\xa0\x8e", rb""),
-        (b"\xf3\xa0", rb"[\x80\x81][\x80-\xbf]"),
-    )
-)
+
+def _class(values: Iterable[int]) -> bytes:
+    """Return a character class of these bytes."""
+    return b"[" + b"".join(re.escape(bytes([value])) for value in sorted(values)) + b"]"
+
+
+def _merged(rows: Mapping[bytes, set[int]]) -> Iterator[bytes]:
+    """Yield patterns of rows: how each begins, and its last bytes. Rows that differ in one byte before that are one."""
+    same: dict[tuple[bytes, frozenset[int]], set[int]] = {}
+    for row, last in rows.items():
+        same.setdefault((row[:-1], frozenset(last)), set()).add(row[-1])
+    yield from (re.escape(row) + _class(before) + _class(last) for (row, last), before in same.items())
+
+
+def _wide() -> Iterator[tuple[bytes, re.Pattern[bytes]]]:
+    """Yield the characters of the table as UTF-8 has them: how some of them begin, and the pattern of these."""
+    kinds: dict[bytes, dict[bytes, set[int]]] = {}
+    for point in code_points():
+        encoded = chr(point).encode()
+        kinds.setdefault(encoded[: min(2, len(encoded) - 1)], {}).setdefault(encoded[:-1], set()).add(encoded[-1])
+    for beginning, rows in kinds.items():
+        yield beginning, re.compile(b"|".join(_merged(rows)))
+
+
+def _as_escapes() -> bytes:
+    r"""Return the pattern of the table's characters as JSON escapes them, without the first `\u`."""
+    rows: dict[bytes, set[int]] = {}
+    for point in code_points():
+        digits = chr(point).encode("utf-16-be").hex().encode()
+        rows.setdefault(digits[:-1], set()).add(digits[-1])
+    pattern = b"|".join(_merged(rows))
+    # Of two halves, the second is an escape of its own. Digits may be of either case: the classes hold one.
+    pattern = re.sub(rb"(d[89ab][0-9a-f]{2})(?=d|\[d)", rb"\1\\\\+u", pattern)
+    return b"(?i:" + pattern + b")"
+
+
+_WIDE = tuple(_wide())
+_ESCAPED = _as_escapes()
 
 
 class Reading:
@@ -66,9 +95,7 @@ class Reading:
             rb"001[bB](?:\[" + _CSI + rb"|" + title(rb"[\]PX^_]", json_ends, _OSC) + _SHORT + rb"|)"
             rb"|009[bB]" + _CSI + rb"|" + title(rb"009[089dDeEfF]", json_ends, _OSC) + rb""
             rb"00(?:0[0-8bBcCeEfF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F]|[aA][dD])"
-            rb"|061[cC]|180[eE]|200[b-fB-F]|202[89a-eA-E]|206[0-9a-fA-F]|[fF][eE][fF][fF]|[fF]{3}[9abAB]"
-            rb"|[dD][bB]40\\+u[dD][cC][0-7][0-9a-fA-F]"
-            rb")|[bf])"
+            rb"|" + _ESCAPED + rb")|[bf])"
             rb")"
         )
 

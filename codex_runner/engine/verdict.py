@@ -96,7 +96,7 @@ def _judge_checks(job: Job, state: RunState) -> Verdict | None:
 
 
 def _judge_guards(_job: Job, state: RunState) -> Verdict | None:
-    failed = next((guard for guard in state.guards.values() if not guard.passed), None)
+    failed = next((guard for guard in state.guards.values() if guard.failed), None)
     if failed is None:
         return None
     said = f"{_BUT} {failed.name} failed: {failed.message}"

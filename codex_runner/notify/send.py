@@ -120,6 +120,7 @@ async def _deliver(target: NotifyTarget, content: Mapping[str, Any], seconds: fl
 
 async def _post(client: httpx.AsyncClient, target: NotifyTarget, address: str, data: bytes, identity: str) -> None:
     headers = {"content-type": "application/json", "user-agent": f"codex-runner/{codex_runner.__version__}"}
+    headers["accept-encoding"] = "identity"
     try:
         headers |= signed_headers(target.key, identity, int(time.time()), data)
     except ValueError as error:
@@ -142,8 +143,9 @@ async def _refused(response: httpx.Response) -> _Undelivered:
     if response.is_redirect:
         return _Undelivered(f"the answer was {response.status_code}, a redirect; name the final address")
     text = b""
-    if "html" not in response.headers.get("content-type", ""):
-        async for piece in response.aiter_bytes():
+    # As it came: what is compressed, which was not asked for, may expand to anything.
+    if "html" not in response.headers.get("content-type", "") and "content-encoding" not in response.headers:
+        async for piece in response.aiter_raw():
             text += piece
             if len(text) >= _ANSWER_BYTES:
                 break

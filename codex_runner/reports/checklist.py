@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def junit_of_findings(suite: str, findings: Sequence[tuple[str, Finding]], *, now: float | None = None) -> bytes:
     """Return JUnit XML in UTF-8 with a case for each subject and finding; those refused are red."""
     refused = sum(finding.outcome is Outcome.REFUSED for _, finding in findings)
-    counts = {"tests": str(len(findings)), "failures": str(refused), "errors": "0", "skipped": "0", "time": "0.000"}
+    unjudged = sum(finding.outcome is Outcome.UNJUDGED for _, finding in findings)
+    counts = {"tests": str(len(findings)), "failures": str(refused), "errors": "0", "skipped": str(unjudged)}
+    counts["time"] = "0.000"
     root = ET.Element("testsuites", {"name": f"codex-runner {suite}", **counts})
     root.attrib.pop("skipped")  # Jenkins's schema has it on suites alone
     stamp = utc(time.time() if now is None else now)[:19]
@@ -40,6 +42,8 @@ def junit_of_findings(suite: str, findings: Sequence[tuple[str, Finding]], *, no
         if finding.outcome is Outcome.REFUSED:
             message = message or finding.rule
             ET.SubElement(case, "failure", {"message": message, "type": finding.rule}).text = said
+        elif finding.outcome is Outcome.UNJUDGED:
+            ET.SubElement(case, "skipped", {"message": f"{finding.outcome.value}: {message} {remedy}".strip()})
         else:
             word = "warning: " if finding.outcome is Outcome.WARNED else ""
             ET.SubElement(case, "system-out").text = f"{word}{said}"

@@ -218,7 +218,7 @@ def _checks(state: RunState, what: str, heading: str, *, outputs: bool = True) -
                 output = shown(tail(last_lines(check.output, _CHECK_LINES), _CHECK_BYTES))
                 rows.append(f'<tr><td colspan="4"><pre>{output}</pre></td></tr>')
         elif what == "guards" and guard:
-            rows.append(_row(name, "kept" if guard.passed else "not kept", guard.message, "", passed=guard.passed))
+            rows.append(_row(name, guard.outcome, guard.message, "", passed=guard.passed, judged=guard.judged))
         else:
             rows.append(_row(name, "not reached", "", "", passed=None))
     if not rows:
@@ -226,8 +226,8 @@ def _checks(state: RunState, what: str, heading: str, *, outputs: bool = True) -
     return f'<section><h2>{heading}</h2><div class="scroll"><table>{"".join(rows)}</table></div></section>'
 
 
-def _row(name: str, how: str, message: str, time: str, *, passed: bool | None) -> str:
-    mood = Mood.PLAIN if passed is None else Mood.GOOD if passed else Mood.BAD
+def _row(name: str, how: str, message: str, time: str, *, passed: bool | None, judged: bool = True) -> str:  # noqa: PLR0913 - a row's columns
+    mood = Mood.WARN if not judged else Mood.PLAIN if passed is None else Mood.GOOD if passed else Mood.BAD
     return (
         f'<tr><td>{shown(one_line(name, 300))}</td><td><span class="pill {mood}">{how}</span></td>'
         f'<td class="text">{shown(one_line(message, 500))}</td><td class="number">{time}</td></tr>'

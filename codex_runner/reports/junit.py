@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from codex_runner.domain.errors import RunnerError
+from codex_runner.domain.event import NOT_JUDGED
 from codex_runner.domain.job import OWN_CHECKS
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, failure_class, failure_exit_code, meaning, reason, remedy, word
@@ -201,6 +202,8 @@ def _guard_case(state: RunState, job: str, name: str) -> _Case:
         return _Case(classname, name, 0.0, skipped=_NOT_REACHED)
     if guard.passed:
         return _Case(classname, name, guard.seconds, out=guard.message)
+    if not guard.judged:
+        return _Case(classname, name, guard.seconds, skipped=f"{NOT_JUDGED}: {guard.message.strip()}")
     message = guard.message.strip() or "the promise was not kept"
     if state.verdict and state.verdict.exit_code == 0:
         return _Case(classname, name, guard.seconds, skipped=f"tolerated: {message}")

@@ -106,7 +106,7 @@ class _Reader:
             case ev.Warned():
                 self._read_warning(event)
             case ev.Guarded():
-                mood = Mood.GOOD if event.passed else Mood.BAD
+                mood = Mood.GOOD if event.passed else Mood.BAD if event.judged else Mood.WARN
                 self._point(Lane.CHECK, "guard", event.name, mood, note=event.message)
             case _:
                 self._read_other(event)

@@ -40,7 +40,7 @@ def failure_class(state: RunState) -> str | None:
     if verdict is None or verdict.exit_code == 0:
         return None
     of_attempt = attempt.ending.failure if attempt and attempt.ending else None
-    of_guards = (guard.failure for guard in state.guards.values() if not guard.passed)
+    of_guards = (guard.failure for guard in state.guards.values() if guard.failed)
     return next((str(each) for each in (of_attempt, *of_guards) if failure_exit_code(each) == verdict.exit_code), None)
 
 

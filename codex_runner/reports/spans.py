@@ -120,7 +120,8 @@ class _Reader:
             case ev.Warned():
                 self._note("warning", {"codex_runner.warning": event.code, "message": event.message})
             case ev.Guarded() if not event.passed:
-                self._note("guard", {"codex_runner.guard": event.name, "message": event.message})
+                word = "" if event.judged else f"{ev.NOT_JUDGED}: "
+                self._note("guard", {"codex_runner.guard": event.name, "message": f"{word}{event.message}"})
             case ev.Retrying():
                 self._note("retry", {"codex_runner.attempt": event.number, "message": event.reason})
             case ev.StopRequested():

@@ -189,7 +189,8 @@ def _guards(state: RunState) -> str:
     rows = []
     for name in facts.every(state, "guards"):
         guard = state.guards.get(name)
-        sign = "⏭️ not reached" if guard is None else "✅ kept" if guard.passed else "❌ not kept"
+        sign = "✅" if guard and guard.passed else "❌" if guard and guard.failed else "❔" if guard else "⏭️"
+        sign = f"{sign} {guard.outcome if guard else 'not reached'}"
         rows.append((escaped(name), sign, escaped(guard.message) if guard else ""))
     return "### Guards\n\n" + _table(("Promise", "Result", "What was found"), rows) if rows else ""
 

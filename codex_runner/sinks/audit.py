@@ -194,7 +194,7 @@ def _outcome(event: RunEnded, state: RunState) -> dict[str, Any]:
         "seconds": round(state.seconds, 3),
         "tokens": state.usage.total,
         "attempts": len(state.attempts),
-        "login_given_back": None if revocation is None else revocation.passed,
+        "login_given_back": revocation.passed if revocation and revocation.judged else None,
     }
 
 

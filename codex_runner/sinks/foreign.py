@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import re
 
-from codex_runner.text.clean import INVISIBLE
+from codex_runner.text.clean import ESCAPES, INVISIBLE
 
-# Sequences are bounded, so that one without an end can neither swallow what follows nor cost quadratic time.
-_ESCAPES = re.compile(
-    "(?:\x1b\\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]"  # CSI: colours, the cursor
-    "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]{0,4096}(?:\x07|\x1b\\\\|\x9c)"  # OSC and kin
-    "|\x1b[ -/]{0,4}[0-~]"
-)
 # Controls; line ends that are not newlines; what turns the direction of writing; what cannot be seen; halves of
 # characters. A reader must see what is there, in the order in which it is there.
 _UNSEEN = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{INVISIBLE}\ud800-\udfff]")
@@ -30,7 +24,7 @@ def clean_line(text: str) -> str:
         return _COMMAND.sub("# #", text) if "##" in text else text
     if "\r" in text:
         text = next((part for part in reversed(text.split("\r")) if part.strip()), "")
-    text = _UNSEEN.sub("", _ESCAPES.sub("", text)).expandtabs(4).replace("\n", " ")
+    text = _UNSEEN.sub("", ESCAPES.sub("", text)).expandtabs(4).replace("\n", " ")
     return _COMMAND.sub("# #", text)
 
 

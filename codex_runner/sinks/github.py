@@ -118,7 +118,7 @@ class GitHubLog(PlainLog):
             case ev.Unparsed(reason=ev.TRUNCATED) as event:
                 told = f"codex printed a line of {event.size:,} bytes, which is too long to be read: {event.text}"
                 return self._annotate("warning", told, {"title": f"codex-runner: {ev.TRUNCATED}"})
-            case ev.Guarded(passed=False) as event:
+            case ev.Guarded(failed=True) as event:
                 return self._annotate("error", event.message, {"title": f"codex-runner: {event.name}"})
             case ev.CheckEnded(passed=False) as event:
                 return self._annotate_check(event, _prefix_of(state) if self._prefix is None else self._prefix)

@@ -306,8 +306,9 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
             tone = Tone.DIM if event.code == ev.NO_BUDGET else Tone.WARN
             return _line("warning", f"{event.message} [{event.code}]", tone)
         case ev.Guarded():
-            tone = Tone.DIM if event.passed else Tone.BAD
-            return _line("guard" if event.passed else "FAILED", f"{event.name}: {event.message}", tone)
+            tone = Tone.DIM if event.passed else Tone.BAD if event.judged else Tone.WARN
+            word = "" if event.judged else f"{ev.NOT_JUDGED}: "
+            return _line("FAILED" if event.failed else "guard", f"{event.name}: {word}{event.message}", tone)
         case ev.Leaked():
             return _line("FAILED", f"a leak: {event.path} held {event.secret}, and was {event.done}", Tone.BAD)
         case ev.StopRequested():

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 INVISIBLE = (
     "\u00ad"  # soft hyphen
@@ -28,6 +32,14 @@ BLANKS = (
     "\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0080-\U000e0fff"  # what Unicode says to ignore
 )
 """Characters that show nothing by themselves. Beside others they may be meant."""
+
+
+def code_points() -> Iterator[int]:
+    """Yield every character of the table, as what the redactor looks past: hidden, joining, blank."""
+    parts = re.findall("(.)(?:-(.))?", INVISIBLE + JOINERS + BLANKS)
+    for first, last in parts:
+        yield from range(ord(first), ord(last or first) + 1)
+
 
 # Sequences are bounded, so that an unfinished one can neither swallow the rest of the output nor cost quadratic time.
 ESCAPES = re.compile(

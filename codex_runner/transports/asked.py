@@ -10,8 +10,11 @@ from codex_runner.domain.host import Completed
 
 
 def marked(script: str, mark: str) -> str:
-    """Return the script with its first act: to print the mark, a hexadecimal word, on a line."""
-    return f"printf '%s\\n' {mark}\n{script}"
+    """Return the script with its first act: to print the mark, a hexadecimal word, on a line.
+
+    By echo: a shell without a printf of its own would show the mark in a command line.
+    """
+    return f"echo {mark}\n{script}"
 
 
 def answered(mark: str, exit_code: int | None, stdout: bytes, stderr: bytes, seconds: float) -> Completed:

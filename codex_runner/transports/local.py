@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 
 from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
+from codex_runner.domain.surroundings import for_git, names_a_credential, passed
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.directory import AttemptDirectory, runs_root
 from codex_runner.transports.request import (
@@ -41,23 +42,13 @@ _PING = 1.0
 _READ = 1 << 18  # what is read at once is worked off before anything else is heard: a signal, a deadline
 _KEPT = 1 << 20
 
-# What the supervisor, and through it codex, gets of the runner's environment; `scrub` on the host has the same list.
-_PASSED = frozenset(
-    (
-        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
-        *("XDG_STATE_HOME", "XDG_RUNTIME_DIR"),
-        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
-        *("SSL_CERT_FILE", "SSL_CERT_DIR", "CODEX_CA_CERTIFICATE", "RUNNER_TRACKING_ID", "JENKINS_NODE_COOKIE"),
-    )
-)
 # A command ends with us, however we end: its group is killed when the far end of its stdin, which is ours, is closed.
+# What waits for that is a shell with nothing in its environment: the command's own may hold a secret.
 _ENDS_WITH_US = """
 exec 3<&0
-{ read -r _; kill -KILL 0; } <&3 >/dev/null 2>&1 &
+env -i PATH="$PATH" sh -c 'read -r _; kill -KILL 0' <&3 >/dev/null 2>&1 &
 exec sh -c -- "$@" </dev/null 3<&-
 """
-
-_CREDENTIAL_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "PRIVATE", "API_KEY", "ACCESS_KEY")
 
 
 class LocalTransport:
@@ -65,8 +56,9 @@ class LocalTransport:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         """Nothing is touched before the first start."""
-        self._environ = {k: v for k, v in environ.items() if k in _PASSED or k.startswith("LC_")}
-        self._check_environ = {k: v for k, v in environ.items() if not _names_a_credential(k)}
+        self._environ = passed(environ)
+        self._git_environ = for_git(environ)
+        self._check_environ = {k: v for k, v in environ.items() if not names_a_credential(k)}
         self._root = runs_root(environ)
 
     @property
@@ -132,7 +124,8 @@ class LocalTransport:
     ) -> Completed:
         """See Transport.execute."""
         with _file() as output:
-            code, seconds = await self._run(script, cwd, timeout, arguments, environment, output, output)
+            around = {**self._check_environ, **_revealed(environment)}
+            code, seconds = await self._run(script, cwd, timeout, arguments, around, output, output)
             return Completed(code, _end_of(output), seconds)
 
     async def ask(
@@ -148,7 +141,8 @@ class LocalTransport:
         mark = new_nonce()
         text = marked(script, mark)
         with _file() as answer, _file() as complaint:
-            code, seconds = await self._run(text, cwd, timeout, arguments, environment, answer, complaint)
+            around = {**self._git_environ, **_revealed(environment)}
+            code, seconds = await self._run(text, cwd, timeout, arguments, around, answer, complaint)
             return answered(mark, code, _end_of(answer), _end_of(complaint), seconds)
 
     async def _run(  # noqa: PLR0913, PLR0917 - the parts of one command
@@ -157,7 +151,7 @@ class LocalTransport:
         cwd: str | None,
         timeout: float,
         arguments: Sequence[str],
-        environment: Mapping[str, str | Secret],
+        environment: Mapping[str, str],
         stdout: IO[bytes],
         stderr: IO[bytes],
     ) -> tuple[int | None, float]:
@@ -176,10 +170,7 @@ class LocalTransport:
             "sh",
             *arguments,
             cwd=folder,
-            env={
-                **self._check_environ,
-                **{k: v if isinstance(v, str) else v.reveal() for k, v in environment.items()},
-            },
+            env=environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=stdout,
             stderr=stderr,
@@ -246,6 +237,10 @@ class _Tail:
         return piece
 
 
+def _revealed(environment: Mapping[str, str | Secret]) -> dict[str, str]:
+    return {key: value if isinstance(value, str) else value.reveal() for key, value in environment.items()}
+
+
 def _home(environ: Mapping[str, str]) -> str:
     """Return the home, or `/` if it is not there: a script of the runner's own needs no folder."""
     home = environ.get("HOME", "")
@@ -287,11 +282,3 @@ def _advance(lease: Path) -> None:
     with contextlib.suppress(OSError):  # the directory was removed, or the disk is full: follow says so
         new.write_text(f"{count + 1}\n", encoding="ascii")
         new.rename(lease)
-
-
-def _names_a_credential(name: str) -> bool:
-    upper = name.upper()
-    # The last one's are the runner's own settings, `codex.env` with its secrets among them.
-    return upper.startswith(("VAULT_", "BAO_", "ACTIONS_ID_TOKEN", "CODEX_RUNNER_")) or any(
-        word in upper for word in _CREDENTIAL_WORDS
-    )

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+_ENVIRON = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}  # of what these programs of the system need
+
 
 def birth(pid: int) -> str | None:
     """Return the process's start time as supervisor.sh writes it, or None where it is gone (or a zombie)."""
     if sys.platform == "darwin":
         shown = subprocess.run(
             ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],  # noqa: S607 - the system's ps
+            env=_ENVIRON,
             capture_output=True,
             check=False,
         ).stdout.decode()
@@ -52,4 +55,4 @@ def _first_line(path: str) -> str:
 
 
 def _output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, check=False).stdout.decode().strip()
+    return subprocess.run(command, env=_ENVIRON, capture_output=True, check=False).stdout.decode().strip()

@@ -32,7 +32,7 @@ from codex_runner.transports.ssh_session import DroppedError
 from codex_runner.transports.ssh_upload import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from codex_runner.domain.host import Launch, Piece
@@ -47,7 +47,7 @@ _STOP_PATIENCE = 15.0
 class SshTransport:
     """Runs attempts on another host. `reconnect` is for how long a lost host is looked for, in seconds."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each a thing in which its callers differ
         self,
         alias: str,
         environ: Mapping[str, str],
@@ -55,9 +55,13 @@ class SshTransport:
         reconnect: float = 600.0,
         ssh_options: Sequence[str] = (),
         tell: Callable[[str, str], None] = lambda _code, _message: None,
+        given: Collection[str] = (),
     ) -> None:
-        """Nothing is connected before the first call. `tell` gets each warning about the line: a code, a sentence."""
-        self._connection = SshConnection(alias, environ, ssh_options)
+        """Nothing is connected before the first call. `tell` gets each warning about the line: a code, a sentence.
+
+        ssh gets `environ` without what the runner reads secrets from, but for the variables `given`.
+        """
+        self._connection = SshConnection(alias, environ, ssh_options, given)
         self._reconnecting = Reconnecting(self._connection, reconnect, tell)
         self._alias, self._persist = alias, self._reconnecting.persist
         # Sessions that `start` opened and nobody follows yet; those that somebody follows; what is to be stopped.

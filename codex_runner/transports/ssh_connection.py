@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError, RunnerError, UnreachableError
+from codex_runner.domain.secret_names import without_secrets
 from codex_runner.transports.request import bootstrap
 from codex_runner.transports.ssh_answer import PATIENCE, next_answer
 from codex_runner.transports.ssh_client import NEWER_MASTER_OPTIONS, NEWER_OPTIONS, check_client, knows_newer
@@ -28,14 +29,15 @@ from codex_runner.transports.ssh_greeting import greeted
 from codex_runner.transports.ssh_session import DroppedError, Session, end, last_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 # Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
 # Where the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
+# The watch is a shell with nothing in its environment.
 _WATCHED = """
 folder=$1; shift
 exec 3<&0
-{ read -r line; rm -rf "$folder"; kill 0; } <&3 >/dev/null 2>&1 &
+env -i PATH="$PATH" sh -c 'read -r line; rm -rf "$1"; kill 0' sh "$folder" <&3 >/dev/null 2>&1 &
 exec 3<&-
 exec "$@" </dev/null
 """
@@ -86,13 +88,18 @@ class RefusedError(UnreachableError):
 
 
 class SshConnection:
-    """The connection to one host. `ssh_options` come before ours (`-F FILE`, for one)."""
+    """The connection to one host. `ssh_options` come before ours (`-F FILE`, for one).
 
-    def __init__(self, alias: str, environ: Mapping[str, str], ssh_options: Sequence[str] = ()) -> None:
+    ssh gets `environ` without what the runner reads secrets from, but for the variables `given`.
+    """
+
+    def __init__(
+        self, alias: str, environ: Mapping[str, str], ssh_options: Sequence[str] = (), given: Collection[str] = ()
+    ) -> None:
         """Nothing is connected before the first session."""
         self.alias = alias
         self.answered = False
-        self._environ = dict(environ)
+        self._environ = without_secrets(environ, given=given)
         self._ssh_options = tuple(ssh_options)
         self._folder: Path | None = None
         self._master: subprocess.Popen[bytes] | None = None

@@ -10,7 +10,7 @@ from codex_runner.domain.errors import RunnerError
 from codex_runner.transports.ssh import SshTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 # The answer may come late on a slow line: a second or two of difference says nothing about clocks.
 _CLOCK_TOLERANCE = 2.0
@@ -80,10 +80,15 @@ class HostFacts:
 
 
 async def probe(
-    alias: str, environ: Mapping[str, str], *, codex: str | None = None, ssh_options: Sequence[str] = ()
+    alias: str,
+    environ: Mapping[str, str],
+    *,
+    codex: str | None = None,
+    ssh_options: Sequence[str] = (),
+    given: Collection[str] = (),
 ) -> HostFacts:
     """Ask one host. Never raises for what is wrong with the host: that is in the answer."""
-    transport = SshTransport(alias, environ, reconnect=0.0, ssh_options=ssh_options)
+    transport = SshTransport(alias, environ, reconnect=0.0, ssh_options=ssh_options, given=given)
     began, asked = time.monotonic(), time.time()
     try:
         done = await transport.ask(_PROBE, arguments=(codex or "",), timeout=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,9 @@ from codex_runner.domain.credential import (
 )
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.domain.secret import Secret
-from codex_runner.vault.endpoint import variable
+from codex_runner.domain.secret_names import BAO_TOKEN, VAULT_TOKEN
 from codex_runner.vault.faults import Refusal, part
-from codex_runner.vault.oidc import Waiting, describe_claims, identity_token, read_secret_file
+from codex_runner.vault.oidc import Waiting, describe_claims, identity_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 
     from codex_runner.vault.client import VaultClient
 
-_TOKEN = "VAULT_TOKEN"  # noqa: S105 - the mask's name
+_BAD_REQUEST = 400  # what Vault says of a wrapping token that it does not know, or not any more
+_NOT_ASKED = (
+    "Vault did not look at the wrapping token, so nothing is known of it: see who may reach sys/wrapping from here, "
+    "and whether the namespace is right."
+)
+_LONGEST = 100 * 365 * 86400.0  # seconds: longer than any login lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,8 @@ class Login:
     """What a login gave. `token` is None where an agent adds its own.
 
     `ours` is True where we logged in, so that it is ours to give back; `batch` tokens cannot be given back.
-    `seconds` is how long it lives by itself.
+    `seconds` is how long it lives by itself, `until` when that is over on the monotonic clock, None if Vault did not
+    say; `uses` is how often it may be used, 0 if as often as one likes. `role_there` is the role that Vault names.
     """
 
     method: str
@@ -47,6 +54,9 @@ class Login:
     batch: bool = False
     seconds: float = 0.0
     request_id: str | None = None
+    until: float | None = None
+    uses: int = 0
+    role_there: str | None = None
 
 
 def log_in(client: VaultClient) -> Login:
@@ -100,8 +110,10 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
         if not attempt.again:
             error.remedy += " What logs in only once may be spent by now: then make a new one."
         raise
+    answered = time.monotonic()
     auth = part(answer, "auth")
-    token, seconds = auth.get("client_token"), auth.get("lease_duration")
+    token, seconds = auth.get("client_token"), _positive(auth.get("lease_duration"))
+    metadata = auth.get("metadata")
     if not isinstance(token, str) or not token:
         raise CredentialError(
             f"Vault at {client.address} gave no token when asked to {attempt.purpose}.",
@@ -110,18 +122,37 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
     return Login(
         method=attempt.method,
         role=attempt.role,
-        token=Secret(_TOKEN, token),
+        token=Secret(VAULT_TOKEN, token),
         ours=True,
         accessor=auth.get("accessor") or None,
         batch=auth.get("token_type") == "batch",
-        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+        seconds=seconds,
         request_id=answer.get("request_id"),
+        until=answered + seconds if seconds else None,
+        uses=int(_positive(auth.get("num_uses"))),
+        role_there=metadata.get("role_name") if isinstance(metadata, dict) else None,
     )
+
+
+def _positive(value: Any) -> float:
+    """Return a number of an answer; 0 for what is none, or none that can be."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _LONGEST
+    return float(value) if known else 0.0
+
+
+def require_role(client: VaultClient, login: Login) -> None:
+    """Raise CredentialError if the login is of another role than the configuration says: a role id is of any."""
+    there = login.role_there
+    if login.method == AppRoleAuth.method and there and there.lower() != str(login.role).lower():
+        raise CredentialError(
+            f"The role id is that of {there!r} at Vault at {client.address}, and `vault.auth.role` is {login.role!r}.",
+            remedy="Correct the role, or give the role id that belongs to it.",
+        )
 
 
 def _with_jwt(client: VaultClient, auth: JwtAuth) -> Login:
     waiting = Waiting(client.settings.retry_deadline, client.on_retry, client.stop)
-    token = identity_token(auth, client.environment, waiting)
+    token = identity_token(auth, client.secrets, waiting)
     attempt = _Attempt(
         auth.method,
         auth.role,
@@ -145,7 +176,9 @@ def _with_approle(client: VaultClient, auth: AppRoleAuth) -> Login:
             f"The role id of {auth.role!r} is missing: set `vault.auth.role_id` or {auth.role_id_variable}.",
             remedy=f"`vault read auth/{auth.mount}/role/{auth.role}/role-id` shows it.",
         )
-    secret_id = _given(client, auth.secret_id_file, auth.secret_id_variable, "VAULT_SECRET_ID", "the secret id")
+    source = auth.secret_id_file, auth.secret_id_variable
+    # A wrapping token goes into a header.
+    secret_id = _given(client, *source, "VAULT_SECRET_ID", "the secret id", word=auth.wrapped)
     if auth.wrapped:
         secret_id = _unwrap(client, auth, secret_id)
     attempt = _Attempt(
@@ -175,7 +208,7 @@ def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
             purpose, lambda api: api.adapter.post("/v1/sys/wrapping/lookup", json={"token": wrapping.reveal()})
         )
     except Refusal as refusal:
-        raise client.refused(purpose, refusal, remedy=theft) from None
+        raise client.refused(purpose, refusal, remedy=theft if refusal.status == _BAD_REQUEST else _NOT_ASKED) from None
     origin = str((answer.get("data") or {}).get("creation_path", ""))
     if not origin.endswith(f"/role/{auth.role}/secret-id"):
         raise CredentialError(
@@ -188,7 +221,7 @@ def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
     try:
         answer = client.call(purpose, lambda api: api.adapter.post("/v1/sys/wrapping/unwrap"), again=False)
     except Refusal as refusal:
-        raise client.refused(purpose, refusal, remedy=theft) from None
+        raise client.refused(purpose, refusal, remedy=theft if refusal.status == _BAD_REQUEST else _NOT_ASKED) from None
     except SecretStoreError as error:
         error.remedy += " The wrapping token may be spent by now: then deliver a new one."
         raise
@@ -197,11 +230,11 @@ def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
     secret_id = (answer.get("data") or {}).get("secret_id")
     if not secret_id:
         raise CredentialError("The wrapping token held no secret id.", remedy=theft)
-    return Secret("VAULT_SECRET_ID", str(secret_id))
+    return client.secrets.value(str(secret_id), "VAULT_SECRET_ID", "the secret id in its wrapping", word=False)
 
 
 def _with_kubernetes(client: VaultClient, auth: KubernetesAuth) -> Login:
-    token = read_secret_file(auth.token_file, "KUBERNETES_TOKEN", "the service account's token")
+    token = client.secrets.file(auth.token_file, "KUBERNETES_TOKEN", "the service account's token")
     attempt = _Attempt(
         auth.method,
         auth.role,
@@ -241,26 +274,24 @@ def _with_certificate(client: VaultClient, auth: CertAuth) -> Login:
 
 def _supplied_token(client: VaultClient, auth: TokenAuth) -> Secret:
     if auth.token_file:
-        return read_secret_file(auth.token_file, _TOKEN, "the Vault token (`vault.auth.token_file`)")
-    if token := variable(client.environment, "TOKEN"):
-        return Secret(_TOKEN, token.strip())
+        return client.secrets.file(auth.token_file, VAULT_TOKEN, "the Vault token (`vault.auth.token_file`)")
+    for name in (BAO_TOKEN, VAULT_TOKEN):
+        if token := client.secrets.find(name, mask=VAULT_TOKEN):
+            return token
     kept = Path(client.environment.get("HOME", "/")) / ".vault-token"
     if kept.is_file():
-        return read_secret_file(str(kept), _TOKEN, "the Vault token")
+        return client.secrets.file(str(kept), VAULT_TOKEN, "the Vault token")
     raise CredentialError(
         f"There is no Vault token: VAULT_TOKEN is not set, and {kept} is not there.",
         remedy="Log in with `vault login`, or choose a login for machines in `vault.auth` (jwt, approle).",
     )
 
 
-def _given(client: VaultClient, file: str | None, name: str, mask: str, what: str) -> Secret:
-    """Read what a file holds, else what a variable does."""
+def _given(  # noqa: PLR0913 - where it is, how it is called
+    client: VaultClient, file: str | None, name: str, mask: str, what: str, *, word: bool = False
+) -> Secret:
+    """Read what a file holds, else what a variable does. What goes into a body need be no `word`."""
     if file:
-        return read_secret_file(file, mask, what)
-    value = client.environment.get(name, "").strip()
-    if not value:
-        raise CredentialError(
-            f"The variable {name}, which should hold {what}, is not set.",
-            remedy="Set it in the pipeline, or name a file in `vault.auth`.",
-        )
-    return Secret(mask, value)
+        return client.secrets.file(file, mask, what, word=word)
+    remedy = "Set it in the pipeline, or name a file in `vault.auth`."
+    return client.secrets.variable(name, what, remedy, mask=mask, word=word)

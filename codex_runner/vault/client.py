@@ -1,26 +1,29 @@
 """A connection to Vault or OpenBao: what is tried again, for how long, and how a failure reads.
 
 hvac builds the requests. What can pass (refused connections, timeouts, 412, 429, 5xx, a seal) is tried again with
-jitter until a deadline, with a line in the log for each try; what cannot is told at once.
+jitter until a deadline; what cannot is told at once. The log gets a line when Vault goes, and one when it is back.
 """
 
 from __future__ import annotations
 
 import http
-import threading
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
-from urllib.parse import urlsplit
 
 import hvac
 import requests
 import tenacity
-from hvac.adapters import JSONAdapter
+from hvac.adapters import RawAdapter
 
 from codex_runner.domain.errors import CredentialError, SecretStoreError
+from codex_runner.engine.bounded import StoppedError, Wish
+from codex_runner.engine.redact import Redactor
+from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.vault.endpoint import resolve_endpoint
-from codex_runner.vault.faults import Refusal, can_pass, never_sent, root_cause
+from codex_runner.vault.faults import Refusal, can_pass, never_sent, remedy_for, root_cause
+from codex_runner.vault.wire import Session, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,23 +35,28 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FIRST_WAIT: Final = 0.1
+_SHOWN: Final = 400  # characters of what a library or a server says
 _WAIT = tenacity.wait_random_exponential(multiplier=4 * _FIRST_WAIT, min=_FIRST_WAIT, max=5.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a server says it is. `version` is its own word."""
+    """How a server says it is. `version` is its own word; a `secondary` is for disasters, and serves nobody."""
 
     initialized: bool
     sealed: bool
     version: str
+    secondary: bool = False
 
 
 class VaultClient:
     """One connection, for one login. Not safe to share between threads. Use it as a context manager.
 
-    `on_retry` gets one line before each new try. `stop` ends all waiting early: the call that waits then raises.
-    `lost_answers` counts requests whose answer never came although the server may have acted on them.
+    `on_retry` gets a line for each new reason to try again, and one once there is an answer. `stop` ends all waiting
+    early: the call that waits then raises. `lost_answers` counts requests whose answer never came although the server
+    may have acted on them. Of the token that is in use, `uses` counts the requests that Vault certainly took from it,
+    and `lost_uses` those that it may have. `last_status` is the HTTP status of the last answer.
+    `secrets` reads what a login needs, and learns of each secret that is used.
     """
 
     def __init__(
@@ -57,21 +65,23 @@ class VaultClient:
         environment: Mapping[str, str],
         *,
         on_retry: Callable[[str], None] = lambda _: None,
-        stop: threading.Event | None = None,
+        stop: Wish | None = None,
+        secrets: SecretReader | None = None,
     ) -> None:
         """Connect to nothing yet. ConfigurationError where the settings or VAULT_* are wrong."""
         self.settings = settings
         self.environment = environment
         self.endpoint = resolve_endpoint(settings, environment)
         self.address = self.endpoint.address
+        # No text of a library, a proxy or Vault itself is told with one of these in it.
+        self._redactor = Redactor(self.endpoint.secrets)
+        self.secrets = (secrets or SecretReader(environment)).telling(self._redactor.learn)
         self.on_retry = on_retry
-        self.stop = stop or threading.Event()
-        self.lost_answers = 0
+        self.stop = stop or Wish()
+        self.lost_answers = self.uses = self.lost_uses = 0
         self._deadline: float | None = None
-        self._session = _Session()
-        self._session.verify = self.endpoint.verify
-        self._session.cert = self.endpoint.certificate
-        self._session.proxies = self.endpoint.proxies
+        self._outage = _Outage()
+        self._session = Session(self.endpoint.verify, self.endpoint.certificate, self.endpoint.proxies)
         self.api = hvac.Client(
             url=self.address,
             token="",  # with None, hvac looks for a token of its own
@@ -97,7 +107,10 @@ class VaultClient:
 
     def use(self, token: Secret | None) -> None:
         """Send this token with every request from now on, or none."""
+        if token is not None:
+            self.secrets.learn(token)
         self.api.token = "" if token is None else token.reveal()
+        self.uses = self.lost_uses = 0
 
     def finish_within(self, seconds: float) -> None:
         """Give all calls from now on this many seconds together."""
@@ -105,36 +118,56 @@ class VaultClient:
 
     def ignore_stop(self) -> None:
         """From now on, wait as if nobody had asked to stop: for what must be given back in any case."""
-        self.stop = threading.Event()
+        self.stop = Wish()
 
-    def call(self, purpose: str, ask: Callable[[hvac.Client], Any], *, again: bool = True) -> dict[str, Any]:
+    @property
+    def last_status(self) -> int:
+        """The HTTP status of the last answer; 0 if there was none."""
+        return self._adapter.status
+
+    def call(
+        self, purpose: str, ask: Callable[[hvac.Client], Any], *, again: bool = True, open_to_all: bool = False
+    ) -> dict[str, Any]:
         """Return the JSON object that `ask` gets. Tries again what can pass, unless `again` is False.
 
-        `purpose` completes "could not ..." in messages. Raises Refusal where Vault refused for good, and
-        SecretStoreError where it cannot be reached or cannot answer.
+        `purpose` completes "could not ..." in messages; what Vault answers without a login is `open_to_all`. Raises
+        Refusal if Vault refused for good, SecretStoreError if it cannot be reached or cannot answer, and
+        ConfigurationError if a certificate that is named is none.
         """
         trial = _Trial(self, purpose, again=again)
         try:
-            return trial.run(lambda: self._ask(ask, trial))
+            return trial.run(lambda: self._ask(ask, trial, counted=bool(self.api.token) and not open_to_all))
         except Refusal as refusal:
             if refusal.is_outage:
                 raise self._unreachable(trial, refusal) from None
             raise
         except requests.RequestException as error:
+            if isinstance(error, requests.exceptions.SSLError):
+                self.endpoint.require_certificates()
             raise self._unreachable(trial, error) from None
 
     def health(self) -> Health:
-        """Ask how the server is; needs no login. SecretStoreError where it cannot be reached."""
+        """Ask how the server is; needs no login. SecretStoreError if it cannot be reached."""
         codes = {"standbyok": "true", "perfstandbyok": "true", "sealedcode": "200", "uninitcode": "200"}
+        codes["drsecondarycode"] = "200"
+
+        def ask(api: hvac.Client) -> Any:
+            return api.adapter.get("/v1/sys/health", params=codes)
+
         try:
-            answer = self.call("ask for its health", lambda api: api.adapter.get("/v1/sys/health", params=codes))
+            answer = self.call("ask for its health", ask, open_to_all=True)
         except Refusal as refusal:
-            raise SecretStoreError(f"Vault at {self.address} does not tell its health: {refusal}.") from None
-        return Health(bool(answer.get("initialized")), bool(answer.get("sealed")), str(answer.get("version", "")))
+            said = self.reason(refusal)
+            raise SecretStoreError(f"Vault at {self.address} does not tell its health: {said}.") from None
+        secondary = answer.get("replication_dr_mode") == "secondary"
+        return Health(
+            bool(answer.get("initialized")), bool(answer.get("sealed")), str(answer.get("version", "")), secondary
+        )
 
     def refused(self, purpose: str, refusal: Refusal, *, details: str = "", remedy: str) -> CredentialError:
         """Make the error for a refusal: who refused what, in its own words."""
-        return CredentialError(f"Vault at {self.address} refused to {purpose}: {refusal}.{details}", remedy=remedy)
+        said = self._redactor.text(str(refusal))
+        return CredentialError(f"Vault at {self.address} refused to {purpose}: {said}.{details}", remedy=remedy)
 
     @property
     def until(self) -> float:
@@ -142,47 +175,88 @@ class VaultClient:
         return self._deadline or time.monotonic() + self.settings.retry_deadline
 
     def reason(self, error: BaseException | None) -> str:
-        """Say in a few words why there was no good answer."""
+        """Say in a few words why there was no good answer, without a secret that a library quotes."""
+        # Cut behind the redactor: half of a secret would not be found.
+        return self._redactor.text(self._words(error))[:_SHOWN]
+
+    def _words(self, error: BaseException | None) -> str:
         match error:
             case requests.exceptions.ConnectTimeout():
                 return f"no connection within {self._adapter.timeout[0]:.1f} s"
-            case requests.exceptions.Timeout():
+            case requests.exceptions.ReadTimeout():
                 return f"no answer within {self._adapter.timeout[1]:.1f} s"
-            case requests.exceptions.TooManyRedirects():
-                return "it redirects in circles"
             case requests.RequestException():
                 return root_cause(error)
             case _:
                 return str(error)
 
-    def _ask(self, ask: Callable[[hvac.Client], Any], trial: _Trial) -> dict[str, Any]:
+    def whence(self, error: BaseException | None) -> str:
+        """Say who failed: Vault, or the proxy before it."""
+        if isinstance(error, requests.exceptions.ProxyError):
+            return f"the proxy {self.endpoint.proxy_shown} before Vault at {self.address}"
+        by_proxy = self.endpoint.proxies and isinstance(error, Refusal) and not error.is_vaults
+        return f"Vault at {self.address}" + (f" by way of the proxy {self.endpoint.proxy_shown}" if by_proxy else "")
+
+    def _ask(self, ask: Callable[[hvac.Client], Any], trial: _Trial, *, counted: bool) -> dict[str, Any]:
         left = max(_FIRST_WAIT, trial.until - time.monotonic())
-        self._adapter.timeout = (min(self.endpoint.connect_timeout, left), min(self.endpoint.request_timeout, left))
+        connect, whole = self.endpoint.connect_timeout, self.endpoint.connect_timeout + self.endpoint.request_timeout
+        self._adapter.timeout = (min(connect, left), min(self.endpoint.request_timeout, left))
         try:
-            answer = ask(self.api)
+            answer = self._session.within(min(whole, left), lambda: ask(self.api), self.stop)
+        except StoppedError:
+            self._lose(counted=counted)
+            raise trial.interrupted() from None
         except requests.RequestException as error:
-            self.lost_answers += not never_sent(error)
+            if not never_sent(error):
+                self._lose(counted=counted)
             raise
+        except Refusal as refusal:
+            if refusal.may_have_acted:
+                self._lose(counted=counted)
+            self.uses += counted and refusal.status == http.HTTPStatus.NOT_FOUND and refusal.is_bare
+            if not refusal.can_pass:
+                self._outage.end(self)
+            raise
+        self._outage.end(self)
         if isinstance(answer, requests.Response):  # 200, and no JSON: a web page in Vault's place
             raise Refusal(answer)
         if not isinstance(answer, dict):
             raise SecretStoreError(f"Something at {self.address} answers with JSON that is not Vault's.")
+        self.uses += counted
         return answer
 
+    def _lose(self, *, counted: bool) -> None:
+        self.lost_answers += 1
+        self.lost_uses += counted
+
     def _unreachable(self, trial: _Trial, error: Exception) -> SecretStoreError:
-        remedy = "Check that VAULT_ADDR (or `vault.address`) is right and that the server is up; then run again."
-        if isinstance(error, Refusal) and error.sealed:
-            remedy = "Unseal it: `vault operator unseal`."
-        elif isinstance(error, Refusal) and not error.is_vaults:
-            remedy = "Something that is not Vault answers there: check VAULT_ADDR (or `vault.address`) and the proxy."
-        elif isinstance(error, Refusal) and error.status == http.HTTPStatus.TOO_MANY_REQUESTS:
-            remedy = "Its rate-limit quota is used up: run fewer jobs at once, or raise the quota."
-        elif isinstance(error, requests.exceptions.SSLError):
-            remedy = "Name the CA that signed the server's certificate in VAULT_CACERT (or `vault.ca_file`)."
         tried = "" if trial.tries == 1 else f" (tried {trial.tries} times)"
         return SecretStoreError(
-            f"Could not {trial.purpose}: Vault at {self.address}: {self.reason(error)}{tried}.", remedy=remedy
+            f"Could not {trial.purpose}: {self.whence(error)}: {self.reason(error)}{tried}.", remedy=remedy_for(error)
         )
+
+
+class _Outage:
+    """What has been told of the time in which Vault does not answer: each reason once, and its end."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._told: set[str] = set()
+
+    def is_new(self, reason: str) -> bool:
+        """Whether this reason, whatever its numbers, has not been told yet; from now on it has."""
+        if not self._told:
+            self._since = time.monotonic()
+        kind = re.sub(r"[0-9.]+", "", reason)
+        told = kind in self._told
+        self._told.add(kind)
+        return not told
+
+    def end(self, client: VaultClient) -> None:
+        """Tell that there is an answer again, if its lack was told."""
+        if self._told:
+            client.on_retry(f"Vault at {client.address} answers again, after {time.monotonic() - self._since:.1f} s.")
+        self._told.clear()
 
 
 class _Trial:
@@ -227,25 +301,32 @@ class _Trial:
         return max(_WAIT(state), float(asked) if asked and asked.isdecimal() else 0.0)
 
     def _tell(self, state: tenacity.RetryCallState) -> None:
-        self._client.on_retry(
-            f"Vault at {self._client.address}: {self._client.reason(_error(state))}. Trying to {self.purpose} again "
-            f"in {state.upcoming_sleep:.1f} s (try {state.attempt_number + 1}, for up to "
-            f"{max(0.0, self.until - time.monotonic()):.0f} s more)."
-        )
+        error = _error(state)
+        reason = f"{self._client.whence(error)}: {self._client.reason(error)}"
+        if self._client._outage.is_new(reason):  # noqa: SLF001 - the client's own
+            self._client.on_retry(
+                f"{reason[0].upper()}{reason[1:]}. Trying to {self.purpose} again in {state.upcoming_sleep:.1f} s, "
+                f"and for up to {max(0.0, self.until - time.monotonic()):.0f} s more."
+            )
 
     def _pause(self, seconds: float) -> None:
         if self._client.stop.wait(seconds):
-            raise SecretStoreError(f"Interrupted: Vault at {self._client.address} was to {self.purpose}.", remedy="")
+            raise self.interrupted()
+
+    def interrupted(self) -> SecretStoreError:
+        """Make the error for a caller that was told to stop."""
+        return SecretStoreError(f"Interrupted: Vault at {self._client.address} was to {self.purpose}.", remedy="")
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 
 
-class _Adapter(JSONAdapter):
+class _Adapter(RawAdapter):
     """hvac's adapter with its answers told apart: a dict, an empty dict where there is no body, or a Refusal."""
 
     timeout: tuple[float, float] = (5.0, 10.0)  # to connect, to answer; in seconds
+    status = 0  # of the last answer
 
     def request(
         self,
@@ -255,27 +336,15 @@ class _Adapter(JSONAdapter):
         raise_exception: bool = True,  # noqa: FBT001, FBT002 - hvac's own signature
         **kwargs: Any,
     ) -> Any:
+        self.status = 0
         kwargs = {"timeout": self.timeout, **kwargs}
         answer = super().request(method, url, headers=headers, raise_exception=False, **kwargs)
-        if not isinstance(answer, requests.Response):
+        self.status = answer.status_code
+        if not answer.ok:
+            if raise_exception:
+                raise Refusal(answer)
             return answer
-        if answer.status_code == http.HTTPStatus.NO_CONTENT or (answer.ok and not answer.content):
+        if answer.status_code == http.HTTPStatus.NO_CONTENT or not answer.content:
             return {}
-        if raise_exception:
-            raise Refusal(answer)
-        return answer
-
-
-class _Session(requests.Session):
-    """A session that reads nothing from the environment and never follows a redirect out of TLS."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.max_redirects = 3  # a standby points to the active node: one is usual
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        target = super().get_redirect_target(resp)
-        if target and urlsplit(str(resp.url)).scheme == "https" and urlsplit(target).scheme == "http":
-            raise requests.exceptions.InvalidSchema("it redirects from https to http, which would show the token")
-        return target
+        body = document(answer)
+        return answer if body is None else body

@@ -7,17 +7,22 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.secret import Secret
+from codex_runner.domain.secret_names import proxy_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from codex_runner.domain.credential import VaultSettings
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
-_UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
+_SECONDS = re.compile(rf"{_NUMBER}", re.ASCII)
+_PART = re.compile(rf"({_NUMBER})(ns|us|µs|μs|ms|s|m|h)", re.ASCII)  # as Go writes durations
+_UNIT: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LEAST: Final = 0.001  # seconds: less is none to a socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,62 @@ class Endpoint:
     connect_timeout: float
     request_timeout: float
     attempts: int | None
+
+    @property
+    def secrets(self) -> list[Secret]:
+        """The passwords in the addresses of its proxies."""
+        found = dict.fromkeys(word for address in self.proxies.values() for word in proxy_passwords(address))
+        return [Secret("PROXY_PASSWORD", word) for word in found]
+
+    @property
+    def proxy_shown(self) -> str:
+        """The proxy as messages name it, without what a person logs in with; empty if there is none."""
+        return next((shown_address(proxy) for proxy in self.proxies.values()), "")
+
+    def require_certificates(self) -> None:
+        """Raise ConfigurationError if a file that is named for TLS cannot be used for it."""
+        import ssl  # noqa: PLC0415 - only for what went wrong
+
+        if isinstance(self.verify, str):
+            require_ca(self.verify, "`vault.ca_file`, VAULT_CACERT or SSL_CERT_FILE")
+        if self.certificate is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(*self.certificate, password=_no_password)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"The TLS client certificate {self.certificate[0]} cannot be used with the key "
+                    f"{self.certificate[1]}: {_why(error)}.",
+                    remedy="Name two PEM files that belong together: the certificate and its key, without a password.",
+                ) from None
+
+
+def require_ca(path: str, name: str) -> None:
+    """Raise ConfigurationError, which names the setting `name`, if `path` is no file or folder of certificates."""
+    import ssl  # noqa: PLC0415 - as above
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(**{"capath" if Path(path).is_dir() else "cafile": path})
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationError(
+            f"The CA file {path} holds no certificate that can be read: {_why(error)}.",
+            remedy=f"Correct {name}: it names a PEM file.",
+        ) from None
+
+
+def _no_password() -> str:
+    return ""  # without it, OpenSSL asks on the terminal
+
+
+def _why(error: OSError) -> str:
+    reason = getattr(error, "reason", None)
+    return str(reason).replace("_", " ").lower() if reason else error.strerror or type(error).__name__
+
+
+def shown_address(address: str) -> str:
+    """Return an address without the user and the password in it, which is all that may be shown."""
+    scheme, mark, rest = address.rpartition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2].partition('/')[0]}"
 
 
 def resolve_endpoint(settings: VaultSettings, environment: Mapping[str, str]) -> Endpoint:
@@ -64,13 +125,31 @@ def _address(settings: VaultSettings, environment: Mapping[str, str]) -> str:
         name = "`vault.address` or VAULT_ADDR"
     if not address:
         raise ConfigurationError("It is not said where Vault is.", remedy=f"Set {name}.")
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
-        shown = f"{parts.scheme}://{parts.hostname}" if parts.password else address
+    remedy = f"Correct {name}."
+    parts = _split(address)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
         raise ConfigurationError(
-            f"Vault's address {shown!r} is not an http(s) address without a user.", remedy=f"Correct {name}."
+            f"Vault's address {shown_address(address)!r} is not an http(s) address without a user.", remedy=remedy
         )
+    path = parts.path.rstrip("/")
+    if path == "/v1" or path.endswith("/v1"):
+        raise ConfigurationError(
+            f"Vault's address {shown_address(address)!r} ends in /v1, which is added to it anyway.",
+            remedy=f"Leave /v1 out of {name}.",
+        )
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"Vault's address {shown_address(address)!r} has more than a path.", remedy=remedy)
     return address.rstrip("/")
+
+
+def _split(address: str) -> SplitResult | None:
+    """Take an address apart; None if it is none: brackets that do not close, a port that is no number."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return None
+    return None if port == 0 else parts
 
 
 def _verify(settings: VaultSettings, environment: Mapping[str, str]) -> bool | str:
@@ -104,7 +183,9 @@ def _certificate(settings: VaultSettings, environment: Mapping[str, str]) -> tup
 
 def proxy_of(environment: Mapping[str, str], url: str) -> str | None:
     """Return the proxy that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY give for this address, if any."""
-    parts = urlsplit(url)
+    parts = _split(url)
+    if parts is None:
+        return None
     exempt = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     if exempt and urllib.request.proxy_bypass_environment(parts.netloc, {"no": exempt}):  # type: ignore[attr-defined] # not in the stubs
         return None
@@ -115,19 +196,37 @@ def proxy_of(environment: Mapping[str, str], url: str) -> str | None:
 def _proxies(settings: VaultSettings, environment: Mapping[str, str], address: str) -> dict[str, str]:
     own = settings.proxy or variable(environment, "PROXY_ADDR") or variable(environment, "HTTP_PROXY")
     proxy = own or proxy_of(environment, address)
-    return {urlsplit(address).scheme: proxy} if proxy else {}
+    if not proxy:
+        return {}
+    parts = _split(proxy if "://" in proxy else f"http://{proxy}")
+    if parts is None or not parts.hostname:
+        raise ConfigurationError(
+            f"The proxy {shown_address(proxy)!r} is no address.",
+            remedy="Correct `vault.proxy`, VAULT_PROXY_ADDR, HTTPS_PROXY or HTTP_PROXY.",
+        )
+    return {urlsplit(address).scheme: proxy}
 
 
 def _request_timeout(settings: VaultSettings, environment: Mapping[str, str]) -> float:
     text = variable(environment, "CLIENT_TIMEOUT")
     if text is None:
         return settings.request_timeout
-    matched = _DURATION.fullmatch(text.strip())
-    if not matched:
+    seconds = _duration(text.strip())
+    if seconds is None:
         raise ConfigurationError(
-            f"VAULT_CLIENT_TIMEOUT={text!r} is not a duration.", remedy="Write it as seconds, or as 30s or 1m."
+            f"VAULT_CLIENT_TIMEOUT={text!r} is not a duration.", remedy="Write it as seconds, or as 30s or 1m30s."
         )
-    return float(matched[1]) * _UNIT[matched[2]]
+    return max(seconds, _LEAST) if seconds else settings.request_timeout  # 0 is no limit of one's own, as for `vault`
+
+
+def _duration(text: str) -> float | None:
+    """Read seconds, or a duration as Go writes it; None if it is neither."""
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    parts = list(_PART.finditer(text))
+    if not parts or "".join(part[0] for part in parts) != text:
+        return None
+    return sum(float(part[1]) * _UNIT[part[2]] for part in parts)
 
 
 def _attempts(environment: Mapping[str, str]) -> int | None:
@@ -135,6 +234,6 @@ def _attempts(environment: Mapping[str, str]) -> int | None:
     text = variable(environment, "MAX_RETRIES")
     if text is None:
         return None
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise ConfigurationError(f"VAULT_MAX_RETRIES={text!r} is not a number.", remedy="Set it to 0 or more.")
     return int(text) + 1

@@ -8,14 +8,29 @@ import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from codex_runner.domain.errors import SecretStoreError
+from codex_runner.vault.wire import TooSlow, UnfitAnswer, document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 # 412 is a standby that has not caught up yet, 429 a quota. 501, "not initialized", does not pass by itself.
 _PASSING_STATUS: Final = frozenset({412, 429, 500, 502, 503, 504})
+
+# Vault's own numbers, which no other server uses.
+_OF_VAULT: Final = {
+    472: "it is a disaster recovery secondary, which serves nobody",
+    473: "it is a performance standby that does not forward",
+}
+_ACTED: Final = frozenset({500, 502, 504})  # the request may have arrived, and what it asks for may be done
+
+# What the other side must change before it can pass, in OpenSSL's words.
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"})
+_DROPPED: Final = frozenset({"UNEXPECTED_EOF_WHILE_READING", "TLSV1_ALERT_INTERNAL_ERROR"})
+
+_ASKED_PLAINLY: Final = b"HTTP request to an HTTPS server"  # Go's server, which Vault is
 
 
 class Refusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error of ours
@@ -25,18 +40,18 @@ class Refusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error
         """Read the answer; one that is not Vault's JSON is told by its type alone, for anything may stand in it."""
         self.status = response.status_code
         self.retry_after = response.headers.get("Retry-After")
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
+        body = document(response)
         errors = body.get("errors") if isinstance(body, dict) else None
         kind = response.headers.get("Content-Type", "nothing")
         self.errors: tuple[str, ...] = tuple(map(str, errors)) if isinstance(errors, list) else ()
         data = body.get("data") if isinstance(body, dict) else None
         self.data: dict[str, Any] = data if isinstance(data, dict) else {}
         self.is_vaults = isinstance(body, dict)
+        self.wants_tls = _ASKED_PLAINLY in response.content[:200]
         told = " ".join("; ".join(self.errors).split()) if self.is_vaults else f"the answer is {kind}, not Vault's JSON"
-        super().__init__(told)
+        if self.wants_tls:
+            told = "it speaks TLS, and was asked without"
+        super().__init__(_OF_VAULT.get(self.status, told))
 
     def __str__(self) -> str:
         """Say it in one line, with the status."""
@@ -51,7 +66,8 @@ class Refusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error
     @property
     def is_outage(self) -> bool:
         """Whether this is no answer to the question, but a server that cannot answer, or that is not Vault."""
-        return not self.is_vaults or self.can_pass or self.status == http.HTTPStatus.NOT_IMPLEMENTED
+        silent = self.status == http.HTTPStatus.NOT_IMPLEMENTED or self.status in _OF_VAULT
+        return not self.is_vaults or self.can_pass or silent
 
     @property
     def sealed(self) -> bool:
@@ -59,36 +75,103 @@ class Refusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error
         return self.status == http.HTTPStatus.SERVICE_UNAVAILABLE and "sealed" in str(self)
 
     @property
-    def dead_token(self) -> bool:
-        """Whether the token itself is no longer known, in contrast to a policy that forbids the path.
+    def is_bare(self) -> bool:
+        """Whether Vault gave no reason: KV says so of what is not there; a path that no mount serves has one."""
+        return self.is_vaults and not self.errors
 
-        A policy's refusal is wrapped ("1 error occurred: * permission denied"); an unknown token's is bare, or
-        says "invalid token" (HashiCorp Vault 1.13 and later).
-        """
-        return self.status == http.HTTPStatus.FORBIDDEN and (
-            self.errors == ("permission denied",) or "invalid token" in str(self)
-        )
+    @property
+    def may_have_acted(self) -> bool:
+        """Whether the request may have been done in spite of this answer: a gateway gave up, or Vault broke off."""
+        return self.status in _ACTED or (self.status == http.HTTPStatus.SERVICE_UNAVAILABLE and not self.is_vaults)
 
 
 def can_pass(error: BaseException) -> bool:
-    """Whether trying again may help. A wrong name, a bad certificate and a refusal do not pass."""
+    """Whether trying again may help. A wrong name, a bad certificate, a proxy's wish and a refusal do not pass."""
     if isinstance(error, Refusal):
         return error.can_pass
     if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
         causes = list(_causes(error))
-        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        if any(_is_for_good(cause) for cause in causes if isinstance(cause, ssl.SSLError)):
             return False
+        if isinstance(error, requests.exceptions.SSLError) and any(isinstance(cause, OSError) for cause in causes):
+            # A file that is named for it, and cannot be read.
+            return not any(isinstance(cause, FileNotFoundError | PermissionError) for cause in causes)
         if any("Tunnel connection failed: 4" in str(cause) for cause in causes):  # the proxy wants something else
             return False
         return not any(isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME for cause in causes)
     return isinstance(error, requests.exceptions.ChunkedEncodingError)
 
 
+def _is_for_good(error: ssl.SSLError) -> bool:
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return False
+    return (error.reason or "") not in _DROPPED and "timed out" not in str(error)
+
+
 def never_sent(error: requests.RequestException) -> bool:
-    """Whether the request certainly never reached the server: there was no connection."""
-    return isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError) or any(
-        isinstance(cause, ConnectionRefusedError | socket.gaierror) for cause in _causes(error)
-    )
+    """Whether the request certainly never reached the server: there was no connection, or no trust in it."""
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.InvalidHeader):
+        return True
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError):  # once it is set up, a TLS connection breaks in the middle of requests too
+            return isinstance(cause, ssl.SSLCertVerificationError) or cause.reason in _NO_TLS
+        if "Tunnel connection failed" in str(cause) and isinstance(cause, OSError):
+            return True
+    return any(isinstance(cause, ConnectionRefusedError | socket.gaierror | NewConnectionError) for cause in causes)
+
+
+def remedy_for(error: Exception) -> str:
+    """Say what to do about a server that gave no answer, or none of Vault's."""
+    for matches, remedy in _REMEDIES:
+        if matches(error):
+            return remedy
+    return "Check that VAULT_ADDR (or `vault.address`) is right and that the server is up; then run again."
+
+
+def _has_reason(error: Exception, reasons: frozenset[str]) -> bool:
+    return any(isinstance(cause, ssl.SSLError) and cause.reason in reasons for cause in _causes(error))
+
+
+_REMEDIES: Final[tuple[tuple[Callable[[Exception], bool], str], ...]] = (
+    (lambda error: isinstance(error, Refusal) and error.sealed, "Unseal it: `vault operator unseal`."),
+    (
+        lambda error: isinstance(error, Refusal) and error.wants_tls,
+        "Write https:// in VAULT_ADDR (or `vault.address`).",
+    ),
+    (
+        lambda error: isinstance(error, Refusal) and error.status in _OF_VAULT,
+        "Point VAULT_ADDR (or `vault.address`) to the primary cluster's active node.",
+    ),
+    (
+        lambda error: isinstance(error, Refusal) and error.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+        "The proxy wants a login: write http://USER:PASSWORD@HOST in VAULT_PROXY_ADDR (or HTTPS_PROXY).",
+    ),
+    (
+        lambda error: isinstance(error, UnfitAnswer) or (isinstance(error, Refusal) and not error.is_vaults),
+        "Something that is not Vault answers there: check VAULT_ADDR (or `vault.address`) and the proxy.",
+    ),
+    (
+        lambda error: isinstance(error, Refusal) and error.status == http.HTTPStatus.TOO_MANY_REQUESTS,
+        "Its rate-limit quota is used up: run fewer jobs at once, or raise the quota.",
+    ),
+    (
+        lambda error: isinstance(error, requests.exceptions.ProxyError),
+        "Vault itself was not asked: check VAULT_PROXY_ADDR, HTTPS_PROXY, HTTP_PROXY (or `vault.proxy`) and NO_PROXY.",
+    ),
+    (
+        lambda error: _has_reason(error, _NO_TLS),
+        "Correct the port in VAULT_ADDR (or `vault.address`), or write http:// if the server is meant to be without.",
+    ),
+    (
+        lambda error: any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)),
+        "Name the CA that signed the server's certificate in VAULT_CACERT (or `vault.ca_file`).",
+    ),
+    (
+        lambda error: isinstance(error, requests.exceptions.SSLError),
+        "Compare what the server asks of TLS: its versions, and a client's certificate (VAULT_CLIENT_CERT).",
+    ),
+)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -105,13 +188,19 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def root_cause(error: BaseException) -> str:
-    """Say the deepest cause in the system's own words, without addresses of pools and objects."""
+    """Say the deepest cause in the system's own words, without addresses of pools and objects, or a header's value."""
+    if isinstance(error, requests.exceptions.InvalidHeader):
+        return "what it was to be told cannot stand in a header"
+    if isinstance(error, UnfitAnswer | TooSlow):
+        return str(error)
     for cause in reversed(list(_causes(error))):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+            return "it does not speak TLS"
         if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):
             return cause.strerror or str(cause)
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())
 
 
 def part(answer: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.credential_rules import format_date, unverified_claims
-from codex_runner.vault.endpoint import proxy_of
+from codex_runner.domain.secret_names import GITHUB_ID_TOKEN, GITHUB_TOKENS, GITLAB_ID_TOKEN, proxy_passwords
+from codex_runner.engine.bounded import StoppedError, Wish
+from codex_runner.engine.credential_rules import claimed_date, format_date, unverified_claims
+from codex_runner.engine.redact import Redactor
+from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.vault.endpoint import proxy_of, require_ca, shown_address
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Mapping
 
-    import httpx
+    import requests
     import tenacity
 
     from codex_runner.domain.credential import JwtAuth
+    from codex_runner.vault.wire import Session
 
-GITLAB_VARIABLE: Final = "VAULT_ID_TOKEN"  # the name that GitLab's documentation gives `id_tokens`
 _NAME: Final = "CI_IDENTITY_TOKEN"
+_PATIENCE: Final = 10.0  # seconds for one request, from its name to the end of its answer
+_LEAST: Final = 0.1  # seconds: what a last try gets in any case
+_OK, _TOO_MANY, _SERVER_ERROR = 200, 429, 500
 
 # What roles are usually bound to: worth showing where Vault refused, and none of it is secret.
 _SHOWN_CLAIMS: Final = (
@@ -38,28 +43,31 @@ class Waiting:
 
     deadline: float
     on_retry: Callable[[str], None]
-    stop: threading.Event
+    stop: Wish
 
 
-def identity_token(auth: JwtAuth, environment: Mapping[str, str], waiting: Waiting) -> Secret:
+def identity_token(auth: JwtAuth, secrets: SecretReader, waiting: Waiting) -> Secret:
     """Get the identity token that `auth` names, or the one that this CI system gives.
 
     Raises CredentialError where there is none, and SecretStoreError where GitHub's endpoint does not answer.
     """
+    environment = secrets.environ
     if auth.token_file:
-        return read_secret_file(auth.token_file, _NAME, "the identity token (`vault.auth.token_file`)")
+        return secrets.file(auth.token_file, _NAME, "the identity token (`vault.auth.token_file`)")
     if auth.token_variable:
-        return _from_variable(auth.token_variable, environment)
+        return _from_variable(auth.token_variable, secrets)
     if url := environment.get("ACTIONS_ID_TOKEN_REQUEST_URL"):
-        request_token = Secret("ACTIONS_ID_TOKEN_REQUEST_TOKEN", environment.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", ""))
-        return _from_github(url, request_token, auth.audience, environment, waiting)
-    if environment.get(GITLAB_VARIABLE):
-        return _from_variable(GITLAB_VARIABLE, environment)
+        remedy = "GitHub sets it beside ACTIONS_ID_TOKEN_REQUEST_URL: hand both on, or neither."
+        request_token = secrets.variable(GITHUB_ID_TOKEN, "the right to ask for an identity token", remedy)
+        token = _from_github(url, request_token, auth.audience, environment, waiting)
+        return secrets.value(token, _NAME, "GitHub's identity token")
+    if environment.get(GITLAB_ID_TOKEN):
+        return _from_variable(GITLAB_ID_TOKEN, secrets)
     remedy = "Name it in `vault.auth.token_file` or `vault.auth.token_variable`."
     if environment.get("GITHUB_ACTIONS") == "true":
         remedy = "Give the workflow's job `permissions: { id-token: write }`, so that GitHub offers it a token."
     elif environment.get("GITLAB_CI"):
-        remedy = f"Give the job `id_tokens: {{ {GITLAB_VARIABLE}: {{ aud: {auth.audience} }} }}`."
+        remedy = f"Give the job `id_tokens: {{ {GITLAB_ID_TOKEN}: {{ aud: {auth.audience} }} }}`."
     raise CredentialError("There is no identity token to log in to Vault with: nothing here offers one.", remedy=remedy)
 
 
@@ -69,23 +77,14 @@ def describe_claims(token: Secret) -> str:
     if not claims:
         return " What was sent is not a JWT."
     told = [f"{name}={claims[name]!r}" for name in _SHOWN_CLAIMS if name in claims]
-    expires = claims.get("exp")
-    if isinstance(expires, int | float):
-        told.append(f"exp={format_date(expires)}" + (" (expired)" if expires < time.time() else ""))
-    return f" The token claims {', '.join(told)}."
-
-
-def read_secret_file(path: str, name: str, what: str) -> Secret:
-    """Read a secret from a file, without the white space around it. CredentialError where it is missing or empty."""
     try:
-        text = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        remedy = "Give this user the right to read it." if isinstance(error, PermissionError) else "Correct the path."
-        raise CredentialError(f"Cannot read {what} from {path}: {reason}.", remedy=remedy) from None
-    if not text:
-        raise CredentialError(f"The file {path} for {what} is empty.", remedy="Put it there, or correct the path.")
-    return Secret(name, text)
+        expires = claimed_date(claims, "exp")
+    except ValueError as error:
+        told.append(f"an `exp` that cannot be read: {error}")
+    else:
+        if expires is not None:
+            told.append(f"exp={format_date(expires)}" + (" (expired)" if expires < time.time() else ""))
+    return f" The token claims {', '.join(told)}."
 
 
 def repository_id(repository: str, environment: Mapping[str, str]) -> str:
@@ -94,102 +93,163 @@ def repository_id(repository: str, environment: Mapping[str, str]) -> str:
     Uses GITHUB_API_URL, and GITHUB_TOKEN or GH_TOKEN where set (a private repository needs one).
     """
     headers = {"Accept": "application/vnd.github+json"}
-    if token := environment.get("GITHUB_TOKEN") or environment.get("GH_TOKEN"):
-        headers["Authorization"] = f"Bearer {token}"
+    secrets = SecretReader(environment)
+    token = next((found for name in GITHUB_TOKENS if (found := secrets.find(name))), None)
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token.reveal()}"
     base = environment.get("GITHUB_API_URL", "https://api.github.com").rstrip("/")
     remedy = "Give the number with `--repository-id`: `gh api repos/OWNER/NAME --jq .id` shows it."
-    import httpx  # noqa: PLC0415 - late: it costs 0.2 s
+    import requests  # noqa: PLC0415 - late: it costs 0.1 s
 
     try:
-        with httpx.Client(timeout=10.0, trust_env=False, **_http_options(environment, base)) as client:
-            answer = client.get(f"{base}/repos/{repository}", headers=headers)
-    except httpx.HTTPError as error:
-        raise SecretStoreError(f"GitHub's API at {base} cannot be reached: {error}.", remedy=remedy) from None
+        with _session(environment, base) as session:
+            answer = session.within(_PATIENCE, lambda: _get(session, f"{base}/repos/{repository}", headers), Wish())
+    except requests.RequestException as error:
+        told = _told(error, token, environment, base)
+        raise SecretStoreError(
+            f"GitHub's API at {shown_address(base)} cannot be reached: {told}.", remedy=remedy
+        ) from None
     number = _json(answer).get("id")
-    if answer.status_code != httpx.codes.OK or not isinstance(number, int):
+    if answer.status_code != _OK or not isinstance(number, int):
         raise CredentialError(f"GitHub does not know {repository} (HTTP {answer.status_code}).", remedy=remedy)
     return str(number)
 
 
-def _from_variable(name: str, environment: Mapping[str, str]) -> Secret:
-    value = environment.get(name, "").strip()
-    if not value:
-        raise CredentialError(
-            f"The variable {name}, which should hold the identity token, is not set.",
-            remedy="Set it in the pipeline, or correct `vault.auth.token_variable`.",
-        )
-    return Secret(_NAME, value)
+def _told(error: BaseException | None, token: Secret | None, environment: Mapping[str, str], url: str) -> str:
+    """Return a library's words, which may quote what was sent, without the token and the proxy's password."""
+    import requests  # noqa: PLC0415 - late: it costs 0.1 s
+
+    from codex_runner.vault.faults import root_cause  # noqa: PLC0415 - likewise
+
+    if error is None or isinstance(error, requests.exceptions.Timeout):
+        return "no answer in time"
+    secrets = [Secret("PROXY_PASSWORD", word) for word in proxy_passwords(proxy_of(environment, url) or "")]
+    return Redactor([*secrets, *([token] if token else [])]).text(root_cause(error))
+
+
+def _from_variable(name: str, secrets: SecretReader) -> Secret:
+    remedy = "Set it in the pipeline, or correct `vault.auth.token_variable`."
+    return secrets.variable(name, "the identity token", remedy, mask=_NAME)
 
 
 def _from_github(
     url: str, request_token: Secret, audience: str, environment: Mapping[str, str], waiting: Waiting
-) -> Secret:
-    import httpx  # noqa: PLC0415 - late: it costs 0.2 s
-    import tenacity  # noqa: PLC0415 - late, likewise
+) -> str:
+    import requests  # noqa: PLC0415 - late: it costs 0.1 s
 
-    def ask() -> httpx.Response:
-        answer = client.get(
-            httpx.URL(url).copy_merge_params({"audience": audience}),
-            headers={"Authorization": f"Bearer {request_token.reveal()}", "Accept": "application/json"},
+    with _session(environment, url) as session:
+        asking = _Asking(
+            session, url, {"audience": audience}, waiting, lambda error: _told(error, request_token, environment, url)
         )
-        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.is_server_error:
-            answer.raise_for_status()
-        return answer
-
-    def reason(error: BaseException | None) -> str:
-        if isinstance(error, httpx.HTTPStatusError):
-            return f"HTTP {error.response.status_code}"
-        return "no answer in time" if isinstance(error, httpx.TimeoutException) else str(error)
-
-    def tell(state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        waiting.on_retry(
-            f"GitHub's identity endpoint: {reason(error)}. Asking again in {state.upcoming_sleep:.1f} s "
-            f"(try {state.attempt_number + 1})."
-        )
-
-    def pause(seconds: float) -> None:
-        if waiting.stop.wait(seconds):
-            raise SecretStoreError("Interrupted while waiting for GitHub's identity token.", remedy="")
-
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((httpx.TransportError, httpx.HTTPStatusError)),
-        stop=tenacity.stop_before_delay(waiting.deadline),
-        wait=tenacity.wait_random_exponential(multiplier=0.4, min=0.1, max=5.0),
-        before_sleep=tell,
-        sleep=pause,
-        reraise=True,
-    )
-    with httpx.Client(timeout=10.0, trust_env=False, **_http_options(environment, url)) as client:
         try:
-            answer = retrying(ask)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            answer = asking.until_answered(f"Bearer {request_token.reveal()}")
+        except StoppedError:
+            raise SecretStoreError("Interrupted while waiting for GitHub's identity token.", remedy="") from None
+        except requests.RequestException as error:
             raise SecretStoreError(
-                f"GitHub's identity endpoint gave no token for the audience {audience!r}: {reason(error)}.",
+                f"GitHub's identity endpoint gave no token for the audience {audience!r}: {asking.reason(error)}.",
                 remedy="Run the job again; https://www.githubstatus.com tells whether GitHub Actions has an outage.",
             ) from None
     token = _json(answer).get("value")
-    if answer.status_code != httpx.codes.OK or not isinstance(token, str) or not token:
+    if answer.status_code != _OK or not isinstance(token, str) or not token:
         raise CredentialError(
             f"GitHub's identity endpoint refused a token for the audience {audience!r}: HTTP {answer.status_code}.",
             remedy="Give the workflow's job `permissions: { id-token: write }`; a request token ends with its job.",
         )
-    return Secret(_NAME, token)
+    return token
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        return {}
+class _Asking:
+    """Asks GitHub's endpoint until it answers or time is over. Says once that it does not, and once that it does."""
+
+    def __init__(
+        self,
+        session: Session,
+        url: str,
+        params: Mapping[str, str],
+        waiting: Waiting,
+        reason: Callable[[BaseException | None], str],
+    ) -> None:
+        self._session, self._url, self._params, self._waiting = session, url, params, waiting
+        self.reason = reason
+        self._began = time.monotonic()
+        self._told = False
+
+    def until_answered(self, authorization: str) -> requests.Response:
+        """Return the answer. StoppedError if the caller was told to stop."""
+        import tenacity  # noqa: PLC0415 - late: it costs time
+
+        headers = {"Authorization": authorization, "Accept": "application/json"}
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_passes),
+            stop=tenacity.stop_before_delay(self._waiting.deadline),
+            wait=tenacity.wait_random_exponential(multiplier=0.4, min=0.1, max=5.0),
+            before_sleep=self._tell,
+            sleep=self._pause,
+            reraise=True,
+        )
+        answer = retrying(self._once, headers)
+        if self._told:
+            self._waiting.on_retry(f"GitHub's identity endpoint answers again, after {self._seconds:.1f} s.")
+        return answer
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _once(self, headers: Mapping[str, str]) -> requests.Response:
+        import requests  # noqa: PLC0415 - late
+
+        seconds = min(_PATIENCE, max(_LEAST, self._waiting.deadline - self._seconds))
+        answer: requests.Response = self._session.within(
+            seconds, lambda: _get(self._session, self._url, headers, self._params), self._waiting.stop
+        )
+        if answer.status_code == _TOO_MANY or answer.status_code >= _SERVER_ERROR:
+            raise requests.HTTPError(f"HTTP {answer.status_code}", response=answer)
+        return answer
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        if not self._told:
+            left = max(0.0, self._waiting.deadline - self._seconds)
+            why = self.reason(state.outcome.exception() if state.outcome else None)
+            self._waiting.on_retry(
+                f"GitHub's identity endpoint: {why}. Asking again in {state.upcoming_sleep:.1f} s, and for up to "
+                f"{left:.0f} s more."
+            )
+        self._told = True
+
+    def _pause(self, seconds: float) -> None:
+        if self._waiting.stop.wait(seconds):
+            raise StoppedError
+
+
+def _passes(error: BaseException) -> bool:
+    import requests  # noqa: PLC0415 - late
+
+    from codex_runner.vault.faults import can_pass  # noqa: PLC0415 - late
+
+    return isinstance(error, requests.HTTPError) or (isinstance(error, requests.RequestException) and can_pass(error))
+
+
+def _get(
+    session: Session, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None = None
+) -> requests.Response:
+    return session.request("GET", url, headers=headers, params=params, timeout=_PATIENCE)
+
+
+def _json(answer: requests.Response) -> dict[str, Any]:
+    from codex_runner.vault.wire import document  # noqa: PLC0415 - late: it brings requests
+
+    body = document(answer)
     return body if isinstance(body, dict) else {}
 
 
-def _http_options(environment: Mapping[str, str], url: str) -> dict[str, Any]:
+def _session(environment: Mapping[str, str], url: str) -> Session:
     """Proxy and CA as the environment given to us has them, not as this process happens to have them."""
-    options: dict[str, Any] = {}
-    if proxy := proxy_of(environment, url):
-        options["proxy"] = proxy
-    if ca_file := environment.get("SSL_CERT_FILE"):
-        options["verify"] = ssl.create_default_context(cafile=ca_file)
-    return options
+    from codex_runner.vault.wire import Session  # noqa: PLC0415 - late: it brings requests
+
+    proxy = proxy_of(environment, url)
+    ca_file = environment.get("SSL_CERT_FILE")
+    if ca_file:
+        require_ca(ca_file, "SSL_CERT_FILE")
+    return Session(ca_file or True, None, {urlsplit(url).scheme: proxy} if proxy else {})

@@ -235,17 +235,17 @@ def _write(
     """Write version `cas` + 1. Returns it, and whether it had to be read back to know that it is ours."""
     purpose = f"store a token at {place.mount}/data/{place.path}"
     put_id = f"{_PUT_ID}{secrets.token_hex(8)}"
-    request = _Request(place, {**data, put_id: ""}, cas)
+    request, lost = _Request(place, {**data, put_id: ""}, cas), client.lost_answers
     try:
         answer = client.call(purpose, request.send)
     except Refusal as refusal:
-        if not request.may_be_done:
+        if not request.may_be_done and client.lost_answers == lost:
             if "check-and-set" in str(refusal):
                 raise _overtaken(place, cas) from None
             remedy = f"It needs create and update on {place.mount}/data/{place.path}: see the rotator's policy."
             raise client.refused(purpose, refusal, details=" Nothing was stored.", remedy=remedy) from None
     except SecretStoreError:
-        if not request.may_be_done:
+        if not request.may_be_done and client.lost_answers == lost:  # one that was given up is on its way still
             raise
     except BaseException:
         tell(f"interrupted: `codex-runner token list` shows whether version {cas + 1} of {place} was stored")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from codex_runner.engine.credential_rules import parse_date
 from codex_runner.vault.faults import Refusal
+from codex_runner.vault.mounts import require_kv2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,6 +98,7 @@ def read_metadata(client: VaultClient, place: TokenPlace) -> Metadata:
         )
     except Refusal as refusal:
         if refusal.status == 404:
+            require_kv2(client, place.mount, refusal)
             return Metadata()
         raise client.refused(
             purpose, refusal, remedy=f"It needs read on {place.mount}/metadata/{place.path}: see the rotator's policy."

@@ -14,6 +14,7 @@ from codex_runner.domain.credential import Finding, Outcome
 from codex_runner.domain.errors import CredentialError, RunnerError
 from codex_runner.engine.credential_rules import CLOCK_SKEW, format_date, format_duration, parse_date
 from codex_runner.vault.faults import Refusal
+from codex_runner.vault.mounts import require_kv2
 from codex_runner.vault.storing import NewToken, Stored, put, rotate
 from codex_runner.vault.token_metadata import Metadata, TokenPlace, read_metadata
 
@@ -215,7 +216,7 @@ def _check_expiry(entry: TokenEntry, now: float, within: float, remedy: str) -> 
         return Finding(TOKEN_EXPIRY, outcome, f"{message}, although the token is good {told}{owner}.", remedy)
     if expires is None:
         message = f"{entry.place} has no expiry{owner}."
-        return Finding(TOKEN_EXPIRY, Outcome.WARNED, message, "Give it one: store it again with `--expires`.")
+        return Finding(TOKEN_EXPIRY, Outcome.UNJUDGED, message, "Give it one: store it again with `--expires`.")
     left = expires - now
     told = f"expired {format_duration(left)} ago" if left <= 0 else f"expires in {format_duration(left)}"
     outcome = Outcome.REFUSED if left <= within else Outcome.PASSED
@@ -266,6 +267,7 @@ def _paths(client: VaultClient, mount: str, folder: str) -> Iterator[str]:
         answer = client.call(purpose, lambda api: api.secrets.kv.v2.list_secrets(folder, mount_point=mount))
     except Refusal as refusal:
         if refusal.status == 404:
+            require_kv2(client, mount, refusal)
             return
         raise client.refused(
             purpose, refusal, remedy=f"It needs list on {mount}/metadata/*: the lister's policy."

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.notice import NoticeFormat, NotifyTarget
-from codex_runner.domain.secret import Secret
+from codex_runner.engine.secret_reading import SecretReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from codex_runner.config import NotifySettings
     from codex_runner.domain.folder import RunFolder
@@ -22,28 +24,46 @@ _HURRIED = 3.0
 
 
 def targets_of(settings: Sequence[NotifySettings], environ: Mapping[str, str]) -> tuple[list[NotifyTarget], list[str]]:
-    """Find each target's address and keys; return the targets, and a sentence for each whose address is missing."""
-    targets, missing = [], []
+    """Find each target's address and keys; return the targets, and a sentence for each that cannot be told."""
+    targets, sentences = [], []
     for one in settings:
-        url = _value(one.url_variable, one.url_file, environ)
-        if not url:
-            missing.append(f"{one.name}: its address is not to be had from {one.url_variable or one.url_file}.")
+        try:
+            target = _target(one, SecretReader(environ, refusal=ConfigurationError))
+        except ConfigurationError as error:
+            sentences.append(f"{one.name}: {error.message}")
             continue
-        key, token = _value(one.key_variable, None, environ), _value(one.token_variable, None, environ)
-        targets.append(
-            NotifyTarget(
-                one.name,
-                Secret(f"{one.name} url", url),
-                NoticeFormat(one.format),
-                one.on,
-                one.jobs,
-                Secret(f"{one.name} key", key) if key else None,
-                Secret(f"{one.name} token", token) if token else None,
-                one.ca_file,
-                **one.limits,
-            )
-        )
-    return targets, missing
+        if target is None:
+            sentences.append(f"{one.name}: its address is not to be had from {one.url_variable or one.url_file}.")
+        else:
+            targets.append(target)
+    return targets, sentences
+
+
+def require_usable(settings: Sequence[NotifySettings], environ: Mapping[str, str]) -> None:
+    """Raise ConfigurationError if an address, a key or a token is there and cannot be one; before anything is spent."""
+    for one in settings:
+        try:
+            _target(one, SecretReader(environ, refusal=ConfigurationError))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"notify {one.name!r}: {error.message}", remedy=error.remedy) from None
+
+
+def _target(one: NotifySettings, reader: SecretReader) -> NotifyTarget | None:
+    """Return the target; None if its address is not there."""
+    names = {what: f"{one.name} {what}" for what in ("url", "key", "token")}
+    if one.url_variable is not None:
+        url = reader.find(one.url_variable, mask=names["url"], word=False)
+    elif one.url_file is not None and os.access(one.url_file, os.R_OK):
+        url = reader.file(one.url_file, names["url"], "its address", word=False)
+    else:
+        url = None
+    key = reader.find(one.key_variable, mask=names["key"], word=False) if one.key_variable else None
+    token = reader.find(one.token_variable, mask=names["token"]) if one.token_variable else None
+    if url is None:
+        return None
+    return NotifyTarget(
+        one.name, url, NoticeFormat(one.format), one.on, one.jobs, key, token, one.ca_file, **one.limits
+    )
 
 
 async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care
@@ -79,14 +99,3 @@ async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care
 
         sentences += await asyncio.to_thread(export_spans, state, read_records(folder.events), environ, link=link)
     return sentences
-
-
-def _value(variable: str | None, file: str | None, environ: Mapping[str, str]) -> str:
-    if variable is not None:
-        return environ.get(variable, "").strip()
-    if file is None:
-        return ""
-    try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""

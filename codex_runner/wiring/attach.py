@@ -153,7 +153,12 @@ async def _stop(run_id: str, host: str, attempt: int | None, setting: Setting) -
 
 def _transport(host: str, setting: Setting) -> Transport:
     return transport_for(
-        host, setting.environ, ssh_config=setting.ssh_config, tell=lambda _, message: setting.complain(message)
+        host,
+        setting.environ,
+        ssh_config=setting.ssh_config,
+        tell=lambda _, message: setting.complain(message),
+        hidden=setting.secret_names,
+        given=setting.given_to(host),
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.credential import CredentialSpec, VaultSettings
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
+    from codex_runner.domain.secret import Secret
 
 
 class JobCredentials:
@@ -25,13 +26,14 @@ class JobCredentials:
         """Nothing is read or asked before `borrow`."""
         self._vault, self._environ = vault, environ
 
-    async def borrow(
+    async def borrow(  # noqa: PLR0913 - the port's, and the version
         self,
         job: Job,
         *,
         now: float,
         tell: Callable[[Event], None],
         on_retry: Callable[[str], None],
+        on_secret: Callable[[Secret], None] = lambda _: None,
         version: int | None = None,
     ) -> Granted:
         """See Credentials.borrow. Of what Vault keeps, `version` asks for another than the newest."""
@@ -54,13 +56,19 @@ class JobCredentials:
 
             occasion = Occasion(workflow, job.limits.timeout, now, version=version)
             borrowed = await borrow(
-                spec, self._vault, occasion, environment=self._environ, on_event=tell, on_retry=on_retry
+                spec,
+                self._vault,
+                occasion,
+                environment=self._environ,
+                on_event=tell,
+                on_retry=on_retry,
+                on_secret=on_secret,
             )
         else:
             from codex_runner.local_credentials import take  # noqa: PLC0415
 
             occasion = Occasion(workflow, job.limits.timeout, now, complete=False)
-            borrowed = take(spec, occasion, environment=self._environ, on_event=tell)
+            borrowed = take(spec, occasion, environment=self._environ, on_event=tell, on_secret=on_secret)
         credential = borrowed.credential
         return Granted(spec.kind, {spec.environment_variable: credential.secret}, credential.facts)
 

@@ -17,6 +17,7 @@ from codex_runner.domain.run import new_run_id
 from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryError
 from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
 from codex_runner.wiring.folders import cannot_hold_runs
+from codex_runner.wiring.setting import secret_names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +75,8 @@ class Diagnosis:
     @property
     def state(self) -> str:
         """The word for people and programs."""
-        return {Outcome.PASSED: "ok", Outcome.WARNED: "warning", Outcome.REFUSED: "failed"}[self.finding.outcome]
+        words = {Outcome.PASSED: "ok", Outcome.WARNED: "warning", Outcome.REFUSED: "failed"}
+        return words.get(self.finding.outcome, self.finding.outcome.value)
 
 
 def exit_code(diagnoses: Sequence[Diagnosis]) -> int:
@@ -182,6 +184,11 @@ class Doctor:
                 if not health.initialized or health.sealed:
                     state = "sealed" if health.initialized else "not initialized"
                     raise SecretStoreError(f"Vault at {client.address} is {state}.", remedy="Unseal it.")
+                if health.secondary:
+                    raise SecretStoreError(
+                        f"Vault at {client.address} is a disaster recovery secondary, which serves nobody.",
+                        remedy="Point VAULT_ADDR (or `vault.address`) to the primary cluster.",
+                    )
                 self._passed(VAULT, f"{client.address} answers and is unsealed (version {health.version})")
         except RunnerError as error:
             self._failed(VAULT, error)
@@ -200,7 +207,13 @@ class Doctor:
 
         self._subject = RUNNER if host == LOCAL_HOST else host
         try:
-            transport = transport_for(host, self._environ, ssh_config=self._config.ssh_config)
+            transport = transport_for(
+                host,
+                self._environ,
+                ssh_config=self._config.ssh_config,
+                hidden=secret_names_of(self._config),
+                given=self._config.hosts[host].environment if host in self._config.hosts else (),
+            )
         except RunnerError as error:
             self._failed(HOST, error)
             return
@@ -252,7 +265,7 @@ class Doctor:
             )
         except RunnerError as error:
             self._hear(events, error)
-            if not any(isinstance(event, Guarded) and not event.passed for event in events):
+            if not any(isinstance(event, Guarded) and event.failed for event in events):
                 self._failed(CREDENTIAL, error)
             return None
         self._hear(events)
@@ -265,7 +278,12 @@ class Doctor:
         """Tell what the rules said. `error` is what they came to, and knows what to do about it."""
         warned = {event.code: event for event in events if isinstance(event, Warned)}
         for event in events:
-            if isinstance(event, Guarded) and not event.passed:
+            if isinstance(event, Guarded) and not event.judged:
+                doubt = warned.pop(event.name, None)
+                remedy = doubt.message.removeprefix(event.message).strip() if doubt else ""
+                finding = Finding(event.name, Outcome.UNJUDGED, event.message, remedy)
+                self._found.append(Diagnosis(self._subject, finding))
+            elif isinstance(event, Guarded) and not event.passed:
                 finding = Finding(event.name, Outcome.REFUSED, event.message, error.remedy if error else "")
                 owner = CredentialError if error is None else type(error)
                 self._found.append(Diagnosis(self._subject, finding, int(owner.exit_code)))
@@ -317,7 +335,7 @@ class Doctor:
         for doubt in doubts:
             self._warned(PREFLIGHT, doubt.message, "")
         if any(doubt.code == PREFLIGHT for doubt in doubts) and not any(
-            isinstance(event, Guarded) and event.name == PREFLIGHT for event in told
+            isinstance(event, Guarded) and event.name == PREFLIGHT and event.judged for event in told
         ):
             return  # nothing was proven
         done = facts.get("preflight") or {}

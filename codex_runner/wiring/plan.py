@@ -11,14 +11,13 @@ from codex_runner.wiring.proposal import proposal_at
 from codex_runner.wiring.runs import detector, reply_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from codex_runner.domain.job import Job
+    from codex_runner.wiring.setting import Setting
 
 
-async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = None) -> dict[str, Any]:
+async def plan(job: Job, setting: Setting) -> dict[str, Any]:
     """Say what a run of this job would do, and start nothing. Values of the environment are left out."""
+    environ = setting.environ
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
 
     reply_schema(job)
@@ -28,7 +27,13 @@ async def plan(job: Job, environ: Mapping[str, str], ssh_config: Path | None = N
         from codex_runner.workspaces.make import look  # noqa: PLC0415
 
         made = {"workspace": await look(job.workspace, environ)}
-    transport = transport_for(job.host, environ, ssh_config=ssh_config)
+    transport = transport_for(
+        job.host,
+        environ,
+        ssh_config=setting.ssh_config,
+        hidden=setting.secret_names,
+        given=setting.given_to(job.host),
+    )
     agent = Codex(fallback=bundled_codex(job.host), proposal=proposal_at(environ))
     try:
         facts = await agent.prepare(job, transport, Granted(), lambda _: None)

@@ -39,7 +39,8 @@ if find_base; then
 	echo "base $commit"
 	within=${folder#"${root%/}"}
 	within=${within#/}
-	printf '%s\n' "$files" | while IFS= read -r file; do
+	# By a program that has them in its environment: the shell's printf may be a program with arguments for all to see.
+	FILES=$files awk 'BEGIN { print ENVIRON["FILES"] }' | while IFS= read -r file; do
 		path=${within:+$within/}$file
 		[ -f "${root%/}/$path" ] || object "$path" blob || continue
 		if ! { same_links "$path" && same_file "$path"; }; then told differs "$path"; fi

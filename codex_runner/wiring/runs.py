@@ -15,9 +15,10 @@ from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.state import RunState
+from codex_runner.wiring.aftermath import require_usable
 from codex_runner.wiring.folders import check_state_folder, made
 from codex_runner.wiring.hosts import bundled_codex, transport_for
-from codex_runner.wiring.setting import credential_files, secret_variables, surrounding_secrets
+from codex_runner.wiring.setting import credential_files, named_secrets, surrounding_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,7 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
     detector(job)
     if job.host == LOCAL_HOST:
         check_state_folder(setting.environ)
+    require_usable(setting.notify, setting.environ)
     run_id = new_run_id(job.name)
     secrets = list(job.codex.environment.values())
     # A signal waits until somebody can take it: a folder that is there has its reports, however the run ends.
@@ -86,14 +88,15 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         loop.add_signal_handler(number, stopping.request, reason)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     # Checks run what the agent may have written: they get no variable that is known to hold a secret.
-    hidden = secret_variables(job, setting)
-    environ = {name: value for name, value in setting.environ.items() if name not in hidden}
+    hidden = setting.secret_names | named_secrets([job.credential], setting.vault, setting.notify)
     # First, since a host answers while the rest is loaded here.
     transport = transport_for(
         job.host,
-        environ,
+        setting.environ,
         reconnect=job.limits.reconnect,
         ssh_config=setting.ssh_config,
+        hidden=hidden,
+        given=setting.given_to(job.host),
         tell=lambda code, message: recorder.warn(code, message),  # noqa: PLW0108 - there is no recorder yet
         at_once=True,
     )

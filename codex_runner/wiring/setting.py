@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
-from urllib.parse import unquote
 
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.secret import Secret
+from codex_runner.domain.secret_names import PROXIES, holds_secret, proxy_passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from codex_runner.config import Config, NotifySettings
+    from codex_runner.config.settings import HostSettings
+    from codex_runner.domain.credential import CredentialSpec
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Sink
 
@@ -25,7 +28,8 @@ class Setting:
 
     `junit` is a second place for junit.xml; `ssh_config` is what `ssh -F` gets; without `guards`, JUnit leaves out the
     runner's own promises that were kept. `complain` gets a sentence for whatever fails once the reports are written.
-    `named` are the files that configure the run, codex-runner.toml first.
+    `named` are the files that configure the run, codex-runner.toml first. `secret_names` are the variables that the
+    configuration names as a secret's place; `hosts` say which of them a host's ssh gets all the same.
     """
 
     environ: Mapping[str, str]
@@ -39,23 +43,34 @@ class Setting:
     ledger: Path | None = None
     complain: Callable[[str], None] = lambda _: None
     named: Sequence[Path] = ()
+    secret_names: frozenset[str] = frozenset()
+    hosts: Mapping[str, HostSettings] = field(default_factory=lambda: MappingProxyType({}))
+
+    def given_to(self, host: str) -> tuple[str, ...]:
+        """Return the variables that the host's ssh gets although the runner reads a secret from them."""
+        return self.hosts[host].environment if host in self.hosts else ()
+
+    def given_back(self) -> list[str]:
+        """Return those of all hosts that hold a secret."""
+        given = dict.fromkeys(name for host in self.hosts.values() for name in host.environment)
+        return [name for name in given if holds_secret(name, self.environ.get(name, ""), self.secret_names)]
 
     @classmethod
     def of(  # noqa: PLR0913, PLR0917 - what a command knows
         cls,
         config: Config | None,
         environ: Mapping[str, str],
-        sinks: Sequence[Sink],
+        sinks: Sequence[Sink] | None,
         junit: Path | None = None,
         complain: Callable[[str], None] = lambda _: None,
         named: Sequence[Path] = (),
     ) -> Self:
-        """Take what the configuration says; None stands for its defaults."""
+        """Take what the configuration says; None stands for its defaults. Without `sinks`, no auditor hears of it."""
         if config is None:
-            return cls(environ, sinks, junit, complain=complain)
+            return cls(environ, sinks or (), junit, complain=complain)
         return cls(
             environ,
-            [*sinks, *_audit(config, environ)],
+            () if sinks is None else [*sinks, *_audit(config, environ)],
             junit,
             vault=config.vault,
             ssh_config=config.ssh_config,
@@ -65,7 +80,15 @@ class Setting:
             ledger=config.ledger,
             complain=complain,
             named=named,
+            secret_names=secret_names_of(config),
+            hosts=config.hosts,
         )
+
+
+def secret_names_of(config: Config) -> frozenset[str]:
+    """Return the variables that the configuration names as a secret's place, for any of its jobs."""
+    jobs = (config.defaults, *config.jobs.values())
+    return named_secrets((job.credential for job in jobs), config.vault, config.notify)
 
 
 def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
@@ -84,28 +107,30 @@ def surrounding_secrets(setting: Setting) -> list[Secret]:
     from codex_runner.wiring.aftermath import targets_of  # noqa: PLC0415
 
     targets, _ = targets_of(setting.notify, setting.environ)
-    return [*proxy_passwords(setting.environ), *(secret for target in targets for secret in target.secrets)]
+    return [
+        *passwords_of_proxies(setting.environ, setting.vault.proxy),
+        *(secret for target in targets for secret in target.secrets),
+        *(Secret(name, setting.environ[name]) for name in setting.given_back() if setting.environ.get(name)),
+    ]
 
 
-def proxy_passwords(environ: Mapping[str, str]) -> list[Secret]:
-    """Return the passwords in proxies' addresses, as written and decoded: codex gets them, and errors quote them."""
-    found: dict[str, None] = {}
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        for address in (environ.get(name, ""), environ.get(name.lower(), "")):
-            # Not urlsplit: addresses without a scheme are common, and a broken one must not hide its password.
-            login, at, _ = address.rpartition("@")
-            _, colon, password = login.rpartition("//")[2].partition(":")
-            if at and colon and password:
-                found |= dict.fromkeys((password, unquote(password)))
+def passwords_of_proxies(environ: Mapping[str, str], *addresses: str | None) -> list[Secret]:
+    """Return the passwords in proxies' addresses, those of variables and these, as written and decoded."""
+    given = [*(environ.get(name, "") for name in sorted(PROXIES)), *filter(None, addresses)]
+    found = dict.fromkeys(password for address in given for password in proxy_passwords(address))
     return [Secret("PROXY_PASSWORD", password) for password in found]
 
 
-def secret_variables(job: Job, setting: Setting) -> set[str | None]:
-    """Return the variables that the configuration names as a secret's place."""
-    named = {getattr(setting.vault.auth, f"{what}_variable", None) for what in ("token", "secret_id", "password")}
-    if (spec := job.credential) is not None:
-        named |= {spec.variable, spec.environment_variable}
-    return named.union(*((each.url_variable, each.key_variable, each.token_variable) for each in setting.notify))
+def named_secrets(
+    credentials: Iterable[CredentialSpec | None], vault: VaultSettings, notify: Iterable[NotifySettings]
+) -> frozenset[str]:
+    """Return the variables that a configuration names as a secret's place: credentials', the login's, targets'."""
+    named = [
+        *(each for spec in credentials if spec is not None for each in (spec.variable, spec.environment_variable)),
+        *(getattr(vault.auth, field.name) for field in fields(vault.auth) if field.name.endswith("_variable")),
+        *(getattr(one, field.name) for one in notify for field in fields(one) if field.name.endswith("_variable")),
+    ]
+    return frozenset(filter(None, named))
 
 
 def credential_files(job: Job, vault: VaultSettings) -> list[str]:

@@ -124,7 +124,8 @@ class Proofs:
         from codex_runner.wiring.hosts import bundled_codex, transport_for  # noqa: PLC0415
 
         job, spec = self.job, self.target.spec
-        transport = transport_for(job.host, {**self.environ, "TMPDIR": str(self.scratch)})
+        surroundings = {**self.environ, "TMPDIR": str(self.scratch)}
+        transport = transport_for(job.host, surroundings, hidden=[spec.environment_variable])
         try:
             granted = Granted(spec.kind, {spec.environment_variable: secret})
             await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, hear)
@@ -152,7 +153,7 @@ class Proofs:
         # The canary is no run of the pipeline: it has no place in the CI system's summary.
         environ = {key: value for key, value in self.environ.items() if key != "GITHUB_STEP_SUMMARY"}
         setting = Setting({**environ, name: secret.reveal()}, ())
-        heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         _, state = run_job(replace(self.job, credential=spec), self.scratch / "runs", setting)
         for number, handler in heard.items():  # a run's end ignores them, and this command goes on
             signal.signal(number, handler)

@@ -32,15 +32,17 @@ from codex_runner.domain.run import Failure
 from codex_runner.engine.credential_rules import (
     CLOCK_SKEW,
     Occasion,
-    clean_secret,
+    claimed_date,
     format_date,
     judge_credential,
     unverified_claims,
 )
+from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.wiring.token_proofs import Proofs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from codex_runner.config import Config
     from codex_runner.domain.credential import Finding
@@ -122,15 +124,16 @@ def operators_vault(config: Config | None, environ: Mapping[str, str]) -> VaultS
     return settings
 
 
-def read_token(data: bytes, spec: CredentialSpec) -> Secret:
-    """Make a secret of what came on stdin. CredentialError where it is no token."""
+def read_token(data: bytes, spec: CredentialSpec, warn: Callable[[str], None] = lambda _: None) -> Secret:
+    """Make a secret of what came on stdin; `warn` gets a sentence if it was stripped. CredentialError if it is none."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
         raise CredentialError("What came on stdin is not text.", remedy="Give the token on stdin, as it is.") from None
     if not text.strip():
         raise UsageError("No token came on stdin.", remedy="Pipe it in, from a password manager for example.")
-    return clean_secret(text, spec)
+    reader = SecretReader({}, warn=lambda _, sentence: warn(sentence))
+    return reader.value(text.removesuffix("\n").removesuffix("\r"), spec.environment_variable, "what came on stdin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +155,8 @@ def dates_of(secret: Secret, *, issued: float | None, expires: float | None, nev
             remedy="Give the date at which it was made, or leave `--issued` out for now.",
         )
     claims = unverified_claims(secret.reveal())
-    own = claims.get("exp")
-    if isinstance(own, int | float):
+    own, made = _own_date(claims, "exp"), _own_date(claims, "iat")
+    if own is not None:
         if never or (expires is not None and expires > own):
             raise UsageError(
                 f"The token says itself that it expires at {format_date(own)}, before the `--expires` given.",
@@ -165,10 +168,18 @@ def dates_of(secret: Secret, *, issued: float | None, expires: float | None, nev
             "It is not said when the token expires, and the token does not say it itself.",
             remedy="Give `--expires`: `30d`, a date, or `never` (runs refuse such a token unless they allow it).",
         )
-    made = claims.get("iat")
     if issued is None:
-        issued = float(made) if isinstance(made, int | float) else now
+        issued = now if made is None else made
     return Dates(issued, expires)
+
+
+def _own_date(claims: Mapping[str, Any], name: str) -> float | None:
+    try:
+        return claimed_date(claims, name)
+    except ValueError as error:
+        raise CredentialError(
+            f"The token says of itself that its {error}.", remedy="Have it made again: every reader would refuse it."
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +212,7 @@ class TokenDesk:
                 target.place,
                 token,
                 now=now,
-                preflight=proofs.preflight,
+                preflight=_cut_short(client, proofs.preflight),
                 retire_after=now + grace,
                 tell=self._tell,
             )
@@ -221,8 +232,8 @@ class TokenDesk:
                 token,
                 now=time.time(),
                 grace=grace,
-                preflight=proofs.preflight,
-                canary=proofs.canary,
+                preflight=_cut_short(client, proofs.preflight),
+                canary=_cut_short(client, proofs.canary),
                 tell=self._tell,
             )
 
@@ -328,12 +339,10 @@ class TokenDesk:
                     self._tell(f"runs of {target.job} will refuse this token: {finding.message} [{finding.rule}]")
         return token
 
-    @contextlib.contextmanager
-    def _logged_in(self) -> Iterator[VaultClient]:
+    def _logged_in(self) -> AbstractContextManager[VaultClient]:
         from codex_runner.vault.lease import logged_in  # noqa: PLC0415
 
-        with logged_in(self._vault, self._environ, on_retry=self._tell) as client:
-            yield client
+        return logged_in(self._vault, self._environ, on_retry=self._tell)
 
     @contextlib.contextmanager
     def _proofs(self, target: Target, dates: Dates) -> Iterator[Proofs]:
@@ -352,6 +361,11 @@ class TokenDesk:
             yield Proofs(target, dates, scratch, self._environ, self._tell)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _cut_short(client: VaultClient, proof: Callable[[Secret], None]) -> Callable[[Secret], None]:
+    """Return a proof that a signal ends at once, although a login is held meanwhile."""
+    return lambda secret: client.stop.interruptibly(lambda: proof(secret))
 
 
 _STATES: Final[Mapping[Answer, str]] = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.surroundings import for_git
 from codex_runner.engine.git_guard import guarded
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Repository:
     @classmethod
     async def find(cls, path: str, ref: str, environ: Mapping[str, str]) -> Self:
         """Find the commit `ref` of the repository around the folder `path`. ConfigurationError where there is none."""
-        environ = {key: value for key, value in environ.items() if key not in _ELSEWHERE}
+        environ = {key: value for key, value in for_git(environ).items() if key not in _ELSEWHERE}
         environ |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
         environ = guarded(environ)
         if _is_bare(Path(path)):  # what the configuration names is meant, and nothing that git finds by itself

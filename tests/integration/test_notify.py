@@ -4,8 +4,10 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import resource
 import socket
 import time
+import zlib
 
 import pytest
 from support.report_states import a_run
@@ -90,6 +92,19 @@ def test_a_refusal_is_told_at_once_and_what_it_echoes_is_masked():
 def test_a_page_of_html_is_not_quoted():
     with Receiver(Answer(403, b"<html>nonsense", headers=(("Content-Type", "text/html"),))) as there:
         assert tell(target(there.url)) == ["The notification 'team' was not delivered: the answer was 403."]
+
+
+def test_a_refusal_that_expands_is_not_unpacked():
+    """A few kilobytes that come to gigabytes: the runner asks for nothing compressed, and unpacks none."""
+    packer = zlib.compressobj(9, wbits=31)
+    body = b"".join(packer.compress(b"x" * 1_000_000) for _ in range(150)) + packer.flush()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with Receiver(Answer(400, body, headers=(("content-encoding", "gzip"),))) as there:
+        (sentence,) = tell(target(there.url))
+    assert "the answer was 400" in sentence
+    assert "xxx" not in sentence
+    assert there.posts[0].headers["accept-encoding"] == "identity"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000  # kilobytes
 
 
 def test_a_redirect_is_not_followed():

@@ -55,7 +55,7 @@ class Agent(Codex):
 class Nothing:
     """Neither credentials nor artifacts."""
 
-    async def borrow(self, job, *, now, tell, on_retry):
+    async def borrow(self, job, *, now, tell, on_retry, on_secret):
         return Granted()
 
     async def collect(self, job, state, patch, rollout):

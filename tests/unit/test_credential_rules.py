@@ -112,7 +112,7 @@ def test_the_same_credential_is_refused_when_judged_again_too_late():
 def test_where_the_source_keeps_no_facts_only_what_is_known_is_judged():
     bare = CredentialFacts(source="env", place="$CODEX_ACCESS_TOKEN")
     loose = dataclasses.replace(OCCASION, complete=False)
-    assert outcomes(bare, SPEC, loose) == {rules.EXPIRY: Outcome.WARNED}
+    assert outcomes(bare, SPEC, loose) == {rules.EXPIRY: Outcome.UNJUDGED}
     expired = dataclasses.replace(bare, expires_at="2026-02-25T00:00:00Z")
     assert refusals(expired, SPEC, loose) == {rules.EXPIRY}
     assert refusals(dataclasses.replace(bare, expires_at="?"), SPEC, loose) == {rules.DATES}

@@ -13,7 +13,7 @@ import pytest
 from codex_runner import local_credentials as local
 from codex_runner.domain.credential import CredentialSource, CredentialSpec
 from codex_runner.domain.errors import CredentialError
-from codex_runner.engine.credential_rules import Occasion, parse_date
+from codex_runner.engine.credential_rules import EXPIRY, Occasion, parse_date
 
 NOW = parse_date("2026-03-01T12:00:00Z")
 OCCASION = Occasion(workflow="acme/app/docs", timeout=600.0, now=NOW, complete=False)
@@ -42,7 +42,8 @@ def test_a_variable():
     assert borrowed.credential.secret.reveal() == "at-1"
     assert borrowed.credential.facts.place == "$CODEX_ACCESS_TOKEN"
     assert borrowed.events == tuple(told)
-    taken, warned = told[0], told[-1]
+    stripped, taken, *_, warned = told
+    assert stripped.code == "secret-white-space"
     assert (taken.kind, taken.facts["place"]) == ("credential.taken", "$CODEX_ACCESS_TOKEN")
     assert "Vault is the better place" in warned.message
     assert "at-1" not in repr(borrowed)
@@ -141,3 +142,29 @@ def test_a_flawed_workload_identity_says_what_is_wrong(tmp_path, changes, conten
     given = {local.FEDERATION_RULE: "rule-1", local.IDENTITY_TOKEN_FILE: str(path)} | changes
     with pytest.raises(CredentialError, match=says):
         local.check_workload_identity(given, now=NOW)
+
+
+@pytest.mark.parametrize("date", [1_900_000_000_000, float("nan"), float("inf"), -1, True, "soon"])
+@pytest.mark.parametrize("claim", ["exp", "iat"])
+def test_a_date_in_the_token_itself_that_is_none(date, claim):
+    """Milliseconds are what people write; none of these is a bug of ours, and none is a token without an expiry."""
+    with pytest.raises(CredentialError, match="credential-dates"):
+        local.take(ENV, OCCASION, environment={"CODEX_ACCESS_TOKEN": jwt(**{claim: date})})
+
+
+@pytest.mark.parametrize("date", [1_900_000_000_000, float("nan"), "soon"])
+def test_a_date_in_the_identity_token_that_is_none(tmp_path, date):
+    (tmp_path / "token").write_text(jwt(exp=date))
+    environment = {local.FEDERATION_RULE: "r", local.IDENTITY_TOKEN_FILE: str(tmp_path / "token")}
+    with pytest.raises(CredentialError, match="no date in seconds"):
+        local.check_workload_identity(environment, now=NOW)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_an_expiry_that_is_not_known_is_not_judged(allowed):
+    spec = dataclasses.replace(ENV, allow_unexpiring=allowed)
+    borrowed = local.take(spec, OCCASION, environment={"CODEX_ACCESS_TOKEN": "at-1"})
+    guards = {event.name: event for event in borrowed.events if event.kind == "guard"}
+    warnings = [event.code for event in borrowed.events if event.kind == "warning"]
+    assert (guards[EXPIRY].outcome, guards[EXPIRY].passed, guards[EXPIRY].failed) == ("not judged", False, False)
+    assert (EXPIRY in warnings) is not allowed  # it is told, unless the job says that it may be so

@@ -1,6 +1,6 @@
 import pytest
 
-from codex_runner.wiring.setting import proxy_passwords
+from codex_runner.wiring.setting import passwords_of_proxies
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,6 @@ from codex_runner.wiring.setting import proxy_passwords
 )
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
 def test_a_password_in_a_proxys_address_is_a_secret(name, address, passwords):
-    found = proxy_passwords({name: address, "NO_PROXY": "a:b@c"})
+    found = passwords_of_proxies({name: address, "NO_PROXY": "a:b@c"})
     assert [secret.reveal() for secret in found] == passwords
     assert {secret.name for secret in found} <= {"PROXY_PASSWORD"}

@@ -13,6 +13,7 @@ from codex_runner.domain.secret import Secret
 from codex_runner.engine.redact import SHORTEST, Redactor, forms
 from codex_runner.reports.text import clean, html_text, one_line
 from codex_runner.sinks.foreign import clean_line
+from codex_runner.text.clean import code_points
 
 MASK = b"***KEY***"
 
@@ -271,3 +272,11 @@ def test_a_backslash_before_what_is_unseen_is_the_secrets_own(secret, times, uns
         for _ in range(times):
             text = json.dumps(text)
         assert "***KEY***" in redactor.text(text), (at, text)
+
+
+def test_every_character_of_the_table_of_invisible_text_hides_nothing():
+    """As it is and as JSON escapes it, once or twice: what a reader does not see keeps no secret apart."""
+    made = redactor("s3cret/key+1")
+    for point in code_points():
+        for hidden in (chr(point), json.dumps(chr(point))[1:-1], json.dumps(json.dumps(chr(point)))[3:-3]):
+            assert made(f"<s3cret{hidden}/key+1>".encode()) == b"<" + MASK + b">", f"U+{point:04X}"

@@ -208,7 +208,7 @@ def test_a_second_attempt_does_not_make_good_what_the_first_left_running(tmp_pat
 
 
 def test_a_credential_that_is_refused_starts_nothing(trial):
-    async def refuse(job, *, now, tell, on_retry):
+    async def refuse(job, *, now, tell, on_retry, on_secret):
         raise CredentialError("no token.")
 
     trial.credentials.borrow = refuse

@@ -2,15 +2,17 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import codex_runner
 from codex_runner.engine import unseen
 from codex_runner.reports.text import clean as report
 from codex_runner.sinks.foreign import clean_line
-from codex_runner.text.clean import BLANKS, INVISIBLE, JOINERS, is_blank
+from codex_runner.text.clean import BLANKS, INVISIBLE, JOINERS, code_points, is_blank
 
 EVERY = [chr(number) for number in range(sys.maxunicode + 1) if not 0xD800 <= number < 0xE000]
 HIDDEN = re.findall(f"[{INVISIBLE}]", "".join(EVERY))
@@ -82,3 +84,19 @@ def test_text_that_shows_something_is_not(text):
 @given(st.text())
 def test_what_python_takes_for_space_is_blank(text):
     assert is_blank(text) or text.strip()
+
+
+def test_no_other_module_has_a_table_of_its_own():
+    """Characters of the table, spelt as escapes, stand in the table alone; ends of lines are no secret of it."""
+    known = {f"{point:04x}" for point in code_points()} - {"2028", "2029"}
+    spelt = re.compile(r"\\[uU](?:000)?([0-9a-fA-F]{4,5})")
+    found = {
+        (path.name, each.lower())
+        for path in Path(codex_runner.__file__).parent.rglob("*.py")
+        if path.name != "clean.py"
+        for each in spelt.findall(path.read_text())
+        if each.lower() in known
+    }
+    assert found <= {("secret_reading.py", "feff")}, "a byte order mark is a rule by itself"
+    for path in Path(codex_runner.__file__).parent.rglob("*.py"):
+        assert path.name == "clean.py" or "[@-~]" not in path.read_text(), "terminal escapes are in the table too"

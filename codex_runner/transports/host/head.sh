@@ -22,13 +22,23 @@ constants() {
 	LISTING=16777216 # bytes of names, at the most, of the files in a folder
 	KEPT=1048576     # bytes, at the most, of what a command prints
 	QUIET=20         # seconds
+	# Not every shell has a printf of its own (mksh), and the arguments of a program are there for all to see.
+	teller='print'
+	if PATH=/nowhere printf '' 2>/dev/null; then teller='printf'; fi
 }
 constants
 
-say() { printf '%s %s\n' "$nonce" "$*"; }
+emit() { # TEXT: on a line, and by no program
+	case $teller in
+	printf) printf '%s\n' "$1" ;;
+	*) print -r -- "$1" ;;
+	esac
+}
+
+say() { emit "$nonce $*"; }
 
 refuse() { # WORD MESSAGE: tell the runner why nothing was done, and end
-	say error "$(printf '%s' "$*" | tr '\n' ' ')"
+	say error "$(emit "$*" | tr '\n' ' ')"
 	exit 1
 }
 
@@ -36,7 +46,10 @@ decode() { # ENCODED: into $decoded, trailing newlines and all
 	decoded=$1
 	case $1 in
 	*\\*)
-		decoded=$(printf '%b.' "$1")
+		case $teller in
+		printf) decoded=$(printf '%b.' "$1") ;;
+		*) decoded=$(print -n -- "$1.") ;;
+		esac
 		decoded=${decoded%.}
 		;;
 	esac

@@ -154,7 +154,7 @@ start() {
 		fi
 	done
 	# What it answers goes through a substitution, which ends when the supervisor closes its stdout.
-	answer=$({ printf '%s.\n' "$environment"; } | { detach <&3 2>>supervisor.log 3<&- & } 3<&0)
+	answer=$(emit "$environment." | { detach <&3 2>>supervisor.log 3<&- & } 3<&0)
 	case $answer in
 	*"$nonce "*) printf '%s\n' "$answer" ;; # perhaps behind what a start-up file of its shell prints
 	*)

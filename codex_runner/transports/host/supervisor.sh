@@ -23,7 +23,17 @@ leave_loop() {
 end_loop() { # PID of a looping subshell
 	[ -n "$1" ] || return 0
 	kill -TERM "$1" 2>/dev/null
+	[ "$teller" = printf ] || remind "$1"
 	wait "$1" 2>/dev/null
+}
+
+remind() { # PID of a looping subshell. A new one of mksh forgets a signal that comes before its own traps are set
+	born "$1"
+	while [ -n "$born" ]; do
+		kill -TERM "$1" 2>/dev/null
+		pause
+		born "$1"
+	done
 }
 
 note_stop() { # REASON: why codex is being ended; the first one wins

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from support.launches import collect, launch, processes_of, wait_until
+from support.runs import tree
 from support.sshd import Sshd
 
+from codex_runner.codex import key_preflight
 from codex_runner.domain.errors import ExitCode, HostError
 from codex_runner.domain.host import Ended
+from codex_runner.domain.secret import Secret
 
 pytestmark = pytest.mark.needs_sshd
 
@@ -160,3 +163,43 @@ def test_nothing_is_left_of_a_runner_that_was_killed(before, server, tmp_path):
     assert folder.name.startswith("cr-")
     wait_until(lambda: not folder.exists(), 5)
     wait_until(lambda: processes_of(str(sshd.config)) == [], 5)
+
+
+SECRET = "s3cret-in-flight\nits \\n second line"
+# Each notes how it was called, then does what it is for.
+SPY = '#!/bin/dash\nprintf "%s\\n" "$0 $*" >>"{log}"\nexec {program} "$@"\n'
+SPIED = ("printf", "echo", "print", "tr", "awk", "sed", "cat", "env", "head", "setsid", "perl", "python3", "curl")
+
+
+@pytest.mark.parametrize("shell", ["mksh", "bash", "dash", "zsh"])
+def test_a_secret_is_no_argument_of_any_program_and_in_no_file(shell, server, on, tmp_path):
+    """Not every shell has a printf of its own; and the account's environment may want a trace of every command."""
+    if not (shutil.which(shell) and shutil.which("dash")):
+        pytest.skip(f"{shell} or dash is not installed")
+    folder, log = tmp_path / "bin", tmp_path / "called"
+    folder.mkdir()
+    (folder / "sh").symlink_to(shutil.which(shell))
+    for name in filter(shutil.which, SPIED):
+        (folder / name).write_text(SPY.format(log=log, program=shutil.which(name)))
+        (folder / name).chmod(0o755)
+    sshd = server(environment={"PATH": f"{folder}:/usr/bin:/bin", "SHELLOPTS": "xtrace"})
+    told, key = {"TOKEN": Secret("TOKEN", SECRET)}, Secret("KEY", "key-in-flight")
+
+    async def work(transport):
+        job = launch("environment", environment=told)
+        await transport.start(job)
+        stdout, _, last = await collect(transport, job.run_id)
+        done = await transport.ask("python3 -c 'import os; print(len(os.environ[\"TOKEN\"]))'", environment=told)
+        await key_preflight._ask_on_host("http://127.0.0.1:9/", key, "there", transport)
+        held = [path for path, data in tree(tmp_path).items() if b"in-flight" in data and path.name != "stdout"]
+        await transport.discard(job.run_id)
+        return stdout, last, done, held
+
+    stdout, last, done, held = on(sshd, work)
+    assert isinstance(last, Ended)
+    assert f"TOKEN={SECRET!r}\n".encode() in stdout
+    assert (done.exit_code, int(done.output)) == (0, len(SECRET)), done
+    assert held == []
+    called = log.read_text()
+    assert "awk" in called, "the spies are called"
+    assert "in-flight" not in called

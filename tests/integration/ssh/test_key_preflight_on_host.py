@@ -40,7 +40,7 @@ def test_the_host_asks(server, ask):
         with pytest.raises(CredentialError, match="401"):
             ask(sshd, f"{service.url}/v1/models")
     done, told = ask(sshd, "http://127.0.0.1:1/")
-    assert (done["answer"], [type(event) for event in told]) == ("none", [Warned])
+    assert (done["answer"], [type(event) for event in told]) == ("none", [Guarded, Warned])
 
 
 def test_curl_sees_the_key_on_stdin_alone(server, ask, tmp_path):

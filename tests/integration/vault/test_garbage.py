@@ -28,11 +28,13 @@ def garbled():
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 kind = "login" if "/login/" in self.path else "revoke" if "revoke-self" in self.path else "data"
                 server.asked.append(kind)
-                status, body = {"login": (200, {"auth": LOGIN}), "data": (200, {"data": STORED}), "revoke": (200, {})}[
-                    kind
-                ]
+                status, body = {
+                    "login": (200, {"auth": LOGIN}),
+                    "data": (200, {"data": STORED}),
+                    "revoke": (204, None),
+                }[kind]
                 status, body = answers.get(kind, (status, body))
-                text = json.dumps(body).encode()
+                text = b"" if status == 204 else json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()

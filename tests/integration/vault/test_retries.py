@@ -48,8 +48,9 @@ def test_a_closed_port_is_tried_until_the_deadline(place, try_to_borrow):
     assert isinstance(outcome.error, SecretStoreError)
     assert "Connection refused" in outcome.error.message
     assert "http://127.0.0.1:1" in outcome.error.message
-    assert len(outcome.retries) >= 2
-    assert "again in" in outcome.retries[0]
+    (line,) = outcome.retries  # however often it was tried
+    assert "again in" in line
+    assert "tried" in outcome.error.message
     assert outcome.seconds < 60
 
 
@@ -165,7 +166,7 @@ class _NotVault(http.server.BaseHTTPRequestHandler):
     [
         (200, b"<html>Welcome to the captive portal</html>", "not Vault's"),
         (403, b"<html>Blocked</html>", "not Vault's"),
-        (302, b"<html>Moved</html>", "circles"),
+        (302, b"<html>Moved</html>", "redirects to 127.0.0.1"),
         (200, b'["a", "list"]', "not Vault's"),
     ],
 )

@@ -1,0 +1,86 @@
+"""The variables from which the runner reads a secret: the one table of their names.
+
+What reads a secret takes its name from here, and what starts a program with the caller's environment leaves these out.
+`named` are the variables that a configuration names beside them (`credential.variable`, `url_variable`, ...).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+# Vault and OpenBao: the login itself, or what it is made with.
+VAULT_TOKEN: Final = "VAULT_TOKEN"  # noqa: S105 - a variable's name, like those below
+BAO_TOKEN: Final = "BAO_TOKEN"  # noqa: S105
+VAULT_SECRET_ID: Final = "VAULT_SECRET_ID"  # noqa: S105
+VAULT_ROLE_ID: Final = "VAULT_ROLE_ID"  # no secret by itself, and half of one
+VAULT_PASSWORD: Final = "VAULT_PASSWORD"  # noqa: S105
+# Identities of CI systems.
+GITLAB_ID_TOKEN: Final = "VAULT_ID_TOKEN"  # noqa: S105 - the name that GitLab's documentation gives `id_tokens`
+GITHUB_ID_TOKEN: Final = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"  # noqa: S105
+# GitHub's API.
+GITHUB_TOKENS: Final = ("GITHUB_TOKEN", "GH_TOKEN")
+# What codex gets, by the kind of the credential.
+ACCESS_TOKEN: Final = "CODEX_ACCESS_TOKEN"  # noqa: S105
+API_KEY: Final = "CODEX_API_KEY"
+CREDENTIAL: Final = "CODEX_CREDENTIAL"
+# Headers of a collector of spans: usually a key.
+OTEL_HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+
+NAMES: Final = frozenset(
+    (
+        *(VAULT_TOKEN, BAO_TOKEN, VAULT_SECRET_ID, VAULT_ROLE_ID, VAULT_PASSWORD),
+        *(GITLAB_ID_TOKEN, GITHUB_ID_TOKEN, *GITHUB_TOKENS),
+        *(ACCESS_TOKEN, API_KEY, CREDENTIAL, *OTEL_HEADERS),
+    )
+)
+"""What the runner reads by itself, whatever a configuration says."""
+
+SETTINGS: Final = "CODEX_RUNNER_"
+"""How the runner's own settings begin, `codex.env` with its secrets among them."""
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+PROXIES: Final = frozenset(
+    (
+        *(*_PROXIES, *map(str.lower, _PROXIES)),
+        *(f"{vendor}_{name}" for vendor in ("VAULT", "BAO") for name in ("PROXY_ADDR", "HTTP_PROXY")),
+    )
+)
+"""Addresses of proxies: a secret if there is a password in one."""
+
+
+def holds_secret(name: str, value: str, named: Collection[str] = ()) -> bool:
+    """Whether the runner reads a secret from this variable."""
+    if name in NAMES or name in named or name.startswith(SETTINGS):
+        return True
+    return name in PROXIES and any(proxy_passwords(value))
+
+
+def without_secrets(
+    environ: Mapping[str, str], named: Collection[str] = (), given: Collection[str] = ()
+) -> dict[str, str]:
+    """Return the environment less every variable from which the runner reads a secret, but for those `given`."""
+    return {key: value for key, value in environ.items() if key in given or not holds_secret(key, value, named)}
+
+
+def secrets_of(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the secrets that the table finds in an environment, each with its name."""
+    for name, value in environ.items():
+        if name in PROXIES:
+            yield from (("PROXY_PASSWORD", password) for password in proxy_passwords(value))
+        elif name in NAMES - {VAULT_ROLE_ID}:
+            yield name, value
+
+
+def proxy_passwords(address: str) -> Iterator[str]:
+    """Yield the password in a proxy's address, as written and decoded: codex gets it, and errors quote it."""
+    # Not urlsplit: addresses without a scheme are common, and a broken one must not hide its password.
+    login, at, _ = address.rpartition("@")
+    _, colon, password = login.rpartition("//")[2].partition(":")
+    if at and colon and password:
+        yield password
+        if (decoded := unquote(password)) != password:
+            yield decoded

@@ -1,0 +1,157 @@
+"""The one reader of secret values: what is taken from a variable, a file or a store, and what is refused.
+
+A value that is no good header makes libraries quote it, and one of several lines slips through filters. So it is
+refused here, by name and rule, and never shown; and what is taken is learned by the redactor before it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from codex_runner.domain.errors import CredentialError
+from codex_runner.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from codex_runner.domain.errors import RunnerError
+
+LARGEST: Final = 64 * 1024  # bytes: no token is longer
+
+WHITE_SPACE: Final = "secret-white-space"
+FILE_MODE: Final = "secret-file-mode"
+"""The codes of its warnings."""
+
+_BOM: Final = "\ufeff"
+
+
+def rule_broken(value: str, *, word: bool = True) -> str:
+    """Say what is wrong with a secret value, as the end of a sentence; empty if nothing is.
+
+    A `word` is printable ASCII without a space, as all that goes into a header is; a password may hold more.
+    """
+    rules = {
+        f"is longer than {LARGEST // 1024} KiB": len(value.encode("utf-8", "surrogatepass")) > LARGEST,
+        "holds a NUL character": "\0" in value,
+        "holds a byte order mark": _BOM in value,
+        "holds a line break": len(value.splitlines()) > 1,
+        "is not text": any("\ud800" <= character <= "\udfff" for character in value),
+        "holds white space or other characters that no token has": word
+        and not (value.isascii() and value.isprintable() and " " not in value),
+    }
+    return next((rule for rule, broken in rules.items() if broken), "")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReader:
+    """Reads secrets from `environ` and from files.
+
+    `learn` gets each before it is returned, or refused; `warn` gets a code and a sentence for what is taken all the
+    same. `refusal` is the error that is raised: ConfigurationError if the value is a setting.
+    """
+
+    environ: Mapping[str, str]
+    learn: Callable[[Secret], None] = lambda _: None
+    warn: Callable[[str, str], None] = lambda _code, _sentence: None
+    refusal: type[RunnerError] = CredentialError
+
+    def telling(self, learn: Callable[[Secret], None]) -> SecretReader:
+        """Return the same reader, which tells `learn` of each secret first."""
+
+        def both(secret: Secret) -> None:
+            learn(secret)
+            self.learn(secret)
+
+        return replace(self, learn=both)
+
+    def find(self, name: str, *, mask: str | None = None, word: bool = True) -> Secret | None:
+        """Read a variable; None if it is not set, or holds nothing but white space. `mask` is the secret's name."""
+        value = self.environ.get(name, "")
+        return self.value(value, mask or name, f"the variable {name}", word=word) if value.strip() else None
+
+    def variable(self, name: str, what: str, remedy: str, *, mask: str | None = None, word: bool = True) -> Secret:
+        """Read a variable that is needed. The error says that it should hold `what`, and `remedy`."""
+        found = self.find(name, mask=mask, word=word)
+        if found is None:
+            raise self.refusal(f"The variable {name}, which should hold {what}, is not set.", remedy=remedy)
+        return found
+
+    def file(self, path: str, mask: str, what: str, *, word: bool = True, private: bool = False) -> Secret:
+        """Read a small regular file, without the line break at its end. Nothing else is opened: a pipe could hang.
+
+        `private` asks that nobody but its owner, who is us or root, may touch it. Otherwise a file that others may
+        read is warned of, since Kubernetes and CI systems mount such; one that others may write is refused.
+        """
+        text = self._content(path, what, private=private)
+        if not text.strip():
+            raise self.refusal(f"The file {path} for {what} is empty.", remedy="Put it there, or correct the path.")
+        return self.value(text.removesuffix("\n").removesuffix("\r"), mask, f"the file {path}", word=word)
+
+    def value(self, value: str, mask: str, where: str, *, word: bool = True) -> Secret:
+        """Take a value as it was found at `where`: strip it and say so, learn it, and refuse what breaks a rule."""
+        stripped = value.strip()
+        if not stripped:
+            raise self.refusal(f"{_capital(where)} is empty.", remedy="Store it again, as one line.")
+        secret = Secret(mask, stripped)
+        broken = rule_broken(stripped, word=word)
+        if len(stripped) <= LARGEST:
+            self.learn(secret)
+        if broken:
+            raise self.refusal(
+                f"{_capital(where)} {broken}: it is no usable {mask}.",
+                remedy="Store it again, as one line without anything else.",
+            )
+        if stripped != value:
+            self.warn(WHITE_SPACE, f"{_capital(where)} has white space around its value. It was stripped.")
+        return secret
+
+    def _content(self, path: str, what: str, *, private: bool) -> str:
+        try:
+            self._require_regular(path, os.stat(path))  # noqa: PTH116 - before it is opened: a pipe must not be
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(descriptor, "rb") as file:  # noqa: PTH123 - Path.open takes no descriptor
+                # Once more, of what was opened: it may have been swapped in between.
+                status = os.fstat(file.fileno())
+                self._require_regular(path, status)
+                self._judge_mode(path, status, private=private)
+                data = file.read(LARGEST + 1)
+        except OSError as error:
+            remedy = "Give this user the right to read it." if isinstance(error, PermissionError) else ""
+            raise self.refusal(
+                f"Cannot read {what} from {path}: {error.strerror}.", remedy=remedy or "Correct the path."
+            ) from None
+        except ValueError:  # a NUL in the path
+            raise self.refusal(f"Cannot read {what}: its path holds a NUL.", remedy="Correct the path.") from None
+        if len(data) > LARGEST:
+            raise self.refusal(
+                f"The file {path} is longer than {LARGEST // 1024} KiB: it is no usable {what}.",
+                remedy="Name a file with the value alone in it.",
+            )
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            raise self.refusal(f"The file {path} is not text.", remedy="Name a file with the value in it.") from None
+
+    def _require_regular(self, path: str, status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise self.refusal(f"{path} is not a regular file.", remedy="Name a file with the value in it.")
+
+    def _judge_mode(self, path: str, status: os.stat_result, *, private: bool) -> None:
+        mode = stat.S_IMODE(status.st_mode)
+        foreign = status.st_uid not in {os.geteuid(), 0}
+        told = f"{path} has mode {mode:04o} and belongs to user {status.st_uid}"
+        remedy = f"Make it yours alone, `chmod 600 {path}`, and replace the value if others have read it."
+        if private and (mode & 0o077 or foreign):
+            raise self.refusal(f"{told}: others may read the token.", remedy=remedy)
+        # A user's own group, by which many systems make files, is nobody else.
+        if mode & 0o002 or (mode & 0o020 and status.st_gid not in {os.getegid(), 0}):
+            raise self.refusal(f"{told}: others may write it.", remedy=remedy)
+        if mode & 0o077 or foreign:
+            self.warn(FILE_MODE, f"{told}: others may read it.")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
