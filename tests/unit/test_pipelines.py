@@ -223,14 +223,14 @@ def test_what_cannot_work_is_told_before_anything_is_installed(step, inputs, cod
     assert set(outputs) == {*OUTPUTS, "artifact"}
 
 
-def test_an_installation_that_fails_sets_the_outputs_too(step, tmp_path):
+def test_an_installation_that_fails_sets_the_outputs_too(step):
+    """It ends as `stop` ends it: with a code that the later step finds."""
     _, prepared = step("prepare.py")
-    folder = prepared["folder"]
-    (Path(folder) / "requirements.txt").write_text("no-such-package-anywhere==1 --hash=sha256:" + "0" * 64)
-    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:1/", "PIP_RETRIES": "0", "INPUT_PIP_INDEX_URL": ""}
-    done, _ = step("install.py", FOLDER=folder, INPUT_CODEX_PATH="x", **nowhere)
+    script = "import sys; sys.path.insert(0, sys.argv[1]); from commands import stop; stop('no', 3)"
+    environ = {"FOLDER": prepared["folder"], "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-I", "-c", script, SCRIPTS], env=environ, capture_output=True, check=False)
     assert done.returncode == 3
-    _, outputs = step("outputs.py", FOLDER=folder)
+    _, outputs = step("outputs.py", FOLDER=prepared["folder"])
     assert (outputs["result"], outputs["exit-code"]) == ("failed", "3")
 
 
