@@ -18,6 +18,8 @@ PATIENCE = 25.0
 
 _ERRORS_PATIENCE = 10.0  # it was sent before
 
+_CHUNK = 65_536
+_KEPT = 256  # bytes of what came before: more than a word, or what is looked for of the script
 _ECHOED = 64  # characters of the script: nothing else prints so many of them
 
 _NO_SHELL = (
@@ -35,7 +37,7 @@ async def greeted(alias: str, session: Session, script: bytes, *, known: bool) -
     """
     try:
         async with asyncio.timeout(PATIENCE):
-            await _answers(alias, session, script)
+            await _answers(alias, session, script, known=known)
     except TimeoutError:
         if known:
             raise DroppedError(f"nothing came for {PATIENCE:g} s") from None
@@ -53,24 +55,29 @@ async def greeted(alias: str, session: Session, script: bytes, *, known: bool) -
         ) from None
 
 
-async def _answers(alias: str, session: Session, script: bytes) -> None:
+async def _answers(alias: str, session: Session, script: bytes, *, known: bool) -> None:
+    """Wait for the word on stdout. Of a host that is not known nothing comes behind it, so what comes is read at once.
+
+    What sends back the script sends no line, since the script has none.
+    """
+    seen = b""
     while True:
-        line = await _line(session.stdout)
-        if line is None:
+        more = await _line(session.stdout) if known else await session.stdout.read(_CHUNK)
+        if more is None:
             continue
-        if not line.endswith(b"\n"):
+        if not more or (known and not more.endswith(b"\n")):
             raise await ended_unanswered(session)
-        said = line.rstrip(b"\r\n")
-        if said.endswith(ERRORS.encode()):
+        seen = seen[-_KEPT:] + more
+        if f"{ERRORS}\n".encode() in seen:
             raise HostError(
                 f"the host {alias} joins stderr and stdout (`exec 2>&1`): codex's output could not be told apart.",
                 remedy=_STARTUP,
             )
-        if script[:_ECHOED] in line or (line.endswith(b"\r\n") and said.endswith(ANSWERS.encode())):
+        if script[:_ECHOED] in seen or f"{ANSWERS}\r\n".encode() in seen:
             raise HostError(
                 f"the host {alias} does not run the request: it sends back what it is sent.", remedy=_NO_SHELL
             )
-        if said.endswith(ANSWERS.encode()):
+        if f"{ANSWERS}\n".encode() in seen:
             return
 
 
