@@ -40,6 +40,7 @@ _PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 _GIT_SCHEMES = ("https://", "http://", "ssh://", "git://", "file://")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://([^/]*)|([^/.~:][^/:]*):", re.IGNORECASE)
 _REF = re.compile(r"[^\s\x00-\x20\x7f:?*\[\\^+-][^\s\x00-\x20\x7f:?*\[\\]*")
+_LARGEST_SECRET = 64 * 1024  # bytes, as for all that is read as a secret
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # What some shell keeps for itself, so that it would not arrive, and what the runner sets.
 SHELLS_OWN = frozenset(
@@ -209,13 +210,22 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
+def _secret(value: str) -> str:
+    # A document may be one: line breaks are no fault.
+    if "\ufeff" in value:
+        raise _problem("must not hold a byte order mark")
+    if len(value.encode("utf-8", "surrogatepass")) > _LARGEST_SECRET:
+        raise _problem("must not be longer than 64 KiB")
+    return _no_nul(value)
+
+
 class CodexSection(Section):
     """`[codex]`, `[defaults.codex]`, `[jobs.NAME.codex]`."""
 
     path: Text | None = None
     model: Text | None = None
     config: dict[str, Any] | None = None
-    env: dict[FreeName, Annotated[str, AfterValidator(_no_nul)]] | None = None
+    env: dict[FreeName, Annotated[str, AfterValidator(_secret)]] | None = None
 
 
 class CheckSection(Section):

@@ -108,18 +108,26 @@ _PEM_BEGINS = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----")
 _PEM_ENDS = re.compile(r"-----END [A-Z0-9 ]+-----")
 _PUBLIC = ("CERTIFICATE", "PUBLIC KEY", "CERTIFICATE REQUEST", "X509 CRL", "DH PARAMETERS", "EC PARAMETERS")
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>]+")
 # The last @ counts: passwords have some.
-_USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#\s\"'<>]*)@")
+_USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://([^/?#\s\"'<>]*)@")
 _PAIR = re.compile(
     r"^(?:(?:export|set|setenv)\s+)?(?:-\s+)?"
-    r"(?:\"([^\"]+)\"|'([^']+)'|([A-Za-z0-9_:./@%~-]*?[A-Za-z0-9_@])|(\S+))\s*(?:=>|=|:(?=\s|$)|:=)\s*(.*)$"
+    r"(?:\"([^\"]+)\"|'([^']+)'|([A-Za-z0-9_:./@%~-]*?[A-Za-z0-9_@])|([A-Za-z][A-Za-z0-9_ .-]{0,60}?|\S+))"
+    r"\s*(?:=>|=|:(?=\s|$)|:=)\s*(.*)$"
 )
 _IN_ONE_LINE = re.compile(r"(?:^|[;\s])([A-Za-z][A-Za-z0-9_ ]{0,40}?)\s*=\s*(\"[^\"]*\"|'[^']*'|\{[^}]*\}|[^;\s]+)")
 _XML_FIELD = re.compile(r"<([A-Za-z_][\w.:-]*)[^<>]*>([^<>]+)</\1\s*>")
 _XML_KEY = re.compile(r"<add\s+key=\"([^\"]+)\"\s+value=\"([^\"]+)\"")
 _NETRC = re.compile(r"(?:^|\s)(?:password|account)\s+(\"[^\"]+\"|\S+)")
 _MACHINE = re.compile(r"(?:^|\s)(?:machine\s+\S+|default(?=\s))\s+(?:login|user|password|account)\s", re.MULTILINE)
+_SCHEME = re.compile(r"(?:^|:\s)(?:Bearer|Basic|Token|Digest|ApiKey)\s+(\S+)$", re.IGNORECASE)
+# A key that says so, wherever it stands: in a table within one line, in a query, in what Python prints.
+_SAYING = re.compile(
+    r"([\w.-]{0,40}?(?:token|secret|passw(?:or)?d|passphrase|credential|api_?key|access_?key|pwd)[\w.-]{0,40})[\"']?\s*[:=]\s*"
+    r"(?:\"([^\"]+)\"|'([^']+)'|([^\s\"',;&{}()]+))",
+    re.IGNORECASE,
+)
 _COMMENT = re.compile(r"^\s*(?:#|;|//(?=\s))+\s*")
 _PGPASS = re.compile(r"^(?:[^:\s]+|\*):(?:\d+|\*):[^:\s]+:[^:\s]+:(\S.*)$")
 _PUNCTUATION = re.compile(r"[^0-9A-Za-z]*")
@@ -184,9 +192,19 @@ def _field(key: str, text: str, shortest: int = _LEAF) -> Iterator[str]:
         yield from _parts(stripped)
     decoded = _base64(stripped)
     if decoded is not None:
-        # As docker keeps `user:password`, kubeconfig its keys, and npm its passwords.
-        _, colon, password = decoded.partition(":")
-        yield from _parts(decoded) if "\n" in decoded else [password if colon else decoded]
+        yield from _decoded(decoded)
+    yield from _SCHEME.findall(stripped)
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """Yield what is secret of text in base64: docker keeps `user:password`, kubeconfig its keys, npm passwords."""
+    if "\n" in text:
+        yield from _parts(text)
+    elif "://" in text:
+        yield from _passwords(text)
+    else:
+        _, colon, password = text.partition(":")
+        yield from (part for part in [password if colon else text] if not is_open("", part))
 
 
 def is_open(key: str, text: str) -> bool:
@@ -263,6 +281,8 @@ def _of_line(line: str, *, alone: bool) -> Iterator[str]:
         yield one[1]
     elif not _SECTION.match(line) and len(_PUNCTUATION.sub("", line)) >= _MEANING:
         yield from _passwords(line)
+        for found in _SAYING.finditer(line):
+            yield from _field(found[1], next(filter(None, found.groups()[1:])), SHORTEST)
         yield from _of_pairs(line, alone=alone)
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from codex_runner.domain import event as ev
+from codex_runner.engine.secret_parts import parts
 from codex_runner.sinks.console import LOG_LIMIT, LOG_WIDTH, PlainLog
 from codex_runner.sinks.foreign import clean_line, last_lines, one_line
 
@@ -63,7 +64,7 @@ class GitHubLog(PlainLog):
         self._used = dict.fromkeys(("notice", "warning", "error"), 0)
 
     def add_mask(self, values: Iterable[Secret]) -> bool:
-        """Have GitHub mask secrets, each whole and each of its lines, once. Comes before anything could print them.
+        """Have GitHub mask secrets, each whole and each of its parts, once. Comes before anything could print them.
 
         To be called on GitHub only: the command holds the value, and GitHub takes it out of the log. Returns False,
         with nothing written, where the stream is a plain file and the value would stay in it.
@@ -72,8 +73,8 @@ class GitHubLog(PlainLog):
             return False
         for secret in values:
             value = secret.reveal()
-            parts = dict.fromkeys((value, *(line.strip() for line in value.splitlines())))
-            new = [part for part in parts if len(part.strip()) >= _SHORTEST and part not in self._masked]
+            whole = dict.fromkeys((value, value.strip(), *sorted(parts(value))))
+            new = [part for part in whole if len(part.strip()) >= _SHORTEST and part not in self._masked]
             self._masked.update(new)
             self._write(f"::add-mask::{_data(part)}" for part in new)
         self._stream.flush()

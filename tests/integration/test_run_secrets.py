@@ -65,14 +65,42 @@ def test_github_masks_every_secret_before_anything_is_said(project):
     """In a pipe, since a mask is never written into a file."""
     with (project.cwd / "codex-runner.toml").open("a") as file:
         file.write('[[notify]]\nname = "ops"\nurl_variable = "HOOK"\ntoken_variable = "HOOK_TOKEN"\n')
-    secret = {"HOOK": "http://127.0.0.1:9/h00k", "HOOK_TOKEN": "first-line\nsecond-line"}
+    secret = {"HOOK": "http://127.0.0.1:9/h00k", "HOOK_TOKEN": "h00k-token"}
+    lines = {f"CODEX_RUNNER_JOBS__{JOB.upper()}__CODEX__ENV__LINES": "first-line\n  second-line"}
     proxy = {"HTTPS_PROXY": "http://me:pr0xy%2Fword@127.0.0.1:9"}
     github = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push"}
-    done = commands.run("run", JOB, cwd=project.cwd, environ={**project.environ, **secret, **proxy, **github})
+    done = commands.run("run", JOB, cwd=project.cwd, environ={**project.environ, **secret, **lines, **proxy, **github})
     assert done.code == 0, done.stderr
-    lines = done.stderr.splitlines()
-    masks = [line.removeprefix("::add-mask::") for line in lines if line.startswith("::add-mask::")]
-    wanted = {project.key, *secret.values(), "first-line", "second-line", "pr0xy%2Fword", "pr0xy/word"}
+    said = done.stderr.splitlines()
+    masks = [line.removeprefix("::add-mask::") for line in said if line.startswith("::add-mask::")]
+    wanted = {project.key, *secret.values(), *lines.values(), "first-line", "second-line", "pr0xy%2Fword", "pr0xy/word"}
     assert set(masks) >= {each.replace("%", "%25").replace("\n", "%0A") for each in wanted}
     assert len(set(masks)) == len(masks)
-    assert not any(line.startswith("::add-mask::") for line in lines[len(masks) :]), "something was said before them"
+    assert not any(line.startswith("::add-mask::") for line in said[len(masks) :]), "something was said before them"
+
+
+def test_a_document_of_several_levels_is_a_secret_like_others(project):
+    """Its braces stand in each report, and its field `place` in the prompt: neither is a leak."""
+    document = {
+        "type": "service_account",
+        "keys": {"first": {"place": "production", "value": "S3cret-of-the-document"}},
+    }
+    project.configure(
+        codex={"env": {"SERVICE": json.dumps(document, indent=4)}},
+        prompt="SCN:hi production",
+        checks=[{"name": "quotes", "run": "echo '    }'; echo S3cret-of-'the'-document; echo service_account"}],
+    )
+    run = project.check_reports(project.run(), 0)
+    (check,) = run.run_json["checks"]
+    assert check["output"] == "    }\n***SERVICE***\nservice_account\n"
+    assert [path for path, data in tree(run.path).items() if b"S3cret-of-the-document" in data] == []
+
+
+@pytest.mark.parametrize("value", ["\ufeff{}", "a" * 70000], ids=["byte order mark", "64 KiB"])
+def test_a_setting_that_can_be_no_secret_is_refused_by_name(project, value, request):
+    project.configure(codex={"env": {"SERVICE": value}})
+    done = project.run()
+    assert done.code == 3, done.stderr
+    assert "codex.env.SERVICE" in done.stderr
+    assert request.node.callspec.id in done.stderr
+    assert value[:100] not in done.stderr

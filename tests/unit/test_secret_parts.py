@@ -227,6 +227,33 @@ SHAPES = {
         ["5c1d0e2f-aaaa-bbbb"],
         ["docs", "        }", "secret_id_ttl"],
     ),
+    "what Vault says when it is initialized": (
+        "Unseal Key 1: sP/4C/fwIDjJmHEC2bi/1Pa43uKhsUQMmiB31GRzFc0R\nInitial Root Token: s.Xyz123Abc456\n",
+        ["sP/4C/fwIDjJmHEC2bi/1Pa43uKhsUQMmiB31GRzFc0R", "s.Xyz123Abc456"],
+        ["Unseal Key 1", "Initial Root Token"],
+    ),
+    ".curlrc": (
+        'user-agent = "nightly"\nheader = "Authorization: Bearer Curl-Word-3"\nurl = "https://example.com/v1"\n',
+        ["Curl-Word-3"],
+        ["https://example.com/v1", "Authorization"],
+    ),
+    "a table in one line": (
+        "users: {name: deployer, token: Inline-Word-4}\ndebug: {'password': 'Py-Word-5', 'user': 'ada-lovelace'}\n",
+        ["Inline-Word-4", "Py-Word-5"],
+        ["deployer", "ada-lovelace"],
+    ),
+    "the address of a database in Java": (
+        "spring.datasource.url=jdbc:postgresql://db.example.com:5432/orders?user=app&password=Jdbc-Word-6\n"
+        "spring.datasource.password=Spring-Word-7\n",
+        ["Jdbc-Word-6", "Spring-Word-7"],
+        ["db.example.com:5432", "spring.datasource.password"],
+    ),
+    "a Secret of Kubernetes": (
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: database\ndata:\n  password: czNjcmV0LWluLWs4cw==\n"
+        "  address: aHR0cHM6Ly9leGFtcGxlLmNvbQ==\nstringData:\n  plain: Pl4in-value-8\n",
+        ["czNjcmV0LWluLWs4cw==", "s3cret-in-k8s", "Pl4in-value-8"],
+        ["kind: Secret", "database", "https://example.com"],
+    ),
     "lines that say nothing of themselves": (
         "    first-Line-of-1\n\tsecond-Line-of-2\n",
         ["first-Line-of-1", "second-Line-of-2"],
