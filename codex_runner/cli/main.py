@@ -14,6 +14,7 @@ from codex_runner import __version__
 from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
+from codex_runner.domain.signals import ending_signals
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = ("run", "runs", "logs", "attach", "cancel", "report", "prune", "hosts", "doctor", "init", "demo")
@@ -66,8 +67,11 @@ def _look_at_system() -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: docs/exit-codes.md."""
-    # As an interrupt does, it unwinds: a login at Vault must be given back, and a scratch folder removed.
-    signal.signal(signal.SIGTERM, _terminated)
+    # As an interrupt does, they unwind: a login at Vault must be given back, and a scratch folder removed.
+    for number in set(ending_signals()) - {signal.SIGINT}:
+        signal.signal(number, _ended)
+    # Whoever started us may have ignored it, and then nobody would ever learn how a program of ours has ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if sys.stdout.errors == "strict":  # a name of a file may be no text, and half of a character stand in a reply
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a TextIOWrapper, from the start
     try:
@@ -91,6 +95,8 @@ def main() -> None:
         gc.freeze()
 
 
-def _terminated(number: int, _frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once: a second one would cut the unwinding short
-    raise SystemExit(ExitCode.TERMINATED)
+def _ended(number: int, _frame: object) -> None:
+    for each in ending_signals():
+        if each != signal.SIGINT:
+            signal.signal(each, signal.SIG_IGN)  # once: a second one would cut the unwinding short
+    raise SystemExit(ExitCode.HUNG_UP if number == signal.SIGHUP else ExitCode.TERMINATED)

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from support.child import COMPLETED, MESSAGE, STARTED, THREAD
 from support.runs import JOB, RUNNER, wait_for
 
 from codex_runner.demo.wire import message, reply, shell
@@ -30,6 +31,31 @@ def test_a_signal_ends_everything(project, sandbox, number, code, failure):
     assert run.run_json["attempts"][0]["exit"]["stopped"] == failure
     assert run.guard("process sweep")["passed"]
     assert run.codex == project.witness.printed(run.run_id)
+
+
+def test_a_closed_terminal_ends_everything(project):
+    project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
+    running = project.start("run", JOB)
+    running.until_command("sleep 300")
+    running.signal(signal.SIGHUP)
+    run = project.check_reports(running.wait(30), 129)
+    project.check_nothing_is_left()
+    assert run.run_json["failure"] == "hung-up"
+    assert run.run_json["attempts"][0]["exit"]["stopped"] == "hung-up"
+
+
+def test_a_hangup_that_was_ignored_from_the_start_stays_ignored(project):
+    project.prefix = ["nohup"]
+    go_on = project.scratch / "go-on"
+    reply = "\n".join(f"echo '{line}'" for line in (THREAD, STARTED, MESSAGE, COMPLETED))
+    project.fake_codex(f"until [ -e {go_on} ]; do sleep 0.1; done\n{reply}", expect_message=True)
+    running = project.start("run", JOB)
+    running.until(project.host_run)
+    running.signal(signal.SIGHUP)
+    running.until(lambda: b"attempt.started" in project.recorded)
+    go_on.touch()
+    project.check_reports(running.wait(), 0)
+    project.check_nothing_is_left()
 
 
 def test_more_signals_do_not_lose_the_reports(project):
@@ -104,7 +130,8 @@ def test_cancel_where_nobody_follows(project):
     assert left.run_json["failure"] == "cancelled"
 
 
-def test_a_signal_while_attached(project):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_a_signal_while_attached(project, number, code):
     project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
     running = project.start("run", JOB)
     running.until_command("sleep 300")
@@ -112,8 +139,8 @@ def test_a_signal_while_attached(project):
     (left,) = project.runs
     attached = project.start("attach", left.run_id)
     attached.until(lambda: b'"attached":true' in project.recorded)
-    attached.signal(signal.SIGINT)
-    project.check_reports(attached.wait(10), 130)
+    attached.signal(number)
+    project.check_reports(attached.wait(10), code)
     project.check_nothing_is_left()
 
 
