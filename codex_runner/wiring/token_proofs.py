@@ -27,6 +27,7 @@ from codex_runner.domain.errors import (
 from codex_runner.domain.job import Job, Limits
 from codex_runner.domain.policy import RetryPolicy
 from codex_runner.domain.run import Failure
+from codex_runner.domain.signals import ending_signals
 from codex_runner.engine.credential_rules import format_date
 from codex_runner.engine.retry import RetryIn, decide
 

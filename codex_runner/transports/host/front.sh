@@ -56,6 +56,7 @@ front() {
 	script=$1
 	# The host's own may have had these names.
 	constants
+	choose_signal
 	workspaces=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/workspaces
 	runs=${workspaces%/*}/runs
 	here
@@ -78,7 +79,7 @@ await_request() { # for so long; behind a black hole there would be no end of it
 	born $$
 	front_born=$born
 	nap "$QUIET"
-	! alive $$ "$front_born" || kill -TERM $$
+	! alive $$ "$front_born" || kill -KILL $$
 }
 
 serve() {

@@ -156,6 +156,20 @@ sweep() { # end all that is left; $swept and $killed say how it went
 	done
 }
 
+choose_signal() { # into $TELL: one that this very shell can hear. What was ignored when it began, by a start-up file of
+	# the account for one, can no shell hear ever again
+	# (mksh forgets a TERM that comes before a subshell has its trap; any other ends that subshell.)
+	for TELL in USR2 TERM ALRM HUP KILL; do
+		[ "$TELL" != KILL ] || return 0
+		heard=
+		trap 'heard=1' "$TELL"
+		kill -s "$TELL" $$
+		: # between two commands a shell looks for what it has heard
+		trap - "$TELL"
+		[ -z "$heard" ] || return 0
+	done
+}
+
 pause() { sleep 0.05 2>/dev/null || sleep 1; }
 
 myself() { # the pid of this very shell into $me, with `born`: in a subshell, $$ is another's

@@ -26,11 +26,13 @@ detach() { # in the staging directory, stdin: the environment. Becomes a session
 		esac
 		if [ -n "$prctl" ] && command -v perl >/dev/null 2>&1; then
 			# shellcheck disable=SC2016 # perl's variables
-			set -- perl -e '$r = syscall(shift, 36, 1, 0, 0, 0) ? "plain" : "reaper"; exec @ARGV, $r' "$prctl" "$@"
+			set -- perl -e '$SIG{$_} = "DEFAULT" for keys %SIG;
+$r = syscall(shift, 36, 1, 0, 0, 0) ? "plain" : "reaper"; exec @ARGV, $r' "$prctl" "$@"
 			leader "$@"
 		fi
 		if command -v python3 >/dev/null 2>&1; then
-			exec python3 -I -c 'import ctypes, os, sys
+			exec python3 -I -c 'import ctypes, os, signal, sys
+for each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}: signal.signal(each, signal.SIG_DFL)
 os.setsid()
 reaper = ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
 os.execvp(sys.argv[1], [*sys.argv[1:], "reaper" if reaper else "plain"])' "$@"
@@ -42,7 +44,7 @@ os.execvp(sys.argv[1], [*sys.argv[1:], "reaper" if reaper else "plain"])' "$@"
 leader() { # becomes the leader of a session and of a process group of its own
 	# setsid forks only where it leads a process group already, which a background command does not.
 	if command -v setsid >/dev/null 2>&1; then exec setsid "$@"; fi
-	exec perl -e 'use POSIX (); POSIX::setsid(); exec @ARGV' "$@"
+	exec perl -e 'use POSIX (); $SIG{$_} = "DEFAULT" for keys %SIG; POSIX::setsid(); exec @ARGV' "$@"
 }
 
 take_variable() { # $value: NAME ENCODED, into $environment
