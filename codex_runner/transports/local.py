@@ -17,6 +17,7 @@ from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.directory import AttemptDirectory, runs_root
+from codex_runner.transports.keeper import run_kept
 from codex_runner.transports.request import (
     discard_request,
     new_nonce,
@@ -131,9 +132,18 @@ class LocalTransport:
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
         """See Transport.execute."""
+        began = time.monotonic()
         with _file() as output:
-            code, seconds = await self._run(script, cwd, timeout, arguments, environment, output, output)
-            return Completed(code, _end_of(output), seconds)
+            code = await run_kept(
+                script,
+                folder=_entered(cwd or _home(self._environ)),
+                timeout=timeout,
+                arguments=arguments,
+                environ=self._check_environ,
+                added=environment,
+                output=output,
+            )
+            return Completed(code, _end_of(output), time.monotonic() - began)
 
     async def ask(
         self,

@@ -104,6 +104,15 @@ def test_a_signal_during_a_check(project, number, code):
     assert run.cases["never"] == "skipped"
 
 
+def test_what_a_check_left_goes_with_a_killed_runner(project):
+    project.configure(checks=[{"name": "slow", "run": "setsid sleep 301 & sleep 300"}])
+    running = project.start("run", JOB)
+    running.until_command("sleep 300")
+    running.until_command("sleep 301")
+    running.kill()
+    wait_for(lambda: not project.processes)
+
+
 def test_cancel(project):
     project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
     running = project.start("run", JOB)

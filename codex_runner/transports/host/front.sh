@@ -107,4 +107,10 @@ serve() {
 	esac
 }
 
-case ${1-} in reaper | plain) umask 077 && supervise "$1" ;; *) front ;; esac
+case ${1-} in
+reaper | plain)
+	if [ "${2-}" = keep ]; then keep "$@"; else umask 077 && supervise "$1"; fi
+	;;
+keep) reaping 5 sh -c -- "$script" sh "$@" ;;
+*) front ;;
+esac

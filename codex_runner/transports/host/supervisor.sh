@@ -49,6 +49,7 @@ ticker() { # counts its own ticks, never wall time, so that a machine that was s
 	looping
 	ticks=0 idle=0 last=
 	# One that was killed has counted so far. Each counts, however short its life is.
+	# shellcheck disable=SC2094 # read whole before it is written
 	{ read -r ticks idle last <ticks; } 2>/dev/null
 	case $ticks$idle in '' | *[!0-9]*) ticks=0 idle=0 ;; esac
 	ticks=$((ticks + 1)) idle=$((idle + 1))
