@@ -38,7 +38,7 @@ SUPERVISOR_GRACE = 10
 
 
 # In this order: functions first, the call last, so that a truncated script runs nothing.
-_PARTS = ("head", "processes", "supervisor", "keeper", "start", "follow", "commands", "files", "front")
+_PARTS = ("head", "leftovers", "processes", "supervisor", "keeper", "start", "follow", "commands", "files", "front")
 
 
 def whole_script() -> str:

@@ -31,6 +31,9 @@ discard() { # the run's directory goes, and its workspace or not, unless somethi
 			refuse foreign "$run may still be going on another host, $at_node, which shares this home directory"
 		fi
 	done
+	# A proof of the sandbox may have been killed, and then there was no supervisor to look after it.
+	end_helpers "/runs/$run/home/"
+	remove_points "$runs/$run"
 	if [ "$what" = all ]; then
 		remove "$workspaces/$run" "$workspaces/.$run."*
 	elif [ -e "$workspaces/$run" ]; then

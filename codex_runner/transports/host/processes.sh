@@ -124,6 +124,8 @@ leftovers() { # everything of the agent that is alive into $left
 		left=$below
 		remembered
 		left="$left $below"
+		helpers "/runs/$run/home/"
+		left="$left $below"
 	fi
 	left=${left#"${left%%[0-9]*}"}
 }

@@ -96,6 +96,7 @@ end_left() { # codex, where it is alive, and all that it has left
 		end_loop "$killer"
 	fi
 	sweep
+	remove_points ../..
 }
 
 executioner() { # INT, 2 s, TERM, 1 s, KILL: codex ends cleanly on INT only; TERM and KILL orphan its commands
@@ -245,6 +246,7 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	await_codex
 	end_loop "$ticking"
 	sweep
+	remove_points "${home%/home}"
 	# Where our folder has been removed, codex may have made some of it anew.
 	[ -e request ] || [ -e "${home%/home}/attempts" ] || rm -rf "${home%/home}"
 	write_exit
