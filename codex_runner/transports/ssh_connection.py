@@ -24,6 +24,7 @@ from codex_runner.domain.errors import UnreachableError
 from codex_runner.transports.request import bootstrap
 from codex_runner.transports.ssh_answer import PATIENCE, next_answer
 from codex_runner.transports.ssh_session import DroppedError, Session, end, last_line
+from codex_runner.transports.ssh_version import stay_here
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _WATCHED = """
 folder=$1; shift
 exec 3<&0
-{ read -r line; rm -rf "$folder"; kill 0; } <&3 >/dev/null 2>&1 &
+{ read -r line; rm -rf "$folder"; kill -KILL 0; } <&3 >/dev/null 2>&1 &
 exec 3<&-
 exec "$@" </dev/null
 """
@@ -170,7 +171,8 @@ class SshConnection:
         return None
 
     def _ssh(self, *options: str) -> list[str]:
-        return ["ssh", *self._ssh_options, *_OPTIONS, *options, "--", self.alias]
+        stay = stay_here(self._environ.get("PATH"))
+        return ["ssh", *self._ssh_options, *_OPTIONS, *stay, *options, "--", self.alias]
 
     def begin(self) -> subprocess.Popen[bytes]:
         """Start to connect, and wait for nothing: whoever opens the first session does."""
@@ -256,4 +258,8 @@ async def _end_group(leader: subprocess.Popen[bytes]) -> None:
         os.killpg(leader.pid, signal.SIGTERM)
     if leader.stdin is not None:
         leader.stdin.close()
-    await end(leader)
+    try:
+        await end(leader)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # what ignores that, a ProxyCommand for one
+            os.killpg(leader.pid, signal.SIGKILL)
