@@ -6,10 +6,12 @@ Only names are read here. What an alias comes to (Include, Match, ProxyJump, def
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import glob
 import os
 import pwd
 import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +51,15 @@ async def resolved(alias: str, environ: Mapping[str, str], options: tuple[str, .
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
-    output, complaint = await process.communicate()
+    try:
+        output, complaint = await process.communicate()
+    except asyncio.CancelledError:  # a `Match exec` may take its time
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        raise
     if process.returncode:
         raise ConfigurationError(
             f"ssh cannot read its configuration: {complaint.decode('utf-8', 'replace').strip()}",

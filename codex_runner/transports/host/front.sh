@@ -25,7 +25,15 @@ discard() { # the run's directory goes, and its workspace or not, unless somethi
 	IFS= read -r what
 	case $what in all | but-workspace) ;; *) refuse torn "the request ended early" ;; esac
 	for dir in "$runs/$run/attempts/"[0-9]*; do
-		if [ -e "$dir/exit" ]; then continue; fi
+		if [ -e "$dir/exit" ]; then
+			# Its supervisor has only to look for old runs by now.
+			rounds=0
+			while [ "$rounds" -lt 100 ] && held "$dir"; do
+				rounds=$((rounds + 1))
+				pause
+			done
+			continue
+		fi
 		if held "$dir"; then refuse busy "$run is still going"; fi
 		if elsewhere "$dir"; then
 			refuse foreign "$run may still be going on another host, $at_node, which shares this home directory"
