@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _POLL = 0.02
 _LIVENESS = 0.5
 _PING = 1.0
-_LEAVING = 5.0
+_LEAVING = 5.0  # seconds
 _READ = 1 << 18  # what is read at once is worked off before anything else is heard: a signal, a deadline
 _KEPT = 1 << 20
 
@@ -214,8 +214,9 @@ class LocalTransport:
         if attempts and all((attempt / "exit").exists() for attempt in attempts) and not workspace.exists():
             # A supervisor looks for old runs once its own has ended.
             deadline = time.monotonic() + _LEAVING
-            while any(AttemptDirectory(attempt).lost() is None for attempt in attempts) and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells
-                await asyncio.sleep(_POLL)
+            for attempt in map(AttemptDirectory, attempts):
+                while attempt.lost() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells
+                    await asyncio.sleep(_POLL)
             shutil.rmtree(skills, ignore_errors=True)
             # All has ended, and nobody starts an attempt of a run that we hold: no shell is needed to say so.
             shutil.rmtree(self._root / run_id, ignore_errors=True)

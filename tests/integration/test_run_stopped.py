@@ -104,6 +104,13 @@ def test_a_signal_during_a_check(project, number, code):
     assert run.cases["never"] == "skipped"
 
 
+def test_what_a_check_leaves_is_ended_and_told(project):
+    project.configure(checks=[{"name": "serving", "run": "setsid sleep 302 & echo up"}])
+    run = project.check_reports(project.run(), 0)
+    project.check_nothing_is_left()
+    assert "1 process that this command left behind was ended: sleep" in run.warnings["left-behind"]
+
+
 def test_what_a_check_left_goes_with_a_killed_runner(project):
     project.configure(checks=[{"name": "slow", "run": "setsid sleep 301 & sleep 300"}])
     running = project.start("run", JOB)
