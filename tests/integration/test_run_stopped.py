@@ -4,10 +4,12 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 from support.child import COMPLETED, MESSAGE, STARTED, THREAD
+from support.launches import CHILD
 from support.runs import JOB, RUNNER, wait_for
 
 from codex_runner.demo.wire import message, reply, shell
@@ -200,6 +202,19 @@ def test_what_the_agent_leaves_behind_is_ended(project, sandbox, scenario):
     if (sandbox, scenario) == ("danger-full-access", "detached:300"):
         assert run.run_json["attempts"][0]["exit"]["killed"] >= 1
         assert "left behind" in run.guard("process sweep")["message"]
+
+
+def test_a_helper_of_a_codex_without_a_supervisor_is_ended(project):
+    """Of the look at codex, and of the proof of its sandbox. TERM does not end it, and it carries no mark."""
+    reply = "\n".join(f"echo '{line}'" for line in (THREAD, STARTED, MESSAGE, COMPLETED))
+    project.fake_codex(reply)
+    fake = project.scratch / "fake-codex"
+    helper = f"{sys.executable} {CHILD} mute --codex-run-as-fs-helper </dev/null >/dev/null 2>&1 &"
+    path = "PATH=$CODEX_HOME/tmp/arg0-linux/codex-arg0:/usr/bin:/bin"
+    starts = f"case $* in 'features list' | sandbox*) setsid env -i HOME=$HOME {path} {helper}\nesac\n"
+    fake.write_text(fake.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{starts}"))
+    project.check_reports(project.run(), 0)
+    project.check_nothing_is_left(grace=5)
 
 
 @pytest.mark.parametrize("full", [False, True])
