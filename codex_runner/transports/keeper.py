@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # The keeper's own sweep takes some twenty rounds at the most.
 _SWEEP = 15.0
+_SCRIPT = 'script=$1; shift; eval "$script"'
+_KILLED = 128  # a shell's way to say which signal
 
 
 async def run_kept(  # noqa: PLR0913 - the parts of one command
@@ -34,15 +36,16 @@ async def run_kept(  # noqa: PLR0913 - the parts of one command
     `environ` is its environment, `added` what comes to that on a pipe. If this is cancelled, or the runner is killed,
     the keeper ends the command at once. The output is a file, so that nothing that keeps it open holds anybody up.
     """
+    mark = new_nonce()
     process = await asyncio.create_subprocess_exec(
         "sh",
         "-c",
-        'script=$1; shift; eval "$script"',
+        _SCRIPT,
         "sh",
         script(),
         "keep",
         "here",
-        new_nonce(),
+        mark,
         "sh",
         "-c",
         "--",
@@ -66,7 +69,10 @@ async def run_kept(  # noqa: PLR0913 - the parts of one command
         late = not (await asyncio.wait({ended}, timeout=timeout))[0]
     finally:
         await _end(process, ended)
-    return None if late else process.returncode
+        if (process.returncode or 0) < 0:  # the keeper was killed, perhaps by the command
+            await _end_orphans(mark, environ)
+    code = process.returncode or 0
+    return None if late else code if code >= 0 else _KILLED - code
 
 
 async def _end(process: asyncio.subprocess.Process, ended: asyncio.Future[int]) -> None:
@@ -80,3 +86,21 @@ async def _end(process: asyncio.subprocess.Process, ended: asyncio.Future[int]) 
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+async def _end_orphans(mark: str, environ: Mapping[str, str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        "sh",
+        "-c",
+        _SCRIPT,
+        "sh",
+        script(),
+        "orphans",
+        mark,
+        env=dict(environ),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    await process.wait()

@@ -57,6 +57,12 @@ def test_where_nobody_waits_for_it_any_more(leaving, run, host, tmp_path):
     wait_until(lambda: processes_of(str(tmp_path)) == [], 20)
 
 
+def test_where_it_kills_its_keeper(leaving, run, tmp_path):
+    done = run(leaving("kill -9 $PPID; sleep 600"))
+    assert done.exit_code == 137
+    wait_until(lambda: processes_of(str(tmp_path)) == [], 20)
+
+
 @pytest.mark.parametrize("command", ["true", "exit 7", "echo a | tail -n 1", "kill -TERM 0", "kill -9 $$"])
 def test_of_what_leaves_nothing_nothing_is_told(command, host, run, tmp_path):
     done = run(host.execute(command, cwd=str(tmp_path)))

@@ -79,7 +79,11 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	end_loop "$timing"
 	[ $? != 9 ] || status=late
 	finish "$listening" # before the answer: what comes behind that is the next request
-	[ "$verb" = execute ] || kill -KILL "-$working" 2>/dev/null
+	if [ "$verb" != execute ]; then
+		kill -KILL "-$working" 2>/dev/null
+	elif [ "$status" != late ] && [ "$status" -gt 128 ]; then
+		(end_orphans "$nonce")
+	fi
 	# What is in there now: something that escaped may go on writing.
 	size=$(($(wc -c <&7))) complaint=$(($(wc -c <&3)))
 	set -- "$((size > KEPT ? KEPT : size))"

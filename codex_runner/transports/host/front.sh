@@ -122,6 +122,7 @@ case ${1-} in
 reaper | plain)
 	if [ "${2-}" = keep ]; then keep "$@"; else umask 077 && supervise "$1"; fi
 	;;
+orphans) end_orphans "$2" ;;
 keep) reaping 5 sh -c -- "$script" sh "$@" ;;
 *) front ;;
 esac

@@ -48,6 +48,11 @@ keep() { # HOW keep WHERE MARK COMMAND...; stdin: the environment's lines, then 
 	exit "$status"
 }
 
+end_orphans() { # MARK: of a command whose keeper was killed, perhaps by the command; in a subshell
+	reaper=plain run=$1 attempt=check
+	cd / && sweep
+}
+
 end_command() { # its whole group; it may not have become the leader of that yet
 	[ -z "$working" ] || kill -KILL "-$working" 2>/dev/null || kill -KILL "$working" 2>/dev/null
 }
