@@ -18,6 +18,7 @@ from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
 from codex_runner.domain.machine import machine_fault
+from codex_runner.domain.signals import ending_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +77,11 @@ def _look_at_system() -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: docs/exit-codes.md."""
-    # As an interrupt does, it unwinds: a login at Vault must be given back, and a scratch folder removed.
-    signal.signal(signal.SIGTERM, _terminated)
+    # As an interrupt does, they unwind: a login at Vault must be given back, and a scratch folder removed.
+    for number in set(ending_signals()) - {signal.SIGINT}:
+        signal.signal(number, _ended)
+    # Whoever started us may have ignored it, and then nobody would ever learn how a program of ours has ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     streams.settle()
     # A mask that hides files from their owner hides a run from its own runner.
     os.umask(os.umask(0o077) & 0o077)
@@ -126,6 +130,8 @@ def _clean() -> Callable[[str], str]:
     return Redactor(Secret(name, value) for name, value in secrets_of(os.environ)).text
 
 
-def _terminated(number: int, _frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once: a second one would cut the unwinding short
-    raise SystemExit(ExitCode.TERMINATED)
+def _ended(number: int, _frame: object) -> None:
+    for each in ending_signals():
+        if each != signal.SIGINT:
+            signal.signal(each, signal.SIG_IGN)  # once: a second one would cut the unwinding short
+    raise SystemExit(ExitCode.HUNG_UP if number == signal.SIGHUP else ExitCode.TERMINATED)

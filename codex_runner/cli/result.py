@@ -12,6 +12,7 @@ from codex_runner.cli import streams
 from codex_runner.cli.speech import print_json, printable, tell
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ExitCode, RunnerError
+from codex_runner.domain.signals import ending_signals
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
@@ -25,7 +26,7 @@ def finish(folder: RunFolder, state: RunState, setting: Setting, *, as_json: boo
     result = verdict.result if verdict else "failed"
     code = int(ExitCode.INTERNAL) if verdict is None else verdict.exit_code
     # The verdict stands. Who should read what follows may not do so: then a wish to end is granted at once.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         signal.signal(number, lambda *_: os._exit(code))
     if as_json:
         print_json(

@@ -65,7 +65,7 @@ case $real in
 	;;
 esac
 scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+trap 'end_helpers "$scratch/"; rm -rf "$scratch"' EXIT
 # On a full disk codex would only fail, without a word.
 { printf '%65536s' '' >"$scratch/room"; } 2>/dev/null || { echo "full ${scratch%/*}"; exit 0; }
 # Any start of codex writes into its home, and warns on stderr of a home that it does not like.

@@ -142,6 +142,7 @@ prove() { # with a folder, which git does not see: the tree is being looked at m
 	rmdir "$folder"/.codex-runner-proof-* 2>/dev/null # of a run that was killed right here
 	mark=$folder/.codex-runner-proof-$run
 	trap 'rmdir "$mark" 2>/dev/null' EXIT
+	note_points "$folder" "${home%/home}"
 	# Where a denied file is missing, a sandbox puts an empty one there for as long as it lasts. The end of another run's
 	# sandbox takes it away in the moment in which this one mounts it: so a failure is believed only when it stays.
 	for pause in 0.1 0.5 1 ''; do
@@ -154,6 +155,8 @@ prove() { # with a folder, which git does not see: the tree is being looked at m
 		if [ "$proof" = 0 ] || [ -z "$pause" ] || ! grep -q '^bwrap: ' "$home/proof.err"; then break; fi
 		sleep "$pause" 2>/dev/null || sleep 1
 	done
+	end_helpers "/runs/$run/home/"
+	remove_points "${home%/home}"
 	echo "proof $proof"
 	grep -xE 'wrote|kept-out|read|denied' "$home/proof.out"
 	[ -w "$folder" ] || echo unwritable

@@ -51,9 +51,10 @@ class Survey:
 
 
 def functions() -> str:
-    """Return the shell functions that look; `survey FOLDER WANTED` is the one to call."""
+    """Return the shell functions that look; `survey FOLDER WANTED` is the one to call. And those of leftovers.sh."""
     text = resources.files("codex_runner.codex").joinpath("survey.sh").read_text(encoding="utf-8")
-    return f"{guard_script()}\n{text}"
+    left = resources.files("codex_runner.transports").joinpath("host", "leftovers.sh").read_text(encoding="utf-8")
+    return f"{guard_script()}\n{left}\n{text}"
 
 
 def wanted(mode: str, limit: int, names: Sequence[str], bases: Sequence[str]) -> str:

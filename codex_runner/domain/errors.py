@@ -42,6 +42,7 @@ class ExitCode(IntEnum):
     DELIVERY = 13, "delivery failed"
     LOCKED = 14, "another run holds the lock"
     INTERNAL = 70, "a bug in codex-runner itself"
+    HUNG_UP = 129, "hung up (SIGHUP)"
     INTERRUPTED = 130, "interrupted (SIGINT)"
     TERMINATED = 143, "terminated (SIGTERM)"
 

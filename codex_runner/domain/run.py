@@ -88,6 +88,7 @@ class StopReason(StrEnum):
     BUDGET = "budget"
     INTERRUPTED = "interrupted"
     TERMINATED = "terminated"
+    HUNG_UP = "hung-up"
     CANCELLED = "cancelled"
     ORPHANED = "orphaned"
     DISK_FULL = "disk-full"
@@ -341,6 +342,13 @@ class Failure(StrEnum):
         False,
         "the runner got SIGTERM",
         "Run the job again; if the CI system's own time limit ended it, set `timeout` below that.",
+    )
+    HUNG_UP = (
+        "hung-up",
+        ExitCode.HUNG_UP,
+        False,
+        "the runner got SIGHUP: its terminal was closed, or its CI agent dropped",
+        "Run the job again; below `nohup` the runner goes on without its terminal.",
     )
     CANCELLED = (
         "cancelled",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _TAIL = 64 * 1024  # bytes
 _CANNOT_RUN = 126  # a shell's own word for it
+# How the keeper of a check (transports/host/keeper.sh) tells of what the check has left.
+_KEEPER, _LEFT = "codex-runner: ", "this command left behind"
 _TOLD = 16_000  # characters of an output
 
 # For how many seconds a reply may be judged: what is left of the job's time, within these bounds. A process has to
@@ -120,6 +122,9 @@ class Checks:
             return
         # Redacted before it is cut: a cut could halve a secret and hide it from the redactor.
         output = self._recorder.redactor(done.output)[-_TAIL:].decode("utf-8", "replace")
+        told = output.rstrip("\n").rpartition("\n")[2].partition(_KEEPER)[2]
+        if _LEFT in told:
+            self._recorder.warn("left-behind", f"The check {check.name!r}: {told}")
         self._recorder.emit(CheckEnded(check.name, done.exit_code == 0, done.exit_code, done.seconds, output))
 
 

@@ -21,6 +21,7 @@ _FAILURES = {
     StopReason.BUDGET: Failure.BUDGET,
     StopReason.INTERRUPTED: Failure.INTERRUPTED,
     StopReason.TERMINATED: Failure.TERMINATED,
+    StopReason.HUNG_UP: Failure.HUNG_UP,
     StopReason.CANCELLED: Failure.CANCELLED,
     StopReason.ORPHANED: Failure.ORPHANED,
     StopReason.DISK_FULL: Failure.DISK_FULL,

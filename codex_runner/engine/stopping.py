@@ -16,6 +16,7 @@ T = TypeVar("T")
 _SENTENCES = {
     StopReason.INTERRUPTED: "the runner was interrupted (SIGINT)",
     StopReason.TERMINATED: "the runner was terminated (SIGTERM)",
+    StopReason.HUNG_UP: "the runner was hung up (SIGHUP)",
     StopReason.CANCELLED: "the run was cancelled",
 }
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Attribute = str | int | float | bool
 _TIMED_OUT = frozenset({ExitCode.TIMEOUT, ExitCode.STALLED})
-_CANCELLED = frozenset({ExitCode.INTERRUPTED, ExitCode.TERMINATED})
+_CANCELLED = frozenset({ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED})
 _NO_END = "no end is known"
 
 

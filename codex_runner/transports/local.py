@@ -18,6 +18,7 @@ from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.directory import AttemptDirectory, runs_root
+from codex_runner.transports.keeper import run_kept
 from codex_runner.transports.request import (
     discard_request,
     new_nonce,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _POLL = 0.02
 _LIVENESS = 0.5
 _PING = 1.0
+_LEAVING = 5.0  # seconds
 _READ = 1 << 18  # what is read at once is worked off before anything else is heard: a signal, a deadline
 _KEPT = 1 << 20
 
@@ -123,10 +125,18 @@ class LocalTransport:
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
         """See Transport.execute."""
+        began = time.monotonic()
         with _file() as output:
-            around = {**self._check_environ, **_revealed(environment)}
-            code, seconds = await self._run(script, cwd, timeout, arguments, around, output, output)
-            return Completed(code, _end_of(output), seconds)
+            code = await run_kept(
+                script,
+                folder=_entered(cwd or _home(self._environ)),
+                timeout=timeout,
+                arguments=arguments,
+                environ=self._check_environ,
+                added=environment,
+                output=output,
+            )
+            return Completed(code, _end_of(output), time.monotonic() - began)
 
     async def ask(
         self,
@@ -194,6 +204,11 @@ class LocalTransport:
         with contextlib.suppress(PermissionError):  # the shell says it
             attempts = list((self._root / run_id / "attempts").glob("[0-9]*"))
         if attempts and all((attempt / "exit").exists() for attempt in attempts) and not workspace.exists():
+            # A supervisor looks for old runs once its own has ended.
+            deadline = time.monotonic() + _LEAVING
+            for attempt in map(AttemptDirectory, attempts):
+                while attempt.lost() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells
+                    await asyncio.sleep(_POLL)
             shutil.rmtree(skills, ignore_errors=True)
             # All has ended, and nobody starts an attempt of a run that we hold: no shell is needed to say so.
             shutil.rmtree(self._root / run_id, ignore_errors=True)

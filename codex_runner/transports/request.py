@@ -40,7 +40,7 @@ SUPERVISOR_GRACE = 10
 
 
 # In this order: functions first, the call last, so that a truncated script runs nothing.
-_PARTS = ("head", "processes", "supervisor", "start", "follow", "commands", "files", "front")
+_PARTS = ("head", "leftovers", "processes", "supervisor", "keeper", "start", "follow", "commands", "files", "front")
 
 
 def whole_script() -> str:
@@ -127,6 +127,11 @@ def execute_request(  # noqa: PLR0913, PLR0917 - the parts of one command
         f".{nonce}",
     ]
     return _joined(lines)
+
+
+def environment_lines(environment: Mapping[str, str | Secret]) -> bytes:
+    """Frame what a keeper adds to a command's environment."""
+    return _joined([*(f"{name} {_escape(_reveal(value), name)}" for name, value in environment.items()), "."])
 
 
 def files_request(verb: str, cwd: str, paths: Iterable[tuple[int, str]], limit: int, nonce: str) -> bytes:

@@ -11,6 +11,7 @@ import glob
 import os
 import pwd
 import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +56,15 @@ async def resolved(alias: str, environ: Mapping[str, str], options: tuple[str, .
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
-    output, complaint = await process.communicate()
+    try:
+        output, complaint = await process.communicate()
+    except asyncio.CancelledError:  # a `Match exec` may take its time
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        raise
     if process.returncode:
         said = complaint.decode("utf-8", "replace").strip()
         command = shlex.join(["ssh", *options, "-G", alias])

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _WATCHED = """
 folder=$1; shift
 exec 3<&0
-env -i PATH="$PATH" sh -c 'read -r line; rm -rf "$1"; kill 0' sh "$folder" <&3 >/dev/null 2>&1 &
+env -i PATH="$PATH" sh -c 'read -r line; rm -rf "$1"; kill -KILL 0' sh "$folder" <&3 >/dev/null 2>&1 &
 exec 3<&-
 exec "$@" </dev/null
 """
@@ -302,4 +302,8 @@ async def _end_group(leader: subprocess.Popen[bytes]) -> None:
         os.killpg(leader.pid, signal.SIGTERM)
     if leader.stdin is not None:
         leader.stdin.close()
-    await end(leader)
+    try:
+        await end(leader)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # what ignores that, a ProxyCommand for one
+            os.killpg(leader.pid, signal.SIGKILL)

@@ -14,6 +14,7 @@ from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
 from codex_runner.domain.run import StopReason, new_run_id
+from codex_runner.domain.signals import ending_signals
 from codex_runner.domain.state import RunState
 from codex_runner.wiring.aftermath import require_usable
 from codex_runner.wiring.folders import check_state_folder, made
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
     from codex_runner.wiring.setting import Setting
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_REASONS = {
+    signal.SIGINT: StopReason.INTERRUPTED,
+    signal.SIGTERM: StopReason.TERMINATED,
+    signal.SIGHUP: StopReason.HUNG_UP,
+}
 
 
 def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, RunState]:
@@ -50,7 +55,7 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
     run_id = new_run_id(job.name)
     secrets = list(job.codex.environment.values())
     # A signal waits until somebody can take it: a folder that is there has its reports, however the run ends.
-    with blocked(_SIGNALS):
+    with blocked(ending_signals()):
         folder = RunFolder(made(output_dir) / run_id)
         journal = FileJournal.create(folder)
         return folder, asyncio.run(carry_out(job, folder, RunState(), journal, secrets, setting))
@@ -84,9 +89,10 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
 
     stopping = Stopping()
     loop = asyncio.get_running_loop()
-    for number, reason in zip(_SIGNALS, (StopReason.INTERRUPTED, StopReason.TERMINATED), strict=True):
-        loop.add_signal_handler(number, stopping.request, reason)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    signals = ending_signals()
+    for number in signals:
+        loop.add_signal_handler(number, stopping.request, _REASONS[number])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
     # Checks run what the agent may have written: they get no variable that is known to hold a secret.
     hidden = setting.secret_names | named_secrets([job.credential], setting.vault, setting.notify)
     # First, since a host answers while the rest is loaded here.
@@ -170,8 +176,8 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     for sentence in [*unknown, *await tell_others(state, folder, redactor, targets, setting.metrics, setting.environ)]:
         setting.complain(sentence)
     # The verdict stands: a signal that comes while the process leaves must not give it another exit code.
-    with blocked(_SIGNALS):  # for a moment each has its default action
-        for number in _SIGNALS:
+    with blocked(signals):  # for a moment each has its default action
+        for number in signals:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
     return state

@@ -27,6 +27,7 @@ from codex_runner.domain.errors import (
 from codex_runner.domain.job import Job, Limits
 from codex_runner.domain.policy import RetryPolicy
 from codex_runner.domain.run import Failure
+from codex_runner.domain.signals import ending_signals
 from codex_runner.engine.credential_rules import format_date
 from codex_runner.engine.retry import RetryIn, decide
 
@@ -153,7 +154,7 @@ class Proofs:
         # The canary is no run of the pipeline: it has no place in the CI system's summary.
         environ = {key: value for key, value in self.environ.items() if key != "GITHUB_STEP_SUMMARY"}
         setting = Setting({**environ, name: secret.reveal()}, ())
-        heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        heard = {number: signal.getsignal(number) for number in ending_signals()}
         _, state = run_job(replace(self.job, credential=spec), self.scratch / "runs", setting)
         for number, handler in heard.items():  # a run's end ignores them, and this command goes on
             signal.signal(number, handler)
@@ -161,7 +162,7 @@ class Proofs:
         if verdict is not None and verdict.exit_code == ExitCode.SUCCEEDED:
             self.tell(f"canary: succeeded in {time.monotonic() - began:.1f} s, {state.usage.total:,} tokens")
             return
-        if verdict is not None and verdict.exit_code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
+        if verdict is not None and verdict.exit_code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HUNG_UP}:
             raise KeyboardInterrupt
         reason = verdict.reason if verdict else "it has no ending"
         message = f"The canary run with the new token failed: {reason} Nothing was stored."

@@ -4,9 +4,12 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
+from support.child import COMPLETED, MESSAGE, STARTED, THREAD
+from support.launches import CHILD
 from support.runs import JOB, RUNNER, wait_for
 
 from codex_runner.demo.wire import message, reply, shell
@@ -30,6 +33,31 @@ def test_a_signal_ends_everything(project, sandbox, number, code, failure):
     assert run.run_json["attempts"][0]["exit"]["stopped"] == failure
     assert run.guard("process sweep")["passed"]
     assert run.codex == project.witness.printed(run.run_id)
+
+
+def test_a_closed_terminal_ends_everything(project):
+    project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
+    running = project.start("run", JOB)
+    running.until_command("sleep 300")
+    running.signal(signal.SIGHUP)
+    run = project.check_reports(running.wait(30), 129)
+    project.check_nothing_is_left()
+    assert run.run_json["failure"] == "hung-up"
+    assert run.run_json["attempts"][0]["exit"]["stopped"] == "hung-up"
+
+
+def test_a_hangup_that_was_ignored_from_the_start_stays_ignored(project):
+    project.prefix = ["nohup"]
+    go_on = project.scratch / "go-on"
+    reply = "\n".join(f"echo '{line}'" for line in (THREAD, STARTED, MESSAGE, COMPLETED))
+    project.fake_codex(f"until [ -e {go_on} ]; do sleep 0.1; done\n{reply}", expect_message=True)
+    running = project.start("run", JOB)
+    running.until(project.host_run)
+    running.signal(signal.SIGHUP)
+    running.until(lambda: b"attempt.started" in project.recorded)
+    go_on.touch()
+    project.check_reports(running.wait(), 0)
+    project.check_nothing_is_left()
 
 
 def test_more_signals_do_not_lose_the_reports(project):
@@ -78,6 +106,22 @@ def test_a_signal_during_a_check(project, number, code):
     assert run.cases["never"] == "skipped"
 
 
+def test_what_a_check_leaves_is_ended_and_told(project):
+    project.configure(checks=[{"name": "serving", "run": "setsid sleep 302 & echo up"}])
+    run = project.check_reports(project.run(), 0)
+    project.check_nothing_is_left()
+    assert "1 process that this command left behind was ended: sleep" in run.warnings["left-behind"]
+
+
+def test_what_a_check_left_goes_with_a_killed_runner(project):
+    project.configure(checks=[{"name": "slow", "run": "setsid sleep 301 & sleep 300"}])
+    running = project.start("run", JOB)
+    running.until_command("sleep 300")
+    running.until_command("sleep 301")
+    running.kill()
+    wait_for(lambda: not project.processes)
+
+
 def test_cancel(project):
     project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
     running = project.start("run", JOB)
@@ -104,7 +148,8 @@ def test_cancel_where_nobody_follows(project):
     assert left.run_json["failure"] == "cancelled"
 
 
-def test_a_signal_while_attached(project):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_a_signal_while_attached(project, number, code):
     project.configure(prompt="SCN:long_command:300", sandbox="danger-full-access")
     running = project.start("run", JOB)
     running.until_command("sleep 300")
@@ -112,8 +157,8 @@ def test_a_signal_while_attached(project):
     (left,) = project.runs
     attached = project.start("attach", left.run_id)
     attached.until(lambda: b'"attached":true' in project.recorded)
-    attached.signal(signal.SIGINT)
-    project.check_reports(attached.wait(10), 130)
+    attached.signal(number)
+    project.check_reports(attached.wait(10), code)
     project.check_nothing_is_left()
 
 
@@ -157,6 +202,19 @@ def test_what_the_agent_leaves_behind_is_ended(project, sandbox, scenario):
     if (sandbox, scenario) == ("danger-full-access", "detached:300"):
         assert run.run_json["attempts"][0]["exit"]["killed"] >= 1
         assert "left behind" in run.guard("process sweep")["message"]
+
+
+def test_a_helper_of_a_codex_without_a_supervisor_is_ended(project):
+    """Of the look at codex, and of the proof of its sandbox. TERM does not end it, and it carries no mark."""
+    reply = "\n".join(f"echo '{line}'" for line in (THREAD, STARTED, MESSAGE, COMPLETED))
+    project.fake_codex(reply)
+    fake = project.scratch / "fake-codex"
+    helper = f"{sys.executable} {CHILD} mute --codex-run-as-fs-helper </dev/null >/dev/null 2>&1 &"
+    path = "PATH=$CODEX_HOME/tmp/arg0-linux/codex-arg0:/usr/bin:/bin"
+    starts = f"case $* in 'features list' | sandbox*) setsid env -i HOME=$HOME {path} {helper}\nesac\n"
+    fake.write_text(fake.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{starts}"))
+    project.check_reports(project.run(), 0)
+    project.check_nothing_is_left(grace=5)
 
 
 @pytest.mark.parametrize("full", [False, True])

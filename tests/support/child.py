@@ -83,6 +83,12 @@ def main(mode, *args):
     elif mode == "leaks-stdout":
         subprocess.Popen([sys.executable, __file__, "mute"], stdin=subprocess.DEVNULL)
         reply()
+    elif mode == "leaves-helper":
+        # As codex does now and then: its helper for files has no mark, and TERM does not end it.
+        path = f"{os.environ['CODEX_HOME']}/tmp/arg0-linux/codex-arg0:{os.environ['PATH']}"
+        helper = [sys.executable, __file__, "mute", "--codex-run-as-fs-helper"]
+        subprocess.Popen(helper, stdin=subprocess.DEVNULL, env={"PATH": path}, start_new_session=True)
+        reply()
     elif mode == "mute":
         ignore_signals()
         time.sleep(600)

@@ -342,6 +342,12 @@ class Project:
     def processes(self):
         return processes_with(str(self.state)) | processes_with(str(self.home))
 
+    def check_no_mount_points(self):
+        """Nothing of codex's sandbox is in the folder that the job works in, whatever stood there before."""
+        folder = getattr(self, "workspace", self.cwd)
+        left = [name for name in (".agents", ".codex", ".aws", ".ssh", ".config") if (folder / name).exists()]
+        assert left == [], f"codex's mount points are left: {left}"
+
     def check_nothing_is_left(self, *, grace=0.0):
         """No process (or none after `grace` seconds), no run directory, and the key neither said nor written."""
         left = self.processes
@@ -351,6 +357,7 @@ class Project:
             assert left == {}, f"processes are left: {left}"
         folders = list(self.runs_folder.glob("*"))
         assert folders == [], f"run directories are left: {folders}"
+        self.check_no_mount_points()
         self.check_no_secret()
 
     def check_no_secret(self):

@@ -52,7 +52,13 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	# Some shells give a background command /dev/null for stdin before they look at its redirections.
 	exec 5<&0
 	set -- sh -c -- "$body" sh "$@"
-	(export_environment && leader "$@" 3<&- 4<&- 5<&- 6>&- 7<&- 8<&- 9>&-) </dev/null >&6 2>&9 &
+	if [ "$verb" = execute ]; then
+		# shellcheck disable=SC2154 # script: this very text
+		emit "$environment." |
+			(reaping 5 sh -c -- "$script" sh keep there "$nonce" "$@" 3<&- 4<&- 5<&- 6>&- 7<&- 8<&- 9>&-) >&6 2>&9 &
+	else
+		(export_environment && leader "$@" 3<&- 4<&- 5<&- 6>&- 7<&- 8<&- 9>&-) </dev/null >&6 2>&9 &
+	fi
 	working=$!
 	# Ends with the connection too: nobody would read what it says.
 	(
@@ -63,7 +69,7 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	(
 		looping
 		nap "$timeout"
-		trap '' TERM
+		trap '' "$TELL"
 		end_group
 		exit 9
 	) >/dev/null 2>&1 3<&- 4<&- 5<&- 6>&- 7<&- 8<&- 9>&- &
@@ -73,7 +79,11 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	end_loop "$timing"
 	[ $? != 9 ] || status=late
 	finish "$listening" # before the answer: what comes behind that is the next request
-	kill -KILL "-$working" 2>/dev/null
+	if [ "$verb" != execute ]; then
+		kill -KILL "-$working" 2>/dev/null
+	elif [ "$status" != late ] && [ "$status" -gt 128 ]; then
+		(end_orphans "$nonce")
+	fi
 	# What is in there now: something that escaped may go on writing.
 	size=$(($(wc -c <&7))) complaint=$(($(wc -c <&3)))
 	set -- "$((size > KEPT ? KEPT : size))"
@@ -94,6 +104,10 @@ end_of() { # SIZE: so many bytes are on stdin; the last of them
 	tail -c "+$(($1 > KEPT ? $1 - KEPT + 1 : 1))" | head -c "$(($1 > KEPT ? KEPT : $1))"
 }
 
-end_group() { # of the command; it may not have become the leader of its group yet
-	kill -KILL "-$working" || kill -KILL "$working"
+end_group() { # of the command, which may not have become the leader of its group yet; its keeper does that, if it has one
+	if [ "$verb" = execute ]; then
+		for one in TERM USR2 ALRM HUP; do kill -s "$one" "$working"; done
+	else
+		kill -KILL "-$working" || kill -KILL "$working"
+	fi
 }

@@ -37,8 +37,14 @@ follow() { # OUT ERR: offsets to begin at. False where it ended without a goodby
 	reporter
 	result=$?
 	finish "$listening" # whatever it may still hear is for nobody
-	kill "$tailing" 2>/dev/null
+	# With what it runs at the moment, a cat or a sleep: whoever removes the run next must find nothing of it alive.
+	children "$tailing"
+	# shellcheck disable=SC2086 # pids
+	kill -KILL "$tailing" $kids 2>/dev/null
 	wait "$tailing" 2>/dev/null
+	for one in $kids; do
+		while born "$one" && [ -n "$born" ]; do pause; done
+	done
 	rm -f "bye.$nonce" "heard.$nonce" "follower.$nonce"
 	return "$result"
 }

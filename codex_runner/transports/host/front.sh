@@ -25,12 +25,23 @@ discard() { # the run's directory goes, and its workspace or not, unless somethi
 	IFS= read -r what
 	case $what in all | but-workspace) ;; *) refuse torn "the request ended early" ;; esac
 	for dir in "$runs/$run/attempts/"[0-9]*; do
-		if [ -e "$dir/exit" ]; then continue; fi
+		if [ -e "$dir/exit" ]; then
+			# Its supervisor has only to look for old runs by now.
+			rounds=0
+			while [ "$rounds" -lt 100 ] && held "$dir"; do
+				rounds=$((rounds + 1))
+				pause
+			done
+			continue
+		fi
 		if held "$dir"; then refuse busy "$run is still going"; fi
 		if elsewhere "$dir"; then
 			refuse foreign "$run may still be going on another host, $at_node, which shares this home directory"
 		fi
 	done
+	# A proof of the sandbox may have been killed, and then there was no supervisor to look after it.
+	end_helpers "/runs/$run/home/"
+	remove_points "$runs/$run"
 	if [ "$what" = all ]; then
 		remove "$workspaces/$run" "$workspaces/.$run."*
 	elif [ -e "$workspaces/$run" ]; then
@@ -58,6 +69,7 @@ front() {
 	case ${XDG_STATE_HOME-} in '' | /*) ;; *) unset XDG_STATE_HOME ;; esac
 	# The host's own may have had these names.
 	constants
+	choose_signal
 	workspaces=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/workspaces
 	runs=${workspaces%/*}/runs
 	here
@@ -80,7 +92,7 @@ await_request() { # for so long; behind a black hole there would be no end of it
 	born $$
 	front_born=$born
 	nap "$QUIET"
-	! alive $$ "$front_born" || kill -TERM $$
+	! alive $$ "$front_born" || kill -KILL $$
 }
 
 serve() {
@@ -108,4 +120,11 @@ serve() {
 	esac
 }
 
-case ${1-} in reaper | plain) umask 077 && supervise "$1" ;; *) front ;; esac
+case ${1-} in
+reaper | plain)
+	if [ "${2-}" = keep ]; then keep "$@"; else umask 077 && supervise "$1"; fi
+	;;
+orphans) end_orphans "$2" ;;
+keep) reaping 5 sh -c -- "$script" sh "$@" ;;
+*) front ;;
+esac

@@ -124,6 +124,8 @@ leftovers() { # everything of the agent that is alive into $left
 		left=$below
 		remembered
 		left="$left $below"
+		helpers "/runs/$run/home/"
+		left="$left $below"
 	fi
 	left=${left#"${left%%[0-9]*}"}
 }
@@ -153,6 +155,20 @@ sweep() { # end all that is left; $swept and $killed say how it went
 			esac
 		done
 		pause
+	done
+}
+
+choose_signal() { # into $TELL: one that this very shell can hear. What was ignored when it began, by a start-up file of
+	# the account for one, can no shell hear ever again
+	# (mksh forgets a TERM that comes before a subshell has its trap; any other ends that subshell.)
+	for TELL in USR2 TERM ALRM HUP KILL; do
+		[ "$TELL" != KILL ] || return 0
+		heard=
+		trap 'heard=1' "$TELL"
+		kill -s "$TELL" $$
+		: # between two commands a shell looks for what it has heard
+		trap - "$TELL"
+		[ -z "$heard" ] || return 0
 	done
 }
 

@@ -15,8 +15,8 @@ scrub() { # what the host's environment gives to codex: paths, languages, proxie
 	done
 }
 
-detach() { # in the staging directory, stdin: the environment. Becomes a session of its own and, on Linux, a subreaper
-	set -- sh ./supervisor.sh
+reaping() { # WORDS COMMAND...: becomes the command, in a session of its own and, on Linux, as a subreaper. Behind so many
+	# words of it comes one more: reaper or plain. No signal is ignored any more that a start-up file may have had ignored
 	system=$(uname -sm)
 	if [ "${system%% *}" = Linux ]; then
 		case ${system#* } in
@@ -26,23 +26,35 @@ detach() { # in the staging directory, stdin: the environment. Becomes a session
 		esac
 		if [ -n "$prctl" ] && command -v perl >/dev/null 2>&1; then
 			# shellcheck disable=SC2016 # perl's variables
-			set -- perl -e '$r = syscall(shift, 36, 1, 0, 0, 0) ? "plain" : "reaper"; exec @ARGV, $r' "$prctl" "$@"
+			set -- perl -e '$SIG{$_} = "DEFAULT" for keys %SIG;
+$r = syscall(shift, 36, 1, 0, 0, 0) ? "plain" : "reaper"; $n = shift; exec splice(@ARGV, 0, $n), $r, @ARGV' "$prctl" "$@"
 			leader "$@"
 		fi
 		if command -v python3 >/dev/null 2>&1; then
-			exec python3 -I -c 'import ctypes, os, sys
+			exec python3 -I -c 'import ctypes, os, signal, sys
+for each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}: signal.signal(each, signal.SIG_DFL)
 os.setsid()
 reaper = ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
-os.execvp(sys.argv[1], [*sys.argv[1:], "reaper" if reaper else "plain"])' "$@"
+words, command = int(sys.argv[1]), sys.argv[2:]
+os.execvp(command[0], [*command[:words], "reaper" if reaper else "plain", *command[words:]])' "$@"
 		fi
 	fi
-	leader "$@" plain
+	words=$1 number=0 total=$#
+	shift
+	while [ "$number" -lt "$((total - 1))" ]; do # each once to the back, with ours among them
+		[ "$number" != "$words" ] || set -- "$@" plain
+		set -- "$@" "$1"
+		shift
+		number=$((number + 1))
+	done
+	[ "$number" -gt "$words" ] || set -- "$@" plain
+	leader "$@"
 }
 
 leader() { # becomes the leader of a session and of a process group of its own
 	# setsid forks only where it leads a process group already, which a background command does not.
 	if command -v setsid >/dev/null 2>&1; then exec setsid "$@"; fi
-	exec perl -e 'use POSIX (); POSIX::setsid(); exec @ARGV' "$@"
+	exec perl -e 'use POSIX (); $SIG{$_} = "DEFAULT" for keys %SIG; POSIX::setsid(); exec @ARGV' "$@"
 }
 
 take_variable() { # $value: NAME ENCODED, into $environment
@@ -154,7 +166,7 @@ start() {
 		fi
 	done
 	# What it answers goes through a substitution, which ends when the supervisor closes its stdout.
-	answer=$(emit "$environment." | { detach <&3 2>>supervisor.log 3<&- & } 3<&0)
+	answer=$(emit "$environment." | { reaping 2 sh ./supervisor.sh <&3 2>>supervisor.log 3<&- & } 3<&0)
 	case $answer in
 	*"$nonce "*) printf '%s\n' "$answer" ;; # perhaps behind what a start-up file of its shell prints
 	*)

@@ -10,9 +10,9 @@ nap() { # SECONDS: a sleep that goes when its loop is told to
 	napping=
 }
 
-looping() { # until TERM, whenever that comes: a sleep that has just begun, and has no name yet, must not be left behind
+looping() { # until $TELL, whenever that comes: a sleep that has just begun, and has no name yet, must not be left behind
 	napping='' told=
-	trap 'told=1; [ "$napping" = soon ] || leave_loop' TERM
+	trap 'told=1; [ "$napping" = soon ] || leave_loop' "$TELL"
 }
 
 leave_loop() {
@@ -22,7 +22,7 @@ leave_loop() {
 
 end_loop() { # PID of a looping subshell
 	[ -n "$1" ] || return 0
-	kill -TERM "$1" 2>/dev/null
+	kill -s "$TELL" "$1" 2>/dev/null
 	[ "$teller" = printf ] || remind "$1"
 	wait "$1" 2>/dev/null
 }
@@ -30,7 +30,7 @@ end_loop() { # PID of a looping subshell
 remind() { # PID of a looping subshell. A new one of mksh forgets a signal that comes before its own traps are set
 	born "$1"
 	while [ -n "$born" ]; do
-		kill -TERM "$1" 2>/dev/null
+		kill -s "$TELL" "$1" 2>/dev/null
 		pause
 		born "$1"
 	done
@@ -58,22 +58,27 @@ has_room() { # can anything be written here? The file is left empty, so that eac
 ticker() { # counts its own ticks, never wall time, so that a machine that was suspended does not kill its runs
 	looping
 	ticks=0 idle=0 last=
-	born "$codex"
-	codex_born=$born
+	# One that was killed has counted so far. Each counts, however short its life is.
+	# shellcheck disable=SC2094 # read whole before it is written
+	{ read -r ticks idle last <ticks; } 2>/dev/null
+	case $ticks$idle in '' | *[!0-9]*) ticks=0 idle=0 ;; esac
+	ticks=$((ticks + 1)) idle=$((idle + 1))
+	{ echo "$ticks $idle $last" >ticks; } 2>/dev/null
 	while nap 1; do
 		alive $$ "$self_born" || inherit
-		# Where codex ended as soon as it began, the TERM that is to end us may have come before our trap.
+		# Where codex ended as soon as it began, the signal that is to end us may have come before our trap.
 		alive "$codex" "$codex_born" || exit 0
 		ticks=$((ticks + 1)) idle=$((idle + 1)) lease=
 		{ read -r lease <../../lease; } 2>/dev/null
 		[ "$lease" = "$last" ] || idle=0
 		last=$lease
+		{ echo "$ticks $idle $last" >ticks; } 2>/dev/null
 		[ "$ticks" -lt "$timeout" ] || note_stop timeout
 		[ "$idle" -lt "$orphan" ] || note_stop orphaned
 		has_room || note_stop disk-full
 		# Each second again: a signal that falls between the supervisor's check and its wait would be lost. Where our
 		# folder has been removed, nobody can follow the agent any more, nor say in a file that it is to end.
-		if [ -e stop ] || [ ! -e request ]; then kill -TERM $$ 2>/dev/null; fi
+		if [ -e stop ] || [ ! -e request ]; then kill -s "$TELL" $$ 2>/dev/null; fi
 		[ "$reaper" = reaper ] || remember
 	done
 }
@@ -101,6 +106,7 @@ end_left() { # codex, where it is alive, and all that it has left
 		end_loop "$killer"
 	fi
 	sweep
+	remove_points ../..
 }
 
 executioner() { # INT, 2 s, TERM, 1 s, KILL: codex ends cleanly on INT only; TERM and KILL orphan its commands
@@ -112,22 +118,47 @@ executioner() { # INT, 2 s, TERM, 1 s, KILL: codex ends cleanly on INT only; TER
 	kill -KILL "$codex" 2>/dev/null
 }
 
+tend_ticker() { # begins one if there is none: it may have been killed, and nobody else keeps the time limits
+	[ -z "$tending" ] || return 0
+	tending=1
+	# This may be within anything: some shells come here in the middle of a wait, and others do not leave a wait for it.
+	was_born=$born was_group=$group
+	if alive "$codex" "$codex_born" && ! alive "$ticking" "$ticking_born"; then
+		ticker &
+		ticking=$!
+		born "$ticking"
+		ticking_born=$born
+	fi
+	born=$was_born group=$was_group tending=
+}
+
 await_codex() { # until it is gone, whatever interrupts; its status into $status
-	killer=
+	killer='' killer_born=
 	while :; do
-		if [ -n "$stopping" ] && [ -z "$killer" ]; then
+		tend_ticker
+		if [ -n "$stopping" ] && ! alive "$killer" "$killer_born"; then
 			note_stop terminated
 			[ "$reaper" = reaper ] || remember
 			executioner &
 			killer=$!
+			born "$killer"
+			killer_born=$born
 		fi
 		wait "$codex"
 		status=$?
-		# Above 128 it may be an interrupted wait: while the process, or its zombie, is there, wait again. Never otherwise:
-		# somebody else may have its pid by now.
+		# Above 128 it may be an interrupted wait: while the process, or its zombie, is there, wait again.
 		if [ "$status" -le 128 ] || ! kill -0 "$codex" 2>/dev/null; then break; fi
 	done
-	trap '' TERM
+	trap - CHLD
+	trap '' "$TELL"
+	tries=0
+	# The last wait may have been interrupted as well, in the moment in which codex went. Its status is kept for us.
+	while [ "$status" -gt 128 ] && [ "$tries" -lt 5 ]; do
+		wait "$codex" 2>/dev/null
+		again=$? tries=$((tries + 1))
+		case $again in 127) case $status in 145 | 148) ;; *) break ;; esac ;; esac # CHLD, by the system
+		status=$again
+	done
 	end_loop "$killer"
 }
 
@@ -207,8 +238,10 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 		exit 0
 	fi
 
+	choose_signal
 	stopping=
 	trap 'stopping=1' TERM
+	trap 'stopping=1' "$TELL"
 	(become_codex "$@") <prompt >>stdout 2>>stderr 3>>codex.pid &
 	codex=$!
 	environment=
@@ -217,11 +250,13 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	say new
 	# Whoever reads our answer waits for the end of it.
 	exec >/dev/null
-	ticker &
-	ticking=$!
+	born "$codex"
+	codex_born=$born ticking='' ticking_born='' tending=
+	trap tend_ticker CHLD
 	await_codex
 	end_loop "$ticking"
 	sweep
+	remove_points "${home%/home}"
 	# Where our folder has been removed, codex may have made some of it anew.
 	[ -e request ] || [ -e "${home%/home}/attempts" ] || rm -rf "${home%/home}"
 	write_exit

@@ -1,6 +1,8 @@
 """Whatever the account on the host is like: it works, or says clearly why not."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +74,17 @@ def test_a_remote_command_and_forwardings_of_the_user_do_not_matter(server, on, 
         "  ControlMaster auto",
     )
     check(on(sshd, a_job, config=sshd.client_config(tmp_path / "config", sshd.port, *extra)))
+
+
+def test_a_client_that_goes_into_the_background_leaves_nothing(server, on, tmp_path):
+    sshd = server()
+    config = sshd.client_config(tmp_path / "config", sshd.port, "  ForkAfterAuthentication yes")
+    try:
+        check(on(sshd, a_job, config=config))
+        wait_until(lambda: processes_of(str(config)) == [], 10)
+    finally:
+        for pid in processes_of(str(config)):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_server_that_shares_no_connection(server, on):

@@ -1,0 +1,85 @@
+# shellcheck shell=sh
+# The keeper: the parent of one command of the job's own, a check. It ends what the command leaves, as the supervisor does
+# for the agent. Each of four signals tells it to end the command at once, since a start-up file may have had some ignored;
+# here, so does the end of its stdin, which the runner holds.
+
+keep() { # HOW keep WHERE MARK COMMAND...; stdin: the environment's lines, then a dot. WHERE is `here` or `there`
+	reaper=$1 where=$3 run=$4 attempt=check told='' working='' listening=
+	shift 4
+	environment='' line=
+	while IFS= read -r line && [ "$line" != . ]; do environment="$environment$line$NL"; done
+	[ "$line" = . ] || exit 1
+	choose_signal
+	trap : PIPE
+	for one in TERM USR2 ALRM HUP; do trap 'told=1; end_command' "$one"; done
+	exec 5<&0
+	(export_environment "$MARK=$run/$attempt/" && leader "$@") </dev/null 5<&- &
+	working=$!
+	environment=
+	if [ "$where" = here ]; then
+		(
+			while IFS= read -r line; do :; done
+			kill -s "$TELL" $$
+		) <&5 >/dev/null 2>&1 &
+		listening=$!
+	fi
+	exec 5<&- </dev/null
+	# What the agent may have put into this folder is not for us.
+	cd / || exit 1
+	[ -z "$told" ] || end_command
+	while [ -z "$told" ]; do
+		wait "$working" 2>/dev/null # some shells tell of a child that was killed
+		status=$?
+		# An interrupted wait says more than 128 too.
+		if [ "$status" -le 128 ] || ! kill -0 "$working" 2>/dev/null; then break; fi
+	done
+	if [ -z "$told" ]; then
+		[ -z "$listening" ] || finish "$listening"
+	else
+		# No other wait: bash was seen to wait for ever, for what had ended while it heard a signal.
+		[ -z "$listening" ] || kill -KILL "$listening" 2>/dev/null
+		for one in $working $listening; do
+			while born "$one" && [ -n "$born" ]; do pause; done
+		done
+		status=137
+	fi
+	for one in TERM USR2 ALRM HUP; do trap '' "$one"; done
+	end_rest
+	exit "$status"
+}
+
+end_orphans() { # MARK: of a command whose keeper was killed, perhaps by the command; in a subshell
+	reaper=plain run=$1 attempt=check
+	cd / && sweep
+}
+
+end_command() { # its whole group; it may not have become the leader of that yet
+	[ -z "$working" ] || kill -KILL "-$working" 2>/dev/null || kill -KILL "$working" 2>/dev/null
+}
+
+end_rest() { # all that it has left, and say so. What is still alive then lets nothing be green
+	vanished=
+	leftovers
+	[ -n "$left$vanished" ] || return 0
+	pause # for what was about to go by itself
+	leftovers
+	names=
+	for pid in $left; do
+		stat=
+		{ read -r stat <"/proc/$pid/stat"; } 2>/dev/null
+		stat=${stat#*"("}
+		[ -z "$stat" ] || names="$names, ${stat%")"*}"
+	done
+	sweep
+	names=$(printf '%s' "${names#, }" | tr -cd '[:print:]')
+	if [ "$swept" = failed ]; then
+		echo "codex-runner: processes that this command left behind could not be ended: $names." >&2
+		[ "$status" != 0 ] || status=125
+	elif [ "$killed" = 0 ]; then
+		:
+	elif [ "$killed" = 1 ]; then
+		echo "codex-runner: 1 process that this command left behind was ended: $names." >&2
+	else
+		echo "codex-runner: $killed processes that this command left behind were ended: $names." >&2
+	fi
+}

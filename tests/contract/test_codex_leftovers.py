@@ -1,0 +1,96 @@
+"""What codex itself leaves behind: helpers for files, and empty mount points of its sandbox."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+from support.bare import path_without
+from support.launches import CHILD, collect, launch, processes_of, wait_until
+
+from codex_runner.domain.run import StopReason, Sweep
+from codex_runner.transports.local import LocalTransport
+
+
+@pytest.fixture(params=["dash", "bash", "busybox", "mksh"])
+def bare(request, tmp_path):
+    """A host without perl and python3, where nothing can be a child subreaper."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    path = path_without(tmp_path / "bin", "perl", "python3", "python", sh=shutil.which(request.param))
+    return LocalTransport({"PATH": str(path), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)})
+
+
+def test_a_helper_goes_on_a_host_without_perl_and_python(bare):
+    job = launch("leaves-helper")
+
+    async def work():
+        await bare.start(job)
+        return (await collect(bare, job.run_id))[2].exit
+
+    exit_ = asyncio.run(work())
+    assert processes_of(job.run_id) == []
+    assert (exit_.swept, exit_.killed) == (Sweep.BEST_EFFORT, 1)
+
+
+def test_a_helper_of_a_killed_proof_goes_with_the_run(host, run, pid_file, tmp_path):
+    """The proof of the sandbox has no supervisor; neither has what it leaves in the folder."""
+    job = launch("reply")
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".kube").write_text("mine")
+    (tmp_path / ".pypirc").touch()
+
+    async def work():
+        await host.start(job)
+        await collect(host, job.run_id)
+        folder = pid_file(job.run_id).parents[2]
+        shutil.rmtree(folder / "attempts")
+        (folder / "points").write_text(".aws\n.kube\n.ssh\n.netrc\n")
+        (folder / "points.at").symlink_to(tmp_path)
+        helper = subprocess.Popen(  # noqa: ASYNC220 - nobody waits for it
+            [sys.executable, str(CHILD), "mute", "--codex-run-as-fs-helper"],
+            env={"PATH": f"{folder}/home/tmp/arg0-linux/codex-arg0"},
+            start_new_session=True,
+        )
+        wait_until(lambda: processes_of(job.run_id), 20)
+        await host.discard(job.run_id)
+        return helper
+
+    assert run(work()).wait(20) == -signal.SIGKILL
+    assert {path.name for path in tmp_path.iterdir()} == {".kube", ".pypirc"}
+
+
+@pytest.mark.parametrize("who", ["supervisor", "ticker"])
+def test_mount_points_go_whoever_ends_the_agent(host, run, pid_file, supervisor_pid, tmp_path, who):
+    job = launch("hangs", cwd=tmp_path)
+
+    async def work():
+        await host.start(job)
+        folder = pid_file(job.run_id).parents[2]
+        (folder / "points.at").symlink_to(tmp_path)
+        (folder / "points").write_text(".aws\n.git\n")
+        (tmp_path / ".aws").touch()
+        (tmp_path / ".git").mkdir()
+        if who == "supervisor":
+            await host.stop(job.run_id, 1, StopReason.CANCELLED)
+        else:
+            wait_until((folder / "attempts" / "1" / "ticks").exists, 20)
+            os.kill(supervisor_pid(job.run_id), signal.SIGKILL)
+        wait_until(lambda: not list(tmp_path.iterdir()), 20)
+        await collect(host, job.run_id)
+
+    run(work())
+
+
+def test_the_list_is_the_one_that_git_goes_by():
+    def names(package, *place, key):
+        text = resources.files(package).joinpath(*place).read_text()
+        return text.partition(f"{key}='")[2].partition("'")[0].split()
+
+    ours = names("codex_runner.transports", "host", "leftovers.sh", key="POINTS")
+    assert ours
+    assert ours == names("codex_runner.engine", "git", "nested.sh", key="MOUNTS")
