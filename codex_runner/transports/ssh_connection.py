@@ -22,11 +22,14 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import UnreachableError
 from codex_runner.transports.request import bootstrap
-from codex_runner.transports.ssh_answer import PATIENCE, next_answer
+from codex_runner.transports.ssh_answer import PATIENCE, challenge, next_answer
 from codex_runner.transports.ssh_session import DroppedError, Session, end, last_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    # A function gets the host's challenge, which such a request repeats.
+    Request = bytes | Callable[[str], bytes]
 
 # Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
 # Where the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
@@ -102,7 +105,7 @@ class SshConnection:
         self._bootstrap, self._script = bootstrap()
 
     @contextlib.asynccontextmanager
-    async def session(self, request: bytes) -> AsyncIterator[Session]:
+    async def session(self, request: Request) -> AsyncIterator[Session]:
         """Hand a request to a session, whose answer the caller reads whole, or releases it. See `open`."""
         session = await self.open(request)
         try:
@@ -112,17 +115,21 @@ class SshConnection:
             raise
         self.park(session)
 
-    async def open(self, request: bytes) -> Session:
+    async def open(self, request: Request) -> Session:
         """Hand a request to a session, which the caller parks or releases; its stdin stays open.
 
+        One that repeats the host's challenge costs a round trip more if it is the first of its session.
         DroppedError or RefusedError where that fails.
         """
-        session = await self._unpark()
+        session, script = await self._unpark(), b""
         if session is None:
-            session = await self._connect()
-            request = self._script + request
+            session, script = await self._connect(), self._script
         try:
-            await session.send(request)
+            if not isinstance(request, bytes):
+                if script:
+                    await session.send(script)
+                request, script = request(await challenge(session)), b""
+            await session.send(script + request)
         except BaseException:
             await self.release(session)
             raise

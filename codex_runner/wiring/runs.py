@@ -95,6 +95,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         tell=lambda code, message: recorder.warn(code, message),  # noqa: PLW0108 - there is no recorder yet
         at_once=True,
     )
+    transport.name_run(folder.run_id)
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415
