@@ -35,6 +35,10 @@ class Proxy:
         self.connections = self.sent = 0
         self.swallows = False
         """Set it, and from now on nothing passes, in no connection, and nothing is closed: the line is a black hole."""
+        self._released = threading.Event()
+        self._released.set()
+        self.held = 0
+        """So many bytes of clients are held back now."""
         self._cuts = []
         self._open = set()
         self._threads = []
@@ -51,6 +55,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._released.set()
         self.drop()
         for thread in self._threads:
             thread.join(10)
@@ -62,6 +67,21 @@ class Proxy:
             for one in self._open:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
+
+    def hold(self):
+        """Keep what the clients send from now on, for as long as it takes, and whatever they do meanwhile."""
+        self._released.clear()
+
+    def release(self):
+        """Deliver what was held back, and wait until the server has closed what those connections were."""
+        with self._lock:
+            waiting = set(self._open)
+        self._released.set()
+        deadline = time.monotonic() + 60
+        while waiting & self._open:
+            assert time.monotonic() < deadline, "the server did not close the connection"
+            time.sleep(0.02)
+        self.held = 0
 
     def cut_within(self, *sizes):
         """Cut every connection there is after so many more bytes, whichever way they go; then again, and so on."""
@@ -131,6 +151,9 @@ class _Pair:
                 if fault and fault.kind == "delay":
                     time.sleep(fault.seconds)
                 self._proxy.sent += up * len(data)
+                if up and not self._proxy._released.is_set():
+                    self._proxy.held += len(data)
+                    self._proxy._released.wait()
                 if fault and fault.kind != "delay" and moved + len(data) > fault.at:
                     before, data = data[: fault.at - moved], data[fault.at - moved :]
                     moved += len(before)
