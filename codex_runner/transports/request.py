@@ -74,10 +74,11 @@ def new_nonce() -> str:
     return secrets.token_hex(16)
 
 
-def start_request(launch: Launch, nonce: str, verb: str = "launch", challenge: str = "-") -> bytes:
+def start_request(launch: Launch, nonce: str, verb: str = "launch", challenge: str = "-", sender: str = "-") -> bytes:
     """Frame a launch. ConfigurationError where a value cannot travel (a NUL character).
 
-    `launch` is for this machine; `start` needs the host's `challenge` and follows too.
+    `launch` is for this machine; `start` needs the host's `challenge`, and follows too. `sender` is a word for whoever
+    sends it, a dot, and how many connections it has lost: the host refuses what is older than what it has had.
     """
     bodies = {"config": launch.config.encode()}
     if launch.schema is not None:
@@ -87,7 +88,7 @@ def start_request(launch: Launch, nonce: str, verb: str = "launch", challenge: s
     bodies["prompt"] = launch.prompt
     bodies["records"] = launch.records
     lines = [
-        f"{_MAGIC} {nonce} {verb} {launch.run_id} {launch.attempt} {challenge}",
+        f"{_MAGIC} {nonce} {verb} {launch.run_id} {launch.attempt} {challenge} {sender}",
         f"timeout {math.ceil(launch.timeout) + SUPERVISOR_GRACE}",
         f"orphan {max(1, math.ceil(launch.orphan))}",
         f"retention {math.ceil(launch.retention)}",
@@ -125,13 +126,14 @@ def execute_request(  # noqa: PLR0913, PLR0917 - the parts of one command
     verb: str = "execute",
     run_id: str = NO_RUN,
     challenge: str = "-",
+    sender: str = "-",
 ) -> bytes:
     """Frame a script with its arguments. An empty `cwd` is the user's home.
 
     `ask` keeps its stderr apart; `execute` needs the host's `challenge`. `run_id` is the run that it is for.
     """
     lines = [
-        f"{_MAGIC} {nonce} {verb} {run_id} 1 {challenge}",
+        f"{_MAGIC} {nonce} {verb} {run_id} 1 {challenge} {sender}",
         f"timeout {timeout:.3f}",
         f"cwd {_escape(cwd, 'cwd')}",
         *(f"arg {_escape(argument, 'argument')}" for argument in arguments),
@@ -154,9 +156,11 @@ def files_request(verb: str, cwd: str, paths: Iterable[tuple[int, str]], limit: 
     return _joined(lines)
 
 
-def upload_request(run_id: str, size: int, checksum: int, nonce: str, challenge: str) -> bytes:
+def upload_request(  # noqa: PLR0913, PLR0917 - the words of one line
+    run_id: str, size: int, checksum: int, nonce: str, challenge: str, sender: str = "-"
+) -> bytes:
     """Frame the wish to bring a file into a run's directory. Its bytes follow once the host says from where on."""
-    return f"{_MAGIC} {nonce} upload {run_id} 1 {challenge}\n{size} {checksum}\n".encode()
+    return f"{_MAGIC} {nonce} upload {run_id} 1 {challenge} {sender}\n{size} {checksum}\n".encode()
 
 
 class TornRequestError(HostError):

@@ -194,7 +194,8 @@ class SshTransport:
         async def attempt() -> Completed:
             began, nonce, mark = time.monotonic(), new_nonce(), new_nonce()
             text = marked(script, mark)
-            request = execute_request(text, cwd or "", timeout, arguments, environment, nonce, "ask", self._run_id)
+            sent = {"run_id": self._run_id, "sender": self._connection.sender}
+            request = execute_request(text, cwd or "", timeout, arguments, environment, nonce, "ask", **sent)
             code, output, complaint = await self._run(request, nonce, timeout)
             return answered(mark, code, output, complaint, time.monotonic() - began)
 

@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import UnreachableError
-from codex_runner.transports.request import bootstrap
+from codex_runner.transports.request import bootstrap, new_nonce
 from codex_runner.transports.ssh_answer import PATIENCE, challenge, next_answer
 from codex_runner.transports.ssh_session import DroppedError, Session, end, last_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    # A function gets the host's challenge, which such a request repeats.
-    Request = bytes | Callable[[str], bytes]
+    # A function gets the host's challenge, which such a request repeats, and the sender.
+    Request = bytes | Callable[[str, str], bytes]
 
 # Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
 # Where the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
@@ -103,6 +103,14 @@ class SshConnection:
         # Those that have served a request and can serve another, and since when.
         self._parked: list[tuple[Session, float]] = []
         self._bootstrap, self._script = bootstrap()
+        self._word = new_nonce()[:16]
+        self.lost = 0
+        """How often a request or its answer was lost with its connection."""
+
+    @property
+    def sender(self) -> str:
+        """Say who sends a request, and how new it is."""
+        return f"{self._word}.{self.lost}"
 
     @contextlib.asynccontextmanager
     async def session(self, request: Request) -> AsyncIterator[Session]:
@@ -128,7 +136,7 @@ class SshConnection:
             if not isinstance(request, bytes):
                 if script:
                     await session.send(script)
-                request, script = request(await challenge(session)), b""
+                request, script = request(await challenge(session), self.sender), b""
             await session.send(script + request)
         except BaseException:
             await self.release(session)

@@ -49,12 +49,14 @@ class Reconnecting:
         """
         if dropped is None:
             try:
-                result = await work()
+                result = await self._counted(work)
             except DroppedError as error:
                 dropped = error
             else:
                 self._since = None
                 return result
+        else:
+            self._connection.lost += 1
         if self._since is None:
             self._since = time.monotonic()
         return await self._again(what, work, dropped)
@@ -83,12 +85,19 @@ class Reconnecting:
                     tries = attempt.retry_state.attempt_number
                     if tries == 1:
                         raise dropped
-                    result = await work()
+                    result = await self._counted(work)
         except DroppedError as last:
             raise self._hopeless(last, tries) from None
         self._tell("reconnected", f"{self._connection.alias}: connected again after {self._lost_for:.0f} s")
         self._since = None
         return result
+
+    async def _counted(self, work: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await work()
+        except DroppedError:
+            self._connection.lost += 1
+            raise
 
     @property
     def _lost_for(self) -> float:

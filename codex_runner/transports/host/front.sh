@@ -40,7 +40,7 @@ front() {
 	challenge
 	await_request &
 	waiting=$!
-	while IFS=' ' read -r magic nonce verb run attempt answered; do
+	while IFS=' ' read -r magic nonce verb run attempt answered sender; do
 		moved
 		expected=$challenge
 		challenge
@@ -143,7 +143,7 @@ serve() {
 	case $nonce in '' | *[!0-9a-f]*) exit 64 ;; esac
 	case $run in '' | .* | *[!A-Za-z0-9._-]*) refuse protocol "bad run id" ;; esac
 	case $attempt in '' | 0* | *[!0-9]*) refuse protocol "bad attempt" ;; esac
-	case $verb in start | launch | execute | ask | upload) unless_entombed ;; esac
+	case $verb in start | launch | execute | ask | upload) unless_entombed && unless_sent_again ;; esac
 	# Not a launch: it comes from this machine, through a pipe that holds nothing back.
 	case $verb in
 	start | execute | upload) [ "$answered" = "$expected" ] || refuse stale "the request is older than its session" ;;

@@ -14,6 +14,20 @@ unless_entombed() { # ends the request if its run was discarded
 	if entombed "$run"; then refuse discarded "$run has been discarded: a request for it comes too late"; fi
 }
 
+unless_sent_again() { # ends the request if its sender has lost that connection since, and has sent another one on the next
+	case $run.$sender in none.* | *.-) return 0 ;; esac
+	lost=${sender#*.} sender=${sender%%.*} known=0
+	case $sender in '' | *[!0-9a-f]*) refuse protocol "bad sender" ;; esac
+	case $lost in '' | *[!0-9]*) refuse protocol "bad sender" ;; esac
+	sender=${runs%/*}/discarded/.sent.$run.$sender
+	{ read -r known <"$sender"; } 2>/dev/null
+	[ "$lost" -ge "${known:-0}" ] || refuse stale "its runner has asked again since, over another connection"
+	# A disk that is full takes the second wall away, and not the first.
+	[ "$lost" -le "${known:-0}" ] ||
+		{ mkdir -p "${sender%/*}" && echo "$lost" >"$sender.$nonce" && mv "$sender.$nonce" "$sender"; } 2>/dev/null
+	return 0
+}
+
 entomb() { # RUN WHAT: notes that it is discarded, `all` of it or all `but-workspace`. False if it cannot be noted
 	grave=${runs%/*}/discarded/$1
 	read_uptime
@@ -100,7 +114,7 @@ forget() { # removes the tombstones that are older than a day
 	cd "${runs%/*}/discarded" 2>/dev/null || return 0
 	read_uptime
 	# shellcheck disable=SC2044 # no name that is not a run's
-	for grave in $(find . ! -name . -prune -name '[A-Za-z0-9]*' ! -name '*[!A-Za-z0-9._-]*' -mmin +1440); do
+	for grave in $(find . ! -name . -prune -name '[A-Za-z0-9.]*' ! -name '*[!A-Za-z0-9._-]*' -mmin +1440); do
 		buried_at='' buried_up=''
 		{ read -r what buried_at buried_up <"$grave"; } 2>/dev/null
 		# The host's clock may have jumped. If both times since the boot are known, they decide.

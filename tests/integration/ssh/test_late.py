@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -90,6 +91,29 @@ def test_what_arrives_after_the_verdict_does_nothing(what, server, runs, tmp_pat
     assert late.starts.read_text().count("\n") == 1
     assert list(runs.iterdir()) == []
     assert tombstone(runs, late.job.run_id).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_arrives_after_its_runner_has_asked_again_does_nothing(server, tmp_path):
+    """Before the run is discarded, so that no tombstone tells."""
+    sshd, done = server(), tmp_path / "done"
+
+    async def work(proxy):
+        transport = transport_to(sshd, sshd.client_config(tmp_path / "config", proxy.port))
+        transport.name_run(new_run_id("test"))
+        try:
+            await transport.ask("true")
+            proxy.hold()
+            check = asyncio.ensure_future(transport.execute('echo done >>"$1"', arguments=(str(done),)))
+            await asyncio.to_thread(wait_until, lambda: proxy.held, 20)
+            os.killpg(transport._connection._master.pid, signal.SIGKILL)
+            assert (await check).exit_code == 0
+            await asyncio.to_thread(proxy.release)
+        finally:
+            await transport.close()
+
+    with Proxy(sshd.port) as proxy:
+        asyncio.run(work(proxy))
+    assert done.read_text() == "done\n"
 
 
 @pytest.fixture
@@ -185,6 +209,22 @@ def test_a_request_that_answers_no_challenge_of_its_session_is_refused(host, run
     assert not (runs / run_id).exists()
 
 
+def test_of_one_sender_no_request_is_taken_that_is_older_than_another(host):
+    run_id = new_run_id("test")
+
+    def said(sender, run_id=run_id):
+        nonce = new_nonce()
+        request = execute_request("true", "", 20, (), {}, nonce, "ask", run_id, "-", sender)
+        return " ".join(answer(host(), request, nonce).split()[:2])
+
+    senders = ("ab.0", "ab.2", "ab.1", "ab.2", "ab.10", "ab.9", "cd.0", "-", "../x.0", "ab.-1")
+    assert [said(sender) for sender in senders] == [
+        *("done 0", "done 0", "error stale", "done 0", "done 0", "error stale", "done 0", "done 0"),
+        *("error protocol", "error protocol"),
+    ]
+    assert said("ab.0", new_run_id("test")) == said("ab.0", "none") == "done 0"
+
+
 def test_a_request_of_which_no_more_comes_ends_its_session(front, tmp_path):
     job = launch("reply", cwd=tmp_path, prompt=b"p" * 5000)
     processes = [front(shell, quiet=2) for shell in SHELLS]
@@ -192,7 +232,16 @@ def test_a_request_of_which_no_more_comes_ends_its_session(front, tmp_path):
         request = start_request(job, new_nonce(), "start", challenge(process))
         process.stdin.write(request[:-2000])
         process.stdin.flush()
+    run_id = new_run_id("test")
+    for shell in SHELLS:  # of an upload, what has come stays, and the next one goes on from there
+        processes.append(front(shell, quiet=2))
+        nonce = new_nonce()
+        request = upload_request(run_id, 90_000, 1, nonce, challenge(processes[-1]))
+        assert answer(processes[-1], request, nonce).startswith("have ")
+        processes[-1].stdin.write(b"u" * 30_000)
+        processes[-1].stdin.flush()
     assert all(process.wait(60) != 0 for process in processes)
+    assert sum(path.stat().st_size for path in tmp_path.glob("state/codex-runner/runs/*/.upload.*")) > 20_000
     assert not list(tmp_path.glob("state/codex-runner/runs/*/attempts/[0-9]*"))
 
 
