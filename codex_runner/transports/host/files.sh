@@ -42,6 +42,7 @@ list() { # every file below these paths, as `f` or, what is no regular file, `o`
 		decode "${line#* }"
 		if ! { honest "$decoded" && { [ -e "$decoded" ] || [ -L "$decoded" ]; }; }; then continue; fi
 		find "./$decoded" \( -path "./$own" -prune -o -path "././$own" -prune -o \
+			-path "./${own%/*}/discarded" -prune -o -path "././${own%/*}/discarded" -prune -o \
 			-type d -o -type f -exec printf 'f%s\0' {} + -o -exec printf 'o%s\0' {} + \) 2>/dev/null
 	done | head -c "$LISTING"
 	printf '\0.%s\0' "$nonce"
