@@ -41,7 +41,7 @@ entomb() { # RUN WHAT: notes that it is discarded, `all` of it or all `but-works
 bury() { # RUN WHAT: removes what there is of a run that has a tombstone
 	if [ "$2" = all ]; then remove "$workspaces/$1" "$workspaces/.$1."*; fi
 	remove "${runs%/*}/skills/$1"
-	remove "$runs/$1"
+	remove "$runs/$1" "${runs%/*}/discarded/.sent.$1."*
 	grave=${runs%/*}/discarded/$1
 	if [ -d "$grave" ]; then remove "$grave"/* "$grave"/.[!.]*; fi
 }
