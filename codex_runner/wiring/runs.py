@@ -122,7 +122,9 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     if wanted and state.run_id:  # what already runs neither waits nor is refused
         wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)
     shared = state_folder(setting.environ)
-    kept = LocalArtifacts(folder, redactor, hide=scan.hide if scan else None, skip=[shared / "runs", shared / "discarded"])
+    kept = LocalArtifacts(
+        folder, redactor, hide=scan.hide if scan else None, skip=[shared / "runs", shared / "discarded"]
+    )
     own = [str(folder.path.parent.resolve())] if job.host == LOCAL_HOST else []
     outfit = Outfit(
         transport=transport,

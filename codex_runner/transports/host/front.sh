@@ -99,6 +99,14 @@ received() { # the request has come whole: what waited for it ends, before it ca
 	done
 }
 
+await_again() { # within a request, behind a work that took its time
+	trap '' USR1
+	await_request &
+	waiting=$!
+	trap - USR1
+	moved
+}
+
 end_waiting() { # whether or not a request has come
 	received
 	wait "$waiting" 2>/dev/null

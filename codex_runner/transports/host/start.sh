@@ -71,11 +71,13 @@ wipe() { # dead runs: their last attempt has neither an end nor a supervisor, an
 		case $alone in '' | *[!0-9]*) continue ;; esac
 		[ -n "$(find "$dead" -prune -mmin "+$(((alone + 59) / 60))" 2>/dev/null)" ] || continue
 		holder "$dir"
+		received # of ours: no byte of it is read while a dead one is ended
 		# A subshell: nothing that goes wrong in here keeps a run from being started.
 		(
 			[ "$at_boot" != "$boot_id" ] || end_left_of "${dead##*/}" "$last"
 			cd / && entomb "${dead##*/}" but-workspace && bury "${dead##*/}" but-workspace
 		) </dev/null >/dev/null 2>&1
+		await_again
 	done
 }
 

@@ -15,6 +15,7 @@ from support.proxy import Proxy
 from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.engine.cksum import cksum
+from codex_runner.transports.processes import birth, here
 from codex_runner.transports.request import (
     bootstrap,
     discard_request,
@@ -267,6 +268,30 @@ def test_a_request_may_take_its_time_as_long_as_something_comes(front, tmp_path)
         process.stdin.write(b"bye\n")
         process.stdin.close()
         assert process.wait(60) == 0
+
+
+def test_what_a_start_has_to_end_first_may_take_longer(front, runs, tmp_path):
+    """The codex of a dead run that heeds no signal: while it is ended, no byte of the request is read."""
+    stubborn = subprocess.Popen(["sh", "-c", "trap '' INT TERM; echo; while :; do sleep 0.2; done"], stdout=-1)
+    stubborn.stdout.readline()
+    dead, (machine, boot, node) = runs / "dead" / "attempts" / "1", here()
+    dead.mkdir(parents=True)
+    (dead / "pid").write_text(f"{machine} {boot} 1 1 {node}\n")
+    (dead / "codex.pid").write_text(f"{stubborn.pid} {birth(stubborn.pid)}\n")
+    (dead / "request").write_text("0 dead 1 60 1 60\n/\n")
+    os.utime(runs / "dead", (time.time() - 300,) * 2)
+    process, nonce = front("dash", quiet=2), new_nonce()
+    request = start_request(launch("reply", cwd=tmp_path), nonce, "start", challenge(process))
+    try:
+        assert answer(process, request, nonce) == "new"
+        assert stubborn.wait(20) == -signal.SIGKILL
+    finally:
+        stubborn.kill()
+        stubborn.stdout.close()
+    process.stdin.write(b"bye\n")
+    process.stdin.close()
+    assert process.wait(60) == 0
+    assert tombstone(runs, "dead").exists()
 
 
 def test_a_check_that_is_still_running_ends_when_its_run_is_discarded(server, on, runs, tmp_path):
