@@ -1,13 +1,14 @@
 """What codex lets the agent's commands read and write: a permission profile of codex, narrower than its sandbox modes.
 
 codex's read-only and workspace-write modes let the agent read every file that the user can read. The profile takes away
-the run directories (every run's prompt, transcript and configuration) and the places where credentials usually lie, and
-keeps the run's own output from being rewritten. Measured with codex 0.163 and 0.169: a denied path is an empty
-one without permissions to the agent's commands, whether it exists or not.
+the run directories (every run's prompt, transcript and configuration), the notes of runs that were discarded, and the
+places where credentials usually lie, and keeps the run's own output from being rewritten. Measured with codex 0.163 and
+0.169: a denied path is an empty one without permissions to the agent's commands, whether it exists or not.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +196,9 @@ def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Se
     settings = job.codex.config
     chosen = settings.get("default_permissions", PROFILE)
     named = PROFILE if chosen.startswith(":") else chosen
-    denied = [*_credential_paths(install), *map(_exact, (install.runs, *hidden))]
+    state = posixpath.dirname(install.runs)
+    tombstones = f"{state}/discarded" if state else ""
+    denied = [*_credential_paths(install), *map(_exact, (install.runs, tombstones, *hidden))]
     rules: dict[str, Any] = {path: "deny" for path in denied if path}
     profile: dict[str, Any] = {}
     if chosen.startswith(":"):

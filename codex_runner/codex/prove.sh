@@ -170,7 +170,7 @@ prove() { # with a folder, which git does not see: the tree is being looked at m
 }
 
 rm -rf "$skills"
-mkdir -p "$home" || exit 1
+mkdir -p "$home" "$state/discarded" || exit 1 # what is denied and missing would be made, as an empty file
 if [ $# -gt 0 ]; then mkdir -p "$skills" && take_skills "$@" || exit 1; fi
 if [ -n "$profile" ]; then
 	awk 'BEGIN { for (n = 0; ("SETTINGS_" n) in ENVIRON; n++) printf "%s", ENVIRON["SETTINGS_" n] }' \

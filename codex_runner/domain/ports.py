@@ -30,6 +30,14 @@ class Transport(Protocol):
         """Whether the host answers, as far as is known: False while a connection that was lost is looked for."""
         ...
 
+    def name_run(self, run_id: str | None) -> None:
+        """Name the run that `execute` and `ask` are for from now on; None for no run.
+
+        Once a run has been discarded, whatever would start, run or make something for it is a RunGoneError, for a day.
+        That goes for `start` too, and for a request that a network delivers late.
+        """
+        ...
+
     async def start(self, launch: Launch) -> Started:
         """Start an attempt, or join it where it exists already. Idempotent on (run_id, attempt)."""
         ...

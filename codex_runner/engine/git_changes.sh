@@ -169,8 +169,9 @@ snapshot() {
 	fi
 	cd "$REPLY" || fail no-repository "$said"
 	rm -rf "$scratch"
-	mkdir -p "$scratch" || fail failed "$scratch cannot be made"
-	(note_all '' "${scratch%/*/*}" "$@") 2>"$scratch/stderr"
+	tombstones=${scratch%/*/*/*}/discarded # which appear as other runs end
+	mkdir -p "$scratch" "$tombstones" || fail failed "$scratch cannot be made"
+	(note_all '' "${scratch%/*/*}" "$tombstones" "$@") 2>"$scratch/stderr"
 	case $? in
 	0) ;;
 	2) fail special "$(head -n 1 "$scratch/0/before/peril") is no file and no folder, and git would open it" ;;

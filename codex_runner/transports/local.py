@@ -27,6 +27,7 @@ from codex_runner.transports.request import (
     start_request,
     stop_request,
 )
+from codex_runner.transports.tombstone import Tombstones
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -62,6 +63,12 @@ class LocalTransport:
         self._git_environ = for_git(environ)
         self._check_environ = {k: v for k, v in environ.items() if not names_a_credential(k)}
         self._root = runs_root(environ)
+        self._tombstones = Tombstones(environ)
+        self._run_id: str | None = None
+
+    def name_run(self, run_id: str | None) -> None:
+        """See Transport.name_run."""
+        self._run_id = run_id
 
     @property
     def reachable(self) -> bool:
@@ -169,6 +176,7 @@ class LocalTransport:
 
         Its streams are files, not pipes: a grandchild that keeps one open then holds nobody up.
         """
+        self._tombstones.refuse(self._run_id)
         began = time.monotonic()
         folder = _entered(cwd or _home(self._environ))
         process = await asyncio.create_subprocess_exec(
@@ -209,9 +217,11 @@ class LocalTransport:
             for attempt in map(AttemptDirectory, attempts):
                 while attempt.lost() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells
                     await asyncio.sleep(_POLL)
-            shutil.rmtree(skills, ignore_errors=True)
             # All has ended, and nobody starts an attempt of a run that we hold: no shell is needed to say so.
-            shutil.rmtree(self._root / run_id, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the shell tries again, and says what is wrong
+                self._tombstones.put(run_id, keep_workspace=keep_workspace)
+                shutil.rmtree(skills, ignore_errors=True)
+                shutil.rmtree(self._root / run_id, ignore_errors=True)
             if not skills.exists() and not (self._root / run_id).exists():
                 return
         nonce = new_nonce()

@@ -2,6 +2,10 @@
 
 A request is a first line, header lines, `.NONCE`, the bodies (config, schema if any, prompt, records) by byte
 count, and `.NONCE` again. Values are escaped for printf's `%b`; they are data on a line, never script text.
+
+The host speaks first. Before it reads a request, it prints a line with a challenge, and the request that would start
+codex, a check or an upload repeats that in its first line. So the bytes of such a request can be no older than the
+host's last answer in its session, however long a network held them back.
 """
 
 from __future__ import annotations
@@ -23,15 +27,23 @@ if TYPE_CHECKING:
     from codex_runner.domain.run import StopReason
 
 _MAGIC = "codex-runner/1"
+CHALLENGE = f"{_MAGIC} next ".encode()
+NO_RUN = "none"
+
+# Bytes of a line at the most: the host sees that a slow line brings something once a line has come.
+_LINE = 4096
 
 # The script is no argument, which tcsh would not take, and not read by `sh -s`, which reads ahead and executes what
 # comes behind it. `read` would ask the kernel for each byte; dd takes what is there, and never more than it is told to.
-# Where the connection dies within the script, nothing runs. Once it is read, a word on each stream says so: what comes
-# back without them is no shell's of ours, and streams that a start-up file has joined are seen.
+# If the connection dies within the script, nothing runs; nor does it if no byte came for more than 20 s. Once it is read,
+# a word on each stream says so: what comes back without them is no shell's of ours, and streams that a start-up file has
+# joined are seen.
 ANSWERS, ERRORS = "codex-runner/1 answers", "codex-runner/1 errors"
 _BOOTSTRAP = (
-    "exec sh -c 'script=; while [ ${#script} -lt SIZE ]; do "
-    'part=$(dd bs=$((SIZE - ${#script})) count=1 2>/dev/null); [ -n "$part" ] || exit; script=$script$part; done; '
+    "exec sh -c 'since() { now=0; { read now rest </proc/uptime; } 2>/dev/null; now=${now%%.*}; }; "
+    "script=; while [ ${#script} -lt SIZE ]; do since; was=$now; "
+    "part=$(dd bs=$((SIZE - ${#script})) count=1 2>/dev/null); since; "
+    '[ -n "$part" ] && [ $((now - was)) -le 20 ] || exit; script=$script$part; done; '
     'script=$(printf %b "$script") && GREETING eval "$script"\''
 )
 
@@ -40,7 +52,10 @@ SUPERVISOR_GRACE = 10
 
 
 # In this order: functions first, the call last, so that a truncated script runs nothing.
-_PARTS = ("head", "leftovers", "processes", "supervisor", "keeper", "start", "follow", "commands", "files", "front")
+_PARTS = (
+    *("head", "leftovers", "processes", "supervisor", "keeper", "tombstone"),
+    *("start", "follow", "commands", "files", "front"),
+)
 
 
 def whole_script() -> str:
@@ -69,8 +84,12 @@ def new_nonce() -> str:
     return secrets.token_hex(16)
 
 
-def start_request(launch: Launch, nonce: str, verb: str = "launch") -> bytes:
-    """Frame a launch. ConfigurationError where a value cannot travel (a NUL character)."""
+def start_request(launch: Launch, nonce: str, verb: str = "launch", challenge: str = "-", sender: str = "-") -> bytes:
+    """Frame a launch. ConfigurationError where a value cannot travel (a NUL character).
+
+    `launch` is for this machine; `start` needs the host's `challenge`, and follows too. `sender` is a word for whoever
+    sends it, a dot, and how many connections it has lost: the host refuses what is older than what it has had.
+    """
     bodies = {"config": launch.config.encode()}
     if launch.schema is not None:
         bodies["schema"] = launch.schema.encode()
@@ -79,7 +98,7 @@ def start_request(launch: Launch, nonce: str, verb: str = "launch") -> bytes:
     bodies["prompt"] = launch.prompt
     bodies["records"] = launch.records
     lines = [
-        f"{_MAGIC} {nonce} {verb} {launch.run_id} {launch.attempt}",
+        f"{_MAGIC} {nonce} {verb} {launch.run_id} {launch.attempt} {challenge} {sender}",
         f"timeout {math.ceil(launch.timeout) + SUPERVISOR_GRACE}",
         f"orphan {max(1, math.ceil(launch.orphan))}",
         f"retention {math.ceil(launch.retention)}",
@@ -115,10 +134,16 @@ def execute_request(  # noqa: PLR0913, PLR0917 - the parts of one command
     environment: Mapping[str, str | Secret],
     nonce: str,
     verb: str = "execute",
+    run_id: str = NO_RUN,
+    challenge: str = "-",
+    sender: str = "-",
 ) -> bytes:
-    """Frame a script with its arguments; `ask` keeps its stderr apart. An empty `cwd` is the user's home."""
+    """Frame a script with its arguments. An empty `cwd` is the user's home.
+
+    `ask` keeps its stderr apart; `execute` needs the host's `challenge`. `run_id` is the run that it is for.
+    """
     lines = [
-        f"{_MAGIC} {nonce} {verb} none 1",
+        f"{_MAGIC} {nonce} {verb} {run_id} 1 {challenge} {sender}",
         f"timeout {timeout:.3f}",
         f"cwd {_escape(cwd, 'cwd')}",
         *(f"arg {_escape(argument, 'argument')}" for argument in arguments),
@@ -137,7 +162,7 @@ def environment_lines(environment: Mapping[str, str | Secret]) -> bytes:
 def files_request(verb: str, cwd: str, paths: Iterable[tuple[int, str]], limit: int, nonce: str) -> bytes:
     """Frame the wish to `list` what is below these paths, or to `fetch` them, each from its offset on."""
     lines = [
-        f"{_MAGIC} {nonce} {verb} none 1",
+        f"{_MAGIC} {nonce} {verb} {NO_RUN} 1",
         f"cwd {_escape(cwd, 'cwd')}",
         f"limit {limit}",
         *(f"path {offset} {_escape(path, 'path')}" for offset, path in paths),
@@ -146,13 +171,15 @@ def files_request(verb: str, cwd: str, paths: Iterable[tuple[int, str]], limit: 
     return _joined(lines)
 
 
-def upload_request(run_id: str, size: int, checksum: int, nonce: str) -> bytes:
+def upload_request(  # noqa: PLR0913, PLR0917 - the words of one line
+    run_id: str, size: int, checksum: int, nonce: str, challenge: str, sender: str = "-"
+) -> bytes:
     """Frame the wish to bring a file into a run's directory. Its bytes follow once the host says from where on."""
-    return f"{_MAGIC} {nonce} upload {run_id} 1\n{size} {checksum}\n".encode()
+    return f"{_MAGIC} {nonce} upload {run_id} 1 {challenge} {sender}\n{size} {checksum}\n".encode()
 
 
 class TornRequestError(HostError):
-    """The request arrived in part, and the host has done nothing: it may be asked again."""
+    """The request arrived in part, or late: the host has done nothing, and may be asked again."""
 
 
 def read_answer(output: bytes, nonce: str, complaint: bytes = b"") -> str:
@@ -177,9 +204,9 @@ def _refusal(text: str) -> RunnerError:
             return ConfigurationError(f"codex: {message}.", remedy="Set `codex.path`, or install codex on the host.")
         case "cwd":
             return FolderGoneError(f"cwd: {message}.")
-        case "torn":
-            return TornRequestError(f"the host refused (torn): {message}.")
-        case "gone" | "foreign":
+        case "torn" | "stale":
+            return TornRequestError(f"the host refused ({word}): {message}.")
+        case "gone" | "foreign" | "discarded":
             return RunGoneError(f"the host refused ({word}): {message}.")
         case "disk":
             return HostError(f"the host's disk: {message}.", remedy="Make the folder, make room, or see who may write.")
@@ -188,7 +215,23 @@ def _refusal(text: str) -> RunnerError:
 
 
 def _joined(lines: Sequence[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+    return b"".join(map(_framed, lines))
+
+
+def _framed(line: str) -> bytes:
+    """Encode a line; a long one as parts, each behind a tilde, and an empty line."""
+    text = line.encode("utf-8", "surrogateescape")
+    if len(text) <= _LINE:
+        return text + b"\n"
+    parts, at = bytearray(), 0
+    while at < len(text):
+        end = at + _LINE
+        # Not within a character, since bash would take the newline into it.
+        while at + _LINE - end < 4 and end < len(text) and text[end] & 0xC0 == 0x80:
+            end -= 1
+        parts += b"~%b\n" % text[at:end]
+        at = end
+    return bytes(parts) + b"\n"
 
 
 def _escape(text: str, name: str) -> str:

@@ -16,6 +16,7 @@ from codex_runner.domain.event import Position
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.request import (
+    NO_RUN,
     discard_request,
     execute_request,
     follow_request,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.host import Launch, Piece
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
+    from codex_runner.transports.ssh_connection import Request
 
 _Key = tuple[str, int]
 
@@ -69,10 +71,15 @@ class SshTransport:
         self._followed: dict[_Key, FollowSession] = {}
         self._stopping: dict[_Key, StopReason] = {}
         self._followers: Counter[_Key] = Counter()
+        self._run_id = NO_RUN
 
     def begin(self) -> None:
         """Start to connect now, while there is something else to do. Not needed: whatever comes first connects."""
         self._connection.begin()
+
+    def name_run(self, run_id: str | None) -> None:
+        """See Transport.name_run."""
+        self._run_id = run_id or NO_RUN
 
     @property
     def reachable(self) -> bool:
@@ -84,7 +91,8 @@ class SshTransport:
 
         async def attempt() -> Started:
             nonce = new_nonce()
-            session = FollowSession(await self._connection.open(start_request(launch, nonce, "start")), nonce, 0)
+            request = partial(start_request, launch, nonce, "start")
+            session = FollowSession(await self._connection.open(request), nonce, 0)
             try:
                 answer = await session.answers()
             except BaseException:
@@ -179,7 +187,9 @@ class SshTransport:
 
         async def attempt() -> Completed:
             began, nonce = time.monotonic(), new_nonce()
-            request = execute_request(script, cwd or "", timeout, arguments, environment, nonce)
+            request = partial(
+                execute_request, script, cwd or "", timeout, arguments, environment, nonce, "execute", self._run_id
+            )
             code, output, _ = await self._run(request, nonce, timeout)
             return Completed(code, output, time.monotonic() - began)
 
@@ -199,13 +209,14 @@ class SshTransport:
         async def attempt() -> Completed:
             began, nonce, mark = time.monotonic(), new_nonce(), new_nonce()
             text = marked(script, mark)
-            request = execute_request(text, cwd or "", timeout, arguments, environment, nonce, "ask")
+            sent = {"run_id": self._run_id, "sender": self._connection.sender}
+            request = execute_request(text, cwd or "", timeout, arguments, environment, nonce, "ask", **sent)
             code, output, complaint = await self._run(request, nonce, timeout)
             return answered(mark, code, output, complaint, time.monotonic() - began)
 
         return await self._persist("asking the host", attempt)
 
-    async def _run(self, request: bytes, nonce: str, timeout: float) -> tuple[int | None, bytes, bytes]:
+    async def _run(self, request: Request, nonce: str, timeout: float) -> tuple[int | None, bytes, bytes]:
         """Return a command's exit code, its output and, if that was kept apart, its stderr."""
         async with self._connection.session(request) as session:
             answer = await next_answer(session, nonce, patience=timeout + 60)

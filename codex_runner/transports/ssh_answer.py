@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
-from codex_runner.transports.request import TornRequestError, read_answer
+from codex_runner.transports.request import CHALLENGE, TornRequestError, read_answer
 from codex_runner.transports.ssh_session import DroppedError, UnansweredError, last_line
 
 if TYPE_CHECKING:
@@ -23,15 +23,11 @@ PATIENCE = 60.0
 async def next_answer(session: Session, nonce: str, *, patience: float | None = PATIENCE) -> str:
     """Return the next answer of the request with this nonce; raise what the host refuses with, or DroppedError.
 
-    `patience` is in seconds, None for ever.
+    `patience` is in seconds, None for ever. It begins anew with each line: the host prints one a second while a request
+    is on its way.
     """
     while True:
-        try:
-            line = await patiently(session.stdout.readline(), patience)
-        except ValueError:  # a banner without an end
-            raise DroppedError("the host did not answer") from None
-        if not line.endswith(b"\n"):
-            raise await ended_unanswered(session)
+        line = await _next_line(session, patience)
         # A banner may lack its newline, and our line then stands behind it.
         mark = line.find(f"{nonce} ".encode())
         if mark >= 0:
@@ -39,6 +35,31 @@ async def next_answer(session: Session, nonce: str, *, patience: float | None = 
                 return read_answer(line[mark:], nonce)
             except TornRequestError:  # only our side of the line was cut: the answer came through
                 raise DroppedError("the connection ended within the request") from None
+
+
+async def challenge(session: Session) -> str:
+    """Return what the session's next request is to repeat; wait for the host's first word, or raise DroppedError."""
+    while not session.challenge:
+        await _next_line(session, PATIENCE)
+    return session.challenge
+
+
+async def _next_line(session: Session, patience: float | None) -> bytes:
+    try:
+        line = await patiently(session.stdout.readline(), patience)
+    except ValueError:  # a banner without an end
+        raise DroppedError("the host did not answer") from None
+    if not line.endswith(b"\n"):
+        raise await ended_unanswered(session)
+    note_challenge(session, line)
+    return line
+
+
+def note_challenge(session: Session, line: bytes) -> None:
+    """Keep what the session's next request is to repeat, if this line of the host says it."""
+    _, mark, rest = line.partition(CHALLENGE)
+    if mark:
+        session.challenge = rest.decode("ascii", "replace").strip()
 
 
 async def read_exactly(session: Session, size: int, *, patience: float | None = PATIENCE) -> bytes:

@@ -22,14 +22,17 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError, RunnerError, UnreachableError
 from codex_runner.domain.secret_names import without_secrets
-from codex_runner.transports.request import bootstrap
-from codex_runner.transports.ssh_answer import PATIENCE, next_answer
+from codex_runner.transports.request import bootstrap, new_nonce
+from codex_runner.transports.ssh_answer import PATIENCE, challenge, next_answer
 from codex_runner.transports.ssh_client import NEWER_MASTER_OPTIONS, NEWER_OPTIONS, check_client, knows_newer
 from codex_runner.transports.ssh_greeting import greeted
 from codex_runner.transports.ssh_session import DroppedError, Session, end, last_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+
+    # A function gets the host's challenge, which such a request repeats, and the sender.
+    Request = bytes | Callable[[str, str], bytes]
 
 # Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
 # Where the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
@@ -110,9 +113,17 @@ class SshConnection:
         # Those that have served a request and can serve another, and since when.
         self._parked: list[tuple[Session, float]] = []
         self._bootstrap, self._script = bootstrap(greets=True)
+        self._word = new_nonce()[:16]
+        self.lost = 0
+        """How often a request or its answer was lost with its connection."""
+
+    @property
+    def sender(self) -> str:
+        """Say who sends a request, and how new it is."""
+        return f"{self._word}.{self.lost}"
 
     @contextlib.asynccontextmanager
-    async def session(self, request: bytes) -> AsyncIterator[Session]:
+    async def session(self, request: Request) -> AsyncIterator[Session]:
         """Hand a request to a session, whose answer the caller reads whole, or releases it. See `open`."""
         session = await self.open(request)
         try:
@@ -122,9 +133,10 @@ class SshConnection:
             raise
         self.park(session)
 
-    async def open(self, request: bytes) -> Session:
+    async def open(self, request: Request) -> Session:
         """Hand a request to a session, which the caller parks or releases; its stdin stays open.
 
+        One that repeats the host's challenge costs a round trip more if it is the first of its session.
         DroppedError or RefusedError where that fails.
         """
         session = await self._unpark()
@@ -132,7 +144,7 @@ class SshConnection:
             session = await self._connect()
             send = self._send_first(session, request)
         else:
-            send = session.send(request)
+            send = self._send(session, request)
         try:
             await send
         except BaseException:
@@ -140,13 +152,19 @@ class SshConnection:
             raise
         return session
 
-    async def _send_first(self, session: Session, request: bytes) -> None:
+    async def _send(self, session: Session, request: Request) -> None:
+        if not isinstance(request, bytes):
+            request = request(await challenge(session), self.sender)
+        await session.send(request)
+
+    async def _send_first(self, session: Session, request: Request) -> None:
         """Send the script and a request, and hear meanwhile whether a shell reads it.
 
         The first request of all waits for that: what is no shell of ours may run its lines as commands, with secrets.
         """
         known = self.answered
-        sending = asyncio.ensure_future(session.send(self._script + request if known else self._script))
+        at_once = request if known and isinstance(request, bytes) else None
+        sending = asyncio.ensure_future(session.send(self._script + (at_once or b"")))
         try:
             await greeted(self.alias, session, self._script, known=known)
             self.answered = True
@@ -154,8 +172,8 @@ class SshConnection:
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-        if not known:
-            await session.send(request)
+        if at_once is None:
+            await self._send(session, request)
 
     def park(self, session: Session) -> None:
         """Keep a session, whose request has been answered, for the next one. It costs some 40 ms to open another."""

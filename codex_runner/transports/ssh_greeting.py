@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError
 from codex_runner.transports.request import ANSWERS, ERRORS
-from codex_runner.transports.ssh_answer import ended_unanswered
+from codex_runner.transports.ssh_answer import ended_unanswered, note_challenge
 from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ async def greeted(alias: str, session: Session, script: bytes, *, known: bool) -
 
 
 async def _answers(alias: str, session: Session, script: bytes, *, known: bool) -> None:
-    """Wait for the word on stdout. Of a host that is not known nothing comes behind it, so what comes is read at once.
+    """Wait for the word on stdout. Of a host that is not known only a challenge comes behind it: all is read at once.
 
     What sends back the script sends no line, since the script has none.
     """
@@ -77,7 +77,12 @@ async def _answers(alias: str, session: Session, script: bytes, *, known: bool) 
             raise HostError(
                 f"the host {alias} does not run the request: it sends back what it is sent.", remedy=_NO_SHELL
             )
-        if f"{ANSWERS}\n".encode() in seen:
+        _, answers, rest = seen.partition(f"{ANSWERS}\n".encode())
+        if answers:
+            if rest and not rest.endswith(b"\n"):
+                rest += await _line(session.stdout) or b""
+            for line in rest.splitlines():
+                note_challenge(session, line)
             return
 
 

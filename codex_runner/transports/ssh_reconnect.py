@@ -53,12 +53,14 @@ class Reconnecting:
         """
         if dropped is None:
             try:
-                result = await work()
+                result = await self._counted(work)
             except DroppedError as error:
                 dropped = error
             else:
                 self._answered(whole=whole)
                 return result
+        else:
+            self._connection.lost += 1
         if self._since is None:
             self._since = time.monotonic()
         self.outage.begin(
@@ -99,10 +101,17 @@ class Reconnecting:
                     tries = attempt.retry_state.attempt_number
                     if tries == 1:
                         raise dropped
-                    result = await work()
+                    result = await self._counted(work)
         except DroppedError as last:
             raise self._hopeless(last, tries) from None
         return result
+
+    async def _counted(self, work: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await work()
+        except DroppedError:
+            self._connection.lost += 1
+            raise
 
     @property
     def _lost_for(self) -> float:

@@ -42,7 +42,10 @@ class UnansweredError(DroppedError):
 
 
 class Session:
-    """A running `ssh`. `stdout` and `stderr` are read as they are; `close` is always owed."""
+    """A running `ssh`. `stdout` and `stderr` are read as they are; `close` is always owed.
+
+    `challenge` is what the host has said last that its next request is to repeat; empty before the host's first word.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Session:
         """Only `open` makes one."""
         self._process, self._stdin = process, stdin
         (self.stdout, _), (self.stderr, _) = outputs
+        self.challenge = ""
         self._pipes = [pipe for _, pipe in outputs]
 
     @classmethod

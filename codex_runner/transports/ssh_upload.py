@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from codex_runner.engine import cksum
@@ -40,18 +41,18 @@ class Upload:
     async def go_on(self, connection: SshConnection) -> str:
         """Send what is missing; return where the file lies on the host. DroppedError where the connection breaks."""
         nonce = new_nonce()
-        request = upload_request(self._run_id, self._size, self._checksum, nonce)
+        request = partial(upload_request, self._run_id, self._size, self._checksum, nonce)
         async with connection.session(request) as session:
             have = int((await next_answer(session, nonce, patience=_SILENCE)).removeprefix("have "))
-            answering = asyncio.ensure_future(next_answer(session, nonce, patience=None))
+            patience = _SILENCE + self._size / _SLOWEST_DISK
+            answering = asyncio.ensure_future(next_answer(session, nonce, patience=patience))
             try:
                 # The host may say what is wrong while there is more to send, and then read no further.
                 with contextlib.suppress(DroppedError):
                     await self._send(session, have, answering)
-                async with asyncio.timeout(_SILENCE + self._size / _SLOWEST_DISK):
-                    word, _, place = (await answering).partition(" ")
+                word, _, place = (await answering).partition(" ")
             except TimeoutError:
-                raise DroppedError("the host does not confirm the file") from None
+                raise DroppedError("the host takes no more of the file") from None
             finally:
                 answering.cancel()
                 await asyncio.gather(answering, return_exceptions=True)

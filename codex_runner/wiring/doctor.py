@@ -313,6 +313,7 @@ class Doctor:
     async def _prove(self, agent: Codex, job: Job, transport: Transport, told: list[Event]) -> None:
         """Try the sandbox as a run would, in a run's directory that goes again."""
         run_id = new_run_id("doctor")
+        transport.name_run(run_id)
         try:
             await agent.prove(job, run_id, transport, told.append)
         except ConfigurationError as error:
@@ -320,6 +321,7 @@ class Doctor:
             self._failed(PROOF, error)
         finally:
             await transport.discard(run_id)
+            transport.name_run(None)
 
     async def _preflight(self, job: Job, transport: Transport, granted: Granted) -> None:
         from codex_runner.codex.agent import Codex  # noqa: PLC0415

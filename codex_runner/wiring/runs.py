@@ -106,6 +106,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         tell=lambda code, message: recorder.warn(code, message),  # noqa: PLW0108 - there is no recorder yet
         at_once=True,
     )
+    transport.name_run(folder.run_id)
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415
@@ -132,7 +133,9 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     if wanted and state.run_id:  # what already runs neither waits nor is refused
         wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)
     shared = state_folder(setting.environ)
-    kept = LocalArtifacts(folder, redactor, hide=scan.hide if scan else None, skip=[shared / "runs"])
+    kept = LocalArtifacts(
+        folder, redactor, hide=scan.hide if scan else None, skip=[shared / "runs", shared / "discarded"]
+    )
     own = [str(folder.path.parent.resolve())] if job.host == LOCAL_HOST else []
     outfit = Outfit(
         transport=transport,

@@ -121,6 +121,9 @@ class FakeHost:
         """The attempts whose codex still runs."""
         return [key for key, attempt in self._attempts.items() if attempt.exit is None]
 
+    def name_run(self, run_id):
+        pass
+
     async def start(self, launch):
         self._ask("start", launch.attempt)
         key = (launch.run_id, launch.attempt)

@@ -35,6 +35,9 @@ class Proxy:
         self.connections = self.sent = 0
         self.swallows = False
         """Set it, and from now on nothing passes, in no connection, and nothing is closed: the line is a black hole."""
+        self._pairs = []
+        self.held = 0
+        """So many bytes of clients are held back now."""
         self._cuts = []
         self._open = set()
         self._threads = []
@@ -51,6 +54,8 @@ class Proxy:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for pair in self._pairs:
+            pair.released.set()
         self.drop()
         for thread in self._threads:
             thread.join(10)
@@ -62,6 +67,22 @@ class Proxy:
             for one in self._open:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
+
+    def hold(self):
+        """Keep what the clients send over the connections there are, whatever they do meanwhile; new ones pass."""
+        for pair in self._pairs:
+            pair.released.clear()
+
+    def release(self):
+        """Deliver what was held back, and wait until the server has closed what those connections were."""
+        waiting = [pair for pair in self._pairs if not pair.released.is_set()]
+        for pair in waiting:
+            pair.released.set()
+        deadline = time.monotonic() + 60
+        while any(pair.open for pair in waiting):
+            assert time.monotonic() < deadline, "the server did not close the connection"
+            time.sleep(0.02)
+        self.held = 0
 
     def cut_within(self, *sizes):
         """Cut every connection there is after so many more bytes, whichever way they go; then again, and so on."""
@@ -100,7 +121,8 @@ class Proxy:
                 self._open |= {client, server}
                 self.connections += 1
                 fault = self.faults.pop(0) if self.faults else None
-            _Pair(self, client, server, fault).begin()
+            self._pairs.append(_Pair(self, client, server, fault))
+            self._pairs[-1].begin()
 
     def forget(self, *sockets):
         with self._lock:
@@ -118,6 +140,13 @@ class _Pair:
         self._lock = threading.Lock()
         self._swallow = False
         self._hold_until = 0.0
+        self.released = threading.Event()
+        self.released.set()
+
+    @property
+    def open(self):
+        """Whether either direction is open yet."""
+        return self._left > 0
 
     def begin(self):
         self._proxy._spawn(self._pump, self._client, self._server, True)
@@ -131,6 +160,9 @@ class _Pair:
                 if fault and fault.kind == "delay":
                     time.sleep(fault.seconds)
                 self._proxy.sent += up * len(data)
+                if up and not self.released.is_set():
+                    self._proxy.held += len(data)
+                    self.released.wait()
                 if fault and fault.kind != "delay" and moved + len(data) > fault.at:
                     before, data = data[: fault.at - moved], data[fault.at - moved :]
                     moved += len(before)

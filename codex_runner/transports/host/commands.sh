@@ -4,7 +4,7 @@
 execute() { # a script with its arguments, bounded in time. The last MiB of what it prints comes back, and if it was
 	# asked for an answer, of its stderr apart from that
 	timeout='' cwd_line='' args='' environment='' body=''
-	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
+	while read_line && [ "$line" != ".$nonce" ]; do
 		value=${line#* }
 		case $line in
 		"timeout "*) timeout=$value ;;
@@ -16,6 +16,7 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 		esac
 	done
 	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
+	received
 	# Nobody may be listening any more when a shell tells that a job of its was killed: it must live to clean up.
 	# Caught, not ignored, which the command would inherit.
 	trap : PIPE
@@ -62,13 +63,13 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	working=$!
 	# Ends with the connection too: nobody would read what it says.
 	(
-		while IFS= read -r line; do :; done
+		while IFS= read -r _; do :; done
 		end_group
 	) <&5 >/dev/null 2>&1 &
 	listening=$!
 	(
 		looping
-		nap "$timeout"
+		nap_unless_entombed "$timeout"
 		trap '' "$TELL"
 		end_group
 		exit 9
@@ -84,6 +85,7 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	elif [ "$status" != late ] && [ "$status" -gt 128 ]; then
 		(end_orphans "$nonce")
 	fi
+	withdraw_if_entombed
 	# What is in there now: something that escaped may go on writing.
 	size=$(($(wc -c <&7))) complaint=$(($(wc -c <&3)))
 	set -- "$((size > KEPT ? KEPT : size))"

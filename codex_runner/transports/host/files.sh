@@ -4,7 +4,7 @@
 
 take_files() { # the request: a folder, a limit in bytes, and one path (an offset before it) a line, into "$paths"
 	cwd_line='' limit=0 paths=''
-	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
+	while read_line && [ "$line" != ".$nonce" ]; do
 		value=${line#* }
 		case $line in
 		"cwd "*) cwd_line=$value ;;
@@ -14,6 +14,7 @@ take_files() { # the request: a folder, a limit in bytes, and one path (an offse
 		esac
 	done
 	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
+	received
 	decode "$cwd_line"
 	if ! { cd "$decoded" 2>/dev/null && root=$(pwd -P) && cd "$root"; }; then
 		refuse cwd "$decoded is not a directory that can be entered"
@@ -41,6 +42,7 @@ list() { # every file below these paths, as `f` or, what is no regular file, `o`
 		decode "${line#* }"
 		if ! { honest "$decoded" && { [ -e "$decoded" ] || [ -L "$decoded" ]; }; }; then continue; fi
 		find "./$decoded" \( -path "./$own" -prune -o -path "././$own" -prune -o \
+			-path "./${own%/*}/discarded" -prune -o -path "././${own%/*}/discarded" -prune -o \
 			-type d -o -type f -exec printf 'f%s\0' {} + -o -exec printf 'o%s\0' {} + \) 2>/dev/null
 	done | head -c "$LISTING"
 	printf '\0.%s\0' "$nonce"
@@ -100,8 +102,13 @@ upload() { # one file into the run's directory: a line that says how much of it 
 	IFS=' ' read -r size checksum || refuse torn "the request ended early"
 	case $size$checksum in '' | *[!0-9]*) refuse protocol "bad size or checksum" ;; esac
 	if ! { mkdir -p "$runs/$run" && cd "$runs/$run"; }; then refuse disk "cannot make folders in $runs"; fi
+	withdraw_if_entombed
 	part=.upload.$checksum.$size.$nonce
 	true >"$part" || refuse disk "no room, or no right to write, in $runs"
+	myself
+	serving=$me serving_born=$born have=0
+	growth &
+	growing=$!
 	for earlier in ".upload.$checksum.$size."*; do
 		if [ "$earlier" = "$part" ]; then continue; fi
 		# Copied: whoever brought that much may believe in its connection yet, and write on. It must not succeed, so
@@ -112,8 +119,11 @@ upload() { # one file into the run's directory: a line that says how much of it 
 	have=$((${have:-0}))
 	say have "$have"
 	head -c "$((size - have))" >>"$part" || spoiled
+	end_loop "$growing"
+	received
 	proof=$(cksum 2>/dev/null <"$part")
 	if [ "$proof" = "$checksum $size" ] && mv -f "$part" upload; then
+		withdraw_if_entombed
 		say whole "$(pwd -P)/upload"
 		return
 	fi
@@ -122,7 +132,19 @@ upload() { # one file into the run's directory: a line that says how much of it 
 	say damaged
 }
 
+growth() { # tells what waits for the request that the file grows, by a copy of what is here or by what comes
+	exec </dev/null >/dev/null 2>&1
+	looping
+	grown=$have
+	while nap 1 && alive "$serving" "$serving_born"; do
+		size=$(($(wc -c <"$part")))
+		[ "$size" = "$grown" ] || moved
+		grown=$size
+	done
+}
+
 spoiled() { # what has come may be what fills the disk
+	end_loop "$growing"
 	rm -f "$part"
 	refuse disk "no room, or no right to write, in $runs"
 }

@@ -18,6 +18,7 @@ set +xv
 constants() {
 	NL='
 '
+	MAGIC='codex-runner/1'
 	MARK=CODEX_RUNNER_MARK
 	LISTING=16777216 # bytes of names, at the most, of the files in a folder
 	KEPT=1048576     # bytes, at the most, of what a command prints

@@ -62,9 +62,8 @@ take_variable() { # $value: NAME ENCODED, into $environment
 	environment="$environment$value$NL"
 }
 
-receive() { # FILE SIZE CKSUM: exactly so many bytes from stdin (a shell's read or head may take more), verified
-	{ [ "$2" = 0 ] || dd ibs=1 obs=65536 count="$2" 2>/dev/null; } >"$1" ||
-		abandon disk "no room, or no right to write, in $runs"
+receive() { # FILE SIZE CKSUM: exactly so many bytes of the request, verified
+	{ true >"$1" && take "$1" "$2"; } 2>/dev/null || abandon disk "no room, or no right to write, in $runs"
 	[ "$2" != 0 ] || return 0
 	# shellcheck disable=SC2046 # two numbers: checksum and size
 	set -- "$1" "$2" "$3" $(cksum <"$1")
@@ -84,11 +83,13 @@ wipe() { # dead runs: their last attempt has neither an end nor a supervisor, an
 		case $alone in '' | *[!0-9]*) continue ;; esac
 		[ -n "$(find "$dead" -prune -mmin "+$(((alone + 59) / 60))" 2>/dev/null)" ] || continue
 		holder "$dir"
+		received # of ours: no byte of it is read while a dead one is ended
 		# A subshell: nothing that goes wrong in here keeps a run from being started.
 		(
 			[ "$at_boot" != "$boot_id" ] || end_left_of "${dead##*/}" "$last"
-			cd "$runs" && remove "../skills/${dead##*/}" "$dead"
+			cd / && entomb "${dead##*/}" but-workspace && bury "${dead##*/}" but-workspace
 		) </dev/null >/dev/null 2>&1
+		await_again
 	done
 }
 
@@ -99,7 +100,7 @@ end_left_of() { # RUN ATTEMPT: in a subshell
 
 start() {
 	timeout='' orphan='' retention='' cwd_line='' args='' environment='' config='' schema='' instructions='' prompt='' records=''
-	while IFS= read -r line && [ "$line" != ".$nonce" ]; do
+	while read_line && [ "$line" != ".$nonce" ]; do
 		value=${line#* }
 		case $line in
 		"timeout "*) timeout=$value ;;
@@ -119,16 +120,18 @@ start() {
 	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
 
 	wipe
-	if ! { mkdir -p "$runs/$run/attempts" "$runs/$run/home" && cd "$runs/$run/attempts" && mkdir ".$attempt.$nonce" &&
+	if ! { mkdir -p "$runs/$run/attempts" "$runs/$run/home" "${runs%/*}/discarded" && cd "$runs/$run/attempts" && mkdir ".$attempt.$nonce" &&
 		cd ".$attempt.$nonce"; }; then
 		refuse disk "cannot make folders in $runs"
 	fi
+	withdraw_if_entombed
 	# shellcheck disable=SC2086 # two numbers each
 	if ! { receive config $config && { [ -z "$schema" ] || receive schema $schema; } &&
 		{ [ -z "$instructions" ] || receive instructions $instructions; } && receive prompt $prompt &&
 		receive records $records && IFS= read -r line && [ "$line" = ".$nonce" ]; }; then
 		abandon torn "the request ended early"
 	fi
+	received
 	# shellcheck disable=SC2154 # script: this very text, set by whoever started it
 	if ! {
 		printf '%s\n' "$nonce $run $attempt $timeout $orphan $retention" "$cwd_line" >request &&
@@ -153,6 +156,9 @@ start() {
 		if elsewhere "../$attempt"; then
 			abandon foreign "attempt $attempt was begun on another host, $at_node, which shares this home directory"
 		fi
+		for other in ../[0-9]*; do
+			if [ "${other#../}" -gt "$attempt" ]; then abandon never-started "a later attempt of this run is there"; fi
+		done
 		# Its supervisor died before it ran codex, and the dead do not come back. One front alone may move it away: a
 		# second one would move what the first has put in its place.
 		mkdir "../.$attempt.dead.$sup.$sup_born" 2>/dev/null || abandon never-started "another start is replacing it"
@@ -174,6 +180,13 @@ start() {
 		refuse never-started "the supervisor did not start: $(tail -c 300 supervisor.log 2>/dev/null | tr '\n' ' ')"
 		;;
 	esac
+}
+
+withdraw_if_entombed() { # the run was discarded while we made its folder: that goes again
+	if entombed "$run"; then
+		bury_again "$run"
+		unless_entombed
+	fi
 }
 
 abandon() { # WORD MESSAGE: refuse, and take the staging directory away

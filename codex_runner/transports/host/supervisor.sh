@@ -6,7 +6,8 @@ nap() { # SECONDS: a sleep that goes when its loop is told to
 	sleep "$1" &
 	napping=$!
 	[ -z "$told" ] || leave_loop
-	wait "$napping"
+	# Another signal than that may interrupt the wait.
+	until wait "$napping" || ! kill -0 "$napping" 2>/dev/null; do :; done
 	napping=
 }
 
@@ -226,7 +227,8 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	{ : >stdout && : >stderr && : >codex.pid; } || exit 1
 	# Before the folder is renamed: a shell may look for `..` by the name that it knows.
 	home=$(cd -P ../.. && pwd -P) || exit 1
-	home=$home/home
+	runs=${home%/*} home=$home/home
+	workspaces=${runs%/*}/workspaces
 
 	# The lock. Where the attempt is there already, mv fails or puts us inside it: somebody else holds it.
 	mv "../.$attempt.$nonce" "../$attempt" 2>/dev/null
@@ -237,6 +239,7 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 		say joined
 		exit 0
 	fi
+	withdraw_if_entombed
 
 	choose_signal
 	stopping=
@@ -258,7 +261,10 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	sweep
 	remove_points "${home%/home}"
 	# Where our folder has been removed, codex may have made some of it anew.
-	[ -e request ] || [ -e "${home%/home}/attempts" ] || rm -rf "${home%/home}"
+	[ -e request ] || [ -e "${home%/home}/attempts" ] || {
+		entombed "$run" || entomb "$run" but-workspace
+		rm -rf "${home%/home}"
+	}
 	write_exit
 	wake_followers
 	prune
@@ -277,7 +283,7 @@ prune() { # what nobody has collected for so many seconds; all that a live runne
 		for one in "$old"/attempts/[0-9]*; do
 			if [ ! -e "$one/exit" ] && { held "$one" || elsewhere "$one"; }; then continue 2; fi
 		done
-		rm -rf "$old" "../workspaces/$old" "../skills/$old"
+		(entomb "$old" all && bury "$old" all) >/dev/null 2>&1
 	done
 	cd ../workspaces 2>/dev/null && older "$retention" | while read -r old; do
 		[ -e "../runs/$old" ] || rm -rf "$old"
@@ -289,6 +295,7 @@ prune() { # what nobody has collected for so many seconds; all that a live runne
 	cd ../mirrors 2>/dev/null && older 2592000 | while read -r old; do
 		grep -qxF "$PWD/$old/objects" ../workspaces/*/.git/objects/info/alternates 2>/dev/null || rm -rf "$old"
 	done
+	forget
 }
 
 older() { # SECONDS: the folders in here that have not been touched for so long

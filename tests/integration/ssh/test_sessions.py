@@ -140,11 +140,19 @@ def front(request, tmp_path):
 
 def ask(process, script, *arguments):
     nonce = new_nonce()
-    process.stdin.write(execute_request(script, "", 20, arguments, {}, nonce))
+    process.stdin.write(execute_request(script, "", 20, arguments, {}, nonce, "ask"))
     process.stdin.flush()
-    _, word, status, size = process.stdout.readline().decode().split()
-    assert word == "done"
+    word, status, size, complaint = answer(process, nonce).split()
+    assert (word, complaint) == ("done", "0")
     return int(status), process.stdout.read(int(size))
+
+
+def answer(process, nonce):
+    """Return the next line that answers this request: the host prints challenges between them."""
+    line = process.stdout.readline().decode()
+    while line and not line.startswith(f"{nonce} "):
+        line = process.stdout.readline().decode()
+    return line.partition(" ")[2].rstrip("\n")
 
 
 def test_no_byte_of_a_request_is_taken_by_the_one_before(front):
@@ -160,9 +168,9 @@ def test_the_secrets_of_a_request_are_gone_with_it(front):
     """Nothing of them is in the memory of what waits for the next one."""
     process = front()
     nonce = new_nonce()
-    process.stdin.write(execute_request("true", "/", 20, (), {"SECRET": "swordfish"}, nonce))
+    process.stdin.write(execute_request("true", "/", 20, (), {"SECRET": "swordfish"}, nonce, "ask"))
     process.stdin.flush()
-    assert process.stdout.readline().endswith(b"done 0 0\n")
+    assert answer(process, nonce) == "done 0 0 0"
     seen = memory(process.pid)
     assert b"codex-runner/1" in seen
     assert b"swordfish" not in seen
@@ -202,10 +210,12 @@ def test_names_of_ours_in_the_hosts_environment_change_nothing_and_go_no_further
     foreign = dict.fromkeys(ours - SHELLS_OWN - {"HOME", "PATH", "XDG_STATE_HOME"}, "foreign")
     process = front(quiet=5, environ={**foreign, "SEVERAL": "\n".join(f"{name}=foreign" for name in ours)})
     job = dataclasses.replace(launch(cwd=tmp_path, environment={"OURS": "one"}), command=("/usr/bin/env",))
-    process.stdin.write(start_request(job, new_nonce(), "start"))
     process.stdin.flush()
-    assert process.stdout.readline().endswith(b" new\n")
-    assert process.stdout.readline().endswith(b" begin\n")
+    nonce, challenge = new_nonce(), process.stdout.readline().decode().split()[-1]
+    process.stdin.write(start_request(job, nonce, "start", challenge))
+    process.stdin.flush()
+    assert answer(process, nonce) == "new"
+    assert answer(process, nonce) == "begin"
     frame = next(line.decode() for line in process.stderr if b" exit " in line)
     size = int(re.search(r"bytes (\d+)", frame)[1])
     seen = process.stdout.read(size)

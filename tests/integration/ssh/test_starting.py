@@ -74,16 +74,16 @@ def test_an_attempt_that_never_ran_is_replaced(server, on, runs, tmp_path):
     starts = tmp_path / "starts"
 
     async def work(transport):
-        job = launch("reply", cwd=tmp_path, environment={"CHILD_STARTS": str(starts)})
-        await transport.start(launch("reply", run_id=job.run_id, attempt=7))
-        await collect(transport, job.run_id, attempt=7)
-        dead = runs / job.run_id / "attempts" / "1"
+        job = launch("reply", cwd=tmp_path, environment={"CHILD_STARTS": str(starts)}, attempt=2)
+        await transport.start(launch("reply", run_id=job.run_id))
+        await collect(transport, job.run_id)
+        dead = runs / job.run_id / "attempts" / "2"
         dead.mkdir()
-        words = (runs / job.run_id / "attempts" / "7" / "pid").read_text().split()
+        words = (runs / job.run_id / "attempts" / "1" / "pid").read_text().split()
         (dead / "pid").write_text(f"{words[0]} {words[1]} 1 1\n")
         (dead / "codex.pid").touch()
         answers = await asyncio.gather(*(transport.start(job) for _ in range(6)), return_exceptions=True)
-        result = await collect(transport, job.run_id)
+        result = await collect(transport, job.run_id, attempt=2)
         await transport.discard(job.run_id)
         return answers, result
 

@@ -1,0 +1,43 @@
+"""Tombstones of discarded runs, as `host/tombstone.sh` writes them: a run that was discarded stays discarded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import RunGoneError
+from codex_runner.transports.directory import state_folder
+from codex_runner.transports.processes import here
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Tombstones:
+    """`discarded/<run-id>` beside `runs/`, for each run of the last day that was discarded or pruned."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """`environ` says where the user's state lies."""
+        self._folder = state_folder(environ) / "discarded"
+
+    def put(self, run_id: str, *, keep_workspace: bool) -> None:
+        """Note that the run is discarded. Comes before anything of it is removed. Raises OSError. Idempotent."""
+        _, boot, _ = here()
+        what = "but-workspace" if keep_workspace else "all"
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self._folder / run_id
+        path.touch(mode=0o600)
+        path.write_text(f"{what} {boot} {_seconds_since_boot()}\n", encoding="ascii")
+
+    def refuse(self, run_id: str | None) -> None:
+        """Raise RunGoneError if the run has been discarded."""
+        if run_id is not None and (self._folder / run_id).exists():
+            raise RunGoneError(f"{run_id} has been discarded: nothing is run for it any more.")
+
+
+def _seconds_since_boot() -> str:
+    """Read a clock that nobody sets; empty if there is none."""
+    try:
+        return Path("/proc/uptime").read_text(encoding="ascii").partition(".")[0]
+    except OSError:
+        return ""
