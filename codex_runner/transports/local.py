@@ -16,19 +16,23 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.transports.asked import answered, marked
+from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, runs_root
 from codex_runner.transports.request import (
+    claim_request,
     discard_request,
     new_nonce,
     read_answer,
     script,
     start_request,
     stop_request,
+    under,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from codex_runner.domain.claim import Claim
     from codex_runner.domain.event import Position
     from codex_runner.domain.host import Launch, Piece, Stream
     from codex_runner.domain.run import StopReason
@@ -63,11 +67,12 @@ _CREDENTIAL_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "PRI
 class LocalTransport:
     """Runs attempts here. `environ` is the runner's environment, of which only the harmless part goes on."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        """Nothing is touched before the first start."""
+    def __init__(self, environ: Mapping[str, str], claim: Claim | None = None) -> None:
+        """Nothing is touched before the first start, which takes the claim, if there is one."""
         self._environ = {k: v for k, v in environ.items() if k in _PASSED or k.startswith("LC_")}
         self._check_environ = {k: v for k, v in environ.items() if not _names_a_credential(k)}
         self._root = runs_root(environ)
+        self._claim = ClaimFolder(self._root / claim.run_id / "claims", claim) if claim else None
 
     @property
     def reachable(self) -> bool:
@@ -77,7 +82,23 @@ class LocalTransport:
     async def start(self, launch: Launch) -> Started:
         """See Transport.start."""
         nonce = new_nonce()
-        return Started(new=await self._ask(start_request(launch, nonce), nonce) == "new")
+        new = await self._ask(start_request(launch, nonce), nonce) == "new"
+        if self._claim is not None:
+            self._claim.held = True
+        return Started(new=new)
+
+    async def claim(self, run_id: str, dead: int | None = None) -> bool:
+        """See Transport.claim."""
+        nonce = new_nonce()
+        there = await self._ask(claim_request(run_id, nonce, dead), nonce) != "none"
+        if self._claim is not None:
+            self._claim.held = there
+        return there
+
+    async def renew(self) -> None:
+        """See Transport.renew."""
+        if self._claim is not None:
+            self._claim.keep()
 
     async def follow(self, run_id: str, attempt: int, position: Position) -> AsyncIterator[Piece]:
         """See Transport.follow."""
@@ -93,6 +114,7 @@ class LocalTransport:
                 now = time.monotonic()
                 if now - pinged >= _PING:
                     _advance(directory.lease)
+                    await self.renew()
                     pinged = now
                 # First how it ended, then what it wrote: so nothing that was written before the end is missed.
                 exit_ = directory.exit()
@@ -131,6 +153,8 @@ class LocalTransport:
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
         """See Transport.execute."""
+        if self._claim is not None:
+            self._claim.keep(last=True)
         with _file() as output:
             code, seconds = await self._run(script, cwd, timeout, arguments, environment, output, output)
             return Completed(code, _end_of(output), seconds)
@@ -161,7 +185,26 @@ class LocalTransport:
         stdout: IO[bytes],
         stderr: IO[bytes],
     ) -> tuple[int | None, float]:
-        """Run a script to its end, and return its exit code and its seconds.
+        """Run a script to its end, under the claim, and return its exit code and its seconds."""
+        if self._claim is None:
+            return await self._work(script, cwd, timeout, arguments, environment, stdout, stderr)
+        with self._claim.work() as name:
+            done = await self._work(script, cwd, timeout, arguments, environment, stdout, stderr, name)
+        self._claim.keep()  # what was ended because another has taken the run over is no result
+        return done
+
+    async def _work(  # noqa: PLR0913, PLR0917 - as above
+        self,
+        script: str,
+        cwd: str | None,
+        timeout: float,
+        arguments: Sequence[str],
+        environment: Mapping[str, str | Secret],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        name: Callable[[int], None] = lambda _: None,
+    ) -> tuple[int | None, float]:
+        """Do it; `name` gets the pid of what leads the script's process group.
 
         Its streams are files, not pipes: a grandchild that keeps one open then holds nobody up.
         """
@@ -185,6 +228,7 @@ class LocalTransport:
             stderr=stderr,
             start_new_session=True,
         )
+        name(process.pid)
         try:
             code: int | None = await asyncio.wait_for(process.wait(), timeout)
         except TimeoutError:
@@ -198,10 +242,14 @@ class LocalTransport:
 
     async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
         """See Transport.discard."""
+        if self._claim is not None:
+            self._claim.keep(last=True)
         workspace, skills = (self._root.with_name(name) / run_id for name in ("workspaces", "skills"))
         attempts = list((self._root / run_id / "attempts").glob("[0-9]*"))
         if attempts and all((attempt / "exit").exists() for attempt in attempts) and not workspace.exists():
             shutil.rmtree(skills, ignore_errors=True)
+            if self._claim is not None:  # no runner finds anything to go on with from here on
+                (self._root / run_id / "attempts").rename(self._root / run_id / ".judged")
             # All has ended, and nobody starts an attempt of a run that we hold: no shell is needed to say so.
             shutil.rmtree(self._root / run_id, ignore_errors=True)
             if not skills.exists() and not (self._root / run_id).exists():
@@ -225,6 +273,9 @@ class LocalTransport:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # a terminal's Ctrl-C is for the runner, which then asks politely
         )
+        claim = self._claim
+        if claim is not None:
+            request = under(claim.claim, request, held=claim.held)
         output, complaint = await process.communicate(request)
         return read_answer(output, nonce, complaint)
 

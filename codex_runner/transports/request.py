@@ -12,6 +12,7 @@ import secrets
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.claim import ClaimTakenError, Holder
 from codex_runner.domain.errors import ConfigurationError, FolderGoneError, HostError, RunGoneError, RunnerError
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.cksum import cksum
@@ -19,6 +20,7 @@ from codex_runner.engine.cksum import cksum
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from codex_runner.domain.claim import Claim
     from codex_runner.domain.host import Launch
     from codex_runner.domain.run import StopReason
 
@@ -33,12 +35,15 @@ _BOOTSTRAP = (
     'script=$(printf %b "$script") && eval "$script"\''
 )
 
+# The words of a request's first line before those of a claim; the last one may be a dash.
+_FIRST_LINE = 6
+
 # The runner keeps the same deadline; the supervisor's is for the case that no runner is there to keep it.
 SUPERVISOR_GRACE = 10
 
 
 # In this order: functions first, the call last, so that a truncated script runs nothing.
-_PARTS = ("head", "processes", "supervisor", "start", "follow", "commands", "files", "front")
+_PARTS = ("head", "processes", "supervisor", "start", "follow", "claim", "commands", "files", "front")
 
 
 def whole_script() -> str:
@@ -101,6 +106,38 @@ def follow_request(run_id: str, attempt: int, stdout: int, stderr: int, nonce: s
     return f"{_MAGIC} {nonce} follow {run_id} {attempt}\n{stdout} {stderr}\n".encode()
 
 
+def claim_request(run_id: str, nonce: str, dead: int | None) -> bytes:
+    """Frame the wish to have a run's claim, also if `dead` has it: the number of a claim whose holder is dead."""
+    return f"{_MAGIC} {nonce} claim {run_id} 1\n{dead or '-'}\n".encode()
+
+
+def renew_request(run_id: str, nonce: str) -> bytes:
+    """Frame nothing but a first line, which `under` completes: that renews the claim."""
+    return f"{_MAGIC} {nonce} renew {run_id} 1\n".encode()
+
+
+def under(claim: Claim | None, request: bytes, *, held: bool) -> bytes:
+    """Put a request under a claim; `held` says that the runner has had it before."""
+    if claim is None:
+        return request
+    line, _, rest = request.partition(b"\n")
+    words = [*line.split(b" "), b"-"][:_FIRST_LINE]
+    return b" ".join((*words, claim.word.encode(), b"held" if held else b"-")) + b"\n" + rest
+
+
+def read_taken(words: str) -> ClaimTakenError:
+    """Read what a host says of the claim that is another's: its number, its words, its age, its last renewal."""
+    number, whose, since, idle = (*words.split(), "-", "-", "-", "-")[:4]
+    return ClaimTakenError(
+        Holder.of(
+            whose,
+            number=int(number) if number.isdigit() else None,
+            age=float(since) if since.isdigit() else None,
+            idle=float(idle) if idle.isdigit() else None,
+        )
+    )
+
+
 def execute_request(  # noqa: PLR0913, PLR0917 - the parts of one command
     text: str,
     cwd: str,
@@ -159,9 +196,13 @@ def read_answer(output: bytes, nonce: str, complaint: bytes = b"") -> str:
     raise HostError("the host did not answer the request: its shell ended early" + (said and f": {said}") + ".")
 
 
-def _refusal(text: str) -> RunnerError:
+def _refusal(  # noqa: PLR0911 - one a word
+    text: str,
+) -> RunnerError | ClaimTakenError:
     word, _, message = text.partition(" ")
     match word:
+        case "taken":
+            return read_taken(message)
         case "codex":
             return ConfigurationError(f"codex: {message}.", remedy="Set `codex.path`, or install codex on the host.")
         case "cwd":

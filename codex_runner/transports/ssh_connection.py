@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import UnreachableError
-from codex_runner.transports.request import bootstrap
+from codex_runner.transports.request import bootstrap, under
 from codex_runner.transports.ssh_answer import PATIENCE, next_answer
 from codex_runner.transports.ssh_session import DroppedError, Session, end, last_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from codex_runner.domain.claim import Claim
 
 # Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
 # Where the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
@@ -86,9 +88,16 @@ class RefusedError(UnreachableError):
 class SshConnection:
     """The connection to one host. `ssh_options` come before ours (`-F FILE`, for one)."""
 
-    def __init__(self, alias: str, environ: Mapping[str, str], ssh_options: Sequence[str] = ()) -> None:
-        """Nothing is connected before the first session."""
+    def __init__(
+        self,
+        alias: str,
+        environ: Mapping[str, str],
+        ssh_options: Sequence[str] = (),
+        claim: Claim | None = None,
+    ) -> None:
+        """Nothing is connected before the first session. All requests are made under the claim, if there is one."""
         self.alias = alias
+        self.claim, self.held = claim, False
         self.established = False
         self._environ = dict(environ)
         self._ssh_options = tuple(ssh_options)
@@ -117,6 +126,7 @@ class SshConnection:
 
         DroppedError or RefusedError where that fails.
         """
+        request = under(self.claim, request, held=self.held)
         session = await self._unpark()
         if session is None:
             session = await self._connect()

@@ -12,6 +12,7 @@ from codex_runner.domain.job import LOCAL_HOST, Limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from codex_runner.domain.claim import Claim
     from codex_runner.domain.ports import Transport
 
 
@@ -23,21 +24,23 @@ def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
     ssh_config: Path | None = None,
     tell: Callable[[str, str], None] = lambda _code, _message: None,
     at_once: bool = False,
+    claim: Claim | None = None,
 ) -> Transport:
     """Return the transport that reaches a host: this machine, or any alias of OpenSSH's configuration.
 
-    `tell` gets each warning about the connection: a code and a sentence. `at_once`: it starts to connect now.
+    `tell` gets each warning about the connection: a code and a sentence. `at_once`: it starts to connect now. A
+    runner has a `claim` on its run.
     """
     if host == LOCAL_HOST:
         from codex_runner.transports.local import LocalTransport  # noqa: PLC0415 - each host loads its own
 
-        return LocalTransport(environ)
+        return LocalTransport(environ, claim)
     if wrong := host_name_problem(host):  # it may stand on a command line, or in a run's records
         raise ConfigurationError(f"{host!r}: {wrong}.")
     from codex_runner.transports.ssh import SshTransport  # noqa: PLC0415
 
     options = ("-F", str(ssh_config)) if ssh_config else ()
-    transport = SshTransport(host, environ, reconnect=reconnect, ssh_options=options, tell=tell)
+    transport = SshTransport(host, environ, reconnect=reconnect, ssh_options=options, tell=tell, claim=claim)
     if at_once:
         transport.begin()
     return transport

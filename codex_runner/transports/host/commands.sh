@@ -52,8 +52,10 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	# Some shells give a background command /dev/null for stdin before they look at its redirections.
 	exec 5<&0
 	set -- sh -c -- "$body" sh "$@"
+	begin_work || refuse taken "$taken"
 	(export_environment && leader "$@" 3<&- 4<&- 5<&- 6>&- 7<&- 8<&- 9>&-) </dev/null >&6 2>&9 &
 	working=$!
+	name_work "$working"
 	# Ends with the connection too: nobody would read what it says.
 	(
 		while IFS= read -r line; do :; done
@@ -74,6 +76,9 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	[ $? != 9 ] || status=late
 	finish "$listening" # before the answer: what comes behind that is the next request
 	kill -KILL "-$working" 2>/dev/null
+	end_work
+	# What was ended because another has taken the run over is no result.
+	[ -z "$claim" ] || keep_claim || refuse taken "$taken"
 	# What is in there now: something that escaped may go on writing.
 	size=$(($(wc -c <&7))) complaint=$(($(wc -c <&3)))
 	set -- "$((size > KEPT ? KEPT : size))"

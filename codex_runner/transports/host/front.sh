@@ -31,6 +31,8 @@ discard() { # the run's directory goes, and its workspace or not, unless somethi
 			refuse foreign "$run may still be going on another host, $at_node, which shares this home directory"
 		fi
 	done
+	# No runner finds anything to go on with from here on, however long the rest takes.
+	[ -z "$claim" ] || mv "$runs/$run/attempts" "$runs/$run/.judged" 2>/dev/null
 	if [ "$what" = all ]; then
 		remove "$workspaces/$run" "$workspaces/.$run."*
 	elif [ -e "$workspaces/$run" ]; then
@@ -60,7 +62,7 @@ front() {
 	runs=${workspaces%/*}/runs
 	here
 	waiting=
-	while IFS=' ' read -r magic nonce verb run attempt; do
+	while IFS=' ' read -r magic nonce verb run attempt _ claim held; do
 		end_loop "$waiting"
 		# A subshell: the next one must not find what this one has set, nor its secrets. Behind one that went wrong, who
 		# knows where a request begins?
@@ -86,6 +88,7 @@ serve() {
 	case $nonce in '' | *[!0-9a-f]*) exit 64 ;; esac
 	case $run in '' | .* | *[!A-Za-z0-9._-]*) refuse protocol "bad run id" ;; esac
 	case $attempt in '' | 0* | *[!0-9]*) refuse protocol "bad attempt" ;; esac
+	[ -z "$claim" ] || under_claim
 	case $verb in
 	start)
 		start
@@ -101,6 +104,8 @@ serve() {
 	fetch) fetch ;;
 	upload) upload ;;
 	stop) stop ;;
+	claim) claim ;;
+	renew) say renewed ;;
 	discard) discard ;;
 	*) refuse protocol "unknown verb" ;;
 	esac
