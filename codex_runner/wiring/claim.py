@@ -54,12 +54,14 @@ def is_open(state: RunState) -> bool:
 
 
 def refuse_gone(job: Job, state: RunState) -> None:
-    """Raise RunGoneError for a run that its host does not have any more, if checks are left: no runner may run them."""
+    """Raise RunGoneError for a run that its host does not have any more, if another runner has judged it.
+
+    By its log it was taken over, or it has checks left, which no runner may run any more.
+    """
     attempt = state.attempt
-    if attempt is None or attempt.ending is None or attempt.ending.failure is not None:
-        return
+    done = attempt is not None and attempt.ending is not None and attempt.ending.failure is None
     told = next((warning.message for warning in state.warnings if warning.code == TAKEN_OVER), "")
-    if told or set(names(job)) - set(state.checks):
+    if told or (done and set(names(job)) - set(state.checks)):
         raise RunGoneError(
             told or f"{state.run_id} is not on {state.host} any more: another runner has judged it, or it was removed.",
             remedy="If another machine has attached to it, the reports are there.",

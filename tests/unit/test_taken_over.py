@@ -8,6 +8,7 @@ from support.trial import BEGIN, REPLY, Trial
 
 from codex_runner.domain.claim import ClaimTakenError, Holder, Process
 from codex_runner.domain.errors import RunGoneError, TakenOverError
+from codex_runner.domain.event import Warned
 from codex_runner.domain.job import Check
 from codex_runner.domain.run import Ending, Failure
 from codex_runner.domain.state import Attempt, RunState
@@ -99,3 +100,6 @@ def test_checks_are_not_run_for_a_run_that_its_host_does_not_have(tmp_path):
         refuse_gone(job, state)
     state.attempts[0].ending = Ending(Failure.TIMEOUT, "late")
     refuse_gone(job, state)
+    state.warnings.append(Warned("taken-over", "run was taken over by another runner."))
+    with pytest.raises(RunGoneError, match="taken over by another runner"):
+        refuse_gone(job, state)
