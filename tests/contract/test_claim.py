@@ -36,7 +36,7 @@ def do(runner):
 
     async def closing(work):
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 return await work
         finally:
             for each in runner.made:
@@ -150,7 +150,7 @@ def test_following_renews_it(runner, do, claims):
         following = asyncio.ensure_future(collect(first, run_id))
         beat = claims(run_id) / "1.beat"
         since = int(beat.read_text())
-        await asyncio.to_thread(wait_until, lambda: int(beat.read_text()) > since, 20)
+        await asyncio.to_thread(wait_until, lambda: int(beat.read_text()) > since, 60)
         await first.stop(run_id, 1, StopReason.CANCELLED)
         await following
 
@@ -180,7 +180,7 @@ def test_what_runs_under_it_is_ended_before_another_has_it(runner, do, tmp_path)
         run_id, first = await begun(runner)
         check = 'while :; do echo . >>"$1"; sleep 0.02; done & wait'
         running = asyncio.ensure_future(first.execute(check, arguments=(str(beat),), timeout=600))
-        await asyncio.to_thread(wait_until, beat.exists, 20)
+        await asyncio.to_thread(wait_until, beat.exists, 60)
         second = runner(run_id)
         assert await second.claim(run_id, dead=1)
         before = beat.stat().st_size
