@@ -3,13 +3,17 @@
 import asyncio
 import dataclasses
 import os
+import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from support.launches import collect, launch, wait_until
 
 from codex_runner.domain.claim import Claim, ClaimTakenError, Process
 from codex_runner.domain.run import StopReason, new_run_id
+from codex_runner.transports.processes import birth
 
 # The rest is the same in every shell.
 two = pytest.mark.parametrize("reach", ["local-dash", "ssh-bash"], indirect=True)
@@ -189,6 +193,27 @@ def test_what_runs_under_it_is_ended_before_another_has_it(runner, do, tmp_path)
         return (await is_out(running)).number
 
     assert do(work()) == 2
+
+
+@two
+def test_a_runner_that_was_stopped_before_it_could_name_what_it_has_begun(runner, do, claims):
+    stopped = subprocess.Popen(["sh", "-c", "sleep 600; sleep 600"], start_new_session=True)
+    children = Path(f"/proc/{stopped.pid}/task/{stopped.pid}/children")
+    wait_until(children.read_text, 60)
+    stopped.send_signal(signal.SIGSTOP)
+    (child,) = children.read_text().split()
+
+    async def work():
+        run_id, _ = await begun(runner)
+        (claims(run_id) / "work.1").write_text(f"{stopped.pid} {birth(stopped.pid)}\n")
+        assert await runner(run_id).claim(run_id, dead=1)
+        return birth(int(child))
+
+    try:
+        assert do(work()) is None
+    finally:
+        stopped.kill()
+        stopped.wait()
 
 
 @two

@@ -166,7 +166,7 @@ end_work() { # it is over. Not removed, which would cost a process
 end_works() { # whatever runs under earlier claims. False if something of it does not go
 	tries=0
 	for one in "$claims"/work.*; do
-		seen='' since=$tries
+		seen='' began='' since=$tries
 		while :; do
 			shell='' shell_birth='' leader='' leader_birth=
 			{ read -r shell shell_birth leader leader_birth <"$one"; } 2>/dev/null
@@ -184,6 +184,15 @@ end_works() { # whatever runs under earlier claims. False if something of it doe
 				seen=
 			elif ! alive "$shell" "$shell_birth"; then
 				break
+			elif [ $((tries - since)) -gt 20 ]; then
+				# It was stopped before it could name what it has begun. Until it has begun that, there is no telling.
+				descendants "$shell"
+				if [ -n "$below" ]; then
+					end_each "$below"
+					began=1
+				elif [ -n "$began" ]; then
+					break
+				fi
 			fi
 			tries=$((tries + 1))
 			[ "$tries" -lt 400 ] || return 1
