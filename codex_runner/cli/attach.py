@@ -39,6 +39,8 @@ def attach(
 
     It goes on after the last complete record of events.jsonl. What was judged already is not judged again. With --host,
     it may be a run that another machine has begun: everything is then brought here, from the first byte on.
+
+    One runner at a time has a run. Exit code 14: another one has renewed its claim within the last 60 seconds.
     """
     from codex_runner.cli.result import finish  # noqa: PLC0415
     from codex_runner.engine.planned import planned_job  # noqa: PLC0415

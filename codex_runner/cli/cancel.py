@@ -15,7 +15,10 @@ def cancel(
     config: ConfigOption = None,
     output: OutputOption = None,
 ) -> None:
-    """End a run's agent. Whoever follows the run writes its reports; if nobody does, `attach` will."""
+    """End a run's agent. The runner that follows the run writes its reports; if none does, `attach` will.
+
+    With --host, from any machine, also while another one follows the run.
+    """
     from codex_runner.wiring.attach import cancel as end  # noqa: PLC0415
     from codex_runner.wiring.setting import Setting  # noqa: PLC0415
 

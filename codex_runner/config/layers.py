@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PREFIX = "CODEX_RUNNER_"
 # Variables with our prefix that are not settings: what a run leaves in the environment of what it starts, so that a
 # codex-runner which is called by a check does not take it for a misspelt key.
-NOT_SETTINGS = frozenset({"CODEX_RUNNER_MARK"})
+NOT_SETTINGS = frozenset({"CODEX_RUNNER_MARK", "CODEX_RUNNER_CLAIM_PACE"})
 
 
 @dataclass(slots=True)

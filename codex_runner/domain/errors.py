@@ -40,7 +40,7 @@ class ExitCode(IntEnum):
     BUDGET = 11, "budget spent"
     FORBIDDEN_CHANGE = 12, "a leak, or a change that the path rules forbid"
     DELIVERY = 13, "delivery failed"
-    LOCKED = 14, "another run holds the lock"
+    LOCKED = 14, "another run holds the lock, or another runner the run's claim"
     INTERNAL = 70, "a bug in codex-runner itself"
     HUNG_UP = 129, "hung up (SIGHUP)"
     INTERRUPTED = 130, "interrupted (SIGINT)"
@@ -141,6 +141,12 @@ class RunGoneError(HostError):
     """The run, or its attempt, is not on this host, or not any more."""
 
     default_remedy = "It may have been collected and removed, or it runs on another host (`--host`)."
+
+
+class TakenOverError(HostError):
+    """Another runner has taken the run over: it follows, judges and reports it."""
+
+    default_remedy = "The reports are on the machine that attached; this runner has written none."
 
 
 class BudgetSpentError(RunnerError):

@@ -42,6 +42,22 @@ class Transport(Protocol):
         """Start an attempt, or join it where it exists already. Idempotent on (run_id, attempt)."""
         ...
 
+    async def claim(self, run_id: str, dead: int | None = None) -> bool:
+        """Take the run's claim, to go on with the run; `start` takes it too. False if the run is not there.
+
+        ClaimTakenError if another runner has it and has renewed it in time, unless it is the claim with the number
+        `dead`. When this returns, nothing runs any more that an earlier holder has begun with `execute` or `ask`.
+        From then on, every method raises ClaimTakenError once another has it, `stop` too, and does nothing.
+        """
+        ...
+
+    async def renew(self) -> None:
+        """Renew the claim, if this transport has one. A host that is out of reach is no error.
+
+        ClaimTakenError once another has it.
+        """
+        ...
+
     def follow(self, run_id: str, attempt: int, position: Position) -> AsyncIterator[Piece]:
         """Yield what codex writes from `position` on, then exactly one Ended or Lost.
 

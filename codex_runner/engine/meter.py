@@ -7,6 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.errors import HostError
 from codex_runner.domain.event import UsageSeen
 from codex_runner.domain.state import TURN_COMPLETED
@@ -55,7 +56,7 @@ class Meter:
         if attempt.thread_id is None or attempt.turn == TURN_COMPLETED:
             return
         usage = None
-        with contextlib.suppress(HostError, TimeoutError):
+        with contextlib.suppress(HostError, TimeoutError, ClaimTakenError):  # `follow` tells of the last one
             async with asyncio.timeout(_PATIENCE):
                 usage = await self._agent.read_usage(self._transport, self._run_id, attempt.thread_id)
         if usage is not None and usage.total > attempt.usage.total and attempt.turn != TURN_COMPLETED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import HostError, RunGoneError, UsageError
+from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.event import record_from_json, record_to_json
 
 if TYPE_CHECKING:
@@ -14,19 +14,13 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Record
     from codex_runner.domain.ports import Transport
 
-# $1: the run. Prints the numbers of its attempts, and `followed` where the lease goes on: only a live runner does that.
+# $1: the run. Prints a line for each of its attempts: the number, and `ended` if its agent has.
 _ATTEMPTS = r"""
 cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/attempts" 2>/dev/null || exit 0
-ended=1
 for number in [0-9]*; do
 	[ -e "$number/records" ] || continue
-	echo "$number"
-	[ -e "$number/exit" ] || ended=
+	if [ -e "$number/exit" ]; then echo "$number ended"; else echo "$number"; fi
 done
-[ -z "$ended" ] || exit 0
-before=$(cat ../lease 2>/dev/null)
-sleep 3
-[ "$before" = "$(cat ../lease 2>/dev/null)" ] || echo followed
 """
 
 # $1: the run. $2: the number of an attempt. $3: the first byte that is wanted, from 1 on. $4: how many.
@@ -44,25 +38,23 @@ def to_lines(records: Iterable[Record]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
-async def attempts_of(transport: Transport, run_id: str, host: str) -> list[int]:
-    """Return the numbers of the run's attempts on this host, in their order.
+async def attempts_of(transport: Transport, run_id: str, host: str) -> list[tuple[int, bool]]:
+    """Return the run's attempts on this host, in their order: the number, and whether its agent has ended.
 
-    RunGoneError where there is no such run, UsageError where another runner follows it: two would judge it twice.
+    RunGoneError where there is no such run.
     """
     done = await transport.ask(_ATTEMPTS, arguments=(run_id,), timeout=30)
     if done.exit_code != 0:
         raise HostError(f"the attempts of {run_id} on {host} could not be listed: {done.last_words}")
-    words = done.output.decode("ascii", "replace").split()
-    if "followed" in words:
-        raise UsageError(f"Another runner follows {run_id} on {host}.", remedy="Wait for it, or end the run there.")
-    if not words:
+    lines = [line.split() for line in done.output.decode("ascii", "replace").splitlines()]
+    if not lines:
         raise RunGoneError(f"there is no run {run_id} on {host}.")
-    return sorted(map(int, words))
+    return sorted((int(number), bool(ended)) for number, *ended in lines)
 
 
 async def recall(transport: Transport, run_id: str, host: str) -> list[list[Record]]:
     """Return for each attempt what its runner had recorded since the one before had ended, from the first on."""
-    return [await _records(transport, run_id, number) for number in await attempts_of(transport, run_id, host)]
+    return [await _records(transport, run_id, number) for number, _ in await attempts_of(transport, run_id, host)]
 
 
 async def _records(transport: Transport, run_id: str, attempt: int) -> list[Record]:

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.domain.claim import RENEWAL, ClaimTakenError
 from codex_runner.domain.errors import ExitCode, LeakError, RunnerError, UnreachableError, bug
 from codex_runner.domain.event import (
     Guarded,
@@ -27,6 +28,7 @@ from codex_runner.engine.attempt import end_unfinished
 from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
 from codex_runner.engine.ending import stop_ending
+from codex_runner.engine.keeping import is_judged, quietly, while_held
 from codex_runner.engine.leak_search import LEAK, SEARCH, clean
 from codex_runner.engine.lesson import Lesson
 from codex_runner.engine.planned import planned
@@ -69,7 +71,8 @@ class Outfit:
     `folder` is what the run leaves, searched for secrets at its end; `schema`, `scan`, `workspaces`, `group` and
     `account` are there where the job asks for one, `config_trust` on a pull or merge request; `doubts` are told at the
     run's beginning; `own` are folders on the host that the runner writes. `later` is what the host keeps of the
-    attempts behind the one that is attached to: its records, an attempt each.
+    attempts behind the one that is attached to: its records, an attempt each. `renewal` is in seconds: how often the
+    run's claim is renewed.
     """
 
     transport: Transport
@@ -89,6 +92,7 @@ class Outfit:
     doubts: Sequence[Warned] = ()
     later: Sequence[Sequence[Record]] = ()
     own: Sequence[str] = ()
+    renewal: float = RENEWAL
 
 
 class Runner:
@@ -119,9 +123,17 @@ class Runner:
         return placed(self._planned, self._state)
 
     async def run(self) -> RunState:
-        """Go on from where the state stands to the verdict and the reports; never raises a RunnerError."""
+        """Go on from where the state stands to the verdict and the reports.
+
+        Of RunnerErrors, raises TakenOverError alone (or LeakError in its place): then nothing is reported.
+        """
+        return await while_held(self._run(), self._outfit, self._search, self._admission.leave)
+
+    async def _run(self) -> RunState:
         try:
             verdict = await self._to_verdict()
+        except ClaimTakenError:
+            raise
         except Stopped:
             verdict = self._stopped_verdict()
         except RunnerError as error:
@@ -292,6 +304,9 @@ class Runner:
         try:
             async with asyncio.timeout(_HURRY if self._stopping.stop else None):
                 await self._outfit.transport.discard(self._run_id, keep_workspace=keep)
+        except ClaimTakenError as taken:
+            if is_judged(taken, self._state):
+                raise
         except (UnreachableError, TimeoutError) as error:
             why = error.message if isinstance(error, UnreachableError) else "the host did not answer in time."
             # All that matters is here already, and a later run there removes what is left.
@@ -311,7 +326,7 @@ class Runner:
         if self._out_of_reach:
             return
         # A failure in here must not hide the one that led here.
-        with contextlib.suppress(Exception):
+        with quietly():
             if attempt is not None and attempt.ending is None:
                 await end_unfinished(self._recorder, self._outfit.transport, verdict, self._stopping.stop)
             # What codex wrote is nowhere else where the journal could not take it.

@@ -56,3 +56,6 @@ class Stopping:
             return working.result()
         finally:
             asked.cancel()
+            if not working.done():  # we are cancelled ourselves
+                working.cancel()
+                await asyncio.wait({working})

@@ -11,7 +11,7 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
-from codex_runner.domain.errors import ConfigurationError, RunnerError, UsageError
+from codex_runner.domain.errors import ConfigurationError, LockedError, RunnerError, UsageError
 from codex_runner.domain.event import SCHEMA_VERSION, Unparsed, record_from_json, record_to_json
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class FileJournal:
 
         Keeps events.jsonl up to the last whole record whose copies are whole, cuts codex.jsonl and stderr.log to the
         lengths that this record names, and returns those records (read lazily, from the start) with the journal ready
-        to append. UsageError if there is no run, if another runner writes it, or if a newer version wrote it;
-        RunnerError if records are missing in the middle.
+        to append. UsageError if there is no run, or if a newer version wrote it; LockedError if another runner writes
+        it; RunnerError if records are missing in the middle.
         """
         if not folder.events.exists():
             raise UsageError(f"{folder.path} holds no run: there is no events.jsonl.", remedy="`codex-runner runs`.")
@@ -181,8 +181,11 @@ class _AppendFile:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if not looks_left:
-                    raise UsageError(
-                        f"Another runner is writing {self.path.parent}.", remedy="Wait for it, or watch with `logs -f`."
+                    age = time.time() - os.fstat(self._fd).st_mtime
+                    who = f"the runner {_lock_holder(self._fd) or '(pid unknown)'} on {os.uname().nodename}"
+                    raise LockedError(
+                        f"Another runner is writing {self.path.parent}: {who}, last {max(0.0, age):.0f} s ago.",
+                        remedy="Wait for it, or watch with `logs -f`.",
                     ) from error
             except OSError as error:
                 raise ConfigurationError(
@@ -226,6 +229,16 @@ class _AppendFile:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+
+
+def _lock_holder(descriptor: int) -> int | None:
+    """Return the pid of the process that has locked a file, None if the system does not tell."""
+    inode = str(os.fstat(descriptor).st_ino)
+    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as locks:  # noqa: PTH123 - of the system
+        for words in map(str.split, locks):
+            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode and words[4].isdigit():
+                return int(words[4])
+    return None
 
 
 def _cannot(done: str, path: Path, error: OSError) -> ConfigurationError:

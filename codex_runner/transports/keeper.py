@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 from codex_runner.transports.request import environment_lines, new_nonce, script
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from codex_runner.domain.secret import Secret
 
@@ -30,10 +30,12 @@ async def run_kept(  # noqa: PLR0913 - the parts of one command
     environ: Mapping[str, str],
     added: Mapping[str, str | Secret],
     output: IO[bytes],
+    name: Callable[[int], None],
 ) -> int | None:
     """Run `sh -c text sh arguments...` to its end, and end all that it leaves; return its exit code, None if late.
 
-    `environ` is its environment, `added` what comes to that on a pipe. If this is cancelled, or the runner is killed,
+    `name` gets the keeper's pid. `environ` is its environment, `added` what comes to that on a pipe. If this is
+    cancelled, or the runner is killed,
     the keeper ends the command at once. The output is a file, so that nothing that keeps it open holds anybody up.
     """
     mark = new_nonce()
@@ -58,6 +60,7 @@ async def run_kept(  # noqa: PLR0913 - the parts of one command
         stdout=output,
         stderr=output,
     )
+    name(process.pid)
     ended = asyncio.ensure_future(process.wait())
     late = False
     try:

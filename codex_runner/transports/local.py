@@ -17,21 +17,25 @@ from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
 from codex_runner.transports.asked import answered, marked
+from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, runs_root
 from codex_runner.transports.keeper import run_kept
 from codex_runner.transports.request import (
+    claim_request,
     discard_request,
     new_nonce,
     read_answer,
     script,
     start_request,
     stop_request,
+    under,
 )
 from codex_runner.transports.tombstone import Tombstones
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
+    from codex_runner.domain.claim import Claim
     from codex_runner.domain.event import Position
     from codex_runner.domain.host import Launch, Piece, Stream
     from codex_runner.domain.run import StopReason
@@ -57,14 +61,15 @@ exec sh -c -- "$@" </dev/null 3<&-
 class LocalTransport:
     """Runs attempts here. `environ` is the runner's environment, of which only the harmless part goes on."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        """Nothing is touched before the first start."""
+    def __init__(self, environ: Mapping[str, str], claim: Claim | None = None) -> None:
+        """Nothing is touched before the first start, which takes the claim, if there is one."""
         self._environ = passed(environ)
         self._git_environ = for_git(environ)
         self._check_environ = {k: v for k, v in environ.items() if not names_a_credential(k)}
         self._root = runs_root(environ)
         self._tombstones = Tombstones(environ)
         self._run_id: str | None = None
+        self._claim = ClaimFolder(self._root / claim.run_id / "claims", claim) if claim else None
 
     def name_run(self, run_id: str | None) -> None:
         """See Transport.name_run."""
@@ -78,7 +83,23 @@ class LocalTransport:
     async def start(self, launch: Launch) -> Started:
         """See Transport.start."""
         nonce = new_nonce()
-        return Started(new=await self._ask(start_request(launch, nonce), nonce) == "new")
+        new = await self._ask(start_request(launch, nonce), nonce) == "new"
+        if self._claim is not None:
+            self._claim.held = True
+        return Started(new=new)
+
+    async def claim(self, run_id: str, dead: int | None = None) -> bool:
+        """See Transport.claim."""
+        nonce = new_nonce()
+        there = await self._ask(claim_request(run_id, nonce, dead), nonce) != "none"
+        if self._claim is not None:
+            self._claim.held = there
+        return there
+
+    async def renew(self) -> None:
+        """See Transport.renew."""
+        if self._claim is not None:
+            self._claim.keep()
 
     async def follow(self, run_id: str, attempt: int, position: Position) -> AsyncIterator[Piece]:
         """See Transport.follow."""
@@ -94,6 +115,7 @@ class LocalTransport:
                 now = time.monotonic()
                 if now - pinged >= _PING:
                     _advance(directory.lease)
+                    await self.renew()
                     pinged = now
                 # First how it ended, then what it wrote: so nothing that was written before the end is missed.
                 exit_ = directory.exit()
@@ -133,7 +155,9 @@ class LocalTransport:
     ) -> Completed:
         """See Transport.execute."""
         began = time.monotonic()
-        with _file() as output:
+        if self._claim is not None:
+            self._claim.keep(last=True)
+        with _file() as output, self._working() as name:
             code = await run_kept(
                 script,
                 folder=_entered(cwd or _home(self._environ)),
@@ -142,6 +166,7 @@ class LocalTransport:
                 environ=self._check_environ,
                 added=environment,
                 output=output,
+                name=name,
             )
             return Completed(code, _end_of(output), time.monotonic() - began)
 
@@ -176,37 +201,51 @@ class LocalTransport:
 
         Its streams are files, not pipes: a grandchild that keeps one open then holds nobody up.
         """
-        self._tombstones.refuse(self._run_id)
         began = time.monotonic()
         folder = _entered(cwd or _home(self._environ))
-        process = await asyncio.create_subprocess_exec(
-            "sh",
-            "-c",
-            _ENDS_WITH_US,
-            "sh",
-            script,
-            "sh",
-            *arguments,
-            cwd=folder,
-            env=environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-        )
-        try:
-            code: int | None = await asyncio.wait_for(process.wait(), timeout)
-        except TimeoutError:
-            code = None
-        finally:
-            # Whatever is left in its group goes, also where we are cancelled ourselves.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        with self._working() as name:
+            process = await asyncio.create_subprocess_exec(
+                "sh",
+                "-c",
+                _ENDS_WITH_US,
+                "sh",
+                script,
+                "sh",
+                *arguments,
+                cwd=folder,
+                env=environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+            name(process.pid)
+            try:
+                code: int | None = await asyncio.wait_for(process.wait(), timeout)
+            except TimeoutError:
+                code = None
+            finally:
+                # Whatever is left in its group goes, also where we are cancelled ourselves.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
         return code, time.monotonic() - began
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[Callable[[int], None]]:
+        """Put what is run here under the claim, as its leader's pid tells: RunGoneError, ClaimTakenError."""
+        self._tombstones.refuse(self._run_id)
+        if self._claim is None:
+            yield lambda _: None
+            return
+        with self._claim.work() as name:
+            yield name
+        self._claim.keep()  # what was ended because another has taken the run over is no result
 
     async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
         """See Transport.discard."""
+        if self._claim is not None:
+            self._claim.keep(last=True)
         workspace, skills = (self._root.with_name(name) / run_id for name in ("workspaces", "skills"))
         attempts: list[Path] = []
         with contextlib.suppress(PermissionError):  # the shell says it
@@ -219,7 +258,8 @@ class LocalTransport:
                     await asyncio.sleep(_POLL)
             # All has ended, and nobody starts an attempt of a run that we hold: no shell is needed to say so.
             with contextlib.suppress(OSError):  # the shell tries again, and says what is wrong
-                self._tombstones.put(run_id, keep_workspace=keep_workspace)
+                judge = self._claim.claim.word if self._claim else "-"
+                self._tombstones.put(run_id, keep_workspace=keep_workspace, judge=judge)
                 shutil.rmtree(skills, ignore_errors=True)
                 shutil.rmtree(self._root / run_id, ignore_errors=True)
             if not skills.exists() and not (self._root / run_id).exists():
@@ -243,6 +283,9 @@ class LocalTransport:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # a terminal's Ctrl-C is for the runner, which then asks politely
         )
+        claim = self._claim
+        if claim is not None:
+            request = under(claim.claim, request)
         output, complaint = await process.communicate(request)
         return read_answer(output, nonce, complaint)
 

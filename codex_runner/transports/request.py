@@ -16,6 +16,7 @@ import secrets
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.claim import ClaimTakenError, Holder
 from codex_runner.domain.errors import ConfigurationError, FolderGoneError, HostError, RunGoneError, RunnerError
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.cksum import cksum
@@ -23,6 +24,7 @@ from codex_runner.engine.cksum import cksum
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from codex_runner.domain.claim import Claim
     from codex_runner.domain.host import Launch
     from codex_runner.domain.run import StopReason
 
@@ -35,9 +37,9 @@ _LINE = 4096
 
 # The script is no argument, which tcsh would not take, and not read by `sh -s`, which reads ahead and executes what
 # comes behind it. `read` would ask the kernel for each byte; dd takes what is there, and never more than it is told to.
-# If the connection dies within the script, nothing runs; nor does it if no byte came for more than 20 s. Once it is read,
-# a word on each stream says so: what comes back without them is no shell's of ours, and streams that a start-up file has
-# joined are seen.
+# If the connection dies within the script, nothing runs; nor does it if no byte came for more than 20 s. Once it is
+# read, a word on each stream says so: what comes back without them is no shell's of ours, and streams that a start-up
+# file has joined are seen.
 ANSWERS, ERRORS = "codex-runner/1 answers", "codex-runner/1 errors"
 _BOOTSTRAP = (
     "exec sh -c 'since() { now=0; { read now rest </proc/uptime; } 2>/dev/null; now=${now%%.*}; }; "
@@ -47,6 +49,9 @@ _BOOTSTRAP = (
     'script=$(printf %b "$script") && GREETING eval "$script"\''
 )
 
+# The words of a request's first line before those of a claim; the last two may be dashes.
+_FIRST_LINE = 7
+
 # The runner keeps the same deadline; the supervisor's is for the case that no runner is there to keep it.
 SUPERVISOR_GRACE = 10
 
@@ -54,7 +59,7 @@ SUPERVISOR_GRACE = 10
 # In this order: functions first, the call last, so that a truncated script runs nothing.
 _PARTS = (
     *("head", "leftovers", "processes", "supervisor", "keeper", "tombstone"),
-    *("start", "follow", "commands", "files", "front"),
+    *("start", "follow", "claim", "commands", "files", "front"),
 )
 
 
@@ -124,6 +129,38 @@ def discard_request(run_id: str, nonce: str, *, keep_workspace: bool = False) ->
 def follow_request(run_id: str, attempt: int, stdout: int, stderr: int, nonce: str) -> bytes:
     """Frame the wish to follow an attempt from these offsets on."""
     return f"{_MAGIC} {nonce} follow {run_id} {attempt}\n{stdout} {stderr}\n".encode()
+
+
+def claim_request(run_id: str, nonce: str, dead: int | None) -> bytes:
+    """Frame the wish to have a run's claim, also if `dead` has it: the number of a claim whose holder is dead."""
+    return f"{_MAGIC} {nonce} claim {run_id} 1\n{dead or '-'}\n".encode()
+
+
+def renew_request(run_id: str, nonce: str) -> bytes:
+    """Frame nothing but a first line, which `under` completes: that renews the claim."""
+    return f"{_MAGIC} {nonce} renew {run_id} 1\n".encode()
+
+
+def under(claim: Claim | None, request: bytes) -> bytes:
+    """Put a request under a claim."""
+    if claim is None:
+        return request
+    line, _, rest = request.partition(b"\n")
+    words = [*line.split(b" "), b"-", b"-"][:_FIRST_LINE]
+    return b" ".join((*words, claim.word.encode())) + b"\n" + rest
+
+
+def read_taken(words: str) -> ClaimTakenError:
+    """Read what a host says of the claim that is another's: its number, its words, its age, its last renewal."""
+    number, whose, since, idle = (*words.split(), "-", "-", "-", "-")[:4]
+    return ClaimTakenError(
+        Holder.of(
+            whose,
+            number=int(number) if number.isdigit() else None,
+            age=float(since) if since.isdigit() else None,
+            idle=float(idle) if idle.isdigit() else None,
+        )
+    )
 
 
 def execute_request(  # noqa: PLR0913, PLR0917 - the parts of one command
@@ -197,9 +234,13 @@ def read_answer(output: bytes, nonce: str, complaint: bytes = b"") -> str:
     raise HostError("the host did not answer the request: its shell ended early" + (said and f": {said}") + ".")
 
 
-def _refusal(text: str) -> RunnerError:
+def _refusal(  # noqa: PLR0911 - one a word
+    text: str,
+) -> RunnerError | ClaimTakenError:
     word, _, message = text.partition(" ")
     match word:
+        case "taken":
+            return read_taken(message)
         case "codex":
             return ConfigurationError(f"codex: {message}.", remedy="Set `codex.path`, or install codex on the host.")
         case "cwd":

@@ -17,10 +17,12 @@ from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.request import (
     NO_RUN,
+    claim_request,
     discard_request,
     execute_request,
     follow_request,
     new_nonce,
+    renew_request,
     start_request,
     stop_request,
 )
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
+    from codex_runner.domain.claim import Claim
     from codex_runner.domain.host import Launch, Piece
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
@@ -58,12 +61,14 @@ class SshTransport:
         ssh_options: Sequence[str] = (),
         tell: Callable[[str, str], None] = lambda _code, _message: None,
         given: Collection[str] = (),
+        claim: Claim | None = None,
     ) -> None:
         """Nothing is connected before the first call. `tell` gets each warning about the line: a code, a sentence.
 
-        ssh gets `environ` without what the runner reads secrets from, but for the variables `given`.
+        The first start takes the claim, if there is one. ssh gets `environ` without what the runner reads secrets from,
+        but for the variables `given`.
         """
-        self._connection = SshConnection(alias, environ, ssh_options, given)
+        self._connection = SshConnection(alias, environ, ssh_options, given, claim)
         self._reconnecting = Reconnecting(self._connection, reconnect, tell)
         self._alias, self._persist = alias, self._reconnecting.persist
         # Sessions that `start` opened and nobody follows yet; those that somebody follows; what is to be stopped.
@@ -98,6 +103,7 @@ class SshTransport:
             except BaseException:
                 await self._connection.release(session.session)
                 raise
+            self._connection.held = True
             earlier = self._begun.pop((launch.run_id, launch.attempt), None)
             self._begun[launch.run_id, launch.attempt] = session
             if earlier is not None:
@@ -106,6 +112,26 @@ class SshTransport:
 
         # A start that is sent twice joins what the first one began: asking again is safe.
         return await self._persist("starting", attempt)
+
+    async def claim(self, run_id: str, dead: int | None = None) -> bool:
+        """See Transport.claim."""
+
+        async def attempt() -> bool:
+            nonce = new_nonce()
+            return await self._connection.ask(claim_request(run_id, nonce, dead), nonce) != "none"
+
+        self._connection.held = await self._persist("claiming the run", attempt)
+        return self._connection.held
+
+    async def renew(self) -> None:
+        """See Transport.renew. While this follows, each ping renews it; otherwise a session that is free does."""
+        claim = self._connection.claim
+        if claim is None or not self._connection.held or self._followed:
+            return
+        nonce = new_nonce()
+        # Whatever else is under way tells of a line that is lost.
+        with contextlib.suppress(DroppedError, HostError):
+            await self._connection.ask(renew_request(claim.run_id, nonce), nonce, patience=2 * claim.renewal)
 
     async def follow(self, run_id: str, attempt: int, position: Position) -> AsyncGenerator[Piece, None]:
         """See Transport.follow."""

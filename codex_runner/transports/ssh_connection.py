@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError, RunnerError, UnreachableError
 from codex_runner.domain.secret_names import without_secrets
-from codex_runner.transports.request import bootstrap, new_nonce
+from codex_runner.transports.request import bootstrap, new_nonce, under
 from codex_runner.transports.ssh_answer import PATIENCE, challenge, next_answer
 from codex_runner.transports.ssh_client import NEWER_MASTER_OPTIONS, NEWER_OPTIONS, check_client, knows_newer
 from codex_runner.transports.ssh_greeting import greeted
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     # A function gets the host's challenge, which such a request repeats, and the sender.
     Request = bytes | Callable[[str, str], bytes]
+
+    from codex_runner.domain.claim import Claim
 
 # Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
 # Where the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
@@ -97,10 +99,16 @@ class SshConnection:
     """
 
     def __init__(
-        self, alias: str, environ: Mapping[str, str], ssh_options: Sequence[str] = (), given: Collection[str] = ()
+        self,
+        alias: str,
+        environ: Mapping[str, str],
+        ssh_options: Sequence[str] = (),
+        given: Collection[str] = (),
+        claim: Claim | None = None,
     ) -> None:
-        """Nothing is connected before the first session."""
+        """Nothing is connected before the first session. All requests are made under the claim, if there is one."""
         self.alias = alias
+        self.claim, self.held = claim, False
         self.answered = False
         self._environ = without_secrets(environ, given=given)
         self._ssh_options = tuple(ssh_options)
@@ -155,7 +163,7 @@ class SshConnection:
     async def _send(self, session: Session, request: Request) -> None:
         if not isinstance(request, bytes):
             request = request(await challenge(session), self.sender)
-        await session.send(request)
+        await session.send(under(self.claim, request))
 
     async def _send_first(self, session: Session, request: Request) -> None:
         """Send the script and a request, and hear meanwhile whether a shell reads it.
@@ -163,7 +171,7 @@ class SshConnection:
         The first request of all waits for that: what is no shell of ours may run its lines as commands, with secrets.
         """
         known = self.answered
-        at_once = request if known and isinstance(request, bytes) else None
+        at_once = under(self.claim, request) if known and isinstance(request, bytes) else None
         sending = asyncio.ensure_future(session.send(self._script + (at_once or b"")))
         try:
             await greeted(self.alias, session, self._script, known=known)

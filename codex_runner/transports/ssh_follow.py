@@ -6,9 +6,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import ProcessExit
 from codex_runner.transports.directory import parse_exit
+from codex_runner.transports.request import read_taken
 from codex_runner.transports.ssh_answer import next_answer
 from codex_runner.transports.ssh_session import DroppedError
 
@@ -26,7 +28,7 @@ _SILENCE = 10.0
 _CHUNK = 1 << 16
 _QUEUED = 64
 
-_Item = Output | ProcessExit | Lost | DroppedError
+_Item = Output | ProcessExit | Lost | DroppedError | ClaimTakenError
 
 
 class FollowSession:
@@ -68,6 +70,8 @@ class FollowSession:
                     yield item
                     if item.stream == "stdout":
                         self._offset = item.offset + len(item.data)
+                elif isinstance(item, ClaimTakenError):
+                    raise item
                 elif isinstance(item, Lost) and self._damaged:
                     yield item  # the far side has said all, and waits for a word that will not come
                     return
@@ -102,7 +106,7 @@ class FollowSession:
             offset += len(data)
         await queue.put(DroppedError(self._last_words.decode("utf-8", "replace").strip() or "the connection closed"))
 
-    async def _read_frames(self, queue: asyncio.Queue[_Item]) -> None:
+    async def _read_frames(self, queue: asyncio.Queue[_Item]) -> None:  # noqa: C901 - one arm a frame
         stderr = self.session.stderr
         while True:
             try:
@@ -129,6 +133,8 @@ class FollowSession:
                 end = parse_exit(rest.replace(",", "\n"))
                 self._damaged = isinstance(end, Lost)
                 await queue.put(end)
+            elif word == "taken":
+                await queue.put(read_taken(rest))
             elif word == "lost":
                 await queue.put(Lost(rest))
 

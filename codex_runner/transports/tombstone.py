@@ -20,14 +20,17 @@ class Tombstones:
         """`environ` says where the user's state lies."""
         self._folder = state_folder(environ) / "discarded"
 
-    def put(self, run_id: str, *, keep_workspace: bool) -> None:
-        """Note that the run is discarded. Comes before anything of it is removed. Raises OSError. Idempotent."""
+    def put(self, run_id: str, *, keep_workspace: bool, judge: str = "-") -> None:
+        """Note that the run is discarded, under the claim of its `judge`. Raises OSError. Idempotent.
+
+        Comes before anything of the run is removed.
+        """
         _, boot, _ = here()
         what = "but-workspace" if keep_workspace else "all"
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._folder / run_id
         path.touch(mode=0o600)
-        path.write_text(f"{what} {boot} {_seconds_since_boot()}\n", encoding="ascii")
+        path.write_text(f"{what} {boot} {_seconds_since_boot() or '-'} {judge}\n", encoding="ascii")
 
     def refuse(self, run_id: str | None) -> None:
         """Raise RunGoneError if the run has been discarded."""

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.credential import Granted
-from codex_runner.domain.errors import CredentialError, HostError, SecretStoreError, UsageError
+from codex_runner.domain.errors import CredentialError, HostError, RunGoneError, SecretStoreError, UsageError
 from codex_runner.domain.event import Record, RunStarted
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import StopReason, check_run_id
 from codex_runner.domain.state import RunState, fold
+from codex_runner.wiring.claim import is_open, refuse_gone, take
 from codex_runner.wiring.folders import LAST, find_run, made, read_state
 from codex_runner.wiring.hosts import transport_for
 from codex_runner.wiring.runs import carry_out
 from codex_runner.wiring.setting import surrounding_secrets
+from codex_runner.wiring.way import Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.secret import Secret
+    from codex_runner.sinks.jsonl import FileJournal
     from codex_runner.wiring.setting import Setting
 
 
@@ -63,12 +66,12 @@ def find_begun(output_dir: Path, run: str, host: str | None, setting: Setting) -
 def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_shape: bool = False) -> RunState:
     """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's own, by name.
 
+    LockedError if another runner has the run's claim, or writes its folder.
     The credential is fetched again from where it came, in the version that the run has, since it must be kept out of
     what is written from now on. Where a secret of the run is not to be had, nothing is touched: CredentialError, or
     SecretStoreError. With `by_shape` the run goes on all the same, and its reports say without which.
     """
     from codex_runner.engine.planned import planned_job  # noqa: PLC0415
-    from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
 
     folder, state = begun.folder, begun.state
     job = planned_job(state)
@@ -87,15 +90,42 @@ def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_
             f"{folder.run_id}: the run has secrets that are not at hand: {', '.join(missing)}.",
             remedy=f"Attach with the configuration and the environment that the run was started with. {_BY_SHAPE}",
         )
-    if begun.noted:
-        made(folder.path.parent)
-        state, journal = RunState(), FileJournal.create(folder)
-    else:
-        records, journal = FileJournal.recover(folder)
-        state = fold(records)
     doubt = f"Attached without {', '.join(missing)}, which was masked from then on only where it looks like a token."
     without = [f"{doubt}{why}"] if missing else []
-    return asyncio.run(carry_out(job, folder, state, journal, list(at_hand.values()), setting, begun.noted, without))
+    return asyncio.run(_go_on(begun, job, list(at_hand.values()), setting, without))
+
+
+async def _go_on(
+    begun: Begun, job: Job, secrets: Sequence[Secret], setting: Setting, without: Sequence[str]
+) -> RunState:
+    """Take the run's claim before anything of the run is touched, here or there, and go on."""
+    folder, way = begun.folder, Way(job, begun.folder.run_id, setting)
+    try:
+        state, journal = await _claimed(begun, job, way.transport)
+    except BaseException:
+        await way.transport.close()
+        raise
+    return await carry_out(job, folder, state, journal, secrets, setting, begun.noted, without, way)
+
+
+async def _claimed(begun: Begun, job: Job, transport: Transport) -> tuple[RunState, FileJournal]:
+    from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
+
+    folder = begun.folder
+    if begun.noted:
+        if not await take(transport, folder.run_id):
+            raise RunGoneError(f"there is no run {folder.run_id} on {job.host} any more.")
+        made(folder.path.parent)
+        return RunState(), FileJournal.create(folder)
+    records, journal = FileJournal.recover(folder)
+    try:
+        state = fold(records)
+        if is_open(state) and not await take(transport, folder.run_id):
+            refuse_gone(job, state)
+    except BaseException:
+        journal.close()
+        raise
+    return state, journal
 
 
 def cancel(output_dir: Path, run: str, host: str | None, setting: Setting) -> None:
@@ -145,7 +175,9 @@ async def _stop(run_id: str, host: str, attempt: int | None, setting: Setting) -
     transport = _transport(host, setting)
     try:
         if attempt is None:
-            attempt = (await attempts_of(transport, run_id, host))[-1]
+            attempt, ended = (await attempts_of(transport, run_id, host))[-1]
+            if ended:
+                raise UsageError(f"{run_id} has no agent that is running.")
         await transport.stop(run_id, attempt, StopReason.CANCELLED)
     finally:
         await transport.close()

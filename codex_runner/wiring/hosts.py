@@ -13,6 +13,7 @@ from codex_runner.domain.secret_names import PROXIES, without_secrets
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from codex_runner.domain.claim import Claim
     from codex_runner.domain.ports import Transport
 
 
@@ -26,24 +27,27 @@ def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
     at_once: bool = False,
     hidden: Collection[str] = (),
     given: Collection[str] = (),
+    claim: Claim | None = None,
 ) -> Transport:
     """Return the transport that reaches a host: this machine, or any alias of OpenSSH's configuration.
 
     `tell` gets each warning about the connection: a code and a sentence. `at_once`: it starts to connect now. What it
     starts gets `environ` without the variables from which the runner reads a secret: those of the table, and `hidden`.
-    Those `given` go to the host's ssh all the same.
+    Those `given` go to the host's ssh all the same. A runner has a `claim` on its run.
     """
     if host == LOCAL_HOST:
         from codex_runner.transports.local import LocalTransport  # noqa: PLC0415 - each host loads its own
 
-        return LocalTransport(without_secrets(environ, hidden, PROXIES))  # codex goes through them
+        return LocalTransport(without_secrets(environ, hidden, PROXIES), claim)  # codex goes through them
     if wrong := host_name_problem(host):  # it may stand on a command line, or in a run's records
         raise ConfigurationError(f"{host!r}: {wrong}.")
     from codex_runner.transports.ssh import SshTransport  # noqa: PLC0415
 
     options = ("-F", str(ssh_config)) if ssh_config else ()
     environ = without_secrets(environ, hidden, given)
-    transport = SshTransport(host, environ, reconnect=reconnect, ssh_options=options, tell=tell, given=given)
+    transport = SshTransport(
+        host, environ, reconnect=reconnect, ssh_options=options, tell=tell, given=given, claim=claim
+    )
     if at_once:
         transport.begin()
     return transport

@@ -18,8 +18,9 @@ from codex_runner.domain.signals import ending_signals
 from codex_runner.domain.state import RunState
 from codex_runner.wiring.aftermath import require_usable
 from codex_runner.wiring.folders import check_state_folder, made
-from codex_runner.wiring.hosts import bundled_codex, transport_for
-from codex_runner.wiring.setting import credential_files, named_secrets, surrounding_secrets
+from codex_runner.wiring.hosts import bundled_codex
+from codex_runner.wiring.setting import credential_files, surrounding_secrets
+from codex_runner.wiring.way import Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,10 +81,12 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     setting: Setting,
     noted: Sequence[Sequence[Record]] = (),
     without: Sequence[str] = (),
+    way: Way | None = None,
 ) -> RunState:
     """Go on with a run from where `state` stands, to its end.
 
-    `noted` is what the host keeps of one begun elsewhere; `without` are sentences on the secrets that are not at hand.
+    `noted` is what the host keeps of one begun elsewhere; `without` are sentences on the secrets that are not at hand;
+    `way` is there if the host has been asked already.
     """
     from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
 
@@ -93,20 +96,9 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     for number in signals:
         loop.add_signal_handler(number, stopping.request, _REASONS[number])
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-    # Checks run what the agent may have written: they get no variable that is known to hold a secret.
-    hidden = setting.secret_names | named_secrets([job.credential], setting.vault, setting.notify)
     # First, since a host answers while the rest is loaded here.
-    transport = transport_for(
-        job.host,
-        setting.environ,
-        reconnect=job.limits.reconnect,
-        ssh_config=setting.ssh_config,
-        hidden=hidden,
-        given=setting.given_to(job.host),
-        tell=lambda code, message: recorder.warn(code, message),  # noqa: PLW0108 - there is no recorder yet
-        at_once=True,
-    )
-    transport.name_run(folder.run_id)
+    way = way or Way(job, folder.run_id, setting)
+    transport = way.transport
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415
@@ -124,6 +116,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     targets, unknown = targets_of(setting.notify, setting.environ)
     redactor = Redactor()
     recorder = Recorder(state, journal, setting.sinks, redactor)
+    way.tell = recorder.warn
     for secret in (*secrets, *surrounding_secrets(setting)):
         recorder.learn(secret)
     for record in noted[0] if noted else ():
@@ -168,6 +161,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         doubts=doubts(job, setting.ledger, setting.environ),
         later=noted[1:],
         own=own,
+        renewal=way.claim.renewal,
     )
     for sentence in without if state.verdict is None or (state.attempt and state.attempt.out_of_reach) else ():
         recorder.warn("by-shape", sentence)

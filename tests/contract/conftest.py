@@ -49,13 +49,21 @@ def servers(tmp_path_factory):
 
 
 @pytest.fixture(params=HOSTS)
-def host(request, tmp_path_factory, servers):
-    """Every kind of host, each through every shell that is here."""
+def reach(request, tmp_path_factory, servers):
+    """Every kind of host, each through every shell that is here: a function of the claim to have, if any."""
     kind, _, shell = request.param.partition("-")
     if kind == "local":
-        return LocalTransport(environment(tmp_path_factory.mktemp(request.param), shell))
+        there = environment(tmp_path_factory.mktemp(request.param), shell)
+        return lambda claim=None: LocalTransport(there, claim)
     sshd = servers(shell)
-    return SshTransport(sshd.alias, dict(os.environ), reconnect=10, ssh_options=("-F", str(sshd.config)))
+    options = ("-F", str(sshd.config))
+    return lambda claim=None: SshTransport(sshd.alias, dict(os.environ), reconnect=10, ssh_options=options, claim=claim)
+
+
+@pytest.fixture
+def host(reach):
+    """A way to it without a claim."""
+    return reach()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.records import event_samples, records
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.errors import ConfigurationError, RunnerError, UsageError
+from codex_runner.domain.errors import ConfigurationError, LockedError, RunnerError, UsageError
 from codex_runner.domain.event import Position
 from codex_runner.domain.folder import RunFolder
 from codex_runner.sinks.jsonl import FileJournal, read_records, to_line
@@ -169,7 +169,7 @@ def test_killed_while_it_writes_nothing_whole_is_lost(folder):
 
 def test_two_runners_never_write_one_folder(folder):
     first = FileJournal.create(folder)
-    with pytest.raises(UsageError, match=r"Another runner is writing .*20260102T030405Z-docs-0a1b2c3d"):
+    with pytest.raises(LockedError, match=r"Another runner is writing .*20260102T030405Z-docs-0a1b2c3d"):
         FileJournal.recover(folder)
     with pytest.raises(UsageError, match="holds a run"):
         FileJournal.create(folder)

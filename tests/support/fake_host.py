@@ -135,6 +135,13 @@ class FakeHost:
         self._attempts[key] = _Attempt(self._plays(launch))
         return Started(new=True)
 
+    async def claim(self, run_id, dead=None):
+        self._ask("claim", dead)
+        return any(key[0] == run_id for key in [*self._attempts, *self._present])
+
+    async def renew(self):
+        self._ask("renew")
+
     async def follow(self, run_id, attempt, position):
         self._ask("follow", attempt)
         life = self._life(run_id, attempt)

@@ -53,6 +53,7 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	# Some shells give a background command /dev/null for stdin before they look at its redirections.
 	exec 5<&0
 	set -- sh -c -- "$body" sh "$@"
+	begin_work || refuse taken "$taken"
 	if [ "$verb" = execute ]; then
 		# shellcheck disable=SC2154 # script: this very text
 		emit "$environment." |
@@ -61,6 +62,7 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 		(export_environment && leader "$@" 3<&- 4<&- 5<&- 6>&- 7<&- 8<&- 9>&-) </dev/null >&6 2>&9 &
 	fi
 	working=$!
+	name_work "$working"
 	# Ends with the connection too: nobody would read what it says.
 	(
 		while IFS= read -r _; do :; done
@@ -85,6 +87,9 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	elif [ "$status" != late ] && [ "$status" -gt 128 ]; then
 		(end_orphans "$nonce")
 	fi
+	end_work
+	# What was ended because another runner has taken the run over is no result.
+	[ -z "$claim" ] || keep_claim || refuse taken "$taken"
 	withdraw_if_entombed
 	# What is in there now: something that escaped may go on writing.
 	size=$(($(wc -c <&7))) complaint=$(($(wc -c <&3)))

@@ -45,7 +45,7 @@ follow() { # OUT ERR: offsets to begin at. False where it ended without a goodby
 	for one in $kids; do
 		while born "$one" && [ -n "$born" ]; do pause; done
 	done
-	rm -f "bye.$nonce" "heard.$nonce" "follower.$nonce"
+	rm -f "bye.$nonce" "heard.$nonce" "taken.$nonce" "follower.$nonce"
 	return "$result"
 }
 
@@ -73,6 +73,7 @@ listener() { # what the runner says: each ping counts the lease up
 			count=0
 			{ read -r count <../../lease; } 2>/dev/null
 			echo $((count + 1)) >"../../lease.$$" && mv "../../lease.$$" ../../lease
+			[ -z "$claim" ] || keep_claim || { printf '%s\n' "$taken" >"taken.$nonce"; } 2>/dev/null
 			true >"heard.$nonce" # not `:`, with which a shell would end where the folder has been removed
 			;;
 		"stop "*)
@@ -89,6 +90,11 @@ listener() { # what the runner says: each ping counts the lease up
 reporter() { # codex's stderr, heartbeats, the end; until the goodbye. False where there is none
 	ticks=0 quiet=0 over='' moment=0.2
 	while [ ! -e "bye.$nonce" ]; do
+		if [ -e "taken.$nonce" ]; then
+			{ read -r taken <"taken.$nonce"; } 2>/dev/null
+			frame "taken $taken"
+			return 1
+		fi
 		if [ -z "$over" ]; then report || return; elif [ ! -e request ]; then return 1; fi
 		doze
 		ticks=$((ticks + 1))

@@ -37,13 +37,13 @@ front() {
 	runs=${workspaces%/*}/runs
 	here
 	born $$
-	front_born=$born asked=0
+	front_born=$born asked=0 claims=
 	# A signal that comes before its trap must not end what waits for requests. Whatever serves one sets it back.
 	trap '' USR1
 	challenge
 	await_request &
 	waiting=$!
-	while IFS=' ' read -r magic nonce verb run attempt answered sender; do
+	while IFS=' ' read -r magic nonce verb run attempt answered sender claim; do
 		moved
 		expected=$challenge
 		challenge
@@ -155,6 +155,7 @@ serve() {
 	case $nonce in '' | *[!0-9a-f]*) exit 64 ;; esac
 	case $run in '' | .* | *[!A-Za-z0-9._-]*) refuse protocol "bad run id" ;; esac
 	case $attempt in '' | 0* | *[!0-9]*) refuse protocol "bad attempt" ;; esac
+	[ -z "$claim" ] || under_claim
 	case $verb in start | launch | execute | ask | upload) unless_entombed && unless_sent_again ;; esac
 	# Not a launch: it comes from this machine, through a pipe that holds nothing back.
 	case $verb in
@@ -176,6 +177,11 @@ serve() {
 	fetch) fetch ;;
 	upload) upload ;;
 	stop) stop ;;
+	claim) claim ;;
+	renew)
+		received
+		say renewed
+		;;
 	discard) discard ;;
 	*) refuse protocol "unknown verb" ;;
 	esac

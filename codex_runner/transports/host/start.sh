@@ -120,7 +120,7 @@ start() {
 	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
 
 	wipe
-	if ! { mkdir -p "$runs/$run/attempts" "$runs/$run/home" "${runs%/*}/discarded" && cd "$runs/$run/attempts" && mkdir ".$attempt.$nonce" &&
+	if ! { mkdir -p "$runs/$run/attempts" "$runs/$run/home" "${runs%/*}/discarded" ${claims:+"$claims"} && cd "$runs/$run/attempts" && mkdir ".$attempt.$nonce" &&
 		cd ".$attempt.$nonce"; }; then
 		refuse disk "cannot make folders in $runs"
 	fi
@@ -147,6 +147,7 @@ start() {
 		abandon cwd "$decoded is not a directory that can be entered"
 	fi
 
+	[ -z "$claim" ] || take_claim - || abandon taken "$taken"
 	if [ -e "../$attempt" ]; then
 		if [ -s "../$attempt/codex.pid" ] || held "../$attempt"; then
 			rm -rf "../.$attempt.$nonce"

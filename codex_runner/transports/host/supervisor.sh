@@ -38,7 +38,11 @@ remind() { # PID of a looping subshell. A new one of mksh forgets a signal that 
 }
 
 note_stop() { # REASON: why codex is being ended; the first one wins
-	(set -C && printf '%s\n' "$1" >stop) 2>/dev/null || [ -s stop ] || set_down stop "$1" 2>/dev/null
+	[ ! -s stop ] || return 0
+	# By a link, so that it appears whole. A file that is made and then written is empty for a moment. The ticker saw it so,
+	# and the supervisor wrote `terminated` over `cancelled`.
+	{ printf '%s\n' "$1" >"stop.$1.$nonce" && ln "stop.$1.$nonce" stop; } 2>/dev/null || [ -s stop ] || set_down stop "$1" 2>/dev/null
+	rm -f "stop.$1.$nonce"
 }
 
 set_down() { # FILE LINE...: for a full disk, in the room that was taken for it at the start
@@ -230,6 +234,11 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	runs=${home%/*} home=$home/home
 	workspaces=${runs%/*}/workspaces
 
+	# From the lock on, a stop sends TERM.
+	choose_signal
+	stopping=
+	trap 'stopping=1' TERM
+	trap 'stopping=1' "$TELL"
 	# The lock. Where the attempt is there already, mv fails or puts us inside it: somebody else holds it.
 	mv "../.$attempt.$nonce" "../$attempt" 2>/dev/null
 	held_by=
@@ -240,11 +249,6 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 		exit 0
 	fi
 	withdraw_if_entombed
-
-	choose_signal
-	stopping=
-	trap 'stopping=1' TERM
-	trap 'stopping=1' "$TELL"
 	(become_codex "$@") <prompt >>stdout 2>>stderr 3>>codex.pid &
 	codex=$!
 	environment=

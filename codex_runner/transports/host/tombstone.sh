@@ -28,11 +28,17 @@ unless_sent_again() { # ends the request if its sender has lost that connection 
 	return 0
 }
 
+buried_by_another() { # was the run judged and discarded by another runner than the one that asks?
+	judge=
+	{ read -r _ _ _ judge <"${runs%/*}/discarded/$run"; } 2>/dev/null
+	case $judge in "$claim") return 1 ;; "$run/"*) return 0 ;; *) return 1 ;; esac
+}
+
 entomb() { # RUN WHAT: notes that it is discarded, `all` of it or all `but-workspace`. False if it cannot be noted
 	grave=${runs%/*}/discarded/$1
 	read_uptime
 	# An empty one is enough: on a full disk there may be room for a name and none for a byte.
-	{ mkdir -p "${grave%/*}" && printf '%s %s %s\n' "$2" "$boot_id" "$up" >"$grave"; } 2>/dev/null
+	{ mkdir -p "${grave%/*}" && printf '%s %s %s %s\n' "$2" "$boot_id" "${up:--}" "${claim:--}" >"$grave"; } 2>/dev/null
 	[ -e "$grave" ] && return
 	# No room for a name either: one rename makes it of the run's own folder.
 	mv "$runs/$1" "$grave" 2>/dev/null
@@ -132,7 +138,7 @@ forget() { # removes the tombstones that are older than a day
 	# shellcheck disable=SC2044 # no name that is not a run's
 	for grave in $(find . ! -name . -prune -name '[A-Za-z0-9.]*' ! -name '*[!A-Za-z0-9._-]*' -mmin +1440); do
 		buried_at='' buried_up=''
-		{ read -r what buried_at buried_up <"$grave"; } 2>/dev/null
+		{ read -r what buried_at buried_up _ <"$grave"; } 2>/dev/null
 		# The host's clock may have jumped. If both times since the boot are known, they decide.
 		case $buried_up:$up in
 		:* | *: | *[!0-9:]*) ;;

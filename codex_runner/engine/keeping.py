@@ -1,0 +1,92 @@
+"""Keeping a run's claim while the run goes on, and letting go of everything once another runner has it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, TypeVar
+
+from codex_runner.domain.claim import TAKEN_OVER, ClaimTakenError
+from codex_runner.domain.errors import ExitCode, LeakError, RunnerError, TakenOverError
+from codex_runner.domain.run import Failure, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+
+    from codex_runner.domain.claim import Holder
+    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.state import RunState
+    from codex_runner.engine.runner import Outfit
+
+T = TypeVar("T")
+
+
+async def while_held(
+    work: Coroutine[None, None, T],
+    outfit: Outfit,
+    search: Callable[[Verdict], Awaitable[Verdict]],
+    leave: Callable[[], None],
+) -> T:
+    """Do `work`, and renew the run's claim meanwhile.
+
+    Once another runner has it, `work` is cancelled, and the run is that one's: nothing more is started or reported, but
+    the log is finished, and `search` looks through it for secrets. Then raises TakenOverError, or LeakError.
+    """
+    working = asyncio.ensure_future(work)
+    keeping = asyncio.ensure_future(_keep(outfit.transport, outfit.renewal))
+    try:
+        await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            keeping.result()
+        return await working
+    except ClaimTakenError as taken:
+        holder = taken.holder
+    finally:
+        for each in (working, keeping):
+            each.cancel()
+        await asyncio.gather(working, keeping, return_exceptions=True)
+    raise await _hand_over(holder, outfit, search, leave)
+
+
+def is_judged(taken: ClaimTakenError, state: RunState) -> bool:
+    """Whether a run that was removed from its host is to be taken for one that another runner has judged.
+
+    If its last attempt has failed, it may have been removed by hand from under that.
+    """
+    attempt = state.attempt
+    known = taken.holder.number is not None or taken.holder.process is not None
+    return known or attempt is None or attempt.ending is None or attempt.ending.failure is None
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Suppress every failure but that of a claim which another runner has."""
+    try:
+        yield
+    except ClaimTakenError:
+        raise
+    except Exception:  # noqa: BLE001, S110 - as it says
+        pass
+
+
+async def _keep(transport: Transport, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        with contextlib.suppress(RunnerError, OSError):  # whatever else is under way tells of a host that fails
+            await transport.renew()
+
+
+async def _hand_over(
+    holder: Holder, outfit: Outfit, search: Callable[[Verdict], Awaitable[Verdict]], leave: Callable[[], None]
+) -> RunnerError:
+    recorder = outfit.recorder
+    told = f"{recorder.state.run_id} was taken over by {holder}"
+    with contextlib.suppress(RunnerError):
+        recorder.warn(TAKEN_OVER, f"{told}.")
+    verdict = await search(Verdict(ExitCode.HOST, told))
+    leave()
+    with contextlib.suppress(RunnerError):
+        recorder.close()
+    if verdict.failure is Failure.LEAK:
+        return LeakError(f"{verdict.reason}.", remedy=verdict.remedy)
+    return TakenOverError(f"{told}.")

@@ -1,0 +1,144 @@
+"""A run's claim as this machine sees it: the folder that host/claim.sh writes, and how a runner here keeps to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.claim import ClaimTakenError, Holder
+from codex_runner.domain.errors import HostError
+from codex_runner.transports.processes import birth
+from codex_runner.transports.request import new_nonce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from codex_runner.domain.claim import Claim
+
+_BEAT = 20
+_WORK = 200
+
+
+class ClaimFolder:
+    """`runs/<run-id>/claims/`. `held` says that this runner has had the claim."""
+
+    def __init__(self, path: Path, claim: Claim) -> None:
+        """Nothing is looked at yet."""
+        self._path, self.claim = path, claim
+        self.held = False
+
+    def keep(self, *, last: bool = False) -> None:
+        """Renew it. ClaimTakenError if another has it.
+
+        With `last`, also if another runner has judged the run and removed it.
+        """
+        number = self._number()
+        if number == 0:
+            if self.held and last and (judge := self._buried_by_another()):
+                raise ClaimTakenError(Holder.of(judge, number=None, age=None, idle=None))
+            return
+        words = _read(self._path / str(number)).split()
+        beat = self._path / f"{number}.beat"
+        if words[:1] == [self.claim.word]:
+            with contextlib.suppress(OSError):  # removed meanwhile, or a full disk on which it was never made
+                _write(beat, f"{_uptime():<{_BEAT}}\n")
+            return
+        since = int(words[3]) if len(words) > 3 and words[3].isdigit() else None
+        renewed = _read(beat).strip()
+        idle = int(renewed) if renewed.isdigit() else since
+        now = _uptime()
+        raise ClaimTakenError(
+            Holder.of(
+                words[0] if words else "",
+                number=number,
+                age=None if since is None else float(now - since),
+                idle=None if idle is None else float(now - idle),
+            )
+        )
+
+    @contextlib.contextmanager
+    def work(self) -> Iterator[Callable[[int], None]]:
+        """Put on record that something runs under the claim, then look at the claim: ClaimTakenError.
+
+        A runner that takes the claim later ends it. Yields a function of the pid that leads its process group.
+        """
+        if not self._path.is_dir():  # nothing has been claimed yet
+            yield lambda _: None
+            return
+        work = _Work(self._path / f"work.{new_nonce()}")
+        try:
+            self.keep()
+            yield work.name
+        finally:
+            work.end()
+
+    def _buried_by_another(self) -> str | None:
+        """Return the claim under which another runner has judged and discarded the run, as its tombstone has it."""
+        words = _read(self._path.parents[2] / "discarded" / self.claim.run_id).split()
+        judge = words[3] if len(words) > 3 else ""
+        return judge if judge != self.claim.word and judge.startswith(f"{self.claim.run_id}/") else None
+
+    def _number(self) -> int:
+        try:
+            return max((int(name) for name in os.listdir(self._path) if name.isdigit()), default=0)  # noqa: PTH208
+        except FileNotFoundError:
+            return 0
+
+
+class _Work:
+    """A command that runs under a claim, on record for the next holder: see host/claim.sh."""
+
+    def __init__(self, path: Path) -> None:
+        """This process is about to start it. HostError if that cannot be written."""
+        self._path, self._room = path, path.with_name("work.room")
+        try:
+            try:
+                self._tell(os.getpid())
+            except OSError:  # on a full disk: into the room that was taken for that
+                self.end()
+                self._path = self._room
+                self._tell(os.getpid())
+        except OSError as error:
+            raise HostError(f"this machine's disk: {path} cannot be written: {error.strerror}.") from None
+
+    def name(self, pid: int) -> None:
+        """Say which process it is: the leader of a group."""
+        with contextlib.suppress(OSError):
+            self._tell(pid, pid)
+
+    def end(self) -> None:
+        """It is over."""
+        with contextlib.suppress(OSError):
+            if self._path == self._room:
+                self._tell()
+            else:
+                self._path.unlink()
+
+    def _tell(self, *pids: int) -> None:
+        text = " ".join(f"{pid} {birth(pid) or '-'}" for pid in pids)
+        _write(self._path, f"{text:<{_WORK}}\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a line of constant length, in place: it is never empty for others, and needs no room on a disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, text.encode("ascii"))
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+
+
+def _uptime() -> int:
+    """Return the seconds since the boot, as host/claim.sh reads them."""
+    said = _read(Path("/proc/uptime"))
+    return int(float(said.split()[0])) if said else int(time.time())

@@ -1,0 +1,207 @@
+# shellcheck shell=sh
+# A run's claim: one runner at a time follows the run, runs its checks and judges it. `claims/N` appears whole, by a hard
+# link, and is never written again; the highest N counts. So of several runners that take it at once, one has it. Its
+# holder renews it in `claims/N.beat`, in place, which needs no room on a disk. Another runner may take it over if the
+# holder has not renewed it for as many seconds as its third word says, by the clock that counts from the boot, which
+# cannot be set.
+#
+# A claim is words between slashes: run, token, seconds, machine, and what tells whether the holder's process lives.
+
+under_claim() { # the claim that a request names, before anything is done
+	case ${claim%%/*} in '' | .* | *[!A-Za-z0-9._-]*) refuse protocol "bad claim" ;; esac
+	case $claim in *[!A-Za-z0-9._:@/+=-]*) refuse protocol "bad claim" ;; esac
+	claims=$runs/${claim%%/*}/claims
+	case $verb in
+	start | launch | claim) ;; # each takes it in its own time
+	*) keep_claim || refuse taken "$taken" ;;
+	esac
+}
+
+instant() { # seconds since the boot into $up
+	up=
+	{ read -r up line </proc/uptime; } 2>/dev/null
+	[ -n "$up" ] || up=$(date +%s)
+	up=${up%%.*}
+}
+
+latest() { # the number of the claim that counts into $last, 0 without any
+	last=0
+	while [ -e "$claims/$((last + 1))" ]; do last=$((last + 1)); done
+}
+
+read_claim() { # N: its words, the host that it was taken on, and when
+	whose='' claim_host='' claim_boot='' since='' claim_node=''
+	{ read -r whose claim_host claim_boot since claim_node <"$claims/$1"; } 2>/dev/null
+}
+
+claim_age() { # of the last claim: seconds since it was taken into $old and renewed into $idle, - if unknown; $free: it is void
+	instant
+	old=- idle=- free='' beat=
+	lasting=${whose#*/*/}
+	lasting=${lasting%%/*}
+	case $lasting in '' | *[!0-9]*) lasting=60 ;; esac
+	if [ -n "$claim_node" ] && [ "$claim_host $claim_boot" = "$host_id $boot_id" ]; then
+		{ read -r beat line <"$claims/$last.beat"; } 2>/dev/null
+		case $beat in '' | *[!0-9]*) beat=$since ;; esac
+		old=$((up - since)) idle=$((up - beat))
+		[ "$idle" -lt "$lasting" ] || free=1
+	elif [ "$claim_host $claim_node" = "$host_id $node" ]; then
+		free=1 # the host was rebooted
+	else
+		# Taken on another host that shares this home, or damaged: only the files' dates tell.
+		[ -n "$(find "$claims/$last" "$claims/$last.beat" -mmin -2 2>/dev/null)" ] || free=1
+	fi
+}
+
+renew_claim() {
+	instant
+	{ printf '%-20s\n' "$up" 1<>"$claims/$last.beat"; } 2>/dev/null
+}
+
+keep_claim() { # renew it. False if another runner has it, which is then in $taken. For what starts or ends something, also if
+	# the run was removed: another runner may have judged it
+	latest
+	if [ "$last" = 0 ]; then
+		taken="- ${judge:--} - -"
+		case $verb in execute | discard) ! buried_by_another ;; *) return 0 ;; esac
+		return
+	fi
+	read_claim "$last"
+	if [ "$whose" = "$claim" ]; then
+		renew_claim
+		return 0
+	fi
+	claim_age
+	taken="$last ${whose:--} $old $idle"
+	return 1
+}
+
+take_claim() { # N: a claim whose holder is known to be dead, or -. False if another runner has it, which is then in $taken
+	[ -d "$claims" ] || mkdir -p "$claims" 2>/dev/null || refuse disk "cannot make folders in $runs"
+	while :; do
+		latest
+		if [ "$last" != 0 ]; then
+			read_claim "$last"
+			if [ "$whose" = "$claim" ]; then
+				renew_claim
+				return 0
+			fi
+			claim_age
+			taken="$last ${whose:--} $old $idle"
+			if [ "$last" != "$1" ] && [ -z "$free" ]; then return 1; fi
+			# It was ours once, and another runner has taken it over. Whatever became of that one, we start nothing more.
+			for number in "$claims"/*[0-9]; do
+				read_claim "${number##*/}"
+				[ "$whose" != "$claim" ] || return 1
+			done
+		fi
+		put_claim
+	done
+}
+
+put_claim() { # as the next number, unless another is quicker
+	instant
+	whole="$claim $host_id $boot_id $up $node"
+	new=$claims/.new.$nonce
+	if ! { printf '%s\n' "$whole" >"$new"; } 2>/dev/null; then
+		# On a full disk, into the room that the first one has left for that.
+		if ! { mv "$claims/room" "$new" && printf '%s\n' "$whole" 1<>"$new"; } 2>/dev/null; then
+			rm -f "$new"
+			refuse disk "no room, or no right to write, in $runs"
+		fi
+	fi
+	next=$claims/$((last + 1))
+	# Its own name stays: it costs nothing. Without hard links, exclusively at least: one that is torn then counts by its date.
+	ln "$new" "$next" 2>/dev/null || [ -e "$next" ] || (set -C && printf '%s\n' "$whole" >"$next") 2>/dev/null ||
+		[ -e "$next" ] || refuse disk "no right to write in $runs"
+	for room in room work.room; do
+		[ -e "$claims/$room" ] || { printf '%1024s\n' '' >"$claims/$room"; } 2>/dev/null
+	done
+}
+
+claim() { # the request: N or -, as for take_claim. A runner sends it to go on with a run
+	IFS= read -r dead || refuse torn "the request ended early"
+	received
+	if entombed "${claim%%/*}" || [ ! -d "$runs/${claim%%/*}/attempts" ]; then
+		say none
+		return
+	fi
+	take_claim "$dead" || refuse taken "$taken"
+	end_works || refuse busy "a command of the runner before could not be ended"
+	say "claimed $last"
+}
+
+# What runs under a claim is on record before the claim is looked at. So the next holder sees it, or it sees that one.
+
+begin_work() { # false if the claim is another's
+	work=
+	[ -n "$claim" ] || return 0
+	if [ -d "$claims" ]; then
+		myself
+		# One file a session, and always in place: it is never there in part, and the next one needs no more room.
+		work=$claims/work.$$ work_by="$me $born"
+		if ! note_work "$work_by"; then
+			work=$claims/work.room
+			note_work "$work_by" || refuse disk "no room, or no right to write, in $runs"
+		fi
+	fi
+	keep_claim && return
+	end_work
+	return 1
+}
+
+note_work() { # WORDS
+	{ printf '%-200s\n' "$1" 1<>"$work"; } 2>/dev/null
+}
+
+name_work() { # PID: the leader of the group that works
+	[ -n "$work" ] || return 0
+	born "$1"
+	note_work "$work_by $1 $born"
+}
+
+end_work() { # it is over. Not removed, which would cost a process
+	[ -z "$work" ] || note_work ''
+}
+
+end_works() { # whatever runs under earlier claims. False if something of it does not go
+	tries=0
+	for one in "$claims"/work.*; do
+		seen='' began='' since=$tries
+		while :; do
+			shell='' shell_birth='' leader='' leader_birth=
+			{ read -r shell shell_birth leader leader_birth <"$one"; } 2>/dev/null
+			if alive "$leader" "$leader_birth"; then
+				descendants "$leader"
+				if [ -z "$seen" ]; then
+					# A leader that sweeps does so on any of these.
+					for name in TERM USR2 ALRM HUP; do kill -s "$name" "$leader"; done 2>/dev/null
+				elif [ $((tries - since)) -gt 100 ]; then
+					end_each "$below $leader"
+				fi
+				seen="$leader $below"
+			elif [ -n "$seen" ]; then
+				end_each "$seen"
+				seen=
+			elif ! alive "$shell" "$shell_birth"; then
+				break
+			elif [ $((tries - since)) -gt 20 ]; then
+				# It was stopped before it could name what it has begun. Until it has begun that, there is no telling.
+				descendants "$shell"
+				if [ -n "$below" ]; then
+					end_each "$below"
+					began=1
+				elif [ -n "$began" ]; then
+					break
+				fi
+			fi
+			tries=$((tries + 1))
+			[ "$tries" -lt 400 ] || return 1
+			pause
+		done
+	done
+}
+
+end_each() { # PIDS: with the group that each may lead
+	for pid in $1; do kill -KILL "-$pid" || kill -KILL "$pid"; done 2>/dev/null
+}

@@ -1,0 +1,37 @@
+"""A run's way to its host: the transport, the claim that it is made with, and what tells its warnings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codex_runner.wiring.claim import own_claim
+from codex_runner.wiring.hosts import transport_for
+from codex_runner.wiring.setting import named_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from codex_runner.domain.job import Job
+    from codex_runner.wiring.setting import Setting
+
+
+class Way:
+    """Begins to connect at once. `tell` gets each warning of the connection: on stderr, until there is a recorder."""
+
+    def __init__(self, job: Job, run_id: str, setting: Setting) -> None:
+        """Signals must not be blocked: what is started here could not be ended."""
+        self.tell: Callable[[str, str], None] = lambda _code, message: setting.complain(message)
+        self.claim = own_claim(run_id, setting.environ)
+        # Checks run what the agent may have written: they get no variable that is known to hold a secret.
+        self.transport = transport_for(
+            job.host,
+            setting.environ,
+            reconnect=job.limits.reconnect,
+            ssh_config=setting.ssh_config,
+            hidden=setting.secret_names | named_secrets([job.credential], setting.vault, setting.notify),
+            given=setting.given_to(job.host),
+            tell=lambda code, message: self.tell(code, message),  # noqa: PLW0108 - it changes
+            at_once=True,
+            claim=self.claim,
+        )
+        self.transport.name_run(run_id)
