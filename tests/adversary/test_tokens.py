@@ -1,0 +1,313 @@
+"""No token in any output: ways to have a secret stand somewhere in a form in which a reader can take it."""
+
+import base64
+import io
+import json
+import os
+import secrets
+import sys
+import tarfile
+import zipfile
+
+import pytest
+import tomli_w
+from support.runs import tree
+from support.ways import ways
+
+from codex_runner.domain.secret import Secret
+from codex_runner.engine.redact import Redactor
+from codex_runner.reports.text import one_line as report_line
+from codex_runner.sinks.foreign import clean_line
+
+pytestmark = pytest.mark.needs_codex
+
+# A password as generators make them, a token of 200 characters, and a cloud's key: what has no shape that is known.
+PASSWORD = "p4&ss<w>'o\"r+d/\\=%42$x"
+LONG = "".join(f"{number:04x}" for number in range(1, 9000, 180))
+CLOUD = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY=="
+
+
+def masked(text, secret):
+    """What is left of a text where this secret is known."""
+    return Redactor([Secret("IT", secret)]).text(text)
+
+
+# --- what a reader drops, the redactor looks past --------------------------------------------------------------------
+
+
+def joins(show, between):
+    """Whether a reader makes one word of two halves."""
+    return "0123456789abcdef" in show(f"01234567{between}89abcdef")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("show", [clean_line, report_line], ids=["log", "report"])
+@pytest.mark.parametrize("escaped", ["raw", "json", "json-in-json"])
+def test_each_character_that_a_reader_drops(show, escaped):
+    """Every code point within a secret: dropped where it is shown, and so not allowed to hide the secret."""
+    write = {
+        "raw": lambda text: text,
+        "json": json.dumps,
+        "json-in-json": lambda text: json.dumps(json.dumps(text)),
+    }[escaped]
+    redactor = Redactor([Secret("IT", "0123456789abcdef")])
+    leaks = []
+    for point in range(sys.maxunicode + 1):
+        character = chr(point)
+        if 0xD800 <= point < 0xE000 or character.isalnum() or not joins(show, character):
+            continue
+        said = redactor.text(write(f"01234567{character}89abcdef"))
+        if "IT" not in said:
+            leaks.append(f"U+{point:04X}")
+    assert leaks == []
+
+
+SEQUENCES = {
+    "a title in a title": "\x1b]0;\x1b]0;x\x07\x07",
+    "a colour by colons": "\x1b[38:2:1:2:3m",
+    "a charset": "\x1b(B",
+    "a soft hyphen and a colour": "\u00ad\x1b[1m\u00ad",
+    "two hundred joiners": "\u2060" * 200,
+    "a title of 4,000 characters": "\x1b]0;" + "x" * 4000 + "\x07",
+    "backspaces over nothing": "\b\b",
+    "a bell": "\a",
+    "a tag of a language": "\U000e0001\U000e0065\U000e006e",
+}
+
+
+def hides_nothing(between, escaped):
+    """Whether what a reader sees of a secret with this within it, once redacted, is not the secret."""
+    text = f"01234567{between}89abcdef"
+    said = masked(json.dumps({"text": text}) if escaped == "json" else text, "0123456789abcdef")
+    shown = json.loads(said)["text"] if escaped == "json" else said
+    return all("0123456789abcdef" not in show(shown) for show in (clean_line, report_line))
+
+
+@pytest.mark.parametrize("way", SEQUENCES)
+@pytest.mark.parametrize("escaped", ["raw", "json"])
+def test_a_sequence_that_a_reader_drops(way, escaped):
+    """A terminal's sequence within a secret: where the log or a report drops it, the redactor has seen the secret."""
+    assert hides_nothing(SEQUENCES[way], escaped)
+
+
+# --- forms in which programs print a secret --------------------------------------------------------------------------
+
+
+FORMS = {
+    "Basic authentication": lambda raw: base64.b64encode(f"ada:{raw}".encode()).decode(),
+    "another case of hexadecimal": lambda raw: "".join(
+        c.upper() if at % 2 else c for at, c in enumerate(raw.encode().hex())
+    ),
+}
+
+
+def is_masked(form, secret):
+    """In a line of text and in an event."""
+    texts = (form, json.dumps({"type": "item.completed", "item": {"aggregated_output": form}}))
+    return all("***" in masked(text, secret) for text in texts)
+
+
+@pytest.mark.parametrize("secret", [PASSWORD, LONG, CLOUD], ids=["password", "long", "cloud"])
+@pytest.mark.parametrize("way", FORMS)
+def test_a_form_in_which_programs_print_it(way, secret):
+    """What is left gives back neither the secret nor its form."""
+    assert is_masked(FORMS[way](secret), secret)
+
+
+# --- what a run leaves -----------------------------------------------------------------------------------------------
+
+
+def _tar(secret):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        entry = tarfile.TarInfo("x")
+        entry.size = len(secret)
+        archive.addfile(entry, io.BytesIO(secret))
+    return data.getvalue()
+
+
+def _zip(secret):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("x", secret)
+    return data.getvalue()
+
+
+ARTIFACTS = {
+    "an archive that is not compressed": _tar,
+    "a zip that is not compressed": _zip,
+    "UTF-16 with its mark": lambda raw: raw.decode().encode("utf-16"),
+    "UTF-16 behind 9 KiB of ASCII": lambda raw: b"x" * 9000 + raw.decode().encode("utf-16-le"),
+    "UTF-32": lambda raw: raw.decode().encode("utf-32-be"),
+    "Latin-1 text": lambda raw: "gr\u00fc\u00dfe ".encode("latin-1") + raw,
+    "a picture's comment": lambda raw: b"\x89PNG\r\n\x1a\n\0\0\0\x20tEXtComment\0" + raw,
+    "the last bytes of 3 MiB": lambda raw: b"\0" * (3 << 20) + raw,
+    "a byte at the cut of a MiB": lambda raw: b"\0" * ((1 << 20) - 5) + raw,
+    "base64 that is wrapped": lambda raw: base64.encodebytes(raw * 4),
+    "a core dump": lambda raw: b"\x7fELF" + b"\0" * 500 + b"CODEX_API_KEY=" + raw + b"\0" * 500,
+}
+
+
+@pytest.mark.needs_sshd
+@pytest.mark.parametrize("way", ways(ARTIFACTS))
+def test_an_artifact_with_a_secret_in(there, way):
+    """The agent's file has the secret in an odd place: what is kept of it has not."""
+    (there.cwd / "out.bin").write_bytes(ARTIFACTS[way](there.key.encode()))
+    there.configure(artifacts=["*.bin"])
+    done = there.run()
+    (there.cwd / "out.bin").unlink()
+    there.check_no_secret()
+    for path, data in tree(done.run.path).items():
+        plain = data.replace(b"\0", b"").replace(b"\n", b"")
+        assert there.key.encode() not in plain, path
+        assert base64.b64encode(there.key.encode() * 4) not in plain, path
+
+
+@pytest.mark.thorough
+@pytest.mark.needs_sshd
+@pytest.mark.parametrize("as_name", [lambda key: key, lambda key: base64.b64encode(key.encode()).decode()])
+@pytest.mark.parametrize("where", ["file", "folder", "fifo", "link"])
+def test_a_name_that_is_the_secret(there, as_name, where):
+    """A file, a folder, a FIFO or a link of the workspace is called by the secret: its name is not told."""
+    name = as_name(there.key).replace("/", "_")
+    there.configure(artifacts=["**"])
+    path = there.cwd / name
+    if where == "folder":
+        path.mkdir()
+        (path / "x").write_text("x")
+    elif where == "fifo":
+        os.mkfifo(path)
+    elif where == "link":
+        path.symlink_to("/etc/passwd")
+    else:
+        path.write_text("x")
+    done = there.run()
+    said = there.said + b"".join(tree(done.run.path).values())
+    said += "".join(str(each) for each in done.run.path.rglob("*")).encode()
+    assert name.encode() not in said
+    assert done.code in {0, 12}
+
+
+SAID = {
+    "a glob of artifacts": {"artifacts": ["{key}/*"]},
+    "a rule for paths": {"forbidden_paths": ["{key}/**"]},
+    "the prompt": {"prompt": "SCN:hi {key}"},
+}
+
+
+def says_nothing_of(project, job):
+    """A text of the job holds the value of a secret: it is masked in all that the run writes and says."""
+
+    def filled(value):
+        if isinstance(value, str):
+            return value.replace("{key}", project.key)
+        if isinstance(value, list):
+            return [filled(each) for each in value]
+        return {name: filled(each) for name, each in value.items()}
+
+    project.configure(**filled(job))
+    project.git_init()
+    done = project.run()
+    configuration = project.cwd / "codex-runner.toml"
+    configuration.unlink()
+    for path, data in tree(project.out).items():
+        assert project.key.encode() not in data, path
+    assert project.key.encode() not in project.said
+    assert done.code in {0, 1, 3, 12}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("way", SAID)
+def test_a_job_that_names_a_secret(project, way):
+    """In its prompt, its globs, its rules."""
+    says_nothing_of(project, SAID[way])
+
+
+WRONG = {
+    "a number": "codex.env.IT = 918273645546372819\n",
+    "a list": 'codex.env.IT = ["SECRET"]\n',
+    "a table": 'codex.env.IT = { value = "SECRET" }\n',
+    "a date": "codex.env.IT = 1979-05-27T07:32:00Z\n",
+    "no end of a string": 'codex.env.IT = "SECRET\n',
+    "a key twice": 'codex.env.IT = "SECRET"\ncodex.env.IT = "SECRET"\n',
+    "a name that none is": 'codex.env."A B" = "SECRET"\n',
+    "a table in the wrong place": 'credential.token = "SECRET"\n',
+    "an unknown key at the top": 'token = "SECRET"\n',
+    "a misspelt table": 'codexx.env.IT = "SECRET"\n',
+    "in a job": '[jobs.docs]\ncodex.env.IT = ["SECRET"]\n',
+    "in a job's misspelt key": '[jobs.docs]\nprompt = "x"\nenv.IT = "SECRET"\n',
+    "in [vault]": 'vault.token = "SECRET"\n',
+    "in vault.auth": 'vault.auth = { method = "token", token = "SECRET" }\n',
+    "in notify": '[[notify]]\nname = "x"\nurl = "https://hooks.example.com/SECRET"\n',
+    "a BOM and a wrong byte": '\ufeffcodex.env.IT = "SECRET" \x00\n',
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("way", WRONG)
+@pytest.mark.parametrize("command", [("run", "docs"), ("config", "check"), ("config", "show")], ids=" ".join)
+def test_a_mistake_beside_a_secret(project, way, command):
+    """The configuration is wrong where a secret stands: what is said of the mistake does not quote it."""
+    secret = f"s3cret{secrets.token_hex(10)}"
+    text = WRONG[way].replace("SECRET", secret)
+    (project.cwd / "codex-runner.toml").write_text("version = 1\n" + text)
+    done = project.command(*command)
+    assert secret not in done.stdout + done.stderr
+    assert "918273645546372819" not in done.stdout + done.stderr
+    assert done.code in {2, 3} or command[0] == "config", done.stderr
+
+
+TELLING = {
+    "an address that is none": {"T_URL": "hxxp:/SECRET"},
+    "an address with a password": {"T_URL": "http://ada:SECRET@127.0.0.1:9/hook"},
+    "an address whose port is none": {"T_URL": "http://127.0.0.1:SECRET/"},
+    "a token with a line break": {"T_URL": "http://127.0.0.1:9/", "T_TOKEN": "SECRET\nSECRET"},
+    "a token that is no ASCII": {"T_URL": "http://127.0.0.1:9/", "T_TOKEN": "SECRET\u20ac"},
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("way", TELLING)
+def test_a_notification_that_cannot_be_sent(project, way):
+    """Whom to tell is wrong in a way that a library would quote."""
+    secret = f"s3cret{secrets.token_hex(10)}"
+    project.environ |= {name: value.replace("SECRET", secret) for name, value in TELLING[way].items()}
+    project.configure()
+    configuration = project.cwd / "codex-runner.toml"
+    target = {"name": "it", "url_variable": "T_URL", "on": ["succeeded", "failed"], "deadline": "2s"}
+    if "T_TOKEN" in TELLING[way]:
+        target["token_variable"] = "T_TOKEN"
+    configuration.write_text(configuration.read_text() + tomli_w.dumps({"notify": [target]}))
+    done = project.run()
+    assert "it" in done.stderr
+    assert secret not in done.stdout + done.stderr, done.stderr[-1500:]
+    assert [path for path, data in tree(project.out).items() if secret.encode() in data] == []
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "headers", ["authorization=Bearer SECRET\n", "x-api-key=SECRET\u20ac", "x=SECRET\x00y".replace("\x00", "\x01")]
+)
+def test_spans_whose_header_is_none(project, headers):
+    """OTEL_EXPORTER_OTLP_HEADERS holds a secret that no header can hold: the failure does not quote it."""
+    secret = f"s3cret{secrets.token_hex(10)}"
+    project.environ |= {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_HEADERS": headers.replace("SECRET", secret),
+    }
+    done = project.run()
+    assert secret not in done.stdout + done.stderr, done.stderr[-1500:]
+    assert [path for path, data in tree(project.out).items() if secret.encode() in data] == []
+
+
+@pytest.mark.thorough
+@pytest.mark.needs_sshd
+def test_a_repository_whose_address_holds_a_password(there):
+    """`workspace.repo` is a URL with a password, as CI systems write them: it stands nowhere, also where git fails."""
+    secret = f"pw{secrets.token_hex(10)}"
+    there.configure(workspace={"repo": f"http://ada:{secret}@127.0.0.1:9/x.git", "ref": "main"})
+    done = there.run()
+    assert done.code != 0
+    (there.cwd / "codex-runner.toml").unlink()
+    assert secret not in done.stdout + done.stderr, done.stderr[-1500:]
+    assert [str(path) for path, data in tree(there.out).items() if secret.encode() in data] == []
