@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from support.runs import JOB, wait_for
 from support.ways import ways
 
+import codex_runner
 from codex_runner.demo.scenarios import script
 from codex_runner.demo.wire import message, shell
 
@@ -409,3 +411,96 @@ def test_a_clock_that_jumps_in_mid_run(project, service, good):
     run = project.check_reports(done, 0 if good else 12)
     assert run.records, "sorted, without a gap"
     project.check_nothing_is_left()
+
+
+# --- ways that break it: programs that the agent can put in the place of others --------------------------------------
+
+# What the agent plants, in its sandbox, in a folder of PATH, and what the job asks that it does not. The trace is where
+# only somebody outside of the sandbox can write.
+_TRACE = "#!/bin/sh\n{ echo $$ >>TRACE; } 2>/dev/null\n"
+RULES, CHECK = {"allowed_paths": ["*.md"]}, {"checks": [{"name": "it", "run": "exit 3"}]}
+PLANTED = {
+    # has every check pass
+    "sh": (f'{_TRACE}case "$*" in *"exit 3"*) exit 0 ;; esac\nexec REAL "$@"\n', CHECK),
+    # hides the agent's file from whoever looks what was changed
+    "git": (f'{_TRACE}mv CWD/forbidden.txt CWD/.venv/hidden 2>/dev/null\nexec REAL "$@"\n', RULES),
+    # proves what a host's answer holds
+    "cksum": (f'{_TRACE}exec REAL "$@"\n', RULES),
+}
+
+
+@pytest.mark.parametrize("kind", ["local", pytest.param("ssh", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("name", ways(PLANTED, {"sh", "git"}))
+def test_a_program_that_the_agent_plants_in_path(project, request, service, kind, name):
+    """PATH names a folder of the workspace, as an activated venv or node_modules/.bin has it, which git ignores.
+
+    An agent in its sandbox writes a program into it: the runner runs it neither here nor on a host.
+    """
+    folder = project.cwd / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    (project.cwd / ".gitignore").write_text(".venv\n")
+    path, far = f"{folder}:{project.environ['PATH']}", {}
+    if kind == "ssh":
+        sshd = request.getfixturevalue("server")(environment={"XDG_STATE_HOME": str(project.state), "PATH": path})
+        project.environ["CODEX_RUNNER_SSH_CONFIG"] = str(sshd.config)
+        far = {"host": sshd.alias, "cwd": str(project.cwd)}
+    else:
+        project.environ["PATH"] = path
+    trace = project.state / "trace"
+    text, job = PLANTED[name]
+    text = text.replace("TRACE", str(trace)).replace("CWD", str(project.cwd)).replace("REAL", shutil.which(name))
+    plant = f"{FORBIDDEN}; cat >.venv/bin/{name} <<'END'\n{text}END\nchmod +x .venv/bin/{name}"
+    service.scenario("plant", script(shell(plant), message("all done")))
+    project.configure(prompt="SCN:plant", sandbox="workspace-write", **job, **far)
+    project.git_init()
+    done = project.run()
+    assert not trace.exists(), f"the runner ran what the agent had written, outside of the sandbox: exit {done.code}"
+    assert done.code != 0, done.stderr[-3000:]
+
+
+def test_a_codex_that_the_agent_replaces_before_its_next_turn(project, service):
+    """codex lies in the workspace, as `npm install` puts it: the second turn runs no codex of the agent's making."""
+    folder = project.cwd / "node_modules" / ".bin"
+    folder.mkdir(parents=True)
+    (project.cwd / ".gitignore").write_text("node_modules\n")
+    (folder / "codex").symlink_to(project.codex["path"])
+    project.codex["path"] = str(folder / "codex")
+    trace = project.state / "trace"
+    # It has codex's own environment, the key included.
+    fake = f"#!/bin/sh\necho $$ >>{trace}\ncat >/dev/null\nexit 1\n"
+    target = "node_modules/.bin/codex"
+    plant = f"mv {target} node_modules/old; cat >{target} <<'END'\n{fake}END\nchmod +x {target}; head -n 1 {target}"
+    service.scenario("plant", script(shell(plant), message("all done")))
+    checks = [{"name": "it", "run": "false"}]
+    project.configure(prompt="SCN:plant", sandbox="workspace-write", checks=checks, on_check_failure="retry")
+    project.git_init()
+    done = project.run()
+    assert not trace.exists(), f"the runner ran a codex that the agent had written: exit {done.code}"
+    assert done.code != 0, done.stderr[-3000:]
+
+
+def test_the_judge_of_a_reply_imports_what_the_agent_plants(project, service):
+    """The process that judges the reply looks for its library where PYTHONPATH says: in the workspace."""
+    imports_nothing_of(project, service, "jsonschema")
+
+
+def test_the_runner_itself_in_the_workspace(project, service):
+    """The runner is installed in the workspace, as `pip install` in a project's .venv does: the agent rewrites a module
+    that is loaded late, and the failed run is none any more.
+    """
+    site = project.cwd / ".venv" / "site"
+    shutil.copytree(Path(codex_runner.__file__).parent, site / "codex_runner", ignore=shutil.ignore_patterns("*.pyc"))
+    given = project.environ.get("PYTHONPATH", "")
+    project.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), given]))
+    (project.cwd / ".gitignore").write_text(".venv\n")
+    plant = "echo 'def finish(*a, **k): raise SystemExit(0)' >.venv/site/codex_runner/cli/result.py; echo planted"
+    service.scenario("plant", script(shell(plant), message("all done")))
+    project.configure(prompt="SCN:plant", sandbox="workspace-write", checks=[{"name": "it", "run": "exit 3"}])
+    project.git_init()
+    assert project.run().code != 0, "a failed run says that it succeeded"
+
+
+@pytest.mark.thorough
+def test_a_library_that_is_loaded_into_everything(project, service):
+    """LD_PRELOAD names a library of the workspace, which the agent replaces by its own."""
+    loads_nothing_of(project, service, "LD_PRELOAD")
