@@ -504,3 +504,18 @@ def test_the_runner_itself_in_the_workspace(project, service):
 def test_a_library_that_is_loaded_into_everything(project, service):
     """LD_PRELOAD names a library of the workspace, which the agent replaces by its own."""
     loads_nothing_of(project, service, "LD_PRELOAD")
+
+
+@pytest.mark.parametrize("where", [".", ".."])
+def test_the_record_of_a_run_whose_output_folder_holds_the_workspace(project, service, where):
+    """An agent in its sandbox cannot rewrite the events of its run, wherever `-o` says that they lie."""
+    out = (project.cwd / where).resolve()
+    forge = f"for f in {out}/*/events.jsonl; do mv $f $f.old && echo forged >$f; done; ls -la {out}/*/; true"
+    service.scenario("forge", script(shell(forge), message("all done")))
+    project.configure(prompt="SCN:forge", sandbox="workspace-write")
+    done = project.run("-o", where)
+    if done.code in {2, 3}:
+        return  # refused
+    files = list(out.glob("*Z-*/events.jsonl"))
+    assert files, done.stderr[-2000:]
+    assert all(file.read_text().startswith("{") for file in files), "the agent has rewritten the run's events"
