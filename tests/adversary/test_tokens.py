@@ -13,7 +13,10 @@ import pytest
 import tomli_w
 from support.runs import tree
 from support.ways import ways
+from support.webhook import Receiver
 
+from codex_runner.demo.scenarios import script
+from codex_runner.demo.wire import message
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.redact import Redactor
 from codex_runner.reports.text import one_line as report_line
@@ -311,3 +314,38 @@ def test_a_repository_whose_address_holds_a_password(there):
     (there.cwd / "codex-runner.toml").unlink()
     assert secret not in done.stdout + done.stderr, done.stderr[-1500:]
     assert [str(path) for path, data in tree(there.out).items() if secret.encode() in data] == []
+
+
+# --- ways that break it -----------------------------------------------------------------------------------------------
+
+QUOTING = {
+    "a title with a quote in it": '\x1b]0;a"b\x07',
+    "a title with a backslash in it": "\x1b]0;a\\b\x07",
+    "a link with a quote in its address": '\x1b]8;;http://x/"\x1b\\',
+    "a title that a C1 begins, with a quote": '\x9d0;a"b\x9c',
+    "a device string with a quote": '\x1bPq"1;1\x1b\\',
+}
+
+
+@pytest.mark.parametrize("way", QUOTING)
+@pytest.mark.parametrize("escaped", ["raw", "json"])
+def test_a_title_with_a_quote_that_a_reader_drops(way, escaped):
+    """A terminal's title or link holds a quote or a backslash, within a secret."""
+    assert hides_nothing(QUOTING[way], escaped)
+
+
+def test_a_webhook_hears_no_secret(project, service):
+    """The agent's last words hold the key, split by what a reader drops: who is told hears none of it."""
+    key = project.key
+    service.scenario("says", script(message(f'it is {key[:9]}\x1b]0;a"b\x07{key[9:]}')))
+    with Receiver() as receiver:
+        project.environ["T_URL"] = receiver.url
+        project.configure(prompt="SCN:says")
+        configuration = project.cwd / "codex-runner.toml"
+        target = {"name": "it", "url_variable": "T_URL", "on": ["succeeded", "failed"]}
+        configuration.write_text(configuration.read_text() + tomli_w.dumps({"notify": [target]}))
+        done = project.run()
+        bodies = b"".join(post.body for post in receiver.posts)
+    assert key not in done.stdout + done.stderr
+    assert key.encode() not in bodies
+    project.check_no_secret()
