@@ -349,3 +349,43 @@ def test_a_webhook_hears_no_secret(project, service):
     assert key not in done.stdout + done.stderr
     assert key.encode() not in bodies
     project.check_no_secret()
+
+
+SETTINGS = {
+    "a variable of an MCP server": {"mcp_servers": {"it": {"command": "true", "env": {"API_TOKEN": "SECRET"}}}},
+    "a header of a provider": {
+        "model_providers": {"scripted": {"http_headers": {"Authorization": "Bearer SECRET"}}},
+    },
+    "a provider's bearer token": {"model_providers": {"other": {"name": "o", "experimental_bearer_token": "SECRET"}}},
+    "a variable of the commands": {"shell_environment_policy": {"set": {"NPM_TOKEN": "SECRET"}}},
+    "a header of telemetry": {
+        "otel": {
+            "exporter": {
+                "otlp-http": {
+                    "endpoint": "http://127.0.0.1:9/x",
+                    "protocol": "json",
+                    "headers": {"x-api-key": "SECRET"},
+                }
+            }
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("way", ways(SETTINGS, {"a variable of an MCP server"}))
+def test_a_setting_of_codex_that_is_a_secret(project, way):
+    """`codex.config` has places that codex itself takes for secrets: what stands there stands in no record."""
+    secret = f"s3cret-{secrets.token_hex(10)}"
+    given = json.loads(json.dumps(SETTINGS[way]).replace("SECRET", secret))
+    config = project.codex["config"]
+    for name, table in given.items():
+        if name == "model_providers" and "scripted" in table:
+            config[name]["scripted"] |= table["scripted"]
+        else:
+            config[name] = {**config.get(name, {}), **table}
+    project.configure()
+    done = project.run()
+    (project.cwd / "codex-runner.toml").unlink()
+    found = [str(path) for path, data in tree(project.out).items() if secret.encode() in data]
+    assert found == [], f"exit {done.code}"
+    assert secret.encode() not in project.said
