@@ -5,13 +5,14 @@ import io
 import json
 import os
 import secrets
+import signal
 import sys
 import tarfile
 import zipfile
 
 import pytest
 import tomli_w
-from support.runs import tree
+from support.runs import JOB, tree
 from support.ways import ways
 from support.webhook import Receiver
 
@@ -389,3 +390,18 @@ def test_a_setting_of_codex_that_is_a_secret(project, way):
     found = [str(path) for path, data in tree(project.out).items() if secret.encode() in data]
     assert found == [], f"exit {done.code}"
     assert secret.encode() not in project.said
+
+
+@pytest.mark.thorough
+@pytest.mark.needs_sshd
+def test_no_core_of_codex_with_its_key(there):
+    """codex crashes, and has the key in its environment and memory: no core of it lies in the workspace."""
+    there.prefix = ["bash", "-c", 'ulimit -c unlimited; exec "$@"', "bash"]
+    there.configure(prompt="SCN:slow:5")
+    running = there.start("run", JOB)
+    root = running.until(there.host_run)
+    running.until(lambda: b"turn.started" in there.recorded)
+    os.kill(int((root / "attempts" / "1" / "codex.pid").read_text().split()[0]), signal.SIGABRT)
+    done = running.wait()
+    assert done.code != 0
+    there.check_no_secret()
