@@ -322,3 +322,23 @@ def test_a_storm_of_signals_while_it_is_borrowed(project, login, number):
         done = running.wait()
     assert done.code == 128 + number, done.stderr[-2000:]
     assert alive(login) == []
+
+
+# --- ways that break it -----------------------------------------------------------------------------------------------
+
+SPOILT = {
+    "504 from a load balancer": once("login", (504, PAGE, b"<html>gateway time-out</html>")),
+    "502 from a load balancer": once("login", (502, PAGE, b"<html>bad gateway</html>")),
+    "500 in JSON": once("login", (500, JSON, b'{"errors":["internal error"]}')),
+    "200 with a page": once("login", (200, PAGE, b"<html>log in here</html>"), count=99),
+    "200 with half of the JSON": once("login", (200, JSON, b'{"auth":{"client_to'), count=99),
+}
+
+
+@pytest.mark.parametrize("way", ways(SPOILT, {"504 from a load balancer"}))
+def test_a_login_that_was_made_and_whose_answer_is(login, try_to_borrow, way):
+    """The server has made the login, and something in between answers otherwise: it lives on, and that is told."""
+    with Gateway(login.server, SPOILT[way]) as gateway:
+        outcome = try_to_borrow(login, settings_for(login, gateway), {"VAULT_PASSWORD": "p"})
+    assert "login" in gateway.asked
+    judged(login, outcome)
