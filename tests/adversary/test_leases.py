@@ -342,3 +342,19 @@ def test_a_login_that_was_made_and_whose_answer_is(login, try_to_borrow, way):
         outcome = try_to_borrow(login, settings_for(login, gateway), {"VAULT_PASSWORD": "p"})
     assert "login" in gateway.asked
     judged(login, outcome)
+
+
+UNBOUNDED = {
+    "a lifetime beyond all numbers": damaged("lease_duration", 10**400),
+}
+
+
+@pytest.mark.parametrize("way", UNBOUNDED)
+def test_a_login_whose_answer_has(login, try_to_borrow, way):
+    """A field of the login's answer cannot be read: the login is given back all the same, or told."""
+    with Gateway(login.server, UNBOUNDED[way]) as gateway:
+        try:
+            outcome = try_to_borrow(login, settings_for(login, gateway), {"VAULT_PASSWORD": "p"})
+        except Exception as error:  # noqa: BLE001 - a bug, which is what this looks for
+            pytest.fail(f"{type(error).__name__}, and {len(alive(login))} logins are alive")
+    assert alive(login) == [] or judged(login, outcome)
