@@ -358,3 +358,36 @@ def test_a_login_whose_answer_has(login, try_to_borrow, way):
         except Exception as error:  # noqa: BLE001 - a bug, which is what this looks for
             pytest.fail(f"{type(error).__name__}, and {len(alive(login))} logins are alive")
     assert alive(login) == [] or judged(login, outcome)
+
+
+NOT_REVOKED = {
+    "200 with JSON, as a portal says": (200, JSON, b'{"ok":true}'),
+    "200 and nothing": (200, JSON, b""),
+    "202 and nothing": (202, JSON, b""),
+    "a redirect to the health of the server": (302, {"Location": "/v1/sys/health"}, b""),
+    "a redirect to a page with nothing": (303, {"Location": "/v1/sys/seal-status"}, b""),
+    "403 in a WAF's words": (403, JSON, b'{"errors":["permission denied"]}'),
+    "403 that speaks of an invalid token": (403, JSON, b'{"errors":["1 error occurred: invalid token in header"]}'),
+}
+
+
+@pytest.mark.parametrize("way", ways(NOT_REVOKED, {"200 with JSON, as a portal says"}))
+def test_a_revocation_that_never_came_to_the_server(login, try_to_borrow, way):
+    """Something in between answers in the server's place: the guard does not say that the login was given back."""
+    change = once("revoke", NOT_REVOKED[way], before=False, count=99)
+    with Gateway(login.server, change) as gateway:
+        outcome = try_to_borrow(login, settings_for(login, gateway), {"VAULT_PASSWORD": "p"})
+    assert judged(login, outcome), "it is alive for real"
+
+
+def test_a_revocation_that_another_server_answers(login, own_server, try_to_borrow):
+    """A standby sends the revocation on to a server of another cluster, which does not know the token (403)."""
+
+    def change(kind, ask):
+        if kind == "revoke":
+            return 307, {"Location": f"{own_server.address}/v1/auth/token/revoke-self"}, b""
+        return None
+
+    with Gateway(login.server, change) as gateway:
+        outcome = try_to_borrow(login, settings_for(login, gateway), {"VAULT_PASSWORD": "p"})
+    assert judged(login, outcome), "it is alive for real"
