@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -196,3 +198,24 @@ def test_a_place_for_what_a_run_leaves(project, way):
         one_verdict(Left(folder))
     else:
         assert project.service.responses == []
+
+
+# --- ways that break it -----------------------------------------------------------------------------------------------
+
+
+def test_a_summary_of_github_that_is_a_pipe_without_a_reader(project):
+    """GITHUB_STEP_SUMMARY is a FIFO that nobody reads: the run ends with its verdict, and can be interrupted."""
+    path = project.scratch / "summary"
+    os.mkfifo(path)
+    project.environ["GITHUB_STEP_SUMMARY"] = str(path)
+    running = project.start("run", JOB)
+    running.until(lambda: project.runs and (project.runs[0].path / "run.json").exists())
+    try:
+        running.process.wait(10)
+    except subprocess.TimeoutExpired:
+        running.signal(signal.SIGTERM)
+        time.sleep(1)
+        hangs = running.process.poll() is None
+        running.kill()
+        pytest.fail(f"the runner hangs after its verdict{', also after SIGTERM' if hangs else ''}")
+    assert running.wait().code == 0
