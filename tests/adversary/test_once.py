@@ -219,3 +219,37 @@ def test_a_summary_of_github_that_is_a_pipe_without_a_reader(project):
         running.kill()
         pytest.fail(f"the runner hangs after its verdict{', also after SIGTERM' if hangs else ''}")
     assert running.wait().code == 0
+
+
+def _limited(request):
+    if request.asked < 2:  # codex itself tries once more
+        text = "Rate limit reached. Please try again in 4s."
+        error = {"message": text, "type": "requests", "code": "rate_limit_exceeded"}
+        return HttpError(429, error, {"retry-after": "4"})
+    return reply(message("went on"))
+
+
+@pytest.mark.thorough
+def test_cancelled_between_two_attempts(there, service):
+    """The job waits for its next attempt when it is cancelled: it does not go on to that attempt."""
+    service.scenario("limited", lambda _step, request: _limited(request))
+    there.configure(prompt="SCN:limited", retry={"attempts": 3})
+    running = there.start("run", JOB)
+    running.until(lambda: b'"attempt.retry"' in there.recorded)
+    (left,) = there.runs
+    cancel = there.command("cancel", left.run_id)
+    done = running.wait(120)
+    assert (cancel.code, done.code) == (0, 143), f"cancel said {cancel.code}: {cancel.stderr[-300:]}"
+    one_verdict(there.check_reports(done, 143))
+
+
+@pytest.mark.thorough
+def test_cancelled_during_its_checks(there):
+    """The agent is done, and a check runs, when the job is cancelled: the check is ended, and the run is no success."""
+    there.configure(checks=[{"name": "it", "run": "sleep 6"}])
+    running = there.start("run", JOB)
+    running.until(lambda: b'"check.started"' in there.recorded)
+    (left,) = there.runs
+    cancel = there.command("cancel", left.run_id)
+    done = running.wait(60)
+    assert (cancel.code, done.code) == (0, 143), f"cancel said {cancel.code}: {cancel.stderr[-300:]}"
