@@ -1,6 +1,7 @@
 """Exactly one codex a run, one verdict a run: ways to have two, or none."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -253,3 +254,22 @@ def test_cancelled_during_its_checks(there):
     cancel = there.command("cancel", left.run_id)
     done = running.wait(60)
     assert (cancel.code, done.code) == (0, 143), f"cancel said {cancel.code}: {cancel.stderr[-300:]}"
+
+
+@pytest.mark.thorough
+def test_a_copy_of_a_run_that_is_attached_to(there):
+    """The folder of a run is copied while its runner follows it, and the copy is attached to: nobody else judges."""
+    count = there.scratch / "count"
+    there.configure(
+        prompt="SCN:slow:3", sandbox="danger-full-access", checks=[{"name": "it", "run": f"echo x >>{count}"}]
+    )
+    running = there.start("run", JOB)
+    running.until_command("sleep 1")
+    (left,) = there.runs
+    copy = there.scratch / "copy"
+    shutil.copytree(there.out, copy)
+    second = there.command("attach", left.run_id, "-o", copy)
+    done = running.wait()
+    assert done.code == 0, done.stderr[-2000:]
+    assert second.code != 0, "two runners have followed one run, and both say that it succeeded"
+    assert count.read_text() == "x\n"
