@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+import tomli_w
 from support.runs import JOB, Left
 from support.ways import ways
+from support.webhook import Receiver
 
 from codex_runner.demo.wire import HttpError, message, reply
 
@@ -273,3 +275,20 @@ def test_a_copy_of_a_run_that_is_attached_to(there):
     assert done.code == 0, done.stderr[-2000:]
     assert second.code != 0, "two runners have followed one run, and both say that it succeeded"
     assert count.read_text() == "x\n"
+
+
+@pytest.mark.thorough
+def test_who_is_told_of_a_run_that_is_attached_to_when_it_is_over(project):
+    """Attaching to a run that is over tells nobody a second time."""
+    with Receiver() as receiver:
+        project.environ["T_URL"] = receiver.url
+        configuration = project.cwd / "codex-runner.toml"
+        target = {"name": "it", "url_variable": "T_URL", "on": ["succeeded", "failed"]}
+        configuration.write_text(configuration.read_text() + tomli_w.dumps({"notify": [target]}))
+        summary = project.environ["GITHUB_STEP_SUMMARY"] = str(project.scratch / "summary")
+        done = project.run()
+        assert done.code == 0, done.stderr
+        first = (len(receiver.posts), Path(summary).read_text().count("succeeded"))
+        assert first[0] == 1, done.stderr
+        project.command("attach", done.run.run_id)
+        assert (len(receiver.posts), Path(summary).read_text().count("succeeded")) == first
