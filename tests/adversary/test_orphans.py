@@ -198,3 +198,27 @@ def attacks_the_ticker(there, service, number):
 def test_the_agent_kills_the_ticker(there, service):
     """SIGKILL."""
     attacks_the_ticker(there, service, "KILL")
+
+
+# --- ways that break it -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.thorough
+def test_the_agent_stops_the_ticker(there, service):
+    """SIGSTOP: the supervisor waits for it for ever."""
+    attacks_the_ticker(there, service, "STOP")
+
+
+@pytest.mark.thorough
+def test_the_agent_stops_the_supervisor(there, service):
+    """Without a sandbox, the agent stops the supervisor (SIGSTOP): the run is red, and no process is left for ever."""
+    attack = f"kill -STOP $(cut -d' ' -f3 {there.runs_folder}/*/attempts/1/pid); echo stopped"
+    service.scenario("attack", script(shell(attack), message("attacked")))
+    there.configure(prompt="SCN:attack", sandbox="danger-full-access", timeout="5s", orphan_timeout="5s")
+    running = there.start("run", JOB)
+    done = running.wait(120)
+    try:
+        assert done.code != 0 or there.processes == {}
+        wait_for(lambda: not there.processes, 40)
+    finally:
+        kill_all(there.processes)
