@@ -3,6 +3,9 @@
 import os
 import re
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from support.runs import JOB, processes_with, wait_for
@@ -222,3 +225,43 @@ def test_the_agent_stops_the_supervisor(there, service):
         wait_for(lambda: not there.processes, 40)
     finally:
         kill_all(there.processes)
+
+
+# A build daemon that was running before. It runs what somebody sends it, with the sender's environment.
+DAEMON = """
+import os, socket, subprocess, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+while True:
+    connection, _ = server.accept()
+    environment = dict(pair.split("=", 1) for pair in connection.makefile().read().split("\\0") if "=" in pair)
+    subprocess.Popen(["sleep", "615"], env=environment, start_new_session=True)
+    connection.close()
+"""
+
+
+@pytest.mark.thorough
+def test_a_worker_that_a_daemon_starts_for_the_agent(there, service):
+    """A build daemon of the user's runs already. Without a sandbox, the agent has it start a worker in its own
+    environment, the run's mark included: the worker is the run's, and is ended with it, or it is told.
+    """
+    name = str(there.scratch / "d")[-90:] if len(str(there.scratch)) < 90 else f"/tmp/adv-{os.getpid()}"
+    daemon = subprocess.Popen(["env", "-i", sys.executable, "-c", DAEMON, name], cwd="/")
+    try:
+        wait_for(lambda: Path(name).exists())
+        send = (
+            f'python3 -c \'import os, socket; s = socket.socket(socket.AF_UNIX); s.connect("{name}"); '
+            's.send("\\0".join(f"{k}={v}" for k, v in os.environ.items()).encode())\'; sleep 0.3; echo sent'
+        )
+        service.scenario("asks", script(shell(send), message("asked")))
+        there.configure(prompt="SCN:asks", sandbox="danger-full-access")
+        done = there.run()
+        left = processes_with(f"CODEX_RUNNER_MARK={done.run.run_id}/1/")
+        told = not done.run.guard("process sweep")["passed"]
+        kill_all(left)
+        assert left == {} or told, f"the sweep says that nothing is left, and there is {left}"
+    finally:
+        daemon.kill()
+        daemon.wait()
+        Path(name).unlink(missing_ok=True)
