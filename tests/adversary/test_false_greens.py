@@ -519,3 +519,9 @@ def test_the_record_of_a_run_whose_output_folder_holds_the_workspace(project, se
     files = list(out.glob("*Z-*/events.jsonl"))
     assert files, done.stderr[-2000:]
     assert all(file.read_text().startswith("{") for file in files), "the agent has rewritten the run's events"
+
+
+@pytest.mark.thorough
+def test_a_check_on_a_host_that_stops_its_parent(placed, request, tmp_path):
+    """SIGSTOP for the shell that runs the check: it stays for ever."""
+    attacked_by(placed, request, "STOP", tmp_path)
