@@ -336,3 +336,12 @@ def record_is_harmed(project, service, harm, *, whole=False):
 def test_the_record_of_a_run(project, service, way):
     """The events, the reports, or their folder are changed."""
     record_is_harmed(project, service, RECORDS[way], whole=way in HARMLESS)
+
+
+# --- ways that break it -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.thorough
+def test_the_hosts_file_of_codexs_output_is_a_pipe(there, service):
+    """A FIFO is in its place: whoever opens it waits for ever."""
+    harmed(there, service, "mv $A/stdout $A/elsewhere; mkfifo $A/stdout")
