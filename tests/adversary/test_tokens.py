@@ -1,10 +1,12 @@
 """No token in any output: ways to have a secret stand somewhere in a form in which a reader can take it."""
 
 import base64
+import html
 import io
 import json
 import os
 import secrets
+import shlex
 import signal
 import sys
 import tarfile
@@ -405,3 +407,41 @@ def test_no_core_of_codex_with_its_key(there):
     done = running.wait()
     assert done.code != 0
     there.check_no_secret()
+
+
+def _wrapped(text, width):
+    return "\n".join(text[at : at + width] for at in range(0, len(text), width))
+
+
+FORMS_OF_PROGRAMS = {
+    "base64, as coreutils wraps it at 76": lambda raw: _wrapped(base64.b64encode(raw.encode()).decode(), 76),
+    "base64, as openssl wraps it at 64": lambda raw: _wrapped(base64.b64encode(raw.encode()).decode(), 64),
+    "base64 with carriage returns, as mail has it": lambda raw: (
+        base64.encodebytes(raw.encode()).decode().replace("\n", "\r\n")
+    ),
+    "hexadecimal, as xxd -p wraps it at 60": lambda raw: _wrapped(raw.encode().hex(), 60),
+    "HTML": html.escape,
+    "the shell's quotes": shlex.quote,
+    "Python's repr": repr,
+    "YAML's quotes": lambda raw: "'" + raw.replace("'", "''") + "'",
+    "CSV": lambda raw: '"' + raw.replace('"', '""') + '"',
+    "JSON of PHP, slashes escaped": lambda raw: json.dumps(raw).replace("/", "\\/"),
+    "JSON of Go": lambda raw: json.dumps(raw).replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),
+    "JSON of Gson": lambda raw: (
+        json.dumps(raw).replace("=", "\\u003d").replace("&", "\\u0026").replace("'", "\\u0027").replace("<", "\\u003c")
+    ),
+    "JSON of .NET": lambda raw: (
+        json.dumps(raw)
+        .replace("+", "\\u002B")
+        .replace("&", "\\u0026")
+        .replace("'", "\\u0027")
+        .replace('\\"', "\\u0022")
+    ),
+}
+
+
+@pytest.mark.parametrize("secret", [PASSWORD, LONG, CLOUD], ids=["password", "long", "cloud"])
+@pytest.mark.parametrize("way", FORMS_OF_PROGRAMS)
+def test_another_form_in_which_programs_print_it(way, secret):
+    """As coreutils, openssl, PHP, Go, Java, .NET and shells write it."""
+    assert is_masked(FORMS_OF_PROGRAMS[way](secret), secret)
