@@ -445,3 +445,21 @@ FORMS_OF_PROGRAMS = {
 def test_another_form_in_which_programs_print_it(way, secret):
     """As coreutils, openssl, PHP, Go, Java, .NET and shells write it."""
     assert is_masked(FORMS_OF_PROGRAMS[way](secret), secret)
+
+
+@pytest.mark.thorough
+def test_all_that_a_reader_needs_is_in_no_half(there):
+    """A check prints a long secret so often that its output is cut: no half of one is left at the cut."""
+    there.key = there.environ["CODEX_RUNNER_CODEX__ENV__LONG_ONE"] = secrets.token_hex(700)
+    file = there.scratch / "token"
+    file.write_text(there.key)
+    # 1 MiB of the output is kept, and of what is redacted 64 KiB: masks are short.
+    print_it = f"printf x; i=0; while [ $i -lt 900 ]; do cat {file}; echo; i=$((i+1)); done; exit 3"
+    there.configure(checks=[{"name": "it", "run": print_it}])
+    done = there.run()
+    file.unlink()
+    assert done.code in {1, 12}, done.stderr[-2000:]
+    halves = [there.key[at : at + 200] for at in range(0, len(there.key) - 200, 50)]
+    found = [path for path, data in tree(done.run.path).items() if any(half.encode() in data for half in halves)]
+    assert found == []
+    assert not any(half in done.stderr for half in halves)
