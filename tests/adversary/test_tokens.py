@@ -463,3 +463,16 @@ def test_all_that_a_reader_needs_is_in_no_half(there):
     found = [path for path, data in tree(done.run.path).items() if any(half.encode() in data for half in halves)]
     assert found == []
     assert not any(half in done.stderr for half in halves)
+
+
+SAID_OF_CHECKS = {
+    "a check's command": {"checks": [{"name": "it", "run": "test '{key}' = '{key}'"}]},
+    "a check's name": {"checks": [{"name": "{key}", "run": "true"}]},
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("way", SAID_OF_CHECKS)
+def test_a_check_that_names_a_secret(project, way):
+    """In its command, in its name."""
+    says_nothing_of(project, SAID_OF_CHECKS[way])
