@@ -521,6 +521,17 @@ def test_the_record_of_a_run_whose_output_folder_holds_the_workspace(project, se
     assert all(file.read_text().startswith("{") for file in files), "the agent has rewritten the run's events"
 
 
+def test_a_folder_of_junit_that_the_agent_swaps_for_a_link(project, service):
+    """`--junit reports/junit.xml` in the workspace: the agent makes `reports` a link to where it may not write."""
+    elsewhere = project.state / "elsewhere"
+    elsewhere.mkdir()
+    service.scenario("swap", script(shell(f"mv reports before; ln -s {elsewhere} reports; ls -l"), message("all done")))
+    project.configure(prompt="SCN:swap", sandbox="workspace-write")
+    done = project.run("--junit", "reports/junit.xml")
+    assert (project.cwd / "reports").is_symlink(), done.stderr
+    assert list(elsewhere.iterdir()) == [], "the runner wrote where the agent's link led"
+
+
 @pytest.mark.thorough
 def test_a_check_on_a_host_that_stops_its_parent(placed, request, tmp_path):
     """SIGSTOP for the shell that runs the check: it stays for ever."""
