@@ -345,3 +345,10 @@ def test_the_record_of_a_run(project, service, way):
 def test_the_hosts_file_of_codexs_output_is_a_pipe(there, service):
     """A FIFO is in its place: whoever opens it waits for ever."""
     harmed(there, service, "mv $A/stdout $A/elsewhere; mkfifo $A/stdout")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["codex.jsonl"])
+def test_the_copy_of_what_codex_printed_is_emptied(project, service, name):
+    """Somebody empties a file of the record: a success says so."""
+    record_is_harmed(project, service, f": >$R/{name}")
