@@ -506,6 +506,27 @@ def test_a_library_that_is_loaded_into_everything(project, service):
     loads_nothing_of(project, service, "LD_PRELOAD")
 
 
+@pytest.mark.thorough
+def test_a_start_up_file_of_a_home_in_which_the_agent_works(project, server, service):
+    """On a host, the job's folder is the account's home. The agent writes .bashrc, the line drops, and the shell of the
+    next connection reads it: what the agent has written runs outside of its sandbox.
+    """
+    state = project.state
+    sshd = server(environment={"XDG_STATE_HOME": str(state), "HOME": str(project.cwd)})
+    project.environ["CODEX_RUNNER_SSH_CONFIG"] = str(sshd.config)
+    trace = state / "trace"
+    plant = f"echo '{{ echo $$ >>{trace}; }} 2>/dev/null' >~/.bashrc; echo planted; sleep 2"
+    service.scenario("plant", script(shell(plant), message("all done")))
+    project.configure(prompt="SCN:plant", sandbox="workspace-write", host=sshd.alias, cwd=str(project.cwd))
+    running = project.start("run", JOB)
+    running.until((project.cwd / ".bashrc").exists)
+    for pid in sshd.sessions():
+        os.kill(pid, signal.SIGKILL)
+    done = running.wait()
+    assert done.code in {0, 3}, done.stderr[-2000:]
+    assert not trace.exists(), "the host's shell ran what the agent had written"
+
+
 @pytest.mark.parametrize("where", [".", ".."])
 def test_the_record_of_a_run_whose_output_folder_holds_the_workspace(project, service, where):
     """An agent in its sandbox cannot rewrite the events of its run, wherever `-o` says that they lie."""
