@@ -2,6 +2,7 @@
 
 import base64
 import html
+import http.server
 import io
 import json
 import os
@@ -10,16 +11,19 @@ import shlex
 import signal
 import sys
 import tarfile
+import threading
 import zipfile
 
 import pytest
 import tomli_w
+from integration.vault.conftest import Place, mount_kv
 from support.runs import JOB, tree
 from support.ways import ways
 from support.webhook import Receiver
 
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message
+from codex_runner.demo.vault import VaultServer
+from codex_runner.demo.wire import message, shell
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.redact import Redactor
 from codex_runner.reports.text import one_line as report_line
@@ -392,6 +396,50 @@ def test_a_setting_of_codex_that_is_a_secret(project, way):
     found = [str(path) for path, data in tree(project.out).items() if secret.encode() in data]
     assert found == [], f"exit {done.code}"
     assert secret.encode() not in project.said
+
+
+@pytest.mark.thorough
+@pytest.mark.needs_vault
+def test_a_store_that_the_agent_names_to_whoever_attaches(project, service):
+    """The agent, in its sandbox, writes another address of Vault into codex-runner.toml, and the runner is killed: who
+    attaches does not log in there.
+    """
+    heard = []
+
+    class Thief(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            heard.append(self.rfile.read(int(self.headers.get("content-length") or 0)))
+            self.send_response(400)
+            self.end_headers()
+
+        do_GET = do_PUT = do_POST  # noqa: N815 - the names that http.server calls
+
+        def log_message(self, *_):
+            pass
+
+    with VaultServer() as vault, http.server.ThreadingHTTPServer(("127.0.0.1", 0), Thief) as thief:
+        threading.Thread(target=thief.serve_forever, args=(0.02,), daemon=True).start()
+        mount_kv(vault)
+        vault.request("POST", "sys/auth/userpass", {"type": "userpass"})
+        place = Place(vault)
+        place.put(token=project.key)
+        vault.request("POST", f"auth/userpass/users/{place.name}", place.role_settings(password="the-password"))
+        project.environ["VAULT_PASSWORD"] = "the-password"
+        file = "codex-runner.toml"
+        swap = f"sed 's,{vault.address},http://127.0.0.1:{thief.server_port},' {file} >new; mv new {file}"
+        service.scenario("swap", script(shell(f"{swap}; echo swapped"), shell("sleep 4"), message("done")))
+        credential = {"path": place.path, "workflow": place.path, "kind": "api_key"}
+        project.configure(prompt="SCN:swap", sandbox="workspace-write", credential=credential)
+        configuration = project.cwd / "codex-runner.toml"
+        auth = f'{{ method = "userpass", username = "{place.name}" }}'
+        settings = f'\n[vault]\naddress = "{vault.address}"\nauth = {auth}\nretry_deadline = "2s"\n'
+        configuration.write_text(configuration.read_text() + settings)
+        running = project.start("run", JOB)
+        running.until(lambda: str(thief.server_port) in configuration.read_text())
+        running.kill()
+        project.command("attach", "last")
+        thief.shutdown()
+    assert not any(b"the-password" in body for body in heard), "the login's password went where the agent said"
 
 
 @pytest.mark.thorough
