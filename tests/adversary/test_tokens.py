@@ -402,9 +402,30 @@ def test_a_setting_of_codex_that_is_a_secret(project, way):
     assert secret.encode() not in project.said
 
 
+@pytest.fixture
+def other(codex, service, tmp_path_factory):
+    """Another project of the same user's, whose agent has a sandbox."""
+    home = Path(tempfile.mkdtemp(prefix="codex-home-", dir=build_folder()))
+    made = Project(tmp_path_factory.mktemp("other"), home, codex, service)
+    yield made
+    made.close()
+    shutil.rmtree(home)
+
+
+def beside(other, service, command):
+    """Start a run whose agent, in its sandbox, does this for twelve seconds; return once it does."""
+    loop = f"end=$(($(date +%s) + 12)); while [ $(date +%s) -lt $end ]; do {command}; done"
+    service.scenario("waits", script(shell(f"{{ {loop}; }} 2>/dev/null", wait=20), message("done")))
+    other.configure(prompt="SCN:waits", sandbox="workspace-write")
+    waiting = other.start("run", JOB)
+    waiting.until(other.host_run)
+    waiting.until(lambda: any(each.scenario == "waits" for each in service.responses))
+    return waiting
+
+
 @pytest.mark.thorough
 @pytest.mark.needs_sshd
-def test_another_run_that_looks_at_its_codex(there, codex, service, tmp_path_factory):
+def test_another_run_that_looks_at_its_codex(there, service, other):
     """One run's agent, in its sandbox, waits in /tmp for the folder in which another run asks codex about its token. It
     leaves an .env there, which codex reads: its proxy would get the token.
     """
@@ -422,35 +443,67 @@ def test_another_run_that_looks_at_its_codex(there, codex, service, tmp_path_fac
             pass
 
     token = f"at-{secrets.token_hex(16)}"
-    service.accept({there.key, token})
+    service.accept({there.key, token, other.key})
     setup = service.with_access_token(token)
-    home = Path(tempfile.mkdtemp(prefix="codex-home-", dir=build_folder()))
-    other = Project(tmp_path_factory.mktemp("other"), home, codex, service)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Thief) as thief:
         threading.Thread(target=thief.serve_forever, args=(0.02,), daemon=True).start()
         proxy = f"HTTP_PROXY=http://127.0.0.1:{thief.server_port}"
         plant = f"for f in /tmp/tmp.*/login; do [ -d $f ] && echo {proxy} >$f/.env; done"
-        loop = (
-            f"end=$(($(date +%s) + 12)); while [ $(date +%s) -lt $end ]; do for n in $(seq 300); do {plant}; done; done"
-        )
-        service.scenario("waits", script(shell(f"{{ {loop}; }} 2>/dev/null", wait=20), message("done")))
-        other.configure(prompt="SCN:waits", sandbox="workspace-write")
-        waiting = other.start("run", JOB)
-        try:
-            waiting.until(other.host_run)
-            waiting.until(lambda: any(each.scenario == "waits" for each in service.responses))
-            there.environ["CODEX_ACCESS_TOKEN"] = token
-            there.codex["config"] = setup.config
-            there.codex["env"] = {"CODEX_AUTHAPI_BASE_URL": setup.environment["CODEX_AUTHAPI_BASE_URL"]}
-            there.configure(credential={"source": "env", "allow_unexpiring": True})
-            while waiting.process.poll() is None and not heard:
-                there.run()
-        finally:
-            waiting.wait()
-            other.close()
-            shutil.rmtree(home)
+        waiting = beside(other, service, f"for n in $(seq 300); do {plant}; done")
+        there.environ["CODEX_ACCESS_TOKEN"] = token
+        there.codex["config"] = setup.config
+        there.codex["env"] = {"CODEX_AUTHAPI_BASE_URL": setup.environment["CODEX_AUTHAPI_BASE_URL"]}
+        there.configure(credential={"source": "env", "allow_unexpiring": True})
+        while waiting.process.poll() is None and not heard:
+            there.run()
+        waiting.wait()
         thief.shutdown()
     assert not any(token in (said or "") for said in heard), "another run's agent has had the token sent elsewhere"
+
+
+# Opens each temporary file as soon as it is there, and copies what comes into it later.
+WATCH = """
+import ctypes, os, select, struct, sys, time
+libc = ctypes.CDLL(None)
+fd = libc.inotify_init()
+libc.inotify_add_watch(fd, b"/tmp", 0x100)
+files, end = [], time.monotonic() + 11
+while time.monotonic() < end:
+    if select.select([fd], [], [], 0.1)[0]:
+        data = os.read(fd, 65536)
+        while data:
+            size = struct.unpack_from("iIII", data)[3]
+            name, data = data[16:16 + size].rstrip(b"\\0"), data[16 + size:]
+            try:
+                if name.startswith(b"tmp."):
+                    files.append(os.open(b"/tmp/" + name, os.O_RDONLY | os.O_NONBLOCK))
+            except OSError:
+                pass
+    for each in files:
+        try:
+            sys.stdout.buffer.write(os.pread(each, 4096, 0))
+        except OSError:
+            pass
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.needs_sshd
+def test_another_run_that_looks_at_its_checks(there, service, other):
+    """One run's agent, in its sandbox, opens each temporary file of /tmp as soon as it is there: what another run's
+    check prints, which nobody has redacted yet, is not to be had.
+    """
+    service.accept({there.key, other.key})
+    canary = f"canary-{secrets.token_hex(10)}"
+    (other.cwd / "watch.py").write_text(WATCH)
+    waiting = beside(other, service, "python3 watch.py | grep -ao 'canary-[0-9a-f]*' | sort -u >found; cat found")
+    (there.scratch / "said").write_text(canary)
+    there.configure(checks=[{"name": "it", "run": f"sleep 0.3; cat {there.scratch}/said; sleep 0.5"}])
+    while waiting.process.poll() is None:
+        assert there.run().code == 0
+    waiting.wait(60)
+    found = (other.cwd / "found").read_text() if (other.cwd / "found").exists() else ""
+    assert canary not in found, "another run's agent reads what a check has printed"
 
 
 @pytest.mark.thorough
