@@ -165,7 +165,7 @@ CHECKS = {
 }
 
 
-@pytest.mark.parametrize("way", ways(CHECKS, {"kills all of its group"}))
+@pytest.mark.parametrize("way", ways(CHECKS))
 def test_a_check_that(there, way):
     """A check that ends in an odd way is what it is, here and on a host; and the reports can be read."""
     run, passes = CHECKS[way]
@@ -322,7 +322,7 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("way", ways(ANSWERS, {"200 and a page of HTML"}))
+@pytest.mark.parametrize("way", ways(ANSWERS))
 def test_a_service_that_answers(project, way):
     """The real codex hears something odd: the run is red, or has exactly the reply that was given, once."""
     answer, reply = ANSWERS[way]
@@ -458,6 +458,7 @@ def test_a_program_that_the_agent_plants_in_path(project, request, service, kind
     assert done.code != 0, done.stderr[-3000:]
 
 
+@pytest.mark.thorough
 def test_a_codex_that_the_agent_replaces_before_its_next_turn(project, service):
     """codex lies in the workspace, as `npm install` puts it: the second turn runs no codex of the agent's making."""
     folder = project.cwd / "node_modules" / ".bin"
@@ -479,6 +480,7 @@ def test_a_codex_that_the_agent_replaces_before_its_next_turn(project, service):
     assert done.code != 0, done.stderr[-3000:]
 
 
+@pytest.mark.thorough
 def test_the_judge_of_a_reply_imports_what_the_agent_plants(project, service):
     """The process that judges the reply looks for its library where PYTHONPATH says: in the workspace."""
     imports_nothing_of(project, service, "jsonschema")
@@ -527,7 +529,7 @@ def test_a_start_up_file_of_a_home_in_which_the_agent_works(project, server, ser
     assert not trace.exists(), "the host's shell ran what the agent had written"
 
 
-@pytest.mark.parametrize("where", [".", ".."])
+@pytest.mark.parametrize("where", [".", pytest.param("..", marks=pytest.mark.thorough)])
 def test_the_record_of_a_run_whose_output_folder_holds_the_workspace(project, service, where):
     """An agent in its sandbox cannot rewrite the events of its run, wherever `-o` says that they lie."""
     out = (project.cwd / where).resolve()
@@ -542,6 +544,7 @@ def test_the_record_of_a_run_whose_output_folder_holds_the_workspace(project, se
     assert all(file.read_text().startswith("{") for file in files), "the agent has rewritten the run's events"
 
 
+@pytest.mark.thorough
 def test_a_folder_of_junit_that_the_agent_swaps_for_a_link(project, service):
     """`--junit reports/junit.xml` in the workspace: the agent makes `reports` a link to where it may not write."""
     elsewhere = project.state / "elsewhere"

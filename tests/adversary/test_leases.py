@@ -275,7 +275,7 @@ REVOKED_FOR_REAL = {
 }
 
 
-@pytest.mark.parametrize("way", ways(REVOKED_FOR_REAL, {"504 when it is done"}))
+@pytest.mark.parametrize("way", ways(REVOKED_FOR_REAL))
 def test_the_way_back_answers(login, try_to_borrow, way):
     """A gateway spoils the first answer to the revocation: in the end the login is dead, or told."""
     with Gateway(login.server, REVOKED_FOR_REAL[way]) as gateway:
@@ -380,6 +380,7 @@ def test_a_revocation_that_never_came_to_the_server(login, try_to_borrow, way):
     assert judged(login, outcome), "it is alive for real"
 
 
+@pytest.mark.thorough
 def test_a_revocation_that_another_server_answers(login, own_server, try_to_borrow):
     """A standby sends the revocation on to a server of another cluster, which does not know the token (403)."""
 

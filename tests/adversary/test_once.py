@@ -165,7 +165,7 @@ SUMMARIES = {
 }
 
 
-@pytest.mark.parametrize("way", ways(SUMMARIES, {"a full device"}))
+@pytest.mark.parametrize("way", ways(SUMMARIES))
 def test_a_summary_of_github_that_cannot_be_written(project, way):
     """GITHUB_STEP_SUMMARY is odd: the verdict stays what it is."""
     path = project.scratch / ("no/summary" if way == "a file in no folder" else "summary")
