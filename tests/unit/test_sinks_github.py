@@ -82,15 +82,14 @@ def test_failing_checks_are_annotated_where_they_fail():
     assert found[3:] == [("sub/src/a.py", "12", "E501 too long: 100%"), ("sub/docs/b.md", "7", "broken link")]
 
 
-def test_secrets_are_masked_whole_and_line_by_line():
+def test_secrets_are_masked_whole_and_part_by_part():
     stream = io.StringIO()
     log = GitHubLog(stream)
-    assert log.add_mask([Secret("KEY", "-----BEGIN\nab%cd\r\n}\nend"), Secret("EMPTY", ""), Secret("T", "at-1")])
+    assert log.add_mask([Secret("KEY", "-----BEGIN\nab%cd-efgh-1\r\n}\nend"), Secret("EMPTY", ""), Secret("T", "at-1")])
     assert stream.getvalue().splitlines() == [
-        "::add-mask::-----BEGIN%0Aab%25cd%0D%0A}%0Aend",
+        "::add-mask::-----BEGIN%0Aab%25cd-efgh-1%0D%0A}%0Aend",
         "::add-mask::-----BEGIN",
-        "::add-mask::ab%25cd",
-        "::add-mask::end",
+        "::add-mask::ab%25cd-efgh-1",
         "::add-mask::at-1",
     ]
 
