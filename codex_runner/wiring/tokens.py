@@ -205,9 +205,9 @@ class TokenDesk:
         from codex_runner.vault import tokens  # noqa: PLC0415 - brings requests, here and below
 
         token = self._new(target, secret, owner, dates)
-        with self._proofs(target, dates) as proofs, self._logged_in() as client:
+        with self._told(target) as told, self._proofs(target, dates) as proofs, self._logged_in() as client:
             now = time.time()
-            return tokens.put(
+            told.stored = tokens.put(
                 client,
                 target.place,
                 token,
@@ -216,6 +216,7 @@ class TokenDesk:
                 retire_after=now + grace,
                 tell=self._tell,
             )
+        return told.stored
 
     def rotate(self, target: Target, secret: Secret, owner: str, dates: Dates, grace: float) -> Stored:
         """Prove a token with a preflight and a turn of a real run, then store it and retire those before it.
@@ -225,8 +226,8 @@ class TokenDesk:
         from codex_runner.vault import tokens  # noqa: PLC0415
 
         token = self._new(target, secret, owner, dates)
-        with self._proofs(target, dates) as proofs, self._logged_in() as client:
-            return tokens.rotate(
+        with self._told(target) as told, self._proofs(target, dates) as proofs, self._logged_in() as client:
+            told.stored = tokens.rotate(
                 client,
                 target.place,
                 token,
@@ -236,6 +237,7 @@ class TokenDesk:
                 canary=_cut_short(client, proofs.canary),
                 tell=self._tell,
             )
+        return told.stored
 
     def entries(self, mount: str, prefix: str = "") -> tuple[TokenEntry, ...]:
         """Look over all tokens of a mount, by their metadata alone."""
@@ -339,6 +341,17 @@ class TokenDesk:
                     self._tell(f"runs of {target.job} will refuse this token: {finding.message} [{finding.rule}]")
         return token
 
+    @contextlib.contextmanager
+    def _told(self, target: Target) -> Iterator[_Told]:
+        """Say what is stored, if something comes between that and the command's own words: a signal, for one."""
+        told = _Told()
+        try:
+            yield told
+        except BaseException:
+            if told.stored is not None:
+                self._tell(f"the token is stored, as version {told.stored.version} of {target.place}")
+            raise
+
     def _logged_in(self) -> AbstractContextManager[VaultClient]:
         from codex_runner.vault.lease import logged_in  # noqa: PLC0415
 
@@ -361,6 +374,10 @@ class TokenDesk:
             yield Proofs(target, dates, scratch, self._environ, self._tell)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _Told:
+    stored: Stored | None = None
 
 
 def _cut_short(client: VaultClient, proof: Callable[[Secret], None]) -> Callable[[Secret], None]:

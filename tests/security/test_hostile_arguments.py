@@ -51,19 +51,27 @@ TEXTS = (*TEXTS, "a\n`touch canary`\n::error::x", "##[error]x\r\x1b[2J\u202e", "
 MOVES = re.compile(r"##\w*\[|[\r\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e]|\x1b(?!\[[0-9;]*m)")
 
 PROGRAM = """
-import contextlib, io, json, os, sys
+import json, os, sys, tempfile
 from codex_runner.cli.main import main
 
 def told(arguments):
     sys.argv = ["codex-runner", *arguments]
-    out, err, code = io.StringIO(), io.StringIO(), None
-    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")), contextlib.redirect_stderr(err):
+    code, ours = None, (os.dup(1), os.dup(2))
+    with tempfile.TemporaryFile() as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
         try:
             main()
         except SystemExit as end:
             code = end.code
-        sys.stdout.seek(0)
-        return code, sys.stdout.read() + err.getvalue()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, kept in zip((1, 2), ours):
+                os.dup2(kept, number)
+                os.close(kept)
+        file.seek(0)
+        return code, file.read().decode("utf-8", "replace")
 
 print(json.dumps([told(arguments) for arguments in json.load(sys.stdin)]))
 """

@@ -143,7 +143,7 @@ def test_whatever_shell_a_host_has_the_variables_are_the_same(account, hostile, 
     ) as far:
         far.stdin.write(request)
         far.stdin.flush()
-        answer = far.stdout.readline().decode()
+        answer = next(line.decode() for line in far.stdout if line.startswith(nonce.encode()))
         said = far.stdout.read(int(answer.split()[-1]))
     assert answer.startswith(f"{nonce} done 0 "), said
     told = json.loads(said)["environ"]

@@ -345,7 +345,7 @@ class Project:
     def check_no_mount_points(self):
         """Nothing of codex's sandbox is in the folder that the job works in, whatever stood there before."""
         folder = getattr(self, "workspace", self.cwd)
-        left = [name for name in (".agents", ".codex", ".aws", ".ssh", ".config") if (folder / name).exists()]
+        left = [name for name in (".agents", ".codex", ".aws", ".ssh", ".config") if is_empty(folder / name)]
         assert left == [], f"codex's mount points are left: {left}"
 
     def check_nothing_is_left(self, *, grace=0.0):
@@ -408,3 +408,10 @@ class Project:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+
+
+def is_empty(path):
+    """Whether there is a folder or file of nothing, as codex's sandbox makes them to mount something there."""
+    if path.is_symlink() or not path.exists():
+        return False
+    return not any(path.iterdir()) if path.is_dir() else path.stat().st_size == 0

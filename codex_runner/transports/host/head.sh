@@ -39,7 +39,8 @@ emit() { # TEXT: on a line, and by no program
 say() { emit "$nonce $*"; }
 
 refuse() { # WORD MESSAGE: tell the runner why nothing was done, and end
-	say error "$(emit "$*" | tr '\n' ' ')"
+	words=$(emit "$*" | tr '\n' ' ')
+	say error "${words% }"
 	exit 1
 }
 

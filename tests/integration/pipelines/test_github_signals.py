@@ -4,6 +4,7 @@ The step is the action's own line, in the shell that GitHub starts. When the job
 that still has its RUNNER_TRACKING_ID.
 """
 
+import contextlib
 import os
 import re
 import secrets
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from support.pipelines import JOB, ROOT, pipeline_world
 from support.runs import Left, processes_with, wait_for
 from support.sshd import Sshd
@@ -28,9 +30,9 @@ INTERRUPT_TO_TERMINATE, TERMINATE_TO_KILL = 7.5, 2.5  # seconds
 
 
 def script_of(name):
-    """The line that a step of the action runs."""
-    text = (ROOT / "ci/github/action.yml").read_text()
-    return re.search(rf"name: {name}\n(?:(?!    - ).*\n)*? +run: (.*)\n", text)[1]
+    """What a step of the action runs."""
+    action = yaml.safe_load((ROOT / "ci/github/action.yml").read_text())
+    return next(step["run"] for step in action["runs"]["steps"] if step.get("name") == name)
 
 
 class Step:
@@ -129,7 +131,8 @@ def step(tmp_path, codex, codex_home):
         made = Step(tmp_path, codex_home, world)
         yield made
         for pid in made.agents():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -150,7 +153,8 @@ def ssh_step(tmp_path, codex, codex_home):
         )
         yield made
         for pid in made.agents():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def check_nothing_was_borrowed(step):
