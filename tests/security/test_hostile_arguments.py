@@ -54,7 +54,10 @@ PROGRAM = """
 import json, os, sys, tempfile
 from codex_runner.cli.main import main
 
+before = []
+
 def told(arguments):
+    before.append((sys.stdout, sys.stderr))  # an older one that is collected closes what the next one writes to
     sys.argv = ["codex-runner", *arguments]
     code, ours = None, (os.dup(1), os.dup(2))
     with tempfile.TemporaryFile() as file:

@@ -137,11 +137,12 @@ def test_whatever_shell_a_host_has_the_variables_are_the_same(account, hostile, 
     _, variables = hostile
     more = {name: f"$(touch {folder}/canary-{name})" for name in ("ENV", "BASH_ENV", "PS4", "PROMPT_COMMAND", "REPLY")}
     nonce = new_nonce()
-    request = execute_request(f'exec {sys.executable} -c "$1"', "/", 30, (SHOW,), {**variables, **more}, nonce)
     with subprocess.Popen(
         [*shell.split(), "-c", 'eval "$script"'], **PIPES, env={**os.environ, "script": script()}
     ) as far:
-        far.stdin.write(request)
+        asked = far.stdout.readline().decode().split()[-1]
+        text = f'exec {sys.executable} -c "$1"'
+        far.stdin.write(execute_request(text, "/", 30, (SHOW,), {**variables, **more}, nonce, challenge=asked))
         far.stdin.flush()
         answer = next(line.decode() for line in far.stdout if line.startswith(nonce.encode()))
         said = far.stdout.read(int(answer.split()[-1]))
