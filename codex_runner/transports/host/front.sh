@@ -40,6 +40,8 @@ front() {
 	front_born=$born asked=0 claims=
 	# A signal that comes before its trap must not end what waits for requests. Whatever serves one sets it back.
 	trap '' USR1
+	# A runner may leave right behind its request, which counts all the same. Caught, not ignored, which codex would inherit.
+	trap : PIPE
 	challenge
 	await_request &
 	waiting=$!
@@ -63,7 +65,7 @@ front() {
 challenge() { # says what the next request is to answer, so that none is older than what was said to the one before it
 	asked=$((asked + 1))
 	challenge=$$.$front_born.$asked
-	printf '%s next %s\n' "$MAGIC" "$challenge"
+	printf '%s next %s\n' "$MAGIC" "$challenge" 2>/dev/null
 }
 
 await_request() { # ends the session if no byte of a request comes for QUIET seconds: a black hole never ends by itself
