@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import tempfile
 import time
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
+from codex_runner.engine.scratch import scratch_file
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, runs_root
@@ -157,7 +157,7 @@ class LocalTransport:
         began = time.monotonic()
         if self._claim is not None:
             self._claim.keep(last=True)
-        with _file() as output, self._working() as name:
+        with self._file() as output, self._working() as name:
             code = await run_kept(
                 script,
                 folder=_entered(cwd or _home(self._environ)),
@@ -182,7 +182,7 @@ class LocalTransport:
         """See Transport.ask."""
         mark = new_nonce()
         text = marked(script, mark)
-        with _file() as answer, _file() as complaint:
+        with self._file() as answer, self._file() as complaint:
             around = {**self._git_environ, **_revealed(environment)}
             code, seconds = await self._run(text, cwd, timeout, arguments, around, answer, complaint)
             return answered(mark, code, _end_of(answer), _end_of(complaint), seconds)
@@ -241,6 +241,16 @@ class LocalTransport:
         with self._claim.work() as name:
             yield name
         self._claim.keep()  # what was ended because another has taken the run over is no result
+
+    def _file(self) -> IO[bytes]:
+        """Make a temporary file. HostError if there is no folder for it that can be written and has room."""
+        try:
+            return scratch_file(self._root)
+        except OSError as error:
+            raise HostError(
+                f"this machine's disk: no temporary file can be made in {self._root}: {error.strerror or error}.",
+                remedy="Make room, or point XDG_STATE_HOME to a folder that can be written.",
+            ) from None
 
     async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
         """See Transport.discard."""
@@ -320,17 +330,6 @@ def _entered(folder: str) -> str:
     if not (os.path.isdir(folder) and os.access(folder, os.X_OK)):  # noqa: PTH112 - never raises, whatever the name
         raise FolderGoneError(f"cwd: {folder} is not a directory that can be entered.")
     return folder
-
-
-def _file() -> IO[bytes]:
-    """Make a temporary file. HostError if there is no folder for it that can be written and has room."""
-    try:
-        return tempfile.TemporaryFile()
-    except OSError as error:
-        raise HostError(
-            f"this machine's disk: no temporary file can be made: {error.strerror or error}.",
-            remedy="Make room, or point TMPDIR to a folder that can be written.",
-        ) from None
 
 
 def _end_of(output: IO[bytes]) -> bytes:

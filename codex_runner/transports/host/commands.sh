@@ -101,10 +101,11 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 }
 
 temporary_file() { # its name into $output. What is printed into a full disk would be lost without a word
-	output=$(mktemp) || refuse disk "no temporary file can be made in ${TMPDIR:-/tmp}"
+	{ find_scratch "$runs" && output=$(mktemp "$scratch/output.XXXXXX"); } ||
+		refuse disk "no temporary file can be made in $scratch"
 	{ printf '%4096s' '' >"$output"; } 2>/dev/null && return
 	rm -f "$output"
-	refuse disk "no room for temporary files in ${TMPDIR:-/tmp}"
+	refuse disk "no room for temporary files in $scratch"
 }
 
 end_of() { # SIZE: so many bytes are on stdin; the last of them

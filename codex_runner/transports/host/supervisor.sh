@@ -283,7 +283,10 @@ wake_followers() { # they look each so many moments, and need not wait for the n
 prune() { # what nobody has collected for so many seconds; all that a live runner does touches its run's folder
 	cd "$home/../.." || return
 	unset OLDPWD
+	# What a killed script has left. Whoever looks at codex has a minute for that, and a large upload may take hours.
+	find .scratch ! -name .scratch -prune \( -mmin +1440 -o -name 'codex.*' -mmin +10 \) -exec rm -rf {} + 2>/dev/null
 	older "$retention" | while read -r old; do
+		case $old in .*) continue ;; esac
 		for one in "$old"/attempts/[0-9]*; do
 			if [ ! -e "$one/exit" ] && { held "$one" || elsewhere "$one"; }; then continue 2; fi
 		done
