@@ -64,6 +64,7 @@ case $real in
 	done
 	;;
 esac
+no_core
 runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
 kept=$runs
 # Not in TMPDIR, where another run's agent may put an `.env` into it: codex would send the token to the proxy in that.

@@ -213,6 +213,7 @@ become_codex() { # in a subshell, stdin, stdout and stderr in place: the environ
 
 supervise() { # in the attempt's staging directory; stdin: the environment's lines, then a dot
 	reaper=$1
+	no_core
 	{ read -r nonce run attempt timeout orphan retention && IFS= read -r line; } <request || exit 1
 	decode "$line"
 	cwd=$decoded
