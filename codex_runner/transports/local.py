@@ -18,7 +18,7 @@ from codex_runner.domain.surroundings import for_git, names_a_credential, passed
 from codex_runner.engine.scratch import scratch_file
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.claim import ClaimFolder
-from codex_runner.transports.directory import AttemptDirectory, runs_root
+from codex_runner.transports.directory import AttemptDirectory, open_plain, read_plain, runs_root
 from codex_runner.transports.keeper import run_kept
 from codex_runner.transports.request import (
     claim_request,
@@ -106,9 +106,9 @@ class LocalTransport:
         directory = AttemptDirectory(self._root / run_id / "attempts" / str(attempt))
         with contextlib.ExitStack() as stack:
             try:
-                stdout = _Tail("stdout", stack.enter_context((directory.path / "stdout").open("rb")), position.stdout)
-                stderr = _Tail("stderr", stack.enter_context((directory.path / "stderr").open("rb")), position.stderr)
-            except FileNotFoundError:
+                stdout = _Tail("stdout", stack.enter_context(open_plain(directory.path / "stdout")), position.stdout)
+                stderr = _Tail("stderr", stack.enter_context(open_plain(directory.path / "stderr")), position.stderr)
+            except OSError:
                 raise RunGoneError(f"run {run_id} has no attempt {attempt} on this machine.") from None
             pinged = looked = 0.0
             while True:
@@ -342,7 +342,7 @@ def _end_of(output: IO[bytes]) -> bytes:
 def _advance(lease: Path) -> None:
     """Count the lease up by one. Two runners at once may lose a count, but never stop it."""
     try:
-        count = int(lease.read_text(encoding="ascii") or 0)
+        count = int(read_plain(lease) or 0)
     except (FileNotFoundError, ValueError):
         count = 0
     new = lease.with_suffix(f".{os.getpid()}")
