@@ -311,7 +311,11 @@ prune() { # what nobody has collected for so many seconds; all that a live runne
 	cd "$home/../.." || return
 	unset OLDPWD
 	# What a killed script has left. Whoever looks at codex has a minute for that, and a large upload may take hours.
-	find .scratch ! -name .scratch -prune \( -mmin +1440 -o -name 'codex.*' -mmin +10 \) -exec rm -rf {} + 2>/dev/null
+	for one in .scratch/*; do
+		[ ! -e "$one" ] ||
+			find .scratch ! -name .scratch -prune \( -mmin +1440 -o -name 'codex.*' -mmin +10 \) -exec rm -rf {} + 2>/dev/null
+		break
+	done
 	older "$retention" | while read -r old; do
 		case $old in .*) continue ;; esac
 		for one in "$old"/attempts/[0-9]*; do
