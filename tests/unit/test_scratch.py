@@ -1,4 +1,4 @@
-"""Temporary files lie below the folder of run directories, which is denied to agents. What dies leaves none for long."""
+"""Temporary files lie below the folder of run directories, which is denied to agents. What dies leaves none there."""
 
 import os
 import subprocess
