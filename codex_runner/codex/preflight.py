@@ -64,14 +64,18 @@ case $real in
 	done
 	;;
 esac
-scratch=$(mktemp -d) || exit 1
+no_core
+runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
+kept=$runs
+# Not in TMPDIR, where another run's agent may put an `.env` into it: codex would send the token to the proxy in that.
+find_scratch "$runs" || { echo "full $scratch"; exit 0; }
+own=$(mktemp -d "$scratch/codex.XXXXXX") || { echo "full $scratch"; exit 0; }
+scratch=$own
 trap 'end_helpers "$scratch/"; rm -rf "$scratch"' EXIT
 # On a full disk codex would only fail, without a word.
 { printf '%65536s' '' >"$scratch/room"; } 2>/dev/null || { echo "full ${scratch%/*}"; exit 0; }
 # Any start of codex writes into its home, and warns on stderr of a home that it does not like.
 export CODEX_HOME="$scratch"
-runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
-kept=$runs
 for up in "$runs" "${runs%/*}" "${runs%/*/*}"; do
 	# As the kernel names it: a rule for a path behind a symbolic link would be one for nothing.
 	if real=$(cd -P "$up" 2>/dev/null && pwd); then runs=$real${runs#"$up"}; break; fi
@@ -180,14 +184,14 @@ async def look(
     values = {key: value for key, _, value in facts if key != "feature"}
     if "full" in values:
         raise HostError(
-            f"no room for temporary files in {values['full']}{there}.",
-            remedy="Make room there, or point TMPDIR to another folder.",
+            f"the disk is full: no room for temporary files in {values['full']}{there}.",
+            remedy="Make room there, or point XDG_STATE_HOME to another folder.",
         )
     if "path" not in values:
         why = f"no end within {_PATIENCE:g} s" if done.exit_code is None else done.last_words[-300:] or "no word"
         raise ConfigurationError(
             f"codex could not be looked at{there}: {why}.",
-            remedy="The host's own shell says so: look at its temporary folder (TMPDIR), its memory and its load.",
+            remedy="The host's own shell says so: look at its disk, its memory and its load.",
         )
     version = re.fullmatch(r"codex-cli (\d+)\.(\d+)\.(\d+)(\S*)", values["version"].strip())
     if version is None:
@@ -221,7 +225,7 @@ async def look(
     if not answered and done.exit_code is not None:
         raise ConfigurationError(
             f"codex could not be asked about its login{there}: {done.last_words or 'no word'}.",
-            remedy="The host's own shell says so: look at its temporary folder (TMPDIR), its memory and its load.",
+            remedy="The host's own shell says so: look at its disk, its memory and its load.",
         )
     code, _, output = said.partition(b"\n")
     identity = _identity(values.get("account", "")) if identify else None

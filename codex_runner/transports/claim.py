@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.claim import ClaimTakenError, Holder
 from codex_runner.domain.errors import HostError
+from codex_runner.transports.directory import read_plain
 from codex_runner.transports.processes import birth
 from codex_runner.transports.request import new_nonce
 
@@ -124,7 +125,7 @@ class _Work:
 
 def _write(path: Path, text: str) -> None:
     """Write a line of constant length, in place: it is never empty for others, and needs no room on a disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, text.encode("ascii"))
     finally:
@@ -133,7 +134,7 @@ def _write(path: Path, text: str) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii", errors="replace")
+        return read_plain(path)
     except OSError:
         return ""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from codex_runner.domain.host import Lost
 from codex_runner.domain.run import ProcessExit, StopReason, Sweep
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HOLDER_WORDS = 5
+_LONGEST = 1 << 16  # bytes
 _SHOWN = 200  # characters
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
@@ -44,7 +48,7 @@ class AttemptDirectory:
     def exit(self) -> ProcessExit | Lost | None:
         """How codex ended, once the supervisor has written it; Lost if that cannot be read."""
         try:
-            text = (self.path / "exit").read_text(encoding="ascii", errors="replace")
+            text = read_plain(self.path / "exit")
         except FileNotFoundError:
             return None
         return parse_exit(text)
@@ -52,7 +56,7 @@ class AttemptDirectory:
     def lost(self) -> str | None:
         """Say why nobody will ever write `exit`, or None while the supervisor is alive."""
         try:
-            words = (self.path / "pid").read_text(encoding="ascii").split()
+            words = read_plain(self.path / "pid").split()
         except FileNotFoundError:
             return "the run directory was removed, and the supervisor ends the agent"
         if len(words) != _HOLDER_WORDS:
@@ -66,6 +70,26 @@ class AttemptDirectory:
         if started != this_boot:
             return "the host was rebooted"
         return None if birth(int(pid)) == born else "the supervisor was killed"
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file for reading, for which an agent may have put a FIFO: OSError then, and no waiting."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_plain(path: Path) -> str:
+    """Return the text of a small file; empty if something else is in its place."""
+    try:
+        with open_plain(path) as file:
+            return file.read(_LONGEST).decode("ascii", "replace")
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return ""
 
 
 def parse_exit(text: str) -> ProcessExit | Lost:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import tempfile
 import time
 from pathlib import Path
 from types import MappingProxyType
@@ -16,9 +15,10 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
+from codex_runner.engine.scratch import scratch_file
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.claim import ClaimFolder
-from codex_runner.transports.directory import AttemptDirectory, runs_root
+from codex_runner.transports.directory import AttemptDirectory, open_plain, read_plain, runs_root
 from codex_runner.transports.keeper import run_kept
 from codex_runner.transports.request import (
     claim_request,
@@ -106,9 +106,9 @@ class LocalTransport:
         directory = AttemptDirectory(self._root / run_id / "attempts" / str(attempt))
         with contextlib.ExitStack() as stack:
             try:
-                stdout = _Tail("stdout", stack.enter_context((directory.path / "stdout").open("rb")), position.stdout)
-                stderr = _Tail("stderr", stack.enter_context((directory.path / "stderr").open("rb")), position.stderr)
-            except FileNotFoundError:
+                stdout = _Tail("stdout", stack.enter_context(open_plain(directory.path / "stdout")), position.stdout)
+                stderr = _Tail("stderr", stack.enter_context(open_plain(directory.path / "stderr")), position.stderr)
+            except OSError:
                 raise RunGoneError(f"run {run_id} has no attempt {attempt} on this machine.") from None
             pinged = looked = 0.0
             while True:
@@ -157,7 +157,7 @@ class LocalTransport:
         began = time.monotonic()
         if self._claim is not None:
             self._claim.keep(last=True)
-        with _file() as output, self._working() as name:
+        with self._file() as output, self._working() as name:
             code = await run_kept(
                 script,
                 folder=_entered(cwd or _home(self._environ)),
@@ -182,7 +182,7 @@ class LocalTransport:
         """See Transport.ask."""
         mark = new_nonce()
         text = marked(script, mark)
-        with _file() as answer, _file() as complaint:
+        with self._file() as answer, self._file() as complaint:
             around = {**self._git_environ, **_revealed(environment)}
             code, seconds = await self._run(text, cwd, timeout, arguments, around, answer, complaint)
             return answered(mark, code, _end_of(answer), _end_of(complaint), seconds)
@@ -241,6 +241,16 @@ class LocalTransport:
         with self._claim.work() as name:
             yield name
         self._claim.keep()  # what was ended because another has taken the run over is no result
+
+    def _file(self) -> IO[bytes]:
+        """Make a temporary file. HostError if there is no folder for it that can be written and has room."""
+        try:
+            return scratch_file(self._root)
+        except OSError as error:
+            raise HostError(
+                f"this machine's disk: no temporary file can be made in {self._root}: {error.strerror or error}.",
+                remedy="Make room, or point XDG_STATE_HOME to a folder that can be written.",
+            ) from None
 
     async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
         """See Transport.discard."""
@@ -322,17 +332,6 @@ def _entered(folder: str) -> str:
     return folder
 
 
-def _file() -> IO[bytes]:
-    """Make a temporary file. HostError if there is no folder for it that can be written and has room."""
-    try:
-        return tempfile.TemporaryFile()
-    except OSError as error:
-        raise HostError(
-            f"this machine's disk: no temporary file can be made: {error.strerror or error}.",
-            remedy="Make room, or point TMPDIR to a folder that can be written.",
-        ) from None
-
-
 def _end_of(output: IO[bytes]) -> bytes:
     """Return the last of what was printed. Something that escaped may go on writing."""
     size = output.seek(0, os.SEEK_END)
@@ -343,7 +342,7 @@ def _end_of(output: IO[bytes]) -> bytes:
 def _advance(lease: Path) -> None:
     """Count the lease up by one. Two runners at once may lose a count, but never stop it."""
     try:
-        count = int(lease.read_text(encoding="ascii") or 0)
+        count = int(read_plain(lease) or 0)
     except (FileNotFoundError, ValueError):
         count = 0
     new = lease.with_suffix(f".{os.getpid()}")

@@ -20,6 +20,7 @@ from codex_runner.domain.claim import ClaimTakenError, Holder
 from codex_runner.domain.errors import ConfigurationError, FolderGoneError, HostError, RunGoneError, RunnerError
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.cksum import cksum
+from codex_runner.engine.scratch import scratch_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -66,7 +67,9 @@ _PARTS = (
 def whole_script() -> str:
     """Return what runs on the host, comments and all, as one text."""
     folder = resources.files("codex_runner.transports").joinpath("host")
-    return "\n".join(folder.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in _PARTS)
+    return f"{scratch_script()}\n" + "\n".join(
+        folder.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in _PARTS
+    )
 
 
 def script() -> str:
@@ -237,7 +240,7 @@ def read_answer(output: bytes, nonce: str, complaint: bytes = b"") -> str:
 def _refusal(  # noqa: PLR0911 - one a word
     text: str,
 ) -> RunnerError | ClaimTakenError:
-    word, _, message = text.partition(" ")
+    word, _, message = text.rstrip().partition(" ")
     match word:
         case "taken":
             return read_taken(message)

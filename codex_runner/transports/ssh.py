@@ -31,7 +31,7 @@ from codex_runner.transports.ssh_connection import SshConnection
 from codex_runner.transports.ssh_files import Fetch, Listing, list_files
 from codex_runner.transports.ssh_follow import FollowSession
 from codex_runner.transports.ssh_reconnect import Reconnecting
-from codex_runner.transports.ssh_session import DroppedError
+from codex_runner.transports.ssh_session import DroppedError, SilentError
 from codex_runner.transports.ssh_upload import Upload
 
 if TYPE_CHECKING:
@@ -216,7 +216,12 @@ class SshTransport:
             request = partial(
                 execute_request, script, cwd or "", timeout, arguments, environment, nonce, "execute", self._run_id
             )
-            code, output, _ = await self._run(request, nonce, timeout)
+            try:
+                code, output, _ = await self._run(request, nonce, timeout)
+            except SilentError:
+                # ssh itself notices a dead line much sooner. So the host's shell hangs, and the command has done so: it
+                # is late, as one that does not end, and is not run again.
+                code, output = None, b""
             return Completed(code, output, time.monotonic() - began)
 
         return await self._persist("running a command", attempt)

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from codex_runner.transports.request import CHALLENGE, TornRequestError, read_answer
-from codex_runner.transports.ssh_session import DroppedError, UnansweredError, last_line
+from codex_runner.transports.ssh_session import DroppedError, SilentError, UnansweredError, last_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -71,12 +71,12 @@ async def read_exactly(session: Session, size: int, *, patience: float | None = 
 
 
 async def patiently(reading: Awaitable[T], patience: float | None) -> T:
-    """Wait for so many seconds; DroppedError where that is not enough."""
+    """Wait for so many seconds; SilentError if that is not enough."""
     try:
         async with asyncio.timeout(patience):
             return await reading
     except TimeoutError:
-        raise DroppedError(f"nothing came for {patience:g} s") from None
+        raise SilentError(f"nothing came for {patience:g} s") from None
 
 
 async def ended_unanswered(session: Session) -> DroppedError:

@@ -37,6 +37,10 @@ class DroppedError(Exception):
     vain: int = 0
 
 
+class SilentError(DroppedError):
+    """Nothing came for longer than the answer may take, although ssh says that the host is there."""
+
+
 class UnansweredError(DroppedError):
     """The far shell ended by itself, and without our answer: it may be none that runs commands."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import FolderGoneError
 from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.engine.scratch import scratch_folder
 from codex_runner.reports.artifacts import Limits
 from codex_runner.reports.collect import told
 from codex_runner.reports.globs import Glob, Place, enter, met, parse
@@ -16,6 +15,7 @@ from codex_runner.transports.ssh_files import Listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from codex_runner.domain.event import ArtifactKept
     from codex_runner.domain.job import Job
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class SshArtifacts:
     """Implements ports.Artifacts for another host. What is fetched lies in a private folder until it is kept."""
 
-    def __init__(self, transport: SshTransport, local: LocalArtifacts) -> None:
-        """`local` keeps what was fetched: redacted, bounded, hashed."""
-        self._transport, self._local = transport, local
+    def __init__(self, transport: SshTransport, local: LocalArtifacts, runs: Path) -> None:
+        """`local` keeps what was fetched: redacted, bounded, hashed. `runs`: this machine's run directories."""
+        self._transport, self._local, self._runs = transport, local, runs
 
     async def collect(
         self, job: Job, state: RunState, patch: bytes, rollout: bytes
@@ -46,11 +46,11 @@ class SshArtifacts:
         wanted = matching(listing.files, job.artifacts)
         links = [f"left out {path}: a link or a special file" for path in matching(listing.others, job.artifacts)]
         partial = [] if listing.complete else ["the host has more files than it can list: some may be missing"]
-        with tempfile.TemporaryDirectory(prefix="codex-runner-") as scratch:
+        with scratch_folder(self._runs) as scratch:
             fetch = await self._transport.fetch_files(
-                job.cwd, wanted[: limits.count], Path(scratch), limit=limits.file, total=limits.total
+                job.cwd, wanted[: limits.count], scratch, limit=limits.file, total=limits.total
             )
-            here = dataclasses.replace(job, host=LOCAL_HOST, cwd=scratch)
+            here = dataclasses.replace(job, host=LOCAL_HOST, cwd=str(scratch))
             kept, left_out = await self._local.collect(here, state, patch, rollout)
         reasons = [f"left out {path}: {reason}" for path, reason in fetch.left_out.items()]
         more = [f"left out {len(wanted) - limits.count} more files"] if len(wanted) > limits.count else []

@@ -141,7 +141,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
             kept=own,
             proposal=proposal,
         ),
-        artifacts=_artifacts(transport, kept, job.host),
+        artifacts=_artifacts(transport, kept, job.host, setting.environ),
         reports=FileReports(
             folder,
             extra_junit=setting.junit,
@@ -221,19 +221,21 @@ def _config_trust(proposal: Proposal | None, job: Job, setting: Setting) -> Conf
     return ProposedConfig(proposal, job, setting.named, setting.environ)
 
 
-def _artifacts(transport: Transport, local: LocalArtifacts, host: str) -> Artifacts:
+def _artifacts(transport: Transport, local: LocalArtifacts, host: str, environ: Mapping[str, str]) -> Artifacts:
     if host == LOCAL_HOST:
         return local
+    from codex_runner.transports.directory import runs_root  # noqa: PLC0415
     from codex_runner.wiring.artifacts import SshArtifacts  # noqa: PLC0415 - only for hosts that need it
 
-    return SshArtifacts(cast("SshTransport", transport), local)
+    return SshArtifacts(cast("SshTransport", transport), local, runs_root(environ))
 
 
 def _workspaces(transport: Transport, job: Job, environ: Mapping[str, str]) -> Workspaces:
+    from codex_runner.transports.directory import runs_root  # noqa: PLC0415
     from codex_runner.workspaces.make import GitWorkspaces  # noqa: PLC0415 - only for jobs that ask for one
 
     upload = None if job.host == LOCAL_HOST else cast("SshTransport", transport).upload
-    return GitWorkspaces(transport, environ, upload)
+    return GitWorkspaces(transport, environ, runs_root(environ), upload)
 
 
 def _append_step_summary(state: RunState, setting: Setting, redactor: Redactor) -> None:

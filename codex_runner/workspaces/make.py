@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError
 from codex_runner.domain.event import Warned
 from codex_runner.domain.workspace import Workspace
 from codex_runner.engine.git_guard import guard_script
+from codex_runner.engine.scratch import scratch_folder, scratch_script
 from codex_runner.workspaces.repository import GitError, Repository, mirror_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
 
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
@@ -45,10 +45,11 @@ class GitWorkspaces:
         self,
         transport: Transport,
         environ: Mapping[str, str],
+        runs: Path,
         upload: Callable[[Path, str], Awaitable[str]] | None = None,
     ) -> None:
-        """Without `upload`, the host is this machine."""
-        self._transport, self._environ, self._upload = transport, environ, upload
+        """Without `upload`, the host is this machine. `runs` is where this machine's run directories lie."""
+        self._transport, self._environ, self._runs, self._upload = transport, environ, runs, upload
 
     async def make(self, job: Job, run_id: str, tell: Callable[[Event], None]) -> Workspace:
         """See Workspaces.make."""
@@ -91,8 +92,8 @@ class GitWorkspaces:
             said = await self._ask("haves", mirror, repository.object_format)
             haves = await repository.known([value for key, value in said if key == "have"])
         while True:
-            with tempfile.TemporaryDirectory(prefix="codex-runner-") as scratch:
-                bundle = Path(scratch) / "bundle"
+            with scratch_folder(self._runs) as scratch:
+                bundle = scratch / "bundle"
                 await repository.bundle(bundle, haves)
                 file = await self._upload(bundle, run_id) if self._upload else str(bundle)
                 source = ("bundle", file, repository.commit, repository.shallow, mirror)
@@ -118,7 +119,7 @@ class GitWorkspaces:
 
     async def _ask(self, *arguments: str) -> list[tuple[str, str]]:
         script = resources.files("codex_runner.workspaces").joinpath("workspace.sh").read_text(encoding="utf-8")
-        whole = f"{guard_script()}\n{script}"
+        whole = f"{guard_script()}\n{scratch_script()}\n{script}"
         done = await self._transport.ask(whole, timeout=_PATIENCE, arguments=arguments)
         lines = done.output.decode("utf-8", "surrogateescape").split("\n")
         pairs = [(key, value) for key, _, value in (line.partition(" ") for line in lines)]

@@ -169,7 +169,7 @@ reset() { # RUN COMMIT
 }
 
 # What git complains of lies in a file that has no name any more: whatever ends us, nothing is left.
-complaint=$(mktemp) || exit 1
+{ find_scratch "$state/runs" && complaint=$(mktemp "$scratch/output.XXXXXX"); } || exit 1
 # shellcheck disable=SC2094 # on purpose
 exec 3>&1 4<"$complaint" >"$complaint" 2>&1
 rm -f "$complaint"

@@ -168,7 +168,7 @@ def harmed(there, service, harm):
         assert done.code != 0 or run.run_json["attempts"], "it is codex's own file, and the agent has all rights"
     elif done.code == 0:
         printed = [event for event in run.from_codex if event["kind"] == "item.completed"]
-        assert [each["item"]["text"] for each in printed if each["item"]["type"] == "agent_message"] == [
+        assert [each["item"]["text"] for each in printed if each["item"]["kind"] == "agent_message"] == [
             "before",
             "after",
         ]

@@ -48,7 +48,7 @@ def test_a_workspace_is_whole_whatever_happens(number, seed, sshd, tmp_path):
         with Proxy(sshd.port, faults) as proxy:
             options = ("-F", str(sshd.client_config(tmp_path / "config", proxy.port)))
             transport = SshTransport(sshd.alias, dict(os.environ), reconnect=60, ssh_options=options)
-            maker = GitWorkspaces(transport, ENVIRON, transport.upload)
+            maker = GitWorkspaces(transport, ENVIRON, tmp_path / "runs", transport.upload)
             told, made = [], []
             try:
                 for count in range(2):

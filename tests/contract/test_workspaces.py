@@ -14,6 +14,7 @@ from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.workspace import WorkspaceSpec
+from codex_runner.transports.directory import runs_root
 from codex_runner.workspaces.make import GitWorkspaces
 
 ENVIRON = {
@@ -85,7 +86,9 @@ class Maker:
 
     def __init__(self, host):
         self.host, self.warnings, self.sent = host, {}, []
-        self.git = GitWorkspaces(host, ENVIRON, self._upload if hasattr(host, "upload") else None)
+        self.git = GitWorkspaces(
+            host, ENVIRON, runs_root(os.environ), self._upload if hasattr(host, "upload") else None
+        )
 
     async def _upload(self, file, run_id):
         self.sent.append(file.stat().st_size)
@@ -395,7 +398,7 @@ def test_it_goes_with_its_run_or_stays(keep, maker, run, repo, state):
 
     made = run(work())
     assert Path(made.path).exists() == keep
-    assert list((state / "runs").iterdir()) == []
+    assert list((state / "runs").glob("[!.]*")) == []
 
 
 def test_it_does_not_go_while_the_agent_works_in_it(maker, run, repo):

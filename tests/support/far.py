@@ -87,7 +87,8 @@ class FarProject(Project):
         # codex keeps a lock for all runs of an account there.
         left = [path for path in (self.state / "tmp").iterdir() if not path.name.startswith("codex-bwrap-")]
         assert left == [], f"temporary files are left: {left}"
-        assert not (self.scratch / "state").exists(), "the runner's own machine has a run directory"
+        runs = self.scratch / "state" / "codex-runner" / "runs"
+        assert [*runs.glob("[!.]*"), *runs.glob(".scratch/*")] == [], "the runner's own machine has a run directory"
 
     def close(self):
         super().close()

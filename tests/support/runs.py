@@ -355,7 +355,7 @@ class Project:
             wait_for(lambda: not self.processes, grace)
         else:
             assert left == {}, f"processes are left: {left}"
-        folders = list(self.runs_folder.glob("*"))
+        folders = [*self.runs_folder.glob("[!.]*"), *self.runs_folder.glob(".scratch/*")]
         assert folders == [], f"run directories are left: {folders}"
         self.check_no_mount_points()
         self.check_no_secret()

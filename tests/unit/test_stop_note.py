@@ -28,7 +28,7 @@ def test_a_reason_is_never_there_in_part(tmp_path, shell, links):
     if found is None:
         pytest.skip(f"{shell} is not installed")
     (tmp_path / "stop.room").write_text(" " * 1024 + "\n")
-    functions = script().rpartition("\ncase ")[0]
+    functions = script().rpartition("\ncase ${1-} in\n")[0]
     aside = _ASIDE if links else "\nln() { return 1; }\n" + _ASIDE
     shells = [found, "sh"] if shell == "busybox" else [found]
     done = subprocess.run(

@@ -63,10 +63,16 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	fi
 	working=$!
 	name_work "$working"
+	myself
+	serving=$me serving_born=$born
 	# Ends with the connection too: nobody would read what it says.
 	(
 		while IFS= read -r _; do :; done
 		end_group
+		# If the command has stopped us, nobody else is there to tell.
+		for one in $serving $$; do kill -s CONT "$one"; done
+		outlives "$serving" "$serving_born" || exit 0
+		for one in $serving $$; do kill -KILL "$one"; done
 	) <&5 >/dev/null 2>&1 &
 	listening=$!
 	(
@@ -74,17 +80,19 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 		nap_unless_entombed "$timeout"
 		trap '' "$TELL"
 		end_group
+		for one in $serving $$; do kill -s CONT "$one"; done
 		exit 9
 	) >/dev/null 2>&1 3<&- 4<&- 5<&- 6>&- 7<&- 8<&- 9>&- &
 	timing=$!
 	wait "$working"
-	status=$?
+	ended=$?
+	status=$ended
 	end_loop "$timing"
 	[ $? != 9 ] || status=late
 	finish "$listening" # before the answer: what comes behind that is the next request
 	if [ "$verb" != execute ]; then
 		kill -KILL "-$working" 2>/dev/null
-	elif [ "$status" != late ] && [ "$status" -gt 128 ]; then
+	elif [ "$ended" -gt 128 ]; then
 		(end_orphans "$nonce")
 	fi
 	end_work
@@ -101,19 +109,34 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 }
 
 temporary_file() { # its name into $output. What is printed into a full disk would be lost without a word
-	output=$(mktemp) || refuse disk "no temporary file can be made in ${TMPDIR:-/tmp}"
+	{ find_scratch "$runs" && output=$(mktemp "$scratch/output.XXXXXX"); } ||
+		refuse disk "no temporary file can be made in $scratch"
 	{ printf '%4096s' '' >"$output"; } 2>/dev/null && return
 	rm -f "$output"
-	refuse disk "no room for temporary files in ${TMPDIR:-/tmp}"
+	refuse disk "no room for temporary files in $scratch"
 }
 
 end_of() { # SIZE: so many bytes are on stdin; the last of them
 	tail -c "+$(($1 > KEPT ? $1 - KEPT + 1 : 1))" | head -c "$(($1 > KEPT ? KEPT : $1))"
 }
 
+outlives() { # PID BIRTH: is it still there after some thirty seconds, in which a sweep would end?
+	looks=0
+	while alive "$1" "$2"; do
+		looks=$((looks + 1))
+		[ "$looks" -le 600 ] || return 0
+		pause
+	done
+	return 1
+}
+
 end_group() { # of the command, which may not have become the leader of its group yet; its keeper does that, if it has one
 	if [ "$verb" = execute ]; then
-		for one in TERM USR2 ALRM HUP; do kill -s "$one" "$working"; done
+		# What the command has stopped hears them once it goes on. It may be stopped again and again.
+		born "$working"
+		birth=$born
+		for one in TERM USR2 ALRM HUP CONT; do kill -s "$one" "$working"; done
+		! outlives "$working" "$birth" || kill -KILL "$working"
 	else
 		kill -KILL "-$working" || kill -KILL "$working"
 	fi

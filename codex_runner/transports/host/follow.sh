@@ -78,7 +78,7 @@ listener() { # what the runner says: each ping counts the lease up
 			;;
 		"stop "*)
 			note_stop "${line#stop }"
-			if held .; then kill -TERM "$sup" 2>/dev/null; fi
+			if held .; then tell "$sup" TERM; fi
 			;;
 		bye) break ;;
 		esac
@@ -112,12 +112,14 @@ reporter() { # codex's stderr, heartbeats, the end; until the goodbye. False whe
 
 report() { # what is new; $over, once all has been said. False where there will be no end
 	ended=
+	no_pipes
 	[ ! -e exit ] || ended=1
 	if [ ! -e request ]; then
 		frame "lost the run directory was removed, and the supervisor ends the agent"
 		return 1
 	fi
-	size=$(wc -c 2>/dev/null <stderr)
+	size=
+	[ ! -f stderr ] || size=$(wc -c 2>/dev/null <stderr)
 	size=$((${size:-0}))
 	while [ "$size" -gt "$err" ]; do
 		# An offset and a size: bytes that came since are for the next time. The runner holds a frame whole.

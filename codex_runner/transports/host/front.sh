@@ -11,7 +11,7 @@ stop() { # ends codex through its supervisor; where that is dead, with our own h
 	fi
 	if held .; then
 		note_stop "$reason"
-		kill -TERM "$sup" 2>/dev/null
+		tell "$sup" TERM
 		say stopping
 		return
 	fi
@@ -95,7 +95,7 @@ moved() { # something of the request has come
 }
 
 received() { # the request has come whole: what waited for it ends, before it can print into an answer
-	kill -s "$TELL" "$waiting" 2>/dev/null
+	tell "$waiting" "$TELL"
 	born "$waiting"
 	waits=0
 	while alive "$waiting" "$born"; do

@@ -115,13 +115,14 @@ remembered() { # what was noted and still lives into $below
 }
 
 leftovers() { # everything of the agent that is alive into $left
+	# Also with a reaper: a daemon of the user's that was there before may have started something in the agent's place.
+	marked
+	left=$below
 	if [ "$reaper" = reaper ]; then
-		# Whatever escapes codex becomes our child: our descendants are all there can be.
+		# Whatever escapes codex becomes our child.
 		descendants $$
-		left=$below
+		left="$left $below"
 	else
-		marked
-		left=$below
 		remembered
 		left="$left $below"
 		helpers "/runs/$run/home/"

@@ -21,9 +21,14 @@ leave_loop() {
 	exit 0
 }
 
+tell() { # PID SIGNAL: also if it was stopped, by the agent for one: then it hears nothing before it goes on
+	kill -s "$2" "$1" 2>/dev/null
+	kill -s CONT "$1" 2>/dev/null
+}
+
 end_loop() { # PID of a looping subshell
 	[ -n "$1" ] || return 0
-	kill -s "$TELL" "$1" 2>/dev/null
+	tell "$1" "$TELL"
 	[ "$teller" = printf ] || remind "$1"
 	wait "$1" 2>/dev/null
 }
@@ -31,7 +36,7 @@ end_loop() { # PID of a looping subshell
 remind() { # PID of a looping subshell. A new one of mksh forgets a signal that comes before its own traps are set
 	born "$1"
 	while [ -n "$born" ]; do
-		kill -s "$TELL" "$1" 2>/dev/null
+		tell "$1" "$TELL"
 		pause
 		born "$1"
 	done
@@ -72,7 +77,11 @@ ticker() { # counts its own ticks, never wall time, so that a machine that was s
 	while nap 1; do
 		alive $$ "$self_born" || inherit
 		# Where codex ended as soon as it began, the signal that is to end us may have come before our trap.
-		alive "$codex" "$codex_born" || exit 0
+		alive "$codex" "$codex_born" || {
+			kill -s CONT $$ 2>/dev/null
+			exit 0
+		}
+		no_pipes
 		ticks=$((ticks + 1)) idle=$((idle + 1)) lease=
 		{ read -r lease <../../lease; } 2>/dev/null
 		[ "$lease" = "$last" ] || idle=0
@@ -83,7 +92,7 @@ ticker() { # counts its own ticks, never wall time, so that a machine that was s
 		has_room || note_stop disk-full
 		# Each second again: a signal that falls between the supervisor's check and its wait would be lost. Where our
 		# folder has been removed, nobody can follow the agent any more, nor say in a file that it is to end.
-		if [ -e stop ] || [ ! -e request ]; then kill -s "$TELL" $$ 2>/dev/null; fi
+		if [ -e stop ] || [ ! -e request ]; then tell $$ "$TELL"; fi
 		[ "$reaper" = reaper ] || remember
 	done
 }
@@ -123,12 +132,14 @@ executioner() { # INT, 2 s, TERM, 1 s, KILL: codex ends cleanly on INT only; TER
 	kill -KILL "$codex" 2>/dev/null
 }
 
-tend_ticker() { # begins one if there is none: it may have been killed, and nobody else keeps the time limits
+tend_ticker() { # begins one if there is none: it may have been killed or stopped, and nobody else keeps the time limits
 	[ -z "$tending" ] || return 0
 	tending=1
 	# This may be within anything: some shells come here in the middle of a wait, and others do not leave a wait for it.
 	was_born=$born was_group=$group
-	if alive "$codex" "$codex_born" && ! alive "$ticking" "$ticking_born"; then
+	if alive "$ticking" "$ticking_born"; then
+		kill -s CONT "$ticking" 2>/dev/null
+	elif alive "$codex" "$codex_born"; then
 		ticker &
 		ticking=$!
 		born "$ticking"
@@ -167,7 +178,19 @@ await_codex() { # until it is gone, whatever interrupts; its status into $status
 	end_loop "$killer"
 }
 
+open_outputs() { # what codex prints, for reading
+	outputs=opened
+	if [ -f stdout ] && [ -f stderr ]; then exec 7<stdout 8<stderr; else exec 7</dev/null 8</dev/null; fi
+}
+
+no_pipes() { # the agent may have put some in the places of our files: whoever opens one waits for ever
+	for one in ../../lease ticks room stop seen exit; do
+		[ ! -p "$one" ] || rm -f "$one"
+	done
+}
+
 write_exit() { # once, by rename: what the runner believes, whatever else it hears
+	no_pipes
 	code=$status signal=-
 	if [ "$status" = - ]; then
 		code=-
@@ -178,8 +201,10 @@ write_exit() { # once, by rename: what the runner believes, whatever else it hea
 	[ "$status" = 0 ] || has_room || note_stop disk-full
 	stopped=none
 	{ read -r stopped <stop; } 2>/dev/null
+	# By what was opened at the start, by the supervisor: the names may be those of something else by now.
+	[ -n "$outputs" ] || open_outputs
 	# shellcheck disable=SC2046 # numbers: checksum and size, then size
-	set -- $(cksum <stdout) $(wc -c <stderr)
+	set -- $(cksum <&7) $(wc -c <&8)
 	set -- "code $code" "signal $signal" "stopped $stopped" "cksum $1" "bytes $2" "stderr_bytes $3" "swept $swept" \
 		"killed $killed"
 	{ printf '%s\n' "$@" >exit.new && mv exit.new exit; } 2>/dev/null || set_down exit "$@"
@@ -213,6 +238,7 @@ become_codex() { # in a subshell, stdin, stdout and stderr in place: the environ
 
 supervise() { # in the attempt's staging directory; stdin: the environment's lines, then a dot
 	reaper=$1
+	no_core
 	{ read -r nonce run attempt timeout orphan retention && IFS= read -r line; } <request || exit 1
 	decode "$line"
 	cwd=$decoded
@@ -229,6 +255,7 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 		set -- "$@" "$decoded"
 	done <args
 	{ : >stdout && : >stderr && : >codex.pid; } || exit 1
+	open_outputs
 	# Before the folder is renamed: a shell may look for `..` by the name that it knows.
 	home=$(cd -P ../.. && pwd -P) || exit 1
 	runs=${home%/*} home=$home/home
@@ -249,7 +276,7 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 		exit 0
 	fi
 	withdraw_if_entombed
-	(become_codex "$@") <prompt >>stdout 2>>stderr 3>>codex.pid &
+	(become_codex "$@") <prompt >>stdout 2>>stderr 3>>codex.pid 7<&- 8<&- &
 	codex=$!
 	environment=
 	# The front may be dead by now. Caught, not ignored: a signal that is ignored would be ignored by the agent too.
@@ -283,7 +310,14 @@ wake_followers() { # they look each so many moments, and need not wait for the n
 prune() { # what nobody has collected for so many seconds; all that a live runner does touches its run's folder
 	cd "$home/../.." || return
 	unset OLDPWD
+	# What a killed script has left. Whoever looks at codex has a minute for that, and a large upload may take hours.
+	for one in .scratch/*; do
+		[ ! -e "$one" ] ||
+			find .scratch ! -name .scratch -prune \( -mmin +1440 -o -name 'codex.*' -mmin +10 \) -exec rm -rf {} + 2>/dev/null
+		break
+	done
 	older "$retention" | while read -r old; do
+		case $old in .*) continue ;; esac
 		for one in "$old"/attempts/[0-9]*; do
 			if [ ! -e "$one/exit" ] && { held "$one" || elsewhere "$one"; }; then continue 2; fi
 		done

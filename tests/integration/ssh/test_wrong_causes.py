@@ -1,4 +1,4 @@
-"""What goes wrong on a host is told by its cause: a folder that is gone, no room, no temporary folder."""
+"""What goes wrong on a host is told by its cause: a folder that is gone, no room, no place for temporary files."""
 
 import os
 import signal
@@ -38,7 +38,8 @@ def test_what_is_left_of_that_folder_for_artifacts(there, service):
 @pytest.mark.parametrize("command", ["run", "doctor"])
 def test_no_temporary_folder(placed, tmp_path, command):
     """codex was to be installed, though it was there."""
-    there = placed(TMPDIR=str(tmp_path / "nowhere"))
+    (tmp_path / "nowhere").write_text("a file")
+    there = placed(TMPDIR=str(tmp_path / "nowhere"), XDG_STATE_HOME=str(tmp_path / "nowhere"))
     there.configure()
     done = there.command(command, "docs")
     assert done.code in {3, 6}
@@ -56,7 +57,7 @@ def test_no_room_for_temporary_files(placed, tmp_path):
     try:
         with (disk / "fill").open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, 64 * 1024)
-        there = placed(TMPDIR=str(disk))
+        there = placed(XDG_STATE_HOME=str(disk))
         there.configure()
         done = there.run()
     finally:
