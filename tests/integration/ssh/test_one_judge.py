@@ -75,15 +75,16 @@ def stopped_in_its_checks(project, host):
 
 def check_one_set(project, running, left, attached, *, late):
     """The first runner wakes while the second one's checks run, or so `late` that all is over."""
+    winner = f"the runner {attached.process.pid} on {os.uname().nodename}"
     attached.until(lambda: said(project, "begun") == 2)
     if not late:
         running.signal(signal.SIGCONT)
-        check_out(running, left, by=f"the runner {attached.process.pid} on {os.uname().nodename} for ")
+        check_out(running, left, by=f"{winner} for ")
     (project.scratch / "go").touch()
     done = attached.wait()
     if late:
         running.signal(signal.SIGCONT)
-        check_out(running, left, by="another runner")
+        check_out(running, left, by=winner)
     judged = project.check_reports(done, 0)
     assert (said(project, "begun"), said(project, "ended")) == (3, 2), "the second set of checks is the only whole one"
     assert judged.cases["first"] is judged.cases["second"] is None
