@@ -165,11 +165,15 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     )
     for sentence in without if state.verdict is None or (state.attempt and state.attempt.out_of_reach) else ():
         recorder.warn("by-shape", sentence)
+    told = state.verdict if folder.is_reported else None
     try:
         state = await Runner(job, folder.run_id, outfit).run()
     finally:
         await transport.close()
-    _append_step_summary(state, setting, redactor)
+    if told is not None and state.verdict == told:  # a runner before us has come as far as that, and told all of them
+        targets = []
+    else:
+        _append_step_summary(state, setting, redactor)
     for sentence in [*unknown, *await tell_others(state, folder, redactor, targets, setting.metrics, setting.environ)]:
         setting.complain(sentence)
     # The verdict stands: a signal that comes while the process leaves must not give it another exit code.
