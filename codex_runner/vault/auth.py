@@ -141,7 +141,7 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
 
 
 def _made_none(answer: Mapping[str, Any], auth: Mapping[str, Any]) -> bool:
-    """Whether Vault itself says that it has made no login: it wants a second factor, or has answered another question."""
+    """Whether Vault itself says that it has made no login: it wants a second factor, or this is no way to log in."""
     return isinstance(auth.get("mfa_requirement"), dict) or ("request_id" in answer and answer.get("auth", "") is None)
 
 

@@ -54,8 +54,8 @@ class VaultClient:
 
     `on_retry` gets a line for each new reason to try again, and one once there is an answer. `stop` ends all waiting
     early: the call that waits then raises. `lost_answers` counts requests whose answer never came, or was not Vault's,
-    although the server may have acted on them. Of the token that is in use, `uses` counts the requests that Vault certainly took from it,
-    and `lost_uses` those that it may have. `last_status` is the HTTP status of the last answer.
+    although the server may have acted on them. Of the token that is in use, `uses` counts the requests that Vault
+    certainly took from it, and `lost_uses` those that it may have. `last_status` is the HTTP status of the last answer.
     `secrets` reads what a login needs, and learns of each secret that is used.
     """
 

@@ -83,7 +83,7 @@ class Refusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error
 
     @property
     def may_have_acted(self) -> bool:
-        """Whether the request may have been done in spite of this answer: Vault broke off, or the answer is not Vault's.
+        """Whether the request may have been done in spite of this answer: Vault broke off, or this is not Vault's.
 
         Whatever stands in between may have spoilt the answer on its way back. It has not passed the request on if it
         wants a login or TLS first.
