@@ -186,9 +186,6 @@ def test_no_other_runner_has_anything_to_do_with_a_run_in_its_checks(far):
     done = far.command("attach", left.run_id, "--host", "devbox")
     assert done.code == 14
     assert f"is held by the runner {running.process.pid} on {os.uname().nodename} for" in done.stderr
-    done = far.command("cancel", left.run_id, "--host", "devbox")
-    assert done.code == 2
-    assert "no agent that is running" in done.stderr
     (far.scratch / "go").touch()
     assert running.wait().code == 0
     assert said(far, "ended") == 2
