@@ -24,7 +24,7 @@ cancel() { # the request: no attempt, no check and no verdict but that one from 
 	[ -d "$runs/$run/attempts" ] || refuse gone "there is no $run here"
 	# On a full disk there may be room for a name, and none for a file.
 	unwritten=
-	{ true >"$runs/$run/cancelled" || ln "$runs/$run/claims/1" "$runs/$run/cancelled"; } 2>/dev/null ||
+	wished || { true >"$runs/$run/cancelled" || ln "$runs/$run/claims/1" "$runs/$run/cancelled"; } 2>/dev/null ||
 		wished || unwritten=1
 	if entombed "$run" || [ ! -d "$runs/$run/attempts" ]; then
 		withdraw_if_entombed
