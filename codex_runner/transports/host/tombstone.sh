@@ -101,7 +101,7 @@ discard() { # the run's directory goes, and its workspace or not, unless somethi
 		touch "$workspaces/$run" # from now on its time counts
 	fi
 	bury "$run" "$what"
-	say "gone $late"
+	say "gone${late:+ cancelled}"
 }
 
 living() { # is an attempt of the run alive, as far as this host can say?
