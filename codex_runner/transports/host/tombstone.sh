@@ -28,10 +28,10 @@ unless_sent_again() { # ends the request if its sender has lost that connection 
 	return 0
 }
 
-buried_by_another() { # was the run judged and discarded by another runner than the one that asks?
+buried_by_another() { # was the claim's run judged and discarded by another runner than the one that asks?
 	judge=
-	{ read -r _ _ _ judge <"${runs%/*}/discarded/$run"; } 2>/dev/null
-	case $judge in "$claim") return 1 ;; "$run/"*) return 0 ;; *) return 1 ;; esac
+	{ read -r _ _ _ judge <"${runs%/*}/discarded/${claim%%/*}"; } 2>/dev/null
+	case $judge in "$claim") return 1 ;; "${claim%%/*}/"*) return 0 ;; *) return 1 ;; esac
 }
 
 entomb() { # RUN WHAT: notes that it is discarded, `all` of it or all `but-workspace`. False if it cannot be noted
