@@ -1,4 +1,4 @@
-"""`codex-runner cancel`: end the agent of a run that somebody else follows, or nobody."""
+"""`codex-runner cancel`: end a run that somebody else follows, or nobody."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ def cancel(
     config: ConfigOption = None,
     output: OutputOption = None,
 ) -> None:
-    """End a run's agent. The runner that follows the run writes its reports; if none does, `attach` will.
+    """End a run. The runner that follows the run writes its reports; if none does, `attach` will.
+
+    That goes for its agent, for a check, and for the wait for another attempt.
 
     With --host, from any machine, also while another one follows the run.
     """

@@ -421,7 +421,7 @@ class Guarded(Event):
 
 @dataclass(frozen=True, slots=True)
 class StopRequested(Event):
-    """The runner has decided to end the agent, and why (a `StopReason`)."""
+    """The runner has decided to end the agent, or a run whose agent is done, and why (a `StopReason`)."""
 
     kind = "stop.requested"
     reason: str

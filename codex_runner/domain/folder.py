@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """`<output-dir>/<run-id>/`. It names files; it does not touch them."""
+    """`<output-dir>/<run-id>/`. It names files; it writes none."""
 
     path: Path
 
@@ -34,6 +34,11 @@ class RunFolder:
     def events(self) -> Path:
         """Every record, in order: what the reports are rebuilt from."""
         return self.path / "events.jsonl"
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether the last of the reports that every run gets has been written: all of them are there then."""
+        return self.report.exists()
 
     @property
     def codex(self) -> Path:

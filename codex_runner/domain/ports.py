@@ -51,10 +51,10 @@ class Transport(Protocol):
         """
         ...
 
-    async def renew(self) -> None:
-        """Renew the claim, if this transport has one. A host that is out of reach is no error.
+    async def renew(self) -> bool:
+        """Renew the claim, if this transport has one; return whether somebody has cancelled the run, if that is known.
 
-        ClaimTakenError once another has it.
+        A host that is out of reach is no error. ClaimTakenError once another has it.
         """
         ...
 
@@ -71,6 +71,14 @@ class Transport(Protocol):
         """Ask the supervisor to end codex: INT, 2 s, TERM, 1 s, KILL, sweep. Returns at once; `follow` tells the end.
 
         Idempotent; the first reason wins. Stopping what has ended, or never was, does nothing.
+        """
+        ...
+
+    async def cancel(self, run_id: str) -> None:
+        """Have the run end, whatever it is about: its agent, if that is running, a check, the wait for an attempt.
+
+        From then on `start` and `execute` do nothing for it, and raise RunCancelledError, and `renew` tells whoever
+        follows. RunGoneError if the run is not there, or not any more.
         """
         ...
 
@@ -110,7 +118,10 @@ class Transport(Protocol):
         ...
 
     async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
-        """Remove the run's directory, and its workspace or not: all has been collected. Nothing there is fine."""
+        """Remove the run's directory, and its workspace or not: all has been collected. Nothing there is fine.
+
+        RunCancelledError if somebody had cancelled the run before; all is removed then too.
+        """
         ...
 
     async def close(self) -> None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.errors import ExitCode, HostError, RunGoneError, RunnerError, UnreachableError
 from codex_runner.domain.event import AttemptEnded, AttemptStarted, Retrying
 from codex_runner.domain.run import Ending, Failure, StopReason
+from codex_runner.domain.wish import RunCancelledError
 from codex_runner.domain.workspace import Workspace
 from codex_runner.engine.attempt import AttemptFollower, end_unseen, sweep_guard
-from codex_runner.engine.ending import unreached_ending
+from codex_runner.engine.ending import stop_ending, unreached_ending
 from codex_runner.engine.recall import to_lines
 from codex_runner.engine.retry import GiveUp, decide
 from codex_runner.engine.workspace import placed
@@ -170,6 +171,9 @@ class Attempts:
         self._outfit.reports.begin(self._state)
         try:
             await self._outfit.transport.start(launch)
+        except RunCancelledError:
+            self._stopping.request(StopReason.CANCELLED)
+            return self._end(stop_ending(StopReason.CANCELLED, "the run was cancelled before codex was started again"))
         except RunnerError as error:
             if error.exit_code is ExitCode.CONFIGURATION:
                 return self._end_unstarted(Failure.STARTUP, error)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from codex_runner.domain.claim import TAKEN_OVER, ClaimTakenError
 from codex_runner.domain.errors import ExitCode, LeakError, RunnerError, TakenOverError
-from codex_runner.domain.run import Failure, Verdict
+from codex_runner.domain.run import Failure, StopReason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.state import RunState
     from codex_runner.engine.runner import Outfit
+    from codex_runner.engine.stopping import Stopping
 
 T = TypeVar("T")
 
@@ -27,13 +28,13 @@ async def while_held(
     search: Callable[[Verdict], Awaitable[Verdict]],
     leave: Callable[[], None],
 ) -> T:
-    """Do `work`, and renew the run's claim meanwhile.
+    """Do `work`, and renew the run's claim meanwhile, which tells if somebody cancels the run.
 
     Once another runner has it, `work` is cancelled, and the run is that one's: nothing more is started or reported, but
     the log is finished, and `search` looks through it for secrets. Then raises TakenOverError, or LeakError.
     """
     working = asyncio.ensure_future(work)
-    keeping = asyncio.ensure_future(_keep(outfit.transport, outfit.renewal))
+    keeping = asyncio.ensure_future(_keep(outfit.transport, outfit.renewal, outfit.stopping))
     try:
         await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -69,11 +70,12 @@ def quietly() -> Iterator[None]:
         pass
 
 
-async def _keep(transport: Transport, seconds: float) -> None:
+async def _keep(transport: Transport, seconds: float, stopping: Stopping) -> None:
     while True:
         await asyncio.sleep(seconds)
         with contextlib.suppress(RunnerError, OSError):  # whatever else is under way tells of a host that fails
-            await transport.renew()
+            if await transport.renew():
+                stopping.request(StopReason.CANCELLED)
 
 
 async def _hand_over(

@@ -16,12 +16,14 @@ from codex_runner.domain.event import (
     RunEnded,
     RunPrepared,
     RunStarted,
+    StopRequested,
     WorkspaceKept,
     WorkspaceMade,
     to_json,
 )
 from codex_runner.domain.machine import machine_fault
-from codex_runner.domain.run import Ending, Failure, Verdict
+from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
+from codex_runner.domain.wish import RunCancelledError
 from codex_runner.engine.admission import Admission
 from codex_runner.engine.aside import aside
 from codex_runner.engine.attempt import end_unfinished
@@ -134,6 +136,9 @@ class Runner:
             verdict = await self._to_verdict()
         except ClaimTakenError:
             raise
+        except RunCancelledError:
+            self._stopping.request(StopReason.CANCELLED)
+            verdict = self._stopped_verdict()
         except Stopped:
             verdict = self._stopped_verdict()
         except RunnerError as error:
@@ -303,7 +308,7 @@ class Runner:
         clean = self._recorder.redactor.text
         try:
             async with asyncio.timeout(_HURRY if self._stopping.stop else None):
-                await self._outfit.transport.discard(self._run_id, keep_workspace=keep)
+                late = await self._discard(keep=keep)
         except ClaimTakenError as taken:
             if is_judged(taken, self._state):
                 raise
@@ -317,6 +322,15 @@ class Runner:
         else:
             if made is not None and keep:
                 self._recorder.emit(WorkspaceKept(made.path, self._job.limits.retention))
+            if late is not None:  # the last that the host says of the run is that somebody had cancelled it
+                raise late
+
+    async def _discard(self, *, keep: bool) -> RunCancelledError | None:
+        try:
+            await self._outfit.transport.discard(self._run_id, keep_workspace=keep)
+        except RunCancelledError as late:
+            return late
+        return None
 
     async def _let_go(self, verdict: Verdict) -> None:
         """Leave nothing on the host, however the run came to its verdict."""
@@ -406,6 +420,10 @@ class Runner:
         return Verdict(ExitCode.INTERNAL, said, remedy=RunnerError.default_remedy)
 
     def _stopped_verdict(self) -> Verdict:
-        stop = self._stopping.stop
+        stop, attempt = self._stopping.stop, self._state.attempt
+        # If the agent is done, nothing else says why its run had to end.
+        if stop is not None and attempt is not None and attempt.ending is not None and attempt.stop is None:
+            with contextlib.suppress(RunnerError):
+                self._recorder.emit(StopRequested(stop.reason.value, stop.message))
         cancelled = Ending(Failure.CANCELLED, "the run was cancelled")
         return Verdict.of(stop_ending(stop.reason, stop.message) if stop else cancelled)

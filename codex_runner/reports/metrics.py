@@ -117,6 +117,8 @@ def _read(path: Path) -> dict[str, float]:
     """Return what the file says now by metric; nothing where there is none, or where it cannot be read."""
     values: dict[str, float] = {}
     with contextlib.suppress(OSError, ValueError):
+        if not path.is_file():  # nobody may ever write into a pipe
+            return values
         for line in path.read_text(encoding="utf-8").splitlines():
             name, brace, rest = line.partition("{")
             if brace and not line.startswith("#"):
@@ -136,7 +138,7 @@ def _with_success(path: Path, state: RunState, success: float) -> str:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Keep two runs of one job from writing at once: each carries over what the other wrote."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -35,13 +35,15 @@ def failure_exit_code(failure: str | None) -> int | None:
 
 
 def failure_class(state: RunState) -> str | None:
-    """Return the class of failure behind the verdict: the last attempt's, or a guard's, of the run's exit code."""
+    """Return the class of failure behind the verdict: the last attempt's, a guard's or a stop's, of its exit code."""
     verdict, attempt = state.verdict, state.attempt
     if verdict is None or verdict.exit_code == 0:
         return None
     of_attempt = attempt.ending.failure if attempt and attempt.ending else None
     of_guards = (guard.failure for guard in state.guards.values() if guard.failed)
-    return next((str(each) for each in (of_attempt, *of_guards) if failure_exit_code(each) == verdict.exit_code), None)
+    of_stop = attempt.stop.reason if attempt and attempt.stop else None
+    named = (of_attempt, *of_guards, of_stop)
+    return next((str(each) for each in named if failure_exit_code(each) == verdict.exit_code), None)
 
 
 def word(verdict: RunEnded | None) -> str:

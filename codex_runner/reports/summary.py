@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -55,11 +57,15 @@ def summary(state: RunState, *, limit: int = _LIMIT) -> str:
 def append_step_summary(path: Path, text: str, *, limit: int = STEP_SUMMARY_BYTES) -> bool:
     """Append `text` to a CI step's summary file; return False, with only a note there, where it would be too large.
 
-    What others wrote there stays. OSError where the file cannot be written.
+    What others wrote there stays. OSError if the file cannot be written, or is none: a pipe could hold up a run that
+    has its verdict.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
     with os.fdopen(descriptor, "ab") as file:
-        there = os.fstat(file.fileno()).st_size
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "this is no file", str(path))
+        there = found.st_size
         data = (b"\n" if there else b"") + text.encode(errors="replace")
         fits = there + len(data) <= limit
         if not fits:

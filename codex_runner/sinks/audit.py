@@ -204,7 +204,8 @@ def _table(value: Any) -> dict[str, Any]:
 
 def _open(file: Path) -> int:
     # Opened anew for each line: a log that was rotated meanwhile goes on in the new file.
-    return os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # A pipe that nobody reads must not hold a run up.
+    return os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
 
 
 def _append(file: Path, data: bytes) -> None:

@@ -16,11 +16,13 @@ from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
 from codex_runner.engine.scratch import scratch_file
+from codex_runner.domain.wish import WISH, RunCancelledError
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, read_plain, runs_root
 from codex_runner.transports.keeper import run_kept
 from codex_runner.transports.request import (
+    cancel_request,
     claim_request,
     discard_request,
     new_nonce,
@@ -96,10 +98,11 @@ class LocalTransport:
             self._claim.held = there
         return there
 
-    async def renew(self) -> None:
+    async def renew(self) -> bool:
         """See Transport.renew."""
         if self._claim is not None:
             self._claim.keep()
+        return self._cancelled(self._run_id)
 
     async def follow(self, run_id: str, attempt: int, position: Position) -> AsyncIterator[Piece]:
         """See Transport.follow."""
@@ -144,6 +147,14 @@ class LocalTransport:
         with contextlib.suppress(HostError):  # nothing there to stop
             await self._ask(stop_request(run_id, attempt, reason, nonce), nonce)
 
+    async def cancel(self, run_id: str) -> None:
+        """See Transport.cancel."""
+        nonce = new_nonce()
+        await self._ask(cancel_request(run_id, nonce), nonce)
+
+    def _cancelled(self, run_id: str | None) -> bool:
+        return run_id is not None and (self._root / run_id / WISH).exists()
+
     async def execute(
         self,
         script: str,
@@ -158,6 +169,8 @@ class LocalTransport:
         if self._claim is not None:
             self._claim.keep(last=True)
         with self._file() as output, self._working() as name:
+            if self._cancelled(self._run_id):
+                raise RunCancelledError
             code = await run_kept(
                 script,
                 folder=_entered(cwd or _home(self._environ)),
@@ -258,6 +271,7 @@ class LocalTransport:
             self._claim.keep(last=True)
         workspace, skills = (self._root.with_name(name) / run_id for name in ("workspaces", "skills"))
         attempts: list[Path] = []
+        late = False
         with contextlib.suppress(PermissionError):  # the shell says it
             attempts = list((self._root / run_id / "attempts").glob("[0-9]*"))
         if attempts and all((attempt / "exit").exists() for attempt in attempts) and not workspace.exists():
@@ -270,12 +284,18 @@ class LocalTransport:
             with contextlib.suppress(OSError):  # the shell tries again, and says what is wrong
                 judge = self._claim.claim.word if self._claim else "-"
                 self._tombstones.put(run_id, keep_workspace=keep_workspace, judge=judge)
+                if late := self._cancelled(run_id):
+                    self._tombstones.note_cancelled(run_id)
                 shutil.rmtree(skills, ignore_errors=True)
                 shutil.rmtree(self._root / run_id, ignore_errors=True)
             if not skills.exists() and not (self._root / run_id).exists():
+                if late:
+                    raise RunCancelledError
                 return
         nonce = new_nonce()
-        await self._ask(discard_request(run_id, nonce, keep_workspace=keep_workspace), nonce)
+        answer = await self._ask(discard_request(run_id, nonce, keep_workspace=keep_workspace), nonce)
+        if late or answer.endswith(WISH):
+            raise RunCancelledError
 
     async def close(self) -> None:
         """See Transport.close."""

@@ -17,8 +17,9 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.claim import ClaimTakenError, Holder
-from codex_runner.domain.errors import ConfigurationError, FolderGoneError, HostError, RunGoneError, RunnerError
+from codex_runner.domain.errors import ConfigurationError, FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.secret import Secret
+from codex_runner.domain.wish import RunCancelledError
 from codex_runner.engine.cksum import cksum
 from codex_runner.engine.scratch import scratch_script
 
@@ -60,7 +61,7 @@ SUPERVISOR_GRACE = 10
 # In this order: functions first, the call last, so that a truncated script runs nothing.
 _PARTS = (
     *("head", "leftovers", "processes", "supervisor", "keeper", "tombstone"),
-    *("start", "follow", "claim", "commands", "files", "front"),
+    *("start", "follow", "claim", "cancel", "commands", "files", "front"),
 )
 
 
@@ -124,6 +125,11 @@ def stop_request(run_id: str, attempt: int, reason: StopReason, nonce: str) -> b
     return f"{_MAGIC} {nonce} stop {run_id} {attempt}\n{reason.value}\n".encode()
 
 
+def cancel_request(run_id: str, nonce: str) -> bytes:
+    """Frame the wish that a run end, whatever it is about."""
+    return f"{_MAGIC} {nonce} cancel {run_id} 1\n".encode()
+
+
 def discard_request(run_id: str, nonce: str, *, keep_workspace: bool = False) -> bytes:
     """Frame the removal of a run's directory, and of its workspace."""
     return f"{_MAGIC} {nonce} discard {run_id} 1\n{'but-workspace' if keep_workspace else 'all'}\n".encode()
@@ -140,7 +146,7 @@ def claim_request(run_id: str, nonce: str, dead: int | None) -> bytes:
 
 
 def renew_request(run_id: str, nonce: str) -> bytes:
-    """Frame nothing but a first line, which `under` completes: that renews the claim."""
+    """Frame nothing but a first line, which `under` completes: that renews the claim. The answer tells of a cancel."""
     return f"{_MAGIC} {nonce} renew {run_id} 1\n".encode()
 
 
@@ -239,11 +245,13 @@ def read_answer(output: bytes, nonce: str, complaint: bytes = b"") -> str:
 
 def _refusal(  # noqa: PLR0911 - one a word
     text: str,
-) -> RunnerError | ClaimTakenError:
+) -> Exception:
     word, _, message = text.rstrip().partition(" ")
     match word:
         case "taken":
             return read_taken(message)
+        case "cancelled":
+            return RunCancelledError(message)
         case "codex":
             return ConfigurationError(f"codex: {message}.", remedy="Set `codex.path`, or install codex on the host.")
         case "cwd":

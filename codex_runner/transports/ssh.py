@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
+from codex_runner.domain.wish import WISH, RunCancelledError
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.request import (
     NO_RUN,
+    cancel_request,
     claim_request,
     discard_request,
     execute_request,
@@ -123,15 +125,17 @@ class SshTransport:
         self._connection.held = await self._persist("claiming the run", attempt)
         return self._connection.held
 
-    async def renew(self) -> None:
+    async def renew(self) -> bool:
         """See Transport.renew. While this follows, each ping renews it; otherwise a session that is free does."""
         claim = self._connection.claim
         if claim is None or not self._connection.held or self._followed:
-            return
+            return False
         nonce = new_nonce()
         # Whatever else is under way tells of a line that is lost.
         with contextlib.suppress(DroppedError, HostError):
-            await self._connection.ask(renew_request(claim.run_id, nonce), nonce, patience=2 * claim.renewal)
+            request = renew_request(claim.run_id, nonce)
+            return await self._connection.ask(request, nonce, patience=2 * claim.renewal) == WISH
+        return False
 
     async def follow(self, run_id: str, attempt: int, position: Position) -> AsyncGenerator[Piece, None]:
         """See Transport.follow."""
@@ -200,6 +204,15 @@ class SshTransport:
                 remedy="The agent may still be running there, until orphan_timeout.",
             ) from None
 
+    async def cancel(self, run_id: str) -> None:
+        """See Transport.cancel."""
+
+        async def attempt() -> None:
+            nonce = new_nonce()
+            await self._connection.ask(cancel_request(run_id, nonce), nonce, patience=_STOP_PATIENCE)
+
+        await self._persist("cancelling the run", attempt)
+
     async def execute(
         self,
         script: str,
@@ -261,7 +274,8 @@ class SshTransport:
         async def attempt() -> None:
             nonce = new_nonce()
             request = discard_request(run_id, nonce, keep_workspace=keep_workspace)
-            await self._connection.ask(request, nonce)
+            if (await self._connection.ask(request, nonce)).endswith(WISH):
+                raise RunCancelledError
 
         await self._persist("cleaning up", attempt)
 

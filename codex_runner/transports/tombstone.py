@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import RunGoneError
+from codex_runner.domain.wish import WISH
 from codex_runner.transports.directory import state_folder
 from codex_runner.transports.processes import here
 
@@ -31,6 +32,11 @@ class Tombstones:
         path = self._folder / run_id
         path.touch(mode=0o600)
         path.write_text(f"{what} {boot} {_seconds_since_boot() or '-'} {judge}\n", encoding="ascii")
+
+    def note_cancelled(self, run_id: str) -> None:
+        """Add that somebody had cancelled the run: whoever discards it again is told again. Raises OSError."""
+        with (self._folder / run_id).open("a", encoding="ascii") as grave:
+            grave.write(f"{WISH}\n")
 
     def refuse(self, run_id: str | None) -> None:
         """Raise RunGoneError if the run has been discarded."""

@@ -23,7 +23,7 @@ from codex_runner.vault.faults import Refusal, part
 from codex_runner.vault.oidc import Waiting, describe_claims, identity_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import hvac
 
@@ -111,10 +111,16 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
             error.remedy += " What logs in only once may be spent by now: then make a new one."
         raise
     answered = time.monotonic()
-    auth = part(answer, "auth")
+    try:
+        auth = part(answer, "auth")
+    except SecretStoreError:
+        client.doubt()
+        raise
     token, seconds = auth.get("client_token"), _positive(auth.get("lease_duration"))
     metadata = auth.get("metadata")
     if not isinstance(token, str) or not token:
+        if not _made_none(answer, auth):
+            client.doubt()
         raise CredentialError(
             f"Vault at {client.address} gave no token when asked to {attempt.purpose}.",
             remedy=f"A second factor is asked for, or auth/{attempt.mount} is no login: use a role for machines.",
@@ -132,6 +138,11 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
         uses=int(_positive(auth.get("num_uses"))),
         role_there=metadata.get("role_name") if isinstance(metadata, dict) else None,
     )
+
+
+def _made_none(answer: Mapping[str, Any], auth: Mapping[str, Any]) -> bool:
+    """Whether Vault itself says that it has made no login: it wants a second factor, or this is no way to log in."""
+    return isinstance(auth.get("mfa_requirement"), dict) or ("request_id" in answer and answer.get("auth", "") is None)
 
 
 def _positive(value: Any) -> float:

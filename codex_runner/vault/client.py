@@ -53,9 +53,9 @@ class VaultClient:
     """One connection, for one login. Not safe to share between threads. Use it as a context manager.
 
     `on_retry` gets a line for each new reason to try again, and one once there is an answer. `stop` ends all waiting
-    early: the call that waits then raises. `lost_answers` counts requests whose answer never came although the server
-    may have acted on them. Of the token that is in use, `uses` counts the requests that Vault certainly took from it,
-    and `lost_uses` those that it may have. `last_status` is the HTTP status of the last answer.
+    early: the call that waits then raises. `lost_answers` counts requests whose answer never came, or was not Vault's,
+    although the server may have acted on them. Of the token that is in use, `uses` counts the requests that Vault
+    certainly took from it, and `lost_uses` those that it may have. `last_status` is the HTTP status of the last answer.
     `secrets` reads what a login needs, and learns of each secret that is used.
     """
 
@@ -219,11 +219,17 @@ class VaultClient:
             raise
         self._outage.end(self)
         if isinstance(answer, requests.Response):  # 200, and no JSON: a web page in Vault's place
+            self._lose(counted=counted)
             raise Refusal(answer)
         if not isinstance(answer, dict):
+            self._lose(counted=counted)
             raise SecretStoreError(f"Something at {self.address} answers with JSON that is not Vault's.")
         self.uses += counted
         return answer
+
+    def doubt(self) -> None:
+        """Count the last answer as lost: what it says is not what Vault says to such a request."""
+        self._lose(counted=False)
 
     def _lose(self, *, counted: bool) -> None:
         self.lost_answers += 1

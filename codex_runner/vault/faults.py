@@ -47,6 +47,8 @@ class Refusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error
         data = body.get("data") if isinstance(body, dict) else None
         self.data: dict[str, Any] = data if isinstance(data, dict) else {}
         self.is_vaults = isinstance(body, dict)
+        # Other servers answer with objects as well, but not with these.
+        self._in_vaults_words = isinstance(body, dict) and (isinstance(errors, list) or "data" in body)
         self.wants_tls = _ASKED_PLAINLY in response.content[:200]
         told = " ".join("; ".join(self.errors).split()) if self.is_vaults else f"the answer is {kind}, not Vault's JSON"
         if self.wants_tls:
@@ -81,8 +83,14 @@ class Refusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error
 
     @property
     def may_have_acted(self) -> bool:
-        """Whether the request may have been done in spite of this answer: a gateway gave up, or Vault broke off."""
-        return self.status in _ACTED or (self.status == http.HTTPStatus.SERVICE_UNAVAILABLE and not self.is_vaults)
+        """Whether the request may have been done in spite of this answer: Vault broke off, or this is not Vault's.
+
+        Whatever stands in between may have spoilt the answer on its way back. It has not passed the request on if it
+        wants a login or TLS first.
+        """
+        if self.wants_tls or self.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return False
+        return self.status in _ACTED or (self.status not in _OF_VAULT and not self._in_vaults_words)
 
 
 def can_pass(error: BaseException) -> bool:

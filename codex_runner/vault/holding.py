@@ -37,8 +37,8 @@ _FORBIDDEN: Final = 403
 def held(client: VaultClient, tell: Callable[[Event], None]) -> Iterator[Login]:
     """Log in for as long as the `with` lasts, and give the login back at its end, whatever the end.
 
-    `tell` gets the guard `vault-revocation`, and a warning if a login may have been made whose answer was lost. Raises
-    as `log_in` and `give_back` do. No signal may raise in here: see Interruption.
+    `tell` gets the guard `vault-revocation`, and a warning if a login may have been made whose answer was lost or
+    spoilt. Raises as `log_in` and `give_back` do. No signal may raise in here: see Interruption.
     """
     from codex_runner.vault.auth import log_in, require_role  # noqa: PLC0415 - late: it brings hvac
 
@@ -182,4 +182,5 @@ def _give_back_after(problem: BaseException, client: VaultClient, login: Login, 
 
 
 def _lost(count: int) -> str:
-    return f"Vault did not answer {count} request{'s' if count > 1 else ''} in time while logging in: {UNKNOWN_LOGIN}"
+    requests = "1 request" if count == 1 else f"{count} requests"
+    return f"The answer to {requests} to log in was lost, or was not Vault's: {UNKNOWN_LOGIN}"

@@ -11,7 +11,7 @@ from codex_runner.domain.credential import Granted
 from codex_runner.domain.errors import CredentialError, HostError, RunGoneError, SecretStoreError, UsageError
 from codex_runner.domain.event import Record, RunStarted
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.run import StopReason, check_run_id
+from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
 from codex_runner.wiring.claim import is_open, refuse_gone, take
 from codex_runner.wiring.folders import LAST, find_run, made, read_state
@@ -129,18 +129,24 @@ async def _claimed(begun: Begun, job: Job, transport: Transport) -> tuple[RunSta
 
 
 def cancel(output_dir: Path, run: str, host: str | None, setting: Setting) -> None:
-    """Ask the run's agent to end; whoever follows the run writes its reports.
+    """Have the run end, whatever it is about; whoever follows it writes its reports.
 
-    On `host`, the run may be one that another machine has begun. UsageError where it has no agent that is running.
+    On `host`, the run may be one that another machine has begun. UsageError if it has no agent yet, or is over.
     """
     if host is not None and not _is_here(output_dir, run):
-        asyncio.run(_stop(run, host, None, setting))
+        asyncio.run(_cancel(run, host, setting))
         return
     folder = find_run(output_dir, run)
     state = read_state(folder)
-    if state.attempt is None or (state.attempt.ending is not None and not state.attempt.out_of_reach):
-        raise UsageError(f"{folder.run_id} has no agent that is running.")
-    asyncio.run(_stop(folder.run_id, host or state.host, state.attempt.number, setting))
+    if state.attempt is None:
+        raise UsageError(f"{folder.run_id} has no agent yet: end its runner.")
+    over = UsageError(f"{folder.run_id} is over: there is nothing to cancel.")
+    if not is_open(state):
+        raise over
+    try:
+        asyncio.run(_cancel(folder.run_id, host or state.host, setting))
+    except RunGoneError:  # its runner is about to say so
+        raise over from None
 
 
 def _is_here(output_dir: Path, run: str) -> bool:
@@ -169,16 +175,10 @@ def _here(record: Record, host: str) -> Record:
     return dataclasses.replace(record, event=dataclasses.replace(event, host=host, facts=facts))
 
 
-async def _stop(run_id: str, host: str, attempt: int | None, setting: Setting) -> None:
-    from codex_runner.engine.recall import attempts_of  # noqa: PLC0415 - as above
-
+async def _cancel(run_id: str, host: str, setting: Setting) -> None:
     transport = _transport(host, setting)
     try:
-        if attempt is None:
-            attempt, ended = (await attempts_of(transport, run_id, host))[-1]
-            if ended:
-                raise UsageError(f"{run_id} has no agent that is running.")
-        await transport.stop(run_id, attempt, StopReason.CANCELLED)
+        await transport.cancel(run_id)
     finally:
         await transport.close()
 

@@ -332,6 +332,16 @@ SPOILT = {
     "500 in JSON": once("login", (500, JSON, b'{"errors":["internal error"]}')),
     "200 with a page": once("login", (200, PAGE, b"<html>log in here</html>"), count=99),
     "200 with half of the JSON": once("login", (200, JSON, b'{"auth":{"client_to'), count=99),
+    "200 with JSON of a portal": once("login", (200, JSON, b'{"ok":true}'), count=99),
+    "200 with JSON that is no object": once("login", (200, JSON, b"[]"), count=99),
+    "200 with a login that is no object": once("login", (200, JSON, b'{"auth":"none"}'), count=99),
+    "200 and nothing": once("login", (200, JSON, b""), count=99),
+    "204": once("login", (204, {}, b""), count=99),
+    "503 in JSON of a gateway": once("login", (503, JSON, b'{"message":"Service Unavailable"}')),
+    "403 with a page": once("login", (403, PAGE, b"<html>blocked</html>"), count=99),
+    "403 in JSON of a firewall": once("login", (403, JSON, b'{"message":"Forbidden"}'), count=99),
+    "a token that is cut out": damaged("client_token", KeyError),
+    "a token that is no text": damaged("client_token", 1),
 }
 
 

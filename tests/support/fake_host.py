@@ -141,6 +141,13 @@ class FakeHost:
 
     async def renew(self):
         self._ask("renew")
+        return False
+
+    async def cancel(self, run_id):
+        self._ask("cancel")
+        for key, attempt in self._attempts.items():
+            if key[0] == run_id:
+                attempt.stop(StopReason.CANCELLED)
 
     async def follow(self, run_id, attempt, position):
         self._ask("follow", attempt)

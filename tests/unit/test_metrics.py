@@ -178,3 +178,13 @@ def test_every_metric_is_documented(tmp_path):
     path = write_metrics(a_run(attempt), tmp_path)
     named = set(re.findall(r"^\| `(codex_runner_\w+)` \|", DOC, re.MULTILINE))
     assert named == {line.split("{")[0] for line in path.read_text().splitlines() if not line.startswith("#")}
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path):
+    state = a_run()
+    os.mkfifo(tmp_path / f"codex_runner_{state.job}.prom")
+    path = write_metrics(state, tmp_path)
+    assert path.is_file()
+    (tmp_path / f".codex_runner_{state.job}.lock").unlink()
+    os.mkfifo(tmp_path / f".codex_runner_{state.job}.lock")
+    assert write_metrics(state, tmp_path) == path

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -142,3 +143,17 @@ def test_the_step_summary_never_passes_its_limit(tmp_path):
     assert path.read_text() == "x" * 495
     path.write_text("")
     assert append_step_summary(path, "y" * 500, limit=500)
+
+
+def test_a_step_summary_that_is_a_pipe_is_no_file(tmp_path):
+    """Whether or not somebody has it open: nobody says that they read."""
+    path = tmp_path / "step"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="No such device"):
+        append_step_summary(path, "ours")
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(OSError, match="this is no file"):
+            append_step_summary(path, "ours")
+    finally:
+        os.close(reader)

@@ -54,6 +54,10 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	exec 5<&0
 	set -- sh -c -- "$body" sh "$@"
 	begin_work || refuse taken "$taken"
+	if [ "$verb" = execute ] && wished; then
+		end_work
+		unless_cancelled
+	fi
 	if [ "$verb" = execute ]; then
 		# shellcheck disable=SC2154 # script: this very text
 		emit "$environment." |

@@ -5,21 +5,24 @@ stop() { # ends codex through its supervisor; where that is dead, with our own h
 	IFS= read -r reason || reason=cancelled
 	received
 	cd "$runs/$run/attempts/$attempt" 2>/dev/null || refuse gone "no attempt $attempt of $run here"
-	if [ -e exit ]; then
-		say ended
-		return
-	fi
+	end_attempt "$reason"
+	say "$ending"
+}
+
+end_attempt() { # REASON: the one in this folder; $ending says how far that is
+	ending=ended
+	[ ! -e exit ] || return 0
 	if held .; then
-		note_stop "$reason"
+		note_stop "$1"
 		tell "$sup" TERM
-		say stopping
+		ending=stopping
 		return
 	fi
 	if elsewhere .; then refuse foreign "$run runs on another host, $at_node, which shares this home directory"; fi
 	[ "$at_boot" = "$boot_id" ] || refuse foreign "$run ran before this host was rebooted"
 	reaper=plain
-	end_alone "$reason"
-	say stopped
+	end_alone "$1"
+	ending=stopped
 }
 
 front() {
@@ -159,6 +162,7 @@ serve() {
 	case $attempt in '' | 0* | *[!0-9]*) refuse protocol "bad attempt" ;; esac
 	[ -z "$claim" ] || under_claim
 	case $verb in start | launch | execute | ask | upload) unless_entombed && unless_sent_again ;; esac
+	case $verb in start | launch | execute) unless_cancelled ;; esac
 	# Not a launch: it comes from this machine, through a pipe that holds nothing back.
 	case $verb in
 	start | execute | upload) [ "$answered" = "$expected" ] || refuse stale "the request is older than its session" ;;
@@ -179,10 +183,11 @@ serve() {
 	fetch) fetch ;;
 	upload) upload ;;
 	stop) stop ;;
+	cancel) cancel ;;
 	claim) claim ;;
 	renew)
 		received
-		say renewed
+		if wished; then say cancelled; else say renewed; fi
 		;;
 	discard) discard ;;
 	*) refuse protocol "unknown verb" ;;

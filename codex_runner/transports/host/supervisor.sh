@@ -276,6 +276,7 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 		exit 0
 	fi
 	withdraw_if_entombed
+	end_if_cancelled
 	(become_codex "$@") <prompt >>stdout 2>>stderr 3>>codex.pid 7<&- 8<&- &
 	codex=$!
 	environment=

@@ -79,8 +79,11 @@ discard() { # the run's directory goes, and its workspace or not, unless somethi
 	unless_elsewhere
 	if living; then refuse busy "$run is still going"; fi
 	await_supervisors
-	known=
-	if entombed "$run"; then known=1; fi
+	known='' late=
+	if entombed "$run"; then
+		known=1
+		{ read -r _ && read -r late; } 2>/dev/null <"${runs%/*}/discarded/$run"
+	fi
 	entomb "$run" "$what" || refuse disk "no room, or no right to write, in ${runs%/*}/discarded, so nothing of $run was removed"
 	# A late start may have made an attempt in between. It sees the tombstone, and goes.
 	looks=0
@@ -92,11 +95,14 @@ discard() { # the run's directory goes, and its workspace or not, unless somethi
 		fi
 		pause
 	done
+	if wished; then late=cancelled; fi
+	# In the tombstone too: the answer to this may be lost, and the request sent again.
+	[ -z "$late" ] || { echo "$late" >>"${runs%/*}/discarded/$run"; } 2>/dev/null
 	if [ "$what" != all ] && [ -e "$workspaces/$run" ]; then
 		touch "$workspaces/$run" # from now on its time counts
 	fi
 	bury "$run" "$what"
-	say gone
+	say "gone${late:+ cancelled}"
 }
 
 living() { # is an attempt of the run alive, as far as this host can say?

@@ -423,8 +423,8 @@ def test_tombstones_stay_for_a_day_whatever_the_clock_does(server, on, runs):
             ("rebooted", 25, "another-boot", uptime - 60),
         ):
             path = tombstone(runs, jobs[name].run_id)
-            what, this_boot, _ = path.read_text().split()
-            path.write_text(f"{what} {boot or this_boot} {up}\n")
+            what, this_boot, _, judge = path.read_text().split()
+            path.write_text(f"{what} {boot or this_boot} {up} {judge}\n")
             os.utime(path, (time.time() - hours * 3600,) * 2)
         os.utime(runs / jobs["pruned"].run_id, (time.time() - 7200,) * 2)
         last = launch("reply", retention=3600)

@@ -75,15 +75,16 @@ def stopped_in_its_checks(project, host):
 
 def check_one_set(project, running, left, attached, *, late):
     """The first runner wakes while the second one's checks run, or so `late` that all is over."""
+    winner = f"the runner {attached.process.pid} on {os.uname().nodename}"
     attached.until(lambda: said(project, "begun") == 2)
     if not late:
         running.signal(signal.SIGCONT)
-        check_out(running, left, by=f"the runner {attached.process.pid} on {os.uname().nodename} for ")
+        check_out(running, left, by=f"{winner} for ")
     (project.scratch / "go").touch()
     done = attached.wait()
     if late:
         running.signal(signal.SIGCONT)
-        check_out(running, left, by="another runner")
+        check_out(running, left, by=winner)
     judged = project.check_reports(done, 0)
     assert (said(project, "begun"), said(project, "ended")) == (3, 2), "the second set of checks is the only whole one"
     assert judged.cases["first"] is judged.cases["second"] is None
@@ -185,9 +186,6 @@ def test_no_other_runner_has_anything_to_do_with_a_run_in_its_checks(far):
     done = far.command("attach", left.run_id, "--host", "devbox")
     assert done.code == 14
     assert f"is held by the runner {running.process.pid} on {os.uname().nodename} for" in done.stderr
-    done = far.command("cancel", left.run_id, "--host", "devbox")
-    assert done.code == 2
-    assert "no agent that is running" in done.stderr
     (far.scratch / "go").touch()
     assert running.wait().code == 0
     assert said(far, "ended") == 2
