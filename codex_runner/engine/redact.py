@@ -17,13 +17,14 @@ import re
 import urllib.parse
 from typing import TYPE_CHECKING
 
-from codex_runner.engine import escaped, token_shapes, unseen
+from codex_runner.engine import escaped, shown, token_shapes, unseen
 from codex_runner.engine.secret_parts import SHORTEST, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from codex_runner.domain.secret import Secret
+    from codex_runner.engine.derived import Text
 
 _Span = tuple[int, int, bytes]
 
@@ -185,8 +186,13 @@ class Redactor:
             for reading in (*unseen.READINGS, *(unseen.EXACT if b"\\\\" in part else ())):
                 yield begin, part, reading
 
-    def _unescaped(self, data: bytes) -> Iterator[tuple[int, escaped.Text]]:
-        """Yield the parts of `data` that hold escapes, each without them; the number is where the part begins."""
+    def _unescaped(self, data: bytes) -> Iterator[tuple[int, Text]]:
+        """Yield the parts of `data` that hold escapes, each without them; the number is where the part begins.
+
+        All of it, as a reader shows it, if it holds a sequence that may have quotes or backslashes in it.
+        """
+        for text in shown.readings(data):
+            yield 0, text
         for begin, behind in escaped.regions(data, max(self.longest, _REACH)):
             for text in escaped.readings(data[begin:behind]):
                 yield begin, text
