@@ -18,6 +18,7 @@ from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
 from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.engine.config_secrets import secrets_of
 from codex_runner.engine.redact import Redactor
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ async def check_login(
     if login is None:
         return {"method": "presence"}
     # It has the token, and may quote it.
-    output = Redactor([*granted.secrets, *job.codex.environment.values()])(login.output).decode("utf-8", "replace")
+    output = Redactor([*granted.secrets, *secrets_of(job.codex)])(login.output).decode("utf-8", "replace")
     said = read_login(login.exit_code, output, _PATIENCE)
     failure = said.failure and said.failure.value
     tell(Guarded("credential-preflight", failure is None, f"codex login status: {said.words}", login.seconds, failure))

@@ -18,7 +18,7 @@ import urllib.parse
 from typing import TYPE_CHECKING
 
 from codex_runner.engine import escaped, shown, token_shapes, unseen
-from codex_runner.engine.secret_parts import SHORTEST, parts
+from codex_runner.engine.secret_parts import PLAIN, SHORTEST, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,10 +38,6 @@ _NARROW = 16
 
 # How far from something unseen a token that nobody told of is looked for, in bytes.
 _REACH = 256
-
-
-# What no token looks like, and what stands in every log: `warning`, `production`, `codex=debug`, `/usr/local/bin`.
-PLAIN = re.compile(r"[^0-9A-Z]*")
 
 
 class Redactor:

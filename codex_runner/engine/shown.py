@@ -44,7 +44,8 @@ def readings(data: bytes) -> Iterator[Text]:
         return
     # JSON has no control character as it is.
     layers = _LAYERS if len(data) - len(data.translate(None, CONTROLS)) <= len(data) // _TEXT else 0
-    text, taken = data, ()
+    taken: tuple[Step, ...] = ()
+    text = data
     for left in reversed(range(layers + 1)):
         if (shown := _SHOW.of(text)) != text:
             yield Text(shown, data, (*taken, _SHOW))
