@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.event import build, to_json
 from codex_runner.domain.job import PROOF, Job, Sandbox
+from codex_runner.engine.check_names import MASKED, masked
 from codex_runner.engine.checks import names
 from codex_runner.engine.config_secrets import without_secrets
 from codex_runner.engine.credential_rules import planned_guards
@@ -26,6 +27,7 @@ def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
     facts = {
         "job": to_json(shown),
         "checks": names(job),
+        MASKED: masked(job, recorder.redactor),
         "guards": [*planned_guards(job.credential), *_proof(job), "process sweep", SEARCH],
         "plain": sorted(plain(job.codex.environment, said, recorder.redactor)),
         "secrets": sorted(recorder.redactor.names),

@@ -101,6 +101,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     way = way or Way(job, folder.run_id, setting)
     transport = way.transport
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
+    from codex_runner.engine.check_names import with_shown_names  # noqa: PLC0415
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415
     from codex_runner.engine.runner import Outfit, Runner  # noqa: PLC0415
@@ -120,6 +121,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     way.tell = recorder.warn
     for secret in (*secrets, *surrounding_secrets(setting)):
         recorder.learn(secret)
+    job = with_shown_names(job, redactor)
     for record in noted[0] if noted else ():
         recorder.emit(record.event, record.time)
     scan = _scan(job)

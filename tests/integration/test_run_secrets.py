@@ -142,3 +142,28 @@ def test_attach_demands_no_setting_of_codex(told, at_hand):
     assert ("by-shape" in left.warnings) == (not at_hand)
     (told.cwd / "codex-runner.toml").unlink()
     assert [path for path, data in tree(told.out).items() if told.secret.encode() in data] == []
+
+
+def test_two_checks_whose_names_differ_by_secrets_alone(told):
+    """Both are run, and both are told of: results go by the name."""
+    told.codex["config"]["shell_environment_policy"]["set"]["OTHER_TOKEN"] = f"{told.secret}-2"
+    checks = [{"name": told.secret, "run": "true"}, {"name": f"{told.secret} ", "run": "false"}]
+    told.configure(checks=checks)
+    done = told.run()
+    assert done.code == 1
+    names = [check["name"] for check in done.run.run_json["checks"]]
+    mask = "***codex.config.shell_environment_policy.set.NPM_TOKEN***"
+    assert names == [mask, f"{mask} "]
+
+
+def test_attach_runs_no_command_whose_secret_is_masked(told):
+    """`grep` for a mask finds nothing, and the check would hold."""
+    (told.cwd / "leak").write_text(told.secret)
+    told.configure(prompt="SCN:slow:2", checks=[{"name": "no leak", "run": f"! grep {told.secret} leak"}])
+    running = told.start("run", JOB)
+    running.until(told.host_run)
+    running.kill()
+    (left,) = told.runs
+    done = told.command("attach", left.run_id)
+    assert done.code == 1, done.stderr
+    assert "Start the job anew" in left.run_json["checks"][0]["output"]
