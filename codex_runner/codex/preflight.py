@@ -14,6 +14,7 @@ from codex_runner.codex.key_preflight import check_key
 from codex_runner.codex.login import read_login
 from codex_runner.codex.permissions import LOOKED_FOR
 from codex_runner.domain.credential import CredentialKind
+from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
@@ -185,7 +186,7 @@ async def look(
             remedy="Make room there, or point TMPDIR to another folder.",
         )
     if "path" not in values:
-        why = f"no end within {_PATIENCE:g} s" if done.exit_code is None else done.last_words[-300:] or "no word"
+        why = f"no end within {_PATIENCE:g} s" if done.exit_code is None else end_of(done.last_words, 300) or "no word"
         raise ConfigurationError(
             f"codex could not be looked at{there}: {why}.",
             remedy="The host's own shell says so: look at its temporary folder (TMPDIR), its memory and its load.",

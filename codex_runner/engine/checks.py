@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ExitCode, FolderGoneError
 from codex_runner.domain.event import CheckEnded, CheckStarted
+from codex_runner.domain.host import KEPT
 from codex_runner.domain.job import RULES, SCAN, SCHEMA
 from codex_runner.engine.check_names import is_lost
 from codex_runner.engine.git_guard import guarded_command
 from codex_runner.engine.prompt import with_context
+from codex_runner.engine.redact_stream import OVERLAP
 from codex_runner.engine.workspace import placed
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Check, Job
+    from codex_runner.engine.redact import Redactor
     from codex_runner.engine.runner import Outfit
 
 _TAIL = 64 * 1024  # bytes
@@ -133,11 +136,20 @@ class Checks:
             self._recorder.emit(CheckEnded(name, False, _CANNOT_RUN, 0.0, told))
             return
         # Redacted before it is cut: a cut could halve a secret and hide it from the redactor.
-        output = self._recorder.redactor(done.output)[-_TAIL:].decode("utf-8", "replace")
+        output = _redacted(done.output, self._recorder.redactor)[-_TAIL:].decode("utf-8", "replace")
         told = output.rstrip("\n").rpartition("\n")[2].partition(_KEEPER)[2]
         if _LEFT in told:
             self._recorder.warn("left-behind", f"The check {name!r}: {told}")
         self._recorder.emit(CheckEnded(name, done.exit_code == 0, done.exit_code, done.seconds, output))
+
+
+def _redacted(output: bytes, redactor: Redactor) -> bytes:
+    """Redact what is kept of an output; of one that was cut, leave out so much that no half of a secret stays."""
+    if len(output) < KEPT:
+        return redactor(output)
+    start = max(OVERLAP, redactor.longest)
+    start = max([start, *(end for begin, end, _ in redactor.spans(output) if begin < start < end)])
+    return redactor(output[start:])
 
 
 def _listed(checks: list[CheckEnded]) -> str:
