@@ -45,7 +45,11 @@ def pattern_of(text: str) -> re.Pattern[bytes]:
 def _part(part: str) -> bytes:
     if part[0] == "\\":
         count = len(part)
-        return rb"(?:\\{%d,%d}+|(?:%%(?:25)*5[cC]|&#92;|\\+x5[cC]|\\+u005[cC]){%d})" % (count, 16 * count, count)
+        return rb"(?:\\{%d,%d}+|(?:%%(?:25)*5[cC]|&#92;|\\{1,16}+x5[cC]|\\{1,16}+u005[cC]){%d})" % (
+            count,
+            16 * count,
+            count,
+        )
     if _PLAIN.fullmatch(part):
         return re.escape(part.encode())
     code = b"%02x" % ord(part)

@@ -142,6 +142,15 @@ class Redactor:
                     for start, end, mask in hidden
                     if ends[end - 1] - starts[start] > end - start
                 ]
+        for text in wrapped.readings(data) if narrowed else ():
+            # Needles alone: what follows a token on the next line is not a part of it.
+            starts, ends = text.origins()
+            found += [
+                (starts[at], ends[at + len(needle) - 1], self._masks[needle])
+                for needle in self._present(text.plain, self._narrowed(text.plain))
+                for at in _all(text.plain, needle)
+                if ends[at + len(needle) - 1] - starts[at] > len(needle)
+            ]
         found.sort(key=lambda hit: (hit[0], -hit[1]))
         spans: list[_Span] = []
         for start, end, mask in found:
@@ -201,9 +210,6 @@ class Redactor:
         """
         for text in shown.readings(data):
             yield 0, text
-        if narrowed:
-            for text in wrapped.readings(data):
-                yield 0, text
         for begin, behind in escaped.regions(data, max(self.longest, _REACH)):
             for text in escaped.readings(data[begin:behind]):
                 yield begin, text
@@ -246,6 +252,8 @@ class Redactor:
         for _, text in self._unescaped(data, narrowed):
             plain = text.plain
             found |= {*self._needles(plain, self._narrowed(plain))}
+        for text in wrapped.readings(data) if narrowed else ():
+            found |= {*self._present(text.plain, self._narrowed(text.plain))}
         return {self._masks[needle].decode()[3:-3] for needle in found - self._passed} - self._spared
 
 
