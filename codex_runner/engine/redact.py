@@ -133,7 +133,7 @@ class Redactor:
                     for start, end, mask in hidden
                     if at[end - 1] - at[start] > end - 1 - start
                 ]
-        for begin, text in self._unescaped(data, narrowed):
+        for begin, text in self._unescaped(data):
             if hidden := self._finds(text.plain, self._narrowed(text.plain)):
                 starts, ends = text.origins()
                 # What has no escape in it is found already.
@@ -203,7 +203,7 @@ class Redactor:
             for reading in (*unseen.READINGS, *(unseen.EXACT if b"\\\\" in part else ())):
                 yield begin, part, reading
 
-    def _unescaped(self, data: bytes, narrowed: bytes) -> Iterator[tuple[int, Text]]:
+    def _unescaped(self, data: bytes) -> Iterator[tuple[int, Text]]:
         """Yield the parts of `data` that hold escapes, each without them; the number is where the part begins.
 
         All of it, as a reader shows it, if it holds a sequence that may have quotes or backslashes in it.
@@ -249,7 +249,7 @@ class Redactor:
         for _, part, reading in self._around_unseen(data, classes):
             seen = reading.seen(part)
             found |= {*self._needles(seen, self._narrowed(seen))}
-        for _, text in self._unescaped(data, narrowed):
+        for _, text in self._unescaped(data):
             plain = text.plain
             found |= {*self._needles(plain, self._narrowed(plain))}
         for text in wrapped.readings(data) if narrowed else ():
