@@ -43,6 +43,7 @@ def attach(
     One runner at a time has a run. Exit code 14: another one has renewed its claim within the last 60 seconds.
     """
     from codex_runner.cli.result import finish  # noqa: PLC0415
+    from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
     from codex_runner.engine.planned import planned_job  # noqa: PLC0415
     from codex_runner.wiring.attach import attach as go_on  # noqa: PLC0415
     from codex_runner.wiring.attach import find_begun  # noqa: PLC0415
@@ -52,7 +53,7 @@ def attach(
     begun = find_begun(output_dir, run, host, Setting.of(loaded, os.environ, None, complain=warn))
     clear_junit(junit)
     job = loaded.jobs.get(begun.state.job) if loaded else None
-    secrets = {secret.name: secret for secret in job.codex.environment.values()} if job else {}
+    secrets = {secret.name: secret for secret in secrets_of(job.codex)} if job else {}
     shown = sinks(log_format, list(secrets.values()), planned_job(begun.state))
     setting = Setting.of(loaded, os.environ, shown, junit, warn)
     finish(begun.folder, go_on(begun, setting, secrets, by_shape=by_shape), setting, as_json=as_json)

@@ -30,6 +30,7 @@ def demo(
     """Run a real job on a scratch repository: the real codex, a real Vault, and a scripted model on 127.0.0.1."""
     from codex_runner.config import load, resolve_job  # noqa: PLC0415
     from codex_runner.demo.project import JOB  # noqa: PLC0415
+    from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
     from codex_runner.wiring.demo import demo_world  # noqa: PLC0415
     from codex_runner.wiring.runs import run_job  # noqa: PLC0415
     from codex_runner.wiring.setting import Setting  # noqa: PLC0415
@@ -41,7 +42,7 @@ def demo(
             config = load(None, scratch, world.environ)
             job = resolve_job(config, JOB)
             _say(f"codex-runner run {JOB}")
-            masked = list(job.codex.environment.values())
+            masked = secrets_of(job.codex)
             setting = Setting.of(config, world.environ, sinks(log_format, masked))
             folder, state = run_job(job, (output or Path("codex-runner-out")).absolute(), setting)
             _say(f"the model service was asked {len(world.model.responses)} times, each time with the right token")

@@ -63,6 +63,7 @@ def run(
     Example: git log v1.. --oneline | codex-runner run release-notes --context -
     """
     from codex_runner.config import PromptSource, files_of, load, resolve_job  # noqa: PLC0415
+    from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
     from codex_runner.wiring.runs import run_job  # noqa: PLC0415
     from codex_runner.wiring.setting import Setting  # noqa: PLC0415
 
@@ -82,7 +83,7 @@ def run(
     if dry_run:
         _show_plan(resolved, Setting.of(loaded, os.environ, None), as_json=as_json)
         return
-    masked = list(resolved.codex.environment.values())
+    masked = secrets_of(resolved.codex)
     setting = Setting.of(
         loaded, os.environ, sinks(log_format, masked, resolved), junit, warn, files_of(loaded, job, source)
     )

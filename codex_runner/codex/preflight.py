@@ -14,10 +14,12 @@ from codex_runner.codex.key_preflight import check_key
 from codex_runner.codex.login import read_login
 from codex_runner.codex.permissions import LOOKED_FOR
 from codex_runner.domain.credential import CredentialKind
+from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
 from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.engine.config_secrets import secrets_of
 from codex_runner.engine.redact import Redactor
 
 if TYPE_CHECKING:
@@ -188,7 +190,7 @@ async def look(
             remedy="Make room there, or point XDG_STATE_HOME to another folder.",
         )
     if "path" not in values:
-        why = f"no end within {_PATIENCE:g} s" if done.exit_code is None else done.last_words[-300:] or "no word"
+        why = f"no end within {_PATIENCE:g} s" if done.exit_code is None else end_of(done.last_words, 300) or "no word"
         raise ConfigurationError(
             f"codex could not be looked at{there}: {why}.",
             remedy="The host's own shell says so: look at its disk, its memory and its load.",
@@ -273,7 +275,7 @@ async def check_login(
     if login is None:
         return {"method": "presence"}
     # It has the token, and may quote it.
-    output = Redactor([*granted.secrets, *job.codex.environment.values()])(login.output).decode("utf-8", "replace")
+    output = Redactor([*granted.secrets, *secrets_of(job.codex)])(login.output).decode("utf-8", "replace")
     said = read_login(login.exit_code, output, _PATIENCE)
     failure = said.failure and said.failure.value
     tell(Guarded("credential-preflight", failure is None, f"codex login status: {said.words}", login.seconds, failure))

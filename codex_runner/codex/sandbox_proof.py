@@ -14,6 +14,7 @@ from codex_runner.codex import survey as surveys
 from codex_runner.codex.failures import last_words
 from codex_runner.codex.permissions import PROFILE
 from codex_runner.codex.project import can_hide
+from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import LOCAL_HOST, PROOF, Sandbox
@@ -168,7 +169,7 @@ def _judge(job: Job, answer: _Answer, *, own: bool, late: bool) -> tuple[str, st
     if codes != ["0"] or not (answer.has("wrote") or answer.has("kept-out")):
         said = _readable(last_words("\n".join(answer.all("said")))) or "it printed nothing"
         code = codes[0] if codes else "none"
-        return f"does not start (exit code {code}): {said[-400:]}", _remedy(job, answer, said)
+        return f"does not start (exit code {code}): {end_of(said, 400)}", _remedy(job, answer, said)
     if answer.has("read"):
         return (
             "lets the agent read the run's own directory, which it denies",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
+
+from codex_runner.domain.cut import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
 
 Stream = Literal["stdout", "stderr"]
+
+KEPT: Final = 1 << 20
+"""How many bytes of a command's output are kept at most. transports/host/head.sh has the same number."""
 
 # What OpenSSH itself refuses from 9.6 on: older ones hand a name to the shell of a ProxyCommand or a `Match exec`.
 _HOST_NAME = re.compile(r"(?!-)[^\s\x00-\x20\x7f'`\"$\\;&<>|(){}]+")
@@ -118,4 +123,5 @@ class Completed:
     @property
     def last_words(self) -> str:
         """Return what people should read if a script failed: the end of its complaint, else of its answer."""
-        return (self.complaint.strip() or self.output.strip())[-500:].decode("utf-8", "replace")
+        said = self.complaint.strip() or self.output.strip()
+        return end_of(said.decode("utf-8", "replace"), 500)

@@ -7,19 +7,27 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ExitCode, FolderGoneError
 from codex_runner.domain.event import CheckEnded, CheckStarted
+from codex_runner.domain.host import KEPT
 from codex_runner.domain.job import RULES, SCAN, SCHEMA
+from codex_runner.engine.check_names import is_lost
 from codex_runner.engine.git_guard import guarded_command
 from codex_runner.engine.prompt import with_context
+from codex_runner.engine.redact_stream import OVERLAP
 from codex_runner.engine.workspace import placed
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Check, Job
+    from codex_runner.engine.redact import Redactor
     from codex_runner.engine.runner import Outfit
 
 _TAIL = 64 * 1024  # bytes
 _CANNOT_RUN = 126  # a shell's own word for it
 # How the keeper of a check (transports/host/keeper.sh) tells of what the check has left.
 _KEEPER, _LEFT = "codex-runner: ", "this command left behind"
+_LOST = (
+    "The command holds a secret. The run's record has a mask in its place, so that whoever attaches cannot run it. "
+    "Start the job anew, and let the command read the secret from a file or a variable."
+)
 _TOLD = 16_000  # characters of an output
 
 # For how many seconds a reply may be judged: what is left of the job's time, within these bounds. A process has to
@@ -93,7 +101,8 @@ class Checks:
         command = next((each.run for each in self._job.checks if each.name == check.name), None)
         how = "ran out of time" if check.exit_code is None else f"exited with {check.exit_code}"
         head = f"# {check.name}" if command is None else f"# {check.name}: this command {how}\n$ {command}"
-        return f"{head}\n{check.output[-_TOLD:].strip()}\n"
+        # The agent's context is no place for a secret either.
+        return f"{self._recorder.redactor.text(head)}\n{check.output[-_TOLD:].strip()}\n"
 
     async def _check_reply(self) -> None:
         if self._outfit.schema is None:
@@ -109,7 +118,13 @@ class Checks:
         self._recorder.emit(CheckEnded(SCHEMA, not problems, code, clock.now() - began, "\n".join(problems)))
 
     async def _run(self, check: Check) -> None:
-        self._recorder.emit(CheckStarted(check.name, check.run))
+        # A secret that was learned since the plan was recorded may stand in them too.
+        masked = self._recorder.redactor.text
+        name = masked(check.name)
+        self._recorder.emit(CheckStarted(name, masked(check.run)))
+        if is_lost(check, self._recorder.state.facts, self._recorder.redactor):
+            self._recorder.emit(CheckEnded(name, False, _CANNOT_RUN, 0.0, _LOST))
+            return
         script, arguments = (check.run, ()) if check.git == "as is" else (guarded_command(), (check.run,))
         try:
             done = await self._outfit.transport.execute(
@@ -118,14 +133,23 @@ class Checks:
         except FolderGoneError as error:
             # It was there when codex began to work in it.
             told = self._recorder.redactor.text(f"{error.message} It was there when the agent began.")
-            self._recorder.emit(CheckEnded(check.name, False, _CANNOT_RUN, 0.0, told))
+            self._recorder.emit(CheckEnded(name, False, _CANNOT_RUN, 0.0, told))
             return
         # Redacted before it is cut: a cut could halve a secret and hide it from the redactor.
-        output = self._recorder.redactor(done.output)[-_TAIL:].decode("utf-8", "replace")
+        output = _redacted(done.output, self._recorder.redactor)[-_TAIL:].decode("utf-8", "replace")
         told = output.rstrip("\n").rpartition("\n")[2].partition(_KEEPER)[2]
         if _LEFT in told:
-            self._recorder.warn("left-behind", f"The check {check.name!r}: {told}")
-        self._recorder.emit(CheckEnded(check.name, done.exit_code == 0, done.exit_code, done.seconds, output))
+            self._recorder.warn("left-behind", f"The check {name!r}: {told}")
+        self._recorder.emit(CheckEnded(name, done.exit_code == 0, done.exit_code, done.seconds, output))
+
+
+def _redacted(output: bytes, redactor: Redactor) -> bytes:
+    """Redact what is kept of an output; of one that was cut, leave out so much that no half of a secret stays."""
+    if len(output) < KEPT:
+        return redactor(output)
+    start = max(OVERLAP, redactor.longest)
+    start = max([start, *(end for begin, end, _ in redactor.spans(output) if begin < start < end)])
+    return redactor(output[start:])
 
 
 def _listed(checks: list[CheckEnded]) -> str:

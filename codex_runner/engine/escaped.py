@@ -3,9 +3,9 @@ r"""Texts in which each character may be escaped, or some: `%73%6b`, `\u0073`, `
 from __future__ import annotations
 
 import re
-from array import array
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from codex_runner.engine.derived import Step, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,22 +19,6 @@ _ESCAPE = re.compile(
     rb"%([0-9A-Fa-f]{2})|\\+x([0-9A-Fa-f]{2})|\\+u([dD][89abAB][0-9a-fA-F]{2})\\+u([dD][c-fC-F][0-9a-fA-F]{2})|\\+u([0-9a-fA-F]{4})"
 )
 _ROUNDS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text without its escapes, which were taken out of `raw` in so many rounds."""
-
-    plain: bytes
-    raw: bytes
-    rounds: int
-
-    def origins(self) -> tuple[array[int], array[int]]:
-        """Return where each byte of `plain` begins in `raw`, and where it ends."""
-        text, starts, ends = self.raw, array("L", range(len(self.raw))), array("L", range(1, len(self.raw) + 1))
-        for _ in range(self.rounds):
-            text, starts, ends = _without(text, starts, ends)
-        return starts, ends
 
 
 def regions(data: bytes, reach: int) -> list[tuple[int, int]]:
@@ -56,22 +40,8 @@ def readings(data: bytes) -> Iterator[Text]:
     for done in range(1, _ROUNDS + 1):
         if not _HINT.search(plain):
             return
-        plain = _ESCAPE.sub(_character, plain)
-        yield Text(plain, data, done)
-
-
-def _without(text: bytes, starts: array[int], ends: array[int]) -> tuple[bytes, array[int], array[int]]:
-    plain, begins, behind, done = bytearray(), array("L"), array("L"), 0
-    for found in _ESCAPE.finditer(text):
-        plain += text[done : found.start()]
-        begins += starts[done : found.start()]
-        behind += ends[done : found.start()]
-        done = found.end()
-        character = _character(found)
-        plain += character
-        begins.extend([starts[found.start()]] * len(character))
-        behind.extend([ends[done - 1]] * len(character))
-    return bytes(plain + text[done:]), begins + starts[done:], behind + ends[done:]
+        plain = _STEP.of(plain)
+        yield Text(plain, data, (_STEP,) * done)
 
 
 def _character(found: re.Match[bytes]) -> bytes:
@@ -80,3 +50,6 @@ def _character(found: re.Match[bytes]) -> bytes:
     if found[3]:
         return bytes.fromhex((found[3] + found[4]).decode()).decode("utf-16-be").encode()
     return chr(int(found[5], 16)).encode("utf-8", "surrogatepass")
+
+
+_STEP = Step(_ESCAPE, _character)

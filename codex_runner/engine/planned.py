@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.event import build, to_json
 from codex_runner.domain.job import PROOF, Job, Sandbox
+from codex_runner.engine.check_names import MASKED, masked
 from codex_runner.engine.checks import names
+from codex_runner.engine.config_secrets import without_secrets
 from codex_runner.engine.credential_rules import planned_guards
 from codex_runner.engine.leak_search import SEARCH, plain
 
@@ -19,12 +21,13 @@ if TYPE_CHECKING:
 
 def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
     """Return what the run was asked, for its first record: enough to attach, nothing secret."""
-    shown = dataclasses.replace(job, codex=dataclasses.replace(job.codex, environment={}))
+    shown = dataclasses.replace(job, codex=without_secrets(job.codex))
     said = json.dumps(to_json(shown)).encode()
     recorder.redactor.pass_over(said)
     facts = {
         "job": to_json(shown),
         "checks": names(job),
+        MASKED: masked(job, recorder.redactor),
         "guards": [*planned_guards(job.credential), *_proof(job), "process sweep", SEARCH],
         "plain": sorted(plain(job.codex.environment, said, recorder.redactor)),
         "secrets": sorted(recorder.redactor.names),

@@ -17,13 +17,14 @@ import re
 import urllib.parse
 from typing import TYPE_CHECKING
 
-from codex_runner.engine import escaped, token_shapes, unseen
-from codex_runner.engine.secret_parts import SHORTEST, parts
+from codex_runner.engine import escaped, quoted, shown, token_shapes, unseen, wrapped
+from codex_runner.engine.secret_parts import PLAIN, SHORTEST, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from codex_runner.domain.secret import Secret
+    from codex_runner.engine.derived import Text
 
 _Span = tuple[int, int, bytes]
 
@@ -39,10 +40,6 @@ _NARROW = 16
 _REACH = 256
 
 
-# What no token looks like, and what stands in every log: `warning`, `production`, `codex=debug`, `/usr/local/bin`.
-PLAIN = re.compile(r"[^0-9A-Z]*")
-
-
 class Redactor:
     """Knows every secret of a run: their values, and in `names` what they are called."""
 
@@ -52,6 +49,8 @@ class Redactor:
         # Those that have a long row of a token's letters, with that row, and the others.
         self._rows: dict[bytes, bytes] = {}
         self._others: list[bytes] = []
+        # Those that programs quote, each with what stands in it however it is quoted.
+        self._quoted: dict[str, bytes] = {}
         self._shortest = token_shapes.SHORTEST
         self._alphabet = token_shapes.ALPHABET
         self.longest = 0
@@ -76,6 +75,8 @@ class Redactor:
                 continue
             self._raw = max(self._raw, len(text.encode("utf-8", "surrogateescape")))
             made = forms(text)
+            if anchor := quoted.anchor_of(text):
+                self._quoted[text] = anchor
             for form in made:
                 self._masks.setdefault(form, mask)
             if text not in whole:
@@ -120,10 +121,11 @@ class Redactor:
         What overlaps is one, under the name of what begins it.
         """
         classes = token_shapes.classes_of(data)
-        found = self._finds(data, classes)
+        narrowed = self._narrowed(data, classes)
+        found = self._finds(data, narrowed)
         for begin, part, reading in self._around_unseen(data, classes):
             seen = reading.seen(part)
-            if hidden := self._finds(seen, token_shapes.classes_of(seen)):
+            if hidden := self._finds(seen, self._narrowed(seen)):
                 at = reading.origins(part)
                 # What has nothing unseen in it is found already, if it is one: here a cut may stand before it.
                 found += [
@@ -132,7 +134,7 @@ class Redactor:
                     if at[end - 1] - at[start] > end - 1 - start
                 ]
         for begin, text in self._unescaped(data):
-            if hidden := self._finds(text.plain, token_shapes.classes_of(text.plain)):
+            if hidden := self._finds(text.plain, self._narrowed(text.plain)):
                 starts, ends = text.origins()
                 # What has no escape in it is found already.
                 found += [
@@ -140,6 +142,15 @@ class Redactor:
                     for start, end, mask in hidden
                     if ends[end - 1] - starts[start] > end - start
                 ]
+        for text in wrapped.readings(data) if narrowed else ():
+            # Needles alone: what follows a token on the next line is not a part of it.
+            starts, ends = text.origins()
+            found += [
+                (starts[at], ends[at + len(needle) - 1], self._masks[needle])
+                for needle in self._present(text.plain, self._narrowed(text.plain))
+                for at in _all(text.plain, needle)
+                if ends[at + len(needle) - 1] - starts[at] > len(needle)
+            ]
         found.sort(key=lambda hit: (hit[0], -hit[1]))
         spans: list[_Span] = []
         for start, end, mask in found:
@@ -150,13 +161,17 @@ class Redactor:
                 spans.append((start, end, mask))
         return spans
 
-    def _finds(self, data: bytes, classes: bytes) -> list[_Span]:
+    def _finds(self, data: bytes, narrowed: bytes) -> list[_Span]:
         """Find needles, and what looks like a token where no needle is, in any order."""
-        narrowed = token_shapes.rows(data, classes, self._shortest)
         found = [
             (start, start + len(needle), self._masks[needle])
             for needle in self._present(data, narrowed)
             for start in _all(data, needle)
+        ]
+        found += [
+            (*match.span(), self._masks[text.encode()])
+            for text in self._perhaps_quoted(data, narrowed)
+            for match in quoted.pattern_of(text).finditer(data)
         ]
         found.sort()
         begins = [begin for begin, _, _ in found]
@@ -167,6 +182,9 @@ class Redactor:
             if not before or reached[before - 1] <= start or data.startswith(token_shapes.KEY_BEGINS, start):
                 found.append((start, end, token_shapes.MASK))
         return found
+
+    def _narrowed(self, data: bytes, classes: bytes | None = None) -> bytes:
+        return token_shapes.rows(data, token_shapes.classes_of(data) if classes is None else classes, self._shortest)
 
     def _around_unseen(self, data: bytes, classes: bytes) -> Iterator[tuple[int, bytes, unseen.Reading]]:
         """Yield the parts of `data` in which something unseen may keep a secret apart, each with how to read it.
@@ -185,8 +203,13 @@ class Redactor:
             for reading in (*unseen.READINGS, *(unseen.EXACT if b"\\\\" in part else ())):
                 yield begin, part, reading
 
-    def _unescaped(self, data: bytes) -> Iterator[tuple[int, escaped.Text]]:
-        """Yield the parts of `data` that hold escapes, each without them; the number is where the part begins."""
+    def _unescaped(self, data: bytes) -> Iterator[tuple[int, Text]]:
+        """Yield the parts of `data` that hold escapes, each without them; the number is where the part begins.
+
+        All of it, as a reader shows it, if it holds a sequence that may have quotes or backslashes in it.
+        """
+        for text in shown.readings(data):
+            yield 0, text
         for begin, behind in escaped.regions(data, max(self.longest, _REACH)):
             for text in escaped.readings(data[begin:behind]):
                 yield begin, text
@@ -196,6 +219,19 @@ class Redactor:
         yield from (needle for needle in self._others if needle in data)
         if narrowed:
             yield from (needle for needle, row in self._rows.items() if row in narrowed and needle in data)
+
+    def _needles(self, data: bytes, narrowed: bytes) -> Iterator[bytes]:
+        """Yield the needles that are in `data`, quoted ones too."""
+        yield from self._present(data, narrowed)
+        for text in self._perhaps_quoted(data, narrowed):
+            if quoted.pattern_of(text).search(data):
+                yield text.encode()
+
+    def _perhaps_quoted(self, data: bytes, narrowed: bytes) -> Iterator[str]:
+        """Yield the secrets that may be in `data` as programs quote them."""
+        for text, anchor in self._quoted.items():
+            if anchor in (narrowed if len(anchor) >= self._shortest else data):
+                yield text
 
     def text(self, text: str) -> str:
         """Do the same for text."""
@@ -208,13 +244,16 @@ class Redactor:
     def names_in(self, data: bytes) -> set[str]:
         """Return the names of the secrets that are in `data`, in any form."""
         classes = token_shapes.classes_of(data)
-        found = set(self._present(data, token_shapes.rows(data, classes, self._shortest)))
+        narrowed = self._narrowed(data, classes)
+        found = set(self._needles(data, narrowed))
         for _, part, reading in self._around_unseen(data, classes):
             seen = reading.seen(part)
-            found |= {*self._present(seen, token_shapes.rows(seen, token_shapes.classes_of(seen), self._shortest))}
+            found |= {*self._needles(seen, self._narrowed(seen))}
         for _, text in self._unescaped(data):
             plain = text.plain
-            found |= {*self._present(plain, token_shapes.rows(plain, token_shapes.classes_of(plain), self._shortest))}
+            found |= {*self._needles(plain, self._narrowed(plain))}
+        for text in wrapped.readings(data) if narrowed else ():
+            found |= {*self._present(text.plain, self._narrowed(text.plain))}
         return {self._masks[needle].decode()[3:-3] for needle in found - self._passed} - self._spared
 
 

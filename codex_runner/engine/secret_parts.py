@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHORTEST: Final = 6  # characters; shorter ones would mask half of every log and protect nothing
-_LEAF: Final = 8  # characters, at the least, of a field that is a secret by itself
+LEAF: Final = 8  # characters, at the least, of a field that is a secret by itself
 _PEM_LINE: Final = 16
 _MEANING: Final = 4  # letters and digits, at the least, of a line that says something
+
+PLAIN = re.compile(r"[^0-9A-Z]*")
+"""What no token looks like, and what stands in every log: `warning`, `production`, `codex=debug`, `/usr/local/bin`."""
 
 # The last word of a key under which nothing secret stands.
 _OPEN_WORDS = frozenset(
@@ -124,7 +127,7 @@ _MACHINE = re.compile(r"(?:^|\s)(?:machine\s+\S+|default(?=\s))\s+(?:login|user|
 _SCHEME = re.compile(r"(?:^|:\s)(?:Bearer|Basic|Token|Digest|ApiKey)\s+(\S+)$", re.IGNORECASE)
 # A key that says so, wherever it stands: in a table within one line, in a query, in what Python prints.
 _SAYING = re.compile(
-    r"([\w.-]{0,40}?(?:token|secret|passw(?:or)?d|passphrase|credential|api_?key|access_?key|pwd)[\w.-]{0,40})[\"']?\s*[:=]\s*"
+    r"([\w.-]{0,40}?(?:token|secret|passw(?:or)?d|passphrase|credential|api[_-]?key|access[_-]?key|pwd)[\w.-]{0,40})[\"']?\s*[:=]\s*"
     r"(?:\"([^\"]+)\"|'([^']+)'|([^\s\"',;&{}()]+))",
     re.IGNORECASE,
 )
@@ -157,6 +160,18 @@ def _parts(value: str) -> Iterator[str]:
         yield from _of_line(value.strip(), alone=True)
 
 
+def passwords(text: str) -> set[str]:
+    """Return what is secret in the addresses of a text: passwords, and what is random."""
+    return set(_passwords(text))
+
+
+def said(text: str) -> set[str]:
+    """Return what is secret in a text that tells of some value what it is: `--token=VALUE`; and in its addresses."""
+    pairs = ((found[1], next(filter(None, found.groups()[1:]))) for found in _SAYING.finditer(text))
+    fields = (part for key, value in pairs for part in _field(key, value, SHORTEST))
+    return {*_passwords(text), *_SCHEME.findall(text), *fields}
+
+
 def _json(value: str) -> Any:
     if not value.lstrip().startswith(("{", "[")):
         return None
@@ -180,7 +195,7 @@ def _leaves(node: Any, key: str) -> Iterator[str]:
             yield from _field(name, each)
 
 
-def _field(key: str, text: str, shortest: int = _LEAF) -> Iterator[str]:
+def _field(key: str, text: str, shortest: int = LEAF) -> Iterator[str]:
     """Yield what is secret of a field: itself, and parts of it; nothing if its key or its shape tells it is none."""
     yield from _passwords(text)
     if is_open(key, text):
@@ -224,7 +239,7 @@ def is_open(key: str, text: str) -> bool:
     return decoded is not None and decoded.startswith(("-----BEGIN CERTIFICATE", "-----BEGIN PUBLIC"))
 
 
-def _is_closed(key: str) -> bool:
+def is_closed(key: str) -> bool:
     """Whether a key says that a secret stands under it."""
     return any(word in key.lower() for word in _CLOSED)
 
@@ -283,6 +298,9 @@ def _of_line(line: str, *, alone: bool) -> Iterator[str]:
         yield from _passwords(line)
         for found in _SAYING.finditer(line):
             yield from _field(found[1], next(filter(None, found.groups()[1:])), SHORTEST)
+        if alone:
+            for given in _SCHEME.findall(line):
+                yield from _field("token", given, SHORTEST)
         yield from _of_pairs(line, alone=alone)
 
 
@@ -291,15 +309,15 @@ def _of_pairs(line: str, *, alone: bool) -> Iterator[str]:
     if "=" in line and (";" in line or alone):
         pairs = _IN_ONE_LINE.findall(line)
         for key, text in pairs:
-            if _is_closed(key) or (_RANDOM.fullmatch(text) and len(text) >= _PEM_LINE):
+            if is_closed(key) or (_RANDOM.fullmatch(text) and len(text) >= _PEM_LINE):
                 yield from _field(key, _unquoted(text), SHORTEST)
         if len(pairs) > 1 or alone:
             return
     if pair := _PAIR.match(line):
         key = next(filter(None, pair.groups()[:4]))
         text = _unquoted(pair[5])
-        yield from _field(key, text, SHORTEST if _is_closed(key) else _LEAF)
-        if len(text) < _LEAF and not is_open(key, text) and not alone:
+        yield from _field(key, text, SHORTEST if is_closed(key) else LEAF)
+        if len(text) < LEAF and not is_open(key, text) and not alone:
             yield line
     elif not alone and not _URL.fullmatch(line):
         yield line
@@ -314,7 +332,7 @@ def _unquoted(text: str) -> str:
 
 def _base64(text: str) -> str | None:
     """Return the text that this is in base64; None if it is none."""
-    if len(text) < _LEAF or len(text) % 4 or not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", text):
+    if len(text) < LEAF or len(text) % 4 or not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", text):
         return None
     try:
         decoded = base64.b64decode(text, validate=True).decode()

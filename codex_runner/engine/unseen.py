@@ -32,6 +32,9 @@ _MAY_ESCAPE = re.compile(rb"\\[bfu]")
 
 _CONTROL = re.compile(b"[" + re.escape(CONTROLS) + b"]+")
 
+C1 = rb"\xc2[\x80-\x9f]"
+"""The pattern of the controls that have two bytes in UTF-8."""
+
 
 def _class(values: Iterable[int]) -> bytes:
     """Return a character class of these bytes."""
@@ -69,6 +72,13 @@ def _as_escapes() -> bytes:
 
 
 _WIDE = tuple(_wide())
+
+
+def wide() -> bytes:
+    """Return the pattern of the table's characters in UTF-8."""
+    return b"|".join(pattern.pattern for _, pattern in _WIDE)
+
+
 _ESCAPED = _as_escapes()
 
 

@@ -49,6 +49,15 @@ ESCAPES = re.compile(
 )
 """What commands a terminal."""
 
+# A character of a title counts as one, however many bytes it has: a reader shows a title that is longer.
+_CHARACTER = rb"(?:[^\x07\x1b\r\n\x80-\xff]|(?!\xc2[\x90\x98\x9c-\x9f])[\x80-\xff][\x80-\xbf]{0,3})"
+ESCAPES_IN_UTF8 = re.compile(
+    rb"(?:\x1b\[|\xc2\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]"
+    rb"|(?:\x1b[\]PX^_]|\xc2[\x90\x98\x9d-\x9f])" + _CHARACTER + rb"{0,4096}+(?:\x07|\x1b\\|\xc2\x9c)"
+    rb"|\x1b[ -/]{0,4}[0-~]"
+)
+"""The same in bytes."""
+
 _UNSEEN = re.compile(f"[{INVISIBLE}{JOINERS}{BLANKS}]")
 # Controls, formats, halves of characters, spaces and ends of lines; no category of theirs has a shape.
 _SHAPELESS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})

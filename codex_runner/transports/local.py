@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
-from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
+from codex_runner.domain.host import KEPT, Completed, Ended, Lost, Output, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
 from codex_runner.engine.scratch import scratch_file
 from codex_runner.domain.wish import WISH, RunCancelledError
@@ -49,7 +49,6 @@ _LIVENESS = 0.5
 _PING = 1.0
 _LEAVING = 5.0  # seconds
 _READ = 1 << 18  # what is read at once is worked off before anything else is heard: a signal, a deadline
-_KEPT = 1 << 20
 
 # A command ends with us, however we end: its group is killed when the far end of its stdin, which is ours, is closed.
 # What waits for that is a shell with nothing in its environment: the command's own may hold a secret.
@@ -355,7 +354,7 @@ def _entered(folder: str) -> str:
 def _end_of(output: IO[bytes]) -> bytes:
     """Return the last of what was printed. Something that escaped may go on writing."""
     size = output.seek(0, os.SEEK_END)
-    output.seek(max(0, size - _KEPT))
+    output.seek(max(0, size - KEPT))
     return output.read(size)
 
 

@@ -17,6 +17,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.claim import ClaimTakenError, Holder
+from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.wish import RunCancelledError
@@ -239,7 +240,7 @@ def read_answer(output: bytes, nonce: str, complaint: bytes = b"") -> str:
         if text.startswith("error "):
             raise _refusal(text.removeprefix("error "))
         return text
-    said = complaint.decode("utf-8", "replace").strip()[-300:]
+    said = end_of(complaint.decode("utf-8", "replace"), 300)
     raise HostError("the host did not answer the request: its shell ended early" + (said and f": {said}") + ".")
 
 

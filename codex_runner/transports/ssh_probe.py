@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import RunnerError
 from codex_runner.transports.ssh import SshTransport
 
@@ -97,7 +98,7 @@ async def probe(
     finally:
         await transport.close()
     if not done.output.startswith(b"now "):
-        said = done.last_words[-200:] or "nothing"
+        said = end_of(done.last_words, 200) or "nothing"
         return HostFacts(
             alias,
             seconds=time.monotonic() - began,

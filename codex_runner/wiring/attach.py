@@ -71,6 +71,7 @@ def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_
     what is written from now on. Where a secret of the run is not to be had, nothing is touched: CredentialError, or
     SecretStoreError. With `by_shape` the run goes on all the same, and its reports say without which.
     """
+    from codex_runner.engine.config_secrets import PREFIX  # noqa: PLC0415
     from codex_runner.engine.planned import planned_job  # noqa: PLC0415
 
     folder, state = begun.folder, begun.state
@@ -85,9 +86,11 @@ def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_
         why = f" {error.message}"
     named = {*at_hand, *(secret.name for secret in surrounding_secrets(setting))}
     missing = [name for name in state.facts.get("secrets", ()) if name not in named]
-    if missing and not by_shape:
+    # A setting of codex may have come from the command line, which attaching does not have.
+    demanded = [name for name in missing if not name.startswith(PREFIX)]
+    if demanded and not by_shape:
         raise CredentialError(
-            f"{folder.run_id}: the run has secrets that are not at hand: {', '.join(missing)}.",
+            f"{folder.run_id}: the run has secrets that are not at hand: {', '.join(demanded)}.",
             remedy=f"Attach with the configuration and the environment that the run was started with. {_BY_SHAPE}",
         )
     doubt = f"Attached without {', '.join(missing)}, which was masked from then on only where it looks like a token."

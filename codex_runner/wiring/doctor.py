@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
+from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import LOCAL_HOST, PROOF
@@ -231,7 +232,7 @@ class Doctor:
         done = await transport.ask(_LOOK_AT_HOST, timeout=30)
         lines = done.output.decode("utf-8", "replace").rstrip("\n").split("\n")
         if done.exit_code != 0 or len(lines) < 3:  # system, folder (whose name may have lines), space
-            raise HostError(f"{host}: its shell could not be asked: {done.last_words[-200:]!r}.")
+            raise HostError(f"{host}: its shell could not be asked: {end_of(done.last_words, 200)!r}.")
         system, state, free = lines[0], "\n".join(lines[1:-1]), lines[-1]
         where = f"this machine, {platform.node()}" if host == LOCAL_HOST else host
         self._passed(HOST, f"{where}: {system}")

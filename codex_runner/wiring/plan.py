@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.credential import Granted
 from codex_runner.domain.run import new_run_id
+from codex_runner.engine.config_secrets import secrets_of, without_secrets
+from codex_runner.engine.redact import Redactor
 from codex_runner.wiring.hosts import bundled_codex, transport_for
 from codex_runner.wiring.proposal import proposal_at
 from codex_runner.wiring.runs import detector, reply_schema
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def plan(job: Job, setting: Setting) -> dict[str, Any]:
-    """Say what a run of this job would do, and start nothing. Values of the environment are left out."""
+    """Say what a run of this job would do, and start nothing. No value of `codex.env` is in it, no secret setting."""
     environ = setting.environ
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
 
@@ -39,8 +43,11 @@ async def plan(job: Job, setting: Setting) -> dict[str, Any]:
         facts = await agent.prepare(job, transport, Granted(), lambda _: None)
     finally:
         await transport.close()
-    launch = agent.launch(job, new_run_id(job.name), 1)
-    return {
+    shown = dataclasses.replace(
+        job, codex=dataclasses.replace(without_secrets(job.codex), environment=job.codex.environment)
+    )
+    launch = agent.launch(shown, new_run_id(job.name), 1)
+    planned = {
         "job": job.name,
         "host": job.host,
         **made,
@@ -54,3 +61,6 @@ async def plan(job: Job, setting: Setting) -> dict[str, Any]:
         "artifacts": list(job.artifacts),
         **facts,
     }
+    # A prompt or a check's command may hold a secret.
+    redacted: dict[str, Any] = json.loads(Redactor(secrets_of(job.codex)).text(json.dumps(planned)))
+    return redacted

@@ -46,6 +46,7 @@ _REASONS = {
 
 def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, RunState]:
     """Run a job to its end, in a new folder below `output_dir`."""
+    from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
     from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
 
     reply_schema(job)  # a bad one is refused before anything is made
@@ -54,7 +55,7 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
         check_state_folder(setting.environ)
     require_usable(setting.notify, setting.environ)
     run_id = new_run_id(job.name)
-    secrets = list(job.codex.environment.values())
+    secrets = secrets_of(job.codex)
     # A signal waits until somebody can take it: a folder that is there has its reports, however the run ends.
     with blocked(ending_signals()):
         folder = RunFolder(made(output_dir) / run_id)
@@ -100,6 +101,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     way = way or Way(job, folder.run_id, setting)
     transport = way.transport
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
+    from codex_runner.engine.check_names import with_shown_names  # noqa: PLC0415
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415
     from codex_runner.engine.runner import Outfit, Runner  # noqa: PLC0415
@@ -119,6 +121,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     way.tell = recorder.warn
     for secret in (*secrets, *surrounding_secrets(setting)):
         recorder.learn(secret)
+    job = with_shown_names(job, redactor)
     for record in noted[0] if noted else ():
         recorder.emit(record.event, record.time)
     scan = _scan(job)

@@ -1,6 +1,7 @@
 """What runs beside the agent, and could hand a secret on: the look at codex before, and the checks after."""
 
 import json
+import secrets
 import shlex
 
 import pytest
@@ -104,3 +105,65 @@ def test_a_setting_that_can_be_no_secret_is_refused_by_name(project, value, requ
     assert "codex.env.SERVICE" in done.stderr
     assert request.node.callspec.id in done.stderr
     assert value[:100] not in done.stderr
+
+
+@pytest.fixture
+def told(project):
+    """A project whose `codex.config` has a secret."""
+    project.secret = f"s3cret-{secrets.token_hex(10)}"
+    project.codex["config"] |= {"shell_environment_policy": {"set": {"NPM_TOKEN": project.secret}}}
+    return project
+
+
+def test_a_setting_that_is_a_secret_is_in_no_record(told):
+    """The agent's commands print it, and a dry run shows the settings."""
+    told.configure(checks=[{"name": "prints", "run": f"echo {told.secret}"}], sandbox="danger-full-access")
+    planned = told.command("run", JOB, "--dry-run")
+    assert planned.code == 0, planned.stderr
+    assert "***codex.config.shell_environment_policy.set.NPM_TOKEN***" in planned.stdout
+    told.run()
+    assert [path for path, data in tree(told.out).items() if told.secret.encode() in data] == []
+    assert told.secret not in planned.stdout + planned.stderr
+    assert told.secret.encode() not in told.said
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_attach_demands_no_setting_of_codex(told, at_hand):
+    """It may have come from the command line. Where it is gone, the run's reports say so."""
+    told.configure(prompt="SCN:slow:2")
+    running = told.start("run", JOB)
+    running.until(told.host_run)
+    running.kill()
+    if not at_hand:
+        del told.codex["config"]["shell_environment_policy"]
+        told.configure(prompt="SCN:slow:2")
+    (left,) = told.runs
+    told.check_reports(told.command("attach", left.run_id), 0)
+    assert ("by-shape" in left.warnings) == (not at_hand)
+    (told.cwd / "codex-runner.toml").unlink()
+    assert [path for path, data in tree(told.out).items() if told.secret.encode() in data] == []
+
+
+def test_two_checks_whose_names_differ_by_secrets_alone(told):
+    """Both are run, and both are told of: results go by the name."""
+    told.codex["config"]["shell_environment_policy"]["set"]["OTHER_TOKEN"] = f"{told.secret}-2"
+    checks = [{"name": told.secret, "run": "true"}, {"name": f"{told.secret} ", "run": "false"}]
+    told.configure(checks=checks)
+    done = told.run()
+    assert done.code == 1
+    names = [check["name"] for check in done.run.run_json["checks"]]
+    mask = "***codex.config.shell_environment_policy.set.NPM_TOKEN***"
+    assert names == [mask, f"{mask} "]
+
+
+def test_attach_runs_no_command_whose_secret_is_masked(told):
+    """`grep` for a mask finds nothing, and the check would hold."""
+    (told.cwd / "leak").write_text(told.secret)
+    told.configure(prompt="SCN:slow:2", checks=[{"name": "no leak", "run": f"! grep {told.secret} leak"}])
+    running = told.start("run", JOB)
+    running.until(told.host_run)
+    running.kill()
+    (left,) = told.runs
+    done = told.command("attach", left.run_id)
+    assert done.code == 1, done.stderr
+    assert "Start the job anew" in left.run_json["checks"][0]["output"]

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import codex_runner
 from codex_runner.engine import unseen
 from codex_runner.reports.text import clean as report
 from codex_runner.sinks.foreign import clean_line
-from codex_runner.text.clean import BLANKS, INVISIBLE, JOINERS, code_points, is_blank
+from codex_runner.text.clean import BLANKS, ESCAPES, ESCAPES_IN_UTF8, INVISIBLE, JOINERS, code_points, is_blank
 
 EVERY = [chr(number) for number in range(sys.maxunicode + 1) if not 0xD800 <= number < 0xE000]
 HIDDEN = re.findall(f"[{INVISIBLE}]", "".join(EVERY))
@@ -100,3 +100,31 @@ def test_no_other_module_has_a_table_of_its_own():
     assert found <= {("secret_reading.py", "feff"), ("schema.py", "feff")}, "a byte order mark is a rule by itself"
     for path in Path(codex_runner.__file__).parent.rglob("*.py"):
         assert path.name == "clean.py" or "[@-~]" not in path.read_text(), "terminal escapes are in the table too"
+
+
+SEQUENCES = [
+    "\x1b",
+    "\x1b[",
+    "\x1b]",
+    "\x1bP",
+    "\x1b\\",
+    "\x9b",
+    "\x9d",
+    "\x90",
+    "\x9c",
+    "\x07",
+    '"',
+    "\\",
+    "1;1",
+    "m",
+    "\u200b",
+    "\xa9",
+]
+
+
+@given(st.lists(st.sampled_from(SEQUENCES) | st.text(max_size=3)).map("".join))
+@example("\x1b]0;" + "\u200b" * 4096 + "\x07")
+@example("\x1b]0;" + "\u200b" * 4097 + "\x07")
+@example("\x9b" + "0" * 65 + "m")
+def test_escapes_are_the_same_in_bytes(text):
+    assert ESCAPES_IN_UTF8.sub(b"", text.encode()) == ESCAPES.sub("", text).encode()
