@@ -110,6 +110,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.wiring.admission import LockedGroup, account_of, doubts  # noqa: PLC0415
     from codex_runner.wiring.aftermath import targets_of, tell_others  # noqa: PLC0415
     from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
+    from codex_runner.wiring.imports import places  # noqa: PLC0415
     from codex_runner.wiring.proposal import proposal_at  # noqa: PLC0415
 
     proposal = proposal_at(setting.environ)
@@ -139,6 +140,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
             fallback=bundled_codex(job.host),
             hidden=credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
             kept=own,
+            places=places(job, folder.path.parent.resolve(), setting.environ),
             proposal=proposal,
         ),
         artifacts=_artifacts(transport, kept, job.host),
