@@ -31,7 +31,7 @@ _LONGEST = 300  # characters of one
 _FENCE = "```"
 _PACKAGE = str(Path(__file__).absolute().parent)
 # The package comes from where this process has it: the folder around it may be the agent's.
-_PROGRAM = """
+_PROGRAM = """# codex_runner.schema
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 where, sys.path[:] = sys.argv[1], sys.argv[2:]

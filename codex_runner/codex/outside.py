@@ -63,13 +63,7 @@ def check(outside: Outside) -> None:
 
 def missing_folders(outside: Outside) -> tuple[str, ...]:
     """Return the folders that must be there, perhaps empty: for a missing one, the sandbox would make a file."""
-    folders = {"fish", "git", ".ssh"}
-    kinds = {"PATH", "LD_LIBRARY_PATH", "home"}
-    return tuple(
-        place.path
-        for place in outside.places
-        if place.kind in kinds and (place.kind != "home" or posixpath.basename(place.path) in folders)
-    )
+    return tuple(place.path for place in outside.places if place.kind in {"PATH", "LD_LIBRARY_PATH"})
 
 
 def _refusal(place: Place, why: str) -> ConfigurationError:

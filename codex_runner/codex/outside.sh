@@ -137,9 +137,15 @@ look_outside() { # ROOTS PLACES CODEX FOLDER: lines of folders, and of `KIND PAT
 	writable "$real_home" || return 0
 	told home "$real_home"
 	for name in $STARTUP; do trace home "$real_home/$name"; done
-	# If it is there, it is denied.
-	[ "$real_home" != "$here" ] || [ -e "$real_home/.ssh" ] || trace home "$real_home/.ssh"
+	# What the profile denies is left out: `~/.ssh` and `~/.config`, unless they are missing in the job's own folder.
+	# Of two that are missing below a missing folder, the sandbox can make only one.
+	if [ -e "$real_home/.config" ]; then
+		for name in .config/fish .config/git; do trace home "$real_home/$name"; done
+	elif [ "$real_home" = "$here" ]; then
+		trace home "$real_home/.config"
+	fi
+	if [ "$real_home" = "$here" ] && [ ! -e "$real_home/.ssh" ]; then trace home "$real_home/.ssh"; fi
 }
 
 STARTUP='.bashrc .bash_profile .bash_login .bash_logout .profile .zshenv .zshrc .zprofile .zlogin .kshrc .mkshrc .cshrc
-.tcshrc .login .config/fish .config/git .gitconfig .pam_environment'
+.tcshrc .login .gitconfig .pam_environment'

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.credential import Granted
-from codex_runner.domain.errors import CredentialError, HostError, RunGoneError, SecretStoreError, UsageError
+from codex_runner.domain.errors import (
+    ConfigurationError,
+    CredentialError,
+    HostError,
+    RunGoneError,
+    SecretStoreError,
+    UsageError,
+)
 from codex_runner.domain.event import Record, RunStarted
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import StopReason, check_run_id
@@ -66,6 +73,8 @@ def find_begun(output_dir: Path, run: str, host: str | None, setting: Setting) -
 def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_shape: bool = False) -> RunState:
     """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's own, by name.
 
+    ConfigurationError if the configuration names other services, files or ssh settings than it did when the run began:
+    the agent may have written it.
     LockedError if another runner has the run's claim, or writes its folder.
     The credential is fetched again from where it came, in the version that the run has, since it must be kept out of
     what is written from now on. Where a secret of the run is not to be had, nothing is touched: CredentialError, or
@@ -74,6 +83,8 @@ def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_
     from codex_runner.engine.planned import planned_job  # noqa: PLC0415
 
     folder, state = begun.folder, begun.state
+    if not begun.noted:  # else the agent's host is not this machine
+        _refuse_changed(state, setting)
     job = planned_job(state)
     at_hand, why = dict(secrets), ""
     try:
@@ -138,9 +149,20 @@ def cancel(output_dir: Path, run: str, host: str | None, setting: Setting) -> No
         return
     folder = find_run(output_dir, run)
     state = read_state(folder)
+    _refuse_changed(state, setting)
     if state.attempt is None or (state.attempt.ending is not None and not state.attempt.out_of_reach):
         raise UsageError(f"{folder.run_id} has no agent that is running.")
     asyncio.run(_stop(folder.run_id, host or state.host, state.attempt.number, setting))
+
+
+def _refuse_changed(state: RunState, setting: Setting) -> None:
+    noted = state.facts.get("configuration")
+    if noted and setting.digest and noted != setting.digest:
+        raise ConfigurationError(
+            f"{state.run_id}: the configuration was changed since the run began, in [vault], [hosts], notify, audit, "
+            "ledger, metrics or ssh_config: its agent may have done so, and no login is sent where it says.",
+            remedy="Look at the change. Restore the file, or name one that says what it said (--config).",
+        )
 
 
 def _is_here(output_dir: Path, run: str) -> bool:

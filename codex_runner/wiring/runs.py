@@ -164,6 +164,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         later=noted[1:],
         own=own,
         renewal=way.claim.renewal,
+        configuration=setting.digest,
     )
     for sentence in without if state.verdict is None or (state.attempt and state.attempt.out_of_reach) else ():
         recorder.warn("by-shape", sentence)
