@@ -24,7 +24,13 @@ writable() { # PATH: does it lie in a folder of the agent's?
 	return 1
 }
 
-trace() { # KIND PATH: tells each link of the agent's on the way, and the place; the place is in $REPLY
+is_whole() { # PATH: is it a folder of the agent's itself?
+	case $nl$writable in *"$nl${1:-/}$nl"*) return 0 ;; esac
+	return 1
+}
+
+trace() { # KIND PATH [FILE]: tells each link of the agent's on the way, and the place; the place is in $REPLY
+	# With FILE, it is the folder of one, and a folder of the agent's itself cannot be kept whole
 	REPLY='' rest=$2 hops=0
 	case $rest in
 	/*) ;;
@@ -54,6 +60,7 @@ trace() { # KIND PATH: tells each link of the agent's on the way, and the place;
 		case $leads in /*) REPLY='' ;; esac
 		rest=${leads%"$nl".}/$rest
 	done
+	[ -z "${3-}" ] || ! is_whole "$REPLY" || return 0
 	if writable "$REPLY"; then told outside "$1 $REPLY"; fi
 }
 
@@ -74,12 +81,13 @@ trace_file() { # KIND FILE: the folders of the file, and of each link that leads
 		*/*) ;;
 		*) return ;;
 		esac
-		trace "$1" "${file%/*}/"
+		trace "$1" "${file%/*}/" file
 		file=${REPLY%/}/${file##*/}
 		if [ ! -h "$file" ]; then
 			if writable "$file"; then told outside "$1 $file"; fi
 			return
 		fi
+		if is_whole "${file%/*}"; then told link "$1 $file"; fi
 		leads=$(readlink "$file" && echo .) || return
 		leads=${leads%"$nl".}
 		case $leads in
@@ -104,6 +112,7 @@ look_outside() { # ROOTS PLACES CODEX FOLDER: lines of folders, and of `KIND PAT
 	writable=''
 	here=$(cd -P "${4:-/}" 2>/dev/null && pwd) || return 0
 	while IFS= read -r line; do
+		# shellcheck disable=SC2088 # a tilde that a configuration has
 		case $line in
 		:tmpdir) line=${TMPDIR-} ;;
 		"~" | "~/"*) line=${HOME-}${line#"~"} ;;

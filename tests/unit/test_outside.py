@@ -1,6 +1,5 @@
 """What runs outside of the agent's sandbox, where the agent may write: how it is found, and which rules keep it."""
 
-import os
 import subprocess
 
 import pytest
@@ -55,8 +54,6 @@ def test_a_link_to_a_program_of_the_agents(root, tmp_path):
 
 def test_a_codex_behind_links(root, tmp_path):
     (root / "tools" / "codex").write_text("")
-    os.symlink("../tools/codex", root / "tools" / "bin" / "codex")
-    (root / "tools" / "bin" / "codex").unlink()
     (root / "tools" / "bin" / "codex").symlink_to(root / "tools" / "codex")
     (tmp_path / "codex").symlink_to(root / "tools" / "bin" / "codex")
     seen = kept(found([root], codex=tmp_path / "codex"))
