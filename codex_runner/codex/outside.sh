@@ -145,11 +145,16 @@ look_outside() { # ROOTS PLACES CODEX FOLDER: lines of folders, and of `KIND PAT
 	real_home=$(cd -P "${HOME:-/}" 2>/dev/null && pwd) || return 0
 	writable "$real_home" || return 0
 	told home "$real_home"
-	for name in $STARTUP; do trace home "$real_home/$name"; done
+	# Two sandboxes at once take away each other's empty files for what is missing: not in a home that runs share.
+	for name in $STARTUP; do
+		if [ "$real_home" = "$here" ] || [ -e "$real_home/$name" ]; then trace home "$real_home/$name"; fi
+	done
 	# What the profile denies is left out: `~/.ssh` and `~/.config`, unless they are missing in the job's own folder.
 	# Of two that are missing below a missing folder, the sandbox can make only one.
 	if [ -e "$real_home/.config" ]; then
-		for name in .config/fish .config/git; do trace home "$real_home/$name"; done
+		for name in .config/fish .config/git; do
+			if [ "$real_home" = "$here" ] || [ -e "$real_home/$name" ]; then trace home "$real_home/$name"; fi
+		done
 	elif [ "$real_home" = "$here" ]; then
 		trace home "$real_home/.config"
 	fi
