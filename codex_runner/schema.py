@@ -15,6 +15,7 @@ import math
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ConfigurationError
@@ -28,7 +29,18 @@ if TYPE_CHECKING:
 _SHOWN = 20  # problems
 _LONGEST = 300  # characters of one
 _FENCE = "```"
-_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from codex_runner.schema import answer; answer()"
+_PACKAGE = str(Path(__file__).absolute().parent)
+# The package comes from where this process has it: the folder around it may be the agent's.
+_PROGRAM = """# codex_runner.schema
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+where, sys.path[:] = sys.argv[1], sys.argv[2:]
+found = spec_from_file_location("codex_runner", f"{where}/__init__.py", submodule_search_locations=[where])
+sys.modules["codex_runner"] = package = module_from_spec(found)
+found.loader.exec_module(package)
+from codex_runner.schema import answer
+answer()
+"""
 
 
 class JsonSchema:
@@ -47,9 +59,10 @@ class JsonSchema:
         request = json.dumps({"schema": self._text, "reply": reply, "seconds": timeout}).encode()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-P",  # the current folder is the agent's: nothing is imported from there
+            "-I",  # the current folder is the agent's, and PYTHONPATH may name another: nothing is imported from there
             "-c",
             _PROGRAM,
+            _PACKAGE,
             *filter(None, sys.path),
             env=for_git(os.environ),
             stdin=asyncio.subprocess.PIPE,

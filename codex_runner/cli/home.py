@@ -28,6 +28,13 @@ def settle_home(environ: MutableMapping[str, str]) -> str:
     return f"XDG_STATE_HOME is {state!r}, which is no absolute path: it is ignored." if state else ""
 
 
+def settle_search(environ: MutableMapping[str, str]) -> None:
+    """Take the current folder out of PATH and LD_LIBRARY_PATH, where an empty entry means it: it is the agent's."""
+    for name in ("PATH", "LD_LIBRARY_PATH"):
+        if name in environ:
+            environ[name] = ":".join(each for each in environ[name].split(":") if each not in {"", ".", "./"})
+
+
 def here() -> Path:
     """Return the folder that the command was given in. UsageError if it has been removed."""
     try:

@@ -13,7 +13,7 @@ import typer
 
 from codex_runner import __version__
 from codex_runner.cli import streams
-from codex_runner.cli.home import here, settle_home
+from codex_runner.cli.home import here, settle_home, settle_search
 from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
@@ -67,6 +67,7 @@ def _options(
     become_undumpable()
     if ignored := settle_home(os.environ):
         tell(f"warning: {ignored}")
+    settle_search(os.environ)
     here()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.codex import command, events, failures, project
+from codex_runner.codex import command, events, failures, outside, project
 from codex_runner.codex import survey as surveys
 from codex_runner.codex.permissions import check_settings
 from codex_runner.codex.permissions import granted as granted_rules
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Install, Launch
     from codex_runner.domain.job import Instructions, Job
+    from codex_runner.domain.outside import Place
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.run import Ending, ProcessExit, Usage
     from codex_runner.domain.secret import Secret
@@ -39,15 +40,16 @@ class Codex:
         fallback: str | None = None,
         hidden: Sequence[str] = (),
         kept: Sequence[str] = (),
+        places: Sequence[Place] = (),
         proposal: Proposal | None = None,
     ) -> None:
         """`fallback` is a codex to take where the job names none and PATH has none.
 
-        `hidden` are paths on the host that the agent must not read, `kept` those that it must not write. `proposal` is
-        the pull or merge request that the pipeline works on. `sandboxed` is False if the job has no sandbox that could
-        fail.
+        `hidden` are paths on the host that the agent must not read, `kept` those that it must not write, `places` those
+        that it must not write if they lie where it may. `proposal` is the pull or merge request that the pipeline works
+        on. `sandboxed` is False if the job has no sandbox that could fail.
         """
-        self._fallback, self._proposal = fallback, proposal
+        self._fallback, self._proposal, self._places = fallback, proposal, tuple(places)
         self._hidden, self._kept = tuple(hidden), tuple(kept)
         self._expect_message, self._sandboxed = expect_message, sandboxed
         self._environment: Mapping[str, str | Secret] = {}
@@ -60,7 +62,8 @@ class Codex:
         check_settings(job)
         mode, bases = project.chosen(job, self._proposal), self._proposal.bases if self._proposal else ()
         wanted = surveys.wanted(mode.value, project.limit(job), project.names(job), bases)
-        install, survey, login = await look(transport, job, granted, self._fallback, wanted)
+        install, survey, login = await look(transport, job, granted, self._fallback, wanted, self._places)
+        outside.check(install.outside)
         check_features(job, install)
         require_proof(job, install)
         for doubt in project.doubts(survey, job, mode, self._proposal):
@@ -73,7 +76,7 @@ class Codex:
             "codex": {"path": install.path, "version": install.version},
             "model": job.codex.model or job.codex.config.get("model"),
             "sandbox": job.sandbox.value,
-            "permissions": granted_rules(job),
+            "permissions": {**granted_rules(job), "kept": outside.kept(install.outside)},
             "instructions": project.facts(survey, job, mode),
         }
 

@@ -12,6 +12,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.codex.outside import rules as outside_rules
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import Sandbox
@@ -185,6 +186,16 @@ def granted(job: Job) -> dict[str, Any]:
     return {"profile": named, "write": sorted(write), "network": network}
 
 
+def writable(job: Job) -> list[str]:
+    """Return where the agent may write beside `cwd`; `:tmpdir` is TMPDIR. A profile of the job's own may have less."""
+    settings = job.codex.config
+    chosen = settings.get("default_permissions", PROFILE)
+    old = _table(settings, "sandbox_workspace_write") if chosen == PROFILE else {}
+    found = [] if old.get("exclude_slash_tmp") else ["/tmp"]  # noqa: S108 - codex's own
+    found += [] if old.get("exclude_tmpdir_env_var") else [":tmpdir"]
+    return found + [path for path in granted(job)["write"] if path not in found]
+
+
 def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Sequence[str] = ()) -> dict[str, Any]:
     """Return the tables of config.toml that make the profile: none for danger-full-access, where codex has no sandbox.
 
@@ -208,6 +219,13 @@ def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Se
         if job.sandbox is Sandbox.WORKSPACE_WRITE:
             _translate(_table(settings, "sandbox_workspace_write"), profile, rules)
             rules |= {_exact(path): "read" for path in kept if path and not _within(job.cwd, path)}
+    if job.sandbox is Sandbox.WORKSPACE_WRITE and chosen != _BASES[Sandbox.READ_ONLY]:
+        own = dict(_rules(_table(_table(_table(settings, "permissions"), named), "filesystem")))
+        widen = chosen in {PROFILE, *_BASES.values()}
+        rules |= {_exact(path): rule for path, rule in outside_rules(install.outside, own, widen=widen).items()}
+        if rules.get(install.outside.home) == "write":
+            # codex closes these below each folder that can be written, and cannot deny what is missing there.
+            rules |= {path: "read" for path in ("~/.codex", "~/.aws") if path in install.absent and path in rules}
     profile["filesystem"] = rules
     return {"default_permissions": named, "permissions": {named: profile}}
 

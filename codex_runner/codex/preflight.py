@@ -8,27 +8,29 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.codex import outside as outsides
 from codex_runner.codex import survey as surveys
 from codex_runner.codex.command import login_config
 from codex_runner.codex.key_preflight import check_key
 from codex_runner.codex.login import read_login
-from codex_runner.codex.permissions import LOOKED_FOR
+from codex_runner.codex.permissions import LOOKED_FOR, writable
 from codex_runner.domain.credential import CredentialKind
 from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
-from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.domain.job import LOCAL_HOST, Sandbox
 from codex_runner.engine.config_secrets import secrets_of
 from codex_runner.engine.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from codex_runner.codex.survey import Survey
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
+    from codex_runner.domain.outside import Place
     from codex_runner.domain.ports import Transport
 
 # The oldest version that the tests run.
@@ -84,9 +86,10 @@ for up in "$runs" "${runs%/*}" "${runs%/*/*}"; do
 done
 echo "runs $runs"
 [ -z "$3" ] || survey "$3" "$6"
+[ -z "$7" ] || look_outside "$7" "$8" "$found" "$3"
 if [ -n "$3" ] && [ "$(cd -P "$3" 2>/dev/null && pwd)" = "$(cd -P "$HOME" && pwd)" ]; then echo at_home; fi
 settings=$4 identify=$5
-shift 6
+shift 8
 # While a sandbox of another codex runs, what it denies and is missing is there, as an empty file until that one ends.
 for place; do
 	at=$HOME/${place#"~/"}
@@ -136,7 +139,7 @@ cat "$scratch/said"
 
 
 def _probe() -> str:
-    return surveys.functions() + _PROBE
+    return f"{surveys.functions()}\n{outsides.functions()}{_PROBE}"
 
 
 # For as long as codex may take to say all this. A service that is out of reach keeps `login status` waiting for ever.
@@ -157,22 +160,38 @@ class Login:
     identity: Mapping[str, str] | None
 
 
-async def look(
-    transport: Transport, job: Job, granted: Granted, fallback: str | None = None, wanted: str = ""
+async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
+    transport: Transport,
+    job: Job,
+    granted: Granted,
+    fallback: str | None = None,
+    wanted: str = "",
+    places: Sequence[Place] = (),
 ) -> tuple[Install, Survey, Login | None]:
     """Find codex where the job says, or as `codex` in the host's PATH, or at `fallback`; ask it about an access token.
 
-    `wanted` is what to look for in the job's folder (`survey.wanted`).
+    `wanted` is what to look for in the job's folder (`survey.wanted`), `places` what must not be written there.
     ConfigurationError where there is none that works. Other credentials it cannot prove: there is no Login then.
     """
     # Relative, it is one of a workspace that is not made yet: a plan's, or the doctor's.
     path, cwd = job.codex.path, job.cwd if job.cwd.startswith("/") else ""
     there, remedy = _hints(job)
+    may_write = job.sandbox is Sandbox.WORKSPACE_WRITE
     proven = granted.kind is CredentialKind.ACCESS_TOKEN
     identify = "1" if job.credential is not None and job.credential.identify else ""
     done = await transport.ask(
         _probe(),
-        arguments=(path or "", fallback or "", cwd, login_config(job) if proven else "", identify, wanted, *LOOKED_FOR),
+        arguments=(
+            path or "",
+            fallback or "",
+            cwd,
+            login_config(job) if proven else "",
+            identify,
+            wanted,
+            "\n".join([cwd, *writable(job)]) if cwd and may_write else "",
+            "\n".join(f"{place.kind} {place.path}" for place in places if "\n" not in place.path),
+            *LOOKED_FOR,
+        ),
         environment={**job.codex.environment, **granted.environment} if proven else {},
         timeout=_PATIENCE,
     )
@@ -215,6 +234,7 @@ async def look(
         runs=values.get("runs", ""),
         at_home="at_home" in values,
         absent=frozenset(value for key, _, value in facts if key == "absent"),
+        outside=outsides.read_outside(lines),
     )
     survey = surveys.read_survey(lines) if cwd else surveys.Survey(at=job.cwd, root=job.cwd)
     if cwd and not survey.at:

@@ -1,6 +1,8 @@
 # Makes the run's own CODEX_HOME on the host, with the skills that were chosen, and proves codex's sandbox in it.
 #
-# sh -c SCRIPT sh RUN CODEX PROFILE FOLDER ROOT COMMIT SOURCE...
+# sh -c SCRIPT sh RUN CODEX PROFILE FOLDER ROOT COMMIT FOLDERS SOURCE...
+#
+# FOLDERS, a line each, are made if they are missing: what is missing the sandbox would make, as an empty file.
 #
 # SETTINGS_0, SETTINGS_1 ... are the parts of config.toml, since no variable may have more than 128 KiB. COMMIT is the base commit, or empty. PROFILE is empty if there is no sandbox. A SOURCE is a folder of skills, `folder PATH` or
 # `tree HASH PATH` (see survey.sh, whose functions come before this text). Prints lines `KEY VALUE`:
@@ -17,8 +19,8 @@ umask 077
 nl='
 '
 tab=$(printf '\t')
-run=$1 codex=$2 profile=$3 folder=$4 root=$5 commit=$6
-shift 6
+run=$1 codex=$2 profile=$3 folder=$4 root=$5 commit=$6 folders=$7
+shift 7
 state=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner
 home=$state/runs/$run/home
 skills=$state/skills/$run
@@ -175,6 +177,7 @@ if [ $# -gt 0 ]; then mkdir -p "$skills" && take_skills "$@" || exit 1; fi
 if [ -n "$profile" ]; then
 	awk 'BEGIN { for (n = 0; ("SETTINGS_" n) in ENVIRON; n++) printf "%s", ENVIRON["SETTINGS_" n] }' \
 		>"$home/config.toml" || exit 1
+	printf '%s\n' "$folders" | while IFS= read -r each; do [ -z "$each" ] || [ -e "$each" ] || mkdir -p "$each" 2>/dev/null; done
 	prove
 fi
 echo proved

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.codex import survey as surveys
 from codex_runner.codex.failures import last_words
+from codex_runner.codex.outside import missing_folders
 from codex_runner.codex.permissions import PROFILE
 from codex_runner.codex.project import can_hide
 from codex_runner.domain.cut import end_of
@@ -109,7 +110,11 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
     profile = PROFILE if profile.startswith(":") else profile
     done = await transport.ask(
         _script(),
-        arguments=(run_id, install.path, profile, survey.at, survey.root, survey.commit, *sources),
+        arguments=(
+            *(run_id, install.path, profile, survey.at, survey.root, survey.commit),
+            "\n".join(path for path in missing_folders(install.outside) if "\n" not in path),
+            *sources,
+        ),
         environment={
             f"SETTINGS_{number}": config[at : at + _PART] for number, at in enumerate(range(0, len(config), _PART))
         },

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from codex_runner.domain.cut import end_of
+from codex_runner.domain.outside import Outside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,7 +97,8 @@ class Install:
     """A codex found on a host. `version` is its own word, such as `0.169.0`; `features` its feature flags.
 
     `runs` is the folder of the host's run directories, empty where it is not known. `absent` are places in the user's
-    home (`~/.config/gh`) that were looked for and are not there; `at_home`: the home is the job's folder.
+    home (`~/.config/gh`) that were looked for and are not there; `at_home`: the home is the job's folder. `outside` is
+    what runs outside of the sandbox where the agent may write.
     """
 
     path: str
@@ -105,6 +107,7 @@ class Install:
     runs: str = ""
     at_home: bool = False
     absent: frozenset[str] = frozenset()
+    outside: Outside = field(default_factory=Outside)
 
 
 @dataclass(frozen=True, slots=True)

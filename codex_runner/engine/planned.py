@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from codex_runner.engine.recorder import Recorder
 
 
-def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
-    """Return what the run was asked, for its first record: enough to attach, nothing secret."""
+def planned(job: Job, recorder: Recorder, configuration: str = "") -> dict[str, Any]:
+    """Return what the run was asked, for its first record: enough to attach, nothing secret.
+
+    `configuration` is a digest of what else a runner reads that attaches: where it logs in, and whom it tells.
+    """
     shown = dataclasses.replace(job, codex=without_secrets(job.codex))
     said = json.dumps(to_json(shown)).encode()
     recorder.redactor.pass_over(said)
@@ -31,6 +34,7 @@ def planned(job: Job, recorder: Recorder) -> dict[str, Any]:
         "guards": [*planned_guards(job.credential), *_proof(job), "process sweep", SEARCH],
         "plain": sorted(plain(job.codex.environment, said, recorder.redactor)),
         "secrets": sorted(recorder.redactor.names),
+        "configuration": configuration,
     }
     redacted: dict[str, Any] = json.loads(recorder.redactor.text(json.dumps(facts)))
     return redacted

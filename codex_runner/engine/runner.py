@@ -74,7 +74,7 @@ class Outfit:
     `account` are there where the job asks for one, `config_trust` on a pull or merge request; `doubts` are told at the
     run's beginning; `own` are folders on the host that the runner writes. `later` is what the host keeps of the
     attempts behind the one that is attached to: its records, an attempt each. `renewal` is in seconds: how often the
-    run's claim is renewed.
+    run's claim is renewed. `configuration` is a digest of what a runner that attaches goes by beside the job.
     """
 
     transport: Transport
@@ -95,6 +95,7 @@ class Outfit:
     later: Sequence[Sequence[Record]] = ()
     own: Sequence[str] = ()
     renewal: float = RENEWAL
+    configuration: str = ""
 
 
 class Runner:
@@ -195,7 +196,12 @@ class Runner:
             await self._admission.enter_again()
             return None
         self._recorder.emit(
-            RunStarted(self._run_id, self._job.name, self._job.host, planned(self._job, self._recorder))
+            RunStarted(
+                self._run_id,
+                self._job.name,
+                self._job.host,
+                planned(self._job, self._recorder, self._outfit.configuration),
+            )
         )
         for doubt in self._outfit.doubts:
             self._recorder.emit(doubt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -36,6 +37,34 @@ def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+class Pinned:
+    """A file in a folder that stays the one that it was when this was made, whatever leads to it later. Close it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the folder, and make it if it is missing. OSError where that fails."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def write(self, data: bytes) -> Path:
+        """Do what `write_whole` does. OSError, and nothing is written, if the path leads to another folder by now."""
+        if not os.path.samestat(self._path.parent.stat(), os.fstat(self._folder)):
+            raise OSError(errno.ESTALE, "its folder was replaced since the run began")
+        name, temporary = self._path.name, f".{secrets.token_hex(16)}.part"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o666, dir_fd=self._folder)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(temporary, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except BaseException:
+            os.unlink(temporary, dir_fd=self._folder)
+            raise
+        return self._path
 
 
 def clear_place(path: Path, option: str) -> None:

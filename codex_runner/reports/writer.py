@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError, LeakError, RunnerError, bug
-from codex_runner.reports.files import write_whole
+from codex_runner.reports.files import Pinned, write_whole
 from codex_runner.reports.run_json import run_json
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class FileReports:
         """
         self._folder, self._extra_junit, self._guards, self._records = folder, extra_junit, guards, records
         self._redactor = redactor
+        self._pinned: Pinned | None = None
+        if extra_junit is not None:  # the agent may put a link in the place of its folder
+            with contextlib.suppress(OSError):  # it is told when the report is written
+                self._pinned = Pinned(extra_junit)
 
     def begin(self, state: RunState) -> None:
         """See Reports.begin."""
@@ -109,7 +113,8 @@ class FileReports:
                 if self._redactor and self._redactor.names_in(data) - set(state.facts.get("plain", ())):
                     leaks.append(path.name)
                     data = self._redactor(data)
-                written.append(write_whole(path, data))
+                pinned = self._pinned if path == self._extra_junit else None
+                written.append(pinned.write(data) if pinned else write_whole(path, data))
             except OSError as error:
                 failed.append(f"{path} ({error.strerror})")
             except ConfigurationError as error:  # events.jsonl, which a page is made of, has been taken away

@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import KEPT, Completed, Ended, Lost, Output, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
-from codex_runner.engine.scratch import scratch_file
 from codex_runner.domain.wish import WISH, RunCancelledError
+from codex_runner.engine.scratch import scratch_file
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, read_plain, runs_root

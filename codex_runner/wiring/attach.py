@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.credential import Granted
-from codex_runner.domain.errors import CredentialError, HostError, RunGoneError, SecretStoreError, UsageError
+from codex_runner.domain.errors import (
+    ConfigurationError,
+    CredentialError,
+    HostError,
+    RunGoneError,
+    SecretStoreError,
+    UsageError,
+)
 from codex_runner.domain.event import Record, RunStarted
 from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
 from codex_runner.wiring.claim import is_open, refuse_gone, take
@@ -66,6 +74,8 @@ def find_begun(output_dir: Path, run: str, host: str | None, setting: Setting) -
 def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_shape: bool = False) -> RunState:
     """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's own, by name.
 
+    ConfigurationError if the configuration names other services, files or ssh settings than it did when the run began:
+    the agent may have written it.
     LockedError if another runner has the run's claim, or writes its folder.
     The credential is fetched again from where it came, in the version that the run has, since it must be kept out of
     what is written from now on. Where a secret of the run is not to be had, nothing is touched: CredentialError, or
@@ -75,6 +85,8 @@ def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_
     from codex_runner.engine.planned import planned_job  # noqa: PLC0415
 
     folder, state = begun.folder, begun.state
+    if not begun.noted:  # else the agent's host is not this machine
+        _refuse_changed(state, setting)
     job = planned_job(state)
     at_hand, why = dict(secrets), ""
     try:
@@ -141,6 +153,8 @@ def cancel(output_dir: Path, run: str, host: str | None, setting: Setting) -> No
         return
     folder = find_run(output_dir, run)
     state = read_state(folder)
+    if state.host != LOCAL_HOST:  # the way there is told by the configuration
+        _refuse_changed(state, setting)
     if state.attempt is None:
         raise UsageError(f"{folder.run_id} has no agent yet: end its runner.")
     over = UsageError(f"{folder.run_id} is over: there is nothing to cancel.")
@@ -150,6 +164,16 @@ def cancel(output_dir: Path, run: str, host: str | None, setting: Setting) -> No
         asyncio.run(_cancel(folder.run_id, host or state.host, setting))
     except RunGoneError:  # its runner is about to say so
         raise over from None
+
+
+def _refuse_changed(state: RunState, setting: Setting) -> None:
+    noted = state.facts.get("configuration")
+    if noted and setting.digest and noted != setting.digest:
+        raise ConfigurationError(
+            f"{state.run_id}: the configuration was changed since the run began, in [vault], [hosts], notify, audit, "
+            "ledger, metrics or ssh_config: its agent may have done so, and no login is sent where it says.",
+            remedy="Look at the change. Restore the file, or name one that says what it said (--config).",
+        )
 
 
 def _is_here(output_dir: Path, run: str) -> bool:

@@ -305,7 +305,9 @@ class Doctor:
         except RunnerError as error:
             self._failed(CODEX, error)
             return False
-        self._passed(CODEX, f"{facts['codex']['version']} at {facts['codex']['path']}")
+        kept = facts["permissions"]["kept"]
+        more = f"; read-only to the agent, since it runs outside of the sandbox: {', '.join(kept)}" if kept else ""
+        self._passed(CODEX, f"{facts['codex']['version']} at {facts['codex']['path']}{more}")
         if job.workspace is None:
             await self._prove(agent, job, transport, told)
         self._hear(told)

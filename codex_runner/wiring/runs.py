@@ -73,7 +73,7 @@ def blocked(signals: Sequence[signal.Signals]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
 
-async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
+async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
     job: Job,
     folder: RunFolder,
     state: RunState,
@@ -112,6 +112,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     from codex_runner.wiring.admission import LockedGroup, account_of, doubts  # noqa: PLC0415
     from codex_runner.wiring.aftermath import targets_of, tell_others  # noqa: PLC0415
     from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
+    from codex_runner.wiring.imports import places  # noqa: PLC0415
     from codex_runner.wiring.proposal import proposal_at  # noqa: PLC0415
 
     proposal = proposal_at(setting.environ)
@@ -142,6 +143,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
             fallback=bundled_codex(job.host),
             hidden=credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
             kept=own,
+            places=places(job, folder.path.parent.resolve(), setting.environ),
             proposal=proposal,
         ),
         artifacts=_artifacts(transport, kept, job.host, setting.environ),
@@ -165,6 +167,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
         later=noted[1:],
         own=own,
         renewal=way.claim.renewal,
+        configuration=setting.digest,
     )
     for sentence in without if state.verdict is None or (state.attempt and state.attempt.out_of_reach) else ():
         recorder.warn("by-shape", sentence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -30,6 +31,8 @@ class Setting:
     runner's own promises that were kept. `complain` gets a sentence for whatever fails once the reports are written.
     `named` are the files that configure the run, codex-runner.toml first. `secret_names` are the variables that the
     configuration names as a secret's place; `hosts` say which of them a host's ssh gets all the same.
+    `digest` is of what the configuration says of other machines and of files: where the runner logs in, what it starts
+    ssh with, whom it tells, what it writes. Empty if there is no configuration.
     """
 
     environ: Mapping[str, str]
@@ -45,6 +48,7 @@ class Setting:
     named: Sequence[Path] = ()
     secret_names: frozenset[str] = frozenset()
     hosts: Mapping[str, HostSettings] = field(default_factory=lambda: MappingProxyType({}))
+    digest: str = ""
 
     def given_to(self, host: str) -> tuple[str, ...]:
         """Return the variables that the host's ssh gets although the runner reads a secret from them."""
@@ -82,7 +86,18 @@ class Setting:
             named=named,
             secret_names=secret_names_of(config),
             hosts=config.hosts,
+            digest=_digest(config),
         )
+
+
+def _digest(config: Config) -> str:
+    ssh = b""
+    if config.ssh_config is not None:
+        with contextlib.suppress(OSError):  # ssh says it
+            ssh = config.ssh_config.read_bytes()
+    told = (config.vault, config.ssh_config, ssh, config.notify, config.metrics, config.ledger, config.audit)
+    names = sorted(secret_names_of(config))
+    return hashlib.sha256(repr((*told, names, sorted(config.hosts.items()))).encode(errors="surrogatepass")).hexdigest()
 
 
 def secret_names_of(config: Config) -> frozenset[str]:

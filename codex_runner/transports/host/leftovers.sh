@@ -5,7 +5,8 @@
 # Where the sandbox puts something over a path that is not there, it makes it. It leaves it if it is killed, and codex 0.163
 # does so below the top of a repository in any case.
 POINTS='.git .agents .codex .aws .azure .cargo .config .docker .git-credentials .gnupg .kube .local .netrc .password-store
-.pypirc .ssh .terraform.d .vault-token'
+.pypirc .ssh .terraform.d .vault-token .bashrc .bash_profile .bash_login .bash_logout .profile .zshenv .zshrc .zprofile
+.zlogin .kshrc .mkshrc .cshrc .tcshrc .login .gitconfig .pam_environment'
 
 helpers() { # TEXT: codex's helpers for files into $below, if TEXT, a part of their CODEX_HOME's path, is about them
 	# They have no mark. The path is in the command line, or in the PATH that codex gives them.
