@@ -2,7 +2,7 @@
 
 A folder of PATH in the workspace (`.venv/bin`, `node_modules/.bin`), codex's own install, the runner's, a library's
 folder: a program that the agent put there would run with all of the user's rights. codex's permission profile makes
-each of them read-only. Measured with codex 0.163 and 0.169: a rule makes its path a mount point, which cannot be
+each of them read-only. Measured with codex 0.163: a rule makes its path a mount point, which cannot be
 renamed; a folder around it can, and a new one put in its place. So each folder around it gets a rule of its own.
 """
 

@@ -25,8 +25,8 @@ reaping() { # WORDS COMMAND...: becomes the command, in a session of its own and
 		*) prctl= ;;
 		esac
 		if [ -n "$prctl" ] && command -v perl >/dev/null 2>&1; then
-			# shellcheck disable=SC2016 # perl's variables
 			export PERL_BADLANG=0 # else it complains, in the command's output, of a locale that is not there
+			# shellcheck disable=SC2016 # perl's variables
 			set -- perl -e 'delete $ENV{PERL_BADLANG}; $SIG{$_} = "DEFAULT" for keys %SIG;
 $r = syscall(shift, 36, 1, 0, 0, 0) ? "plain" : "reaper"; $n = shift; exec splice(@ARGV, 0, $n), $r, @ARGV' "$prctl" "$@"
 			leader "$@"
