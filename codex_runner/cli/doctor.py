@@ -14,7 +14,7 @@ from codex_runner.cli.speech import print_json, tell
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from codex_runner.wiring.doctor import Diagnosis
+    from codex_runner.wiring.diagnosis import Diagnosis
 
 
 def doctor(
@@ -30,7 +30,7 @@ def doctor(
 
     It logs in to Vault, judges the token, asks `codex login status` about it, and leaves nothing behind.
     """
-    from codex_runner.wiring.doctor import exit_code  # noqa: PLC0415
+    from codex_runner.wiring.diagnosis import exit_code  # noqa: PLC0415
 
     found = _examine(config, settings, job)
     if junit is not None:
@@ -47,7 +47,8 @@ def doctor(
 
 def _examine(config: Path | None, settings: list[str] | None, job: str | None) -> tuple[Diagnosis, ...]:
     from codex_runner.config import load  # noqa: PLC0415
-    from codex_runner.wiring.doctor import Doctor, configuration_failed  # noqa: PLC0415
+    from codex_runner.wiring.diagnosis import configuration_failed  # noqa: PLC0415
+    from codex_runner.wiring.doctor import Doctor  # noqa: PLC0415
 
     try:
         loaded = load(config, Path.cwd(), os.environ, settings or [])

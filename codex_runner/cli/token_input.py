@@ -13,7 +13,8 @@ from codex_runner.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
-    from codex_runner.wiring.tokens import Dates, Target
+    from codex_runner.wiring.token_dates import Dates
+    from codex_runner.wiring.tokens import Target
 
 _LARGEST = 64 * 1024  # bytes: no token is longer
 
@@ -32,8 +33,8 @@ def token_and_dates(
 
     `is_given`: its kind is what the command line says. CredentialError if the job's kind is another one.
     """
+    from codex_runner.wiring.token_dates import dates_of  # noqa: PLC0415
     from codex_runner.wiring.token_kinds import settle_kind  # noqa: PLC0415
-    from codex_runner.wiring.tokens import dates_of  # noqa: PLC0415
 
     now = time.time()
     never = expires == "never"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.claim import RENEWAL, ClaimTakenError
-from codex_runner.domain.errors import ExitCode, LeakError, RunnerError, UnreachableError, bug
+from codex_runner.domain.errors import ExitCode, RunnerError, UnreachableError, bug
 from codex_runner.domain.event import (
     Guarded,
-    RunEnded,
     RunPrepared,
     RunStarted,
     StopRequested,
@@ -25,13 +23,12 @@ from codex_runner.domain.machine import machine_fault
 from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
 from codex_runner.domain.wish import RunCancelledError
 from codex_runner.engine.admission import Admission
-from codex_runner.engine.aside import aside
 from codex_runner.engine.attempt import end_unfinished
 from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
+from codex_runner.engine.conclusion import Conclusion
 from codex_runner.engine.ending import stop_ending
 from codex_runner.engine.keeping import is_judged, quietly, while_held
-from codex_runner.engine.leak_search import LEAK, SEARCH, clean
 from codex_runner.engine.lesson import Lesson
 from codex_runner.engine.planned import planned
 from codex_runner.engine.proof import Proof
@@ -109,6 +106,7 @@ class Runner:
         self._attempts = Attempts(job, run_id, outfit)
         self._proof = Proof(outfit)
         self._checks = Checks(job, outfit)
+        self._conclusion = Conclusion(outfit)
         self._lesson = Lesson(job, outfit.recorder)
         self._noted = self._given_back = False
 
@@ -130,7 +128,7 @@ class Runner:
 
         Of RunnerErrors, raises TakenOverError alone (or LeakError in its place): then nothing is reported.
         """
-        return await while_held(self._run(), self._outfit, self._search, self._admission.leave)
+        return await while_held(self._run(), self._outfit, self._conclusion.search, self._admission.leave)
 
     async def _run(self) -> RunState:
         try:
@@ -148,8 +146,8 @@ class Runner:
             verdict = self._own_failure(error)
         await self._let_go(verdict)
         self._admission.charge(final=True)
-        self._conclude(await self._search(verdict))
-        self._report()
+        self._conclusion.conclude(await self._conclusion.search(verdict))
+        self._conclusion.report()
         self._admission.leave()
         return self._state
 
@@ -352,65 +350,6 @@ class Runner:
             # What codex wrote is nowhere else where the journal could not take it.
             if not self._recorder.broken:
                 await self._give_back(verdict)
-
-    async def _search(self, verdict: Verdict) -> Verdict:
-        """Look for every secret in all that is left but the reports, which are made from it; a leak is the verdict."""
-        folder = self._outfit.folder
-        if folder is None or self._state.verdict is not None:
-            return verdict
-        redactor, began = self._recorder.redactor, time.monotonic()
-        try:
-            leaks = await aside(lambda: clean(folder, redactor, self._state.facts.get("plain", ())))
-        except OSError as error:
-            told = redactor.text(f"{error.filename} could not be searched: {error.strerror}")
-            self._recorder.emit(Guarded(SEARCH, passed=False, message=told))
-            return verdict if verdict.exit_code else Verdict(ExitCode.INTERNAL, f"{verdict.reason}, but {told}")
-        for leak in leaks:
-            self._recorder.emit(leak)
-        seconds = time.monotonic() - began
-        if not leaks:
-            self._recorder.emit(
-                Guarded(SEARCH, passed=True, message="nothing that is left holds a secret", seconds=seconds)
-            )
-            return verdict
-        told = ", ".join(f"{leak.path} held {leak.secret}, and was {leak.done}" for leak in leaks)
-        self._recorder.emit(Guarded(SEARCH, False, told, seconds, LEAK.value))
-        return Verdict(LEAK.exit_code, f"{verdict.reason}, but {told}", LEAK, remedy=LEAK.remedy)
-
-    def _conclude(self, verdict: Verdict) -> None:
-        if self._state.verdict is not None:
-            return
-        clean = self._recorder.redactor.text
-        event = RunEnded(int(verdict.exit_code), verdict.result, clean(verdict.reason), clean(verdict.remedy))
-        try:
-            self._recorder.emit(event)
-        except RunnerError as error:  # the journal's; from now on the state and the sinks alone get it
-            self._recorder.emit(self._marred(event, error))
-
-    def _report(self) -> None:
-        """Write the reports. What keeps one of them, or the journal, from being whole is said in those that can be."""
-        for last in (lambda: self._outfit.reports.write(self._state), self._recorder.close):
-            try:
-                last()
-            except RunnerError as error:
-                self._amend(error)
-
-    def _amend(self, error: RunnerError) -> None:
-        """Record a second verdict, which replaces the first: nothing is green whose reports are not there."""
-        verdict = self._state.verdict
-        if verdict is None:
-            return
-        with contextlib.suppress(RunnerError):
-            self._recorder.emit(self._marred(verdict, error))
-        with contextlib.suppress(RunnerError):
-            self._outfit.reports.write(self._state)
-
-    def _marred(self, verdict: RunEnded, error: RunnerError) -> RunEnded:
-        """Return the verdict of a run that could not be kept whole: a good one fails, a bad one keeps its code."""
-        reason = self._recorder.redactor.text(f"{verdict.reason}; and {error.message}")
-        if verdict.exit_code and not isinstance(error, LeakError):
-            return dataclasses.replace(verdict, result="failed", reason=reason)
-        return RunEnded(int(error.exit_code), "failed", reason, self._recorder.redactor.text(error.remedy))
 
     def _with_attach(self, remedy: str) -> str:
         """Say how what codex wrote is brought here, if the journal could not take it: the host keeps it for a while."""

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
@@ -17,6 +17,20 @@ from codex_runner.domain.job import LOCAL_HOST, PROOF
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryError
 from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
+from codex_runner.wiring.diagnosis import (
+    AUDIT_FILE,
+    CODEX,
+    CONFIGURATION,
+    CREDENTIAL,
+    GIT,
+    HOST,
+    OUTPUT_DIR,
+    PREFLIGHT,
+    RUN_DIR,
+    RUNNER,
+    VAULT,
+    Diagnosis,
+)
 from codex_runner.wiring.folders import cannot_hold_runs
 from codex_runner.wiring.setting import secret_names_of
 
@@ -31,19 +45,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.workspace import WorkspaceSpec
-
-CONFIGURATION: Final = "configuration"
-OUTPUT_DIR: Final = "output-dir"
-AUDIT_FILE: Final = "audit-file"
-RUN_DIR: Final = "run-dir"
-HOST: Final = "host"
-VAULT: Final = "vault"
-CREDENTIAL: Final = "credential"
-CODEX: Final = "codex"
-PREFLIGHT: Final = "credential-preflight"
-GIT: Final = "git"
-
-RUNNER: Final = "codex-runner"  # the subject of what is not about one job
 
 _PATIENCE: Final = 10.0  # seconds for a Vault that does not answer: here somebody waits
 _SCARCE: Final = 1 << 30  # bytes: a run of a large repository may need as much
@@ -63,26 +64,6 @@ while [ ! -e "$state" ]; do state=$(dirname -- "$state"); done
 if [ -w "$state" ]; then echo "$state"; else echo "!$state"; fi
 df -Pk "$state" | awk 'NR == 2 { print $4 }'
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """What one check says. `subject` is a job, or codex-runner itself; `exit_code` is 0 unless it is refused."""
-
-    subject: str
-    finding: Finding
-    exit_code: int = 0
-
-    @property
-    def state(self) -> str:
-        """The word for people and programs."""
-        words = {Outcome.PASSED: "ok", Outcome.WARNED: "warning", Outcome.REFUSED: "failed"}
-        return words.get(self.finding.outcome, self.finding.outcome.value)
-
-
-def exit_code(diagnoses: Sequence[Diagnosis]) -> int:
-    """Return the exit code that a run would end with: that of the first check that failed."""
-    return next((each.exit_code for each in diagnoses if each.exit_code), 0)
 
 
 class Doctor:
@@ -407,9 +388,3 @@ def _ignore(_: Event) -> None:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def configuration_failed(error: RunnerError) -> Diagnosis:
-    """Say that there is no configuration to look at."""
-    finding = Finding(CONFIGURATION, Outcome.REFUSED, error.message, error.remedy)
-    return Diagnosis(RUNNER, finding, int(error.exit_code))

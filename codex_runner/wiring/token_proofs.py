@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import Event
     from codex_runner.domain.secret import Secret
-    from codex_runner.wiring.tokens import Dates, Target
+    from codex_runner.wiring.token_dates import Dates
+    from codex_runner.wiring.tokens import Target
 
 CANARY: Final = "canary"
 _CANARY_PROMPT: Final = (

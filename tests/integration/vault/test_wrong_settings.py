@@ -20,7 +20,7 @@ from codex_runner.domain.secret import Secret
 from codex_runner.vault import oidc, tokens
 from codex_runner.vault.client import VaultClient
 from codex_runner.vault.endpoint import resolve_endpoint
-from codex_runner.wiring.tokens import dates_of
+from codex_runner.wiring.token_dates import dates_of
 
 pytestmark = pytest.mark.needs_vault
 

@@ -1,0 +1,90 @@
+"""The end of a run: what is left is searched for secrets, then the verdict is recorded and the reports are written."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.errors import ExitCode, LeakError, RunnerError
+from codex_runner.domain.event import Guarded, RunEnded
+from codex_runner.domain.run import Verdict
+from codex_runner.engine.aside import aside
+from codex_runner.engine.leak_search import LEAK, SEARCH, clean
+
+if TYPE_CHECKING:
+    from codex_runner.domain.state import RunState
+    from codex_runner.engine.runner import Outfit
+
+
+class Conclusion:
+    """What comes behind a verdict. Nothing in here makes a bad run good."""
+
+    def __init__(self, outfit: Outfit) -> None:
+        """Do nothing yet."""
+        self._outfit, self._recorder = outfit, outfit.recorder
+
+    @property
+    def _state(self) -> RunState:
+        return self._recorder.state
+
+    async def search(self, verdict: Verdict) -> Verdict:
+        """Look for every secret in all that is left but the reports, which are made from it; a leak is the verdict."""
+        folder = self._outfit.folder
+        if folder is None or self._state.verdict is not None:
+            return verdict
+        redactor, began = self._recorder.redactor, time.monotonic()
+        try:
+            leaks = await aside(lambda: clean(folder, redactor, self._state.facts.get("plain", ())))
+        except OSError as error:
+            told = redactor.text(f"{error.filename} could not be searched: {error.strerror}")
+            self._recorder.emit(Guarded(SEARCH, passed=False, message=told))
+            return verdict if verdict.exit_code else Verdict(ExitCode.INTERNAL, f"{verdict.reason}, but {told}")
+        for leak in leaks:
+            self._recorder.emit(leak)
+        seconds = time.monotonic() - began
+        if not leaks:
+            self._recorder.emit(
+                Guarded(SEARCH, passed=True, message="nothing that is left holds a secret", seconds=seconds)
+            )
+            return verdict
+        told = ", ".join(f"{leak.path} held {leak.secret}, and was {leak.done}" for leak in leaks)
+        self._recorder.emit(Guarded(SEARCH, False, told, seconds, LEAK.value))
+        return Verdict(LEAK.exit_code, f"{verdict.reason}, but {told}", LEAK, remedy=LEAK.remedy)
+
+    def conclude(self, verdict: Verdict) -> None:
+        """Record the verdict, unless the run has one."""
+        if self._state.verdict is not None:
+            return
+        clean = self._recorder.redactor.text
+        event = RunEnded(int(verdict.exit_code), verdict.result, clean(verdict.reason), clean(verdict.remedy))
+        try:
+            self._recorder.emit(event)
+        except RunnerError as error:  # the journal's; from now on the state and the sinks alone get it
+            self._recorder.emit(self._marred(event, error))
+
+    def report(self) -> None:
+        """Write the reports. What keeps one of them, or the journal, from being whole is said in those that can be."""
+        for last in (lambda: self._outfit.reports.write(self._state), self._recorder.close):
+            try:
+                last()
+            except RunnerError as error:
+                self._amend(error)
+
+    def _amend(self, error: RunnerError) -> None:
+        """Record a second verdict, which replaces the first: nothing is green whose reports are not there."""
+        verdict = self._state.verdict
+        if verdict is None:
+            return
+        with contextlib.suppress(RunnerError):
+            self._recorder.emit(self._marred(verdict, error))
+        with contextlib.suppress(RunnerError):
+            self._outfit.reports.write(self._state)
+
+    def _marred(self, verdict: RunEnded, error: RunnerError) -> RunEnded:
+        """Return the verdict of a run that could not be kept whole: a good one fails, a bad one keeps its code."""
+        reason = self._recorder.redactor.text(f"{verdict.reason}; and {error.message}")
+        if verdict.exit_code and not isinstance(error, LeakError):
+            return dataclasses.replace(verdict, result="failed", reason=reason)
+        return RunEnded(int(error.exit_code), "failed", reason, self._recorder.redactor.text(error.remedy))
