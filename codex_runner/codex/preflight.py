@@ -73,7 +73,7 @@ runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
 kept=$runs
 # Not in TMPDIR, where another run's agent may put an `.env` into it: codex would send the token to the proxy in that.
 find_scratch "$runs" || { echo "full $scratch"; exit 0; }
-own=$(mktemp -d "$scratch/codex.XXXXXX") || { echo "full $scratch"; exit 0; }
+own=$(mktemp -d "$scratch/codex.$(uname -n).$$.XXXXXX") || { echo "full $scratch"; exit 0; }
 scratch=$own
 trap 'end_helpers "$scratch/"; rm -rf "$scratch"' EXIT
 # On a full disk codex would only fail, without a word.

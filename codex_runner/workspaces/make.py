@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,8 @@ class GitWorkspaces:
         except _RefusedError as refused:
             raise _error(refused, job, spec) from None
         except GitError as error:
+            if re.search(r"no space left|disk ?space", str(error), re.IGNORECASE):
+                raise HostError(f"this machine's disk has no room for a bundle of {spec.repo}: {error}") from None
             raise ConfigurationError(
                 f"workspace.repo = {spec.repo!r}: {error}", remedy="Try `git fsck` there."
             ) from None

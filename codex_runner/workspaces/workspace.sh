@@ -29,7 +29,12 @@ unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OB
 guard_git # of git/guard.sh of the engine, which comes before this
 
 fail() { # CODE [MESSAGE]: by default what was complained of
-	[ $# -gt 1 ] || set -- "$1" "$(tail -c 1500 <&4)"
+	if [ $# = 1 ]; then
+		set -- "$1" "$(tail -c 1500 <&4)"
+		# What is complained of lies on that disk, too.
+		{ printf '%4096s' '' >"$state/room.$$"; } 2>/dev/null || set -- "$1" "no room left in $state: $2"
+		rm -f "$state/room.$$"
+	fi
 	printf 'error %s %s\n' "$1" "$(printf '%s' "$2" | tr '\n' ' ')" >&3
 	exit 0
 }

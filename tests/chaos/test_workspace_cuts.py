@@ -72,5 +72,5 @@ def test_a_workspace_is_whole_whatever_happens(number, seed, sshd, tmp_path):
 
     assert asyncio.run(work()) == []
     state = sshd.state / "codex-runner"
-    left = [*state.glob("workspaces/*"), *state.glob("workspaces/.*"), *state.glob("runs/*")]
+    left = [*state.glob("workspaces/*"), *state.glob("workspaces/.*"), *state.glob("runs/[!.]*")]
     assert left == []

@@ -183,4 +183,4 @@ def test_another_user_by_an_alias(project, service, alias, agents_home):
     assert not has(seen, planted.read_text())
     assert not has(seen, project.environ["VAULT_TOKEN"])
     assert "PRIVATE KEY" not in seen
-    assert list(agents_home.glob(".local/state/codex-runner/runs/*")) == []
+    assert list(agents_home.glob(".local/state/codex-runner/runs/[!.]*")) == []

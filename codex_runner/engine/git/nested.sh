@@ -167,7 +167,8 @@ decisive() { # lists what in the current directory, a repository's own, makes gi
 
 # Where the sandbox puts something over a path that is not there, it makes it, and leaves it if it is killed.
 MOUNTS='.git .agents .codex .aws .azure .cargo .config .docker .git-credentials .gnupg .kube .local .netrc .password-store
-.pypirc .ssh .terraform.d .vault-token'
+.pypirc .ssh .terraform.d .vault-token .bashrc .bash_profile .bash_login .bash_logout .profile .zshenv .zshrc .zprofile
+.zlogin .kshrc .mkshrc .cshrc .tcshrc .login .gitconfig .pam_environment'
 
 mounts() { # lists those that are not in the current directory
 	for name in $MOUNTS; do

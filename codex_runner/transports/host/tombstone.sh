@@ -102,7 +102,17 @@ discard() { # the run's directory goes, and its workspace or not, unless somethi
 		touch "$workspaces/$run" # from now on its time counts
 	fi
 	bury "$run" "$what"
+	sweep_homes
 	say "gone${late:+ cancelled}"
+}
+
+sweep_homes() { # codex's homes of looks at its token that were killed: their shell's pid is in their name, and dead
+	for one in "$runs/.scratch/codex.$node."*; do
+		asker=${one#"$runs/.scratch/codex.$node."}
+		asker=${asker%%.*}
+		case $asker in '' | *[!0-9]*) continue ;; esac
+		kill -0 "$asker" 2>/dev/null || rm -rf "$one"
+	done
 }
 
 living() { # is an attempt of the run alive, as far as this host can say?
