@@ -108,6 +108,11 @@ def kept(outside: Outside) -> list[str]:
     return sorted(path for path, rule in rules(outside, {}, widen=True).items() if rule == "read")
 
 
+def around(outside: Outside) -> list[str]:
+    """Return the folders around those: the sandbox puts its mount points there, too."""
+    return sorted(path for path, rule in rules(outside, {}, widen=True).items() if rule == "write")
+
+
 def _decided(folder: str, roots: Iterable[str], closed: Iterable[str]) -> bool:
     """Say whether the agent cannot write in this folder: the nearest of all rules decides."""
     around = [(len(path), False) for path in roots if _within(folder, path)]

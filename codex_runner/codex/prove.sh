@@ -19,8 +19,8 @@ umask 077
 nl='
 '
 tab=$(printf '\t')
-run=$1 codex=$2 profile=$3 folder=$4 root=$5 commit=$6 folders=$7
-shift 7
+run=$1 codex=$2 profile=$3 folder=$4 root=$5 commit=$6 folders=$7 around=$8
+shift 8
 state=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner
 home=$state/runs/$run/home
 skills=$state/skills/$run
@@ -144,7 +144,7 @@ prove() { # with a folder, which git does not see: the tree is being looked at m
 	rmdir "$folder"/.codex-runner-proof-* 2>/dev/null # of a run that was killed right here
 	mark=$folder/.codex-runner-proof-$run
 	trap 'rmdir "$mark" 2>/dev/null' EXIT
-	note_points "$folder" "${home%/home}"
+	note_points "$folder" "${home%/home}" "$around"
 	# Where a denied file is missing, a sandbox puts an empty one there for as long as it lasts. The end of another run's
 	# sandbox takes it away in the moment in which this one mounts it: so a failure is believed only when it stays.
 	for pause in 0.1 0.5 1 ''; do

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.codex import survey as surveys
 from codex_runner.codex.failures import last_words
-from codex_runner.codex.outside import missing_folders
+from codex_runner.codex.outside import around, missing_folders
 from codex_runner.codex.permissions import PROFILE
 from codex_runner.codex.project import can_hide
 from codex_runner.domain.cut import end_of
@@ -113,6 +113,7 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
         arguments=(
             *(run_id, install.path, profile, survey.at, survey.root, survey.commit),
             "\n".join(path for path in missing_folders(install.outside) if "\n" not in path),
+            "\n".join(path for path in around(install.outside) if "\n" not in path),
             *sources,
         ),
         environment={

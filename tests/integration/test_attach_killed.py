@@ -40,22 +40,22 @@ def test_killed_at_any_instant(project, service, number):
     done = project.command("attach", left.run_id)
     if b'"run.started"' not in recorded:
         assert done.code == 2, done.stderr
-        project.check_nothing_is_left()
+        project.check_nothing_is_left(looked=True)
     elif b'"attempt.started"' not in recorded:
         project.check_reports(done, 6)
         assert "before codex was started" in left.run_json["reason"]
-        project.check_nothing_is_left()
+        project.check_nothing_is_left(looked=True)
     elif done.code == 6:
         # Killed while it handed the job over. No codex has run.
         assert left.run_json["failure"] == "never-started"
         project.check_reports(done, 6)
         assert service.responses == []
-        project.check_nothing_is_left()
+        project.check_nothing_is_left(looked=True)
     else:
         project.check_reports(done, 0)
         project.check_undisturbed(left)
         assert [event["attached"] for event in left.of_kind("attempt.started")][:1] == [False]
-        project.check_nothing_is_left()
+        project.check_nothing_is_left(looked=True)
 
 
 _CRASH = """
@@ -94,7 +94,7 @@ def test_killed_at_each_write(project, number):
         done = project.command("attach", done.run.run_id)
     project.check_reports(done, 0)
     project.check_undisturbed(done.run)
-    project.check_nothing_is_left()
+    project.check_nothing_is_left(looked=True)
 
 
 def test_killed_again_and_again(project, service):
@@ -110,7 +110,7 @@ def test_killed_again_and_again(project, service):
     done = running.wait()
     project.check_reports(done, 0)
     project.check_undisturbed(left)
-    project.check_nothing_is_left()
+    project.check_nothing_is_left(looked=True)
 
 
 def test_a_run_that_is_over_can_be_attached_to_again(project):
@@ -129,7 +129,7 @@ def test_two_runners_never_follow_one_run(project):
     assert done.code == 14
     assert f"the runner {running.process.pid} on {os.uname().nodename}, last" in done.stderr
     project.check_reports(running.wait(), 0)
-    project.check_nothing_is_left()
+    project.check_nothing_is_left(looked=True)
 
 
 def test_attaching_without_the_secrets_is_refused(project):
@@ -147,7 +147,7 @@ def test_attaching_without_the_secrets_is_refused(project):
     project.environ[name] = key
     project.check_reports(project.command("attach", left.run_id), 0)
     project.check_undisturbed(left)
-    project.check_nothing_is_left()
+    project.check_nothing_is_left(looked=True)
 
 
 def test_an_agent_that_nobody_attaches_to_is_ended(project):
@@ -163,7 +163,7 @@ def test_an_agent_that_nobody_attaches_to_is_ended(project):
     project.check_reports(done, 6)
     assert left.run_json["failure"] == "orphaned"
     assert "orphan_timeout" in left.run_json["reason"]
-    project.check_nothing_is_left()
+    project.check_nothing_is_left(looked=True)
 
 
 def supervisor(project):
@@ -182,7 +182,7 @@ def test_a_supervisor_that_is_killed_is_told_and_leaves_nothing(project, sandbox
     assert "supervisor" in run.run_json["reason"]
     assert run.codex == project.witness.printed(run.run_id)
     # The supervisor's ticker outlives it by a second at the most.
-    project.check_nothing_is_left(grace=2)
+    project.check_nothing_is_left(grace=2, looked=True)
 
 
 def test_runner_and_supervisor_are_both_killed(project):
@@ -196,7 +196,8 @@ def test_runner_and_supervisor_are_both_killed(project):
     done = project.command("attach", left.run_id)
     project.check_reports(done, 6)
     assert left.run_json["failure"] == "lost"
-    project.check_nothing_is_left(grace=5)  # a shell that watched over a command ends a moment after its runner
+    # a shell that watched over a command ends a moment after its runner
+    project.check_nothing_is_left(grace=5, looked=True)
 
 
 @pytest.mark.parametrize("milliseconds", [0, 6, 12, 25, 50, 90])
@@ -216,4 +217,4 @@ def test_killed_while_it_hands_the_job_over(project, service, milliseconds):
     else:
         project.check_reports(done, 0)
         project.check_undisturbed(left)
-    project.check_nothing_is_left()
+    project.check_nothing_is_left(looked=True)

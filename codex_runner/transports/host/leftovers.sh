@@ -24,10 +24,16 @@ end_helpers() { # TEXT: as above. TERM does not end them
 	for pid in $below; do kill -KILL "$pid" 2>/dev/null; done
 }
 
-note_points() { # FOLDER RUN-DIRECTORY: which are not there, before a sandbox begins
+note_points() { # FOLDER RUN-DIRECTORY FOLDERS: which are not there, before a sandbox begins; by its path in FOLDERS, one a line
 	[ ! -e "$2/points" ] || return 0
 	ln -sfn "$1" "$2/points.at"
-	(cd "$1" && for name in $POINTS; do [ -e "$name" ] || [ -h "$name" ] || echo "$name"; done) >"$2/points" 2>/dev/null
+	{
+		(cd "$1" && for name in $POINTS; do [ -e "$name" ] || [ -h "$name" ] || echo "$name"; done)
+		printf '%s\n' "$3" | while IFS= read -r one; do
+			[ -d "$one" ] || continue
+			for name in .git .agents .codex .aws; do [ -e "$one/$name" ] || [ -h "$one/$name" ] || echo "$one/$name"; done
+		done
+	} >"$2/points" 2>/dev/null
 }
 
 remove_points() { # RUN-DIRECTORY: those that were not there, and are there by now and empty
