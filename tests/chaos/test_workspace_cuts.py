@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from support.proxy import Fault, Proxy
+from support.ways import some
 
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import new_run_id
@@ -36,7 +37,7 @@ def some_fault(rng):
     return Fault(kind, rng.randint(*rng.choice(PLACES)), up=rng.random() < 0.7, seconds=rng.uniform(0.01, 0.5))
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", some(12, everyday=5))
 def test_a_workspace_is_whole_whatever_happens(number, seed, sshd, tmp_path):
     rng = random.Random(seed)
     repo = tmp_path / "repo"

@@ -188,6 +188,7 @@ def test_a_run_and_what_goes_on_with_it(far):
     assert all(value.encode() not in far.said for value in far.values.values())
 
 
+@pytest.mark.thorough
 def test_a_name_is_given_back_to_one_host(far):
     """What it prints of that is masked all the same."""
     named(far)
