@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.launches import collect, launch, processes_of, wait_until
+from support.ways import ways
 
 from codex_runner.domain.run import StopReason
 from codex_runner.transports.local import LocalTransport
@@ -15,7 +16,7 @@ from codex_runner.transports.local import LocalTransport
 SHELLS = ("dash", "bash", "busybox", "mksh", "zsh")
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=ways(SHELLS, ["dash", "bash"]))
 def host(request, tmp_path):
     shell = shutil.which(request.param)
     if shell is None:
