@@ -97,6 +97,7 @@ def test_a_result_that_cannot_be_printed_makes_a_good_run_fail(there):
     assert {"failure", "error"} & set(run.cases.values()), "JUnit is green"
 
 
+@pytest.mark.thorough
 def test_other_commands_whose_result_cannot_be_printed(there):
     code, said = shell(there, "exec >/dev/full", "init", "-c", "other.toml")
     assert (code, "could not be written to stdout" in said) == (1, True)
@@ -132,7 +133,9 @@ def test_a_reader_that_leaves_changes_nothing(there):
 # --- homes and folders -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("environ", [{"HOME": None}, {"HOME": "/nonexistent/home"}], ids=str)
+@pytest.mark.parametrize(
+    "environ", [{"HOME": None}, pytest.param({"HOME": "/nonexistent/home"}, marks=pytest.mark.thorough)], ids=str
+)
 def test_an_account_without_a_home(there, somebody, environ):
     """Service accounts and OpenShift's numbers have none: it was a bug of the runner's, with a traceback."""
     unprivileged.give(there.scratch, unprivileged.USER)
@@ -162,6 +165,7 @@ def test_a_user_whom_the_password_database_does_not_know(there, somebody):
     assert (code, "password database" in said) == (3, True), said
 
 
+@pytest.mark.thorough
 def test_a_relative_state_folder_is_ignored(there):
     """Each command found another folder: codex was started, and the run was told as one that never began."""
     code, said = shell(there, "", "run", JOB, XDG_STATE_HOME="state")
@@ -176,6 +180,7 @@ def test_a_folder_that_is_gone(there):
     assert (code, "cannot be found any more" in said) == (2, True), said
 
 
+@pytest.mark.thorough
 def test_a_mask_that_hides_files_from_their_owner(there, somebody):
     unprivileged.give(there.scratch, unprivileged.USER)
     code, said = shell(there, "umask 777", "run", JOB, prefix=somebody)
@@ -200,12 +205,14 @@ def test_no_git(there):
     assert shell(there, "", "init", "github", **path)[0] == 0
 
 
+@pytest.mark.thorough
 def test_no_repository_is_told_by_both_if_something_is_asked_of_git(there):
     for command in ("run", "doctor"):
         code, said = shell(there, "", command, JOB, "--set", f"jobs.{JOB}.must_change=true")
         assert (code, "repository" in said) == (3, True), said
 
 
+@pytest.mark.thorough
 def test_no_processes(there, somebody):
     """The run was called a bug, and had no reports."""
     unprivileged.give(there.scratch, unprivileged.USER)

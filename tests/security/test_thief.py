@@ -20,7 +20,7 @@ from codex_runner.engine.redact import forms
 
 pytestmark = pytest.mark.needs_codex
 
-MODES = ["read-only", "workspace-write"]
+MODES = [pytest.param("read-only", marks=pytest.mark.thorough), "workspace-write"]
 
 # Where the user's credentials lie, each with a value that is looked for afterwards.
 PLANTED = (

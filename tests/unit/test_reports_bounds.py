@@ -92,7 +92,7 @@ def test_no_report_is_larger_than_its_bound(name):
     assert len(summary(state).encode()) <= 256 * 1024
 
 
-@pytest.mark.parametrize("name", ["checks", "other events"])
+@pytest.mark.parametrize("name", ["checks", pytest.param("other events", marks=pytest.mark.thorough)])
 def test_no_report_has_more_than_20_mb(tmp_path, name):
     folder = RunFolder(tmp_path / "20260102T030405Z-docs-0a1b2c3d")
     journal = FileJournal.create(folder)
