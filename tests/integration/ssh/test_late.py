@@ -430,7 +430,7 @@ def test_tombstones_stay_for_a_day_whatever_the_clock_does(server, on, runs):
         last = launch("reply", retention=3600)
         await transport.start(last)
         await collect(transport, last.run_id)
-        old = tombstone(runs, jobs["old"].run_id), runs / jobs["pruned"].run_id
+        old = *(tombstone(runs, jobs[name].run_id) for name in ("old", "rebooted")), runs / jobs["pruned"].run_id
         await asyncio.to_thread(wait_until, lambda: not any(path.exists() for path in old), 20)
         left = {name for name, job in jobs.items() if tombstone(runs, job.run_id).exists()}
         for name in left:
