@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.claim import ClaimTakenError, Holder
 from codex_runner.domain.errors import HostError
 from codex_runner.transports.directory import read_plain
-from codex_runner.transports.processes import birth
+from codex_runner.transports.processes import birth, uptime
 from codex_runner.transports.request import new_nonce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from codex_runner.domain.claim import Claim
 
@@ -141,5 +141,5 @@ def _read(path: Path) -> str:
 
 def _uptime() -> int:
     """Return the seconds since the boot, as host/claim.sh reads them."""
-    said = _read(Path("/proc/uptime"))
-    return int(float(said.split()[0])) if said else int(time.time())
+    since = uptime()
+    return int(time.time()) if since is None else since

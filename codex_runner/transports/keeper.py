@@ -8,7 +8,7 @@ import os
 import signal
 from typing import IO, TYPE_CHECKING
 
-from codex_runner.transports.request import environment_lines, new_nonce, script
+from codex_runner.transports.request import command_here, environment_lines, new_nonce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # The keeper's own sweep takes some twenty rounds at the most.
 _SWEEP = 15.0
-_SCRIPT = 'script=$1; shift; eval "$script"'
 _KILLED = 128  # a shell's way to say which signal
 
 
@@ -35,25 +34,12 @@ async def run_kept(  # noqa: PLR0913 - the parts of one command
     """Run `sh -c text sh arguments...` to its end, and end all that it leaves; return its exit code, None if late.
 
     `name` gets the keeper's pid. `environ` is its environment, `added` what comes to that on a pipe. If this is
-    cancelled, or the runner is killed,
-    the keeper ends the command at once. The output is a file, so that nothing that keeps it open holds anybody up.
+    cancelled, or the runner is killed, the keeper ends the command at once. The output is a file, so that nothing that
+    keeps it open holds anybody up.
     """
     mark = new_nonce()
     process = await asyncio.create_subprocess_exec(
-        "sh",
-        "-c",
-        _SCRIPT,
-        "sh",
-        script(),
-        "keep",
-        "here",
-        mark,
-        "sh",
-        "-c",
-        "--",
-        text,
-        "sh",
-        *arguments,
+        *command_here("keep", "here", mark, "sh", "-c", "--", text, "sh", *arguments),
         cwd=folder,
         env=dict(environ),
         stdin=asyncio.subprocess.PIPE,
@@ -93,13 +79,7 @@ async def _end(process: asyncio.subprocess.Process, ended: asyncio.Future[int]) 
 
 async def _end_orphans(mark: str, environ: Mapping[str, str]) -> None:
     process = await asyncio.create_subprocess_exec(
-        "sh",
-        "-c",
-        _SCRIPT,
-        "sh",
-        script(),
-        "orphans",
-        mark,
+        *command_here("orphans", mark),
         env=dict(environ),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,

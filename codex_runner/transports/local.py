@@ -24,10 +24,10 @@ from codex_runner.transports.keeper import run_kept
 from codex_runner.transports.request import (
     cancel_request,
     claim_request,
+    command_here,
     discard_request,
     new_nonce,
     read_answer,
-    script,
     start_request,
     stop_request,
     under,
@@ -301,11 +301,7 @@ class LocalTransport:
 
     async def _ask(self, request: bytes, nonce: str) -> str:
         process = await asyncio.create_subprocess_exec(
-            "sh",
-            "-c",
-            'script=$1; shift; eval "$script"',
-            "sh",
-            script(),
+            *command_here(),
             env=self._environ,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -39,6 +39,12 @@ def here() -> tuple[str, str, str]:
     return machine or "unknown", started or "unknown", node or "unknown"
 
 
+def uptime() -> int | None:
+    """Return the whole seconds since the boot, by a clock that nobody sets; None if there is none to read."""
+    said = _first_line("/proc/uptime").partition(".")[0]
+    return int(said) if said else None
+
+
 def _pid_namespace() -> str:
     """Tell the containers of one kernel apart: they have one boot, and a table of processes each."""
     try:

@@ -79,6 +79,11 @@ def script() -> str:
     return re.sub(r"^[ \t]*(#.*)?\n|^\t+", "", whole_script(), flags=re.MULTILINE)
 
 
+def command_here(*words: str) -> tuple[str, ...]:
+    """Return the command that runs the script on this machine, with these words."""
+    return ("sh", "-c", 'script=$1; shift; eval "$script"', "sh", script(), *words)
+
+
 def bootstrap(*, greets: bool = False) -> tuple[str, bytes]:
     """Return a command for any login shell, and what its stdin is to begin with: the script. Then come requests.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import RunGoneError
 from codex_runner.domain.wish import WISH
 from codex_runner.transports.directory import state_folder
-from codex_runner.transports.processes import here
+from codex_runner.transports.processes import here, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +30,8 @@ class Tombstones:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._folder / run_id
         path.touch(mode=0o600)
-        path.write_text(f"{what} {boot} {_seconds_since_boot() or '-'} {judge}\n", encoding="ascii")
+        up = uptime()
+        path.write_text(f"{what} {boot} {'-' if up is None else up} {judge}\n", encoding="ascii")
 
     def note_cancelled(self, run_id: str) -> None:
         """Add that somebody had cancelled the run: whoever discards it again is told again. Raises OSError."""
@@ -42,11 +42,3 @@ class Tombstones:
         """Raise RunGoneError if the run has been discarded."""
         if run_id is not None and (self._folder / run_id).exists():
             raise RunGoneError(f"{run_id} has been discarded: nothing is run for it any more.")
-
-
-def _seconds_since_boot() -> str:
-    """Read a clock that nobody sets; empty if there is none."""
-    try:
-        return Path("/proc/uptime").read_text(encoding="ascii").partition(".")[0]
-    except OSError:
-        return ""

@@ -18,10 +18,8 @@ under_claim() { # the claim that a request names, before anything is done
 }
 
 instant() { # seconds since the boot into $up
-	up=
-	{ read -r up line </proc/uptime; } 2>/dev/null
+	read_uptime
 	[ -n "$up" ] || up=$(date +%s)
-	up=${up%%.*}
 }
 
 latest() { # the number of the claim that counts into $last, 0 without any
@@ -62,9 +60,9 @@ keep_claim() { # renew it. False if another runner has it, which is then in $tak
 	# the run was removed: another runner may have judged it
 	latest
 	if [ "$last" = 0 ]; then
-		taken="- ${judge:--} - -"
-		case $verb in execute | discard) ! buried_by_another ;; *) return 0 ;; esac
-		return
+		case $verb in execute | discard) buried_by_another || return 0 ;; *) return 0 ;; esac
+		taken="- $judge - -"
+		return 1
 	fi
 	read_claim "$last"
 	if [ "$whose" = "$claim" ]; then

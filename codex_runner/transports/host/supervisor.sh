@@ -64,7 +64,6 @@ has_room() { # can anything be written here? The file is left empty, so that eac
 	return "$1"
 }
 
-
 ticker() { # counts its own ticks, never wall time, so that a machine that was suspended does not kill its runs
 	looping
 	ticks=0 idle=0 last=
