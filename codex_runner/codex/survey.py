@@ -8,6 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from codex_runner.engine.git_guard import guard_script
+from codex_runner.engine.leftovers import leftovers_script
 from codex_runner.engine.scratch import scratch_script
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ class Survey:
 def functions() -> str:
     """Return the shell functions that look (`survey FOLDER WANTED`), and those of leftovers.sh and scratch.sh."""
     text = resources.files("codex_runner.codex").joinpath("survey.sh").read_text(encoding="utf-8")
-    left = resources.files("codex_runner.transports").joinpath("host", "leftovers.sh").read_text(encoding="utf-8")
-    return f"{guard_script()}\n{scratch_script()}\n{left}\n{text}"
+    return f"{guard_script()}\n{scratch_script()}\n{leftovers_script()}\n{text}"
 
 
 def wanted(mode: str, limit: int, names: Sequence[str], bases: Sequence[str]) -> str:

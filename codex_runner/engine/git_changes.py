@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _PAGE = 768 * 1024  # bytes: below what an answer may have (Transport.ask)
 # In this order: functions first, the call last.
-_PARTS = ("git/guard", "git/tree", "git/rules", "git/nested", "git/history", "git_changes")
+_PARTS = ("points", "git/guard", "git/tree", "git/rules", "git/nested", "git/history", "git_changes")
 
 _ANSWER = re.compile(rb"ok (\d+) (\d+)\n")
 

@@ -178,7 +178,8 @@ snapshot() {
 	*) fail failed "git: $(cat "$scratch/stderr")" ;;
 	esac
 	printf '%s\n' "$here" >"$scratch/0/cwd"
-	(cd "$here" && mounts) >"$scratch/0/mounts"
+	# shellcheck disable=SC2086 # names without spaces
+	(cd "$here" && missing $POINTS) >"$scratch/0/mounts"
 	{
 		printf 'seal\000%s\000' "$(seal)"
 		printf 'top\000%s\000' "$(cat "$scratch/0/top")"

@@ -22,6 +22,7 @@ from codex_runner.domain.errors import ConfigurationError, FolderGoneError, Host
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.wish import RunCancelledError
 from codex_runner.engine.cksum import cksum
+from codex_runner.engine.leftovers import leftovers_script
 from codex_runner.engine.scratch import scratch_script
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ SUPERVISOR_GRACE = 10
 
 # In this order: functions first, the call last, so that a truncated script runs nothing.
 _PARTS = (
-    *("head", "leftovers", "processes", "supervisor", "keeper", "tombstone"),
+    *("head", "processes", "supervisor", "keeper", "tombstone"),
     *("start", "follow", "claim", "cancel", "commands", "files", "front"),
 )
 
@@ -69,7 +70,7 @@ _PARTS = (
 def whole_script() -> str:
     """Return what runs on the host, comments and all, as one text."""
     folder = resources.files("codex_runner.transports").joinpath("host")
-    return f"{scratch_script()}\n" + "\n".join(
+    return f"{scratch_script()}\n{leftovers_script()}\n" + "\n".join(
         folder.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in _PARTS
     )
 

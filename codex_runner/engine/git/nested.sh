@@ -165,30 +165,8 @@ decisive() { # lists what in the current directory, a repository's own, makes gi
 
 # --- codex's own mount points ----------------------------------------------------------------------------------------
 
-# Where the sandbox puts something over a path that is not there, it makes it, and leaves it if it is killed.
-MOUNTS='.git .agents .codex .aws .azure .cargo .config .docker .git-credentials .gnupg .kube .local .netrc .password-store
-.pypirc .ssh .terraform.d .vault-token .bashrc .bash_profile .bash_login .bash_logout .profile .zshenv .zshrc .zprofile
-.zlogin .kshrc .mkshrc .cshrc .tcshrc .login .gitconfig .pam_environment'
-
-mounts() { # lists those that are not in the current directory
-	for name in $MOUNTS; do
-		[ -e "$name" ] || [ -h "$name" ] || echo "$name"
-	done
-}
-
 unmount() { # removes those that are there by now and empty
 	whole cat "$scratch/0/cwd"
-	(
-		cd "$REPLY" 2>/dev/null || exit 0
-		while IFS= read -r name; do
-			if [ -h "$name" ]; then
-				:
-			elif [ -d "$name" ]; then
-				rmdir "$name" 2>/dev/null
-			elif [ -f "$name" ] && ! [ -s "$name" ]; then
-				rm -f "$name"
-			fi
-		done <"$scratch/0/mounts"
-	)
+	(cd "$REPLY" 2>/dev/null && remove_empty <"$scratch/0/mounts")
 	return 0
 }

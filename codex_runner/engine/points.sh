@@ -1,0 +1,27 @@
+# shellcheck shell=sh
+# The mount points of codex's sandbox: the one list of them, for whoever must not take them for something else.
+
+# Where the sandbox puts something over a path that is not there, it makes it. It leaves it if it is killed, and codex 0.163
+# does so below the top of a repository in any case.
+POINTS='.git .agents .codex .aws .azure .cargo .config .docker .git-credentials .gnupg .kube .local .netrc .password-store
+.pypirc .ssh .terraform.d .vault-token .bashrc .bash_profile .bash_login .bash_logout .profile .zshenv .zshrc .zprofile
+.zlogin .kshrc .mkshrc .cshrc .tcshrc .login .gitconfig .pam_environment'
+
+missing() { # PATH...: lists those that are not there
+	for name; do
+		[ -e "$name" ] || [ -h "$name" ] || echo "$name"
+	done
+}
+
+remove_empty() { # stdin: paths; those that are there by now and empty
+	while IFS= read -r name; do
+		if [ -h "$name" ]; then
+			:
+		elif [ -d "$name" ]; then
+			rmdir "$name" 2>/dev/null
+		elif [ -f "$name" ] && [ ! -s "$name" ]; then
+			rm -f "$name"
+		fi
+	done
+	return 0
+}
