@@ -98,7 +98,7 @@ def rules(outside: Outside, own: Mapping[str, Any], *, widen: bool) -> dict[str,
         if widen:
             found |= {folder: "write" for folder in around if folder not in found}
         else:
-            whole = [folder for folder in around if not any(_within(root, folder) for root in outside.roots)]
+            whole = [folder for folder in around if not any(within(root, folder) for root in outside.roots)]
             found |= dict.fromkeys(whole[-1:], "read")
     return found
 
@@ -115,8 +115,8 @@ def around(outside: Outside) -> list[str]:
 
 def _decided(folder: str, roots: Iterable[str], closed: Iterable[str]) -> bool:
     """Say whether the agent cannot write in this folder: the nearest of all rules decides."""
-    around = [(len(path), False) for path in roots if _within(folder, path)]
-    around += [(len(path), True) for path in closed if _within(folder, path)]
+    around = [(len(path), False) for path in roots if within(folder, path)]
+    around += [(len(path), True) for path in closed if within(folder, path)]
     return not around or max(around)[1]
 
 
@@ -125,5 +125,6 @@ def _around(path: str) -> Iterator[str]:
         yield path
 
 
-def _within(path: str, folder: str) -> bool:
+def within(path: str, folder: str) -> bool:
+    """Whether the path is the folder, or lies below it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.codex.outside import rules as outside_rules
+from codex_runner.codex.outside import within
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import Sandbox
@@ -218,7 +219,7 @@ def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Se
         profile["extends"] = _BASES[job.sandbox]
         if job.sandbox is Sandbox.WORKSPACE_WRITE:
             _translate(_table(settings, "sandbox_workspace_write"), profile, rules)
-            rules |= {_exact(path): "read" for path in kept if path and not _within(job.cwd, path)}
+            rules |= {_exact(path): "read" for path in kept if path and not within(job.cwd, path)}
     if job.sandbox is Sandbox.WORKSPACE_WRITE and chosen != _BASES[Sandbox.READ_ONLY]:
         own = dict(_rules(_table(_table(_table(settings, "permissions"), named), "filesystem")))
         widen = chosen in {PROFILE, *_BASES.values()}
@@ -266,10 +267,6 @@ def _translate(old: Mapping[str, Any], profile: dict[str, Any], rules: dict[str,
         rules[":tmpdir"] = "read"
     if old.get("exclude_slash_tmp"):
         rules["/tmp"] = "read"  # noqa: S108 - the rule that takes it away
-
-
-def _within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 # For tests, which cannot wait for a minute: `RENEWAL/EXPIRY` in seconds. No setting: nothing names it.
 _PACE = "CODEX_RUNNER_CLAIM_PACE"
 
-_REMEDY = (
-    "Wait for it, end its agent with `codex-runner cancel`, or end that runner; without renewal, a claim is free {}."
-)
-
 
 def own_claim(run_id: str, environ: Mapping[str, str]) -> Claim:
     """Return what this process claims a run with."""
@@ -82,5 +78,6 @@ def _is_dead(process: Process) -> bool:
 def _locked(run_id: str, taken: ClaimTakenError) -> LockedError:
     return LockedError(
         f"{run_id} is held by {taken.holder}.",
-        remedy=_REMEDY.format(f"after {EXPIRY:g} s"),
+        remedy="Wait for it, end its agent with `codex-runner cancel`, or end that runner; without renewal, a claim is "
+        f"free after {EXPIRY:g} s.",
     )

@@ -15,7 +15,6 @@ from support.ways import ways
 
 from codex_runner.demo.vault import VaultServer
 from codex_runner.domain.credential import UserpassAuth, VaultSettings
-from codex_runner.domain.errors import SecretStoreError
 
 pytestmark = pytest.mark.needs_vault
 
@@ -112,19 +111,6 @@ def with_user(place, **changes):
     return place
 
 
-def alive(place):
-    """The accessors of this user's logins that are alive."""
-    found = []
-    for accessor in place.server.request("LIST", "auth/token/accessors")["data"]["keys"]:
-        try:
-            data = place.server.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]
-        except SecretStoreError:
-            continue
-        if place.name in data["display_name"]:
-            found.append(accessor)
-    return found
-
-
 def settings_for(place, gateway, **changes):
     values = {"retry_deadline": 4.0, "revoke_deadline": 4.0, "sealed_deadline": 1.0} | changes
     return VaultSettings(address=gateway.address, auth=UserpassAuth(place.name), **values)
@@ -140,7 +126,7 @@ def use_vault(project, place, address):
 
 def judged(place, outcome):
     """Whatever lives on has been told, by its accessor or as a login that nobody knows; and nothing says otherwise."""
-    left = alive(place)
+    left = place.logins
     guard = outcome.guards.get("vault-revocation")
     if guard is not None and guard.passed:
         assert not any(accessor in guard.message for accessor in left), f"'{guard.message}' is a lie"
@@ -213,10 +199,10 @@ def test_a_login_with(login, try_to_borrow, way):
         assert outcome.error is not None, "a token that the server does not know"
         return
     if way == "an accessor of another":
-        assert alive(login) == []
+        assert login.logins == []
         return
     judged(login, outcome)
-    assert alive(login) == []
+    assert login.logins == []
 
 
 def test_a_batch_token_that_does_not_say_so(vault, try_to_borrow):
@@ -296,7 +282,7 @@ def test_a_host_that_is_gone_once_the_credential_is_borrowed(project, login, ser
     use_vault(project, login, login.server.address)
     done = project.run()
     assert done.code == 6, done.stderr[-2000:]
-    assert alive(login) == []
+    assert login.logins == []
 
 
 @pytest.mark.thorough
@@ -321,7 +307,7 @@ def test_a_storm_of_signals_while_it_is_borrowed(project, login, number):
             time.sleep(0.02)
         done = running.wait()
     assert done.code == 128 + number, done.stderr[-2000:]
-    assert alive(login) == []
+    assert login.logins == []
 
 
 # --- ways that break it -----------------------------------------------------------------------------------------------
@@ -366,8 +352,8 @@ def test_a_login_whose_answer_has(login, try_to_borrow, way):
         try:
             outcome = try_to_borrow(login, settings_for(login, gateway), {"VAULT_PASSWORD": "p"})
         except Exception as error:  # noqa: BLE001 - a bug, which is what this looks for
-            pytest.fail(f"{type(error).__name__}, and {len(alive(login))} logins are alive")
-    assert alive(login) == [] or judged(login, outcome)
+            pytest.fail(f"{type(error).__name__}, and {len(login.logins)} logins are alive")
+    assert login.logins == [] or judged(login, outcome)
 
 
 NOT_REVOKED = {

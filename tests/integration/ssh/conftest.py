@@ -4,9 +4,19 @@ import shutil
 import subprocess
 
 import pytest
+from support.far import FarProject
 from support.sshd import Sshd
 
 from codex_runner.transports.ssh import SshTransport
+
+
+@pytest.fixture
+def far(codex, codex_home, service, tmp_path):
+    """A project whose host is this machine, over SSH."""
+    (tmp_path / "scratch").mkdir()
+    project = FarProject(tmp_path / "scratch", codex_home, codex, service)
+    yield project
+    project.close()
 
 
 @pytest.fixture

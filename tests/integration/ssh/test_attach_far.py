@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from support.far import HELLO, FarProject, repository
+from support.far import HELLO, repository
 from support.runs import JOB, Left
 
 from codex_runner.codex.events import parse
@@ -12,14 +12,6 @@ from codex_runner.demo.wire import CutStream, message, reply, shell
 from codex_runner.domain.event import to_json
 
 pytestmark = [pytest.mark.needs_codex, pytest.mark.needs_sshd]
-
-
-@pytest.fixture
-def far(codex, codex_home, service, tmp_path):
-    (tmp_path / "scratch").mkdir()
-    project = FarProject(tmp_path / "scratch", codex_home, codex, service)
-    yield project
-    project.close()
 
 
 def start(project):

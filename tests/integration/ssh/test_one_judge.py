@@ -5,7 +5,6 @@ import re
 import signal
 
 import pytest
-from support.far import FarProject
 from support.proxy import Proxy
 from support.runs import JOB, wait_for
 
@@ -15,14 +14,6 @@ NO_REPORTS = ("junit.xml", "summary.md", "report.html", "manifest.json")
 
 # What a check does: it says that it has begun, waits for the word to end, and says that it has ended.
 CHECK = "echo begun $$ >>'{0}/log'; while [ ! -e '{0}/go' ]; do sleep 0.05; done; echo ended $$ >>'{0}/log'"
-
-
-@pytest.fixture
-def far(codex, codex_home, service, tmp_path):
-    (tmp_path / "scratch").mkdir()
-    project = FarProject(tmp_path / "scratch", codex_home, codex, service)
-    yield project
-    project.close()
 
 
 def quick(project, seconds=3):

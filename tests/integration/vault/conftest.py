@@ -74,6 +74,19 @@ class Place:
         )
         self.put()
 
+    @property
+    def logins(self):
+        """The accessors of logins of this place's user that are alive."""
+        alive = []
+        for accessor in self.server.request("LIST", "auth/token/accessors")["data"]["keys"]:
+            try:
+                data = self.server.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]
+            except SecretStoreError:
+                continue  # it has ended since the list was made
+            if self.name in str(data.get("path")) + str(data.get("display_name")):
+                alive.append(accessor)
+        return alive
+
     def policy(self, text):
         self.server.request("PUT", f"sys/policies/acl/{self.name}", {"policy": text})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -14,7 +13,6 @@ import pytest
 from support import commands
 
 from codex_runner.domain.credential import UserpassAuth
-from codex_runner.domain.errors import SecretStoreError
 from codex_runner.domain.secret import Secret
 from codex_runner.vault import setup, tokens
 from codex_runner.vault.lease import logged_in
@@ -44,13 +42,7 @@ class Operator:
     @property
     def logins(self):
         """The accessors of this user's logins that are alive."""
-        alive = []
-        for accessor in self.place.server.request("LIST", "auth/token/accessors")["data"]["keys"]:
-            with contextlib.suppress(SecretStoreError):  # it may have ended since the list was made
-                data = self.place.server.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]
-                if self.place.name in data["display_name"]:
-                    alive.append(accessor)
-        return alive
+        return self.place.logins
 
     def made(self):
         """Return how many logins there have been."""

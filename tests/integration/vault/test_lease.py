@@ -43,24 +43,10 @@ def borrower(place, userpass, try_to_borrow):
     return go
 
 
-def logins(place):
-    """The accessors of logins of this place's user that are alive."""
-    keys = place.server.request("LIST", "auth/token/accessors")["data"]["keys"]
-    alive = []
-    for accessor in keys:
-        try:
-            data = place.server.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]
-        except SecretStoreError:
-            continue  # it has ended since the list was made
-        if place.name in str(data.get("path")) + str(data.get("display_name")):
-            alive.append(accessor)
-    return alive
-
-
 def test_the_login_is_revoked_before_the_credential_is_handed_out(place, borrower, given_back):
     outcome = borrower()
     assert given_back(place, outcome)
-    assert logins(place) == []
+    assert place.logins == []
     assert outcome.events[-1].name == "vault-revocation"
 
 
@@ -82,7 +68,7 @@ def test_an_unfit_token_is_refused_by_name_and_the_login_revoked(place, borrower
     assert f"[{rule}]" in outcome.error.message
     assert not outcome.guards[rule].passed
     assert outcome.guards["vault-revocation"].passed
-    assert logins(place) == []
+    assert place.logins == []
 
 
 def test_a_token_near_its_end_runs_with_a_warning(place, borrower):
@@ -160,14 +146,14 @@ def test_a_login_of_one_use_is_spent_by_the_read(place, borrower):
     assert outcome.guards["vault-revocation"].passed
     assert "its use is spent" in outcome.guards["vault-revocation"].message
     deadline = time.monotonic() + 5
-    while logins(place):  # the server clears away beside its answer
+    while place.logins:  # the server clears away beside its answer
         assert time.monotonic() < deadline
 
 
 def test_a_policy_without_revoke_self_is_a_loud_refusal(place, borrower):
     place.policy(f'path "codex/data/{place.path}" {{ capabilities = ["read"] }}')
     outcome = borrower()
-    (accessor,) = logins(place)
+    (accessor,) = place.logins
     assert isinstance(outcome.error, CredentialError)
     assert outcome.borrowed is None
     guard = outcome.guards["vault-revocation"]
@@ -210,7 +196,7 @@ def test_a_revocation_whose_answer_was_lost_is_not_judged(place, borrower, wire)
     assert accessor in guard.message
     assert f"vault token revoke -accessor {accessor}" in warning.message
     assert re.search(r"until 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", warning.message)
-    assert logins(place) == []
+    assert place.logins == []
 
 
 def test_a_server_that_goes_away_before_the_revocation_is_loud(place, borrower, wire):
@@ -224,7 +210,7 @@ def test_a_server_that_goes_away_before_the_revocation_is_loud(place, borrower, 
 
         line.swallow = cut
         outcome = borrower(settings={"address": line.address, "revoke_deadline": 1.0})
-    (accessor,) = logins(place)
+    (accessor,) = place.logins
     assert isinstance(outcome.error, SecretStoreError)
     assert accessor in outcome.error.message
     assert not outcome.guards["vault-revocation"].passed
@@ -245,7 +231,7 @@ def test_a_login_whose_answer_was_lost_is_warned_of(place, borrower, wire):
         outcome = borrower(settings={"address": line.address})
     assert outcome.error is None
     assert "vault-lost-login" in outcome.warnings
-    for accessor in logins(place):
+    for accessor in place.logins:
         place.server.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
 
 
@@ -274,7 +260,7 @@ def test_cancelled_in_mid_read_the_login_is_revoked_before_the_caller_goes_on(pl
     events = []
     with wire(place.server.port) as line:
         asyncio.run(go(line))
-    assert logins(place) == []
+    assert place.logins == []
     assert [e["request"]["path"] for e in place.server.audit()[before:]].count("auth/token/revoke-self") >= 1
     assert events[-1].name == "vault-revocation"
     assert events[-1].passed
@@ -316,7 +302,7 @@ def test_cancelled_while_vault_hangs_it_is_said_what_may_live_on(place, borrower
     else:
         assert (events[-1].name, events[-1].passed) == ("vault-revocation", False)
         assert "vault token revoke -accessor" in events[-1].message
-    for accessor in logins(place):
+    for accessor in place.logins:
         place.server.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
 
 
@@ -338,9 +324,9 @@ def test_an_interrupt_does_not_keep_a_command_from_giving_its_login_back(place, 
             pytest.raises(KeyboardInterrupt),
             logged_in(dataclasses.replace(settings, address=line.address), {"VAULT_PASSWORD": "p"}),
         ):
-            assert len(logins(place)) == 1
+            assert len(place.logins) == 1
     assert seen
-    assert logins(place) == []
+    assert place.logins == []
 
 
 def test_an_older_version_is_denied_to_the_login(place, borrower):
@@ -365,7 +351,7 @@ def test_a_command_gives_its_login_back_whatever_its_end(place, borrower):
     settings = place.settings(UserpassAuth(place.name, mount="userpass-lease"))
     events = []
     with logged_in(settings, {"VAULT_PASSWORD": "p"}, on_event=events.append) as client:
-        assert len(logins(place)) == 1
+        assert len(place.logins) == 1
         assert client.health().sealed is False
     with (
         pytest.raises(ZeroDivisionError),
@@ -373,7 +359,7 @@ def test_a_command_gives_its_login_back_whatever_its_end(place, borrower):
     ):
         raise ZeroDivisionError
     assert [event.passed for event in events] == [True, True]
-    assert logins(place) == []
+    assert place.logins == []
 
 
 def test_what_runs_before_a_job_is_known_loads_no_vault_library():

@@ -111,22 +111,9 @@ def once(path, value):
     return answer
 
 
-def alive(place):
-    """Return the accessors of this place's user that are alive."""
-    found = []
-    for accessor in place.server.request("LIST", "auth/token/accessors")["data"]["keys"]:
-        try:
-            data = place.server.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]
-        except SecretStoreError:
-            continue
-        if place.name in data["display_name"]:
-            found.append(accessor)
-    return found
-
-
 def check_red(place, outcome):
     """The run is red, names the login that is alive, and what is left of it."""
-    (accessor,) = alive(place)
+    (accessor,) = place.logins
     assert isinstance(outcome.error, CredentialError)
     guard = outcome.guards["vault-revocation"]
     assert guard.failed
@@ -148,7 +135,7 @@ def test_a_login_that_is_bound_to_another_address_than_the_revocation_comes_from
 def test_a_login_whose_entity_is_disabled_while_it_is_held(place, borrower, front):
     def disable(path):
         if path.endswith("revoke-self"):
-            (accessor,) = alive(place)
+            (accessor,) = place.logins
             data = place.server.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]
             place.server.request("POST", f"identity/entity/id/{data['entity_id']}", {"disabled": True})
 
@@ -162,7 +149,7 @@ def test_both_addresses_may_revoke(place, borrower, front):
     outcome = borrower(token_bound_cidrs=["127.0.0.2/31"])
     assert outcome.error is None
     assert outcome.guards["vault-revocation"].passed
-    assert alive(place) == []
+    assert place.logins == []
 
 
 def test_uses_that_somebody_else_has_spent_are_no_proof(place, borrower, front):
@@ -174,7 +161,7 @@ def test_uses_that_somebody_else_has_spent_are_no_proof(place, borrower, front):
     def steal(path):
         if path.endswith("revoke-self") and not stolen:
             stolen.append(path)
-            place.server.request("POST", "auth/token/revoke-accessor", {"accessor": alive(place)[0]})
+            place.server.request("POST", "auth/token/revoke-accessor", {"accessor": place.logins[0]})
 
     front.before = steal
     outcome = borrower(token_num_uses=2)
