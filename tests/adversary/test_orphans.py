@@ -29,33 +29,33 @@ def kill_all(found):
 
 # The command, and what `ps -eo stat=,args=` shows of what it leaves.
 LEFT = {
-    "stopped, in a session of its own": ("setsid sh -c 'kill -STOP $$; sleep 600' </dev/null >/dev/null 2>&1 &", "^T"),
+    "stopped, in a session of its own": ("setsid sh -c 'kill -STOP $$; sleep 8600' </dev/null >/dev/null 2>&1 &", "^T"),
     "in namespaces of its own": (
-        "setsid unshare -Urpf --mount-proc sleep 601 </dev/null >/dev/null 2>&1 &",
-        " sleep 601$",
+        "setsid unshare -Urpf --mount-proc sleep 8601 </dev/null >/dev/null 2>&1 &",
+        " sleep 8601$",
     ),
     "without a network, in a loop of children": (
-        "unshare -Urn setsid sh -c 'trap \"\" TERM INT HUP; while :; do sleep 602; done' </dev/null >/dev/null 2>&1 &",
-        " sleep 602$",
+        "unshare -Urn setsid sh -c 'trap \"\" TERM INT HUP; while :; do sleep 8602; done' </dev/null >/dev/null 2>&1 &",
+        " sleep 8602$",
     ),
     "with its folder in the run's own": (
-        '(cd "$(ls -d $RUNS/*/home)" && setsid sleep 603 </dev/null >/dev/null 2>&1 &)',
-        " sleep 603$",
+        '(cd "$(ls -d $RUNS/*/home)" && setsid sleep 8603 </dev/null >/dev/null 2>&1 &)',
+        " sleep 8603$",
     ),
-    "traced by another one": ("setsid strace -o /dev/null -f sleep 604 </dev/null >/dev/null 2>&1 &", " sleep 604$"),
+    "traced by another one": ("setsid strace -o /dev/null -f sleep 8604 </dev/null >/dev/null 2>&1 &", " sleep 8604$"),
     "behind a pipe that nobody reads": (
-        "setsid sh -c 'mkfifo p; sleep 605 | cat >p' </dev/null >/dev/null 2>&1 &",
-        " sleep 605$",
+        "setsid sh -c 'mkfifo p; sleep 8605 | cat >p' </dev/null >/dev/null 2>&1 &",
+        " sleep 8605$",
     ),
     "a daemon by nohup and two forks": (
-        "(nohup setsid sh -c '(sleep 606 &) ' </dev/null >/dev/null 2>&1 &)",
-        " sleep 606$",
+        "(nohup setsid sh -c '(sleep 8606 &) ' </dev/null >/dev/null 2>&1 &)",
+        " sleep 8606$",
     ),
     "with no environment and another title": (
-        "(env -i setsid perl -e '$0=\"kworker/0:1\"; fork || fork || sleep 607' </dev/null >/dev/null 2>&1 &)",
+        "(env -i setsid perl -e '$0=\"kworker/0:1\"; fork || fork || sleep 8607' </dev/null >/dev/null 2>&1 &)",
         " kworker/0:1 *$",
     ),
-    "a terminal's": ("setsid script -qc 'exec sleep 608' /dev/null </dev/null >/dev/null 2>&1 &", " sleep 608$"),
+    "a terminal's": ("setsid script -qc 'exec sleep 8608' /dev/null </dev/null >/dev/null 2>&1 &", " sleep 8608$"),
 }
 
 
@@ -73,7 +73,7 @@ def test_the_agent_leaves_a_process(there, service, way):
     assert "it is there" in service.responses[-1].outputs[0], "the driver left nothing"
     assert run.guard("process sweep")["passed"]
     found = there.processes
-    for number in range(600, 609):
+    for number in range(8600, 8609):
         found |= processes_with(f"sleep\0{number}\0")
     found |= processes_with("kworker/0:1\0")
     try:

@@ -50,6 +50,8 @@ def test_a_helper_of_a_killed_proof_goes_with_the_run(host, run, pid_file, tmp_p
         await host.start(job)
         await collect(host, job.run_id)
         folder = pid_file(job.run_id).parents[2]
+        # Its supervisor writes there until it has gone.
+        await asyncio.to_thread(wait_until, lambda: processes_of(job.run_id) == [], 60)
         shutil.rmtree(folder / "attempts")
         (folder / "points").write_text(".aws\n.kube\n.ssh\n.netrc\n")
         (folder / "points.at").symlink_to(tmp_path)
