@@ -6,12 +6,14 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.config import schema
+from codex_runner.config import tables
 from codex_runner.config.problems import CONFIGURATION, Problem, dotted, unknown_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from codex_runner.config.tables import Node
 
 PREFIX = "CODEX_RUNNER_"
 # Variables with our prefix that are not settings: what a run leaves in the environment of what it starts, so that a
@@ -63,11 +65,11 @@ def from_overrides(overrides: Sequence[str]) -> Layer:
             shown = override.partition("=")[0].strip()  # never what follows: it may be a secret
             layer.problems.append(Problem(f"--set {shown}", (), "must be KEY=VALUE, such as jobs.NAME.timeout=10m"))
             continue
-        node: Any = schema.Settings
+        node: Node | None = tables.CONFIG_FILE
         for key in path:
-            node = schema.below(node, key)
+            node = tables.below(node, key)
         value = _toml_value(text)
-        if schema.is_text(node) and not isinstance(value, str):
+        if tables.is_text(node) and not isinstance(value, str):
             value = text
         layer.put(path, value, "--set")
     return layer
@@ -90,7 +92,7 @@ def from_environment(environ: Mapping[str, str], weaker: Layer, stronger: Layer)
             layer.problems.append(Problem(origin, error.path, error.problem))
             continue
         text = environ[name]
-        layer.put(path, text if schema.is_text(node) else _toml_value(text), origin)
+        layer.put(path, text if tables.is_text(node) else _toml_value(text), origin)
     return layer
 
 
@@ -101,16 +103,16 @@ class _NoSuchKeyError(Exception):
         self.problem = problem
 
 
-def _locate(rest: str, present: Sequence[Any]) -> tuple[tuple[str, ...], Any]:
-    """Find the path that the name of a variable (without its prefix) means, and the annotation of its value."""
-    node: Any = schema.Settings
+def _locate(rest: str, present: Sequence[Any]) -> tuple[tuple[str, ...], Node | None]:
+    """Find the path that the name of a variable (without its prefix) means, and what stands there."""
+    node: Node | None = tables.CONFIG_FILE
     path: tuple[str, ...] = ()
     while rest:
         if path[-2:] == ("codex", "env"):
             key, rest = rest, ""  # the names of variables are taken as they are
         else:
             key, rest = _next_key(node, path, rest, present)
-        node = schema.below(node, key)
+        node = tables.below(node, key)
         present = [table[key] for table in present if isinstance(table, dict) and key in table]
         path = (*path, key)
     if not path:
@@ -118,11 +120,9 @@ def _locate(rest: str, present: Sequence[Any]) -> tuple[tuple[str, ...], Any]:
     return path, node
 
 
-def _next_key(node: Any, path: tuple[str, ...], rest: str, present: Sequence[Any]) -> tuple[str, str]:
-    fields = schema.fields_of(node)
-    names = (
-        set(fields) if fields is not None else {key for table in present if isinstance(table, dict) for key in table}
-    )
+def _next_key(node: Node | None, path: tuple[str, ...], rest: str, present: Sequence[Any]) -> tuple[str, str]:
+    keys = tables.known_keys(node)
+    names = set(keys) if keys is not None else {key for table in present if isinstance(table, dict) for key in table}
     folded = {name: _fold(name) for name in names}
     wanted = _fold(rest)
     fits = [name for name, fold in folded.items() if wanted == fold or wanted.startswith(f"{fold}__")]
@@ -138,9 +138,9 @@ def _next_key(node: Any, path: tuple[str, ...], rest: str, present: Sequence[Any
     raise _NoSuchKeyError((*path, head.lower()), unknown_key(head.lower(), names, path))
 
 
-def _is_free(node: Any, path: tuple[str, ...]) -> bool:
+def _is_free(node: Node | None, path: tuple[str, ...]) -> bool:
     """Whether any key may be made here: in codex's own settings, and a host."""
-    return path == ("hosts",) or (schema.fields_of(node) is None and schema.bare(schema.below(node, "any")) is Any)
+    return path == ("hosts",) or (tables.known_keys(node) is None and tables.below(node, "any") is tables.ANYTHING)
 
 
 def _fold(name: str) -> str:

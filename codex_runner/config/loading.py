@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.config.credentials import credential_problem, credential_spec, vault_settings
+from codex_runner.config import tables
+from codex_runner.config.build import build
+from codex_runner.config.credentials import credential_problem
 from codex_runner.config.paths import below
-from codex_runner.config.settings import (
-    CHECK_TURNS,
-    FILE_NAME,
-    OUTPUT_DIR,
-    AuditSettings,
-    Config,
-    HostSettings,
-    JobSettings,
-    NotifySettings,
-)
-from codex_runner.domain.concurrency import Concurrency, LockPolicy
+from codex_runner.config.settings import CHECK_TURNS, FILE_NAME, OUTPUT_DIR, AuditSettings, Config, JobSettings
+from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Instructions, Limits, Sandbox
-from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy, TrustPolicy
-from codex_runner.domain.secret import Secret
-from codex_runner.domain.workspace import Keep, WorkspaceSpec
+from codex_runner.domain.job import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-_LIMITS = {  # the domain's name of each limit
-    "timeout": "timeout",
-    "stall_timeout": "stall",
-    "command_timeout": "command",
-    "exit_grace": "exit_grace",
-    "orphan_timeout": "orphan",
-    "reconnect_timeout": "reconnect",
-    "host_retention": "retention",
-}
 
 
 def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Config:
@@ -67,11 +48,10 @@ def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: 
         layers.refuse_trusted_forks(from_file)
         found = [problem for layer in strongest_first for problem in layer.problems]
         try:
-            settings = schema.Settings.read([layer.values for layer in strongest_first])
+            values = schema.read([layer.values for layer in strongest_first])
         except pydantic.ValidationError as error:
             found += problems.from_validation(error, strongest_first)
         else:
-            values = settings.model_dump(exclude_unset=True)
             found += [
                 problems.Problem(problems.origin(key, strongest_first), key, message)
                 for key, message in _incomplete(values)
@@ -94,7 +74,7 @@ def _incomplete(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], st
 
 
 def _credential(*tables: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Merge the `credential` of these tables, the weakest first; None where none has one."""
+    """Merge the `credential` of these tables, the weakest first. Returns None if none has one."""
     given = [table["credential"] for table in tables if "credential" in table]
     return {key: value for one in given for key, value in one.items()} if given else None
 
@@ -149,126 +129,46 @@ def _config(file: Path, values: Mapping[str, Any]) -> Config:
     root = file.parent
     codex = values.get("codex", {})
     defaults = values.get("defaults", {})
-    audit = values.get("audit", {})
+    rest = {key: value for key, value in values.items() if key not in {"defaults", "jobs"}}
+    whole = build(tables.ConfigFile, rest, root)
     jobs = {name: _job(name, (defaults, job), codex, root) for name, job in values.get("jobs", {}).items()}
-    hosts = {
-        name: HostSettings(host.get("codex"), tuple(host.get("environment", ())))
-        for name, host in values.get("hosts", {}).items()
-    }
     return Config(
         path=file,
-        output_dir=below(root, values.get("output_dir", OUTPUT_DIR)),
+        output_dir=whole.output_dir or below(root, OUTPUT_DIR),
         jobs=MappingProxyType(jobs),
-        hosts=MappingProxyType(hosts),
-        codex_path=codex.get("path"),
-        vault=vault_settings(values.get("vault", {}), root),
-        ssh_config=below(root, values["ssh_config"]) if "ssh_config" in values else None,
-        junit_guards=values.get("junit", {}).get("guards", True),
-        notify=tuple(_notify(target, root) for target in values.get("notify", ())),
-        metrics=below(root, values["metrics"]["folder"]) if "metrics" in values else None,
-        ledger=below(root, values["ledger"]) if "ledger" in values else None,
-        prices=MappingProxyType({model: Price(**price) for model, price in values.get("prices", {}).items()}),
+        hosts=whole.hosts or MappingProxyType({}),
+        codex_path=None if whole.codex is None else whole.codex.path,
+        vault=whole.vault or VaultSettings(),
+        ssh_config=whole.ssh_config,
+        junit_guards=whole.junit is None or whole.junit.guards,
+        notify=whole.notify or (),
+        metrics=None if whole.metrics is None else whole.metrics.folder,
+        ledger=whole.ledger,
+        prices=whole.prices or MappingProxyType({}),
         defaults=_job("", (defaults,), codex, root),
-        audit=AuditSettings(below(root, audit["file"]) if "file" in audit else None, audit.get("syslog", False)),
+        audit=whole.audit or AuditSettings(),
     )
 
 
-def _rules(merged: Mapping[str, Any]) -> PathRules:
-    must = merged.get("must_change", False)
-    return PathRules(
-        allowed_paths=tuple(merged["allowed_paths"]) if "allowed_paths" in merged else None,
-        forbidden_paths=tuple(merged.get("forbidden_paths", ())),
-        max_changed_lines=merged.get("max_changed_lines"),
-        must_change=must if isinstance(must, bool) else tuple(must),
-    )
-
-
-def _trust(merged: Mapping[str, Any]) -> TrustPolicy:
-    return TrustPolicy(
-        events=tuple(merged["trusted_events"]) if "trusted_events" in merged else None,
-        actors=tuple(merged["trusted_actors"]) if "trusted_actors" in merged else None,
-        forks=tuple(merged.get("trusted_forks", ())),
-        base_config=merged.get("trusted_config") == "base",
-    )
-
-
-def _check_turns(merged: Mapping[str, Any]) -> int:
-    """How often the agent is told of a check that failed."""
-    told: int = merged.get("retry", {}).get("checks", CHECK_TURNS)
-    return told if merged.get("on_check_failure") == "retry" else 0
-
-
-def _workspace(table: Mapping[str, Any] | None) -> WorkspaceSpec | None:
-    if table is None:
-        return None
-    return WorkspaceSpec(table.get("repo", "."), table.get("ref", "HEAD"), Keep(table.get("keep", Keep.NEVER)))
-
-
-def _concurrency(table: Mapping[str, Any] | None) -> Concurrency | None:
-    if table is None:
-        return None
-    values = dict(table)
-    if "policy" in values:
-        values["policy"] = LockPolicy(values["policy"])
-    return Concurrency(**values)
-
-
-def _notify(table: Mapping[str, Any], root: Path) -> NotifySettings:
-    values = dict(table)
-    limits: dict[str, Any] = {key: values.pop(key) for key in ("attempts", "timeout", "deadline") if key in values}
-    for key in ("url_file", "ca_file"):
-        if key in values:
-            values[key] = str(below(root, values[key]))
-    for key in ("on", "jobs"):
-        if key in values:
-            values[key] = tuple(values[key])
-    return NotifySettings(**values, limits=MappingProxyType(limits))
-
-
-def _job(name: str, tables: Sequence[Mapping[str, Any]], codex: Mapping[str, Any], root: Path) -> JobSettings:
+def _job(name: str, given: Sequence[Mapping[str, Any]], codex: Mapping[str, Any], root: Path) -> JobSettings:
     """Merge the tables of one job, the weakest first, over the domain's defaults."""
-    credential = _credential(*tables)
     merged: dict[str, Any] = {}
-    settings = {key: value for key, value in codex.items() if key != "path"}
-    for table in tables:
+    own_codex = {key: value for key, value in codex.items() if key != "path"}
+    for table in given:
         if table.keys() & {"prompt", "prompt_file"}:
             merged = {key: value for key, value in merged.items() if key not in {"prompt", "prompt_file"}}
         merged |= table
-        settings = _merged(settings, table.get("codex", {}))
+        own_codex = _merged(own_codex, table.get("codex", {}))
         if "model" in table:  # short for its table's codex.model
-            settings["model"] = table["model"]
-    limits = {ours: merged[key] for key, ours in _LIMITS.items() if key in merged}
-    limits.setdefault("command", limits.get("timeout", Limits().timeout))
-    return JobSettings(
-        name=name,
-        prompt=merged.get("prompt"),
-        prompt_file=merged.get("prompt_file"),
-        cwd=merged.get("cwd"),
-        host=merged.get("host", LOCAL_HOST),
-        sandbox=Sandbox(merged.get("sandbox", Sandbox.READ_ONLY)),
-        i_understand=merged.get("i_understand", False),
-        limits=Limits(**limits),
-        codex=CodexSettings(
-            path=settings.get("path"),
-            model=settings.get("model"),
-            config=MappingProxyType(settings.get("config", {})),
-            environment=MappingProxyType({key: Secret(key, text) for key, text in settings.get("env", {}).items()}),
-        ),
-        checks=tuple(Check(**check) for check in merged.get("checks", ())),
-        artifacts=tuple(merged.get("artifacts", ())),
-        keep_rollout=merged.get("keep_rollout", False),
-        retry=RetryPolicy(**{**merged.get("retry", {}), "checks": _check_turns(merged)}),
-        budget=Budget(**merged.get("budget", {})),
-        rules=_rules(merged),
-        secret_scan=merged.get("secret_scan", False),
-        workspace=_workspace(merged.get("workspace")),
-        trust=_trust(merged),
-        concurrency=_concurrency(merged.get("concurrency")),
-        expect_message=merged.get("expect_message", True),
-        output_schema=merged.get("output_schema"),
-        instructions=Instructions(merged["instructions"]) if "instructions" in merged else None,
-        credential=None if credential is None else credential_spec(credential, root),
-    )
+            own_codex["model"] = table["model"]
+    merged["codex"] = own_codex
+    if (credential := _credential(*given)) is not None:
+        merged["credential"] = credential
+    merged.setdefault("command_timeout", merged.get("timeout", Limits().timeout))
+    retry = {"checks": CHECK_TURNS, **merged.get("retry", {})}
+    merged["retry"] = retry if merged.get("on_check_failure") == "retry" else {**retry, "checks": 0}
+    job = build(JobSettings, {**merged, "name": name}, root)
+    return replace(job, trust=replace(job.trust, base_config=job.trusted_config == "base"))
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.config import schema
+from codex_runner.config.settings import JobSettings
+from codex_runner.config.tables import CONFIG_FILE, Leaf, Table, below, known_keys, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,25 +16,13 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from codex_runner.config.layers import Layer
+    from codex_runner.config.tables import Node
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+OURS = "codex_runner"  # the error type whose message is written for people, and shown as it is
 CONFIGURATION = "configuration"  # the origin of what no place in particular said
 _MASK = "***"
 _LONGEST_VALUE = 60
-# In these tables only the values of these keys are shown.
-_SHOWN = {
-    "codex": ("path", "model"),
-    "workspace": ("ref", "keep"),
-    "auth": ("method", "role", "mount", "audience", "username"),
-    "credential": (
-        *("kind", "source", "mount", "path", "workflow", "min_ttl", "warn_ttl", "max_age"),
-        *("issued_at", "expires_at", "allow_unexpiring", "allow_batch"),
-    ),
-    "vault": (
-        *("auth", "namespace", "ca_file"),
-        *("connect_timeout", "request_timeout", "retry_deadline", "sealed_deadline", "revoke_deadline"),
-    ),
-}
 _WORDS = {
     "string_type": "must be a string",
     "int_type": "must be a whole number",
@@ -77,14 +66,11 @@ def _translate(error: Any, layers: Sequence[Layer]) -> Problem:
     where = origin(path, layers)
     kind = error["type"]
     if kind == "extra_forbidden":
-        node: Any = schema.Settings
-        for key in path[:-1]:
-            node = schema.below(node, str(key)) if isinstance(key, str) else schema.bare(node).__args__[0]
-        # The value is not shown: a key that nobody knows may hold anything, a token too.
-        return Problem(where, path, unknown_key(str(path[-1]), schema.fields_of(node) or (), path[:-1]))
+        # The value is not shown: an unknown key may hold anything, a token too.
+        return Problem(where, path, unknown_key(str(path[-1]), known_keys(_node_at(path[:-1])) or (), path[:-1]))
     if kind == "missing" and path == ("version",):
         return Problem(where, path, "missing; the file begins with `version = 1`")
-    problem = error["msg"] if kind == schema.OURS else _WORDS.get(kind)
+    problem = error["msg"] if kind == OURS else _WORDS.get(kind)
     if kind == "literal_error":
         problem = _one_of(path, error["input"])
     whole_table = kind == "missing" or of_key
@@ -102,10 +88,8 @@ def origin(path: tuple[str | int, ...], layers: Sequence[Layer]) -> str:
 
 
 def _one_of(path: Sequence[str | int], value: object) -> str:
-    node: Any = schema.Settings
-    for key in path:
-        node = schema.below(node, str(key))
-    allowed = [str(choice) for choice in schema.bare(node).__args__]
+    node = _node_at(path)
+    allowed = list(node.choices) if isinstance(node, Leaf) else []
     return f"must be {', '.join(allowed[:-1])} or {allowed[-1]}{_did_you_mean(nearest(str(value), allowed))}"
 
 
@@ -116,7 +100,7 @@ def unknown_key(key: str, known: Iterable[str], path: Sequence[str | int]) -> st
         return f"no job of this name{_did_you_mean(nearest(key, known)) or '; the environment cannot make one'}"
     if guess := nearest(key, known):
         return f"unknown key{_did_you_mean(guess)}"
-    if not path and (guess := nearest(key, schema.JobSection.model_fields)) == key:
+    if not path and (guess := nearest(key, table(JobSettings).keys)) == key:
         return f"unknown key; `{guess}` belongs into [jobs.NAME] or [defaults]"
     return f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
 
@@ -157,10 +141,21 @@ def _shown(path: Sequence[str | int], value: object) -> str | None:
 
 
 def _may_be_secret(path: Sequence[str | int]) -> bool:
-    """Whether people put secrets here: codex's environment and headers, names of variables, addresses with a user."""
-    tables = path[{"jobs": 2, "hosts": 2, "defaults": 1}.get(str(path[0]), 0) :] if path else ()
-    for table, shown in _SHOWN.items():
-        if table in tables and path[0] != "hosts":
-            after = tables[tables.index(table) + 1 :]
-            return not after or after[0] not in shown
-    return False
+    """Whether people put secrets here: codex's environment and headers, names of variables, addresses with a user.
+
+    It is so in a table that shows some of its keys, save for these keys and for the tables below it.
+    """
+    node: Node | None = CONFIG_FILE
+    for key in path:
+        under = below(node, key)
+        if isinstance(node, Table) and node.masked and not isinstance(under, Table):
+            return under is None or not node.keys[str(key)].written.shown
+        node = under
+    return isinstance(node, Table) and node.masked
+
+
+def _node_at(path: Iterable[str | int]) -> Node | None:
+    node: Node | None = CONFIG_FILE
+    for key in path:
+        node = below(node, key)
+    return node

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from codex_runner.config.paths import below
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
-from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
+from codex_runner.domain.job import LOCAL_HOST, Sandbox
 from codex_runner.engine.prompt import fill, names, nearest, with_context
 from codex_runner.text.clean import is_blank
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codex_runner.config.settings import Config, JobSettings
-    from codex_runner.domain.job import CodexSettings
+    from codex_runner.domain.job import CodexSettings, Job
     from codex_runner.domain.workspace import WorkspaceSpec
 
 # A URL, or `user@host:path` as scp and git write it.
@@ -84,29 +84,14 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         )
     if problems:
         raise ConfigurationError("\n".join(problems))
-    return Job(
-        name=name,
+    return settings.complete(
         prompt=text if context is None else with_context(text, "context", context),
         cwd=cwd,
         host=host,
-        sandbox=settings.sandbox,
-        limits=settings.limits,
         codex=resolve_codex(config, settings, host),
-        checks=settings.checks,
-        artifacts=settings.artifacts,
-        keep_rollout=settings.keep_rollout,
-        expect_message=settings.expect_message,
-        credential=settings.credential,
-        retry=settings.retry,
-        budget=settings.budget,
-        rules=settings.rules,
-        secret_scan=settings.secret_scan,
         workspace=_workspace(config, settings),
-        trust=settings.trust,
-        concurrency=settings.concurrency,
         output_schema=schema,
         price=price,
-        instructions=settings.instructions,
     )
 
 
@@ -171,7 +156,7 @@ def _cwd(config: Config, settings: JobSettings, host: str) -> str:
             raise ConfigurationError(f"{key} = {settings.cwd!r}: with `workspace`, it is relative to the top of that.")
         return str(path)
     if host != LOCAL_HOST:
-        if settings.cwd is None:
+        if not settings.cwd:
             raise ConfigurationError(f"{key}: is needed on the host {host!r}: the folder there to work in.")
         if not settings.cwd.startswith("/"):
             raise ConfigurationError(
@@ -212,10 +197,10 @@ def _prompt(config: Config, settings: JobSettings, given: PromptSource) -> str:
     if given.file is not None:
         return _read(given.file, f"--prompt-file {given.file}")
     key = f"{config.path}: jobs.{settings.name}"
-    if settings.prompt is not None:
-        return _checked(settings.prompt, f"{key}.prompt")
     if settings.prompt_file is not None:
         return _read(below(config.root, settings.prompt_file), f"{key}.prompt_file = {settings.prompt_file!r}")
+    if settings.prompt:
+        return _checked(settings.prompt, f"{key}.prompt")
     raise ConfigurationError(f"{key}: has no prompt; set `prompt` or `prompt_file`, or give --prompt.")
 
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path  # noqa: TC003 - the types of fields are read at run time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.credential import VaultSettings
-from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
-from codex_runner.domain.policy import Budget, PathRules, RetryPolicy, TrustPolicy
+from codex_runner.domain.job import Job
+from codex_runner.domain.key import FILE, NO_KEY, SECRET_FILE, SECRET_VARIABLE, Form, key
+from codex_runner.domain.notice import NoticeFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from codex_runner.domain.concurrency import Concurrency
-    from codex_runner.domain.credential import CredentialSpec
-    from codex_runner.domain.job import Instructions
     from codex_runner.domain.policy import Price
-    from codex_runner.domain.workspace import WorkspaceSpec
 
 FILE_NAME = "codex-runner.toml"
 OUTPUT_DIR = "codex-runner-out"
@@ -26,36 +23,30 @@ CHECK_TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class JobSettings:
-    """A job as it is configured, `[defaults]` and `[codex]` already merged in. Paths are as written.
+class JobSettings(Job):
+    """The template of a job: `[defaults]` and `[codex]` are merged in, and nothing is looked up yet.
 
-    `i_understand` allows an agent without a sandbox to run where a credential is within its reach.
-    `codex.path` is set only where the job (or `[defaults]`) names one itself: the host's comes before `[codex]`'s.
+    Paths and the repository of `workspace` are as written, and `output_schema` is the file's name. `prompt` and `cwd`
+    are empty if they are not given. `codex.path` is set only if the job (or `[defaults]`) names one itself: the host's
+    comes before `[codex]`'s.
+
+    The fields of its own are keys that no job has once it is complete. `i_understand` allows an agent without a sandbox
+    to run with a credential within its reach. `model` is short for `codex.model`. `on_check_failure` and
+    `trusted_config` decide `retry.checks` and `trust.base_config`.
     """
 
-    name: str
-    prompt: str | None = None
+    name: str = field(default="", metadata=NO_KEY)
+    prompt: str = field(default="", metadata=key(form=Form.ANY_TEXT))
+    cwd: str = ""
     prompt_file: str | None = None
-    cwd: str | None = None
-    host: str = LOCAL_HOST
-    sandbox: Sandbox = Sandbox.READ_ONLY
     i_understand: bool = False
-    limits: Limits = field(default_factory=Limits)
-    codex: CodexSettings = field(default_factory=CodexSettings)
-    checks: tuple[Check, ...] = ()
-    artifacts: tuple[str, ...] = ()
-    keep_rollout: bool = False
-    expect_message: bool = True
-    credential: CredentialSpec | None = None
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    budget: Budget = field(default_factory=Budget)
-    rules: PathRules = field(default_factory=PathRules)
-    secret_scan: bool = False
-    workspace: WorkspaceSpec | None = None
-    trust: TrustPolicy = field(default_factory=TrustPolicy)
-    concurrency: Concurrency | None = None
-    output_schema: str | None = None
-    instructions: Instructions | None = None
+    model: str | None = None
+    on_check_failure: str = field(default="fail", metadata=key(choices=("fail", "retry")))
+    trusted_config: str = field(default="workspace", metadata=key(choices=("workspace", "base")))
+
+    def complete(self, **found: Any) -> Job:
+        """Make the job: its fields, but for those that were `found`."""
+        return Job(**{each.name: found.get(each.name, getattr(self, each.name)) for each in fields(Job)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +57,7 @@ class HostSettings:
     """
 
     codex: str | None = None
-    environment: tuple[str, ...] = ()
+    environment: tuple[str, ...] = field(default=(), metadata=key(form=Form.FREE_VARIABLE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +72,21 @@ class AuditSettings:
 class NotifySettings:
     """A `[[notify]]`: who is told of which endings. Its address and keys are named, not held; files are absolute.
 
-    `limits` holds what was set of NotifyTarget's attempts, timeout and deadline.
+    `attempts`, `timeout` and `deadline` are None if they are left to NotifyTarget.
     """
 
     name: str
-    format: str = "json"
-    url_variable: str | None = None
-    url_file: str | None = None
-    key_variable: str | None = None
-    token_variable: str | None = None
-    on: tuple[str, ...] = ("failed",)
+    format: str = field(default="json", metadata=key(choices=tuple(NoticeFormat)))
+    url_variable: str | None = field(default=None, metadata=SECRET_VARIABLE)
+    url_file: str | None = field(default=None, metadata=SECRET_FILE)
+    key_variable: str | None = field(default=None, metadata=SECRET_VARIABLE)
+    token_variable: str | None = field(default=None, metadata=SECRET_VARIABLE)
+    on: tuple[str, ...] = field(default=("failed",), metadata=key(form=Form.ENDING))
     jobs: tuple[str, ...] = ()
-    ca_file: str | None = None
-    limits: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    ca_file: str | None = field(default=None, metadata=FILE)
+    attempts: int | None = None
+    timeout: float | None = None
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +113,7 @@ class Config:
     metrics: Path | None = None
     ledger: Path | None = None
     prices: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
-    defaults: JobSettings = field(default_factory=lambda: JobSettings(""))
+    defaults: JobSettings = field(default_factory=JobSettings)
 
     @property
     def root(self) -> Path:

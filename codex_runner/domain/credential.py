@@ -5,11 +5,13 @@ Durations are in seconds. Everything here is a plain value: `config` builds it, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as setting  # `field` is also a key: that of a secret in Vault
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
+from codex_runner.domain.key import FILE, SECRET_FILE, SECRET_VARIABLE, SHOWN, Form, key
 from codex_runner.domain.secret_names import (
     ACCESS_TOKEN,
     API_KEY,
@@ -56,23 +58,23 @@ class CredentialSpec:
     cannot say.
     """
 
-    kind: CredentialKind = CredentialKind.ACCESS_TOKEN
-    source: CredentialSource = CredentialSource.VAULT
-    mount: str = "codex"
-    path: str = ""
+    kind: CredentialKind = setting(default=CredentialKind.ACCESS_TOKEN, metadata=SHOWN)
+    source: CredentialSource = setting(default=CredentialSource.VAULT, metadata=SHOWN)
+    mount: str = setting(default="codex", metadata=SHOWN)
+    path: str = setting(default="", metadata=SHOWN)
     field: str = "token"
-    variable: str | None = None
-    file: str | None = None
-    env_key: str | None = None
-    workflow: str | None = None
-    min_ttl: float | None = None
-    warn_ttl: float = 3 * 86400.0
-    max_age: float | None = None
-    issued_at: str | None = None
-    expires_at: str | None = None
-    allow_unexpiring: bool = False
-    allow_batch: bool = False
-    preflight_url: str | None = None
+    variable: str | None = setting(default=None, metadata=SECRET_VARIABLE)
+    file: str | None = setting(default=None, metadata=SECRET_FILE)
+    env_key: str | None = setting(default=None, metadata=key(form=Form.FREE_VARIABLE))
+    workflow: str | None = setting(default=None, metadata=SHOWN)
+    min_ttl: float | None = setting(default=None, metadata=SHOWN)
+    warn_ttl: float = setting(default=3 * 86400.0, metadata=SHOWN)
+    max_age: float | None = setting(default=None, metadata=SHOWN)
+    issued_at: str | None = setting(default=None, metadata=key(form=Form.DATE, shown=True))
+    expires_at: str | None = setting(default=None, metadata=key(form=Form.DATE, shown=True))
+    allow_unexpiring: bool = setting(default=False, metadata=SHOWN)
+    allow_batch: bool = setting(default=False, metadata=SHOWN)
+    preflight_url: str | None = setting(default=None, metadata=key(form=Form.URL))
     identify: bool = False
 
     @property
@@ -144,7 +146,7 @@ class Granted:
     """
 
     kind: CredentialKind | None = None
-    environment: Mapping[str, str | Secret] = field(default_factory=lambda: MappingProxyType({}))
+    environment: Mapping[str, str | Secret] = setting(default_factory=lambda: MappingProxyType({}))
     facts: CredentialFacts | None = None
 
     @property
@@ -184,11 +186,11 @@ class JwtAuth:
     """
 
     method: ClassVar[str] = "jwt"
-    role: str
-    mount: str = "jwt"
-    audience: str = "codex-runner"
-    token_file: str | None = None
-    token_variable: str | None = None
+    role: str = setting(metadata=SHOWN)
+    mount: str = setting(default="jwt", metadata=SHOWN)
+    audience: str = setting(default="codex-runner", metadata=SHOWN)
+    token_file: str | None = setting(default=None, metadata=SECRET_FILE)
+    token_variable: str | None = setting(default=None, metadata=SECRET_VARIABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +202,12 @@ class AppRoleAuth:
     """
 
     method: ClassVar[str] = "approle"
-    role: str
-    mount: str = "approle"
+    role: str = setting(metadata=SHOWN)
+    mount: str = setting(default="approle", metadata=SHOWN)
     role_id: str | None = None
-    role_id_variable: str = VAULT_ROLE_ID
-    secret_id_file: str | None = None
-    secret_id_variable: str = VAULT_SECRET_ID
+    role_id_variable: str = setting(default=VAULT_ROLE_ID, metadata=SECRET_VARIABLE)
+    secret_id_file: str | None = setting(default=None, metadata=SECRET_FILE)
+    secret_id_variable: str = setting(default=VAULT_SECRET_ID, metadata=SECRET_VARIABLE)
     wrapped: bool = False
     single_use: bool = False
 
@@ -215,9 +217,9 @@ class KubernetesAuth:
     """A login with the pod's service account."""
 
     method: ClassVar[str] = "kubernetes"
-    role: str
-    mount: str = "kubernetes"
-    token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a file's name
+    role: str = setting(metadata=SHOWN)
+    mount: str = setting(default="kubernetes", metadata=SHOWN)
+    token_file: str = setting(default="/var/run/secrets/kubernetes.io/serviceaccount/token", metadata=SECRET_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +227,10 @@ class UserpassAuth:
     """A login with a user's name and password."""
 
     method: ClassVar[str] = "userpass"
-    username: str
-    mount: str = "userpass"
-    password_file: str | None = None
-    password_variable: str = VAULT_PASSWORD
+    username: str = setting(metadata=SHOWN)
+    mount: str = setting(default="userpass", metadata=SHOWN)
+    password_file: str | None = setting(default=None, metadata=SECRET_FILE)
+    password_variable: str = setting(default=VAULT_PASSWORD, metadata=SECRET_VARIABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +238,10 @@ class CertAuth:
     """A login with a TLS client certificate. The files fall back to VAULT_CLIENT_CERT and VAULT_CLIENT_KEY."""
 
     method: ClassVar[str] = "cert"
-    role: str
-    mount: str = "cert"
-    cert_file: str | None = None
-    key_file: str | None = None
+    role: str = setting(metadata=SHOWN)
+    mount: str = setting(default="cert", metadata=SHOWN)
+    cert_file: str | None = setting(default=None, metadata=FILE)
+    key_file: str | None = setting(default=None, metadata=SECRET_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +249,7 @@ class TokenAuth:
     """No login: a Vault token that is already there, in `token_file`, VAULT_TOKEN or ~/.vault-token."""
 
     method: ClassVar[str] = "token"
-    token_file: str | None = None
+    token_file: str | None = setting(default=None, metadata=SECRET_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,14 +257,15 @@ class AgentAuth:
     """No login: a Vault agent or proxy on this machine adds its own token. Falls back to VAULT_AGENT_ADDR."""
 
     method: ClassVar[str] = "agent"
-    address: str | None = None
+    address: str | None = setting(default=None, metadata=key(form=Form.URL))
 
 
 VaultAuth = JwtAuth | AppRoleAuth | KubernetesAuth | UserpassAuth | CertAuth | TokenAuth | AgentAuth
 
-AUTH_METHODS: Mapping[str, type[VaultAuth]] = MappingProxyType(
-    {cls.method: cls for cls in (JwtAuth, AppRoleAuth, KubernetesAuth, UserpassAuth, CertAuth, TokenAuth, AgentAuth)}
-)
+AUTH_METHODS: Mapping[str, type[VaultAuth]] = {
+    cls.method: cls for cls in (JwtAuth, AppRoleAuth, KubernetesAuth, UserpassAuth, CertAuth, TokenAuth, AgentAuth)
+}
+"""The ways to log in, by the word in the configuration. A field's metadata says what of it is a secret's place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,13 +276,13 @@ class VaultSettings:
     try, a sealed Vault only until `sealed_deadline`. The revocation has `revoke_deadline` of its own.
     """
 
-    address: str | None = None
-    auth: VaultAuth = field(default_factory=TokenAuth)
-    namespace: str | None = None
-    ca_file: str | None = None
+    address: str | None = setting(default=None, metadata=key(form=Form.URL))
+    auth: VaultAuth = setting(default_factory=TokenAuth, metadata=key(form=Form.LOGIN))
+    namespace: str | None = setting(default=None, metadata=SHOWN)
+    ca_file: str | None = setting(default=None, metadata=key(form=Form.FILE, shown=True))
     proxy: str | None = None
-    connect_timeout: float = 5.0
-    request_timeout: float = 10.0
-    retry_deadline: float = 60.0
-    sealed_deadline: float = 20.0
-    revoke_deadline: float = 20.0
+    connect_timeout: float = setting(default=5.0, metadata=SHOWN)
+    request_timeout: float = setting(default=10.0, metadata=SHOWN)
+    retry_deadline: float = setting(default=60.0, metadata=SHOWN)
+    sealed_deadline: float = setting(default=20.0, metadata=SHOWN)
+    revoke_deadline: float = setting(default=20.0, metadata=SHOWN)

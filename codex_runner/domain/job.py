@@ -11,6 +11,7 @@ from typing import Any
 # At run time too: event.build() reads the hints.
 from codex_runner.domain.concurrency import Concurrency  # noqa: TC001
 from codex_runner.domain.credential import CredentialSpec  # noqa: TC001
+from codex_runner.domain.key import NO_KEY, SHOWN, SPREAD, Form, key
 from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret  # noqa: TC001
 from codex_runner.domain.workspace import WorkspaceSpec  # noqa: TC001
@@ -45,12 +46,12 @@ class Limits:
     """
 
     timeout: float = 1800.0
-    stall: float = 900.0
-    command: float = 1800.0
+    stall: float = field(default=900.0, metadata=key("stall_timeout"))
+    command: float = field(default=1800.0, metadata=key("command_timeout"))
     exit_grace: float = 10.0
-    orphan: float = 600.0
-    reconnect: float = 600.0
-    retention: float = 604_800.0
+    orphan: float = field(default=600.0, metadata=key("orphan_timeout"))
+    reconnect: float = field(default=600.0, metadata=key("reconnect_timeout"))
+    retention: float = field(default=604_800.0, metadata=key("host_retention", Form.AN_HOUR))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Check:
     name: str
     run: str
     timeout: float = 600.0
-    git: str = "guarded"
+    git: str = field(default="guarded", metadata=key(choices=("guarded", "as is")))
 
 
 # The names of the runner's own checks, in every report: a job's checks have others.
@@ -84,15 +85,17 @@ class CodexSettings:
     the agent's shell.
     """
 
-    path: str | None = None
-    model: str | None = None
+    path: str | None = field(default=None, metadata=SHOWN)
+    model: str | None = field(default=None, metadata=SHOWN)
     config: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    environment: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
+    environment: Mapping[str, Secret] = field(
+        default_factory=lambda: MappingProxyType({}), metadata=key("env", Form.FREE_VARIABLE)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job, complete and checked: nothing in it needs looking up again.
+    """One job, complete and checked: nothing in it needs looking up again. Each field is a key of `[jobs.NAME]`.
 
     `prompt` is the final text for the agent, its variables filled and its context appended. `cwd` is an absolute
     path on the host that executes; with a `workspace`, it is relative to its top until that is made. `output_schema` is
@@ -101,25 +104,25 @@ class Job:
     request, and `workspace` outside of any.
     """
 
-    name: str
-    prompt: str
+    name: str = field(metadata=NO_KEY)
+    prompt: str = field(metadata=key(form=Form.ANY_TEXT))
     cwd: str
-    host: str = LOCAL_HOST
+    host: str = field(default=LOCAL_HOST, metadata=key(form=Form.HOST))
     sandbox: Sandbox = Sandbox.READ_ONLY
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default_factory=Limits, metadata=SPREAD)
     codex: CodexSettings = field(default_factory=CodexSettings)
     checks: tuple[Check, ...] = ()
-    artifacts: tuple[str, ...] = ()
+    artifacts: tuple[str, ...] = field(default=(), metadata=key(form=Form.GLOB))
     keep_rollout: bool = False
     expect_message: bool = True
     credential: CredentialSpec | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     budget: Budget = field(default_factory=Budget)
-    rules: PathRules = field(default_factory=PathRules)
+    rules: PathRules = field(default_factory=PathRules, metadata=SPREAD)
     secret_scan: bool = False
     workspace: WorkspaceSpec | None = None
-    trust: TrustPolicy = field(default_factory=TrustPolicy)
+    trust: TrustPolicy = field(default_factory=TrustPolicy, metadata=SPREAD)
     concurrency: Concurrency | None = None
     output_schema: str | None = None
-    price: Price | None = None
+    price: Price | None = field(default=None, metadata=NO_KEY)
     instructions: Instructions | None = None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal  # noqa: TC003 - event.build() reads the hints at run time
+
+from codex_runner.domain.key import NO_KEY, Form, key
+
+_RULE = key(form=Form.RULE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,10 @@ class PathRules:
     lines added and deleted together. Globs are relative to the repository's top.
     """
 
-    allowed_paths: tuple[str, ...] | None = None
-    forbidden_paths: tuple[str, ...] = ()
+    allowed_paths: tuple[str, ...] | None = field(default=None, metadata=_RULE)
+    forbidden_paths: tuple[str, ...] = field(default=(), metadata=_RULE)
     max_changed_lines: int | None = None
-    must_change: bool | tuple[str, ...] = False
+    must_change: bool | tuple[str, ...] = field(default=False, metadata=_RULE)
 
     @property
     def any(self) -> bool:
@@ -91,7 +95,7 @@ class TrustPolicy:
     change what the run is configured by.
     """
 
-    events: tuple[str, ...] | None = None
-    actors: tuple[str, ...] | None = None
-    forks: tuple[str, ...] = ()
-    base_config: bool = False
+    events: tuple[str, ...] | None = field(default=None, metadata=key("trusted_events"))
+    actors: tuple[str, ...] | None = field(default=None, metadata=key("trusted_actors"))
+    forks: tuple[str, ...] = field(default=(), metadata=key("trusted_forks"))
+    base_config: bool = field(default=False, metadata=NO_KEY)

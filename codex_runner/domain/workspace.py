@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from codex_runner.domain.key import SHOWN, Form, key
 
 
 class Keep(StrEnum):
@@ -22,9 +24,9 @@ class WorkspaceSpec:
     a commit there.
     """
 
-    repo: str
-    ref: str = "HEAD"
-    keep: Keep = Keep.NEVER
+    repo: str = field(default=".", metadata=key(form=Form.REPOSITORY))
+    ref: str = field(default="HEAD", metadata=key(form=Form.REF, shown=True))
+    keep: Keep = field(default=Keep.NEVER, metadata=SHOWN)
 
     @property
     def is_url(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.notice import NoticeFormat, NotifyTarget
@@ -61,9 +61,9 @@ def _target(one: NotifySettings, reader: SecretReader) -> NotifyTarget | None:
     token = reader.find(one.token_variable, mask=names["token"]) if one.token_variable else None
     if url is None:
         return None
-    return NotifyTarget(
-        one.name, url, NoticeFormat(one.format), one.on, one.jobs, key, token, one.ca_file, **one.limits
-    )
+    said: dict[str, Any] = {"attempts": one.attempts, "timeout": one.timeout, "deadline": one.deadline}
+    limits = {name: limit for name, limit in said.items() if limit is not None}
+    return NotifyTarget(one.name, url, NoticeFormat(one.format), one.on, one.jobs, key, token, one.ca_file, **limits)
 
 
 async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care

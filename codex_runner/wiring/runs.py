@@ -141,7 +141,7 @@ async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
             expect_message=job.expect_message,
             sandboxed=job.sandbox is not Sandbox.DANGER_FULL_ACCESS,
             fallback=bundled_codex(job.host),
-            hidden=credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
+            hidden=credential_files(job, setting.vault, setting.notify) if job.host == LOCAL_HOST else (),
             kept=own,
             places=places(job, folder.path.parent.resolve(), setting.environ),
             proposal=proposal,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from codex_runner.domain.credential import VaultSettings
+from codex_runner.domain.key import secret_files, secret_variables
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import PROXIES, holds_secret, proxy_passwords
 
@@ -140,16 +141,12 @@ def named_secrets(
     credentials: Iterable[CredentialSpec | None], vault: VaultSettings, notify: Iterable[NotifySettings]
 ) -> frozenset[str]:
     """Return the variables that a configuration names as a secret's place: credentials', the login's, targets'."""
-    named = [
-        *(each for spec in credentials if spec is not None for each in (spec.variable, spec.environment_variable)),
-        *(getattr(vault.auth, field.name) for field in fields(vault.auth) if field.name.endswith("_variable")),
-        *(getattr(one, field.name) for one in notify for field in fields(one) if field.name.endswith("_variable")),
-    ]
-    return frozenset(filter(None, named))
+    specs = [spec for spec in credentials if spec is not None]
+    named = secret_variables(*specs, vault.auth, *notify)
+    return frozenset((*named, *(spec.environment_variable for spec in specs)))
 
 
-def credential_files(job: Job, vault: VaultSettings) -> list[str]:
-    """Return the files that the job's credential, or the login that fetches it, is read from."""
-    login = [getattr(vault.auth, name, None) for name in ("token_file", "secret_id_file", "password_file", "key_file")]
-    named = [job.credential.file if job.credential else None, *login]
-    return [str(Path(each).resolve()) for each in named if each and Path(each).exists()]
+def credential_files(job: Job, vault: VaultSettings, notify: Iterable[NotifySettings] = ()) -> list[str]:
+    """Return the files that exist and hold the job's credential, a secret of the login, or a target's address."""
+    holders = [vault.auth, *notify, *([] if job.credential is None else [job.credential])]
+    return [str(Path(each).resolve()) for each in secret_files(*holders) if Path(each).exists()]

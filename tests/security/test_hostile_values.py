@@ -17,7 +17,7 @@ from support.hostile import values
 from support.launches import collect, launch
 from support.sshd import Sshd
 
-from codex_runner.config.schema import SHELLS_OWN
+from codex_runner.config.values import SHELLS_OWN
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.transports.local import LocalTransport
 from codex_runner.transports.request import execute_request, new_nonce, script, whole_script

@@ -13,7 +13,7 @@ import pytest
 from support.launches import collect, launch, wait_until
 from support.runs import processes_with
 
-from codex_runner.config.schema import SHELLS_OWN
+from codex_runner.config.values import SHELLS_OWN
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import Ended
 from codex_runner.transports.request import bootstrap, execute_request, new_nonce, start_request, whole_script

@@ -1,0 +1,103 @@
+"""Keys of the configuration, as metadata of the fields that they set.
+
+A field is a key of its own name, and its type says what the key holds. `key` says what is different about it. The
+schema, the messages, the build of the values, the agent's denied files and the hidden variables derive from this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from dataclasses import Field
+
+_METADATA: Final = "codex_runner.key"
+
+
+class Form(StrEnum):
+    """What a value is, beyond its type. Of an array it is each item, of tables by name each name."""
+
+    PLAIN = "plain"  # of a text: not empty
+    ANY_TEXT = "any text"  # may be empty
+    VERSION = "version"
+    # Files of the runner's machine. A relative one starts at the configuration's folder.
+    FILE = "file"
+    SECRET_FILE = "secret file"  # noqa: S105 - a form's name, like the next one
+    # Names of environment variables. FREE_VARIABLE is one that the runner sets.
+    SECRET_VARIABLE = "secret variable"  # noqa: S105
+    FREE_VARIABLE = "free variable"
+    SECRET = "secret"  # noqa: S105 - as above; the secret itself, not its place
+    URL = "URL"
+    DATE = "date"
+    JOB = "job"
+    HOST = "host"
+    ENDING = "ending"
+    GLOB = "glob"  # below `cwd`
+    RULE = "rule"  # a glob from the repository's top
+    REPOSITORY = "repository"
+    REF = "ref"
+    AN_HOUR = "an hour"  # a duration of an hour at least
+    LOGIN = "login"  # a table: `method`, and the keys of that method
+    # Not a key at all, or the keys of its class are keys of the table that it stands in.
+    NO_KEY = "no key"
+    SPREAD = "spread"
+
+
+class Key(NamedTuple):
+    """How a field is written in the configuration.
+
+    `name` is empty if it is the field's own. `choices` are the only values. `shown`: messages may quote the value; in a
+    table with such a key they mask all other values, since people may have put a secret there.
+    """
+
+    name: str = ""
+    form: Form = Form.PLAIN
+    choices: tuple[str, ...] = ()
+    shown: bool = False
+
+
+_PLAIN: Final = Key()
+
+
+def key(
+    name: str = "", form: Form = Form.PLAIN, *, choices: tuple[str, ...] = (), shown: bool = False
+) -> Mapping[str, Any]:
+    """Make the metadata of a field: see `Key`."""
+    return MappingProxyType({_METADATA: Key(name, form, choices, shown)})
+
+
+SECRET_FILE: Final = key(form=Form.SECRET_FILE)
+"""A file that the runner reads a secret from: absolute, and denied to the agent."""
+SECRET_VARIABLE: Final = key(form=Form.SECRET_VARIABLE)
+"""The name of a variable that the runner reads a secret from: what it starts does not get that variable."""
+FILE: Final = key(form=Form.FILE)
+SHOWN: Final = key(shown=True)
+NO_KEY: Final = key(form=Form.NO_KEY)
+SPREAD: Final = key(form=Form.SPREAD)
+
+
+def key_of(field: Field[Any]) -> Key:
+    """Return how the configuration writes this field."""
+    found: Key = field.metadata.get(_METADATA, _PLAIN)
+    return found
+
+
+def secret_files(*holders: object) -> Iterator[str]:
+    """Yield the files that these dataclass instances name as the place of a secret."""
+    return _named(Form.SECRET_FILE, holders)
+
+
+def secret_variables(*holders: object) -> Iterator[str]:
+    """Yield the variables that these dataclass instances name as the place of a secret."""
+    return _named(Form.SECRET_VARIABLE, holders)
+
+
+def _named(form: Form, holders: tuple[Any, ...]) -> Iterator[str]:
+    for holder in holders:
+        for field in fields(holder):
+            if key_of(field).form is form and (value := getattr(holder, field.name)):
+                yield value
