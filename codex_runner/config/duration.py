@@ -13,7 +13,7 @@ def parse_duration(value: object) -> float:
     """Return the seconds that `value` stands for: more than none, at most a year. ValueError says what is wrong.
 
     A string is a sum of days, hours, minutes and seconds, each once and in this order. A string of digits alone is
-    refused, since nobody can tell which unit was meant; a TOML number is in seconds.
+    refused, since its unit is unknown; a TOML number is in seconds.
     """
     seconds = _seconds(value)
     if seconds is None:

@@ -62,7 +62,7 @@ def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: 
 
 
 def _incomplete(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the keys that jobs lack once the defaults are merged in, each with what to say of it."""
+    """Yield the keys that jobs lack once the defaults are merged in, each with its message."""
     for name, job in values.get("jobs", {}).items():
         credential = _credential(values.get("defaults", {}), job)
         if credential is not None and (wrong := credential_problem(credential)):
@@ -121,7 +121,7 @@ def _error(problems: Sequence[object]) -> ConfigurationError:
 
 
 def _name(file: Path, start: Path) -> str:
-    """Say the file as short as it is still clear: relative where it lies below the folder one stands in."""
+    """Return the name of the file for messages: relative if it lies below `start`."""
     return str(file.relative_to(start)) if file.is_relative_to(start) else str(file)
 
 
@@ -151,7 +151,7 @@ def _config(file: Path, values: Mapping[str, Any]) -> Config:
 
 
 def _job(name: str, given: Sequence[Mapping[str, Any]], codex: Mapping[str, Any], root: Path) -> JobSettings:
-    """Merge the tables of one job, the weakest first, over the domain's defaults."""
+    """Merge the tables of one job, the weakest first, over the defaults of `Job`."""
     merged: dict[str, Any] = {}
     own_codex = {key: value for key, value in codex.items() if key != "path"}
     for table in given:

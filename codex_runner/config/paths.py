@@ -10,11 +10,11 @@ from codex_runner.domain.errors import ConfigurationError
 def below(root: Path, path: str) -> Path:
     """Resolve a path of the configuration: `~` is the home folder, anything relative starts at the file's folder.
 
-    ConfigurationError if it begins with the home of a user who is not there.
+    Raises ConfigurationError if it begins with the home of an unknown user.
     """
     try:
         return Path(root, Path(path).expanduser())
     except RuntimeError:
         raise ConfigurationError(
-            f"{path!r}: nobody knows this user's home.", remedy="Write the folder itself, from `/` on."
+            f"{path!r}: this machine knows no home of this user.", remedy="Write the path from `/` on."
         ) from None

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words for people: where, which key, which value, and the nearest right one."""
+"""Messages about a wrong configuration: the file, the key, the value, and the nearest right one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. `origin` is the file, the variable or the option that said it."""
+    """One mistake. `origin` is the file, the variable or the option that has it."""
 
     origin: str
     path: tuple[str | int, ...]
@@ -52,7 +52,7 @@ class Problem:
 
 
 def from_validation(error: ValidationError, layers: Sequence[Layer]) -> list[Problem]:
-    """Say what pydantic found. `layers` are the places that the values came from, the strongest first."""
+    """Translate the errors of pydantic. `layers` are the sources of the values, the strongest first."""
     return [_translate(one, layers) for one in error.errors(include_url=False)]
 
 
@@ -78,7 +78,7 @@ def _translate(error: Any, layers: Sequence[Layer]) -> Problem:
 
 
 def origin(path: tuple[str | int, ...], layers: Sequence[Layer]) -> str:
-    """Say which place gave what stands at `path`, or the nearest table above it. `layers` begin with the strongest."""
+    """Return the source of what stands at `path`, or of the nearest table above it. `layers` begin with the strongest."""
     for layer in layers:
         for given, name in layer.origins.items():
             shared = min(len(given), len(path))
@@ -94,7 +94,7 @@ def _one_of(path: Sequence[str | int], value: object) -> str:
 
 
 def unknown_key(key: str, known: Iterable[str], path: Sequence[str | int]) -> str:
-    """Say that `key` is not known in the table `path`, and which one was probably meant."""
+    """Return the message about an unknown `key` of the table `path`, with the key that was probably meant."""
     known = sorted(known)
     if path == ("jobs",):
         return f"no job of this name{_did_you_mean(nearest(key, known)) or '; the environment cannot make one'}"
@@ -131,7 +131,7 @@ def dotted(path: Iterable[str | int]) -> str:
 
 
 def _shown(path: Sequence[str | int], value: object) -> str | None:
-    """Show a value, shortened; masked where a secret may stand, be it in place of what should stand there."""
+    """Return a value for a message, shortened. Masked if it may be a secret, put in place of something else."""
     if _may_be_secret(path):
         return _MASK
     if not isinstance(value, str | int | float):
@@ -141,9 +141,9 @@ def _shown(path: Sequence[str | int], value: object) -> str | None:
 
 
 def _may_be_secret(path: Sequence[str | int]) -> bool:
-    """Whether people put secrets here: codex's environment and headers, names of variables, addresses with a user.
+    """Whether people may have put a secret here: into codex's environment, or for the name of a variable.
 
-    It is so in a table that shows some of its keys, save for these keys and for the tables below it.
+    True for a table that shows some of its keys, and for the keys that it does not show.
     """
     node: Node | None = CONFIG_FILE
     for key in path:

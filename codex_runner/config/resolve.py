@@ -50,11 +50,10 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
     context: str | None = None,
     host: str | None = None,
 ) -> Job:
-    """Make the job `name` complete. ConfigurationError where something is missing, unknown or contradictory.
+    """Complete the job `name`. Raises ConfigurationError if something is missing, unknown or contradictory.
 
-    `host` replaces the job's. Here, `cwd` becomes absolute and must be a folder; on another host it stays as written
-    and must be set, since nobody means the login's home folder by saying nothing. With a `workspace` it is relative to
-    the top of that, wherever it will be.
+    `host` replaces the job's. On this machine `cwd` becomes absolute and must be a folder. On another host it stays as
+    written and must be set: no default would be what the user means. With a `workspace` it is relative to its top.
     """
     settings = config.jobs.get(name)
     if settings is None:
@@ -96,7 +95,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
 
 
 def variables_of(config: Config, name: str) -> frozenset[str]:
-    """Return the variables that the prompt of the job `name` needs. ConfigurationError where it cannot be read."""
+    """Return the variables that the prompt of the job `name` needs. Raises ConfigurationError if it cannot be read."""
     settings = config.jobs.get(name)
     if settings is None:
         raise _unknown_job(config, name)
@@ -128,7 +127,7 @@ def _unknown_job(config: Config, name: str) -> ConfigurationError:
 
 
 def _require_understanding(config: Config, settings: JobSettings) -> None:
-    """Refuse an agent without a sandbox where a credential is in reach, unless the job says that this is meant."""
+    """Refuse an agent without a sandbox if a credential is within its reach, unless the job has `i_understand`."""
     if settings.sandbox is not Sandbox.DANGER_FULL_ACCESS or settings.i_understand:
         return
     borrowed = [settings.credential.environment_variable] if settings.credential else []
@@ -205,7 +204,7 @@ def _prompt(config: Config, settings: JobSettings, given: PromptSource) -> str:
 
 
 def _schema(config: Config, settings: JobSettings) -> str | None:
-    """Read the job's schema. Whether it is a good one is found out where the library for it is."""
+    """Read the job's schema. `codex_runner.schema` checks it: that needs a heavy library."""
     if settings.output_schema is None:
         return None
     key = f"{config.path}: jobs.{settings.name}.output_schema = {settings.output_schema!r}"

@@ -81,7 +81,6 @@ def _job_name(value: str) -> str:
 
 
 def _host_name(value: str) -> str:
-    """Return `value` if ssh can take it as a host's name."""
     if wrong := host_name_problem(value):
         raise problem(wrong)
     return value
@@ -161,7 +160,7 @@ def _ref(value: str) -> str:
 
 def _an_hour(value: float) -> float:
     if value < 3600:
-        raise problem("must be 1h at least: a run that goes on must not be taken for one that nobody collects")
+        raise problem("must be 1h at least: otherwise the host may remove a run that still goes on")
     return value
 
 
@@ -193,7 +192,7 @@ def _secret(value: str) -> str:
 
 
 def _flag_or_globs(value: object) -> object:
-    """Check what is a flag or globs by hand: of a union pydantic tells what is wrong with each arm."""
+    """Check a flag, or globs. A union would do, but pydantic reports what is wrong with each arm of it."""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return [_rule_glob(each) for each in value]
     if not isinstance(value, bool):

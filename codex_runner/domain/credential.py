@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataclasses import field as setting  # `field` is also a key: that of a secret in Vault
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, get_args
 
 from codex_runner.domain.key import FILE, SECRET_FILE, SECRET_VARIABLE, SHOWN, Form, key
 from codex_runner.domain.secret_names import (
@@ -100,7 +100,7 @@ class CredentialFacts:
 
     `issued_at` and `expires_at` stand as they were written (RFC 3339 if they can be read); `created_at` is when the
     store got this version. `workflow` is the one that the credential names for itself. The login's facts are empty
-    where nobody logged in; `lease_seconds` is how long the login would have lived.
+    if there was no login; `lease_seconds` is how long the login would have lived.
     """
 
     source: str
@@ -142,7 +142,7 @@ class Borrowed:
 class Granted:
     """What codex gets so that it can prove who it is: variables of its environment, and what may be told of them.
 
-    `kind` is None where the job names no credential at all.
+    `kind` is None if the job names no credential at all.
     """
 
     kind: CredentialKind | None = None
@@ -166,7 +166,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule says of one credential. `rule` is its stable name; `remedy` is empty where nothing is wrong."""
+    """What one rule says of one credential. `rule` is its stable name; `remedy` is empty if nothing is wrong."""
 
     rule: str
     outcome: Outcome
@@ -262,10 +262,8 @@ class AgentAuth:
 
 VaultAuth = JwtAuth | AppRoleAuth | KubernetesAuth | UserpassAuth | CertAuth | TokenAuth | AgentAuth
 
-AUTH_METHODS: Mapping[str, type[VaultAuth]] = {
-    cls.method: cls for cls in (JwtAuth, AppRoleAuth, KubernetesAuth, UserpassAuth, CertAuth, TokenAuth, AgentAuth)
-}
-"""The ways to log in, by the word in the configuration. A field's metadata says what of it is a secret's place."""
+AUTH_METHODS: Mapping[str, type[VaultAuth]] = {cls.method: cls for cls in get_args(VaultAuth)}
+"""The ways to log in, by their word in the configuration. Metadata marks the fields that name a secret's place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Limits:
     `stall` is silence while no item is open; an open command has `command` instead, since a quiet command prints
     nothing for as long as it runs. `exit_grace` is what codex gets between its final event and its exit.
     `orphan` is how long an agent lives with no runner attached. `reconnect` bounds the search for a lost host.
-    `retention` is how long a host keeps what finished runs left there and nobody collected.
+    `retention` is how long a host keeps what finished runs left there, if no runner collects it.
     """
 
     timeout: float = 1800.0
@@ -79,7 +79,7 @@ OWN_CHECKS = frozenset({RULES, SCAN, SCHEMA})
 
 @dataclass(frozen=True, slots=True)
 class CodexSettings:
-    """What is particular to codex: where it is, and what its own config.toml should say.
+    """Settings of codex: its path, and what the run's own config.toml says.
 
     `config` is merged into the run's config.toml (TOML-like nested mapping). `environment` reaches codex and not
     the agent's shell.

@@ -39,9 +39,9 @@ _LONGEST = 100 * 365 * 86400.0  # seconds: longer than any login lives
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a login gave. `token` is None where an agent adds its own.
+    """What a login gave. `token` is None if an agent adds its own.
 
-    `ours` is True where we logged in, so that it is ours to give back; `batch` tokens cannot be given back.
+    `ours` is True if the runner logged in, so that it must give the login back; `batch` tokens cannot be given back.
     `seconds` is how long it lives by itself, `until` when that is over on the monotonic clock, None if Vault did not
     say; `uses` is how often it may be used, 0 if as often as one likes. `role_there` is the role that Vault names.
     """
@@ -62,7 +62,7 @@ class Login:
 def log_in(client: VaultClient) -> Login:
     """Log in as the client's settings say, and let the client use the login from now on.
 
-    Raises CredentialError where Vault refuses or the means are missing, SecretStoreError where it does not answer.
+    Raises CredentialError if Vault refuses or the means are missing, SecretStoreError if Vault does not answer.
     """
     auth = client.settings.auth
     match auth:
@@ -86,7 +86,7 @@ def log_in(client: VaultClient) -> Login:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """A login about to be tried: how it is called, and what to say where it is refused."""
+    """A login about to be tried: its name, and what to say if Vault refuses it."""
 
     method: str
     role: str
@@ -210,8 +210,8 @@ def _with_approle(client: VaultClient, auth: AppRoleAuth) -> Login:
 def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
     """Take the secret id out of its wrapping token, once its origin is known to be this role."""
     theft = (
-        "The wrapping token is used, expired or wrong. If nobody here used it, somebody else did: treat it as a "
-        "possible theft, destroy the role's secret ids, and look for its use in Vault's audit log."
+        "The wrapping token is used, expired or wrong. If you did not use it, treat it as a possible "
+        "theft: destroy the role's secret ids, and look for its use in Vault's audit log."
     )
     purpose = f"look up the wrapping token of {auth.role!r}'s secret id"
     try:

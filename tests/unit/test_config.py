@@ -850,5 +850,5 @@ def test_the_documented_example_loads(configured):
 def test_the_home_of_a_user_who_is_not_there(tmp_path):
     """It was a bug of the runner's."""
     (tmp_path / "codex-runner.toml").write_text('version = 1\noutput_dir = "~no-such-user/out"\n')
-    with pytest.raises(ConfigurationError, match="nobody knows this user's home"):
+    with pytest.raises(ConfigurationError, match="this machine knows no home of this user"):
         load(None, tmp_path, {})
