@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.config import tables
+from codex_runner.config import layers, problems, tables
 from codex_runner.config.build import build
 from codex_runner.config.credentials import credential_problem
 from codex_runner.config.paths import below
@@ -35,7 +35,7 @@ def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: 
     with _without_plugins():
         import pydantic
 
-        from codex_runner.config import layers, problems, schema
+        from codex_runner.config import schema
 
         from_file = layers.from_file(file, _name(file, start))
         if from_file.problems:

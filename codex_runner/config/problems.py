@@ -79,7 +79,7 @@ def _translate(error: Any, layers: Sequence[Layer]) -> Problem:
 
 
 def origin(path: tuple[str | int, ...], layers: Sequence[Layer]) -> str:
-    """Return the source of what stands at `path`, or of the nearest table above it. `layers` begin with the strongest."""
+    """Return the source of what stands at `path`, or of the nearest table above it. The strongest layer is first."""
     for layer in layers:
         for given, name in layer.origins.items():
             shared = min(len(given), len(path))

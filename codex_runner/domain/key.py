@@ -27,7 +27,7 @@ class Form(StrEnum):
     # Files of the runner's machine. A relative one starts at the configuration's folder.
     FILE = "file"
     SECRET_FILE = "secret file"  # noqa: S105 - a form's name, like the next one
-    # Names of environment variables. A FREE_VARIABLE is set for a program, so that shells must not keep it for themselves.
+    # Names of environment variables. A FREE_VARIABLE must be none that shells keep for themselves.
     SECRET_VARIABLE = "secret variable"  # noqa: S105
     FREE_VARIABLE = "free variable"
     SECRET = "secret"  # noqa: S105 - as above; the secret itself, not its place
