@@ -38,12 +38,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from codex_runner.codex.agent import Codex
     from codex_runner.config import Config
     from codex_runner.domain.credential import VaultSettings
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.ports import Prepared, Transport
     from codex_runner.domain.workspace import WorkspaceSpec
 
 _PATIENCE: Final = 10.0  # seconds for a Vault that does not answer: here somebody waits
@@ -282,24 +281,25 @@ class Doctor:
         agent = Codex(fallback=bundled_codex(job.host), proposal=proposal_at(self._environ))
         told: list[Event] = []
         try:
-            facts = await agent.prepare(job, transport, Granted(), told.append)
+            prepared = await agent.prepare(job, transport, Granted(), told.append)
         except RunnerError as error:
             self._failed(CODEX, error)
             return False
+        facts = prepared.facts
         kept = facts["permissions"]["kept"]
         more = f"; read-only to the agent, since it runs outside of the sandbox: {', '.join(kept)}" if kept else ""
         self._passed(CODEX, f"{facts['codex']['version']} at {facts['codex']['path']}{more}")
         if job.workspace is None:
-            await self._prove(agent, job, transport, told)
+            await self._prove(prepared, job, transport, told)
         self._hear(told)
         return True
 
-    async def _prove(self, agent: Codex, job: Job, transport: Transport, told: list[Event]) -> None:
+    async def _prove(self, prepared: Prepared, job: Job, transport: Transport, told: list[Event]) -> None:
         """Try the sandbox as a run would, in a run's directory that goes again."""
         run_id = new_run_id("doctor")
         transport.name_run(run_id)
         try:
-            await agent.prove(job, run_id, transport, told.append)
+            await prepared.prove(job, run_id, transport, told.append)
         except ConfigurationError as error:
             told[:] = [event for event in told if not isinstance(event, Guarded)]
             self._failed(PROOF, error)
@@ -313,7 +313,7 @@ class Doctor:
 
         told: list[Event] = []
         try:
-            facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, told.append)
+            prepared = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, told.append)
         except RunnerError as error:
             self._failed(PREFLIGHT, error)
             return
@@ -324,7 +324,7 @@ class Doctor:
             isinstance(event, Guarded) and event.name == PREFLIGHT and event.judged for event in told
         ):
             return  # nothing was proven
-        done = facts.get("preflight") or {}
+        done = prepared.facts.get("preflight") or {}
         answer = done.get("answer")
         self._passed(PREFLIGHT, str(answer) if answer else f"by {done.get('method')}: nothing more can be proven")
 

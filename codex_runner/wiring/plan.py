@@ -40,13 +40,13 @@ async def plan(job: Job, setting: Setting) -> dict[str, Any]:
     )
     agent = Codex(fallback=bundled_codex(job.host), proposal=proposal_at(environ))
     try:
-        facts = await agent.prepare(job, transport, Granted(), lambda _: None)
+        prepared = await agent.prepare(job, transport, Granted(), lambda _: None)
     finally:
         await transport.close()
     shown = dataclasses.replace(
         job, codex=dataclasses.replace(without_secrets(job.codex), environment=job.codex.environment)
     )
-    launch = agent.launch(shown, new_run_id(job.name), 1)
+    launch = prepared.launch(shown, new_run_id(job.name), 1)
     planned = {
         "job": job.name,
         "host": job.host,
@@ -59,7 +59,7 @@ async def plan(job: Job, setting: Setting) -> dict[str, Any]:
         "timeout": launch.timeout,
         "checks": [{"name": check.name, "run": check.run} for check in job.checks],
         "artifacts": list(job.artifacts),
-        **facts,
+        **prepared.facts,
     }
     # A prompt or a check's command may hold a secret.
     redacted: dict[str, Any] = json.loads(Redactor(secrets_of(job.codex)).text(json.dumps(planned)))

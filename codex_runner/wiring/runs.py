@@ -101,10 +101,11 @@ async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
     way = way or Way(job, folder.run_id, setting)
     transport = way.transport
     from codex_runner.codex.agent import Codex  # noqa: PLC0415
+    from codex_runner.engine.adapters import Adapters, RunContext  # noqa: PLC0415
     from codex_runner.engine.check_names import with_shown_names  # noqa: PLC0415
     from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415
-    from codex_runner.engine.runner import Outfit, Runner  # noqa: PLC0415
+    from codex_runner.engine.runner import Runner  # noqa: PLC0415
     from codex_runner.reports.collect import LocalArtifacts  # noqa: PLC0415
     from codex_runner.reports.writer import FileReports  # noqa: PLC0415
     from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
@@ -134,7 +135,7 @@ async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
         folder, redactor, hide=scan.hide if scan else None, skip=[shared / "runs", shared / "discarded"]
     )
     own = [str(folder.path.parent.resolve())] if job.host == LOCAL_HOST else []
-    outfit = Outfit(
+    adapters = Adapters(
         transport=transport,
         credentials=JobCredentials(setting.vault, setting.environ),
         agent=Codex(
@@ -154,15 +155,15 @@ async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
             records=lambda: read_records(folder.events),
             redactor=redactor,
         ),
-        recorder=recorder,
-        stopping=stopping,
-        folder=folder,
         schema=reply_schema(job),
         scan=scan,
         workspaces=_workspaces(transport, job, setting.environ) if job.workspace else None,
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, setting.ledger, setting.environ, shared),
         config_trust=_config_trust(proposal, job, setting),
+    )
+    context = RunContext(
+        folder=folder,
         doubts=doubts(job, setting.ledger, setting.environ),
         later=noted[1:],
         own=own,
@@ -173,7 +174,7 @@ async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
         recorder.warn("by-shape", sentence)
     told = state.verdict if folder.is_reported else None
     try:
-        state = await Runner(job, folder.run_id, outfit).run()
+        state = await Runner(job, folder.run_id, adapters, recorder, stopping, context).run()
     finally:
         await transport.close()
     if told is not None and state.verdict == told:  # a runner before us has come as far as that, and told everybody
