@@ -20,6 +20,8 @@ from codex_runner.cli.options import (
     sinks,
     warn,
 )
+from codex_runner.cli.result import finish
+from codex_runner.cli.signals import Following
 
 
 def attach(
@@ -42,18 +44,27 @@ def attach(
 
     One runner at a time has a run. Exit code 14: another one has renewed its claim within the last 60 seconds.
     """
-    from codex_runner.cli.result import finish  # noqa: PLC0415
+    import asyncio  # noqa: PLC0415
+
     from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
     from codex_runner.engine.planned import planned_job  # noqa: PLC0415
+    from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
     from codex_runner.wiring.attach import attach as go_on  # noqa: PLC0415
     from codex_runner.wiring.attach import find_begun  # noqa: PLC0415
-    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
+    from codex_runner.wiring.imports import forget_sources  # noqa: PLC0415
+    from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
 
     loaded, output_dir = runs_config(config, output)
-    begun = find_begun(output_dir, run, host, Setting.of(loaded, os.environ, None, complain=warn))
+    looking = Invocation.of(loaded, os.environ, None, complain=warn)
+    begun = asyncio.run(find_begun(output_dir, run, host, looking))
     clear_junit(junit)
     job = loaded.jobs.get(begun.state.job) if loaded else None
     secrets = {secret.name: secret for secret in secrets_of(job.codex)} if job else {}
-    shown = sinks(log_format, list(secrets.values()), planned_job(begun.state))
-    setting = Setting.of(loaded, os.environ, shown, junit, warn)
-    finish(begun.folder, go_on(begun, setting, secrets, by_shape=by_shape), setting, as_json=as_json)
+    planned = planned_job(begun.state)
+    shown = sinks(log_format, list(secrets.values()), planned)
+    invocation = Invocation.of(loaded, os.environ, shown, junit, warn)
+    forget_sources(planned, os.environ)
+    stopping = Stopping()
+    with Following(stopping.request) as following:
+        state = following.run(go_on(begun, invocation, secrets, stopping=stopping, by_shape=by_shape))
+        finish(begun.folder, state, invocation, as_json=as_json)

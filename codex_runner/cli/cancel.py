@@ -21,9 +21,11 @@ def cancel(
 
     With --host, from any machine, also while another one follows the run.
     """
+    import asyncio  # noqa: PLC0415
+
     from codex_runner.wiring.attach import cancel as end  # noqa: PLC0415
-    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
+    from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
 
     loaded, output_dir = runs_config(config, output)
-    end(output_dir, run, host, Setting.of(loaded, os.environ, None, complain=warn))
+    asyncio.run(end(output_dir, run, host, Invocation.of(loaded, os.environ, None, complain=warn)))
     typer.echo(f"{run}: told to end", err=True)

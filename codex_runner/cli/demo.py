@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, sinks
+from codex_runner.cli.signals import follow
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
@@ -31,9 +32,10 @@ def demo(
     from codex_runner.config import load, resolve_job  # noqa: PLC0415
     from codex_runner.demo.project import JOB  # noqa: PLC0415
     from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
+    from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
     from codex_runner.wiring.demo import demo_world  # noqa: PLC0415
-    from codex_runner.wiring.runs import run_job  # noqa: PLC0415
-    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
+    from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
+    from codex_runner.wiring.run import run_job  # noqa: PLC0415
 
     began = time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="codex-runner-demo-"))
@@ -43,8 +45,10 @@ def demo(
             job = resolve_job(config, JOB)
             _say(f"codex-runner run {JOB}")
             masked = secrets_of(job.codex)
-            setting = Setting.of(config, world.environ, sinks(log_format, masked))
-            folder, state = run_job(job, (output or Path("codex-runner-out")).absolute(), setting)
+            invocation = Invocation.of(config, world.environ, sinks(log_format, masked))
+            output_dir, stopping = (output or Path("codex-runner-out")).absolute(), Stopping()
+            running = run_job(job, output_dir, invocation, stopping=stopping)
+            folder, state = follow(stopping.request, running)
             _say(f"the model service was asked {len(world.model.responses)} times, each time with the right token")
             _say(_revocation(world))
             by_hand = _by_hand(world)

@@ -61,10 +61,10 @@ def hosts(
 async def _look(names: Sequence[str] | None, loaded: Config | None, *, probe: bool) -> list[dict[str, Any]]:
     """Look at these aliases, or at all. A project is not needed, so its configuration need not be."""
     from codex_runner.transports.ssh_config import aliases, resolved  # noqa: PLC0415
-    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
+    from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
 
-    setting = Setting.of(loaded, os.environ, None)
-    file = setting.ssh_config
+    invocation = Invocation.of(loaded, os.environ, None)
+    file = invocation.ssh_config
     options = ("-F", str(file)) if file else ()
     for name in names or ():
         if wrong := host_name_problem(name):
@@ -73,7 +73,7 @@ async def _look(names: Sequence[str] | None, loaded: Config | None, *, probe: bo
     wanted = list(names or aliases(file))
     shown = set(wanted if names or probe else wanted[:_RESOLVED])
     if len(wanted) > 1:  # a configuration that ssh refuses is refused for all of them
-        await resolved(wanted[0], without_secrets(os.environ, setting.secret_names), options)
+        await resolved(wanted[0], without_secrets(os.environ, invocation.secret_names), options)
     if len(shown) < len(wanted):
         tell(
             f"{len(wanted)} aliases: what the last {len(wanted) - len(shown)} come to is not shown",
@@ -82,8 +82,8 @@ async def _look(names: Sequence[str] | None, loaded: Config | None, *, probe: bo
 
     async def one(alias: str) -> dict[str, Any]:
         async with turn:
-            given = setting.given_to(alias)
-            environ = without_secrets(os.environ, setting.secret_names, given)
+            given = invocation.given_to(alias)
+            environ = without_secrets(os.environ, invocation.secret_names, given)
             said = await resolved(alias, environ, options) if alias in shown else {}
             via = said.get("proxyjump", said.get("proxycommand", ""))
             document: dict[str, Any] = {
@@ -96,7 +96,7 @@ async def _look(names: Sequence[str] | None, loaded: Config | None, *, probe: bo
             if probe:
                 from codex_runner.transports.ssh_probe import probe as ask  # noqa: PLC0415 - only with --probe
 
-                codex = setting.hosts[alias].codex if alias in setting.hosts else None
+                codex = invocation.hosts[alias].codex if alias in invocation.hosts else None
                 document |= asdict(await ask(alias, environ, codex=codex, ssh_options=options, given=given))
             return document
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codex_runner import __version__
-from codex_runner.cli import streams
+from codex_runner.cli import signals, streams
 from codex_runner.cli.home import here, settle_home, settle_search
 from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
 from codex_runner.domain.machine import machine_fault
-from codex_runner.domain.signals import ending_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,11 +76,7 @@ def _look_at_system() -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: docs/exit-codes.md."""
-    # As an interrupt does, they unwind: a login at Vault must be given back, and a scratch folder removed.
-    for number in set(ending_signals()) - {signal.SIGINT}:
-        signal.signal(number, _ended)
-    # Whoever started us may have ignored it, and then nobody would ever learn how a program of ours has ended.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signals.unwind()
     streams.settle()
     # A mask that hides files from their owner hides a run from its own runner.
     os.umask(os.umask(0o077) & 0o077)
@@ -129,10 +123,3 @@ def _clean() -> Callable[[str], str]:
     from codex_runner.engine.redact import Redactor  # noqa: PLC0415 - the same
 
     return Redactor(Secret(name, value) for name, value in secrets_of(os.environ)).text
-
-
-def _ended(number: int, _frame: object) -> None:
-    for each in ending_signals():
-        if each != signal.SIGINT:
-            signal.signal(each, signal.SIG_IGN)  # once: a second one would cut the unwinding short
-    raise SystemExit(ExitCode.HUNG_UP if number == signal.SIGHUP else ExitCode.TERMINATED)

@@ -11,6 +11,7 @@ import typer
 
 from codex_runner.cli.operators import confirm, duration, optional_config
 from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
+from codex_runner.cli.signals import Interruption, follow
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.token_input import TokenKind, read_stdin, token_and_dates
 from codex_runner.cli.token_output import age, entry_json, finding_json, show_stored, time_left
@@ -315,7 +316,8 @@ def _open_mount(
     loaded = optional_config(config, settings)
     vault = wiring.operators_vault(loaded, os.environ)
     defaults = (loaded.defaults.credential if loaded else None) or CredentialSpec()
-    return wiring.TokenDesk(vault, os.environ, tell), mount or defaults.mount, loaded
+    desk = wiring.TokenDesk(vault, os.environ, tell, Interruption, follow)
+    return desk, mount or defaults.mount, loaded
 
 
 def _target(

@@ -11,6 +11,7 @@ import typer
 
 from codex_runner.cli.operators import duration, optional_config
 from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
+from codex_runner.cli.signals import Interruption
 from codex_runner.cli.speech import tell
 
 if TYPE_CHECKING:
@@ -160,6 +161,6 @@ def _apply(steps: Sequence[Step], config: Path | None, settings: list[str] | Non
     from codex_runner.wiring.tokens import operators_vault  # noqa: PLC0415
 
     vault = operators_vault(optional_config(config, settings), os.environ)
-    with logged_in(vault, os.environ, on_retry=tell) as client:
+    with logged_in(vault, os.environ, Interruption(), on_retry=tell) as client:
         for done in make(client, steps):
             typer.echo(done)

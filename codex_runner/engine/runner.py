@@ -21,7 +21,7 @@ from codex_runner.domain.event import (
 )
 from codex_runner.domain.machine import machine_fault
 from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
-from codex_runner.domain.wish import RunCancelledError
+from codex_runner.domain.wish import RunCancelledError, Stopped
 from codex_runner.engine.adapters import RunContext
 from codex_runner.engine.admission import Admission
 from codex_runner.engine.attempt import end_unfinished
@@ -33,7 +33,6 @@ from codex_runner.engine.keeping import Keeping, is_judged, quietly
 from codex_runner.engine.lesson import Lesson
 from codex_runner.engine.planned import planned
 from codex_runner.engine.proof import Proof
-from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
 from codex_runner.engine.workspace import compare, is_watched, note, placed
 
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import RunState
     from codex_runner.engine.adapters import Adapters
     from codex_runner.engine.recorder import Recorder
+    from codex_runner.engine.stopping import Stopping
 
 # Whoever asks a run to end, a CI system for one, waits no longer than some seconds.
 _HURRY = 5.0

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.notice import NoticeFormat, NotifyTarget
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.reports.summary import append_step_summary, summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from codex_runner.config import NotifySettings
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.state import RunState
     from codex_runner.engine.redact import Redactor
+    from codex_runner.wiring.invocation import Invocation
 
 # A runner that was told to end has little time left.
 _HURRIED = 3.0
@@ -66,6 +69,29 @@ def _target(one: NotifySettings, reader: SecretReader) -> NotifyTarget | None:
     )
 
 
+async def after(  # noqa: PLR0913 - who, of what, with what care
+    state: RunState,
+    folder: RunFolder,
+    redactor: Redactor,
+    invocation: Invocation,
+    *,
+    audience: tuple[Sequence[NotifyTarget], Sequence[str]],
+    is_told: bool,
+) -> None:
+    """Do what comes after the reports. What fails is complained of, and changes nothing of what the run came to.
+
+    `audience` is what `targets_of` has returned before the run. `is_told`: a runner before this one has notified it.
+    """
+    targets, unknown = audience
+    if not is_told:
+        _append_step_summary(state, invocation.environ, redactor)
+    failed = await tell_others(
+        state, folder, redactor, () if is_told else targets, invocation.metrics, invocation.environ
+    )
+    for sentence in (*unknown, *failed):
+        invocation.complain(sentence)
+
+
 async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care
     state: RunState,
     folder: RunFolder,
@@ -99,3 +125,15 @@ async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care
 
         sentences += await asyncio.to_thread(export_spans, state, read_records(folder.events), environ, link=link)
     return sentences
+
+
+def _append_step_summary(state: RunState, environ: Mapping[str, str], redactor: Redactor) -> None:
+    """Show the summary where GitHub shows it. A file that cannot be written does not change what a run came to."""
+    path = environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    text = summary(state)
+    if redactor.names_in(text.encode(errors="replace")) - set(state.facts.get("plain", ())):
+        text = redactor.text(text)
+    with contextlib.suppress(OSError):
+        append_step_summary(Path(path), text)

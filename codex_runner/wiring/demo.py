@@ -70,6 +70,7 @@ def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], N
 
 def _set_up_vault(address: str, root: Secret, issuer: str, workflow: str, token: Secret) -> str:
     """Do what `codex-runner vault setup --apply` and `codex-runner token put` do; return the role's name."""
+    from codex_runner.engine.bounded import Wish  # noqa: PLC0415
     from codex_runner.vault.lease import logged_in  # noqa: PLC0415
     from codex_runner.vault.provision import apply  # noqa: PLC0415
     from codex_runner.vault.setup import SetupRequest, plan  # noqa: PLC0415
@@ -80,7 +81,10 @@ def _set_up_vault(address: str, root: Secret, issuer: str, workflow: str, token:
     )
     now = time.time()
     settings = VaultSettings(address=address, auth=TokenAuth())
-    with logged_in(settings, {"VAULT_TOKEN": root.reveal()}) as client:
+    uninterrupted = contextlib.nullcontext(
+        Wish()
+    )  # the login is the demo's own root token: nothing is to be given back
+    with logged_in(settings, {"VAULT_TOKEN": root.reveal()}, uninterrupted) as client:
         apply(client, plan(request))
         new = NewToken(token, workflow, "ada@example.com", now, now + _MONTH)
         put(client, TokenPlace(request.mount, workflow), new, now=now)

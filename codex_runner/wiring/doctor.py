@@ -139,7 +139,7 @@ class Doctor:
 
     def _resolve(self, name: str) -> Job | None:
         from codex_runner.config import resolve_job, variables_of  # noqa: PLC0415 - late, here and below
-        from codex_runner.wiring.runs import detector  # noqa: PLC0415
+        from codex_runner.wiring.compose import detector  # noqa: PLC0415
 
         self._subject = name
         try:
@@ -274,11 +274,9 @@ class Doctor:
             self._warned(code, warning.message, "")
 
     async def _look_at_codex(self, job: Job, transport: Transport) -> bool:
-        from codex_runner.codex.agent import Codex  # noqa: PLC0415
-        from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
-        from codex_runner.wiring.proposal import proposal_at  # noqa: PLC0415
+        from codex_runner.wiring.compose import looking_agent  # noqa: PLC0415
 
-        agent = Codex(fallback=bundled_codex(job.host), proposal=proposal_at(self._environ))
+        agent = looking_agent(job, self._environ)
         told: list[Event] = []
         try:
             prepared = await agent.prepare(job, transport, Granted(), told.append)
@@ -308,12 +306,11 @@ class Doctor:
             transport.name_run(None)
 
     async def _preflight(self, job: Job, transport: Transport, granted: Granted) -> None:
-        from codex_runner.codex.agent import Codex  # noqa: PLC0415
-        from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
+        from codex_runner.wiring.compose import looking_agent  # noqa: PLC0415
 
         told: list[Event] = []
         try:
-            prepared = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, told.append)
+            prepared = await looking_agent(job, {}).prepare(job, transport, granted, told.append)
         except RunnerError as error:
             self._failed(PREFLIGHT, error)
             return

@@ -27,15 +27,12 @@ _OF_OURS = ("codex_runner", "typer", "httpx", "jsonschema", "junit_xml", "pydant
 
 
 def places(job: Job, output: Path, environ: Mapping[str, str]) -> tuple[Place, ...]:
-    """Return what the agent must not write if it lies where it may write; take folders of sources out of sys.path.
+    """Return what the agent must not write if it lies where it may write. `output` is the folder of the runs.
 
-    `output` is the folder of the runs. Only of a job on this machine; of a job whose agent has no sandbox, or cannot
-    write, nothing is looked at.
+    Only of a job on this machine; of a job whose agent has no sandbox, or cannot write, nothing is looked at.
     """
-    if job.host != LOCAL_HOST or job.sandbox is not Sandbox.WORKSPACE_WRITE:
+    if not _matters(job):
         return ()
-    roots = [Path(root) for root in _roots(job, environ)]
-    sys.path[:] = [entry for entry in sys.path if not _is_of_agent(entry, roots)]
     executable = Path(sys.executable)
     found = [
         *(Path(entry) for entry in sys.path if entry),
@@ -49,6 +46,17 @@ def places(job: Job, output: Path, environ: Mapping[str, str]) -> tuple[Place, .
         *(Place("runner", str(path)) for path in dict.fromkeys(map(Path.absolute, found))),
         *(Place("LD_PRELOAD", path) for path in environ.get("LD_PRELOAD", "").replace(":", " ").split() if "/" in path),
     )
+
+
+def forget_sources(job: Job, environ: Mapping[str, str]) -> None:
+    """Take out of sys.path every folder that the agent may edit. For the process, so a command does it before a run."""
+    if _matters(job):
+        roots = [Path(root) for root in _roots(job, environ)]
+        sys.path[:] = [entry for entry in sys.path if not _is_of_agent(entry, roots)]
+
+
+def _matters(job: Job) -> bool:
+    return job.host == LOCAL_HOST and job.sandbox is Sandbox.WORKSPACE_WRITE
 
 
 def _roots(job: Job, environ: Mapping[str, str]) -> Iterable[str]:

@@ -10,35 +10,24 @@ from codex_runner.domain.credential import Granted
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.config_secrets import secrets_of, without_secrets
 from codex_runner.engine.redact import Redactor
-from codex_runner.wiring.hosts import bundled_codex, transport_for
-from codex_runner.wiring.proposal import proposal_at
-from codex_runner.wiring.runs import detector, reply_schema
+from codex_runner.wiring.compose import detector, looking_agent, reply_schema, transport_to
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job
-    from codex_runner.wiring.setting import Setting
+    from codex_runner.wiring.invocation import Invocation
 
 
-async def plan(job: Job, setting: Setting) -> dict[str, Any]:
+async def plan(job: Job, invocation: Invocation) -> dict[str, Any]:
     """Say what a run of this job would do, and start nothing. No value of `codex.env` is in it, no secret setting."""
-    environ = setting.environ
-    from codex_runner.codex.agent import Codex  # noqa: PLC0415
-
-    reply_schema(job)
+    environ = invocation.environ
+    reply_schema(job, environ)
     detector(job)
     made = {}
     if job.workspace is not None:
         from codex_runner.workspaces.make import look  # noqa: PLC0415
 
         made = {"workspace": await look(job.workspace, environ)}
-    transport = transport_for(
-        job.host,
-        environ,
-        ssh_config=setting.ssh_config,
-        hidden=setting.secret_names,
-        given=setting.given_to(job.host),
-    )
-    agent = Codex(fallback=bundled_codex(job.host), proposal=proposal_at(environ))
+    transport, agent = transport_to(job.host, invocation), looking_agent(job, environ)
     try:
         prepared = await agent.prepare(job, transport, Granted(), lambda _: None)
     finally:

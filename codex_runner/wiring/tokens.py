@@ -44,10 +44,12 @@ if TYPE_CHECKING:
     from codex_runner.config import Config
     from codex_runner.domain.credential import Finding
     from codex_runner.domain.secret import Secret
+    from codex_runner.engine.bounded import Wish
     from codex_runner.vault.client import VaultClient
     from codex_runner.vault.storing import NewToken, Stored
     from codex_runner.vault.token_metadata import TokenPlace
     from codex_runner.vault.tokens import TokenEntry
+    from codex_runner.wiring.token_proofs import Follow
 
 _POLL: Final = 5.0  # seconds between two looks at whether a token still works
 
@@ -147,9 +149,17 @@ class TokenDesk:
     `tell` gets a line of progress. Every method raises CredentialError and SecretStoreError as `vault` does.
     """
 
-    def __init__(self, vault: VaultSettings, environ: Mapping[str, str], tell: Callable[[str], None]) -> None:
-        """Nothing is touched yet."""
+    def __init__(
+        self,
+        vault: VaultSettings,
+        environ: Mapping[str, str],
+        tell: Callable[[str], None],
+        interruption: Callable[[], AbstractContextManager[Wish]],
+        follow: Follow,
+    ) -> None:
+        """Nothing is touched yet. `interruption` is what signals do during a login, `follow` during a canary's run."""
         self._vault, self._environ, self._tell = vault, environ, tell
+        self._interruption, self._follow = interruption, follow
 
     def put(self, target: Target, secret: Secret, owner: str, dates: Dates, grace: float) -> Stored:
         """Prove a token, then store it as the workflow's newest; those before it may be swept after `grace` seconds."""
@@ -306,7 +316,7 @@ class TokenDesk:
     def _logged_in(self) -> AbstractContextManager[VaultClient]:
         from codex_runner.vault.lease import logged_in  # noqa: PLC0415
 
-        return logged_in(self._vault, self._environ, on_retry=self._tell)
+        return logged_in(self._vault, self._environ, self._interruption(), on_retry=self._tell)
 
     @contextlib.contextmanager
     def _proofs(self, target: Target, dates: Dates) -> Iterator[Proofs]:
@@ -322,7 +332,7 @@ class TokenDesk:
                 f"{state} cannot be written: {error.strerror}.", remedy="Point XDG_STATE_HOME to a folder that can."
             ) from None
         try:
-            yield Proofs(target, dates, scratch, self._environ, self._tell)
+            yield Proofs(target, dates, scratch, self._environ, self._tell, self._follow)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
