@@ -46,13 +46,12 @@ def attach(
     """
     import asyncio  # noqa: PLC0415
 
-    from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
-    from codex_runner.engine.planned import planned_job  # noqa: PLC0415
     from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
     from codex_runner.wiring.attach import attach as go_on  # noqa: PLC0415
     from codex_runner.wiring.attach import find_begun  # noqa: PLC0415
     from codex_runner.wiring.imports import forget_sources  # noqa: PLC0415
     from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
+    from codex_runner.wiring.setting import secrets_of  # noqa: PLC0415
 
     loaded, output_dir = runs_config(config, output)
     looking = Invocation.of(loaded, os.environ, None, complain=warn)
@@ -60,10 +59,9 @@ def attach(
     clear_junit(junit)
     job = loaded.jobs.get(begun.state.job) if loaded else None
     secrets = {secret.name: secret for secret in secrets_of(job.codex)} if job else {}
-    planned = planned_job(begun.state)
-    shown = sinks(log_format, list(secrets.values()), planned)
+    shown = sinks(log_format, secrets.values(), begun.job)
     invocation = Invocation.of(loaded, os.environ, shown, junit, warn)
-    forget_sources(planned, os.environ)
+    forget_sources(begun.job, os.environ)
     stopping = Stopping()
     with Following(stopping.request) as following:
         state = following.run(go_on(begun, invocation, secrets, stopping=stopping, by_shape=by_shape))

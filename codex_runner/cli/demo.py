@@ -30,12 +30,11 @@ def demo(
 ) -> None:
     """Run a real job on a scratch repository: the real codex, a real Vault, and a scripted model on 127.0.0.1."""
     from codex_runner.config import load, resolve_job  # noqa: PLC0415
-    from codex_runner.demo.project import JOB  # noqa: PLC0415
-    from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
     from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
-    from codex_runner.wiring.demo import demo_world  # noqa: PLC0415
+    from codex_runner.wiring.demo import JOB, demo_world  # noqa: PLC0415
     from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
     from codex_runner.wiring.run import run_job  # noqa: PLC0415
+    from codex_runner.wiring.setting import secrets_of  # noqa: PLC0415
 
     began = time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="codex-runner-demo-"))
@@ -44,8 +43,7 @@ def demo(
             config = load(None, scratch, world.environ)
             job = resolve_job(config, JOB)
             _say(f"codex-runner run {JOB}")
-            masked = secrets_of(job.codex)
-            invocation = Invocation.of(config, world.environ, sinks(log_format, masked))
+            invocation = Invocation.of(config, world.environ, sinks(log_format, secrets_of(job.codex)))
             output_dir, stopping = (output or Path("codex-runner-out")).absolute(), Stopping()
             running = run_job(job, output_dir, invocation, stopping=stopping)
             folder, state = follow(stopping.request, running)

@@ -34,7 +34,7 @@ def doctor(
 
     found = _examine(config, settings, job)
     if junit is not None:
-        from codex_runner.reports.checklist import write_junit  # noqa: PLC0415
+        from codex_runner.wiring.diagnosis import write_junit  # noqa: PLC0415
 
         write_junit(junit, "doctor", [(each.subject, each.finding) for each in found])
     code = exit_code(found)
@@ -49,12 +49,14 @@ def _examine(config: Path | None, settings: list[str] | None, job: str | None) -
     from codex_runner.config import load  # noqa: PLC0415
     from codex_runner.wiring.diagnosis import configuration_failed  # noqa: PLC0415
     from codex_runner.wiring.doctor import Doctor  # noqa: PLC0415
+    from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
 
     try:
         loaded = load(config, Path.cwd(), os.environ, settings or [])
     except ConfigurationError as error:
         return (configuration_failed(error),)
-    return asyncio.run(Doctor(loaded, os.environ, tell).examine([job] if job else sorted(loaded.jobs)))
+    doctor = Doctor(loaded, Invocation.of(loaded, os.environ, None), tell)
+    return asyncio.run(doctor.examine([job] if job else sorted(loaded.jobs)))
 
 
 def _document(each: Diagnosis) -> dict[str, str | int]:

@@ -53,14 +53,12 @@ def logs(
 
     Example: codex-runner logs -f last
     """
-    from codex_runner.sinks.console import make_console, wants_color  # noqa: PLC0415
     from codex_runner.wiring import history  # noqa: PLC0415
     from codex_runner.wiring.folders import find_run  # noqa: PLC0415
+    from codex_runner.wiring.showing import log_of  # noqa: PLC0415
 
     folder = find_run(output_dir(output, config), run)
-    color = wants_color(os.environ, is_tty=sys.stdout.isatty())
-    live = go_on and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    sink = make_console(sys.stdout, is_tty=live, color=color, verbose=verbose, limit=None)
+    sink = log_of(sys.stdout, os.environ, go_on=go_on, verbose=verbose)
     try:
         shown = _WhileRead(sink)
         state = history.follow(folder, shown) if go_on else history.replay(folder, shown)

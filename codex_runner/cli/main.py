@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,6 @@ from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
 from codex_runner.domain.machine import machine_fault
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = ("run", "runs", "logs", "attach", "cancel", "report", "prune", "hosts", "doctor", "init", "demo")
@@ -97,7 +94,9 @@ def _carried_out() -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except RunnerError as error:
-        clean = _clean()
+        from codex_runner.wiring.showing import cleaner  # noqa: PLC0415 - only for an error
+
+        clean = cleaner(os.environ)
         tell(clean(error.message), clean(error.remedy))
         return error.exit_code
     except KeyboardInterrupt:
@@ -114,12 +113,3 @@ def _carried_out() -> int:
         tell(f"{type(error).__name__} in codex-runner {__version__}.", RunnerError.default_remedy)
         return ExitCode.INTERNAL
     return ExitCode.SUCCEEDED
-
-
-def _clean() -> Callable[[str], str]:
-    """Return what takes the secrets of the environment out of a text: one may quote a library, ssh or a server."""
-    from codex_runner.domain.secret import Secret  # noqa: PLC0415 - only for an error
-    from codex_runner.domain.secret_names import secrets_of  # noqa: PLC0415 - the same
-    from codex_runner.engine.redact import Redactor  # noqa: PLC0415 - the same
-
-    return Redactor(Secret(name, value) for name, value in secrets_of(os.environ)).text

@@ -14,6 +14,8 @@ from codex_runner.cli.speech import tell
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from codex_runner.config import Config
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Sink
@@ -59,23 +61,17 @@ SetOption = Annotated[
 LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How progress is written.")]
 
 
-def sinks(log_format: LogFormat, secrets: list[Secret], job: Job | None = None) -> list[Sink]:
+def sinks(log_format: LogFormat, secrets: Iterable[Secret], job: Job | None = None) -> list[Sink]:
     """Choose the sinks for this terminal, or this CI system, and for the `job` whose checks they will tell of."""
-    from codex_runner.sinks import choose  # noqa: PLC0415 - what a sink needs is loaded when there is one
-    from codex_runner.sinks.patience import patient  # noqa: PLC0415
+    from codex_runner.wiring.showing import run_sinks  # noqa: PLC0415 - what a sink needs is loaded when there is one
 
-    prefix = None
-    if job is not None:
-        from codex_runner.wiring.annotations import path_prefix  # noqa: PLC0415
-
-        prefix = path_prefix(job, os.environ)
-    return choose(log_format.value, patient(sys.stderr), os.environ, secrets, prefix)
+    return run_sinks(log_format.value, sys.stderr, os.environ, secrets, job)
 
 
 def clear_junit(path: Path | None) -> None:
     """Refuse a place for junit.xml that cannot be written before anything is spent, and take away what is there."""
     if path is not None:
-        from codex_runner.reports.files import clear_place  # noqa: PLC0415 - as above
+        from codex_runner.wiring.folders import clear_place  # noqa: PLC0415 - as above
 
         clear_place(path, "--junit")
 

@@ -11,7 +11,7 @@ import typer
 from codex_runner.cli.operators import optional_config
 from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
 from codex_runner.domain.change import show_path
-from codex_runner.domain.errors import ConfigurationError, UsageError
+from codex_runner.domain.errors import UsageError
 
 _STDOUT = "-"
 
@@ -28,9 +28,8 @@ def report(
     output: OutputOption = None,
 ) -> None:
     """Write all reports of a run anew, from its events.jsonl alone."""
-    from codex_runner.reports.files import write_whole  # noqa: PLC0415
     from codex_runner.wiring.folders import find_run  # noqa: PLC0415
-    from codex_runner.wiring.history import rebuild  # noqa: PLC0415
+    from codex_runner.wiring.history import copy_to, rebuild  # noqa: PLC0415
 
     if junit == html == _STDOUT:
         raise UsageError("Both reports are to go to stdout.", remedy="Write one of them into a file.")
@@ -42,10 +41,4 @@ def report(
         if target == _STDOUT:
             sys.stdout.buffer.write(source.read_bytes())
         elif target is not None:
-            try:
-                written = write_whole(Path(target), source.read_bytes())
-                typer.echo(show_path(str(written)), err=_STDOUT in {junit, html})
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{target} cannot be written: {error.strerror}.", remedy="Name another place."
-                ) from None
+            typer.echo(show_path(str(copy_to(source, Path(target)))), err=_STDOUT in {junit, html})

@@ -65,11 +65,11 @@ def run(
     Example: git log v1.. --oneline | codex-runner run release-notes --context -
     """
     from codex_runner.config import PromptSource, files_of, load, resolve_job  # noqa: PLC0415
-    from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
     from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
     from codex_runner.wiring.imports import forget_sources  # noqa: PLC0415
     from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
     from codex_runner.wiring.run import run_job  # noqa: PLC0415
+    from codex_runner.wiring.setting import secrets_of  # noqa: PLC0415
 
     if not dry_run:
         clear_junit(junit)
@@ -87,9 +87,13 @@ def run(
     if dry_run:
         _show_plan(resolved, Invocation.of(loaded, os.environ, None), as_json=as_json)
         return
-    masked = secrets_of(resolved.codex)
     invocation = Invocation.of(
-        loaded, os.environ, sinks(log_format, masked, resolved), junit, warn, files_of(loaded, job, source)
+        loaded,
+        os.environ,
+        sinks(log_format, secrets_of(resolved.codex), resolved),
+        junit,
+        warn,
+        files_of(loaded, job, source),
     )
     output_dir = output.absolute() if output else loaded.output_dir
     forget_sources(resolved, os.environ)

@@ -42,7 +42,7 @@ def show_columns(
 
     `colours` has a colour (`red`, `green`, `yellow`) for each row of the columns that it names.
     """
-    from codex_runner.sinks.console import wants_color  # noqa: PLC0415 - as late as all that commands need
+    from codex_runner.wiring.showing import wants_color  # noqa: PLC0415 - as late as all that commands need
 
     clean = [[clean_line(cell) for cell in row] for row in rows]
     coloured = wants_color(environ, is_tty=sys.stdout.isatty())

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from codex_runner.config import Config
     from codex_runner.domain.credential import Finding
     from codex_runner.domain.secret import Secret
-    from codex_runner.wiring.tokens import Target, TokenDesk
+    from codex_runner.wiring.token_target import Target
+    from codex_runner.wiring.tokens import TokenDesk
 
 token_app = typer.Typer(
     name="token",
@@ -339,6 +340,6 @@ def _target(
 
 
 def _write_junit(path: Path, findings: list[tuple[str, Finding]]) -> None:
-    from codex_runner.reports.checklist import write_junit  # noqa: PLC0415
+    from codex_runner.wiring.diagnosis import write_junit  # noqa: PLC0415
 
     write_junit(path, "token check", findings)

@@ -20,11 +20,11 @@ from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
+from codex_runner.engine.planned import planned_job
 from codex_runner.wiring.claim import is_open, refuse_gone, take
 from codex_runner.wiring.compose import Assignment, transport_to
 from codex_runner.wiring.folders import LAST, find_run, made, read_state
 from codex_runner.wiring.run import carry_out
-from codex_runner.wiring.setting import surrounding_secrets
 from codex_runner.wiring.way import Way
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ class Begun:
     folder: RunFolder
     state: RunState
     noted: Sequence[Sequence[Record]] = ()
+
+    @property
+    def job(self) -> Job:
+        """The job as it is on record, without its secrets."""
+        return planned_job(self.state)
 
 
 async def find_begun(output_dir: Path, run: str, host: str | None, invocation: Invocation) -> Begun:
@@ -91,12 +96,11 @@ async def attach(
     SecretStoreError. With `by_shape` the run goes on all the same, and its reports say without which.
     """
     from codex_runner.engine.config_secrets import PREFIX  # noqa: PLC0415
-    from codex_runner.engine.planned import planned_job  # noqa: PLC0415
 
     folder, state = begun.folder, begun.state
     if not begun.noted:  # else the agent's host is not this machine
         _refuse_changed(state, invocation)
-    job = planned_job(state)
+    job = begun.job
     at_hand, why = dict(secrets), ""
     try:
         at_hand |= await stopping.unless_stopped(_fetch_again(job, state, invocation))
@@ -105,7 +109,7 @@ async def attach(
             error.remedy = f"{error.remedy} {_BY_SHAPE}".strip()
             raise
         why = f" {error.message}"
-    named = {*at_hand, *(secret.name for secret in surrounding_secrets(invocation))}
+    named = {*at_hand, *(secret.name for secret in invocation.secrets())}
     missing = [name for name in state.facts.get("secrets", ()) if name not in named]
     # A invocation of codex may have come from the command line, which attaching does not have.
     demanded = [name for name in missing if not name.startswith(PREFIX)]

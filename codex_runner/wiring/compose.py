@@ -27,7 +27,7 @@ from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.hosts import bundled_codex, transport_for
 from codex_runner.wiring.imports import places
 from codex_runner.wiring.proposal import ProposedConfig, proposal_at
-from codex_runner.wiring.setting import credential_files, surrounding_secrets
+from codex_runner.wiring.setting import credential_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ def compose(assignment: Assignment, invocation: Invocation, stopping: Stopping) 
     redactor = Redactor()
     recorder = Recorder(state, assignment.journal, invocation.sinks, redactor)
     way.tell = recorder.warn
-    for secret in (*assignment.secrets, *surrounding_secrets(invocation)):
+    for secret in (*assignment.secrets, *invocation.secrets()):
         recorder.learn(secret)
     job = with_shown_names(assignment.job, redactor)
     for record in assignment.noted[0] if assignment.noted else ():

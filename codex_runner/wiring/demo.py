@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.demo.project import JOB
 from codex_runner.domain.credential import TokenAuth, VaultSettings
 from codex_runner.domain.secret import Secret
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codex_runner.demo.model import ModelService
+
+__all__ = ["JOB", "DemoWorld", "demo_world"]
 
 REPOSITORY = "acme/spacing"
 WORKFLOW_FILE = ".github/workflows/release-notes.yml"
@@ -39,7 +42,7 @@ def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], N
     """Set all up in `scratch`, saying what is done; everything has ended when the `with` does."""
     from codex_runner.demo.issuer import Issuer, github_claims  # noqa: PLC0415 - the demo's alone, as all here
     from codex_runner.demo.model import ModelService  # noqa: PLC0415
-    from codex_runner.demo.project import JOB, make_project  # noqa: PLC0415
+    from codex_runner.demo.project import make_project  # noqa: PLC0415
     from codex_runner.demo.vault import VaultServer  # noqa: PLC0415
 
     token = Secret("CODEX_ACCESS_TOKEN", f"at-demo-{secrets.token_urlsafe(24)}")

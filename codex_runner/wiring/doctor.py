@@ -32,10 +32,9 @@ from codex_runner.wiring.diagnosis import (
     Diagnosis,
 )
 from codex_runner.wiring.folders import cannot_hold_runs
-from codex_runner.wiring.setting import secret_names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from codex_runner.config import Config
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Prepared, Transport
     from codex_runner.domain.workspace import WorkspaceSpec
+    from codex_runner.wiring.invocation import Invocation
 
 _PATIENCE: Final = 10.0  # seconds for a Vault that does not answer: here somebody waits
 _SCARCE: Final = 1 << 30  # bytes: a run of a large repository may need as much
@@ -68,9 +68,10 @@ df -Pk "$state" | awk 'NR == 2 { print $4 }'
 class Doctor:
     """Looks at one configuration. Nothing is left behind: no login, no file, no process."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str], tell: Callable[[str], None]) -> None:
+    def __init__(self, config: Config, invocation: Invocation, tell: Callable[[str], None]) -> None:
         """Nothing is looked at yet. `tell` gets a line of progress."""
-        self._config, self._environ, self._tell = config, environ, tell
+        self._config, self._invocation, self._tell = config, invocation, tell
+        self._environ = invocation.environ
         self._found: list[Diagnosis] = []
         self._subject = RUNNER
 
@@ -184,17 +185,11 @@ class Doctor:
         )
 
     async def _look_at_host(self, host: str, jobs: Sequence[Job]) -> None:
-        from codex_runner.wiring.hosts import transport_for  # noqa: PLC0415
+        from codex_runner.wiring.compose import transport_to  # noqa: PLC0415
 
         self._subject = RUNNER if host == LOCAL_HOST else host
         try:
-            transport = transport_for(
-                host,
-                self._environ,
-                ssh_config=self._config.ssh_config,
-                hidden=secret_names_of(self._config),
-                given=self._config.hosts[host].environment if host in self._config.hosts else (),
-            )
+            transport = transport_to(host, self._invocation)
         except RunnerError as error:
             self._failed(HOST, error)
             return

@@ -9,10 +9,13 @@ from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
+from codex_runner.reports.files import clear_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+__all__ = ["LAST", "cannot_hold_runs", "check_state_folder", "clear_place", "find_run", "made", "read_state"]
 
 LAST = "last"
 _IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"

@@ -135,6 +135,18 @@ def rebuild(folder: RunFolder, *, guards: bool, junit: Path | None = None) -> Se
     return reports.write(state)
 
 
+def copy_to(source: Path, target: Path) -> Path:
+    """Copy a report whole or not at all; return its path. ConfigurationError if it cannot be written."""
+    from codex_runner.reports.files import write_whole  # noqa: PLC0415 - as above
+
+    try:
+        return write_whole(target, source.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(
+            f"{target} cannot be written: {error.strerror}.", remedy="Name another place."
+        ) from None
+
+
 def prune(  # noqa: PLR0913 - what may go, as the command line says it
     output_dir: Path,
     *,

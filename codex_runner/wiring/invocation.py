@@ -9,8 +9,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from codex_runner.domain.credential import VaultSettings
+from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import holds_secret
-from codex_runner.wiring.setting import secret_names_of
+from codex_runner.wiring.audience import targets_of
+from codex_runner.wiring.setting import passwords_of_proxies, secret_names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +58,15 @@ class Invocation:
         """Return those of all hosts that hold a secret."""
         given = dict.fromkeys(name for host in self.hosts.values() for name in host.environment)
         return [name for name in given if holds_secret(name, self.environ.get(name, ""), self.secret_names)]
+
+    def secrets(self) -> list[Secret]:
+        """Return the secrets that no job has: passwords of proxies, and addresses and keys of those who are told."""
+        targets, _ = targets_of(self.notify, self.environ)
+        return [
+            *passwords_of_proxies(self.environ, self.vault.proxy),
+            *(secret for target in targets for secret in target.secrets),
+            *(Secret(name, self.environ[name]) for name in self.given_back() if self.environ.get(name)),
+        ]
 
     @classmethod
     def of(  # noqa: PLR0913, PLR0917 - what a command knows

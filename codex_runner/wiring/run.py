@@ -13,7 +13,8 @@ from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.config_secrets import secrets_of
 from codex_runner.sinks.jsonl import FileJournal
-from codex_runner.wiring.aftermath import after, require_usable, targets_of
+from codex_runner.wiring.aftermath import after
+from codex_runner.wiring.audience import require_usable, targets_of
 from codex_runner.wiring.compose import Assignment, compose, detector, reply_schema
 from codex_runner.wiring.folders import check_state_folder, made
 from codex_runner.wiring.way import Way

@@ -1,4 +1,4 @@
-"""Which of what a command knows is secret: the variables and files that hold a secret, and the secrets of no job."""
+"""Which of what a command knows is secret: the variables and files that hold a secret, and the passwords of proxies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import PROXIES, proxy_passwords
+from codex_runner.engine.config_secrets import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,25 +16,20 @@ if TYPE_CHECKING:
     from codex_runner.config import Config, NotifySettings
     from codex_runner.domain.credential import CredentialSpec, VaultSettings
     from codex_runner.domain.job import Job
-    from codex_runner.wiring.invocation import Invocation
+
+__all__ = [
+    "credential_files",
+    "named_secrets",
+    "passwords_of_proxies",
+    "secret_names_of",
+    "secrets_of",
+]
 
 
 def secret_names_of(config: Config) -> frozenset[str]:
     """Return the variables that the configuration names as a secret's place, for any of its jobs."""
     jobs = (config.defaults, *config.jobs.values())
     return named_secrets((job.credential for job in jobs), config.vault, config.notify)
-
-
-def surrounding_secrets(invocation: Invocation) -> list[Secret]:
-    """Return the secrets that no job has: proxies' passwords, and the addresses and keys of those who are told."""
-    from codex_runner.wiring.aftermath import targets_of  # noqa: PLC0415
-
-    targets, _ = targets_of(invocation.notify, invocation.environ)
-    return [
-        *passwords_of_proxies(invocation.environ, invocation.vault.proxy),
-        *(secret for target in targets for secret in target.secrets),
-        *(Secret(name, invocation.environ[name]) for name in invocation.given_back() if invocation.environ.get(name)),
-    ]
 
 
 def passwords_of_proxies(environ: Mapping[str, str], *addresses: str | None) -> list[Secret]:

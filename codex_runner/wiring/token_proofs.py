@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
     from codex_runner.wiring.token_dates import Dates
-    from codex_runner.wiring.tokens import Target
+    from codex_runner.wiring.token_target import Target
 
 T = TypeVar("T")
 
@@ -136,12 +136,13 @@ class Proofs:
         return Said(Answer.TAKEN, words[-1]) if words else Said(Answer.UNKNOWN, "nothing", Failure.CREDENTIAL)
 
     async def _prepare(self, secret: Secret, hear: Callable[[Event], None]) -> None:
-        from codex_runner.wiring.compose import looking_agent  # noqa: PLC0415
-        from codex_runner.wiring.hosts import transport_for  # noqa: PLC0415
+        from codex_runner.wiring.compose import looking_agent, transport_to  # noqa: PLC0415
+        from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
 
         job, spec = self.job, self.target.spec
         surroundings = {**self.environ, "TMPDIR": str(self.scratch)}
-        transport = transport_for(job.host, surroundings, hidden=[spec.environment_variable])
+        invocation = Invocation(surroundings, (), secret_names=frozenset({spec.environment_variable}))
+        transport = transport_to(job.host, invocation)
         try:
             granted = Granted(spec.kind, {spec.environment_variable: secret})
             await looking_agent(job, {}).prepare(job, transport, granted, hear)

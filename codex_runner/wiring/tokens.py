@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +36,7 @@ from codex_runner.engine.credential_rules import (
 from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.wiring.token_dates import Dates
 from codex_runner.wiring.token_proofs import Proofs
+from codex_runner.wiring.token_target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,33 +47,14 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
     from codex_runner.engine.bounded import Wish
     from codex_runner.vault.client import VaultClient
-    from codex_runner.vault.storing import NewToken, Stored
+    from codex_runner.vault.storing import NewToken
+    from codex_runner.vault.storing import Stored as Stored  # noqa: PLC0414 - a command shows it, this and the next
     from codex_runner.vault.token_metadata import TokenPlace
-    from codex_runner.vault.tokens import TokenEntry
+    from codex_runner.vault.tokens import TokenEntry as TokenEntry  # noqa: PLC0414
     from codex_runner.wiring.token_proofs import Follow
 
+
 _POLL: Final = 5.0  # seconds between two looks at whether a token still works
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A workflow's token: its name, where it lies, and the codex that will use it.
-
-    `job` is the one that the configuration has for it, with its `timeout` in seconds; None if it has none.
-    """
-
-    workflow: str
-    spec: CredentialSpec
-    codex: CodexSettings = field(default_factory=CodexSettings)
-    job: str | None = None
-    timeout: float = 0.0
-
-    @property
-    def place(self) -> TokenPlace:
-        """Where it lies."""
-        from codex_runner.vault.token_metadata import TokenPlace  # noqa: PLC0415 - late: it brings requests
-
-        return TokenPlace(self.spec.mount, self.spec.path)
 
 
 def target_of(  # noqa: PLR0913 - the options of a command
