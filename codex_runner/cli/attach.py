@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Annotated
 
@@ -22,6 +23,12 @@ from codex_runner.cli.options import (
 )
 from codex_runner.cli.result import finish
 from codex_runner.cli.signals import Following
+from codex_runner.engine.stopping import Stopping
+from codex_runner.wiring.attach import attach as go_on
+from codex_runner.wiring.attach import find_begun
+from codex_runner.wiring.imports import forget_sources
+from codex_runner.wiring.invocation import Invocation
+from codex_runner.wiring.setting import secrets_of
 
 
 def attach(
@@ -44,15 +51,6 @@ def attach(
 
     One runner at a time has a run. Exit code 14: another one has renewed its claim within the last 60 seconds.
     """
-    import asyncio  # noqa: PLC0415
-
-    from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
-    from codex_runner.wiring.attach import attach as go_on  # noqa: PLC0415
-    from codex_runner.wiring.attach import find_begun  # noqa: PLC0415
-    from codex_runner.wiring.imports import forget_sources  # noqa: PLC0415
-    from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
-    from codex_runner.wiring.setting import secrets_of  # noqa: PLC0415
-
     loaded, output_dir = runs_config(config, output)
     looking = Invocation.of(loaded, os.environ, None, complain=warn)
     begun = asyncio.run(find_begun(output_dir, run, host, looking))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import typer
 
 from codex_runner.cli.options import ConfigOption, HostOption, OutputOption, RunArgument, runs_config, warn
+from codex_runner.wiring.attach import cancel as end
+from codex_runner.wiring.invocation import Invocation
 
 
 def cancel(
@@ -21,11 +24,6 @@ def cancel(
 
     With --host, from any machine, also while another one follows the run.
     """
-    import asyncio  # noqa: PLC0415
-
-    from codex_runner.wiring.attach import cancel as end  # noqa: PLC0415
-    from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
-
     loaded, output_dir = runs_config(config, output)
     asyncio.run(end(output_dir, run, host, Invocation.of(loaded, os.environ, None, complain=warn)))
     typer.echo(f"{run}: told to end", err=True)

@@ -15,6 +15,12 @@ import typer
 
 from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, sinks
 from codex_runner.cli.signals import follow
+from codex_runner.config import load, resolve_job
+from codex_runner.engine.stopping import Stopping
+from codex_runner.wiring.demo import demo_world
+from codex_runner.wiring.invocation import Invocation
+from codex_runner.wiring.run import run_job
+from codex_runner.wiring.setting import secrets_of
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
@@ -29,20 +35,13 @@ def demo(
     log_format: LogFormatOption = LogFormat.AUTO,
 ) -> None:
     """Run a real job on a scratch repository: the real codex, a real Vault, and a scripted model on 127.0.0.1."""
-    from codex_runner.config import load, resolve_job  # noqa: PLC0415
-    from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
-    from codex_runner.wiring.demo import JOB, demo_world  # noqa: PLC0415
-    from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
-    from codex_runner.wiring.run import run_job  # noqa: PLC0415
-    from codex_runner.wiring.setting import secrets_of  # noqa: PLC0415
-
     began = time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="codex-runner-demo-"))
     try:
         with demo_world(scratch, os.environ, _say) as world:
             config = load(None, scratch, world.environ)
-            job = resolve_job(config, JOB)
-            _say(f"codex-runner run {JOB}")
+            job = resolve_job(config, world.job)
+            _say(f"codex-runner run {world.job}")
             invocation = Invocation.of(config, world.environ, sinks(log_format, secrets_of(job.codex)))
             output_dir, stopping = (output or Path("codex-runner-out")).absolute(), Stopping()
             running = run_job(job, output_dir, invocation, stopping=stopping)

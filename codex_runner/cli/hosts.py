@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,8 @@ from codex_runner.cli.options import ConfigOption  # noqa: TC001 - typer reads a
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_table
 from codex_runner.domain.errors import ExitCode
+from codex_runner.wiring.inventory import inventory
+from codex_runner.wiring.invocation import Invocation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +33,6 @@ def hosts(
 
     With --probe, exit code 6 where one of them cannot be reached.
     """
-    import asyncio  # noqa: PLC0415
-
-    from codex_runner.wiring.inventory import inventory  # noqa: PLC0415
-    from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
-
     # A project is not needed, so its configuration need not be.
     invocation = Invocation.of(optional_config(config, None), os.environ, None)
     documents = asyncio.run(inventory(names, invocation, tell, probe=probe))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import traceback
 from importlib import import_module
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
 from codex_runner.domain.machine import machine_fault
+from codex_runner.wiring.showing import cleaner
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = ("run", "runs", "logs", "attach", "cancel", "report", "prune", "hosts", "doctor", "init", "demo")
@@ -94,8 +96,6 @@ def _carried_out() -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except RunnerError as error:
-        from codex_runner.wiring.showing import cleaner  # noqa: PLC0415 - only for an error
-
         clean = cleaner(os.environ)
         tell(clean(error.message), clean(error.remedy))
         return error.exit_code
@@ -105,7 +105,6 @@ def _carried_out() -> int:
         if (fault := machine_fault(error)) is not None:
             tell(fault.message, fault.remedy)
             return fault.exit_code
-        import traceback  # noqa: PLC0415 - only for a bug
 
         # Frames and lines, no values: a value may be a secret.
         frames = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__)).format()

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codex_runner.cli.speech import tell
+from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.wiring.folders import clear_place
+from codex_runner.wiring.showing import run_sinks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,16 +66,12 @@ LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How pr
 
 def sinks(log_format: LogFormat, secrets: Iterable[Secret], job: Job | None = None) -> list[Sink]:
     """Choose the sinks for this terminal, or this CI system, and for the `job` whose checks they will tell of."""
-    from codex_runner.wiring.showing import run_sinks  # noqa: PLC0415 - what a sink needs is loaded when there is one
-
     return run_sinks(log_format.value, sys.stderr, os.environ, secrets, job)
 
 
 def clear_junit(path: Path | None) -> None:
     """Refuse a place for junit.xml that cannot be written before anything is spent, and take away what is there."""
     if path is not None:
-        from codex_runner.wiring.folders import clear_place  # noqa: PLC0415 - as above
-
         clear_place(path, "--junit")
 
 
@@ -85,15 +84,12 @@ def output_dir(given: Path | None, config: Path | None) -> Path:
     """Return the folder of the runs: what is given, or what the configuration says."""
     if given is not None:
         return given.absolute()
-    from codex_runner.config import load  # noqa: PLC0415
 
     return load(config, Path.cwd(), os.environ).output_dir
 
 
 def runs_config(config: Path | None, output: Path | None) -> tuple[Config | None, Path]:
     """Return the configuration and the folder of the runs. Where `output` names that, none is needed."""
-    from codex_runner.config import load  # noqa: PLC0415
-
     try:
         loaded = load(config, Path.cwd(), os.environ)
     except ConfigurationError:

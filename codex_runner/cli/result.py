@@ -11,6 +11,7 @@ from codex_runner.cli.signals import settle
 from codex_runner.cli.speech import print_json, printable, tell
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ExitCode, RunnerError
+from codex_runner.wiring.lost_result import fail_for_lost_result
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
@@ -51,8 +52,6 @@ def finish(folder: RunFolder, state: RunState, invocation: Invocation, *, as_jso
 
 
 def _fail(folder: RunFolder, lost: OSError, invocation: Invocation) -> None:
-    from codex_runner.wiring.lost_result import fail_for_lost_result  # noqa: PLC0415 - hardly ever
-
     try:
         fail_for_lost_result(folder, lost.strerror or str(lost), invocation)
     except RunnerError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -23,13 +25,20 @@ from codex_runner.cli.options import (
 from codex_runner.cli.result import finish
 from codex_runner.cli.signals import Following
 from codex_runner.cli.speech import print_json
+from codex_runner.config import PromptSource, files_of, load, resolve_job
 from codex_runner.domain.errors import UsageError
+from codex_runner.engine.stopping import Stopping
+from codex_runner.sinks.foreign import clean_line
+from codex_runner.wiring.imports import forget_sources
+from codex_runner.wiring.invocation import Invocation
+from codex_runner.wiring.plan import plan
+from codex_runner.wiring.run import run_job
+from codex_runner.wiring.setting import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from codex_runner.domain.job import Job
-    from codex_runner.wiring.invocation import Invocation
 
 
 def run(
@@ -64,13 +73,6 @@ def run(
 
     Example: git log v1.. --oneline | codex-runner run release-notes --context -
     """
-    from codex_runner.config import PromptSource, files_of, load, resolve_job  # noqa: PLC0415
-    from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
-    from codex_runner.wiring.imports import forget_sources  # noqa: PLC0415
-    from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
-    from codex_runner.wiring.run import run_job  # noqa: PLC0415
-    from codex_runner.wiring.setting import secrets_of  # noqa: PLC0415
-
     if not dry_run:
         clear_junit(junit)
     loaded = load(config, Path.cwd(), os.environ, settings or [])
@@ -135,16 +137,10 @@ def _context(given: str | None) -> str | None:
 
 
 def _show_plan(job: Job, invocation: Invocation, *, as_json: bool) -> None:
-    import asyncio  # noqa: PLC0415
-    import json  # noqa: PLC0415
-
-    from codex_runner.wiring.plan import plan  # noqa: PLC0415
-
     planned = asyncio.run(plan(job, invocation))
     if as_json:
         print_json(planned)
         return
-    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415 - the prompt may hold what a stranger wrote
 
     for key, value in planned.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

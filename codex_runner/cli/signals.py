@@ -12,8 +12,10 @@ No signal is ever blocked: a process that is started meanwhile would keep it blo
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
@@ -23,7 +25,6 @@ from codex_runner.domain.wish import Stopped
 from codex_runner.engine.bounded import Wish
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Coroutine, Mapping
     from types import FrameType, TracebackType
 
@@ -84,8 +85,6 @@ class Following:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run the coroutine in an event loop of its own, which a signal wakes up."""
-        import asyncio  # noqa: PLC0415 - only for what is followed
-
         return asyncio.run(self._awake(work))
 
     async def _awake(self, work: Coroutine[Any, Any, T]) -> T:
@@ -94,9 +93,6 @@ class Following:
         asyncio's own handlers would do the same. Between their removal and the next handler a signal has its default
         action, and to block it meanwhile protects the main thread alone.
         """
-        import asyncio  # noqa: PLC0415 - as above
-        import socket  # noqa: PLC0415 - as above
-
         loop = asyncio.get_running_loop()
         near, far = socket.socketpair()
         with near, far:

@@ -87,7 +87,7 @@ def setup(
 
     Example: codex-runner vault setup --workflow acme/app/release-notes --repo acme/app
     """
-    from codex_runner.wiring import vault_setup as wiring  # noqa: PLC0415 - brings requests
+    from codex_runner.wiring import vault_setup as wiring
 
     if repo and not repository_id and not gitlab_project:
         repository_id = wiring.repository_id(repo, os.environ)

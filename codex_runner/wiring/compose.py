@@ -19,6 +19,8 @@ from codex_runner.engine.runner import Runner
 from codex_runner.engine.secret_scan import SecretScan
 from codex_runner.reports.collect import LocalArtifacts
 from codex_runner.reports.writer import FileReports
+from codex_runner.schema import JsonSchema
+from codex_runner.secret_scan import DetectSecrets
 from codex_runner.sinks.jsonl import read_records
 from codex_runner.transports.directory import runs_root, state_folder
 from codex_runner.wiring.admission import LockedGroup, account_of, doubts
@@ -28,6 +30,7 @@ from codex_runner.wiring.hosts import bundled_codex, transport_for
 from codex_runner.wiring.imports import places
 from codex_runner.wiring.proposal import ProposedConfig, proposal_at
 from codex_runner.wiring.setting import credential_files
+from codex_runner.workspaces.make import GitWorkspaces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -153,7 +156,6 @@ def reply_schema(job: Job, environ: Mapping[str, str]) -> ReplySchema | None:
     """Return what the job's final message is held against. ConfigurationError if that is no schema."""
     if job.output_schema is None:
         return None
-    from codex_runner.schema import JsonSchema  # noqa: PLC0415 - brings jsonschema
 
     try:
         return JsonSchema(job.output_schema, environ)
@@ -165,7 +167,6 @@ def detector(job: Job) -> Detector | None:
     """Return the detector of credentials, if the job asks for one. ConfigurationError if it is not installed."""
     if not job.secret_scan:
         return None
-    from codex_runner.secret_scan import DetectSecrets  # noqa: PLC0415 - and it loads its library when it is needed
 
     try:
         return DetectSecrets()
@@ -186,7 +187,5 @@ def _artifacts(transport: Transport, local: LocalArtifacts, host: str, environ: 
 
 
 def _workspaces(transport: Transport, job: Job, environ: Mapping[str, str]) -> Workspaces:
-    from codex_runner.workspaces.make import GitWorkspaces  # noqa: PLC0415 - only for jobs that ask for one
-
     upload = None if job.host == LOCAL_HOST else cast("SshTransport", transport).upload
     return GitWorkspaces(transport, environ, runs_root(environ), upload)

@@ -8,17 +8,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.demo.project import JOB
 from codex_runner.domain.credential import TokenAuth, VaultSettings
 from codex_runner.domain.secret import Secret
+from codex_runner.engine.bounded import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from codex_runner.demo.model import ModelService
-
-__all__ = ["JOB", "DemoWorld", "demo_world"]
 
 REPOSITORY = "acme/spacing"
 WORKFLOW_FILE = ".github/workflows/release-notes.yml"
@@ -30,6 +28,7 @@ class DemoWorld:
     """What runs while the demo does. `environ` is what a pipeline's step would have; `token` is the agent's."""
 
     config: Path
+    job: str
     project: Path
     environ: Mapping[str, str]
     model: ModelService
@@ -40,10 +39,10 @@ class DemoWorld:
 @contextlib.contextmanager
 def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> Iterator[DemoWorld]:
     """Set all up in `scratch`, saying what is done; everything has ended when the `with` does."""
-    from codex_runner.demo.issuer import Issuer, github_claims  # noqa: PLC0415 - the demo's alone, as all here
-    from codex_runner.demo.model import ModelService  # noqa: PLC0415
-    from codex_runner.demo.project import make_project  # noqa: PLC0415
-    from codex_runner.demo.vault import VaultServer  # noqa: PLC0415
+    from codex_runner.demo.issuer import Issuer, github_claims
+    from codex_runner.demo.model import ModelService
+    from codex_runner.demo.project import JOB, make_project
+    from codex_runner.demo.vault import VaultServer
 
     token = Secret("CODEX_ACCESS_TOKEN", f"at-demo-{secrets.token_urlsafe(24)}")
     workflow = f"{REPOSITORY}/{JOB}"
@@ -68,16 +67,15 @@ def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], N
         # What a pipeline that runs the demo is itself: not what the demo's own is.
         for name in ("VAULT_TOKEN", "GITHUB_EVENT_PATH", "GITHUB_TRIGGERING_ACTOR"):
             pipeline.pop(name, None)
-        yield DemoWorld(config, scratch / "project", pipeline, model, token, server.audit)
+        yield DemoWorld(config, JOB, scratch / "project", pipeline, model, token, server.audit)
 
 
 def _set_up_vault(address: str, root: Secret, issuer: str, workflow: str, token: Secret) -> str:
     """Do what `codex-runner vault setup --apply` and `codex-runner token put` do; return the role's name."""
-    from codex_runner.engine.bounded import Wish  # noqa: PLC0415
-    from codex_runner.vault.lease import logged_in  # noqa: PLC0415
-    from codex_runner.vault.provision import apply  # noqa: PLC0415
-    from codex_runner.vault.setup import SetupRequest, plan  # noqa: PLC0415
-    from codex_runner.vault.tokens import NewToken, TokenPlace, put  # noqa: PLC0415
+    from codex_runner.vault.lease import logged_in
+    from codex_runner.vault.provision import apply
+    from codex_runner.vault.setup import SetupRequest, plan
+    from codex_runner.vault.tokens import NewToken, TokenPlace, put
 
     request = SetupRequest(
         workflow, repository=REPOSITORY, repository_id="4711", workflow_file=WORKFLOW_FILE, issuer=issuer

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.config import resolve_job, variables_of
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
 from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunnerError, SecretStoreError
@@ -17,6 +18,8 @@ from codex_runner.domain.job import LOCAL_HOST, PROOF
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryError
 from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
+from codex_runner.wiring.compose import detector, looking_agent, transport_to
+from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.diagnosis import (
     AUDIT_FILE,
     CODEX,
@@ -32,6 +35,7 @@ from codex_runner.wiring.diagnosis import (
     Diagnosis,
 )
 from codex_runner.wiring.folders import cannot_hold_runs
+from codex_runner.workspaces.make import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,9 +143,6 @@ class Doctor:
     # --- jobs --------------------------------------------------------------------------------------------------------
 
     def _resolve(self, name: str) -> Job | None:
-        from codex_runner.config import resolve_job, variables_of  # noqa: PLC0415 - late, here and below
-        from codex_runner.wiring.compose import detector  # noqa: PLC0415
-
         self._subject = name
         try:
             needed = variables_of(self._config, name)
@@ -158,7 +159,7 @@ class Doctor:
         self._subject = RUNNER
         if not any(job.credential and job.credential.source is CredentialSource.VAULT for job in jobs):
             return
-        from codex_runner.vault.client import VaultClient  # noqa: PLC0415 - brings hvac
+        from codex_runner.vault.client import VaultClient
 
         try:
             with VaultClient(self._impatient, self._environ, on_retry=self._tell) as client:
@@ -185,8 +186,6 @@ class Doctor:
         )
 
     async def _look_at_host(self, host: str, jobs: Sequence[Job]) -> None:
-        from codex_runner.wiring.compose import transport_to  # noqa: PLC0415
-
         self._subject = RUNNER if host == LOCAL_HOST else host
         try:
             transport = transport_to(host, self._invocation)
@@ -224,8 +223,6 @@ class Doctor:
 
     async def _borrow(self, job: Job) -> Granted | None:
         """Take the credential and judge it as a run would; the login is given back before this returns."""
-        from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
-
         spec, auth = job.credential, self._config.vault.auth
         from_vault = spec is not None and spec.source is CredentialSource.VAULT
         if from_vault and isinstance(auth, AppRoleAuth) and (auth.wrapped or auth.single_use):
@@ -269,8 +266,6 @@ class Doctor:
             self._warned(code, warning.message, "")
 
     async def _look_at_codex(self, job: Job, transport: Transport) -> bool:
-        from codex_runner.wiring.compose import looking_agent  # noqa: PLC0415
-
         agent = looking_agent(job, self._environ)
         told: list[Event] = []
         try:
@@ -301,8 +296,6 @@ class Doctor:
             transport.name_run(None)
 
     async def _preflight(self, job: Job, transport: Transport, granted: Granted) -> None:
-        from codex_runner.wiring.compose import looking_agent  # noqa: PLC0415
-
         told: list[Event] = []
         try:
             prepared = await looking_agent(job, {}).prepare(job, transport, granted, told.append)
@@ -321,8 +314,6 @@ class Doctor:
         self._passed(PREFLIGHT, str(answer) if answer else f"by {done.get('method')}: nothing more can be proven")
 
     async def _look_at_workspace(self, spec: WorkspaceSpec, transport: Transport) -> None:
-        from codex_runner.workspaces.make import look  # noqa: PLC0415
-
         try:
             made = await look(spec, self._environ)
         except RunnerError as error:

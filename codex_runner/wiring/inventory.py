@@ -10,7 +10,6 @@ from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.secret_names import without_secrets
 from codex_runner.transports.ssh_config import aliases, resolved
-from codex_runner.transports.ssh_probe import probe as ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,6 +57,8 @@ async def inventory(
                 "via": "" if via == "none" else via,
             }
             if probe:
+                from codex_runner.transports.ssh_probe import probe as ask
+
                 codex = invocation.hosts[alias].codex if alias in invocation.hosts else None
                 document |= asdict(await ask(alias, visible, codex=codex, ssh_options=options, given=given))
             return document

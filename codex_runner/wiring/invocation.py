@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import holds_secret
+from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog, who
 from codex_runner.wiring.audience import targets_of
 from codex_runner.wiring.setting import passwords_of_proxies, secret_names_of
 
@@ -113,7 +114,6 @@ def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
     wanted = config.audit
     if wanted.file is None and not wanted.syslog:
         return []
-    from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog, who  # noqa: PLC0415
 
     digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
     syslog = SYSLOG_SOCKET if wanted.syslog else None

@@ -11,6 +11,7 @@ from codex_runner.domain.run import new_run_id
 from codex_runner.engine.config_secrets import secrets_of, without_secrets
 from codex_runner.engine.redact import Redactor
 from codex_runner.wiring.compose import detector, looking_agent, reply_schema, transport_to
+from codex_runner.workspaces.make import look
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job
@@ -24,8 +25,6 @@ async def plan(job: Job, invocation: Invocation) -> dict[str, Any]:
     detector(job)
     made = {}
     if job.workspace is not None:
-        from codex_runner.workspaces.make import look  # noqa: PLC0415
-
         made = {"workspace": await look(job.workspace, environ)}
     transport, agent = transport_to(job.host, invocation), looking_agent(job, environ)
     try:

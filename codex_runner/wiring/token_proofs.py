@@ -29,6 +29,9 @@ from codex_runner.domain.run import Failure
 from codex_runner.engine.credential_rules import format_date
 from codex_runner.engine.retry import RetryIn, decide
 from codex_runner.engine.stopping import Stopping
+from codex_runner.wiring.compose import looking_agent, transport_to
+from codex_runner.wiring.invocation import Invocation
+from codex_runner.wiring.run import run_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -136,9 +139,6 @@ class Proofs:
         return Said(Answer.TAKEN, words[-1]) if words else Said(Answer.UNKNOWN, "nothing", Failure.CREDENTIAL)
 
     async def _prepare(self, secret: Secret, hear: Callable[[Event], None]) -> None:
-        from codex_runner.wiring.compose import looking_agent, transport_to  # noqa: PLC0415
-        from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
-
         job, spec = self.job, self.target.spec
         surroundings = {**self.environ, "TMPDIR": str(self.scratch)}
         invocation = Invocation(surroundings, (), secret_names=frozenset({spec.environment_variable}))
@@ -151,9 +151,6 @@ class Proofs:
 
     def canary(self, secret: Secret) -> None:
         """Run one turn with the token, as a job would. Raises where it does not succeed."""
-        from codex_runner.wiring.invocation import Invocation  # noqa: PLC0415
-        from codex_runner.wiring.run import run_job  # noqa: PLC0415
-
         name = self.target.spec.environment_variable
         spec = replace(
             self.target.spec,

@@ -28,6 +28,6 @@ class Target:
     @property
     def place(self) -> TokenPlace:
         """Where it lies."""
-        from codex_runner.vault.token_metadata import TokenPlace  # noqa: PLC0415 - late: it brings requests
+        from codex_runner.vault.token_metadata import TokenPlace
 
         return TokenPlace(self.spec.mount, self.spec.path)
