@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 
 from codex_runner.codex.agent import Codex
 from codex_runner.domain.concurrency import LockPolicy
-from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
 from codex_runner.domain.state import RunState
 from codex_runner.engine.adapters import Adapters, RunContext
@@ -19,13 +18,12 @@ from codex_runner.engine.runner import Runner
 from codex_runner.engine.secret_scan import SecretScan
 from codex_runner.reports.collect import LocalArtifacts
 from codex_runner.reports.writer import FileReports
-from codex_runner.schema import JsonSchema
-from codex_runner.secret_scan import DetectSecrets
 from codex_runner.sinks.jsonl import read_records
 from codex_runner.transports.directory import runs_root, state_folder
 from codex_runner.wiring.admission import LockedGroup, account_of, doubts
 from codex_runner.wiring.artifacts import SshArtifacts
 from codex_runner.wiring.credentials import JobCredentials
+from codex_runner.wiring.extras import detector, reply_schema
 from codex_runner.wiring.hosts import bundled_codex, transport_for
 from codex_runner.wiring.imports import places
 from codex_runner.wiring.proposal import ProposedConfig, proposal_at
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import Record
     from codex_runner.domain.folder import RunFolder
-    from codex_runner.domain.ports import Artifacts, ConfigTrust, Detector, ReplySchema, Transport, Workspaces
+    from codex_runner.domain.ports import Artifacts, ConfigTrust, Transport, Workspaces
     from codex_runner.domain.secret import Secret
     from codex_runner.engine.proposal import Proposal
     from codex_runner.engine.stopping import Stopping
@@ -150,28 +148,6 @@ def transport_to(host: str, invocation: Invocation) -> Transport:
         hidden=invocation.secret_names,
         given=invocation.given_to(host),
     )
-
-
-def reply_schema(job: Job, environ: Mapping[str, str]) -> ReplySchema | None:
-    """Return what the job's final message is held against. ConfigurationError if that is no schema."""
-    if job.output_schema is None:
-        return None
-
-    try:
-        return JsonSchema(job.output_schema, environ)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"jobs.{job.name}.output_schema: {error.message}", remedy=error.remedy) from None
-
-
-def detector(job: Job) -> Detector | None:
-    """Return the detector of credentials, if the job asks for one. ConfigurationError if it is not installed."""
-    if not job.secret_scan:
-        return None
-
-    try:
-        return DetectSecrets()
-    except ConfigurationError as error:
-        raise ConfigurationError(f"jobs.{job.name}.secret_scan = true: {error.message}", remedy=error.remedy) from None
 
 
 def _config_trust(proposal: Proposal | None, job: Job, invocation: Invocation) -> ConfigTrust | None:

@@ -18,7 +18,7 @@ from codex_runner.domain.job import LOCAL_HOST, PROOF
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryError
 from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
-from codex_runner.wiring.compose import detector, looking_agent, transport_to
+from codex_runner.wiring.compose import looking_agent, transport_to
 from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.diagnosis import (
     AUDIT_FILE,
@@ -34,6 +34,7 @@ from codex_runner.wiring.diagnosis import (
     VAULT,
     Diagnosis,
 )
+from codex_runner.wiring.extras import detector
 from codex_runner.wiring.folders import cannot_hold_runs
 from codex_runner.workspaces.make import look
 

@@ -61,9 +61,15 @@ def _matters(job: Job) -> bool:
 
 def _roots(job: Job, environ: Mapping[str, str]) -> Iterable[str]:
     for root in (job.cwd, *writable(job)):
-        named = environ.get("TMPDIR", "") if root == ":tmpdir" else os.path.expanduser(root)  # noqa: PTH111 - may be "~x"
+        named = environ.get("TMPDIR", "") if root == ":tmpdir" else _expanded(root, environ)
         if named.startswith("/"):
             yield os.path.realpath(named)
+
+
+def _expanded(root: str, environ: Mapping[str, str]) -> str:
+    if environ.get("HOME") and (root == "~" or root.startswith("~/")):
+        return environ["HOME"] + root[1:]
+    return os.path.expanduser(root)  # noqa: PTH111 - Path raises if there is no user of that name
 
 
 def _is_of_agent(entry: str, roots: Iterable[Path]) -> bool:

@@ -10,7 +10,8 @@ from codex_runner.domain.credential import Granted
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.config_secrets import secrets_of, without_secrets
 from codex_runner.engine.redact import Redactor
-from codex_runner.wiring.compose import detector, looking_agent, reply_schema, transport_to
+from codex_runner.wiring.compose import looking_agent, transport_to
+from codex_runner.wiring.extras import detector, reply_schema
 from codex_runner.workspaces.make import look
 
 if TYPE_CHECKING:

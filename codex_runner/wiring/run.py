@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.job import LOCAL_HOST
-from codex_runner.domain.run import new_run_id
 from codex_runner.engine.config_secrets import secrets_of
 from codex_runner.sinks.jsonl import FileJournal
 from codex_runner.wiring.aftermath import after
-from codex_runner.wiring.audience import require_usable, targets_of
-from codex_runner.wiring.compose import Assignment, compose, detector, reply_schema
-from codex_runner.wiring.folders import check_state_folder, made
+from codex_runner.wiring.audience import targets_of
+from codex_runner.wiring.begin import begin
+from codex_runner.wiring.compose import Assignment, compose
 from codex_runner.wiring.way import Way
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.job import Job
     from codex_runner.domain.state import RunState
     from codex_runner.engine.stopping import Stopping
@@ -31,27 +29,21 @@ if TYPE_CHECKING:
 async def run_job(
     job: Job, output_dir: Path, invocation: Invocation, *, stopping: Stopping
 ) -> tuple[RunFolder, RunState]:
-    """Run a job to its end, in a new folder below `output_dir`.
-
-    Raises ConfigurationError for what can be refused before anything is made, and Stopped if the run is to end before
-    that. A folder that was made has its reports, however the run ends.
-    """
-    reply_schema(job, invocation.environ)
-    detector(job)
-    if job.host == LOCAL_HOST:
-        check_state_folder(invocation.environ)
-    require_usable(invocation.notify, invocation.environ)
-    stopping.raise_if_asked()
-    folder = RunFolder(made(output_dir) / new_run_id(job.name))
-    return folder, await run(job, folder, invocation, stopping=stopping)
+    """Run a job to its end, in a new folder below `output_dir`. Raises as `begin` does, before anything is made."""
+    folder, way = begin(job, output_dir, invocation, stopping)
+    return folder, await run(job, folder, invocation, stopping=stopping, way=way)
 
 
 async def run(
     job: Job, folder: RunFolder, invocation: Invocation, *, stopping: Stopping, way: Way | None = None
 ) -> RunState:
     """Run a job to its end in this folder, which is new. `way` is there if a caller has begun to reach the host."""
-    journal = FileJournal.create(folder)
     way = way or Way(job, folder.run_id, invocation)
+    try:
+        journal = FileJournal.create(folder)
+    except BaseException:
+        await way.transport.close()
+        raise
     return await carry_out(Assignment(job, folder, journal, way, secrets_of(job.codex)), invocation, stopping)
 
 
