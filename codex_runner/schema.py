@@ -12,17 +12,17 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
 import signal
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.surroundings import for_git
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jsonschema.exceptions import ValidationError
 
@@ -46,9 +46,12 @@ answer()
 class JsonSchema:
     """A schema that has been found good: `problems` and `judge` say what is wrong with a reply. No state."""
 
-    def __init__(self, text: str) -> None:
-        """Read the schema; ConfigurationError where it is none, or where a `$ref` leads nowhere in it."""
-        self._text = text
+    def __init__(self, text: str, environ: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Read the schema; ConfigurationError if it is none, or if a `$ref` leads nowhere in it.
+
+        `environ` is what the process that judges a reply gets, less what may hold a secret.
+        """
+        self._text, self._environ = text, environ
         self._validator = _validator(_schema(text))
 
     async def judge(self, reply: str, *, timeout: float) -> list[str] | None:
@@ -64,7 +67,7 @@ class JsonSchema:
             _PROGRAM,
             _PACKAGE,
             *filter(None, sys.path),
-            env=for_git(os.environ),
+            env=for_git(self._environ),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -238,6 +241,6 @@ def answer() -> None:
     """Judge one reply: read a JSON object with `schema`, `reply` and `seconds` from stdin, print a JSON array."""
     request = json.load(sys.stdin)
     # If the runner is gone, the kernel's alarm ends this process.
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # noqa: TID251 - in a process of its own
     signal.alarm(math.ceil(request["seconds"]) + 1)
-    json.dump(validate(request["schema"], request["reply"]), sys.stdout)
+    json.dump(validate(request["schema"], request["reply"]), sys.stdout)  # noqa: TID251 - as above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Annotated
 
@@ -21,11 +22,13 @@ from codex_runner.cli.options import (
     warn,
 )
 from codex_runner.cli.result import finish
-from codex_runner.engine.config_secrets import secrets_of
-from codex_runner.engine.planned import planned_job
+from codex_runner.cli.signals import Following
+from codex_runner.engine.stopping import Stopping
 from codex_runner.wiring.attach import attach as go_on
 from codex_runner.wiring.attach import find_begun
-from codex_runner.wiring.setting import Setting
+from codex_runner.wiring.imports import forget_sources
+from codex_runner.wiring.invocation import Invocation
+from codex_runner.wiring.setting import secrets_of
 
 
 def attach(
@@ -49,10 +52,15 @@ def attach(
     One runner at a time has a run. Exit code 14: another one has renewed its claim within the last 60 seconds.
     """
     loaded, output_dir = runs_config(config, output)
-    begun = find_begun(output_dir, run, host, Setting.of(loaded, os.environ, None, complain=warn))
+    looking = Invocation.of(loaded, os.environ, None, complain=warn)
+    begun = asyncio.run(find_begun(output_dir, run, host, looking))
     clear_junit(junit)
     job = loaded.jobs.get(begun.state.job) if loaded else None
     secrets = {secret.name: secret for secret in secrets_of(job.codex)} if job else {}
-    shown = sinks(log_format, list(secrets.values()), planned_job(begun.state))
-    setting = Setting.of(loaded, os.environ, shown, junit, warn)
-    finish(begun.folder, go_on(begun, setting, secrets, by_shape=by_shape), setting, as_json=as_json)
+    shown = sinks(log_format, secrets.values(), begun.job)
+    invocation = Invocation.of(loaded, os.environ, shown, junit, warn)
+    forget_sources(begun.job, os.environ)
+    stopping = Stopping()
+    with Following(stopping.request) as following:
+        state = following.run(go_on(begun, invocation, secrets, stopping=stopping, by_shape=by_shape))
+        finish(begun.folder, state, invocation, as_json=as_json)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import typer
 
 from codex_runner.cli.options import ConfigOption, HostOption, OutputOption, RunArgument, runs_config, warn
 from codex_runner.wiring.attach import cancel as end
-from codex_runner.wiring.setting import Setting
+from codex_runner.wiring.invocation import Invocation
 
 
 def cancel(
@@ -24,5 +25,5 @@ def cancel(
     With --host, from any machine, also while another one follows the run.
     """
     loaded, output_dir = runs_config(config, output)
-    end(output_dir, run, host, Setting.of(loaded, os.environ, None, complain=warn))
+    asyncio.run(end(output_dir, run, host, Invocation.of(loaded, os.environ, None, complain=warn)))
     typer.echo(f"{run}: told to end", err=True)

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, sinks
+from codex_runner.cli.signals import follow
 from codex_runner.config import load, resolve_job
-from codex_runner.engine.config_secrets import secrets_of
+from codex_runner.engine.stopping import Stopping
 from codex_runner.wiring.demo import demo_world
-from codex_runner.wiring.runs import run_job
-from codex_runner.wiring.setting import Setting
+from codex_runner.wiring.invocation import Invocation
+from codex_runner.wiring.run import run_job
+from codex_runner.wiring.setting import secrets_of
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
@@ -33,18 +35,17 @@ def demo(
     log_format: LogFormatOption = LogFormat.AUTO,
 ) -> None:
     """Run a real job on a scratch repository: the real codex, a real Vault, and a scripted model on 127.0.0.1."""
-    from codex_runner.demo.project import JOB
-
     began = time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="codex-runner-demo-"))
     try:
         with demo_world(scratch, os.environ, _say) as world:
             config = load(None, scratch, world.environ)
-            job = resolve_job(config, JOB)
-            _say(f"codex-runner run {JOB}")
-            masked = secrets_of(job.codex)
-            setting = Setting.of(config, world.environ, sinks(log_format, masked))
-            folder, state = run_job(job, (output or Path("codex-runner-out")).absolute(), setting)
+            job = resolve_job(config, world.job)
+            _say(f"codex-runner run {world.job}")
+            invocation = Invocation.of(config, world.environ, sinks(log_format, secrets_of(job.codex)))
+            output_dir, stopping = (output or Path("codex-runner-out")).absolute(), Stopping()
+            running = run_job(job, output_dir, invocation, stopping=stopping)
+            folder, state = follow(stopping.request, running)
             _say(f"the model service was asked {len(world.model.responses)} times, each time with the right token")
             _say(_revocation(world))
             by_hand = _by_hand(world)

@@ -14,9 +14,9 @@ from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_table
 from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.reports.checklist import write_junit
-from codex_runner.wiring.diagnosis import configuration_failed, exit_code
+from codex_runner.wiring.diagnosis import configuration_failed, exit_code, write_junit
 from codex_runner.wiring.doctor import Doctor
+from codex_runner.wiring.invocation import Invocation
 
 if TYPE_CHECKING:
     from codex_runner.wiring.diagnosis import Diagnosis
@@ -51,7 +51,8 @@ def _examine(config: Path | None, settings: list[str] | None, job: str | None) -
         loaded = load(config, Path.cwd(), os.environ, settings or [])
     except ConfigurationError as error:
         return (configuration_failed(error),)
-    return asyncio.run(Doctor(loaded, os.environ, tell).examine([job] if job else sorted(loaded.jobs)))
+    doctor = Doctor(loaded, Invocation.of(loaded, os.environ, None), tell)
+    return asyncio.run(doctor.examine([job] if job else sorted(loaded.jobs)))
 
 
 def _document(each: Diagnosis) -> dict[str, str | int]:

@@ -11,9 +11,9 @@ import typer
 from codex_runner.cli import streams
 from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
 from codex_runner.cli.speech import tell
-from codex_runner.sinks.console import make_console, wants_color
 from codex_runner.wiring import history
 from codex_runner.wiring.folders import find_run
+from codex_runner.wiring.showing import log_of
 
 if TYPE_CHECKING:
     from codex_runner.domain.event import Record
@@ -57,9 +57,7 @@ def logs(
     Example: codex-runner logs -f last
     """
     folder = find_run(output_dir(output, config), run)
-    color = wants_color(os.environ, is_tty=sys.stdout.isatty())
-    live = go_on and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    sink = make_console(sys.stdout, is_tty=live, color=color, verbose=verbose, limit=None)
+    sink = log_of(sys.stdout, os.environ, go_on=go_on, verbose=verbose)
     try:
         shown = _WhileRead(sink)
         state = history.follow(folder, shown) if go_on else history.replay(folder, shown)

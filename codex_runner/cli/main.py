@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 import traceback
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from codex_runner import __version__
-from codex_runner.cli import streams
+from codex_runner.cli import signals, streams
 from codex_runner.cli.home import here, settle_home, settle_search
 from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
 from codex_runner.domain.machine import machine_fault
-from codex_runner.domain.secret import Secret
-from codex_runner.domain.secret_names import secrets_of
-from codex_runner.domain.signals import ending_signals
-from codex_runner.engine.redact import Redactor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from codex_runner.wiring.showing import cleaner
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = ("run", "runs", "logs", "attach", "cancel", "report", "prune", "hosts", "doctor", "init", "demo")
@@ -82,11 +75,7 @@ def _look_at_system() -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: docs/exit-codes.md."""
-    # As an interrupt does, they unwind: a login at Vault must be given back, and a scratch folder removed.
-    for number in set(ending_signals()) - {signal.SIGINT}:
-        signal.signal(number, _ended)
-    # Whoever started us may have ignored it, and then nobody would ever learn how a program of ours has ended.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signals.unwind()
     streams.settle()
     # A mask that hides files from their owner hides a run from its own runner.
     os.umask(os.umask(0o077) & 0o077)
@@ -107,7 +96,7 @@ def _carried_out() -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except RunnerError as error:
-        clean = _clean()
+        clean = cleaner(os.environ)
         tell(clean(error.message), clean(error.remedy))
         return error.exit_code
     except KeyboardInterrupt:
@@ -123,15 +112,3 @@ def _carried_out() -> int:
         tell(f"{type(error).__name__} in codex-runner {__version__}.", RunnerError.default_remedy)
         return ExitCode.INTERNAL
     return ExitCode.SUCCEEDED
-
-
-def _clean() -> Callable[[str], str]:
-    """Return what takes the secrets of the environment out of a text: one may quote a library, ssh or a server."""
-    return Redactor(Secret(name, value) for name, value in secrets_of(os.environ)).text
-
-
-def _ended(number: int, _frame: object) -> None:
-    for each in ending_signals():
-        if each != signal.SIGINT:
-            signal.signal(each, signal.SIG_IGN)  # once: a second one would cut the unwinding short
-    raise SystemExit(ExitCode.HUNG_UP if number == signal.SIGHUP else ExitCode.TERMINATED)

@@ -13,12 +13,12 @@ import typer
 from codex_runner.cli.speech import tell
 from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.reports.files import clear_place
-from codex_runner.sinks import choose
-from codex_runner.sinks.patience import patient
-from codex_runner.wiring.annotations import path_prefix
+from codex_runner.wiring.folders import clear_place
+from codex_runner.wiring.showing import run_sinks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from codex_runner.config import Config
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Sink
@@ -64,10 +64,9 @@ SetOption = Annotated[
 LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How progress is written.")]
 
 
-def sinks(log_format: LogFormat, secrets: list[Secret], job: Job | None = None) -> list[Sink]:
+def sinks(log_format: LogFormat, secrets: Iterable[Secret], job: Job | None = None) -> list[Sink]:
     """Choose the sinks for this terminal, or this CI system, and for the `job` whose checks they will tell of."""
-    prefix = path_prefix(job, os.environ) if job is not None else None
-    return choose(log_format.value, patient(sys.stderr), os.environ, secrets, prefix)
+    return run_sinks(log_format.value, sys.stderr, os.environ, secrets, job)
 
 
 def clear_junit(path: Path | None) -> None:

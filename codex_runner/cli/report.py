@@ -11,10 +11,9 @@ import typer
 from codex_runner.cli.operators import optional_config
 from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
 from codex_runner.domain.change import show_path
-from codex_runner.domain.errors import ConfigurationError, UsageError
-from codex_runner.reports.files import write_whole
+from codex_runner.domain.errors import UsageError
 from codex_runner.wiring.folders import find_run
-from codex_runner.wiring.history import rebuild
+from codex_runner.wiring.history import copy_to, rebuild
 
 _STDOUT = "-"
 
@@ -41,10 +40,4 @@ def report(
         if target == _STDOUT:
             sys.stdout.buffer.write(source.read_bytes())
         elif target is not None:
-            try:
-                written = write_whole(Path(target), source.read_bytes())
-                typer.echo(show_path(str(written)), err=_STDOUT in {junit, html})
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{target} cannot be written: {error.strerror}.", remedy="Name another place."
-                ) from None
+            typer.echo(show_path(str(copy_to(source, Path(target)))), err=_STDOUT in {junit, html})

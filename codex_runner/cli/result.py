@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from typing import TYPE_CHECKING
 
 import typer
 
 from codex_runner.cli import streams
+from codex_runner.cli.signals import settle
 from codex_runner.cli.speech import print_json, printable, tell
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ExitCode, RunnerError
-from codex_runner.domain.signals import ending_signals
 from codex_runner.wiring.lost_result import fail_for_lost_result
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.state import RunState
-    from codex_runner.wiring.setting import Setting
+    from codex_runner.wiring.invocation import Invocation
 
 
-def finish(folder: RunFolder, state: RunState, setting: Setting, *, as_json: bool) -> None:
+def finish(folder: RunFolder, state: RunState, invocation: Invocation, *, as_json: bool) -> None:
     """Print the result and exit with the verdict's code. A good run whose result cannot be printed fails."""
     verdict = state.verdict
     result = verdict.result if verdict else "failed"
     code = int(ExitCode.INTERNAL) if verdict is None else verdict.exit_code
-    # The verdict stands. Who should read what follows may not do so: then a wish to end is granted at once.
-    for number in ending_signals():
-        signal.signal(number, lambda *_: os._exit(code))
+    settle(code)
     if as_json:
         print_json(
             {
@@ -47,7 +43,7 @@ def finish(folder: RunFolder, state: RunState, setting: Setting, *, as_json: boo
         typer.echo(printable(state.reply))
     if code == ExitCode.SUCCEEDED and (lost := streams.lost()) is not None:
         result, code = "failed", int(ExitCode.JOB_FAILED)
-        _fail(folder, lost, setting)
+        _fail(folder, lost, invocation)
     if not as_json:
         typer.echo(f"{folder.run_id}: {result} - {show_path(str(folder.path))}", err=True)
         if code and folder.report.exists():
@@ -55,8 +51,8 @@ def finish(folder: RunFolder, state: RunState, setting: Setting, *, as_json: boo
     raise typer.Exit(code)
 
 
-def _fail(folder: RunFolder, lost: OSError, setting: Setting) -> None:
+def _fail(folder: RunFolder, lost: OSError, invocation: Invocation) -> None:
     try:
-        fail_for_lost_result(folder, lost.strerror or str(lost), setting)
+        fail_for_lost_result(folder, lost.strerror or str(lost), invocation)
     except RunnerError as error:
         tell(f"warning: {folder.run_json} still says that the run succeeded: {error.message}")

@@ -23,14 +23,17 @@ from codex_runner.cli.options import (
     warn,
 )
 from codex_runner.cli.result import finish
+from codex_runner.cli.signals import Following
 from codex_runner.cli.speech import print_json
 from codex_runner.config import PromptSource, files_of, load, resolve_job
 from codex_runner.domain.errors import UsageError
-from codex_runner.engine.config_secrets import secrets_of
+from codex_runner.engine.stopping import Stopping
 from codex_runner.sinks.foreign import clean_line
+from codex_runner.wiring.imports import forget_sources
+from codex_runner.wiring.invocation import Invocation
 from codex_runner.wiring.plan import plan
-from codex_runner.wiring.runs import run_job
-from codex_runner.wiring.setting import Setting
+from codex_runner.wiring.run import run_job
+from codex_runner.wiring.setting import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,15 +87,22 @@ def run(
         loaded, job, prompt=source, variables=_variables(var or []), context=_context(context), host=host
     )
     if dry_run:
-        _show_plan(resolved, Setting.of(loaded, os.environ, None), as_json=as_json)
+        _show_plan(resolved, Invocation.of(loaded, os.environ, None), as_json=as_json)
         return
-    masked = secrets_of(resolved.codex)
-    setting = Setting.of(
-        loaded, os.environ, sinks(log_format, masked, resolved), junit, warn, files_of(loaded, job, source)
+    invocation = Invocation.of(
+        loaded,
+        os.environ,
+        sinks(log_format, secrets_of(resolved.codex), resolved),
+        junit,
+        warn,
+        files_of(loaded, job, source),
     )
-    folder, state = run_job(resolved, output.absolute() if output else loaded.output_dir, setting)
-
-    finish(folder, state, setting, as_json=as_json)
+    output_dir = output.absolute() if output else loaded.output_dir
+    forget_sources(resolved, os.environ)
+    stopping = Stopping()
+    with Following(stopping.request) as following:
+        folder, state = following.run(run_job(resolved, output_dir, invocation, stopping=stopping))
+        finish(folder, state, invocation, as_json=as_json)
 
 
 def _variables(given: Sequence[str]) -> dict[str, str]:
@@ -126,8 +136,8 @@ def _context(given: str | None) -> str | None:
     return data.decode("utf-8", "replace")
 
 
-def _show_plan(job: Job, setting: Setting, *, as_json: bool) -> None:
-    planned = asyncio.run(plan(job, setting))
+def _show_plan(job: Job, invocation: Invocation, *, as_json: bool) -> None:
+    planned = asyncio.run(plan(job, invocation))
     if as_json:
         print_json(planned)
         return

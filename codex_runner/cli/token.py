@@ -11,21 +11,23 @@ import typer
 
 from codex_runner.cli.operators import confirm, duration, optional_config
 from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
+from codex_runner.cli.signals import Interruption, follow
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_table
 from codex_runner.cli.token_input import TokenKind, read_stdin, token_and_dates
 from codex_runner.cli.token_output import age, entry_json, finding_json, show_stored, time_left
 from codex_runner.domain.credential import CredentialKind, CredentialSpec, Outcome
 from codex_runner.domain.errors import CredentialError, ExitCode, RunnerError, UsageError
-from codex_runner.reports.checklist import write_junit
 from codex_runner.wiring import tokens as wiring
+from codex_runner.wiring.diagnosis import write_junit
 from codex_runner.wiring.tokens import target_of
 
 if TYPE_CHECKING:
     from codex_runner.config import Config
     from codex_runner.domain.credential import Finding
     from codex_runner.domain.secret import Secret
-    from codex_runner.wiring.tokens import Target, TokenDesk
+    from codex_runner.wiring.token_target import Target
+    from codex_runner.wiring.tokens import TokenDesk
 
 token_app = typer.Typer(
     name="token",
@@ -310,7 +312,8 @@ def _open_mount(
     loaded = optional_config(config, settings)
     vault = wiring.operators_vault(loaded, os.environ)
     defaults = (loaded.defaults.credential if loaded else None) or CredentialSpec()
-    return wiring.TokenDesk(vault, os.environ, tell), mount or defaults.mount, loaded
+    desk = wiring.TokenDesk(vault, os.environ, tell, Interruption, follow)
+    return desk, mount or defaults.mount, loaded
 
 
 def _target(

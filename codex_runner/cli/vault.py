@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
-from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codex_runner.cli.operators import duration, optional_config
 from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
+from codex_runner.cli.signals import Interruption
 from codex_runner.cli.speech import tell
-from codex_runner.wiring.tokens import operators_vault
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from codex_runner.vault.setup import SetupRequest, Step
+    from codex_runner.wiring.vault_setup import SetupRequest
 
 vault_app = typer.Typer(name="vault", help="Set Vault up for a workflow.", no_args_is_help=True)
 
@@ -90,14 +87,12 @@ def setup(
 
     Example: codex-runner vault setup --workflow acme/app/release-notes --repo acme/app
     """
-    from codex_runner.vault.oidc import repository_id as ask_github
-    from codex_runner.vault.rendering import SetupFormat, render
-    from codex_runner.vault.setup import DEFAULT_MOUNT, SetupRequest, plan
+    from codex_runner.wiring import vault_setup as wiring
 
     if repo and not repository_id and not gitlab_project:
-        repository_id = ask_github(repo, os.environ)
+        repository_id = wiring.repository_id(repo, os.environ)
         tell(f"GitHub's number of {repo} is {repository_id}")
-    request = SetupRequest(
+    request = wiring.SetupRequest(
         workflow=workflow,
         repository=repo,
         repository_id=repository_id,
@@ -117,15 +112,16 @@ def setup(
         audience=audience,
         secret_id_ttl=int(duration(secret_id_ttl, "--secret-id-ttl")),
     )
-    steps = plan(request)
+    steps = wiring.plan(request)
     if apply:
-        _apply(steps, config, settings)
+        loaded = optional_config(config, settings)
+        wiring.make(steps, loaded, os.environ, typer.echo, tell, Interruption())
     else:
-        typer.echo(render(steps, SetupFormat(format_.value)), nl=False)
+        typer.echo(wiring.rendered(steps, format_.value), nl=False)
     if repo or gitlab_project:
         auth = f'method = "jwt", role = "{request.role_name}"{_at(request.jwt_mount, "jwt")}'
         tell(f"the configuration then says: [vault] auth = {{ {auth} }}")
-        where = "" if mount == DEFAULT_MOUNT else f" --mount {mount}"
+        where = "" if mount == wiring.DEFAULT_MOUNT else f" --mount {mount}"
         then = f"the workflow then runs `codex-runner token check{where}`"
         tell(then if lister else f"and the job: {_credential(request)}")
     if request.approle_cidrs:
@@ -153,13 +149,3 @@ def _tell_approle(request: SetupRequest) -> None:
     tell("  (without `role_id` and `secret_id_file`, VAULT_ROLE_ID and VAULT_SECRET_ID are read)")
     if not request.lister:
         tell(f"and the job: {_credential(request)}")
-
-
-def _apply(steps: Sequence[Step], config: Path | None, settings: list[str] | None) -> None:
-    from codex_runner.vault.lease import logged_in
-    from codex_runner.vault.provision import apply as make
-
-    vault = operators_vault(optional_config(config, settings), os.environ)
-    with logged_in(vault, os.environ, on_retry=tell) as client:
-        for done in make(client, steps):
-            typer.echo(done)

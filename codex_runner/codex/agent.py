@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from codex_runner.codex import command, events, failures, outside, project
+from codex_runner.codex import events, failures, outside, project
 from codex_runner.codex import survey as surveys
 from codex_runner.codex.permissions import check_settings
 from codex_runner.codex.permissions import granted as granted_rules
 from codex_runner.codex.preflight import check_features, check_login, look
+from codex_runner.codex.prepared import PreparedCodex
 from codex_runner.codex.rollout import has_reply, last_usage, read_rollout
-from codex_runner.codex.sandbox_proof import prove
 from codex_runner.codex.unproven import require_proof
-from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from codex_runner.codex.survey import Survey
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
-    from codex_runner.domain.host import Install, Launch
-    from codex_runner.domain.job import Instructions, Job
+    from codex_runner.domain.job import Job
     from codex_runner.domain.outside import Place
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.run import Ending, ProcessExit, Usage
-    from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import Attempt
     from codex_runner.engine.proposal import Proposal
 
 
 class Codex:
-    """Implements ports.Agent. One a run."""
+    """Implements ports.Agent. It keeps nothing between two calls."""
 
     def __init__(  # noqa: PLR0913 - what it must know of a run
         self,
@@ -53,12 +49,10 @@ class Codex:
         self._fallback, self._proposal, self._places = fallback, proposal, tuple(places)
         self._hidden, self._kept = tuple(hidden), tuple(kept)
         self._expect_message, self._sandboxed = expect_message, sandboxed
-        self._environment: Mapping[str, str | Secret] = {}
-        self._found: tuple[Install, Survey, Instructions] | None = None
 
     async def prepare(
         self, job: Job, transport: Transport, granted: Granted, tell: Callable[[Event], None]
-    ) -> Mapping[str, Any]:
+    ) -> PreparedCodex:
         """See Agent.prepare."""
         check_settings(job)
         mode, bases = project.chosen(job, self._proposal), self._proposal.bases if self._proposal else ()
@@ -70,9 +64,7 @@ class Codex:
         for doubt in project.doubts(survey, job, mode, self._proposal):
             tell(doubt)
         mode = project.effective(mode, survey)
-        self._found = install, survey, mode
-        self._environment = granted.environment
-        return {
+        facts = {
             "preflight": await check_login(job, transport, login, granted, tell),
             "codex": {"path": install.path, "version": install.version},
             "model": job.codex.model or job.codex.config.get("model"),
@@ -80,43 +72,7 @@ class Codex:
             "permissions": {**granted_rules(job), "kept": outside.kept(install.outside)},
             "instructions": project.facts(survey, job, mode),
         }
-
-    async def prove(
-        self, job: Job, run_id: str, transport: Transport, tell: Callable[[Event], None]
-    ) -> Mapping[str, Any]:
-        """See Agent.prove."""
-        install, survey, mode = self._looked_at()
-        config = command.config(job, run_id, 1, install, survey=survey, mode=mode, hidden=self._hidden, kept=self._kept)
-        handed = await prove(job, run_id, install, survey, command.toml(config), transport, tell)
-        skills = [
-            {"path": survey.shown(path), "sha256": digest}
-            for digest, _, path in (line.partition(" ") for line in handed)
-        ]
-        return {"instructions": {**project.facts(survey, job, mode), "skills": skills}}
-
-    def _looked_at(self) -> tuple[Install, Survey, Instructions]:
-        if self._found is None:
-            raise ConfigurationError("codex was not looked at before it was to be started.")
-        return self._found
-
-    def launch(
-        self, job: Job, run_id: str, attempt: int, resume: str | None = None, prompt: str | None = None
-    ) -> Launch:
-        """See Agent.launch."""
-        install, survey, mode = self._looked_at()
-        return command.launch(
-            job,
-            run_id,
-            attempt,
-            install,
-            self._environment,
-            survey=survey,
-            mode=mode,
-            hidden=self._hidden,
-            kept=self._kept,
-            resume=resume,
-            told=prompt,
-        )
+        return PreparedCodex(install, survey, mode, granted.environment, self._hidden, self._kept, facts)
 
     def parse(self, line: bytes) -> Event:
         """See Agent.parse."""

@@ -150,30 +150,11 @@ class Agent(Protocol):
 
     async def prepare(
         self, job: Job, transport: Transport, granted: Granted, tell: Callable[[Event], None]
-    ) -> Mapping[str, Any]:
-        """Look at what is installed and at whether the job can run at all; return what run.json should say of it.
+    ) -> Prepared:
+        """Look at what is installed and at whether the job can run at all; return what a start needs.
 
         `tell` gets what was proven on the way. ConfigurationError or CredentialError where the job cannot run. Nothing
         has been spent when it returns.
-        """
-        ...
-
-    async def prove(
-        self, job: Job, run_id: str, transport: Transport, tell: Callable[[Event], None]
-    ) -> Mapping[str, Any]:
-        """Try the agent's sandbox on the host, and put there what the run needs of it; return facts for run.json.
-
-        Comes after `prepare`. `tell` gets what was proven. ConfigurationError if the sandbox does not start, or does
-        not keep what the job's `sandbox` says. `Transport.discard` removes what it leaves.
-        """
-        ...
-
-    def launch(
-        self, job: Job, run_id: str, attempt: int, resume: str | None = None, prompt: str | None = None
-    ) -> Launch:
-        """Say how to start it for this job, or how to go on with the thread `resume`. Comes after `prepare`.
-
-        `prompt` is what the thread is told; without one, it is told to go on with what it was about.
         """
         ...
 
@@ -215,6 +196,34 @@ class Agent(Protocol):
 
     def judge(self, attempt: Attempt, exit_: ProcessExit, stderr_tail: str) -> Ending:
         """Say how an attempt ended that nobody stopped."""
+        ...
+
+
+class Prepared(Protocol):
+    """The agent's program as `Agent.prepare` has found it on the host of the job."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What run.json should say of it."""
+        ...
+
+    async def prove(
+        self, job: Job, run_id: str, transport: Transport, tell: Callable[[Event], None]
+    ) -> Mapping[str, Any]:
+        """Try the agent's sandbox on the host, and put there what the run needs of it; return more facts for run.json.
+
+        `tell` gets what was proven. ConfigurationError if the sandbox does not start, or does not keep what the job's
+        `sandbox` says. `Transport.discard` removes what it leaves.
+        """
+        ...
+
+    def launch(
+        self, job: Job, run_id: str, attempt: int, resume: str | None = None, prompt: str | None = None
+    ) -> Launch:
+        """Say how to start it for this job, or how to go on with the thread `resume`.
+
+        `prompt` is what the thread is told; without one, it is told to go on with what it was about.
+        """
         ...
 
 

@@ -1,4 +1,4 @@
-"""The wish that a run end (`codex-runner cancel`), as its host keeps it for whoever follows the run, now or later."""
+"""The wish that a run end: of a signal, or of `codex-runner cancel`, which the run's host keeps for its followers."""
 
 from __future__ import annotations
 
@@ -8,3 +8,7 @@ WISH = "cancelled"
 
 class RunCancelledError(Exception):
     """Somebody has cancelled the run. No HostError: nothing may be tried again, and nothing more be started."""
+
+
+class Stopped(Exception):  # noqa: N818 - no error: it unwinds
+    """The run is to end now: what was going on for it has been given up."""

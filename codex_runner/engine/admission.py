@@ -12,16 +12,28 @@ from codex_runner.engine.budget import cost
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job
-    from codex_runner.engine.runner import Outfit
+    from codex_runner.domain.ports import Account, Group
+    from codex_runner.engine.recorder import Recorder
+    from codex_runner.engine.stopping import Stopping
 
 
 class Admission:
     """Lets one run in, and out again."""
 
-    def __init__(self, job: Job, run_id: str, outfit: Outfit) -> None:
-        """Nothing is taken yet. A group and an account are the outfit's, where the job has them."""
-        self._job, self._run_id, self._outfit = job, run_id, outfit
-        self._recorder = outfit.recorder
+    def __init__(  # noqa: PLR0913 - what a run is let in by
+        self,
+        job: Job,
+        run_id: str,
+        recorder: Recorder,
+        stopping: Stopping,
+        *,
+        group: Group | None = None,
+        account: Account | None = None,
+    ) -> None:
+        """Nothing is taken yet. A `group` and an `account` are there if the job has them."""
+        self._job, self._run_id = job, run_id
+        self._recorder, self._stopping = recorder, stopping
+        self._group, self._account = group, account
         self._reserved = False
 
     async def enter(self) -> str | None:
@@ -33,7 +45,7 @@ class Admission:
             self._recorder.warn(NO_BUDGET, "The job has no `budget`: nothing bounds what the model may cost.")
         if (taken := await self._take_place()) is not None:
             return taken
-        account, budget = self._outfit.account, self._job.budget
+        account, budget = self._account, self._job.budget
         if account is not None and budget.tokens_per_day is not None:
             now = time.time()
             until = now + self._job.limits.timeout + self._job.limits.orphan
@@ -50,7 +62,7 @@ class Admission:
 
     def charge(self, *, final: bool = False) -> None:
         """Enter what the run has come to. A ledger that cannot be written does not change what the agent did."""
-        account, state = self._outfit.account, self._recorder.state
+        account, state = self._account, self._recorder.state
         if account is None or state.verdict is not None or not (self._reserved or state.attempts):
             return
         try:
@@ -63,9 +75,10 @@ class Admission:
 
     def leave(self) -> None:
         """Let the next run in."""
-        if self._outfit.group is not None:
-            self._outfit.group.leave()
+        if self._group is not None:
+            self._group.leave()
 
     async def _take_place(self) -> str | None:
-        group = self._outfit.group
-        return None if group is None else await self._outfit.stopping.unless_stopped(group.enter(self._recorder.warn))
+        if self._group is None:
+            return None
+        return await self._stopping.unless_stopped(self._group.enter(self._recorder.warn))

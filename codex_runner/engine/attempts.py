@@ -22,9 +22,14 @@ from codex_runner.engine.retry import GiveUp, decide
 from codex_runner.engine.workspace import placed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codex_runner.domain.event import Record
     from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Agent, Prepared, Reports, Transport, Workspaces
     from codex_runner.domain.state import RunState
-    from codex_runner.engine.runner import Outfit
+    from codex_runner.engine.recorder import Recorder
+    from codex_runner.engine.stopping import Stopping
 
 # A runner that was killed while it handed a job over: in so many seconds the host has taken it, or never will.
 _BIRTH = 2.0
@@ -33,12 +38,33 @@ _BIRTH = 2.0
 class Attempts:
     """The attempts of one run, one after the other."""
 
-    def __init__(self, job: Job, run_id: str, outfit: Outfit) -> None:
-        """Go on from where the recorder's state stands: where it holds a run, another runner has begun that."""
-        self._planned, self._run_id, self._outfit = job, run_id, outfit
-        self._recorder, self._stopping = outfit.recorder, outfit.stopping
-        self._attached = bool(self._state.run_id)
+    def __init__(  # noqa: PLR0913 - what attempts consist of
+        self,
+        job: Job,
+        run_id: str,
+        recorder: Recorder,
+        stopping: Stopping,
+        *,
+        transport: Transport,
+        agent: Agent,
+        prepared: Prepared | None,
+        reports: Reports,
+        workspaces: Workspaces | None = None,
+        later: Sequence[Sequence[Record]] = (),
+    ) -> None:
+        """Go on from where the recorder's state stands. `later`: see RunContext.
+
+        Without a `prepared` agent, this runner has attached to a run: then it starts nothing.
+        """
+        self._planned, self._run_id = job, run_id
+        self._recorder, self._stopping = recorder, stopping
+        self._transport, self._agent, self._prepared = transport, agent, prepared
+        self._reports, self._workspaces, self._later = reports, workspaces, later
         self._random = random.Random()  # noqa: S311 - spreads retries, protects nothing
+
+    @property
+    def _is_attached(self) -> bool:
+        return self._prepared is None
 
     @property
     def _state(self) -> RunState:
@@ -51,7 +77,7 @@ class Attempts:
     async def until_done(self) -> Ending:
         """Try until the agent has done its turn, or trying again cannot help."""
         ending = await self._first()
-        for records in self._outfit.later:
+        for records in self._later:
             for record in records:  # as of now: what codex said before it has only just been read
                 self._recorder.emit(record.event)
             ending = await self._follow()
@@ -67,7 +93,7 @@ class Attempts:
     def can_go_on(self) -> str | None:
         """Return why the thread can have no other turn, None where it can."""
         left = self._job.limits.timeout - (self._recorder.clock.now() - self._state.attempts[0].started)
-        if self._attached:
+        if self._is_attached:
             return "a run that was attached to is not started again"
         if self._state.thread_id is None:
             return "codex gave no thread to go on with"
@@ -108,7 +134,7 @@ class Attempts:
             if decision.might_pass and self._job.retry.attempts > 1:
                 self._recorder.warn("no-retry", decision.reason)
             return None
-        if self._attached:
+        if self._is_attached:
             self._recorder.warn("no-retry", "A run that was attached to is not tried again; start the job anew.")
             return None
         resume = decision.resume and self._state.thread_id is not None
@@ -132,14 +158,14 @@ class Attempts:
         False where it cannot be done, since somebody may be at work in it yet, or the host fails.
         """
         made, attempt = self._state.workspace, self._state.attempts[-1]
-        if made is None or self._outfit.workspaces is None:
+        if made is None or self._workspaces is None:
             return True
         problem = "nobody confirmed that the agent's processes are gone."
         # They are where its supervisor says so.
-        if attempt.exit or await end_unseen(self._outfit.transport, self._run_id, attempt.number, StopReason.LOST):
+        if attempt.exit or await end_unseen(self._transport, self._run_id, attempt.number, StopReason.LOST):
             workspace = Workspace(made.path, made.cwd, made.commit)
             try:
-                await self._stopping.unless_stopped(self._outfit.workspaces.reset(workspace, self._run_id))
+                await self._stopping.unless_stopped(self._workspaces.reset(workspace, self._run_id))
             except HostError as error:
                 problem = self._recorder.redactor.text(error.message)
             else:
@@ -150,9 +176,6 @@ class Attempts:
     async def _first(self) -> Ending:
         """Start codex where no attempt has been begun, or find out how the last one that was begun ends."""
         attempt = self._state.attempt
-        if attempt is None and self._attached:
-            # Attaching starts nothing: the job's secrets are not in the record, and may be others by now.
-            raise HostError(f"the runner of {self._run_id} was gone before codex was started.", remedy="Run it again.")
         if attempt is None:
             return await self._start(1)
         if attempt.ending is not None and not attempt.out_of_reach:
@@ -164,13 +187,16 @@ class Attempts:
         self, number: int, *, resume: str | None = None, prompt: str | None = None, reason: str = ""
     ) -> Ending:
         """Start an attempt and follow it: with a thread to `resume`, or fresh, from the job's own prompt."""
-        launch = self._outfit.agent.launch(self._job, self._run_id, number, resume, prompt)
+        if self._prepared is None:
+            # The job's secrets are not in the record, and may be others by now.
+            raise HostError(f"the runner of {self._run_id} was gone before codex was started.", remedy="Run it again.")
+        launch = self._prepared.launch(self._job, self._run_id, number, resume, prompt)
         # On record before it happens: a runner that dies in between leaves a run that `attach` can explain.
         self._recorder.emit(AttemptStarted(number, reason=reason, thread_id=resume))
         launch = dataclasses.replace(launch, records=to_lines(self._recorder.take_between()))
-        self._outfit.reports.begin(self._state)
+        self._reports.begin(self._state)
         try:
-            await self._outfit.transport.start(launch)
+            await self._transport.start(launch)
         except RunCancelledError:
             self._stopping.request(StopReason.CANCELLED)
             return self._end(stop_ending(StopReason.CANCELLED, "the run was cancelled before codex was started again"))
@@ -178,25 +204,25 @@ class Attempts:
             if error.exit_code is ExitCode.CONFIGURATION:
                 return self._end_unstarted(Failure.STARTUP, error)
             # It may be that only the answer was lost.
-            exit_ = await end_unseen(self._outfit.transport, self._run_id, number, StopReason.LOST)
+            exit_ = await end_unseen(self._transport, self._run_id, number, StopReason.LOST)
             if exit_ is None and isinstance(error, UnreachableError):
                 return self._end_unreached(error)
             return self._end_unstarted(Failure.NEVER_STARTED, error)
-        self._outfit.reports.prepare()
+        self._reports.prepare()
         return await self._follow()
 
     async def _follow(self) -> Ending:
         follower = AttemptFollower(
-            self._job, self._run_id, self._recorder, self._outfit.transport, self._outfit.agent, self._stopping
+            self._job, self._run_id, self._recorder, self._transport, self._agent, self._stopping
         )
-        patience = time.monotonic() + (_BIRTH if self._attached else 0)
+        patience = time.monotonic() + (_BIRTH if self._is_attached else 0)
         while True:
             try:
                 return await follower.follow()
             except RunGoneError as error:
                 begun = self._recorder.position.stdout or self._recorder.position.stderr
                 if begun or time.monotonic() >= patience:
-                    failure = Failure.NEVER_STARTED if self._attached and not begun else Failure.LOST
+                    failure = Failure.NEVER_STARTED if self._is_attached and not begun else Failure.LOST
                     return self._end_unstarted(failure, error)
             except HostError as error:
                 return self._end_unreached(error)

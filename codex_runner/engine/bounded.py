@@ -51,7 +51,7 @@ class Wish:
         return self._is_set
 
     def interruptibly(self, work: Callable[[], T]) -> T:
-        """Do what may be cut short at any place, and return what it returns. See Interruption."""
+        """Do what may be cut short at any place, and return what it returns. See cli/signals.py."""
         return work()
 
 

@@ -17,8 +17,10 @@ from codex_runner.engine.workspace import placed
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Check, Job
+    from codex_runner.domain.ports import ReplySchema, Transport
+    from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.redact import Redactor
-    from codex_runner.engine.runner import Outfit
+    from codex_runner.engine.stopping import Stopping
 
 _TAIL = 64 * 1024  # bytes
 _CANNOT_RUN = 126  # a shell's own word for it
@@ -58,10 +60,17 @@ class Complaint:
 class Checks:
     """The checks of one run."""
 
-    def __init__(self, job: Job, outfit: Outfit) -> None:
-        """The reply's schema is the outfit's, where the job has one."""
-        self._planned, self._outfit = job, outfit
-        self._recorder, self._stopping = outfit.recorder, outfit.stopping
+    def __init__(
+        self,
+        job: Job,
+        recorder: Recorder,
+        stopping: Stopping,
+        transport: Transport,
+        schema: ReplySchema | None = None,
+    ) -> None:
+        """`schema` is the reply's, if the job has one."""
+        self._planned, self._recorder, self._stopping = job, recorder, stopping
+        self._transport, self._schema = transport, schema
 
     @property
     def _job(self) -> Job:
@@ -105,13 +114,13 @@ class Checks:
         return f"{self._recorder.redactor.text(head)}\n{check.output[-_TOLD:].strip()}\n"
 
     async def _check_reply(self) -> None:
-        if self._outfit.schema is None:
+        if self._schema is None:
             return
         state, clock = self._recorder.state, self._recorder.clock
         began = clock.now()
         left = self._job.limits.timeout - (began - state.attempts[0].started)
         patience = max(_JUDGED_AT_LEAST, min(_JUDGED_AT_MOST, left))
-        problems = await self._outfit.schema.judge(state.reply or "", timeout=patience)
+        problems = await self._schema.judge(state.reply or "", timeout=patience)
         code = None if problems is None else int(bool(problems))
         if problems is None:
             problems = [f"The reply was not judged within {patience:.0f} s: {_BACKTRACKS}"]
@@ -127,9 +136,7 @@ class Checks:
             return
         script, arguments = (check.run, ()) if check.git == "as is" else (guarded_command(), (check.run,))
         try:
-            done = await self._outfit.transport.execute(
-                script, cwd=self._job.cwd, timeout=check.timeout, arguments=arguments
-            )
+            done = await self._transport.execute(script, cwd=self._job.cwd, timeout=check.timeout, arguments=arguments)
         except FolderGoneError as error:
             # It was there when codex began to work in it.
             told = self._recorder.redactor.text(f"{error.message} It was there when the agent began.")

@@ -14,16 +14,18 @@ from codex_runner.engine.aside import aside
 from codex_runner.engine.leak_search import LEAK, SEARCH, clean
 
 if TYPE_CHECKING:
+    from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.ports import Reports
     from codex_runner.domain.state import RunState
-    from codex_runner.engine.runner import Outfit
+    from codex_runner.engine.recorder import Recorder
 
 
 class Conclusion:
     """What comes behind a verdict. Nothing in here makes a bad run good."""
 
-    def __init__(self, outfit: Outfit) -> None:
-        """Do nothing yet."""
-        self._outfit, self._recorder = outfit, outfit.recorder
+    def __init__(self, recorder: Recorder, reports: Reports, folder: RunFolder | None = None) -> None:
+        """Do nothing yet. `folder` is what the run leaves: it is searched for secrets."""
+        self._recorder, self._reports, self._folder = recorder, reports, folder
 
     @property
     def _state(self) -> RunState:
@@ -31,7 +33,7 @@ class Conclusion:
 
     async def search(self, verdict: Verdict) -> Verdict:
         """Look for every secret in all that is left but the reports, which are made from it; a leak is the verdict."""
-        folder = self._outfit.folder
+        folder = self._folder
         if folder is None or self._state.verdict is not None:
             return verdict
         redactor, began = self._recorder.redactor, time.monotonic()
@@ -66,7 +68,7 @@ class Conclusion:
 
     def report(self) -> None:
         """Write the reports. What keeps one of them, or the journal, from being whole is said in those that can be."""
-        for last in (lambda: self._outfit.reports.write(self._state), self._recorder.close):
+        for last in (lambda: self._reports.write(self._state), self._recorder.close):
             try:
                 last()
             except RunnerError as error:
@@ -80,7 +82,7 @@ class Conclusion:
         with contextlib.suppress(RunnerError):
             self._recorder.emit(self._marred(verdict, error))
         with contextlib.suppress(RunnerError):
-            self._outfit.reports.write(self._state)
+            self._reports.write(self._state)
 
     def _marred(self, verdict: RunEnded, error: RunnerError) -> RunEnded:
         """Return the verdict of a run that could not be kept whole: a good one fails, a bad one keeps its code."""

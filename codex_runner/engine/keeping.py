@@ -16,37 +16,68 @@ if TYPE_CHECKING:
     from codex_runner.domain.claim import Holder
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.state import RunState
-    from codex_runner.engine.runner import Outfit
+    from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
 
 T = TypeVar("T")
 
 
-async def while_held(
-    work: Coroutine[None, None, T],
-    outfit: Outfit,
-    search: Callable[[Verdict], Awaitable[Verdict]],
-    leave: Callable[[], None],
-) -> T:
-    """Do `work`, and renew the run's claim meanwhile, which tells if somebody cancels the run.
+class Keeping:
+    """The claim of one run, for as long as this runner has it."""
 
-    Once another runner has it, `work` is cancelled, and the run is that one's: nothing more is started or reported, but
-    the log is finished, and `search` looks through it for secrets. Then raises TakenOverError, or LeakError.
-    """
-    working = asyncio.ensure_future(work)
-    keeping = asyncio.ensure_future(_keep(outfit.transport, outfit.renewal, outfit.stopping))
-    try:
-        await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            keeping.result()
-        return await working
-    except ClaimTakenError as taken:
-        holder = taken.holder
-    finally:
-        for each in (working, keeping):
-            each.cancel()
-        await asyncio.gather(working, keeping, return_exceptions=True)
-    raise await _hand_over(holder, outfit, search, leave)
+    def __init__(self, recorder: Recorder, stopping: Stopping, transport: Transport, renewal: float) -> None:
+        """`renewal` is in seconds: how often the claim is renewed."""
+        self._recorder, self._stopping = recorder, stopping
+        self._transport, self._renewal = transport, renewal
+
+    async def during(
+        self,
+        work: Coroutine[None, None, T],
+        search: Callable[[Verdict], Awaitable[Verdict]],
+        leave: Callable[[], None],
+    ) -> T:
+        """Do `work`, and renew the run's claim meanwhile, which tells if another process cancels the run.
+
+        Once another runner has the claim, `work` is cancelled, and the run is that runner's: nothing more is started or
+        reported, but the log is finished, and `search` looks through it for secrets. Then raises TakenOverError, or
+        LeakError.
+        """
+        working = asyncio.ensure_future(work)
+        keeping = asyncio.ensure_future(self._keep())
+        try:
+            await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                keeping.result()
+            return await working
+        except ClaimTakenError as taken:
+            holder = taken.holder
+        finally:
+            for each in (working, keeping):
+                each.cancel()
+            await asyncio.gather(working, keeping, return_exceptions=True)
+        raise await self._hand_over(holder, search, leave)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(self._renewal)
+            with contextlib.suppress(RunnerError, OSError):  # whatever else is under way tells of a host that fails
+                if await self._transport.renew():
+                    self._stopping.request(StopReason.CANCELLED)
+
+    async def _hand_over(
+        self, holder: Holder, search: Callable[[Verdict], Awaitable[Verdict]], leave: Callable[[], None]
+    ) -> RunnerError:
+        recorder = self._recorder
+        told = f"{recorder.state.run_id} was taken over by {holder}"
+        with contextlib.suppress(RunnerError):
+            recorder.warn(TAKEN_OVER, f"{told}.")
+        verdict = await search(Verdict(ExitCode.HOST, told))
+        leave()
+        with contextlib.suppress(RunnerError):
+            recorder.close()
+        if verdict.failure is Failure.LEAK:
+            return LeakError(f"{verdict.reason}.", remedy=verdict.remedy)
+        return TakenOverError(f"{told}.")
 
 
 def is_judged(taken: ClaimTakenError, state: RunState) -> bool:
@@ -68,27 +99,3 @@ def quietly() -> Iterator[None]:
         raise
     except Exception:  # noqa: BLE001, S110 - as it says
         pass
-
-
-async def _keep(transport: Transport, seconds: float, stopping: Stopping) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        with contextlib.suppress(RunnerError, OSError):  # whatever else is under way tells of a host that fails
-            if await transport.renew():
-                stopping.request(StopReason.CANCELLED)
-
-
-async def _hand_over(
-    holder: Holder, outfit: Outfit, search: Callable[[Verdict], Awaitable[Verdict]], leave: Callable[[], None]
-) -> RunnerError:
-    recorder = outfit.recorder
-    told = f"{recorder.state.run_id} was taken over by {holder}"
-    with contextlib.suppress(RunnerError):
-        recorder.warn(TAKEN_OVER, f"{told}.")
-    verdict = await search(Verdict(ExitCode.HOST, told))
-    leave()
-    with contextlib.suppress(RunnerError):
-        recorder.close()
-    if verdict.failure is Failure.LEAK:
-        return LeakError(f"{verdict.reason}.", remedy=verdict.remedy)
-    return TakenOverError(f"{told}.")

@@ -6,31 +6,32 @@ import asyncio
 import datetime as dt
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ModelServiceError
 from codex_runner.domain.event import Guarded
 from codex_runner.engine.retry import GiveUp, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
-    from codex_runner.engine.runner import Outfit
+    from codex_runner.domain.ports import Agent, Prepared, Transport
+    from codex_runner.engine.recorder import Recorder
 
 
 class Proof:
     """The look at codex and its token before anything is spent, as often as the job's retry policy says."""
 
-    def __init__(self, outfit: Outfit) -> None:
+    def __init__(self, agent: Agent, transport: Transport, recorder: Recorder) -> None:
         """Nothing is asked yet."""
-        self._outfit, self._recorder = outfit, outfit.recorder
+        self._agent, self._transport, self._recorder = agent, transport, recorder
         self._random = random.Random()  # noqa: S311 - spreads retries, protects nothing
 
-    async def of(self, job: Job, granted: Granted) -> Mapping[str, Any]:
-        """Return what the agent says of itself (`Agent.prepare`). ModelServiceError once no try is left.
+    async def of(self, job: Job, granted: Granted) -> Prepared:
+        """Prepare the agent (`Agent.prepare`). ModelServiceError once no try is left.
 
         A guard that fails is recorded only if it is the last word.
         """
@@ -39,7 +40,7 @@ class Proof:
             refused: list[Guarded] = []
             tries += 1
             try:
-                return await self._outfit.agent.prepare(job, self._outfit.transport, granted, self._hold(refused))
+                return await self._agent.prepare(job, self._transport, granted, self._hold(refused))
             except ModelServiceError as error:
                 pause = self._pause(job, error, tries, time.monotonic() - began)
                 if pause is None:

@@ -6,7 +6,6 @@ one pattern takes each other character in any way, escaped once or several times
 
 from __future__ import annotations
 
-import functools
 import re
 
 _ROW = re.compile(r"[A-Za-z0-9]+")
@@ -35,7 +34,6 @@ def anchor_of(text: str) -> bytes | None:
     return row.encode() or None
 
 
-@functools.cache
 def pattern_of(text: str) -> re.Pattern[bytes]:
     """Return the pattern of an ASCII text, quoted or not."""
     parts = re.findall(r"\\+|[A-Za-z0-9_.~-]+|.", text, re.DOTALL)

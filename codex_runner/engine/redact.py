@@ -51,6 +51,8 @@ class Redactor:
         self._others: list[bytes] = []
         # Those that programs quote, each with what stands in it however it is quoted.
         self._quoted: dict[str, bytes] = {}
+        # Of this run alone, and made when one may be there: a cache of the module would keep secrets after their run.
+        self._patterns: dict[str, re.Pattern[bytes]] = {}
         self._shortest = token_shapes.SHORTEST
         self._alphabet = token_shapes.ALPHABET
         self.longest = 0
@@ -171,7 +173,7 @@ class Redactor:
         found += [
             (*match.span(), self._masks[text.encode()])
             for text in self._perhaps_quoted(data, narrowed)
-            for match in quoted.pattern_of(text).finditer(data)
+            for match in self._pattern(text).finditer(data)
         ]
         found.sort()
         begins = [begin for begin, _, _ in found]
@@ -224,8 +226,13 @@ class Redactor:
         """Yield the needles that are in `data`, quoted ones too."""
         yield from self._present(data, narrowed)
         for text in self._perhaps_quoted(data, narrowed):
-            if quoted.pattern_of(text).search(data):
+            if self._pattern(text).search(data):
                 yield text.encode()
+
+    def _pattern(self, text: str) -> re.Pattern[bytes]:
+        if text not in self._patterns:
+            self._patterns[text] = quoted.pattern_of(text)
+        return self._patterns[text]
 
     def _perhaps_quoted(self, data: bytes, narrowed: bytes) -> Iterator[str]:
         """Yield the secrets that may be in `data` as programs quote them."""

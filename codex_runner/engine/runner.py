@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.domain.claim import RENEWAL, ClaimTakenError
+from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.errors import ExitCode, RunnerError, UnreachableError, bug
 from codex_runner.domain.event import (
     Guarded,
@@ -21,93 +21,63 @@ from codex_runner.domain.event import (
 )
 from codex_runner.domain.machine import machine_fault
 from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
-from codex_runner.domain.wish import RunCancelledError
+from codex_runner.domain.wish import RunCancelledError, Stopped
+from codex_runner.engine.adapters import RunContext
 from codex_runner.engine.admission import Admission
 from codex_runner.engine.attempt import end_unfinished
 from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
 from codex_runner.engine.conclusion import Conclusion
 from codex_runner.engine.ending import stop_ending
-from codex_runner.engine.keeping import is_judged, quietly, while_held
+from codex_runner.engine.keeping import Keeping, is_judged, quietly
 from codex_runner.engine.lesson import Lesson
 from codex_runner.engine.planned import planned
 from codex_runner.engine.proof import Proof
-from codex_runner.engine.stopping import Stopped, Stopping
 from codex_runner.engine.verdict import judge_run
 from codex_runner.engine.workspace import compare, is_watched, note, placed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from codex_runner.domain.credential import Granted
-    from codex_runner.domain.event import Record, Warned
-    from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import (
-        Account,
-        Agent,
-        Artifacts,
-        ConfigTrust,
-        Credentials,
-        Group,
-        ReplySchema,
-        Reports,
-        Transport,
-        Workspaces,
-    )
+    from codex_runner.domain.ports import Prepared
     from codex_runner.domain.state import RunState
+    from codex_runner.engine.adapters import Adapters
     from codex_runner.engine.recorder import Recorder
-    from codex_runner.engine.secret_scan import SecretScan
+    from codex_runner.engine.stopping import Stopping
 
 # Whoever asks a run to end, a CI system for one, waits no longer than some seconds.
 _HURRY = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outfit:
-    """Everything that a run works with; `wiring` puts it together.
+class _Skipped:
+    """The run has nothing to do, for this reason."""
 
-    `folder` is what the run leaves, searched for secrets at its end; `schema`, `scan`, `workspaces`, `group` and
-    `account` are there where the job asks for one, `config_trust` on a pull or merge request; `doubts` are told at the
-    run's beginning; `own` are folders on the host that the runner writes. `later` is what the host keeps of the
-    attempts behind the one that is attached to: its records, an attempt each. `renewal` is in seconds: how often the
-    run's claim is renewed. `configuration` is a digest of what a runner that attaches goes by beside the job.
-    """
-
-    transport: Transport
-    credentials: Credentials
-    agent: Agent
-    artifacts: Artifacts
-    reports: Reports
-    recorder: Recorder
-    stopping: Stopping
-    folder: RunFolder | None = None
-    schema: ReplySchema | None = None
-    scan: SecretScan | None = None
-    workspaces: Workspaces | None = None
-    group: Group | None = None
-    account: Account | None = None
-    config_trust: ConfigTrust | None = None
-    doubts: Sequence[Warned] = ()
-    later: Sequence[Sequence[Record]] = ()
-    own: Sequence[str] = ()
-    renewal: float = RENEWAL
-    configuration: str = ""
+    reason: str
 
 
 class Runner:
     """One run, new or begun by a runner that has gone. Call `run`, once."""
 
-    def __init__(self, job: Job, run_id: str, outfit: Outfit) -> None:
-        """Take everything; do nothing yet."""
-        self._planned, self._run_id, self._outfit = job, run_id, outfit
-        self._recorder, self._stopping = outfit.recorder, outfit.stopping
-        self._admission = Admission(job, run_id, outfit)
-        self._attempts = Attempts(job, run_id, outfit)
-        self._proof = Proof(outfit)
-        self._checks = Checks(job, outfit)
-        self._conclusion = Conclusion(outfit)
-        self._lesson = Lesson(job, outfit.recorder)
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of one run
+        self,
+        job: Job,
+        run_id: str,
+        adapters: Adapters,
+        recorder: Recorder,
+        stopping: Stopping,
+        context: RunContext | None = None,
+    ) -> None:
+        """Take everything; do nothing yet. Go on from where the recorder's state stands."""
+        self._planned, self._run_id, self._adapters = job, run_id, adapters
+        self._recorder, self._stopping = recorder, stopping
+        self._context = context or RunContext()
+        self._transport = adapters.transport
+        self._admission = Admission(job, run_id, recorder, stopping, group=adapters.group, account=adapters.account)
+        self._proof = Proof(adapters.agent, adapters.transport, recorder)
+        self._checks = Checks(job, recorder, stopping, adapters.transport, adapters.schema)
+        self._conclusion = Conclusion(recorder, adapters.reports, self._context.folder)
+        self._lesson = Lesson(job, recorder)
         self._noted = self._given_back = False
 
     @property
@@ -128,7 +98,8 @@ class Runner:
 
         Of RunnerErrors, raises TakenOverError alone (or LeakError in its place): then nothing is reported.
         """
-        return await while_held(self._run(), self._outfit, self._conclusion.search, self._admission.leave)
+        keeping = Keeping(self._recorder, self._stopping, self._transport, self._context.renewal)
+        return await keeping.during(self._run(), self._conclusion.search, self._admission.leave)
 
     async def _run(self) -> RunState:
         try:
@@ -153,20 +124,33 @@ class Runner:
 
     async def _to_verdict(self) -> Verdict:
         if self._state.verdict is None or self._out_of_reach:
-            if (taken := await self._begin()) is not None:
-                return Verdict(ExitCode.SUCCEEDED, taken, skipped=True)
-            patch = await self._work()
+            begun = await self._begin()
+            if isinstance(begun, _Skipped):
+                return Verdict(ExitCode.SUCCEEDED, begun.reason, skipped=True)
+            patch = await self._work(begun)
             if not self._out_of_reach:
                 await self._collect(patch)
                 await self._give_back(judge_run(self._job, self._state))
         return judge_run(self._job, self._state)
 
-    async def _work(self) -> bytes:
+    async def _work(self, prepared: Prepared | None) -> bytes:
         """Have the agent do its turn, and check what came of it; return the patch.
 
-        Where a check fails, and the job says so, the same thread is told and has another turn.
+        If a check fails, and the job says so, the same thread is told and has another turn.
         """
-        ending = await self._attempts.until_done()
+        attempts = Attempts(
+            self._planned,
+            self._run_id,
+            self._recorder,
+            self._stopping,
+            transport=self._transport,
+            agent=self._adapters.agent,
+            prepared=prepared,
+            reports=self._adapters.reports,
+            workspaces=self._adapters.workspaces,
+            later=self._context.later,
+        )
+        ending = await attempts.until_done()
         while True:
             patch = await self._compare()
             self._admission.charge()  # a runner that is killed from here on has said what was spent
@@ -176,15 +160,15 @@ class Runner:
             complaint = self._checks.complaint()
             if complaint is None:
                 return patch
-            if (why_not := self._attempts.can_go_on()) is not None:
+            if (why_not := attempts.can_go_on()) is not None:
                 self._recorder.warn("no-retry", f"No other turn {complaint.reason}: {why_not}.")
                 return patch
-            ending = await self._attempts.another_turn(complaint.prompt, complaint.reason)
+            ending = await attempts.another_turn(complaint.prompt, complaint.reason)
 
     # --- before the agent --------------------------------------------------------------------------------------------
 
-    async def _begin(self) -> str | None:
-        """Say what was asked, and find out whether it can be done; return why not where it is to be skipped.
+    async def _begin(self) -> Prepared | _Skipped | None:
+        """Record what was asked, and prepare the agent for it. Returns None for a run that was attached to.
 
         Nothing has been spent when it returns.
         """
@@ -198,27 +182,26 @@ class Runner:
                 self._run_id,
                 self._job.name,
                 self._job.host,
-                planned(self._job, self._recorder, self._outfit.configuration),
+                planned(self._job, self._recorder, self._context.configuration),
             )
         )
-        for doubt in self._outfit.doubts:
+        for doubt in self._context.doubts:
             self._recorder.emit(doubt)
-        if (taken := await self._admission.enter()) is None:
-            await self._stopping.unless_stopped(self._prepare())
-        return taken
+        if (taken := await self._admission.enter()) is not None:
+            return _Skipped(taken)
+        return await self._stopping.unless_stopped(self._prepare())
 
-    async def _prepare(self) -> None:
+    async def _prepare(self) -> Prepared:
         """Borrow the credential and look at codex: what can be refused is refused here, before anything is spent."""
-        trust = self._outfit.config_trust
+        trust = self._adapters.config_trust
         judged = {} if trust is None else await trust.judge(self._recorder.emit)
         granted = await self._borrow(time.time())
         await self._make_workspace()
         noting = asyncio.ensure_future(self._note())
         try:
-            facts = await self._proof.of(self._job, granted)
+            prepared = await self._proof.of(self._job, granted)
             self._noted = True
-            transport, tell = self._outfit.transport, self._recorder.emit
-            facts = {**facts, **await self._outfit.agent.prove(self._job, self._run_id, transport, tell)}
+            proven = await prepared.prove(self._job, self._run_id, self._transport, self._recorder.emit)
             tree = await noting
         except UnreachableError:
             self._noted = False
@@ -229,7 +212,8 @@ class Runner:
         self._recorder.emit(
             RunPrepared(
                 {
-                    **facts,
+                    **prepared.facts,
+                    **proven,
                     **judged,
                     "tree": tree,
                     "credential": to_json(granted.facts),
@@ -237,14 +221,15 @@ class Runner:
                 }
             )
         )
+        return prepared
 
     async def _make_workspace(self) -> None:
         job = self._job
-        if job.workspace is None or self._outfit.workspaces is None:
+        if job.workspace is None or self._adapters.workspaces is None:
             return
         self._noted = True
         try:
-            made = await self._outfit.workspaces.make(job, self._run_id, self._recorder.emit)
+            made = await self._adapters.workspaces.make(job, self._run_id, self._recorder.emit)
         except UnreachableError:  # a later run there removes what has come of it
             self._noted = False
             raise
@@ -256,10 +241,10 @@ class Runner:
         if not is_watched(self._job):
             return None
         self._noted = True
-        return await note(self._job, self._run_id, self._outfit.transport, self._recorder, self._outfit.own)
+        return await note(self._job, self._run_id, self._transport, self._recorder, self._context.own)
 
     async def _borrow(self, now: float) -> Granted:
-        granted = await self._outfit.credentials.borrow(
+        granted = await self._adapters.credentials.borrow(
             self._job,
             now=now,
             tell=self._recorder.emit,
@@ -277,15 +262,15 @@ class Runner:
         noted = self._state.facts.get("tree")
         if noted is None or self._out_of_reach:
             return b""
-        found = await self._stopping.unless_stopped(compare(self._job, noted, self._outfit.transport, self._recorder))
-        if self._outfit.scan is not None:
-            await self._stopping.unless_stopped(self._outfit.scan.search(found.patch + found.commits, self._recorder))
+        found = await self._stopping.unless_stopped(compare(self._job, noted, self._transport, self._recorder))
+        if self._adapters.scan is not None:
+            await self._stopping.unless_stopped(self._adapters.scan.search(found.patch + found.commits, self._recorder))
         return found.patch
 
     async def _collect(self, patch: bytes) -> None:
         rollout = await self._stopping.unless_stopped(self._read_rollout())
         kept, left_out = await self._stopping.unless_stopped(
-            self._outfit.artifacts.collect(self._job, self._state, patch, rollout)
+            self._adapters.artifacts.collect(self._job, self._state, patch, rollout)
         )
         # A runner that was killed in here may have recorded some of it.
         for artifact in kept:
@@ -300,7 +285,7 @@ class Runner:
         if not self._job.keep_rollout:
             return b""
         try:
-            return await self._outfit.agent.read_rollout(self._outfit.transport, self._run_id)
+            return await self._adapters.agent.read_rollout(self._transport, self._run_id)
         except RunnerError as error:
             self._recorder.warn("artifact", f"left out codex's own record: {error.message}")
             return b""
@@ -331,7 +316,7 @@ class Runner:
 
     async def _discard(self, *, keep: bool) -> RunCancelledError | None:
         try:
-            await self._outfit.transport.discard(self._run_id, keep_workspace=keep)
+            await self._transport.discard(self._run_id, keep_workspace=keep)
         except RunCancelledError as late:
             return late
         return None
@@ -346,7 +331,7 @@ class Runner:
         # A failure in here must not hide the one that led here.
         with quietly():
             if attempt is not None and attempt.ending is None:
-                await end_unfinished(self._recorder, self._outfit.transport, verdict, self._stopping.stop)
+                await end_unfinished(self._recorder, self._transport, verdict, self._stopping.stop)
             # What codex wrote is nowhere else where the journal could not take it.
             if not self._recorder.broken:
                 await self._give_back(verdict)

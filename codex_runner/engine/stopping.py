@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from codex_runner.domain.run import StopReason
+from codex_runner.domain.wish import Stopped
 from codex_runner.engine.watch import Stop
 
 if TYPE_CHECKING:
@@ -21,23 +22,24 @@ _SENTENCES = {
 }
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: what `unless_stopped` raises to unwind
-    """The run is to end now."""
-
-
 class Stopping:
-    """Carries the wish from a signal handler to whatever is going on."""
+    """Carries the wish to all that is going on for one run. It may be made before there is an event loop."""
 
     def __init__(self) -> None:
-        """Nobody wishes anything yet."""
+        """Nothing is asked yet."""
         self.stop: Stop | None = None
         self._event = asyncio.Event()
 
     def request(self, reason: StopReason) -> None:
-        """Ask the run to end. Safe to call from a signal handler of the event loop, any number of times."""
+        """Ask the run to end, from the thread of its event loop. Idempotent: the first reason counts."""
         if self.stop is None:
             self.stop = Stop(reason, _SENTENCES[reason])
             self._event.set()
+
+    def raise_if_asked(self) -> None:
+        """Raise Stopped if the run is to end: for what is about to be made."""
+        if self.stop is not None:
+            raise Stopped
 
     async def wait(self) -> None:
         """Return once somebody has asked."""

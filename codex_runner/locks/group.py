@@ -117,6 +117,11 @@ async def _insist(
                     f"The group {wanted.group!r} is held by {other}, which is newer than this run.",
                     remedy="Nothing is wrong: with `cancel-running` the newest run goes on.",
                 )
+            if other.pid == me.pid:
+                raise LockedError(
+                    f"{message} This process runs both, and a signal would end all that it runs.",
+                    remedy=f"End that run first: `codex-runner cancel {other.run_id}`.",
+                )
             other.terminate(birth)
             asked.add(other)
         if loop.time() >= end:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
@@ -150,26 +151,41 @@ class _Identities:
 
 
 class _Sayings(logging.Handler):
-    def __init__(self, said: list[str]) -> None:
+    """What is logged in this thread: the spans of another run may be sent at the same time, with another run's key."""
+
+    def __init__(self, said: list[str], *, propagated: bool) -> None:
         super().__init__(logging.WARNING)
-        self._said = said
+        self._said, self._thread = said, threading.get_ident()
+        self.propagated = propagated
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._said.append(record.getMessage())
+        if record.thread == self._thread:
+            self._said.append(record.getMessage())
+
+
+_listening = threading.Lock()
 
 
 @contextlib.contextmanager
 def _sayings() -> Iterator[list[str]]:
     """Collect what the SDK logs in the meantime, which would else be printed over the run's own log."""
     said: list[str] = []
-    logger, handler = logging.getLogger("opentelemetry"), _Sayings(said)
-    propagated, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
+    logger = logging.getLogger("opentelemetry")
+
+    def others() -> Iterator[_Sayings]:
+        return (each for each in logger.handlers if isinstance(each, _Sayings))
+
+    with _listening:
+        handler = _Sayings(said, propagated=next((each.propagated for each in others()), logger.propagate))
+        logger.propagate = False
+        logger.addHandler(handler)
     try:
         yield said
     finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagated
+        with _listening:
+            logger.removeHandler(handler)
+            if next(others(), None) is None:
+                logger.propagate = handler.propagated
 
 
 def _header_values(environ: Mapping[str, str]) -> Iterator[Secret]:

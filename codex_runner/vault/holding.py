@@ -39,7 +39,7 @@ def held(client: VaultClient, tell: Callable[[Event], None]) -> Iterator[Login]:
     """Log in for as long as the `with` lasts, and give the login back at its end, whatever the end.
 
     `tell` gets the guard `vault-revocation`, and a warning if a login may have been made whose answer was lost or
-    spoilt. Raises as `log_in` and `give_back` do. No signal may raise in here: see Interruption.
+    spoilt. Raises as `log_in` and `give_back` do. No signal may raise in here: see cli/signals.py.
     """
     lost = client.lost_answers
     try:

@@ -22,11 +22,11 @@ from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.vault.client import VaultClient
 from codex_runner.vault.faults import Refusal, part
 from codex_runner.vault.holding import STOP_GRACE, held, left_behind
-from codex_runner.vault.interruption import Interruption
 from codex_runner.vault.mounts import require_kv2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from codex_runner.domain.credential import CredentialSpec, VaultSettings
     from codex_runner.domain.event import Event
@@ -80,15 +80,17 @@ async def borrow(  # noqa: PLR0913 - what is asked, where, for what; and two ear
 def logged_in(
     settings: VaultSettings,
     environment: Mapping[str, str],
+    interruption: AbstractContextManager[Wish],
     *,
     on_event: Callable[[Event], None] = lambda _: None,
     on_retry: Callable[[str], None] = lambda _: None,
 ) -> Iterator[VaultClient]:
     """Log in for as long as the `with` lasts, and give the login back at its end, whatever the end: for commands.
 
-    Raises as `held` does. Each call of the client has the settings' `retry_deadline` for itself. INT, TERM and HUP wait
-    for the answer to a request, then end what is done inside; what takes long and is no call of the client belongs into
-    `client.stop.interruptibly`. `on_retry` gets a line also for what a warning says, and for a login that lives on.
+    Raises as `held` does. Each call of the client has the settings' `retry_deadline` for itself. `interruption` is
+    entered around all of it: its wish waits for the answer to a request, then ends what is done inside; what takes long
+    and is no call of the client belongs into `client.stop.interruptibly`. `on_retry` gets a line also for what a
+    warning says, and for a login that lives on.
     """
 
     def tell(event: Event) -> None:
@@ -101,14 +103,14 @@ def logged_in(
     secrets = SecretReader(environment, warn=lambda _, sentence: on_retry(sentence))
     failed: list[str] = []
     with (
-        Interruption() as wish,
+        interruption as wish,
         VaultClient(settings, environment, on_retry=on_retry, stop=wish, secrets=secrets) as client,
     ):
         try:
             with held(client, tell):
                 yield client
         except BaseException as error:
-            if wish.number is not None:  # the signal ends the command, and hides what the error says
+            if wish.is_set():  # the signal ends the command, and hides what the error says
                 said = [f"{error.message} {error.remedy}".rstrip()] if isinstance(error, RunnerError) else failed
                 for line in said:
                     on_retry(line)

@@ -1,1 +1,1 @@
-"""The only place where adapters meet the engine: one module for each thing that the command line can ask for."""
+"""The application: a use case a module. `compose` is the only place where adapters meet the engine."""

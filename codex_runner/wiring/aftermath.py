@@ -3,71 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from typing import TYPE_CHECKING, Any
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ConfigurationError
-from codex_runner.domain.notice import NoticeFormat, NotifyTarget
-from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.notify.message import ci_link
 from codex_runner.reports.metrics import write_metrics
 from codex_runner.reports.otel import export_spans, wants_spans
+from codex_runner.reports.summary import append_step_summary, summary
 from codex_runner.sinks.jsonl import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-    from codex_runner.config import NotifySettings
     from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.notice import NotifyTarget
     from codex_runner.domain.state import RunState
     from codex_runner.engine.redact import Redactor
+    from codex_runner.wiring.invocation import Invocation
 
 # A runner that was told to end has little time left.
 _HURRIED = 3.0
 
 
-def targets_of(settings: Sequence[NotifySettings], environ: Mapping[str, str]) -> tuple[list[NotifyTarget], list[str]]:
-    """Find each target's address and keys; return the targets, and a sentence for each that cannot be told."""
-    targets, sentences = [], []
-    for one in settings:
-        try:
-            target = _target(one, SecretReader(environ, refusal=ConfigurationError))
-        except ConfigurationError as error:
-            sentences.append(f"{one.name}: {error.message}")
-            continue
-        if target is None:
-            sentences.append(f"{one.name}: its address is not to be had from {one.url_variable or one.url_file}.")
-        else:
-            targets.append(target)
-    return targets, sentences
+async def after(  # noqa: PLR0913 - who, of what, with what care
+    state: RunState,
+    folder: RunFolder,
+    redactor: Redactor,
+    invocation: Invocation,
+    *,
+    audience: tuple[Sequence[NotifyTarget], Sequence[str]],
+    is_told: bool,
+) -> None:
+    """Do what comes after the reports. What fails is complained of, and changes nothing of what the run came to.
 
-
-def require_usable(settings: Sequence[NotifySettings], environ: Mapping[str, str]) -> None:
-    """Raise ConfigurationError if an address, a key or a token is there and cannot be one; before anything is spent."""
-    for one in settings:
-        try:
-            _target(one, SecretReader(environ, refusal=ConfigurationError))
-        except ConfigurationError as error:
-            raise ConfigurationError(f"notify {one.name!r}: {error.message}", remedy=error.remedy) from None
-
-
-def _target(one: NotifySettings, reader: SecretReader) -> NotifyTarget | None:
-    """Return the target; None if its address is not there."""
-    names = {what: f"{one.name} {what}" for what in ("url", "key", "token")}
-    if one.url_variable is not None:
-        url = reader.find(one.url_variable, mask=names["url"], word=False)
-    elif one.url_file is not None and os.access(one.url_file, os.R_OK):
-        url = reader.file(one.url_file, names["url"], "its address", word=False)
-    else:
-        url = None
-    key = reader.find(one.key_variable, mask=names["key"], word=False) if one.key_variable else None
-    token = reader.find(one.token_variable, mask=names["token"]) if one.token_variable else None
-    if url is None:
-        return None
-    said: dict[str, Any] = {"attempts": one.attempts, "timeout": one.timeout, "deadline": one.deadline}
-    limits = {name: limit for name, limit in said.items() if limit is not None}
-    return NotifyTarget(one.name, url, NoticeFormat(one.format), one.on, one.jobs, key, token, one.ca_file, **limits)
+    `audience` is what `targets_of` has returned before the run. `is_told`: a runner before this one has notified it.
+    """
+    targets, unknown = audience
+    if not is_told:
+        _append_step_summary(state, invocation.environ, redactor)
+    failed = await tell_others(
+        state, folder, redactor, () if is_told else targets, invocation.metrics, invocation.environ
+    )
+    for sentence in (*unknown, *failed):
+        invocation.complain(sentence)
 
 
 async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care
@@ -96,3 +75,15 @@ async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care
     if wants_spans(environ):
         sentences += await asyncio.to_thread(export_spans, state, read_records(folder.events), environ, link=link)
     return sentences
+
+
+def _append_step_summary(state: RunState, environ: Mapping[str, str], redactor: Redactor) -> None:
+    """Show the summary where GitHub shows it. A file that cannot be written does not change what a run came to."""
+    path = environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    text = summary(state)
+    if redactor.names_in(text.encode(errors="replace")) - set(state.facts.get("plain", ())):
+        text = redactor.text(text)
+    with contextlib.suppress(OSError):
+        append_step_summary(Path(path), text)

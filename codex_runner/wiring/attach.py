@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,11 +25,10 @@ from codex_runner.engine.planned import planned_job
 from codex_runner.engine.recall import recall
 from codex_runner.sinks.jsonl import FileJournal
 from codex_runner.wiring.claim import is_open, refuse_gone, take
+from codex_runner.wiring.compose import Assignment, transport_to
 from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.folders import LAST, find_run, made, read_state
-from codex_runner.wiring.hosts import transport_for
-from codex_runner.wiring.runs import carry_out
-from codex_runner.wiring.setting import surrounding_secrets
+from codex_runner.wiring.run import carry_out
 from codex_runner.wiring.way import Way
 
 if TYPE_CHECKING:
@@ -40,7 +38,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.secret import Secret
-    from codex_runner.wiring.setting import Setting
+    from codex_runner.engine.stopping import Stopping
+    from codex_runner.wiring.invocation import Invocation
 
 
 _BY_SHAPE = "`--by-shape` goes on without: only what looks like a token is then masked in what is written."
@@ -57,14 +56,19 @@ class Begun:
     state: RunState
     noted: Sequence[Sequence[Record]] = ()
 
+    @property
+    def job(self) -> Job:
+        """The job as it is on record, without its secrets."""
+        return planned_job(self.state)
 
-def find_begun(output_dir: Path, run: str, host: str | None, setting: Setting) -> Begun:
+
+async def find_begun(output_dir: Path, run: str, host: str | None, invocation: Invocation) -> Begun:
     """Find a run below `output_dir`, or else on `host`, where a runner on another machine has begun it.
 
     UsageError where it is not there, where it never began, or where it runs on another host than that.
     """
     if host is not None and not _is_here(output_dir, run):
-        noted = asyncio.run(_recall(run, host, setting))
+        noted = await _recall(run, host, invocation)
         return Begun(RunFolder(output_dir / run), fold(noted[0]), noted)
     folder = find_run(output_dir, run)
     state = read_state(folder)
@@ -75,8 +79,17 @@ def find_begun(output_dir: Path, run: str, host: str | None, setting: Setting) -
     return Begun(folder, state)
 
 
-def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_shape: bool = False) -> RunState:
+async def attach(
+    begun: Begun,
+    invocation: Invocation,
+    secrets: Mapping[str, Secret],
+    *,
+    stopping: Stopping,
+    by_shape: bool = False,
+) -> RunState:
     """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's own, by name.
+
+    Raises Stopped if it is to end before anything of the run is touched.
 
     ConfigurationError if the configuration names other services, files or ssh settings than it did when the run began:
     the agent may have written it.
@@ -87,19 +100,19 @@ def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_
     """
     folder, state = begun.folder, begun.state
     if not begun.noted:  # else the agent's host is not this machine
-        _refuse_changed(state, setting)
-    job = planned_job(state)
+        _refuse_changed(state, invocation)
+    job = begun.job
     at_hand, why = dict(secrets), ""
     try:
-        at_hand |= asyncio.run(_fetch_again(job, state, setting))
+        at_hand |= await stopping.unless_stopped(_fetch_again(job, state, invocation))
     except (CredentialError, SecretStoreError) as error:
         if not by_shape:
             error.remedy = f"{error.remedy} {_BY_SHAPE}".strip()
             raise
         why = f" {error.message}"
-    named = {*at_hand, *(secret.name for secret in surrounding_secrets(setting))}
+    named = {*at_hand, *(secret.name for secret in invocation.secrets())}
     missing = [name for name in state.facts.get("secrets", ()) if name not in named]
-    # A setting of codex may have come from the command line, which attaching does not have.
+    # A invocation of codex may have come from the command line, which attaching does not have.
     demanded = [name for name in missing if not name.startswith(PREFIX)]
     if demanded and not by_shape:
         raise CredentialError(
@@ -108,20 +121,15 @@ def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_
         )
     doubt = f"Attached without {', '.join(missing)}, which was masked from then on only where it looks like a token."
     without = [f"{doubt}{why}"] if missing else []
-    return asyncio.run(_go_on(begun, job, list(at_hand.values()), setting, without))
-
-
-async def _go_on(
-    begun: Begun, job: Job, secrets: Sequence[Secret], setting: Setting, without: Sequence[str]
-) -> RunState:
-    """Take the run's claim before anything of the run is touched, here or there, and go on."""
-    folder, way = begun.folder, Way(job, begun.folder.run_id, setting)
+    way = Way(job, folder.run_id, invocation)
     try:
-        state, journal = await _claimed(begun, job, way.transport)
+        # Before anything of the run is touched, here or there.
+        state, journal = await stopping.unless_stopped(_claimed(begun, job, way.transport))
     except BaseException:
         await way.transport.close()
         raise
-    return await carry_out(job, folder, state, journal, secrets, setting, begun.noted, without, way)
+    assignment = Assignment(job, folder, journal, way, list(at_hand.values()), state, begun.noted, without)
+    return await carry_out(assignment, invocation, stopping)
 
 
 async def _claimed(begun: Begun, job: Job, transport: Transport) -> tuple[RunState, FileJournal]:
@@ -142,32 +150,32 @@ async def _claimed(begun: Begun, job: Job, transport: Transport) -> tuple[RunSta
     return state, journal
 
 
-def cancel(output_dir: Path, run: str, host: str | None, setting: Setting) -> None:
+async def cancel(output_dir: Path, run: str, host: str | None, invocation: Invocation) -> None:
     """Have the run end, whatever it is about; whoever follows it writes its reports.
 
     On `host`, the run may be one that another machine has begun. UsageError if it has no agent yet, or is over.
     """
     if host is not None and not _is_here(output_dir, run):
-        asyncio.run(_cancel(run, host, setting))
+        await _cancel(run, host, invocation)
         return
     folder = find_run(output_dir, run)
     state = read_state(folder)
     if state.host != LOCAL_HOST:  # the way there is told by the configuration
-        _refuse_changed(state, setting)
+        _refuse_changed(state, invocation)
     if state.attempt is None:
         raise UsageError(f"{folder.run_id} has no agent yet: end its runner.")
     over = UsageError(f"{folder.run_id} is over: there is nothing to cancel.")
     if not is_open(state):
         raise over
     try:
-        asyncio.run(_cancel(folder.run_id, host or state.host, setting))
+        await _cancel(folder.run_id, host or state.host, invocation)
     except RunGoneError:  # its runner is about to say so
         raise over from None
 
 
-def _refuse_changed(state: RunState, setting: Setting) -> None:
+def _refuse_changed(state: RunState, invocation: Invocation) -> None:
     noted = state.facts.get("configuration")
-    if noted and setting.digest and noted != setting.digest:
+    if noted and invocation.digest and noted != invocation.digest:
         raise ConfigurationError(
             f"{state.run_id}: the configuration was changed since the run began, in [vault], [hosts], notify, audit, "
             "ledger, metrics or ssh_config: its agent may have done so, and no login is sent where it says.",
@@ -179,8 +187,8 @@ def _is_here(output_dir: Path, run: str) -> bool:
     return run == LAST or RunFolder(output_dir / check_run_id(run)).events.exists()
 
 
-async def _recall(run_id: str, host: str, setting: Setting) -> list[list[Record]]:
-    transport = _transport(host, setting)
+async def _recall(run_id: str, host: str, invocation: Invocation) -> list[list[Record]]:
+    transport = transport_to(host, invocation)
     try:
         noted = [[_here(record, host) for record in records] for records in await recall(transport, run_id, host)]
     finally:
@@ -199,31 +207,20 @@ def _here(record: Record, host: str) -> Record:
     return dataclasses.replace(record, event=dataclasses.replace(event, host=host, facts=facts))
 
 
-async def _cancel(run_id: str, host: str, setting: Setting) -> None:
-    transport = _transport(host, setting)
+async def _cancel(run_id: str, host: str, invocation: Invocation) -> None:
+    transport = transport_to(host, invocation)
     try:
         await transport.cancel(run_id)
     finally:
         await transport.close()
 
 
-def _transport(host: str, setting: Setting) -> Transport:
-    return transport_for(
-        host,
-        setting.environ,
-        ssh_config=setting.ssh_config,
-        tell=lambda _, message: setting.complain(message),
-        hidden=setting.secret_names,
-        given=setting.given_to(host),
-    )
-
-
-async def _fetch_again(job: Job, state: RunState, setting: Setting) -> dict[str, Secret]:
+async def _fetch_again(job: Job, state: RunState, invocation: Invocation) -> dict[str, Secret]:
     """Fetch the run's credential once more, judged as of the run's start: an expiry since then does not matter."""
     used = state.facts.get("credential")
     if not used or used["source"] == "workload_identity":
         return {}
-    credentials = JobCredentials(setting.vault, setting.environ)
+    credentials = JobCredentials(invocation.vault, invocation.environ)
 
     async def borrow(version: int | None = None) -> Granted:
         return await credentials.borrow(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.credential import TokenAuth, VaultSettings
 from codex_runner.domain.secret import Secret
+from codex_runner.engine.bounded import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ class DemoWorld:
     """What runs while the demo does. `environ` is what a pipeline's step would have; `token` is the agent's."""
 
     config: Path
+    job: str
     project: Path
     environ: Mapping[str, str]
     model: ModelService
@@ -65,7 +67,7 @@ def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], N
         # What a pipeline that runs the demo is itself: not what the demo's own is.
         for name in ("VAULT_TOKEN", "GITHUB_EVENT_PATH", "GITHUB_TRIGGERING_ACTOR"):
             pipeline.pop(name, None)
-        yield DemoWorld(config, scratch / "project", pipeline, model, token, server.audit)
+        yield DemoWorld(config, JOB, scratch / "project", pipeline, model, token, server.audit)
 
 
 def _set_up_vault(address: str, root: Secret, issuer: str, workflow: str, token: Secret) -> str:
@@ -80,7 +82,10 @@ def _set_up_vault(address: str, root: Secret, issuer: str, workflow: str, token:
     )
     now = time.time()
     settings = VaultSettings(address=address, auth=TokenAuth())
-    with logged_in(settings, {"VAULT_TOKEN": root.reveal()}) as client:
+    uninterrupted = contextlib.nullcontext(
+        Wish()
+    )  # the login is the demo's own root token: nothing is to be given back
+    with logged_in(settings, {"VAULT_TOKEN": root.reveal()}, uninterrupted) as client:
         apply(client, plan(request))
         new = NewToken(token, workflow, "ada@example.com", now, now + _MONTH)
         put(client, TokenPlace(request.mount, workflow), new, now=now)

@@ -6,11 +6,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from codex_runner.domain.credential import Finding, Outcome
+from codex_runner.reports.checklist import write_junit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from codex_runner.domain.errors import RunnerError
+
+__all__ = [
+    "AUDIT_FILE",
+    "CODEX",
+    "CONFIGURATION",
+    "CREDENTIAL",
+    "GIT",
+    "HOST",
+    "OUTPUT_DIR",
+    "PREFLIGHT",
+    "RUNNER",
+    "RUN_DIR",
+    "VAULT",
+    "Diagnosis",
+    "configuration_failed",
+    "exit_code",
+    "write_junit",
+]
 
 CONFIGURATION: Final = "configuration"
 OUTPUT_DIR: Final = "output-dir"

@@ -9,7 +9,6 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from codex_runner.codex.agent import Codex
 from codex_runner.config import resolve_job, variables_of
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
 from codex_runner.domain.cut import end_of
@@ -19,6 +18,7 @@ from codex_runner.domain.job import LOCAL_HOST, PROOF
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryError
 from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
+from codex_runner.wiring.compose import looking_agent, transport_to
 from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.diagnosis import (
     AUDIT_FILE,
@@ -34,23 +34,21 @@ from codex_runner.wiring.diagnosis import (
     VAULT,
     Diagnosis,
 )
+from codex_runner.wiring.extras import detector
 from codex_runner.wiring.folders import cannot_hold_runs
-from codex_runner.wiring.hosts import bundled_codex, transport_for
-from codex_runner.wiring.proposal import proposal_at
-from codex_runner.wiring.runs import detector
-from codex_runner.wiring.setting import secret_names_of
 from codex_runner.workspaces.make import look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from codex_runner.config import Config
     from codex_runner.domain.credential import VaultSettings
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.ports import Prepared, Transport
     from codex_runner.domain.workspace import WorkspaceSpec
+    from codex_runner.wiring.invocation import Invocation
 
 _PATIENCE: Final = 10.0  # seconds for a Vault that does not answer: here somebody waits
 _SCARCE: Final = 1 << 30  # bytes: a run of a large repository may need as much
@@ -75,9 +73,10 @@ df -Pk "$state" | awk 'NR == 2 { print $4 }'
 class Doctor:
     """Looks at one configuration. Nothing is left behind: no login, no file, no process."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str], tell: Callable[[str], None]) -> None:
+    def __init__(self, config: Config, invocation: Invocation, tell: Callable[[str], None]) -> None:
         """Nothing is looked at yet. `tell` gets a line of progress."""
-        self._config, self._environ, self._tell = config, environ, tell
+        self._config, self._invocation, self._tell = config, invocation, tell
+        self._environ = invocation.environ
         self._found: list[Diagnosis] = []
         self._subject = RUNNER
 
@@ -190,13 +189,7 @@ class Doctor:
     async def _look_at_host(self, host: str, jobs: Sequence[Job]) -> None:
         self._subject = RUNNER if host == LOCAL_HOST else host
         try:
-            transport = transport_for(
-                host,
-                self._environ,
-                ssh_config=self._config.ssh_config,
-                hidden=secret_names_of(self._config),
-                given=self._config.hosts[host].environment if host in self._config.hosts else (),
-            )
+            transport = transport_to(host, self._invocation)
         except RunnerError as error:
             self._failed(HOST, error)
             return
@@ -274,27 +267,28 @@ class Doctor:
             self._warned(code, warning.message, "")
 
     async def _look_at_codex(self, job: Job, transport: Transport) -> bool:
-        agent = Codex(fallback=bundled_codex(job.host), proposal=proposal_at(self._environ))
+        agent = looking_agent(job, self._environ)
         told: list[Event] = []
         try:
-            facts = await agent.prepare(job, transport, Granted(), told.append)
+            prepared = await agent.prepare(job, transport, Granted(), told.append)
         except RunnerError as error:
             self._failed(CODEX, error)
             return False
+        facts = prepared.facts
         kept = facts["permissions"]["kept"]
         more = f"; read-only to the agent, since it runs outside of the sandbox: {', '.join(kept)}" if kept else ""
         self._passed(CODEX, f"{facts['codex']['version']} at {facts['codex']['path']}{more}")
         if job.workspace is None:
-            await self._prove(agent, job, transport, told)
+            await self._prove(prepared, job, transport, told)
         self._hear(told)
         return True
 
-    async def _prove(self, agent: Codex, job: Job, transport: Transport, told: list[Event]) -> None:
+    async def _prove(self, prepared: Prepared, job: Job, transport: Transport, told: list[Event]) -> None:
         """Try the sandbox as a run would, in a run's directory that goes again."""
         run_id = new_run_id("doctor")
         transport.name_run(run_id)
         try:
-            await agent.prove(job, run_id, transport, told.append)
+            await prepared.prove(job, run_id, transport, told.append)
         except ConfigurationError as error:
             told[:] = [event for event in told if not isinstance(event, Guarded)]
             self._failed(PROOF, error)
@@ -305,7 +299,7 @@ class Doctor:
     async def _preflight(self, job: Job, transport: Transport, granted: Granted) -> None:
         told: list[Event] = []
         try:
-            facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, told.append)
+            prepared = await looking_agent(job, {}).prepare(job, transport, granted, told.append)
         except RunnerError as error:
             self._failed(PREFLIGHT, error)
             return
@@ -316,7 +310,7 @@ class Doctor:
             isinstance(event, Guarded) and event.name == PREFLIGHT and event.judged for event in told
         ):
             return  # nothing was proven
-        done = facts.get("preflight") or {}
+        done = prepared.facts.get("preflight") or {}
         answer = done.get("answer")
         self._passed(PREFLIGHT, str(answer) if answer else f"by {done.get('method')}: nothing more can be proven")
 

@@ -9,6 +9,7 @@ from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
+from codex_runner.reports.files import clear_place
 from codex_runner.sinks.jsonl import read_records
 from codex_runner.transports.directory import runs_root
 from codex_runner.wiring.history import newest
@@ -16,6 +17,8 @@ from codex_runner.wiring.history import newest
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+__all__ = ["LAST", "cannot_hold_runs", "check_state_folder", "clear_place", "find_run", "made", "read_state"]
 
 LAST = "last"
 _IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"

@@ -17,6 +17,7 @@ from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import check_run_id, run_job, run_started
 from codex_runner.domain.state import RunState, fold
 from codex_runner.engine.credential_rules import parse_date
+from codex_runner.reports.files import write_whole
 from codex_runner.reports.outcome import word
 from codex_runner.reports.text import plausible
 from codex_runner.reports.writer import FileReports
@@ -133,6 +134,16 @@ def rebuild(folder: RunFolder, *, guards: bool, junit: Path | None = None) -> Se
         )
     reports = FileReports(folder, extra_junit=junit, guards=guards, records=lambda: read_records(folder.events))
     return reports.write(state)
+
+
+def copy_to(source: Path, target: Path) -> Path:
+    """Copy a report whole or not at all; return its path. ConfigurationError if it cannot be written."""
+    try:
+        return write_whole(target, source.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(
+            f"{target} cannot be written: {error.strerror}.", remedy="Name another place."
+        ) from None
 
 
 def prune(  # noqa: PLR0913 - what may go, as the command line says it

@@ -27,15 +27,12 @@ _OF_OURS = ("codex_runner", "typer", "httpx", "jsonschema", "junit_xml", "pydant
 
 
 def places(job: Job, output: Path, environ: Mapping[str, str]) -> tuple[Place, ...]:
-    """Return what the agent must not write if it lies where it may write; take folders of sources out of sys.path.
+    """Return what the agent must not write if it lies where it may write. `output` is the folder of the runs.
 
-    `output` is the folder of the runs. Only of a job on this machine; of a job whose agent has no sandbox, or cannot
-    write, nothing is looked at.
+    Only of a job on this machine; of a job whose agent has no sandbox, or cannot write, nothing is looked at.
     """
-    if job.host != LOCAL_HOST or job.sandbox is not Sandbox.WORKSPACE_WRITE:
+    if not _matters(job):
         return ()
-    roots = [Path(root) for root in _roots(job, environ)]
-    sys.path[:] = [entry for entry in sys.path if not _is_of_agent(entry, roots)]
     executable = Path(sys.executable)
     found = [
         *(Path(entry) for entry in sys.path if entry),
@@ -51,11 +48,28 @@ def places(job: Job, output: Path, environ: Mapping[str, str]) -> tuple[Place, .
     )
 
 
+def forget_sources(job: Job, environ: Mapping[str, str]) -> None:
+    """Take out of sys.path every folder that the agent may edit. For the process, so a command does it before a run."""
+    if _matters(job):
+        roots = [Path(root) for root in _roots(job, environ)]
+        sys.path[:] = [entry for entry in sys.path if not _is_of_agent(entry, roots)]
+
+
+def _matters(job: Job) -> bool:
+    return job.host == LOCAL_HOST and job.sandbox is Sandbox.WORKSPACE_WRITE
+
+
 def _roots(job: Job, environ: Mapping[str, str]) -> Iterable[str]:
     for root in (job.cwd, *writable(job)):
-        named = environ.get("TMPDIR", "") if root == ":tmpdir" else os.path.expanduser(root)  # noqa: PTH111 - may be "~x"
+        named = environ.get("TMPDIR", "") if root == ":tmpdir" else _expanded(root, environ)
         if named.startswith("/"):
             yield os.path.realpath(named)
+
+
+def _expanded(root: str, environ: Mapping[str, str]) -> str:
+    if environ.get("HOME") and (root == "~" or root.startswith("~/")):
+        return environ["HOME"] + root[1:]
+    return os.path.expanduser(root)  # noqa: PTH111 - Path raises if there is no user of that name
 
 
 def _is_of_agent(entry: str, roots: Iterable[Path]) -> bool:

@@ -14,18 +14,18 @@ from codex_runner.wiring.history import rebuild
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
-    from codex_runner.wiring.setting import Setting
+    from codex_runner.wiring.invocation import Invocation
 
 _REMEDY = "Give stdout a place that takes the result; run.json and the agent's reply are in the run's folder."
 
 
-def fail_for_lost_result(folder: RunFolder, why: str, setting: Setting) -> None:
+def fail_for_lost_result(folder: RunFolder, why: str, invocation: Invocation) -> None:
     """Record that a good run failed since its result was not printed, tell the sinks, and write its reports anew.
 
     `why` is the system's word. Raises RunnerError if the folder takes no more either.
     """
     records, journal = FileJournal.recover(folder)
-    recorder = Recorder(fold(records), journal, setting.sinks, Redactor())
+    recorder = Recorder(fold(records), journal, invocation.sinks, Redactor())
     verdict = recorder.state.verdict
     if verdict is not None and verdict.exit_code == ExitCode.SUCCEEDED:
         reason = f"{verdict.reason}; and the result could not be written to stdout: {why}"
@@ -34,4 +34,4 @@ def fail_for_lost_result(folder: RunFolder, why: str, setting: Setting) -> None:
         )
         recorder.emit(failed)
     recorder.close()
-    rebuild(folder, guards=setting.guards, junit=setting.junit)
+    rebuild(folder, guards=invocation.guards, junit=invocation.junit)

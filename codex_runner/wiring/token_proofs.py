@@ -6,12 +6,10 @@ import asyncio
 import datetime as dt
 import itertools
 import random
-import signal
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from codex_runner.codex.agent import Codex
 from codex_runner.codex.login import Answer, Said
 from codex_runner.domain.credential import CredentialKind, CredentialSource, Granted
 from codex_runner.domain.errors import (
@@ -28,21 +26,24 @@ from codex_runner.domain.errors import (
 from codex_runner.domain.job import Job, Limits
 from codex_runner.domain.policy import RetryPolicy
 from codex_runner.domain.run import Failure
-from codex_runner.domain.signals import ending_signals
 from codex_runner.engine.credential_rules import format_date
 from codex_runner.engine.retry import RetryIn, decide
-from codex_runner.wiring.hosts import bundled_codex, transport_for
-from codex_runner.wiring.runs import run_job
-from codex_runner.wiring.setting import Setting
+from codex_runner.engine.stopping import Stopping
+from codex_runner.wiring.compose import looking_agent, transport_to
+from codex_runner.wiring.invocation import Invocation
+from codex_runner.wiring.run import run_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     from codex_runner.domain.event import Event
+    from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
     from codex_runner.wiring.token_dates import Dates
-    from codex_runner.wiring.tokens import Target
+    from codex_runner.wiring.token_target import Target
+
+T = TypeVar("T")
 
 CANARY: Final = "canary"
 _CANARY_PROMPT: Final = (
@@ -56,15 +57,27 @@ _ERRORS: Final[Mapping[int, type[RunnerError]]] = {
 }
 
 
+class Follow(Protocol):
+    """Runs a coroutine in an event loop; meanwhile a signal's reason goes to `request`."""
+
+    def __call__(self, request: Callable[[StopReason], None], work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` returns."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Proofs:
-    """Shows what a token is worth, with the real codex on this machine. `scratch` is an empty folder of its own."""
+    """Shows what a token is worth, with the real codex on this machine.
+
+    `scratch` is an empty folder of its own. `follow` runs a coroutine while signals ask its run to stop.
+    """
 
     target: Target
     dates: Dates
     scratch: Path
     environ: Mapping[str, str]
     tell: Callable[[str], None]
+    follow: Follow
 
     @property
     def job(self) -> Job:
@@ -116,7 +129,7 @@ class Proofs:
                 words.append(str(getattr(event, "message", "")).removeprefix("codex login status: "))
 
         try:
-            asyncio.run(self._prepare(secret, hear))
+            asyncio.run(self._prepare(secret, hear))  # noqa: TID251 - as hvac, the desk is synchronous
         except TokenRefusedError as error:
             return Said(Answer.REFUSED, words[-1] if words else error.message, Failure.CREDENTIAL)
         except ModelServiceError as error:
@@ -128,10 +141,11 @@ class Proofs:
     async def _prepare(self, secret: Secret, hear: Callable[[Event], None]) -> None:
         job, spec = self.job, self.target.spec
         surroundings = {**self.environ, "TMPDIR": str(self.scratch)}
-        transport = transport_for(job.host, surroundings, hidden=[spec.environment_variable])
+        invocation = Invocation(surroundings, (), secret_names=frozenset({spec.environment_variable}))
+        transport = transport_to(job.host, invocation)
         try:
             granted = Granted(spec.kind, {spec.environment_variable: secret})
-            await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, hear)
+            await looking_agent(job, {}).prepare(job, transport, granted, hear)
         finally:
             await transport.close()
 
@@ -152,11 +166,10 @@ class Proofs:
         self.tell("canary: one turn of a real run with the new token")
         # The canary is no run of the pipeline: it has no place in the CI system's summary.
         environ = {key: value for key, value in self.environ.items() if key != "GITHUB_STEP_SUMMARY"}
-        setting = Setting({**environ, name: secret.reveal()}, ())
-        heard = {number: signal.getsignal(number) for number in ending_signals()}
-        _, state = run_job(replace(self.job, credential=spec), self.scratch / "runs", setting)
-        for number, handler in heard.items():  # a run's end ignores them, and this command goes on
-            signal.signal(number, handler)
+        invocation = Invocation({**environ, name: secret.reveal()}, ())
+        stopping = Stopping()
+        running = run_job(replace(self.job, credential=spec), self.scratch / "runs", invocation, stopping=stopping)
+        _, state = self.follow(stopping.request, running)
         verdict = state.verdict
         if verdict is not None and verdict.exit_code == ExitCode.SUCCEEDED:
             self.tell(f"canary: succeeded in {time.monotonic() - began:.1f} s, {state.usage.total:,} tokens")

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +38,7 @@ from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.transports.directory import runs_root
 from codex_runner.wiring.token_dates import Dates
 from codex_runner.wiring.token_proofs import Proofs
+from codex_runner.wiring.token_target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,33 +47,16 @@ if TYPE_CHECKING:
     from codex_runner.config import Config
     from codex_runner.domain.credential import Finding
     from codex_runner.domain.secret import Secret
+    from codex_runner.engine.bounded import Wish
     from codex_runner.vault.client import VaultClient
-    from codex_runner.vault.storing import NewToken, Stored
+    from codex_runner.vault.storing import NewToken
+    from codex_runner.vault.storing import Stored as Stored  # noqa: PLC0414 - a command shows it, this and the next
     from codex_runner.vault.token_metadata import TokenPlace
-    from codex_runner.vault.tokens import TokenEntry
+    from codex_runner.vault.tokens import TokenEntry as TokenEntry  # noqa: PLC0414
+    from codex_runner.wiring.token_proofs import Follow
+
 
 _POLL: Final = 5.0  # seconds between two looks at whether a token still works
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A workflow's token: its name, where it lies, and the codex that will use it.
-
-    `job` is the one that the configuration has for it, with its `timeout` in seconds; None if it has none.
-    """
-
-    workflow: str
-    spec: CredentialSpec
-    codex: CodexSettings = field(default_factory=CodexSettings)
-    job: str | None = None
-    timeout: float = 0.0
-
-    @property
-    def place(self) -> TokenPlace:
-        """Where it lies."""
-        from codex_runner.vault.token_metadata import TokenPlace
-
-        return TokenPlace(self.spec.mount, self.spec.path)
 
 
 def target_of(  # noqa: PLR0913 - the options of a command
@@ -147,9 +131,17 @@ class TokenDesk:
     `tell` gets a line of progress. Every method raises CredentialError and SecretStoreError as `vault` does.
     """
 
-    def __init__(self, vault: VaultSettings, environ: Mapping[str, str], tell: Callable[[str], None]) -> None:
-        """Nothing is touched yet."""
+    def __init__(
+        self,
+        vault: VaultSettings,
+        environ: Mapping[str, str],
+        tell: Callable[[str], None],
+        interruption: Callable[[], AbstractContextManager[Wish]],
+        follow: Follow,
+    ) -> None:
+        """Nothing is touched yet. `interruption` is what signals do during a login, `follow` during a canary's run."""
         self._vault, self._environ, self._tell = vault, environ, tell
+        self._interruption, self._follow = interruption, follow
 
     def put(self, target: Target, secret: Secret, owner: str, dates: Dates, grace: float) -> Stored:
         """Prove a token, then store it as the workflow's newest; those before it may be swept after `grace` seconds."""
@@ -306,7 +298,7 @@ class TokenDesk:
     def _logged_in(self) -> AbstractContextManager[VaultClient]:
         from codex_runner.vault.lease import logged_in
 
-        return logged_in(self._vault, self._environ, on_retry=self._tell)
+        return logged_in(self._vault, self._environ, self._interruption(), on_retry=self._tell)
 
     @contextlib.contextmanager
     def _proofs(self, target: Target, dates: Dates) -> Iterator[Proofs]:
@@ -321,7 +313,7 @@ class TokenDesk:
                 f"{state} cannot be written: {error.strerror}.", remedy="Point XDG_STATE_HOME to a folder that can."
             ) from None
         try:
-            yield Proofs(target, dates, scratch, self._environ, self._tell)
+            yield Proofs(target, dates, scratch, self._environ, self._tell, self._follow)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

@@ -12,24 +12,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from codex_runner.domain.job import Job
-    from codex_runner.wiring.setting import Setting
+    from codex_runner.wiring.invocation import Invocation
 
 
 class Way:
-    """Begins to connect at once. `tell` gets each warning of the connection: on stderr, until there is a recorder."""
+    """Begins to connect at once, before what a run needs beside it is loaded: a caller may make it first.
 
-    def __init__(self, job: Job, run_id: str, setting: Setting) -> None:
-        """Signals must not be blocked: what is started here could not be ended."""
-        self.tell: Callable[[str, str], None] = lambda _code, message: setting.complain(message)
-        self.claim = own_claim(run_id, setting.environ)
+    `tell` gets each warning of the connection: the invocation's `complain`, until there is a recorder.
+    """
+
+    def __init__(self, job: Job, run_id: str, invocation: Invocation) -> None:
+        """Begin. The transport is to be closed, whatever comes next."""
+        self.tell: Callable[[str, str], None] = lambda _code, message: invocation.complain(message)
+        self.claim = own_claim(run_id, invocation.environ)
         # Checks run what the agent may have written: they get no variable that is known to hold a secret.
         self.transport = transport_for(
             job.host,
-            setting.environ,
+            invocation.environ,
             reconnect=job.limits.reconnect,
-            ssh_config=setting.ssh_config,
-            hidden=setting.secret_names | named_secrets([job.credential], setting.vault, setting.notify),
-            given=setting.given_to(job.host),
+            ssh_config=invocation.ssh_config,
+            hidden=invocation.secret_names | named_secrets([job.credential], invocation.vault, invocation.notify),
+            given=invocation.given_to(job.host),
             tell=lambda code, message: self.tell(code, message),  # noqa: PLW0108 - it changes
             at_once=True,
             claim=self.claim,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tomli_w
 
+from codex_runner.cli.signals import Interruption
 from codex_runner.demo.issuer import Issuer, github_claims
 from codex_runner.demo.model import ModelService
 from codex_runner.demo.scenarios import script
@@ -127,7 +128,7 @@ def pipeline_world(folder):
         )
         now = time.time()
         settings = VaultSettings(address=server.address, auth=TokenAuth())
-        with logged_in(settings, {"VAULT_TOKEN": server.root_token.reveal()}) as client:
+        with logged_in(settings, {"VAULT_TOKEN": server.root_token.reveal()}, Interruption()) as client:
             apply(client, plan(request))
             new = NewToken(token, workflow, "ada@example.com", now, now + 30 * 86400)
             put(client, TokenPlace(request.mount, workflow), new, now=now)

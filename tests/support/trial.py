@@ -5,6 +5,7 @@ import errno
 import json
 
 from codex_runner.codex.agent import Codex
+from codex_runner.codex.prepared import PreparedCodex
 from codex_runner.codex.survey import Survey
 from codex_runner.domain.credential import Granted
 from codex_runner.domain.folder import RunFolder
@@ -13,10 +14,11 @@ from codex_runner.domain.job import Instructions, Job, Limits
 from codex_runner.domain.policy import Budget, RetryPolicy
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState, fold
+from codex_runner.engine.adapters import Adapters, RunContext
 from codex_runner.engine.planned import planned_job
 from codex_runner.engine.recorder import Recorder
 from codex_runner.engine.redact import Redactor
-from codex_runner.engine.runner import Outfit, Runner
+from codex_runner.engine.runner import Runner
 from codex_runner.engine.stopping import Stopping
 from codex_runner.reports.writer import FileReports
 from codex_runner.sinks.jsonl import FileJournal, read_records
@@ -44,10 +46,12 @@ class Agent(Codex):
     """The real one, on a host that has no codex to look at."""
 
     async def prepare(self, job, transport, granted, tell):
-        install = Install("/usr/bin/codex", "0.169.0", frozenset())
-        self._found = install, Survey(at=job.cwd, root=job.cwd), Instructions.WORKSPACE
-        return {"codex": {"version": "0.169.0"}}
+        install, survey = Install("/usr/bin/codex", "0.169.0", frozenset()), Survey(at=job.cwd, root=job.cwd)
+        facts = {"codex": {"version": "0.169.0"}}
+        return _Prepared(install, survey, Instructions.WORKSPACE, {}, (), (), facts)
 
+
+class _Prepared(PreparedCodex):
     async def prove(self, job, run_id, transport, tell):
         return {}
 
@@ -93,7 +97,7 @@ class Trial:
         self.job = Job(**{"name": "docs", "prompt": "do it", "cwd": "/", "retry": RetryPolicy(attempts=1), **job})
         self.sinks, self.agent, self.credentials = [Watcher()], Agent(), Nothing()
         self.journal_of = lambda journal: journal
-        self.outfit = {}
+        self.adapters, self.context = {}, {}
 
     def run(self, host, *, attach=False, meanwhile=None, redactor=None):
         return asyncio.run(self._run(host, attach, meanwhile, redactor or Redactor([KEY])))
@@ -110,16 +114,17 @@ class Trial:
         runner = Runner(
             job,
             RUN,
-            Outfit(
+            Adapters(
                 transport=host,
                 credentials=self.credentials,
                 agent=self.agent,
                 artifacts=Nothing(),
                 reports=FileReports(self.folder, records=lambda: read_records(self.folder.events)),
-                recorder=self.recorder,
-                stopping=self.stopping,
-                **self.outfit,
+                **self.adapters,
             ),
+            self.recorder,
+            self.stopping,
+            RunContext(**self.context),
         )
         doing = asyncio.ensure_future(meanwhile(self)) if meanwhile else None
         try:

@@ -173,6 +173,18 @@ def test_cancel_running_never_ends_a_newer_run(tmp_path, holding):
     assert process.poll() is None
 
 
+def test_a_run_of_the_same_process_is_never_ended_by_a_signal(tmp_path):
+    """It would end every run of this process."""
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+    try:
+        with take(tmp_path, holder=me("theirs")), pytest.raises(LockedError, match="This process runs both"):
+            take(tmp_path, "cancel-running", 0.5)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == []
+
+
 def test_a_pid_that_is_used_again_is_not_killed(holding):
     process = holding()
     Holder("old", process.pid, "another birth", 0.0).terminate(birth)

@@ -16,7 +16,7 @@ from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.state import RunState
 from codex_runner.sinks.audit import AuditLog, who
-from codex_runner.wiring.setting import Setting
+from codex_runner.wiring.invocation import Invocation
 
 GITHUB = {
     "GITHUB_ACTOR": "ada",
@@ -197,8 +197,8 @@ def test_no_event_and_no_text_breaks_it(tmp_path):
 def test_it_is_there_only_where_the_configuration_asks(tmp_path):
     file = tmp_path / "codex-runner.toml"
     file.write_text("version = 1\n")
-    assert Setting.of(load(None, tmp_path, {}), {}, []).sinks == []
+    assert Invocation.of(load(None, tmp_path, {}), {}, []).sinks == []
     file.write_text("version = 1\n[audit]\nfile = 'audit.jsonl'\n")
-    (sink,) = Setting.of(load(None, tmp_path, {}), GITHUB, []).sinks
+    (sink,) = Invocation.of(load(None, tmp_path, {}), GITHUB, []).sinks
     play(sink, [ev.RunStarted("r", "docs", "h", {}), ev.RunEnded(0, "succeeded", "")])
     assert lines(tmp_path / "audit.jsonl")[0]["config_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()

@@ -40,7 +40,7 @@ def test_in_a_check_which_is_ended(tmp_path):
             ended.append(True)
 
     trial = Trial(tmp_path, checks=CHECKS)
-    trial.outfit["renewal"] = 0.01
+    trial.context["renewal"] = 0.01
     host = FakeHost(prints(REPLY), answers={"make one": slow})
 
     async def once_checked():
@@ -77,7 +77,7 @@ def test_right_before_the_verdict(tmp_path):
 
 def test_the_agent_is_not_ended_that_another_follows(tmp_path):
     trial = Trial(tmp_path)
-    trial.outfit["renewal"] = 0.01
+    trial.context["renewal"] = 0.01
     host = FakeHost(Play(steps=((0, "stdout", BEGIN),), hangs=True))
     host.fails["renew"] = ClaimTakenError(OTHER)
     with pytest.raises(TakenOverError):

@@ -51,7 +51,7 @@ def begin(tmp_path):
         trial = Trial(tmp_path, cwd="docs", workspace=spec, retry=RetryPolicy(attempts=attempts, least=0.01))
         remaining = list(plays)
         host = FakeHost(lambda _: remaining.pop(0))
-        trial.outfit = {"workspaces": Workspaces(host, fails)} if made else {}
+        trial.adapters = {"workspaces": Workspaces(host, fails)} if made else {}
         return trial, host, trial.run(host, **rest)
 
     return go

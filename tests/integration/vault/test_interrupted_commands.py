@@ -12,6 +12,7 @@ import time
 import pytest
 from support import commands
 
+from codex_runner.cli.signals import Interruption
 from codex_runner.domain.credential import UserpassAuth
 from codex_runner.domain.secret import Secret
 from codex_runner.vault import setup, tokens
@@ -160,7 +161,7 @@ def test_any_signal_at_any_instant(operator, raising):
     dice, struck = random.Random(14), 0
 
     def whole():
-        with logged_in(settings, environment) as client:
+        with logged_in(settings, environment, Interruption()) as client:
             tokens.entry_of(client, tokens.TokenPlace("codex", operator.place.path), now=time.time())
 
     began = time.monotonic()
@@ -196,7 +197,11 @@ def test_a_second_signal_changes_nothing(operator, raising, moment):
     operator.line.swallow = twice
     with (
         pytest.raises(Struck),
-        logged_in(operator.place.settings(operator.auth, address=operator.line.address), {"VAULT_PASSWORD": "p"}) as it,
+        logged_in(
+            operator.place.settings(operator.auth, address=operator.line.address),
+            {"VAULT_PASSWORD": "p"},
+            Interruption(),
+        ) as it,
     ):
         tokens.entry_of(it, tokens.TokenPlace("codex", operator.place.path), now=time.time())
     assert operator.made() == 1
@@ -207,7 +212,7 @@ def test_a_signal_that_is_ignored_stays_ignored(operator):
     """As `nohup` has it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with logged_in(operator.place.settings(operator.auth), {"VAULT_PASSWORD": "p"}):
+        with logged_in(operator.place.settings(operator.auth), {"VAULT_PASSWORD": "p"}, Interruption()):
             os.kill(os.getpid(), signal.SIGHUP)
             assert len(operator.logins) == 1
     finally:
@@ -261,7 +266,10 @@ def test_a_put_that_is_struck_says_what_is_stored(operator, raising, answered):
     now = time.time()
     token = tokens.NewToken(Secret("T", "at-new"), place.path, "ada", now, now + 86400)
     settings = place.settings(operator.auth, address=operator.line.address)
-    with pytest.raises(Struck), logged_in(settings, {"VAULT_PASSWORD": "p"}, on_retry=told.append) as client:
+    with (
+        pytest.raises(Struck),
+        logged_in(settings, {"VAULT_PASSWORD": "p"}, Interruption(), on_retry=told.append) as client,
+    ):
         tokens.put(client, tokens.TokenPlace("codex", place.path), token, now=now)
     over.set()
     said = "The token is stored, as version 2" if answered else "It is unknown whether the token was stored"

@@ -16,6 +16,7 @@ import urllib.request
 
 import pytest
 
+from codex_runner.cli.signals import Interruption
 from codex_runner.domain.credential import UserpassAuth
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.engine import credential_rules as rules
@@ -322,7 +323,7 @@ def test_an_interrupt_does_not_keep_a_command_from_giving_its_login_back(place, 
         line.swallow = cut
         with (
             pytest.raises(KeyboardInterrupt),
-            logged_in(dataclasses.replace(settings, address=line.address), {"VAULT_PASSWORD": "p"}),
+            logged_in(dataclasses.replace(settings, address=line.address), {"VAULT_PASSWORD": "p"}, Interruption()),
         ):
             assert len(place.logins) == 1
     assert seen
@@ -350,12 +351,12 @@ def test_a_command_gives_its_login_back_whatever_its_end(place, borrower):
     borrower()  # makes the user
     settings = place.settings(UserpassAuth(place.name, mount="userpass-lease"))
     events = []
-    with logged_in(settings, {"VAULT_PASSWORD": "p"}, on_event=events.append) as client:
+    with logged_in(settings, {"VAULT_PASSWORD": "p"}, Interruption(), on_event=events.append) as client:
         assert len(place.logins) == 1
         assert client.health().sealed is False
     with (
         pytest.raises(ZeroDivisionError),
-        logged_in(settings, {"VAULT_PASSWORD": "p"}, on_event=events.append),
+        logged_in(settings, {"VAULT_PASSWORD": "p"}, Interruption(), on_event=events.append),
     ):
         raise ZeroDivisionError
     assert [event.passed for event in events] == [True, True]

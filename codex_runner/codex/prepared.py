@@ -1,0 +1,64 @@
+"""A codex that was looked at, with all that a start of it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.codex import command, project
+from codex_runner.codex.sandbox_proof import prove
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from codex_runner.codex.survey import Survey
+    from codex_runner.domain.event import Event
+    from codex_runner.domain.host import Install, Launch
+    from codex_runner.domain.job import Instructions, Job
+    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCodex:
+    """Implements ports.Prepared. `hidden` and `kept`: see Codex."""
+
+    install: Install
+    survey: Survey
+    mode: Instructions
+    environment: Mapping[str, str | Secret]
+    hidden: Sequence[str]
+    kept: Sequence[str]
+    facts: Mapping[str, Any]
+
+    async def prove(
+        self, job: Job, run_id: str, transport: Transport, tell: Callable[[Event], None]
+    ) -> Mapping[str, Any]:
+        """See Prepared.prove."""
+        config = command.config(
+            job, run_id, 1, self.install, survey=self.survey, mode=self.mode, hidden=self.hidden, kept=self.kept
+        )
+        handed = await prove(job, run_id, self.install, self.survey, command.toml(config), transport, tell)
+        skills = [
+            {"path": self.survey.shown(path), "sha256": digest}
+            for digest, _, path in (line.partition(" ") for line in handed)
+        ]
+        return {"instructions": {**project.facts(self.survey, job, self.mode), "skills": skills}}
+
+    def launch(
+        self, job: Job, run_id: str, attempt: int, resume: str | None = None, prompt: str | None = None
+    ) -> Launch:
+        """See Prepared.launch."""
+        return command.launch(
+            job,
+            run_id,
+            attempt,
+            self.install,
+            self.environment,
+            survey=self.survey,
+            mode=self.mode,
+            hidden=self.hidden,
+            kept=self.kept,
+            resume=resume,
+            told=prompt,
+        )

@@ -1,0 +1,66 @@
+"""What a run works with, and what its runner knows of it beside the job. `wiring.compose` makes both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codex_runner.domain.claim import RENEWAL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codex_runner.domain.event import Record, Warned
+    from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.ports import (
+        Account,
+        Agent,
+        Artifacts,
+        ConfigTrust,
+        Credentials,
+        Group,
+        ReplySchema,
+        Reports,
+        Transport,
+        Workspaces,
+    )
+    from codex_runner.engine.secret_scan import SecretScan
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """The ports of one run. Each part of the engine gets those that it uses, and no more.
+
+    `schema`, `scan`, `workspaces`, `group` and `account` are there if the job asks for one, `config_trust` on a pull or
+    merge request.
+    """
+
+    transport: Transport
+    credentials: Credentials
+    agent: Agent
+    artifacts: Artifacts
+    reports: Reports
+    schema: ReplySchema | None = None
+    scan: SecretScan | None = None
+    workspaces: Workspaces | None = None
+    group: Group | None = None
+    account: Account | None = None
+    config_trust: ConfigTrust | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What the runner knows of a run beside its job.
+
+    `folder` is what the run leaves: it is searched for secrets at the end. `doubts` are warnings to record at the
+    beginning. `own` are folders on the host that the runner writes. `later` is what the host keeps of the attempts
+    behind the one that is attached to: its records, an attempt each. `renewal` is in seconds: how often the run's claim
+    is renewed. `configuration` is a digest of what a runner that attaches goes by beside the job.
+    """
+
+    folder: RunFolder | None = None
+    doubts: Sequence[Warned] = ()
+    own: Sequence[str] = ()
+    later: Sequence[Sequence[Record]] = ()
+    renewal: float = RENEWAL
+    configuration: str = ""

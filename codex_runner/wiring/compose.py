@@ -1,0 +1,167 @@
+"""The only place where adapters meet the engine: the ports of a run, made from its job and the invocation."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from codex_runner.codex.agent import Codex
+from codex_runner.domain.concurrency import LockPolicy
+from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
+from codex_runner.domain.state import RunState
+from codex_runner.engine.adapters import Adapters, RunContext
+from codex_runner.engine.check_names import with_shown_names
+from codex_runner.engine.recorder import Recorder
+from codex_runner.engine.redact import Redactor
+from codex_runner.engine.runner import Runner
+from codex_runner.engine.secret_scan import SecretScan
+from codex_runner.reports.collect import LocalArtifacts
+from codex_runner.reports.writer import FileReports
+from codex_runner.sinks.jsonl import read_records
+from codex_runner.transports.directory import runs_root, state_folder
+from codex_runner.wiring.admission import LockedGroup, account_of, doubts
+from codex_runner.wiring.artifacts import SshArtifacts
+from codex_runner.wiring.credentials import JobCredentials
+from codex_runner.wiring.extras import detector, reply_schema
+from codex_runner.wiring.hosts import bundled_codex, transport_for
+from codex_runner.wiring.imports import places
+from codex_runner.wiring.proposal import ProposedConfig, proposal_at
+from codex_runner.wiring.setting import credential_files
+from codex_runner.workspaces.make import GitWorkspaces
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from codex_runner.domain.event import Record
+    from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.ports import Artifacts, ConfigTrust, Transport, Workspaces
+    from codex_runner.domain.secret import Secret
+    from codex_runner.engine.proposal import Proposal
+    from codex_runner.engine.stopping import Stopping
+    from codex_runner.sinks.jsonl import FileJournal
+    from codex_runner.transports.ssh import SshTransport
+    from codex_runner.wiring.invocation import Invocation
+    from codex_runner.wiring.way import Way
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A run that this runner has: a new one, or one that another runner has begun, from where its `state` stands.
+
+    `secrets` are those of the job. `noted` is what the host keeps of a run begun on another machine, an attempt each;
+    `without` are sentences on the secrets that are not at hand.
+    """
+
+    job: Job
+    folder: RunFolder
+    journal: FileJournal
+    way: Way
+    secrets: Sequence[Secret]
+    state: RunState = dataclasses.field(default_factory=RunState)
+    noted: Sequence[Sequence[Record]] = ()
+    without: Sequence[str] = ()
+
+
+def compose(assignment: Assignment, invocation: Invocation, stopping: Stopping) -> tuple[Runner, Redactor]:
+    """Make the runner of a run, and the redactor that knows the secrets of this run and of no other."""
+    folder, state, way = assignment.folder, assignment.state, assignment.way
+    redactor = Redactor()
+    recorder = Recorder(state, assignment.journal, invocation.sinks, redactor)
+    way.tell = recorder.warn
+    for secret in (*assignment.secrets, *invocation.secrets()):
+        recorder.learn(secret)
+    job = with_shown_names(assignment.job, redactor)
+    for record in assignment.noted[0] if assignment.noted else ():
+        recorder.emit(record.event, record.time)
+    own = [str(folder.path.parent.resolve())] if job.host == LOCAL_HOST else []
+    context = RunContext(
+        folder=folder,
+        doubts=doubts(job, invocation.ledger, invocation.environ),
+        own=own,
+        later=assignment.noted[1:],
+        renewal=way.claim.renewal,
+        configuration=invocation.digest,
+    )
+    adapters = _adapters(job, assignment, invocation, redactor, own)
+    for sentence in (
+        assignment.without if state.verdict is None or (state.attempt and state.attempt.out_of_reach) else ()
+    ):
+        recorder.warn("by-shape", sentence)
+    return Runner(job, folder.run_id, adapters, recorder, stopping, context), redactor
+
+
+def _adapters(
+    job: Job, assignment: Assignment, invocation: Invocation, redactor: Redactor, own: Sequence[str]
+) -> Adapters:
+    folder, transport, environ = assignment.folder, assignment.way.transport, invocation.environ
+    knowing, proposal = detector(job), proposal_at(environ)
+    scan = SecretScan(knowing) if knowing else None
+    shared = state_folder(environ)
+    kept = LocalArtifacts(
+        folder, redactor, hide=scan.hide if scan else None, skip=[shared / "runs", shared / "discarded"]
+    )
+    wanted = job.concurrency
+    if wanted and assignment.state.run_id:  # what already runs neither waits nor is refused
+        wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)
+    return Adapters(
+        transport=transport,
+        credentials=JobCredentials(invocation.vault, environ),
+        agent=Codex(
+            expect_message=job.expect_message,
+            sandboxed=job.sandbox is not Sandbox.DANGER_FULL_ACCESS,
+            fallback=bundled_codex(job.host),
+            hidden=credential_files(job, invocation.vault, invocation.notify) if job.host == LOCAL_HOST else (),
+            kept=own,
+            places=places(job, folder.path.parent.resolve(), environ),
+            proposal=proposal,
+        ),
+        artifacts=_artifacts(transport, kept, job.host, environ),
+        reports=FileReports(
+            folder,
+            extra_junit=invocation.junit,
+            guards=invocation.guards,
+            records=lambda: read_records(folder.events),
+            redactor=redactor,
+        ),
+        schema=reply_schema(job, environ),
+        scan=scan,
+        workspaces=_workspaces(transport, job, environ) if job.workspace else None,
+        group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
+        account=account_of(job, invocation.ledger, environ, shared),
+        config_trust=_config_trust(proposal, job, invocation),
+    )
+
+
+def looking_agent(job: Job, environ: Mapping[str, str]) -> Codex:
+    """Return the agent for a look at what is installed, and at what the job would start."""
+    return Codex(fallback=bundled_codex(job.host), proposal=proposal_at(environ))
+
+
+def transport_to(host: str, invocation: Invocation) -> Transport:
+    """Return a transport for what is no run of a job: a look, a cancel, what a host keeps of a run."""
+    return transport_for(
+        host,
+        invocation.environ,
+        ssh_config=invocation.ssh_config,
+        tell=lambda _, message: invocation.complain(message),
+        hidden=invocation.secret_names,
+        given=invocation.given_to(host),
+    )
+
+
+def _config_trust(proposal: Proposal | None, job: Job, invocation: Invocation) -> ConfigTrust | None:
+    if proposal is None or not invocation.named:  # no proposal, or a run that is attached to: judged when it began
+        return None
+    return ProposedConfig(proposal, job, invocation.named, invocation.environ)
+
+
+def _artifacts(transport: Transport, local: LocalArtifacts, host: str, environ: Mapping[str, str]) -> Artifacts:
+    if host == LOCAL_HOST:
+        return local
+    return SshArtifacts(cast("SshTransport", transport), local, runs_root(environ))
+
+
+def _workspaces(transport: Transport, job: Job, environ: Mapping[str, str]) -> Workspaces:
+    upload = None if job.host == LOCAL_HOST else cast("SshTransport", transport).upload
+    return GitWorkspaces(transport, environ, runs_root(environ), upload)
