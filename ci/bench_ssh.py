@@ -22,7 +22,7 @@ from codex_runner.demo.model import ModelService
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended, Launch
 from codex_runner.domain.run import new_run_id
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.remote.transport import SshTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

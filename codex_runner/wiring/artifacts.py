@@ -11,7 +11,7 @@ from codex_runner.engine.scratch import scratch_folder
 from codex_runner.reports.artifacts import Limits
 from codex_runner.reports.collect import told
 from codex_runner.reports.globs import Glob, Place, enter, met, parse
-from codex_runner.transports.ssh_files import Listing
+from codex_runner.transports.remote.files import Listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.state import RunState
     from codex_runner.reports.collect import LocalArtifacts
-    from codex_runner.transports.ssh import SshTransport
+    from codex_runner.transports.remote.transport import SshTransport
 
 
 class SshArtifacts:

@@ -41,7 +41,7 @@ def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
         return LocalTransport(without_secrets(environ, hidden, PROXIES), claim)  # codex goes through them
     if wrong := host_name_problem(host):  # it may stand on a command line, or in a run's records
         raise ConfigurationError(f"{host!r}: {wrong}.")
-    from codex_runner.transports.ssh import SshTransport  # noqa: PLC0415
+    from codex_runner.transports.remote.transport import SshTransport  # noqa: PLC0415
 
     options = ("-F", str(ssh_config)) if ssh_config else ()
     environ = without_secrets(environ, hidden, given)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from codex_runner.engine.secret_scan import SecretScan
     from codex_runner.reports.collect import LocalArtifacts
     from codex_runner.sinks.jsonl import FileJournal
-    from codex_runner.transports.ssh import SshTransport
+    from codex_runner.transports.remote.transport import SshTransport
     from codex_runner.wiring.setting import Setting
 
 

@@ -17,7 +17,7 @@ from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import StopReason
 from codex_runner.engine.cksum import cksum
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.remote.transport import SshTransport
 
 pytestmark = [pytest.mark.chaos, pytest.mark.needs_sshd]
 

@@ -12,7 +12,7 @@ from support.ways import some
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import new_run_id
 from codex_runner.domain.workspace import WorkspaceSpec
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.remote.transport import SshTransport
 from codex_runner.workspaces.make import GitWorkspaces
 
 pytestmark = [pytest.mark.chaos, pytest.mark.needs_sshd]

@@ -7,7 +7,7 @@ import pytest
 from support.sshd import Sshd
 
 from codex_runner.transports.local import LocalTransport
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.remote.transport import SshTransport
 
 SHELLS = ("dash", "bash", "busybox")
 HOSTS = [f"{kind}-{shell}" for kind in ("local", "ssh") for shell in SHELLS]

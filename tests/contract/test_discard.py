@@ -9,7 +9,7 @@ from support.launches import collect, launch, processes_of
 from support.sshd import Sshd
 
 from codex_runner.transports.local import LocalTransport
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.remote.transport import SshTransport
 
 
 @pytest.fixture

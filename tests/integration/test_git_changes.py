@@ -13,7 +13,7 @@ from support.tree import RUN, Workspace
 from codex_runner.domain.change import ChangeKind
 from codex_runner.engine import git_changes
 from codex_runner.engine.git_changes import NotRepositoryError, TamperedError, diffstat
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.remote.transport import SshTransport
 
 HOSTILE = [b"new\nline", b'quo"te', b"\xff\xfe", b"-dash", b" space ", b"back\\slash", b"tab\there", "ünï".encode()]
 

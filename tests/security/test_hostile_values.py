@@ -20,8 +20,8 @@ from support.sshd import Sshd
 from codex_runner.config.schema import SHELLS_OWN
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.transports.local import LocalTransport
+from codex_runner.transports.remote.transport import SshTransport
 from codex_runner.transports.request import execute_request, new_nonce, script, whole_script
-from codex_runner.transports.ssh import SshTransport
 
 SHOW = """\
 import json, os, sys

@@ -7,7 +7,7 @@ import pytest
 from support.far import FarProject
 from support.sshd import Sshd
 
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.remote.transport import SshTransport
 
 
 @pytest.fixture

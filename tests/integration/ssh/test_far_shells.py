@@ -160,7 +160,7 @@ def test_nothing_is_left_of_a_runner_that_was_killed(before, server, tmp_path):
     sshd = server()
     code = (
         "import asyncio, os, signal, subprocess, sys\n"
-        "from codex_runner.transports.ssh import SshTransport\n"
+        "from codex_runner.transports.remote.transport import SshTransport\n"
         "async def work():\n"
         "    transport = SshTransport('devbox', dict(os.environ), ssh_options=('-F', sys.argv[1]))\n"
         "    await transport.execute('true')\n"

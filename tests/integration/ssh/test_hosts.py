@@ -10,8 +10,8 @@ import pytest
 from support import commands
 
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.transports.ssh_config import aliases
-from codex_runner.transports.ssh_probe import probe
+from codex_runner.transports.carriers.ssh.aliases import aliases
+from codex_runner.transports.remote.probe import probe
 
 pytestmark = pytest.mark.needs_sshd
 

@@ -16,6 +16,7 @@ from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.engine.cksum import cksum
 from codex_runner.transports.processes import birth, here
+from codex_runner.transports.remote.transport import SshTransport
 from codex_runner.transports.request import (
     bootstrap,
     discard_request,
@@ -24,7 +25,6 @@ from codex_runner.transports.request import (
     start_request,
     upload_request,
 )
-from codex_runner.transports.ssh import SshTransport
 
 pytestmark = pytest.mark.needs_sshd
 

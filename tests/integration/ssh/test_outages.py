@@ -11,8 +11,8 @@ from support.proxy import Proxy
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended
 from codex_runner.domain.run import StopReason
-from codex_runner.transports.ssh import SshTransport
-from codex_runner.transports.ssh_outage import STEADY, Outage
+from codex_runner.transports.remote.outage import STEADY, Outage
+from codex_runner.transports.remote.transport import SshTransport
 
 pytestmark = pytest.mark.needs_sshd
 

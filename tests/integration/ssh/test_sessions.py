@@ -16,8 +16,8 @@ from support.runs import processes_with
 from codex_runner.config.schema import SHELLS_OWN
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import Ended
+from codex_runner.transports.remote.transport import SshTransport
 from codex_runner.transports.request import bootstrap, execute_request, new_nonce, start_request, whole_script
-from codex_runner.transports.ssh import SshTransport
 
 pytestmark = pytest.mark.needs_sshd
 

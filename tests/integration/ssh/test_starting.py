@@ -14,8 +14,8 @@ from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended, Lost
 from codex_runner.domain.run import StopReason
+from codex_runner.transports.remote.transport import SshTransport
 from codex_runner.transports.request import bootstrap, new_nonce, start_request
-from codex_runner.transports.ssh import SshTransport
 
 pytestmark = pytest.mark.needs_sshd
 

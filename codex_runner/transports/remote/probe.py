@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import RunnerError
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.remote.transport import SshTransport
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError, RunnerError, UnreachableError
 from codex_runner.domain.secret_names import without_secrets
+from codex_runner.transports.carriers.ssh.client import NEWER_MASTER_OPTIONS, NEWER_OPTIONS, check_client, knows_newer
+from codex_runner.transports.remote.answer import PATIENCE, challenge, next_answer
+from codex_runner.transports.remote.greeting import greeted
+from codex_runner.transports.remote.session import DroppedError, Session, end, last_line
 from codex_runner.transports.request import bootstrap, new_nonce, under
-from codex_runner.transports.ssh_answer import PATIENCE, challenge, next_answer
-from codex_runner.transports.ssh_client import NEWER_MASTER_OPTIONS, NEWER_OPTIONS, check_client, knows_newer
-from codex_runner.transports.ssh_greeting import greeted
-from codex_runner.transports.ssh_session import DroppedError, Session, end, last_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence

@@ -6,12 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError
+from codex_runner.transports.remote.answer import ended_unanswered, note_challenge
+from codex_runner.transports.remote.session import DroppedError
 from codex_runner.transports.request import ANSWERS, ERRORS
-from codex_runner.transports.ssh_answer import ended_unanswered, note_challenge
-from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
-    from codex_runner.transports.ssh_session import Session
+    from codex_runner.transports.remote.session import Session
 
 # Seconds. The script has 33 KB, and a start-up file may take its time.
 PATIENCE = 25.0

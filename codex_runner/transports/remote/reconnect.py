@@ -7,15 +7,15 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from codex_runner.domain.errors import HostError, UnreachableError
-from codex_runner.transports.ssh_outage import Outage
-from codex_runner.transports.ssh_session import DroppedError, UnansweredError
+from codex_runner.transports.remote.outage import Outage
+from codex_runner.transports.remote.session import DroppedError, UnansweredError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tenacity import RetryCallState
 
-    from codex_runner.transports.ssh_connection import SshConnection
+    from codex_runner.transports.carriers.ssh.connection import SshConnection
 
 T = TypeVar("T")
 

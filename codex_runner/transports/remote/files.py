@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from codex_runner.domain.errors import HostError
 from codex_runner.engine import cksum
+from codex_runner.transports.remote.answer import PATIENCE, next_answer, patiently
+from codex_runner.transports.remote.session import DroppedError
 from codex_runner.transports.request import files_request, new_nonce
-from codex_runner.transports.ssh_answer import PATIENCE, next_answer, patiently
-from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from codex_runner.transports.ssh_connection import SshConnection
-    from codex_runner.transports.ssh_session import Session
+    from codex_runner.transports.carriers.ssh.connection import SshConnection
+    from codex_runner.transports.remote.session import Session
 
 _CHUNK = 1 << 16
 _SILENCE = 30.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from codex_runner.transports.ssh_follow import FollowSession
+    from codex_runner.transports.remote.follow import FollowSession
 
 T = TypeVar("T")
 

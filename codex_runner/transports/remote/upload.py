@@ -8,15 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from codex_runner.engine import cksum
+from codex_runner.transports.remote.answer import next_answer
+from codex_runner.transports.remote.session import DroppedError
 from codex_runner.transports.request import new_nonce, upload_request
-from codex_runner.transports.ssh_answer import next_answer
-from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from codex_runner.transports.ssh_connection import SshConnection
-    from codex_runner.transports.ssh_session import Session
+    from codex_runner.transports.carriers.ssh.connection import SshConnection
+    from codex_runner.transports.remote.session import Session
 
 _CHUNK = 1 << 16
 _SILENCE = 30.0

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
+from codex_runner.transports.remote.session import DroppedError, SilentError, UnansweredError, last_line
 from codex_runner.transports.request import CHALLENGE, TornRequestError, read_answer
-from codex_runner.transports.ssh_session import DroppedError, SilentError, UnansweredError, last_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from codex_runner.transports.ssh_session import Session
+    from codex_runner.transports.remote.session import Session
 
 T = TypeVar("T")
 

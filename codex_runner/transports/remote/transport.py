@@ -16,6 +16,13 @@ from codex_runner.domain.event import Position
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.wish import WISH, RunCancelledError
 from codex_runner.transports.asked import answered, marked
+from codex_runner.transports.carriers.ssh.connection import SshConnection
+from codex_runner.transports.remote.answer import next_answer, read_exactly
+from codex_runner.transports.remote.files import Fetch, Listing, list_files
+from codex_runner.transports.remote.follow import FollowSession
+from codex_runner.transports.remote.reconnect import Reconnecting
+from codex_runner.transports.remote.session import DroppedError, SilentError
+from codex_runner.transports.remote.upload import Upload
 from codex_runner.transports.request import (
     NO_RUN,
     cancel_request,
@@ -28,13 +35,6 @@ from codex_runner.transports.request import (
     start_request,
     stop_request,
 )
-from codex_runner.transports.ssh_answer import next_answer, read_exactly
-from codex_runner.transports.ssh_connection import SshConnection
-from codex_runner.transports.ssh_files import Fetch, Listing, list_files
-from codex_runner.transports.ssh_follow import FollowSession
-from codex_runner.transports.ssh_reconnect import Reconnecting
-from codex_runner.transports.ssh_session import DroppedError, SilentError
-from codex_runner.transports.ssh_upload import Upload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.host import Launch, Piece
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
-    from codex_runner.transports.ssh_connection import Request
+    from codex_runner.transports.carriers.ssh.connection import Request
 
 _Key = tuple[str, int]
 

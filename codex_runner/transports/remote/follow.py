@@ -10,15 +10,15 @@ from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import ProcessExit
 from codex_runner.transports.directory import parse_exit
+from codex_runner.transports.remote.answer import next_answer
+from codex_runner.transports.remote.session import DroppedError
 from codex_runner.transports.request import read_taken
-from codex_runner.transports.ssh_answer import next_answer
-from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from codex_runner.domain.host import Piece
-    from codex_runner.transports.ssh_session import Session
+    from codex_runner.transports.remote.session import Session
 
 _PING = 1.0
 
