@@ -94,10 +94,13 @@ async def _look(names: Sequence[str] | None, loaded: Config | None, *, probe: bo
                 "via": "" if via == "none" else via,
             }
             if probe:
-                from codex_runner.transports.remote.probe import probe as ask  # noqa: PLC0415 - only with --probe
+                from codex_runner.transports.carriers.ssh.connection import SshCarrier  # noqa: PLC0415 - only with --probe
+                from codex_runner.transports.remote.probe import probe as ask  # noqa: PLC0415
+                from codex_runner.transports.remote.transport import RemoteTransport  # noqa: PLC0415
 
                 codex = setting.hosts[alias].codex if alias in setting.hosts else None
-                document |= asdict(await ask(alias, environ, codex=codex, ssh_options=options, given=given))
+                transport = RemoteTransport(SshCarrier(alias, environ, options, given), reconnect=0.0)
+                document |= asdict(await ask(transport, codex=codex))
             return document
 
     # All to their ends: one that is cancelled while its ssh starts may never end.

@@ -21,7 +21,8 @@ from codex_runner.config.settings import (
 )
 from codex_runner.domain.concurrency import Concurrency, LockPolicy
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Instructions, Limits, Sandbox
+from codex_runner.domain.host import LOCAL_HOST
+from codex_runner.domain.job import Check, CodexSettings, Instructions, Limits, Sandbox
 from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.workspace import Keep, WorkspaceSpec

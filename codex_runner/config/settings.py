@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.credential import VaultSettings
-from codex_runner.domain.job import LOCAL_HOST, Check, CodexSettings, Limits, Sandbox
+from codex_runner.domain.host import LOCAL_HOST
+from codex_runner.domain.job import Check, CodexSettings, Limits, Sandbox
 from codex_runner.domain.policy import Budget, PathRules, RetryPolicy, TrustPolicy
 
 if TYPE_CHECKING:

@@ -11,11 +11,10 @@ from typing import Any
 # At run time too: event.build() reads the hints.
 from codex_runner.domain.concurrency import Concurrency  # noqa: TC001
 from codex_runner.domain.credential import CredentialSpec  # noqa: TC001
+from codex_runner.domain.host import LOCAL_HOST, Host
 from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret  # noqa: TC001
 from codex_runner.domain.workspace import WorkspaceSpec  # noqa: TC001
-
-LOCAL_HOST = "local"
 
 
 class Sandbox(StrEnum):
@@ -104,7 +103,7 @@ class Job:
     name: str
     prompt: str
     cwd: str
-    host: str = LOCAL_HOST
+    host: Host = LOCAL_HOST
     sandbox: Sandbox = Sandbox.READ_ONLY
     limits: Limits = field(default_factory=Limits)
     codex: CodexSettings = field(default_factory=CodexSettings)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import ArtifactKept, Event, Position, Record
+    from codex_runner.domain.files import Fetched, Listing
     from codex_runner.domain.host import Completed, Launch, Piece, Started, Stream
     from codex_runner.domain.job import Job
     from codex_runner.domain.run import Ending, ProcessExit, StopReason, Usage
@@ -114,6 +115,34 @@ class Transport(Protocol):
         What a host prints of itself is no part of the answer: its shells' start-up files, a locale or a library that is
         missing, a wrapper that warns. That is in `complaint`, with all of stderr. An answer has a MiB at most; a longer
         one is none, and `output` is empty.
+        """
+        ...
+
+    async def list_files(self, root: str, below: Sequence[str]) -> Listing:
+        """List the files below these paths of the folder `root`, at every depth. Changes nothing.
+
+        The paths are relative to `root`; "." lists all of it. A path that does not exist, or leads out of `root` or
+        through a link, lists nothing. What runs keep in the host's state folder is never listed. Raises FolderGoneError
+        if `root` cannot be entered.
+        """
+        ...
+
+    async def fetch_files(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetched:
+        """Copy files of the folder `root` into the folder `into` on this machine, under the same relative paths.
+
+        Each file arrives whole, its checksum proven, or is left out with a reason: it does not exist, is no regular
+        file, lies behind a link or out of `root`, changes while it is read, has more than `limit` bytes, or all
+        together have more than `total`. Idempotent: a file that is here already is replaced. Raises FolderGoneError if
+        `root` cannot be entered.
+        """
+        ...
+
+    async def upload(self, source: Path, run_id: str) -> str:
+        """Copy a file of this machine into the run's directory on the host. Returns its path there.
+
+        The file arrives whole, its checksum proven, by one rename: a reader never sees a part. Idempotent: the next
+        upload of the run replaces it, and `discard` removes it. `source` must not change meanwhile. Makes the run's
+        directory if there is none. Raises RunGoneError if the run was discarded, HostError if the host has no room.
         """
         ...
 

@@ -21,6 +21,7 @@ from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, read_plain, runs_root
 from codex_runner.transports.keeper import run_kept
+from codex_runner.transports.local_files import LocalFiles
 from codex_runner.transports.request import (
     cancel_request,
     claim_request,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.claim import Claim
     from codex_runner.domain.event import Position
+    from codex_runner.domain.files import Fetched, Listing
     from codex_runner.domain.host import Launch, Piece, Stream
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
@@ -71,6 +73,7 @@ class LocalTransport:
         self._tombstones = Tombstones(environ)
         self._run_id: str | None = None
         self._claim = ClaimFolder(self._root / claim.run_id / "claims", claim) if claim else None
+        self._files = LocalFiles(self._environ, claim)
 
     def name_run(self, run_id: str | None) -> None:
         """See Transport.name_run."""
@@ -295,6 +298,18 @@ class LocalTransport:
         answer = await self._ask(discard_request(run_id, nonce, keep_workspace=keep_workspace), nonce)
         if late or answer.endswith(WISH):
             raise RunCancelledError
+
+    async def list_files(self, root: str, below: Sequence[str]) -> Listing:
+        """See Transport.list_files."""
+        return await self._files.list(root, below)
+
+    async def fetch_files(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetched:
+        """See Transport.fetch_files."""
+        return await self._files.fetch(root, paths, into, limit=limit, total=total)
+
+    async def upload(self, source: Path, run_id: str) -> str:
+        """See Transport.upload."""
+        return await self._files.upload(source, run_id)
 
     async def close(self) -> None:
         """See Transport.close."""

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.event import Warned
-from codex_runner.domain.job import LOCAL_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,7 +67,7 @@ def _workflow(job: Job, environ: Mapping[str, str]) -> str:
 
     if job.credential is not None and job.credential.workflow is not None:
         return job.credential.workflow
-    here = job.cwd if job.host == LOCAL_HOST else "."
+    here = job.cwd if job.host.is_here else "."
     return default_workflow(repository_of(here, environ) or f"{job.host}:{job.cwd}", job.name)
 
 

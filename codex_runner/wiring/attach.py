@@ -18,7 +18,7 @@ from codex_runner.domain.errors import (
 )
 from codex_runner.domain.event import Record, RunStarted
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.domain.host import Host
 from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
 from codex_runner.wiring.claim import is_open, refuse_gone, take
@@ -60,7 +60,7 @@ def find_begun(output_dir: Path, run: str, host: str | None, setting: Setting) -
     UsageError where it is not there, where it never began, or where it runs on another host than that.
     """
     if host is not None and not _is_here(output_dir, run):
-        noted = asyncio.run(_recall(run, host, setting))
+        noted = asyncio.run(_recall(run, Host(host), setting))
         return Begun(RunFolder(output_dir / run), fold(noted[0]), noted)
     folder = find_run(output_dir, run)
     state = read_state(folder)
@@ -149,11 +149,11 @@ def cancel(output_dir: Path, run: str, host: str | None, setting: Setting) -> No
     On `host`, the run may be one that another machine has begun. UsageError if it has no agent yet, or is over.
     """
     if host is not None and not _is_here(output_dir, run):
-        asyncio.run(_cancel(run, host, setting))
+        asyncio.run(_cancel(run, Host(host), setting))
         return
     folder = find_run(output_dir, run)
     state = read_state(folder)
-    if state.host != LOCAL_HOST:  # the way there is told by the configuration
+    if not state.host.is_here:  # the way there is told by the configuration
         _refuse_changed(state, setting)
     if state.attempt is None:
         raise UsageError(f"{folder.run_id} has no agent yet: end its runner.")
@@ -161,7 +161,7 @@ def cancel(output_dir: Path, run: str, host: str | None, setting: Setting) -> No
     if not is_open(state):
         raise over
     try:
-        asyncio.run(_cancel(folder.run_id, host or state.host, setting))
+        asyncio.run(_cancel(folder.run_id, Host(host) if host else state.host, setting))
     except RunGoneError:  # its runner is about to say so
         raise over from None
 
@@ -180,7 +180,7 @@ def _is_here(output_dir: Path, run: str) -> bool:
     return run == LAST or RunFolder(output_dir / check_run_id(run)).events.exists()
 
 
-async def _recall(run_id: str, host: str, setting: Setting) -> list[list[Record]]:
+async def _recall(run_id: str, host: Host, setting: Setting) -> list[list[Record]]:
     from codex_runner.engine.recall import recall  # noqa: PLC0415 - only for runs that began elsewhere
 
     transport = _transport(host, setting)
@@ -193,7 +193,7 @@ async def _recall(run_id: str, host: str, setting: Setting) -> list[list[Record]
     return noted
 
 
-def _here(record: Record, host: str) -> Record:
+def _here(record: Record, host: Host) -> Record:
     """Name the host as this machine does: whoever began the run may have called it `local`."""
     event = record.event
     if not isinstance(event, RunStarted):
@@ -202,7 +202,7 @@ def _here(record: Record, host: str) -> Record:
     return dataclasses.replace(record, event=dataclasses.replace(event, host=host, facts=facts))
 
 
-async def _cancel(run_id: str, host: str, setting: Setting) -> None:
+async def _cancel(run_id: str, host: Host, setting: Setting) -> None:
     transport = _transport(host, setting)
     try:
         await transport.cancel(run_id)
@@ -210,7 +210,7 @@ async def _cancel(run_id: str, host: str, setting: Setting) -> None:
         await transport.close()
 
 
-def _transport(host: str, setting: Setting) -> Transport:
+def _transport(host: Host, setting: Setting) -> Transport:
     return transport_for(
         host,
         setting.environ,

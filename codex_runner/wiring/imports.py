@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import codex_runner
 from codex_runner.codex.permissions import writable
-from codex_runner.domain.job import LOCAL_HOST, Sandbox
+from codex_runner.domain.job import Sandbox
 from codex_runner.domain.outside import Place
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def places(job: Job, output: Path, environ: Mapping[str, str]) -> tuple[Place, .
     `output` is the folder of the runs. Only of a job on this machine; of a job whose agent has no sandbox, or cannot
     write, nothing is looked at.
     """
-    if job.host != LOCAL_HOST or job.sandbox is not Sandbox.WORKSPACE_WRITE:
+    if not job.host.is_here or job.sandbox is not Sandbox.WORKSPACE_WRITE:
         return ()
     roots = [Path(root) for root in _roots(job, environ)]
     sys.path[:] = [entry for entry in sys.path if not _is_of_agent(entry, roots)]

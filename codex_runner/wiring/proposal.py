@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
-from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import Failure
 from codex_runner.engine.proposal import Proposal, proposal_of
 from codex_runner.wiring.trust import read_event
@@ -45,7 +44,7 @@ def named_files(job: Job, files: Sequence[Path]) -> list[str]:
     folders = ["."]
     if job.workspace is not None:
         folders.append(job.cwd)
-    elif job.host == LOCAL_HOST:
+    elif job.host.is_here:
         folders.append(os.path.relpath(job.cwd, top))
     words = [
         word for text in (*(check.run for check in job.checks), *_texts(job.codex.config)) for word in _words(text)

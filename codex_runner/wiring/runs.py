@@ -7,12 +7,12 @@ import contextlib
 import dataclasses
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
+from codex_runner.domain.job import Job, Sandbox
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.signals import ending_signals
 from codex_runner.domain.state import RunState
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from codex_runner.domain.event import Record
+    from codex_runner.domain.host import Host
     from codex_runner.domain.ports import Artifacts, ConfigTrust, Detector, ReplySchema, Transport, Workspaces
     from codex_runner.domain.secret import Secret
     from codex_runner.engine.proposal import Proposal
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from codex_runner.engine.secret_scan import SecretScan
     from codex_runner.reports.collect import LocalArtifacts
     from codex_runner.sinks.jsonl import FileJournal
-    from codex_runner.transports.remote.transport import SshTransport
     from codex_runner.wiring.setting import Setting
 
 
@@ -51,7 +51,7 @@ def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, Ru
 
     reply_schema(job)  # a bad one is refused before anything is made
     detector(job)
-    if job.host == LOCAL_HOST:
+    if job.host.is_here:
         check_state_folder(setting.environ)
     require_usable(setting.notify, setting.environ)
     run_id = new_run_id(job.name)
@@ -133,7 +133,7 @@ async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
     kept = LocalArtifacts(
         folder, redactor, hide=scan.hide if scan else None, skip=[shared / "runs", shared / "discarded"]
     )
-    own = [str(folder.path.parent.resolve())] if job.host == LOCAL_HOST else []
+    own = [str(folder.path.parent.resolve())] if job.host.is_here else []
     outfit = Outfit(
         transport=transport,
         credentials=JobCredentials(setting.vault, setting.environ),
@@ -141,7 +141,7 @@ async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
             expect_message=job.expect_message,
             sandboxed=job.sandbox is not Sandbox.DANGER_FULL_ACCESS,
             fallback=bundled_codex(job.host),
-            hidden=credential_files(job, setting.vault) if job.host == LOCAL_HOST else (),
+            hidden=credential_files(job, setting.vault) if job.host.is_here else (),
             kept=own,
             places=places(job, folder.path.parent.resolve(), setting.environ),
             proposal=proposal,
@@ -159,7 +159,7 @@ async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
         folder=folder,
         schema=reply_schema(job),
         scan=scan,
-        workspaces=_workspaces(transport, job, setting.environ) if job.workspace else None,
+        workspaces=_workspaces(transport, setting.environ) if job.workspace else None,
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, setting.ledger, setting.environ, shared),
         config_trust=_config_trust(proposal, job, setting),
@@ -235,21 +235,20 @@ def _config_trust(proposal: Proposal | None, job: Job, setting: Setting) -> Conf
     return ProposedConfig(proposal, job, setting.named, setting.environ)
 
 
-def _artifacts(transport: Transport, local: LocalArtifacts, host: str, environ: Mapping[str, str]) -> Artifacts:
-    if host == LOCAL_HOST:
+def _artifacts(transport: Transport, local: LocalArtifacts, host: Host, environ: Mapping[str, str]) -> Artifacts:
+    if host.is_here:
         return local
+    from codex_runner.reports.remote import RemoteArtifacts  # noqa: PLC0415 - only for hosts that need it
     from codex_runner.transports.directory import runs_root  # noqa: PLC0415
-    from codex_runner.wiring.artifacts import SshArtifacts  # noqa: PLC0415 - only for hosts that need it
 
-    return SshArtifacts(cast("SshTransport", transport), local, runs_root(environ))
+    return RemoteArtifacts(transport, local, runs_root(environ))
 
 
-def _workspaces(transport: Transport, job: Job, environ: Mapping[str, str]) -> Workspaces:
+def _workspaces(transport: Transport, environ: Mapping[str, str]) -> Workspaces:
     from codex_runner.transports.directory import runs_root  # noqa: PLC0415
     from codex_runner.workspaces.make import GitWorkspaces  # noqa: PLC0415 - only for jobs that ask for one
 
-    upload = None if job.host == LOCAL_HOST else cast("SshTransport", transport).upload
-    return GitWorkspaces(transport, environ, runs_root(environ), upload)
+    return GitWorkspaces(transport, environ, runs_root(environ))
 
 
 def _append_step_summary(state: RunState, setting: Setting, redactor: Redactor) -> None:

@@ -6,8 +6,9 @@ import shutil
 import pytest
 from support.sshd import Sshd
 
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.local import LocalTransport
-from codex_runner.transports.remote.transport import SshTransport
+from codex_runner.transports.remote.transport import RemoteTransport
 
 SHELLS = ("dash", "bash", "busybox")
 HOSTS = [f"{kind}-{shell}" for kind in ("local", "ssh") for shell in SHELLS]
@@ -57,7 +58,9 @@ def reach(request, tmp_path_factory, servers):
         return lambda claim=None: LocalTransport(there, claim)
     sshd = servers(shell)
     options = ("-F", str(sshd.config))
-    return lambda claim=None: SshTransport(sshd.alias, dict(os.environ), reconnect=10, ssh_options=options, claim=claim)
+    return lambda claim=None: RemoteTransport(
+        SshCarrier(sshd.alias, dict(os.environ), options), reconnect=10, claim=claim
+    )
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
-from codex_runner.transports.remote.session import DroppedError, SilentError, UnansweredError, last_line
+from codex_runner.transports.carriers.carrier import DroppedError
 from codex_runner.transports.request import CHALLENGE, TornRequestError, read_answer
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ T = TypeVar("T")
 
 # Seconds.
 PATIENCE = 60.0
+
+
+class SilentError(DroppedError):
+    """Nothing came for longer than the answer may take, although the connection holds as far as the carrier knows."""
 
 
 async def next_answer(session: Session, nonce: str, *, patience: float | None = PATIENCE) -> str:
@@ -80,13 +84,9 @@ async def patiently(reading: Awaitable[T], patience: float | None) -> T:
 
 
 async def ended_unanswered(session: Session) -> DroppedError:
-    """Say what a session that ended without an answer means: 255 is ssh's own word for a connection that broke."""
+    """Return what it means that a session ended without an answer, as its carrier reads the end."""
     complaint = b""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(1):  # a master may hold it open
+        async with asyncio.timeout(1):  # another process of the carrier's may hold it open
             complaint = await session.stderr.read()
-    code = await session.exit_code()
-    said = last_line(complaint)
-    if code in (None, 255) or code < 0:
-        return DroppedError(said or "the connection ended before the answer")
-    return UnansweredError(f"its shell ended with exit code {code} before it read the request" + (said and f": {said}"))
+    return session.carrier.failure(await session.exit_code(), complaint)

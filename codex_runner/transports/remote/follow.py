@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import ProcessExit
+from codex_runner.transports.carriers.carrier import DroppedError
 from codex_runner.transports.directory import parse_exit
 from codex_runner.transports.remote.answer import next_answer
-from codex_runner.transports.remote.session import DroppedError
 from codex_runner.transports.request import read_taken
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""One `ssh` process: its three streams, and its end.
+"""One command that a carrier has begun: a process with three streams, and its end.
 
-The process and its pipes are ours rather than asyncio's. A master holds the far ends of its sessions' pipes, so that
-they may stay open long after the session's own process is gone: only who owns a pipe can close it. And asyncio's way
+The process and its pipes are ours rather than asyncio's. A carrier may pass the far ends of the pipes on (ssh does, to
+its master), so they may stay open long after the process is gone: only who owns a pipe can close it. And asyncio's way
 of closing a process may reap it behind the back of its own watcher.
 """
 
@@ -11,69 +11,52 @@ import asyncio
 import os
 import socket
 import subprocess
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from codex_runner.transports.carriers.carrier import DroppedError
+from codex_runner.transports.reaping import PATIENCE, end, gone
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-_PATIENCE = 2.0
-
-_SHOWN = 300  # characters: a shell that takes the script for commands quotes all of it
+    from codex_runner.transports.carriers.carrier import Carrier
 
 # A line of ours is short; a banner may be anything.
 _LINE_LIMIT = 1 << 20
 
 
-class DroppedError(Exception):
-    """The connection is gone, or never came about; the same thing may be tried again. The message is for people.
-
-    `heard` is when the host was last heard over it, by the monotonic clock, None if that is not known. So many
-    connections in a row have been in `vain`: they were made and brought nothing.
-    """
-
-    heard: float | None = None
-    vain: int = 0
-
-
-class SilentError(DroppedError):
-    """Nothing came for longer than the answer may take, although ssh says that the host is there."""
-
-
-class UnansweredError(DroppedError):
-    """The far shell ended by itself, and without our answer: it may be none that runs commands."""
-
-
 class Session:
-    """A running `ssh`. `stdout` and `stderr` are read as they are; `close` is always owed.
+    """A process that a carrier has begun. Read `stdout` and `stderr` as they are. Whoever opens it must `close` it.
 
     `challenge` is what the host has said last that its next request is to repeat; empty before the host's first word.
     """
 
     def __init__(
         self,
+        carrier: Carrier,
         process: subprocess.Popen[bytes],
         stdin: asyncio.StreamWriter,
         outputs: Sequence[tuple[asyncio.StreamReader, asyncio.ReadTransport]],
     ) -> None:
         """Only `open` makes one."""
-        self._process, self._stdin = process, stdin
+        self.carrier, self._process, self._stdin = carrier, process, stdin
         (self.stdout, _), (self.stderr, _) = outputs
         self.challenge = ""
         self._pipes = [pipe for _, pipe in outputs]
 
     @classmethod
-    async def open(cls, command: Sequence[str], environ: Mapping[str, str]) -> Self:
-        """Start it."""
+    async def open(cls, carrier: Carrier, command: str) -> Self:
+        """Begin a command on the carrier's host. Raises what `Carrier.arguments` raises."""
+        arguments = await carrier.arguments(command)
         # A socket pair for stdin, since asyncio offers flow control for sockets only.
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         ends = [os.pipe(), os.pipe()]
         try:
             process = subprocess.Popen(  # noqa: ASYNC220 - a fork, as asyncio's own would be
-                command,
-                env=environ,
+                arguments,
+                env=carrier.environ,
                 stdin=theirs.fileno(),
                 stdout=ends[0][1],
                 stderr=ends[1][1],
@@ -89,7 +72,7 @@ class Session:
             os.close(ends[0][1])
             os.close(ends[1][1])
         near = [reading for reading, _ in ends]
-        session = asyncio.ensure_future(cls._attach(process, ours, near))
+        session = asyncio.ensure_future(cls._attach(carrier, process, ours, near))
         try:
             return await asyncio.shield(session)
         except asyncio.CancelledError:
@@ -97,7 +80,9 @@ class Session:
             raise
 
     @classmethod
-    async def _attach(cls, process: subprocess.Popen[bytes], stdin: socket.socket, readings: Sequence[int]) -> Self:
+    async def _attach(
+        cls, carrier: Carrier, process: subprocess.Popen[bytes], stdin: socket.socket, readings: Sequence[int]
+    ) -> Self:
         """Hand the near ends to the loop. Takes a few of its turns, and waits for nothing else."""
         _, writer = await asyncio.open_connection(sock=stdin)
         outputs = []
@@ -108,10 +93,10 @@ class Session:
                 partial(asyncio.StreamReaderProtocol, reader), pipe
             )
             outputs.append((reader, transport))
-        return cls(process, writer, outputs)
+        return cls(carrier, process, writer, outputs)
 
     async def send(self, data: bytes) -> None:
-        """Write to its stdin. DroppedError where it is gone."""
+        """Write to its stdin. Raises DroppedError if that is closed."""
         if self._stdin.is_closing():
             raise DroppedError("the connection is closed")
         try:
@@ -122,50 +107,16 @@ class Session:
 
     @property
     def running(self) -> bool:
-        """False once `ssh` has ended."""
+        """False once the process has ended."""
         return self._process.poll() is None
 
     async def exit_code(self) -> int | None:
-        """Return what `ssh` exited with, once it has closed its streams; None where it takes its time."""
-        return self._process.returncode if await _gone(self._process, _PATIENCE) else None
+        """Return the process's exit code, negative for a signal. Returns None if it does not end soon."""
+        return self._process.returncode if await gone(self._process, PATIENCE) else None
 
     async def close(self) -> None:
-        """End it. Again is fine."""
+        """End the process. Idempotent."""
         self._stdin.transport.abort()
         for pipe in self._pipes:
             pipe.close()
         await end(self._process)
-
-
-async def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process of ours and wait for it."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            ended = await _gone(process, _PATIENCE)
-        except asyncio.CancelledError:
-            process.kill()
-            process.wait()
-            raise
-        if not ended:
-            process.kill()
-            process.wait()
-    # The transports that were closed beside it let go of their descriptors in the loop's next turn.
-    await asyncio.sleep(0)
-
-
-async def _gone(process: subprocess.Popen[bytes], patience: float) -> bool:
-    deadline = time.monotonic() + patience
-    pause = 0.001
-    while process.poll() is None:
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(pause)
-        pause = min(0.02, pause * 2)
-    return True
-
-
-def last_line(complaint: bytes) -> str:
-    """Return the last line that says something: ssh ends with its reason."""
-    lines = [line.strip() for line in complaint.decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1].rstrip(".")[:_SHOWN] if lines else ""

@@ -16,7 +16,8 @@ from support.runs import processes_with
 from codex_runner.config.schema import SHELLS_OWN
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import Ended
-from codex_runner.transports.remote.transport import SshTransport
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
+from codex_runner.transports.remote.transport import RemoteTransport
 from codex_runner.transports.request import bootstrap, execute_request, new_nonce, start_request, whole_script
 
 pytestmark = pytest.mark.needs_sshd
@@ -93,8 +94,8 @@ def test_a_session_that_died_while_nobody_used_it_is_no_outage(server, opened):
         return processes_with(str(sshd.config)).keys() & processes_with("ControlMaster=no").keys()
 
     async def work():
-        transport = SshTransport(
-            sshd.alias, dict(os.environ), ssh_options=("-F", str(sshd.config)), tell=lambda *words: told.append(words)
+        transport = RemoteTransport(
+            SshCarrier(sshd.alias, dict(os.environ), ("-F", str(sshd.config))), tell=lambda *words: told.append(words)
         )
         try:
             assert await echo(transport, "first") == "first"

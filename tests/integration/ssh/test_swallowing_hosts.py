@@ -11,7 +11,7 @@ from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.host import Ended
 from codex_runner.domain.secret import Secret
 from codex_runner.transports.remote import greeting
-from codex_runner.transports.remote.transport import SshTransport
+from codex_runner.transports.remote.transport import RemoteTransport
 
 pytestmark = pytest.mark.needs_sshd
 
@@ -105,7 +105,7 @@ def test_no_ssh_at_all_is_told_at_once(on, tmp_path, monkeypatch):
     (tmp_path / "bin" / "sh").symlink_to("/bin/sh")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
-    async def work(transport: SshTransport):
+    async def work(transport: RemoteTransport):
         transport.begin()
         await a_job(transport)
 

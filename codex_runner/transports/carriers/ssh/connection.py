@@ -1,7 +1,7 @@
-"""One shared OpenSSH connection to a host, and sessions over it, each of which serves one request after the other.
+"""The carrier of hosts that OpenSSH reaches: one shared connection, and commands over it.
 
 The system's ssh does all of it (Include, Match, ProxyJump, certificates, agents, known_hosts): it is what people have
-configured and trust. A master of our own, with a short socket path in a private folder, carries all sessions; where a
+configured and trust. A master of our own, with a short socket path in a private folder, carries all sessions; if a
 server refuses to multiplex, ssh connects each session by itself.
 """
 
@@ -20,21 +20,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import HostError, RunnerError, UnreachableError
+from codex_runner.domain.errors import HostError, RunnerError
 from codex_runner.domain.secret_names import without_secrets
+from codex_runner.transports.carriers.carrier import DroppedError, RefusedError, Remedies, ended, last_line
 from codex_runner.transports.carriers.ssh.client import NEWER_MASTER_OPTIONS, NEWER_OPTIONS, check_client, knows_newer
-from codex_runner.transports.remote.answer import PATIENCE, challenge, next_answer
-from codex_runner.transports.remote.greeting import greeted
-from codex_runner.transports.remote.session import DroppedError, Session, end, last_line
-from codex_runner.transports.request import bootstrap, new_nonce, under
+from codex_runner.transports.carriers.ssh.refusals import HOST_KEY, remedy
+from codex_runner.transports.reaping import end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-
-    # A function gets the host's challenge, which such a request repeats, and the sender.
-    Request = bytes | Callable[[str, str], bytes]
-
-    from codex_runner.domain.claim import Claim
+    from collections.abc import Collection, Mapping, Sequence
 
 # Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
 # Where the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
@@ -63,37 +57,21 @@ _OPTIONS = (
 
 _SOCKET_PATIENCE = 30.0
 
-# The host's side waits twice as long for the next request of a session.
-_PARKED = 10.0
+# ssh's own word for a connection that broke or never came about. A command's exit code of 255 looks the same.
+_BROKEN = (255,)
 
-_HOST_KEY = "If that is the host's own fingerprint, add it: `{ssh} -o StrictHostKeyChecking=accept-new {alias} true`."
-
-# What will not get better by trying again, as ssh words it, and what to do about it.
-_REFUSALS = (
-    (
-        r"REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "Somebody may sit in between. If the host was set up anew: `ssh-keygen -R {name}` removes the old key.",
+_REMEDIES = Remedies(
+    unanswered="The account's login shell must run commands, and the host needs a POSIX `sh` in its PATH.",
+    silent=(
+        "The account's login shell must run commands: no `ForceCommand` or menu, no `exec` of another shell and no "
+        "`read` in a start-up file, and a POSIX `sh` in the PATH."
     ),
-    (r"Host key verification failed", _HOST_KEY),
-    (r"Permission denied", "Check the user, the key, and the agent: `{ssh} -v {alias} true`."),
-    (r"Too many authentication failures", "Set `IdentitiesOnly yes` and one `IdentityFile` for this host."),
-    (
-        r"Could not resolve hostname \S+: (?!Temporary)",
-        "Check `HostName` in the OpenSSH configuration: `codex-runner hosts` lists the aliases.",
-    ),
-    (
-        r"Bad configuration option|terminating, \d+ bad|Can't open user config file|Bad owner or permissions",
-        "Correct the OpenSSH configuration: `{ssh} -G {alias}` reads it.",
-    ),
+    streams="Make the account's start-up files (~/.bashrc, ~/.zshenv, /etc/profile) do it on a terminal only.",
 )
 
 
-class RefusedError(UnreachableError):
-    """Trying again will not help: the host will not have us: a wrong key, an unknown host key, an unknown name."""
-
-
-class SshConnection:
-    """The connection to one host. `ssh_options` come before ours (`-F FILE`, for one).
+class SshCarrier:
+    """Implements Carrier for an alias of OpenSSH's configuration. `ssh_options` precede the runner's (`-F FILE`).
 
     ssh gets `environ` without what the runner reads secrets from, but for the variables `given`.
     """
@@ -104,104 +82,34 @@ class SshConnection:
         environ: Mapping[str, str],
         ssh_options: Sequence[str] = (),
         given: Collection[str] = (),
-        claim: Claim | None = None,
     ) -> None:
-        """Nothing is connected before the first session. All requests are made under the claim, if there is one."""
-        self.alias = alias
-        self.claim, self.held = claim, False
-        self.answered = False
-        self._environ = without_secrets(environ, given=given)
+        """Nothing connects before `begin`, or the first command."""
+        self.host, self.environ, self.remedies = alias, without_secrets(environ, given=given), _REMEDIES
         self._ssh_options = tuple(ssh_options)
         self._folder: Path | None = None
         self._master: subprocess.Popen[bytes] | None = None
         self._awaited = False
         self._newer = True
         self._connecting = asyncio.Lock()
-        self._sessions: set[Session] = set()
-        # Those that have served a request and can serve another, and since when.
-        self._parked: list[tuple[Session, float]] = []
-        self._bootstrap, self._script = bootstrap(greets=True)
-        self._word = new_nonce()[:16]
-        self.lost = 0
-        """How often a request or its answer was lost with its connection."""
 
-    @property
-    def sender(self) -> str:
-        """Say who sends a request, and how new it is."""
-        return f"{self._word}.{self.lost}"
+    def begin(self) -> None:
+        """See Carrier.begin."""
+        if self._master is None:
+            with contextlib.suppress(RunnerError, OSError):
+                self._start()
 
-    @contextlib.asynccontextmanager
-    async def session(self, request: Request) -> AsyncIterator[Session]:
-        """Hand a request to a session, whose answer the caller reads whole, or releases it. See `open`."""
-        session = await self.open(request)
-        try:
-            yield session
-        except BaseException:
-            await self.release(session)
-            raise
-        self.park(session)
+    async def arguments(self, command: str) -> Sequence[str]:
+        """See Carrier.arguments."""
+        socket = await self._ready()
+        newer = NEWER_OPTIONS if self._newer else ()
+        return [*self._ssh("-oControlMaster=no", f"-oControlPath={socket}", *newer), command]
 
-    async def open(self, request: Request) -> Session:
-        """Hand a request to a session, which the caller parks or releases; its stdin stays open.
-
-        One that repeats the host's challenge costs a round trip more if it is the first of its session.
-        DroppedError or RefusedError where that fails.
-        """
-        session = await self._unpark()
-        if session is None:
-            session = await self._connect()
-            send = self._send_first(session, request)
-        else:
-            send = self._send(session, request)
-        try:
-            await send
-        except BaseException:
-            await self.release(session)
-            raise
-        return session
-
-    async def _send(self, session: Session, request: Request) -> None:
-        if not isinstance(request, bytes):
-            request = request(await challenge(session), self.sender)
-        await session.send(under(self.claim, request))
-
-    async def _send_first(self, session: Session, request: Request) -> None:
-        """Send the script and a request, and hear meanwhile whether a shell reads it.
-
-        The first request of all waits for that: what is no shell of ours may run its lines as commands, with secrets.
-        """
-        known = self.answered
-        at_once = under(self.claim, request) if known and isinstance(request, bytes) else None
-        sending = asyncio.ensure_future(session.send(self._script + (at_once or b"")))
-        try:
-            await greeted(self.alias, session, self._script, known=known)
-            self.answered = True
-            await sending
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-        if at_once is None:
-            await self._send(session, request)
-
-    def park(self, session: Session) -> None:
-        """Keep a session, whose request has been answered, for the next one. It costs some 40 ms to open another."""
-        if session in self._sessions:
-            self._parked.append((session, time.monotonic()))
-
-    async def release(self, session: Session) -> None:
-        """Close a session. Again is fine."""
-        await session.close()
-        self._sessions.discard(session)
-
-    async def ask(self, request: bytes, nonce: str, *, patience: float = PATIENCE) -> str:
-        """Send a request whose answer is a line, and wait for it so many seconds."""
-        async with self.session(request) as session:
-            return await next_answer(session, nonce, patience=patience)
+    def failure(self, exit_code: int | None, complaint: bytes) -> DroppedError:
+        """See Carrier.failure."""
+        return ended(exit_code, complaint, _BROKEN)
 
     async def close(self) -> None:
-        """End the sessions and the connection, and remove its folder."""
-        for session in list(self._sessions):
-            await self.release(session)
+        """See Carrier.close."""
         if self._master is not None:
             await _end_group(self._master)
             self._master = None
@@ -209,32 +117,11 @@ class SshConnection:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    async def _connect(self) -> Session:
-        socket = await self._ready()
-        newer = NEWER_OPTIONS if self._newer else ()
-        command = [*self._ssh("-oControlMaster=no", f"-oControlPath={socket}", *newer), self._bootstrap]
-        session = await Session.open(command, self._environ)
-        self._sessions.add(session)
-        return session
-
-    async def _unpark(self) -> Session | None:
-        while self._parked:
-            session, since = self._parked.pop()
-            if session.running and time.monotonic() - since < _PARKED:
-                return session
-            await self.release(session)
-        return None
-
     def _ssh(self, *options: str) -> list[str]:
-        return ["ssh", *self._ssh_options, *_OPTIONS, *options, "--", self.alias]
-
-    def begin(self) -> None:
-        """Start to connect, and wait for nothing: whoever opens the first session does, and hears what is wrong."""
-        with contextlib.suppress(RunnerError, OSError):
-            self._start()
+        return ["ssh", *self._ssh_options, *_OPTIONS, *options, "--", self.host]
 
     def _start(self) -> subprocess.Popen[bytes]:
-        check_client(self._environ)
+        check_client(self.environ)
         socket = self._socket()
         socket.unlink(missing_ok=True)
         with socket.with_name("log").open("wb") as complaint:
@@ -242,7 +129,7 @@ class SshConnection:
             master = self._ssh("-oControlMaster=yes", f"-oControlPath={socket}", "-oControlPersist=no", *newer, "-N")
             self._master = subprocess.Popen(
                 ["sh", "-c", _WATCHED, "sh", str(socket.parent), *master],  # noqa: S607 - the system's sh
-                env=self._environ,
+                env=self.environ,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=complaint,
@@ -283,35 +170,30 @@ class SshConnection:
                     self._newer = False
                     await _end_group(master)
                     return await self._connected(self._start())
-                raise await self._failure(complaint)
+                raise await self._refusal(complaint)
             if time.monotonic() > deadline:
                 await _end_group(master)
                 raise DroppedError(f"no connection within {_SOCKET_PATIENCE:g} s")
             await asyncio.sleep(0.002)
         return socket
 
-    async def _failure(self, complaint: str) -> Exception:
-        """Say why there is no connection; whether to try again is in the class."""
+    async def _refusal(self, complaint: str) -> Exception:
+        """Return why there is no connection: DroppedError if trying again may help, else RefusedError."""
         last = last_line(complaint.encode()) or "ssh ended without a word"
-        remedy = next((text for pattern, text in _REFUSALS if re.search(pattern, complaint)), None)
-        if remedy is None:
+        advice = remedy(complaint, ssh=shlex.join(["ssh", *self._ssh_options]), alias=self.host)
+        if advice is None:
             return DroppedError(last)
         shown = ""
-        if "Host key verification failed" in complaint:
+        if HOST_KEY in complaint:
             shown = f" The host's key: {await asyncio.to_thread(self._fingerprint)}."
-        command = shlex.join(["ssh", *self._ssh_options])
-        name = next(iter(re.findall(r"host key for (\S+) has changed", complaint)), self.alias)
-        return RefusedError(
-            f"the host {self.alias} cannot be used: {last}.{shown}",
-            remedy=remedy.format(ssh=command, alias=self.alias, name=name),
-        )
+        return RefusedError(f"the host {self.host} cannot be used: {last}.{shown}", remedy=advice)
 
     def _fingerprint(self) -> str:
         """Ask the host for its key once more, since ssh does not always show what it refuses."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             asked = subprocess.run(
                 [*self._ssh("-v", "-oControlPath=none"), "true"],
-                env=self._environ,
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=30,
