@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _PING = 1.0
 
-# The host says something each second; ssh's own keep-alive may be busy with a connection that only looks alive.
+# The host says something each second; a carrier's own keep-alive may be busy with a connection that only looks alive.
 _SILENCE = 10.0
 
 _CHUNK = 1 << 16
@@ -32,7 +32,7 @@ _Item = Output | ProcessExit | Lost | DroppedError | ClaimTakenError
 
 
 class FollowSession:
-    """A running `ssh` whose far side follows an attempt. Whoever opened the session releases it."""
+    """A session whose far side follows an attempt. Whoever opened the session releases it."""
 
     def __init__(self, session: Session, nonce: str, stdout: int) -> None:
         """`stdout` is the offset that the far side was asked to begin at."""
@@ -119,7 +119,7 @@ class FollowSession:
                     self._last_words = line or self._last_words
                 return
             if mark < 0:
-                self._last_words = line  # ssh's own complaints, or the noise of a start-up file
+                self._last_words = line  # the carrier's own complaints, or the noise of a start-up file
                 continue
             self._heard = time.monotonic()
             word, _, rest = line[mark + len(self._mark) :].decode("utf-8", "replace").rstrip("\n").partition(" ")
