@@ -84,7 +84,7 @@ class Run:
         into = self.folder / "fetched"
         fetch = await transport.fetch_files(str(self.folder), listing.files, into, limit=1 << 30, total=1 << 30)
         assert fetch.left_out == {}
-        assert {name: (into / name).read_bytes() for name in fetch.fetched} == self.left
+        assert {name: (into / name).read_bytes() for name in fetch.files} == self.left
 
     async def follow(self, transport, upto=None):
         position = Position(stdout=len(self.streams["stdout"]), stderr=len(self.streams["stderr"]))

@@ -1,4 +1,4 @@
-"""What a session answers: found behind whatever a start-up file prints, and waited for no longer than it may take."""
+"""Reads the answers of a session, behind whatever a start-up file prints, within a patience."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class SilentError(DroppedError):
 
 
 async def next_answer(session: Session, nonce: str, *, patience: float | None = PATIENCE) -> str:
-    """Return the next answer of the request with this nonce; raise what the host refuses with, or DroppedError.
+    """Return the next answer of the request with this nonce. Raises what the host refuses with, or DroppedError.
 
-    `patience` is in seconds, None for ever. It begins anew with each line: the host prints one a second while a request
-    is on its way.
+    `patience` is in seconds, None for no limit. It begins anew with each line: the host prints one a second while a
+    request is on its way.
     """
     while True:
         line = await _next_line(session, patience)
@@ -42,7 +42,7 @@ async def next_answer(session: Session, nonce: str, *, patience: float | None = 
 
 
 async def challenge(session: Session) -> str:
-    """Return what the session's next request is to repeat; wait for the host's first word, or raise DroppedError."""
+    """Return what the session's next request must repeat, after the host's first word. Raises DroppedError."""
     while not session.challenge:
         await _next_line(session, PATIENCE)
     return session.challenge
@@ -60,14 +60,14 @@ async def _next_line(session: Session, patience: float | None) -> bytes:
 
 
 def note_challenge(session: Session, line: bytes) -> None:
-    """Keep what the session's next request is to repeat, if this line of the host says it."""
+    """Keep what the session's next request must repeat, if this line of the host has it."""
     _, mark, rest = line.partition(CHALLENGE)
     if mark:
         session.challenge = rest.decode("ascii", "replace").strip()
 
 
 async def read_exactly(session: Session, size: int, *, patience: float | None = PATIENCE) -> bytes:
-    """Return so many bytes; DroppedError where they do not come."""
+    """Read `size` bytes. Raises DroppedError if the connection ends before them."""
     try:
         return await patiently(session.stdout.readexactly(size), patience)
     except asyncio.IncompleteReadError:
@@ -75,7 +75,7 @@ async def read_exactly(session: Session, size: int, *, patience: float | None = 
 
 
 async def patiently(reading: Awaitable[T], patience: float | None) -> T:
-    """Wait for so many seconds; SilentError if that is not enough."""
+    """Wait for a read, `patience` seconds at most. Raises SilentError after that."""
     try:
         async with asyncio.timeout(patience):
             return await reading

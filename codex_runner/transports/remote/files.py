@@ -1,7 +1,7 @@
-"""Files of a host, brought here over the connection: each whole and proven by its checksum, or left out with a reason.
+"""Lists and fetches files of a host: each arrives whole, its checksum proven, or is left out with a reason.
 
-An agent named these files. The host follows no link and reads nothing outside of the folder; here, a path that would
-lead anywhere but below `into` is refused, whatever the host says.
+An agent named these files. The host follows no link and reads nothing outside of the folder. This side refuses each
+path that would not stay below `into`, whatever the host says.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Fetch:
     _part: _Part | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what would not stay below `into`."""
+        """Leave out each path that would not stay below `into`."""
         for path in self.paths:
             if not all(name not in ("", ".", "..") for name in path.split("/")) or "\0" in path:
                 self.left_out[path] = "its path leads out of the folder"
@@ -86,7 +86,7 @@ class Fetch:
         return f"it has {int(size):,} bytes, and a file may have {self.limit:,}" if word == "large" else text
 
     async def _take(self, session: Session, path: str, size: int, checksum: int) -> bool:
-        """Receive one file; False where the rest must be asked for anew."""
+        """Receive one file. Returns False if the rest must be asked for anew."""
         part = self._part or _Part(path, size, checksum)
         self._part = part
         if self.received + size - part.size > self.total:
@@ -119,7 +119,7 @@ class Fetch:
 
 @dataclass(slots=True)
 class _Part:
-    """A file that has come in part: how much of it, and its checksum so far."""
+    """A file that has arrived in part: how much of it, and its checksum so far."""
 
     path: str
     whole: int
@@ -139,7 +139,7 @@ class _Part:
 
 
 async def list_files(sessions: Sessions, root: str, below: Iterable[str]) -> Listing:
-    """List the files below these paths of a folder, whatever their number of levels."""
+    """List the files below these paths of a folder, at every depth. Raises DroppedError."""
     nonce = new_nonce()
     request = files_request("list", root, ((0, path) for path in below), 0, nonce)
     names, end = bytearray(), b"\0.%b\0" % nonce.encode()
@@ -148,7 +148,7 @@ async def list_files(sessions: Sessions, root: str, below: Iterable[str]) -> Lis
         while not names.endswith(end):
             names += await _read(session, _CHUNK, PATIENCE)
     entries = bytes(names[: -len(end)]).split(b"\0")
-    complete = not entries.pop()  # each name ends with a NUL; where the list was cut, the last one does not
+    complete = not entries.pop()  # each name ends with a NUL; if the list was cut, the last one does not
     found: dict[bytes, dict[str, None]] = {b"f": {}, b"o": {}}
     for entry in entries:
         path = os.fsdecode(entry[1:])

@@ -1,4 +1,4 @@
-"""The first words of a host's shell: that it runs our script, and that its stdout and stderr are what they seem."""
+"""Checks the first words of a host's shell: it runs our script, and its stdout and stderr are separate streams."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _ECHOED = 64  # characters of the script: nothing else prints so many of them
 async def greeted(session: Session, script: bytes, *, known: bool) -> None:
     """Wait until the shell of a new session has read the script.
 
-    DroppedError if the connection breaks, HostError if the shell will never run a request. A host that is `known` has
-    answered before: its silence is taken for the line's.
+    Raises DroppedError if the connection breaks, HostError if the shell will never run a request. A host that is
+    `known` has answered before: then silence means that the connection is dead.
     """
     carrier = session.carrier
     try:

@@ -1,4 +1,4 @@
-"""What a host has and lacks for running agents, asked in one command."""
+"""Probes what a host has and lacks for running agents, in one command."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ esac
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What was found out about one alias. `seconds` is the time to connect and ask.
+    """What the probe found out about one host. `seconds` is the time to connect and ask.
 
-    `error` is empty where the host can be reached. `codex` is an absolute path; `codex_in_login_shell` says that only a
-    login shell finds it. `disk` is free space in bytes, where run directories lie; `skew` how far the host's clock is
-    ahead, in seconds, 0 where it is within what a connection's delay explains. `survives_logout` is False where the
-    host ends the work of users who are not logged in.
+    `error` is empty if the host can be reached. `codex` is an absolute path; `codex_in_login_shell` says that only a
+    login shell finds it. `disk` is free space in bytes, in the run directories' place; `skew` is how far the host's
+    clock is ahead, in seconds, 0 if a connection's delay explains it. `survives_logout` is False if the host ends the
+    work of users who are not logged in.
     """
 
     alias: str

@@ -1,4 +1,4 @@
-"""What is done about a connection that is lost: the same thing again, after pauses that grow, until it is given up."""
+"""Retries over a connection that was lost: the same work again, after pauses that grow, until the host is given up."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _UNANSWERED = 3
 
 
 class Reconnecting:
-    """Does things over a connection that may be lost. An outage goes on from one of them to the next."""
+    """Does work over a connection that may be lost. An outage goes on from one piece of work to the next."""
 
     def __init__(self, sessions: Sessions, patience: float, tell: Callable[[str, str], None]) -> None:
-        """`patience` is for how long a lost host is looked for, in seconds; `tell` gets a code and a sentence."""
+        """`patience` bounds how long a lost host is looked for, in seconds. `tell` gets a code and a sentence."""
         self._sessions, self._whole_patience = sessions, patience
         self.outage = Outage(sessions.carrier.host, tell)
         self._since: float | None = None
@@ -46,10 +46,10 @@ class Reconnecting:
     async def persist(
         self, what: str, work: Callable[[], Awaitable[T]], dropped: DroppedError | None = None, *, whole: bool = True
     ) -> T:
-        """Do `work`, and again if the connection drops; HostError once the host is given up.
+        """Do `work`, and again each time the connection drops. Raises HostError once the host is given up.
 
-        With `dropped`, the connection has just been lost: that counts as the first try. `whole`: once `work`
-        returns, all that was wanted of the connection is done.
+        With `dropped`, the connection has just been lost: that counts as the first try. `whole` says that the
+        connection has served its purpose once `work` returns.
         """
         if dropped is None:
             try:

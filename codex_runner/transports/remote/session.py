@@ -29,7 +29,7 @@ _LINE_LIMIT = 1 << 20
 class Session:
     """A process that a carrier has begun. Read `stdout` and `stderr` as they are. Whoever opens it must `close` it.
 
-    `challenge` is what the host has said last that its next request is to repeat; empty before the host's first word.
+    `challenge` is what the host's next request must repeat; empty before the host's first word.
     """
 
     def __init__(

@@ -71,7 +71,7 @@ class RemoteTransport:
         self._sessions = Sessions(carrier, claim)
         self._reconnecting = Reconnecting(self._sessions, reconnect, tell)
         self._host, self._persist = carrier.host, self._reconnecting.persist
-        # Sessions that `start` opened and nobody follows yet; those that somebody follows; what is to be stopped.
+        # Sessions that `start` opened and no `follow` has taken yet; those that one has; the attempts to stop, and why.
         self._begun: dict[_Key, FollowSession] = {}
         self._followed: dict[_Key, FollowSession] = {}
         self._stopping: dict[_Key, StopReason] = {}
@@ -97,7 +97,7 @@ class RemoteTransport:
         return self._reconnecting.connected
 
     async def start(self, launch: Launch) -> Started:
-        """See Transport.start. The same connection then follows from the first byte: one round trip for both."""
+        """See Transport.start. The same session then follows from the first byte: one round trip for both."""
 
         async def attempt() -> Started:
             nonce = new_nonce()
@@ -115,7 +115,7 @@ class RemoteTransport:
                 await self._sessions.release(earlier.session)
             return Started(new=answer == "new")
 
-        # A start that is sent twice joins what the first one began: asking again is safe.
+        # A start that is sent twice joins what the first one began, so asking again is safe.
         return await self._persist("starting", attempt)
 
     async def claim(self, run_id: str, dead: int | None = None) -> bool:
@@ -129,12 +129,12 @@ class RemoteTransport:
         return self._sessions.held
 
     async def renew(self) -> bool:
-        """See Transport.renew. While this follows, each ping renews it; otherwise a session that is free does."""
+        """See Transport.renew. While a `follow` runs, its pings renew the claim; otherwise a free session does."""
         claim = self._sessions.claim
         if claim is None or not self._sessions.held or self._followed:
             return False
         nonce = new_nonce()
-        # Whatever else is under way tells of a line that is lost.
+        # Other requests report a lost connection.
         with contextlib.suppress(DroppedError, HostError):
             request = renew_request(claim.run_id, nonce)
             return await self._sessions.ask(request, nonce, patience=2 * claim.renewal) == WISH
@@ -149,7 +149,7 @@ class RemoteTransport:
             async with contextlib.aclosing(self._follow(key, position)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Ended | Lost):
-                        # From here on nobody would repeat a wish to stop.
+                        # From here on, no new connection would repeat a wish to stop.
                         over = True
                         self._followers[key] -= 1
                         self._stopping.pop(key, None)
@@ -184,9 +184,9 @@ class RemoteTransport:
                 dropped.heard, dropped.vain = session.heard, vain
 
     async def stop(self, run_id: str, attempt: int, reason: StopReason) -> None:
-        """See Transport.stop. Where somebody follows, nothing waits for a dead line: it is said again on the next one.
+        """See Transport.stop. While a `follow` runs, this waits for no dead connection: the next one repeats the wish.
 
-        HostError where nobody follows and the host cannot be reached.
+        Raises HostError if no `follow` runs and the host cannot be reached.
         """
         key = run_id, attempt
         session = self._followed.get(key)
@@ -225,7 +225,7 @@ class RemoteTransport:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
-        """See Transport.execute. Where the line drops, the script is ended there and run once more."""
+        """See Transport.execute. If the connection drops, the host ends the script, and it runs once more."""
 
         async def attempt() -> Completed:
             began, nonce = time.monotonic(), new_nonce()
@@ -251,7 +251,7 @@ class RemoteTransport:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
-        """See Transport.ask. Where the line drops, as for `execute`."""
+        """See Transport.ask. If the connection drops, the script runs once more, as for `execute`."""
 
         async def attempt() -> Completed:
             began, nonce, mark = time.monotonic(), new_nonce(), new_nonce()
@@ -303,7 +303,7 @@ class RemoteTransport:
         await self._sessions.close()
 
     async def _follow_from(self, key: _Key, position: Position) -> FollowSession:
-        """Return a session that follows from here: the one that started the attempt, where there is one."""
+        """Return a session that follows from `position`: the one that started the attempt, if it is still there."""
         session = self._begun.pop(key, None)
         if session is not None:
             if position == Position():
@@ -320,7 +320,7 @@ class RemoteTransport:
         return session
 
     async def _pieces(self, key: _Key, session: FollowSession) -> AsyncGenerator[Piece, None]:
-        """Yield what one session hands over, and let go of it in every case: for other requests, where it has ended."""
+        """Yield what one session hands over, then release it; park it for other requests if the attempt has ended."""
         self._followed[key] = session
         ended = False
         try:
@@ -329,7 +329,7 @@ class RemoteTransport:
             async with contextlib.aclosing(session.pieces()) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Ended | Lost):
-                        # Whoever stops it now must not be heard by a session that is about to go.
+                        # A stop that comes now must not go to a session that is about to close.
                         self._forget(key, session)
                     ended = isinstance(piece, Ended)
                     yield piece

@@ -1,4 +1,4 @@
-"""A file, brought into a run's directory on the host: whole and proven by its checksum, or not at all."""
+"""Uploads a file into a run's directory on the host: it arrives whole, its checksum proven, or not at all."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SLOWEST_DISK = 5_000_000.0  # bytes a second
 
 
 class Upload:
-    """A file on its way. It survives the connection: the next one goes on where the host stands."""
+    """A file on its way. It survives the connection: the next one goes on at the byte where the host stands."""
 
     def __init__(self, source: Path, run_id: str) -> None:
-        """Read the file, to know what must arrive. It must not change until it has."""
+        """Read the file once, for its size and checksum. It must not change until it has arrived."""
         self._source, self._run_id = source, run_id
         self._size, state = 0, cksum.START
         with source.open("rb") as file:

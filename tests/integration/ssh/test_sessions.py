@@ -54,7 +54,7 @@ def test_a_job_and_what_is_asked_around_it_take_one_session(server, on, opened, 
         (tmp_path / "here").mkdir()
         assert "artifact" in (await transport.list_files(str(tmp_path), ["."])).files
         fetch = await transport.fetch_files(str(tmp_path), ["artifact"], tmp_path / "here", limit=10**6, total=10**6)
-        assert fetch.fetched == ["artifact"]
+        assert fetch.files == ("artifact",)
         await transport.upload(tmp_path / "artifact", job.run_id)
         assert await echo(transport, "after") == "after"
         await transport.discard(job.run_id)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 # Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
-# Where the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
+# If the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
 # The watch is a shell with nothing in its environment.
 _WATCHED = """
 folder=$1; shift
@@ -153,7 +153,7 @@ class SshCarrier:
     async def _ready(self) -> Path:
         async with self._connecting:
             master = self._master
-            # One that nobody has waited for yet may have failed, and its log says why.
+            # A master that was not awaited yet may have failed; then its log says why.
             if master is not None and self._awaited and (master.poll() is not None or not self._socket().exists()):
                 await _end_group(master)
                 master = None
