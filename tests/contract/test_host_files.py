@@ -11,6 +11,9 @@ from support.launches import collect, launch
 from codex_runner.domain.errors import FolderGoneError, RunGoneError
 from codex_runner.domain.run import new_run_id
 
+# The rest is the same in every shell.
+three = pytest.mark.parametrize("reach", ["local-dash", "ssh-bash", "container-busybox"], indirect=True)
+
 ODD = "out/deep/it's \\odd\nname"
 
 
@@ -35,6 +38,7 @@ def test_lists_files_and_what_is_none(project, host, run):
     assert listing.complete
 
 
+@three
 def test_lists_nothing_of_what_runs_keep(host, run, state):
     (state / "project").write_text("not the runner's own")
 
@@ -49,6 +53,7 @@ def test_lists_nothing_of_what_runs_keep(host, run, state):
     assert "project" in whole.files
 
 
+@three
 def test_a_folder_that_is_not_there(host, run, tmp_path):
     async def both():
         with pytest.raises(FolderGoneError):
@@ -78,6 +83,7 @@ def test_fetches_what_is_a_plain_file_below_the_folder_and_again(project, host, 
     assert {each.name for each in (tmp_path / "into" / "out").iterdir()} == {"a.txt", "deep", "empty"}
 
 
+@three
 def test_keeps_the_limits(project, host, run, tmp_path):
     for name, size in (("big", 5_000), ("first", 3_000), ("second", 3_000)):
         (project / name).write_bytes(b"x" * size)
@@ -110,6 +116,7 @@ def test_an_upload_is_whole_private_and_takes_the_place_of_the_one_before(host, 
     assert not place.parent.exists()
 
 
+@three
 def test_nothing_is_uploaded_for_a_run_that_was_discarded(host, run, tmp_path):
     (tmp_path / "file").write_bytes(b"late")
 
