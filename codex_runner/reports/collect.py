@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.reports.artifacts import collect
+from codex_runner.reports.standard import standard_artifacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,8 +55,6 @@ class LocalArtifacts:
     async def _collect(
         self, job: Job, state: RunState, patch: bytes, rollout: bytes
     ) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
-        from codex_runner.reports.standard import standard_artifacts  # noqa: PLC0415 - once, at the end
-
         kept, left_out = await self._named(job) if job.artifacts else ((), ())
         taken = {artifact.path: artifact for artifact in kept}
         standard = await asyncio.to_thread(
@@ -79,7 +79,6 @@ class LocalArtifacts:
     async def _named(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         if not job.host.is_here:
             return (), (f"left out all artifacts: they are on {job.host}, and only those of this machine are kept",)
-        from codex_runner.reports.artifacts import collect  # noqa: PLC0415 - only jobs with artifacts need it
 
         result = await asyncio.to_thread(
             collect,

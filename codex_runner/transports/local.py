@@ -21,7 +21,6 @@ from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, read_plain, runs_root
 from codex_runner.transports.keeper import run_kept
-from codex_runner.transports.local_files import LocalFiles
 from codex_runner.transports.request import (
     cancel_request,
     claim_request,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.host import Launch, Piece, Stream
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
+    from codex_runner.transports.local_files import LocalFiles
 
 # Reading two files that have not grown costs some 20 microseconds: often enough to be far below what a person sees.
 _POLL = 0.02
@@ -73,7 +73,6 @@ class LocalTransport:
         self._tombstones = Tombstones(environ)
         self._run_id: str | None = None
         self._claim = ClaimFolder(self._root / claim.run_id / "claims", claim) if claim else None
-        self._files = LocalFiles(self._environ, claim)
 
     def name_run(self, run_id: str | None) -> None:
         """See Transport.name_run."""
@@ -301,15 +300,20 @@ class LocalTransport:
 
     async def list_files(self, root: str, below: Sequence[str]) -> Listing:
         """See Transport.list_files."""
-        return await self._files.list(root, below)
+        return await self._files().list(root, below)
 
     async def fetch_files(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetched:
         """See Transport.fetch_files."""
-        return await self._files.fetch(root, paths, into, limit=limit, total=total)
+        return await self._files().fetch(root, paths, into, limit=limit, total=total)
 
     async def upload(self, source: Path, run_id: str) -> str:
         """See Transport.upload."""
-        return await self._files.upload(source, run_id)
+        return await self._files().upload(source, run_id)
+
+    def _files(self) -> LocalFiles:
+        from codex_runner.transports.local_files import LocalFiles
+
+        return LocalFiles(self._environ, self._claim.claim if self._claim else None)
 
     async def close(self) -> None:
         """See Transport.close."""
