@@ -22,7 +22,8 @@ from codex_runner.demo.model import ModelService
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended, Launch
 from codex_runner.domain.run import new_run_id
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
+from codex_runner.transports.remote.transport import RemoteTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,7 +148,7 @@ def cost(made: Bench, service: ModelService, rounds: int, codex: str, compare: C
         subprocess.run(["ssh", "-F", made.sshd.config, "devbox", command], capture_output=True, check=True)
 
     async def follow() -> None:
-        transport = SshTransport("devbox", made.environ, ssh_options=("-F", str(made.sshd.config)))
+        transport = RemoteTransport(SshCarrier("devbox", made.environ, ("-F", str(made.sshd.config))))
         launch = Launch(
             run_id=new_run_id("bench"),
             attempt=1,

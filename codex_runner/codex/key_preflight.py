@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import CredentialError, TokenRefusedError
 from codex_runner.domain.event import Guarded, Warned
-from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import Failure
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ async def check_key(
     """
     began = time.monotonic()
     status, asked = None, "the runner"
-    if job.host != LOCAL_HOST:
+    if not job.host.is_here:
         status, asked = await _ask_on_host(url, key, job.host, transport), job.host
         if status is None:
             tell(Warned(GUARD, f"{job.host} has no curl to prove the key with: the runner asks, from where it is."))

@@ -19,7 +19,7 @@ from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
-from codex_runner.domain.job import LOCAL_HOST, Sandbox
+from codex_runner.domain.job import Sandbox
 from codex_runner.engine.config_secrets import secrets_of
 from codex_runner.engine.redact import Redactor
 
@@ -271,7 +271,7 @@ def _identity(answer: str) -> dict[str, str]:
 
 def _hints(job: Job) -> tuple[str, str]:
     """Return where codex is looked for, as the end of a clause, and what to do where it is not found there."""
-    if job.host == LOCAL_HOST:
+    if job.host.is_here:
         return "", f"{_INSTALL}, or set `codex.path`."
     return f" on {job.host}", (
         f"{_INSTALL} there, or set `codex` in [hosts.{job.host}] to its path: "

@@ -18,7 +18,7 @@ from codex_runner.codex.project import can_hide
 from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import Guarded, Warned
-from codex_runner.domain.job import LOCAL_HOST, PROOF, Sandbox
+from codex_runner.domain.job import PROOF, Sandbox
 from codex_runner.domain.run import Failure
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
     )
     lines = done.output.decode("utf-8", "replace").split("\n")
     answer = _Answer(tuple((line.partition(" ")[0], line.partition(" ")[2]) for line in lines))
-    where = "" if job.host == LOCAL_HOST else f" on {job.host}"
+    where = "" if job.host.is_here else f" on {job.host}"
     if not answer.has("proved") and done.exit_code is not None:
         raise ConfigurationError(
             f"the run's own CODEX_HOME could not be made{where}: {done.last_words or 'its shell said nothing'}.",

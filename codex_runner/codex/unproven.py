@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from codex_runner.domain.errors import CredentialError
-from codex_runner.domain.job import LOCAL_HOST
 
 if TYPE_CHECKING:
     from codex_runner.domain.host import Install
@@ -26,7 +25,7 @@ def require_proof(job: Job, install: Install) -> None:
     the system; those of another host are not known here.
     """
     codex = job.codex
-    if job.credential is not None or job.host != LOCAL_HOST or codex.path or codex.environment:
+    if job.credential is not None or not job.host.is_here or codex.path or codex.environment:
         return
     if any(name.partition(".")[0] in _ELSEWHERE for name in codex.config):
         return

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 from codex_runner.config.paths import below
 from codex_runner.config.tables import METHOD, hint_of
 from codex_runner.domain.credential import AUTH_METHODS
+from codex_runner.domain.host import Host
 from codex_runner.domain.key import Form, Key, key_of
 from codex_runner.domain.secret import Secret
 
@@ -51,7 +52,7 @@ def _value(hint: Any, written: Key, value: Any, root: Path) -> Any:  # noqa: PLR
     if isinstance(value, list):
         each_hint = get_args(hint)[0]
         return tuple(_value(each_hint, written, each, root) for each in value)
-    if isinstance(hint, type) and issubclass(hint, Enum):
+    if isinstance(hint, type) and issubclass(hint, (Enum, Host)):
         return hint(value)
     return value
 

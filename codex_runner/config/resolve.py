@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from codex_runner.config.paths import below
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.domain.host import host_name_problem
-from codex_runner.domain.job import LOCAL_HOST, Sandbox
+from codex_runner.domain.host import LOCAL_HOST, Host, host_name_problem
+from codex_runner.domain.job import Sandbox
 from codex_runner.engine.prompt import fill, names, nearest, with_context
 from codex_runner.text.clean import is_blank
 
@@ -59,12 +59,12 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
     if settings is None:
         raise _unknown_job(config, name)
     _require_understanding(config, settings)
-    host = settings.host if host is None else _host(host)
+    place = Host(settings.host) if host is None else _host(host)
     problems: list[str] = []
     cwd = text = ""
     schema: str | None = None
     try:
-        cwd = _cwd(config, settings, host)
+        cwd = _cwd(config, settings, place)
     except ConfigurationError as error:
         problems.append(error.message)
     try:
@@ -86,8 +86,8 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
     return settings.complete(
         prompt=text if context is None else with_context(text, "context", context),
         cwd=cwd,
-        host=host,
-        codex=resolve_codex(config, settings, host),
+        host=place,
+        codex=resolve_codex(config, settings, place),
         workspace=_workspace(config, settings),
         output_schema=schema,
         price=price,
@@ -111,7 +111,7 @@ def files_of(config: Config, name: str, prompt: PromptSource = NO_PROMPT) -> tup
     return (config.path, *given, *named)
 
 
-def resolve_codex(config: Config, settings: JobSettings, host: str = LOCAL_HOST) -> CodexSettings:
+def resolve_codex(config: Config, settings: JobSettings, host: Host = LOCAL_HOST) -> CodexSettings:
     """Return what a job says of codex, with the binary's path decided for this host."""
     return replace(settings.codex, path=_codex_path(config, settings, host))
 
@@ -141,20 +141,20 @@ def _require_understanding(config: Config, settings: JobSettings) -> None:
         )
 
 
-def _host(name: str) -> str:
+def _host(name: str) -> Host:
     if wrong := host_name_problem(name):
         raise ConfigurationError(f"--host {name!r}: {wrong}.")
-    return name
+    return Host(name)
 
 
-def _cwd(config: Config, settings: JobSettings, host: str) -> str:
+def _cwd(config: Config, settings: JobSettings, host: Host) -> str:
     key = f"{config.path}: jobs.{settings.name}.cwd"
     if settings.workspace is not None:
         path = PurePosixPath(settings.cwd or ".")
         if path.is_absolute() or ".." in path.parts or settings.cwd == "~":
             raise ConfigurationError(f"{key} = {settings.cwd!r}: with `workspace`, it is relative to the top of that.")
         return str(path)
-    if host != LOCAL_HOST:
+    if not host.is_here:
         if not settings.cwd:
             raise ConfigurationError(f"{key}: is needed on the host {host!r}: the folder there to work in.")
         if not settings.cwd.startswith("/"):
@@ -176,11 +176,11 @@ def _workspace(config: Config, settings: JobSettings) -> WorkspaceSpec | None:
     return replace(spec, repo=str(below(config.root, spec.repo)))
 
 
-def _codex_path(config: Config, settings: JobSettings, host: str) -> str | None:
+def _codex_path(config: Config, settings: JobSettings, host: Host) -> str | None:
     """Choose the nearest: the job's, the host's, then `[codex]`'s. A bare name is left to the host's PATH."""
     at_host = config.hosts[host].codex if host in config.hosts else None
     path = settings.codex.path or at_host or config.codex_path
-    if path is None or host != LOCAL_HOST or ("/" not in path and not path.startswith("~")):
+    if path is None or not host.is_here or ("/" not in path and not path.startswith("~")):
         return path
     return str(below(config.root, path))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union, get_args, get_o
 
 from codex_runner.config.settings import AuditSettings, HostSettings, JobSettings, NotifySettings  # noqa: TC001
 from codex_runner.domain.credential import AUTH_METHODS, VaultSettings
+from codex_runner.domain.host import Host
 from codex_runner.domain.job import CodexSettings  # noqa: TC001
 from codex_runner.domain.key import Form, Key, key, key_of
 from codex_runner.domain.policy import Price  # noqa: TC001
@@ -193,6 +194,8 @@ def _node(hint: Any, written: Key) -> Node:  # noqa: PLR0911 - one return a kind
         return table(hint)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return Leaf(str, choices=tuple(hint))
+    if hint is Host:
+        return Leaf(str, written.form)
     return Leaf(hint, written.form, written.choices)
 
 

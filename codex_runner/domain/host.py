@@ -25,6 +25,21 @@ KEPT: Final = 1 << 20
 _HOST_NAME = re.compile(r"(?!-)[^\s\x00-\x20\x7f'`\"$\\;&<>|(){}]+")
 
 
+class Host(str):
+    """The name of the host that executes a job, as the configuration has it. Records and messages show it as it is."""
+
+    __slots__ = ()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is the runner's own machine."""
+        return self == LOCAL_HOST
+
+
+LOCAL_HOST: Final = Host("local")
+"""The runner's own machine. Any other name is one that OpenSSH knows."""
+
+
 def host_name_problem(name: str) -> str | None:
     """Say why `name` cannot be given to ssh as a host's name; None where it can."""
     if _HOST_NAME.fullmatch(name) and name.isprintable():

@@ -11,12 +11,11 @@ from typing import Any
 # At run time too: event.build() reads the hints.
 from codex_runner.domain.concurrency import Concurrency  # noqa: TC001
 from codex_runner.domain.credential import CredentialSpec  # noqa: TC001
+from codex_runner.domain.host import LOCAL_HOST, Host
 from codex_runner.domain.key import NO_KEY, SHOWN, SPREAD, Form, key
 from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy, TrustPolicy
 from codex_runner.domain.secret import Secret  # noqa: TC001
 from codex_runner.domain.workspace import WorkspaceSpec  # noqa: TC001
-
-LOCAL_HOST = "local"
 
 
 class Sandbox(StrEnum):
@@ -107,7 +106,7 @@ class Job:
     name: str = field(metadata=NO_KEY)
     prompt: str = field(metadata=key(form=Form.ANY_TEXT))
     cwd: str
-    host: str = field(default=LOCAL_HOST, metadata=key(form=Form.HOST))
+    host: Host = field(default=LOCAL_HOST, metadata=key(form=Form.HOST))
     sandbox: Sandbox = Sandbox.READ_ONLY
     limits: Limits = field(default_factory=Limits, metadata=SPREAD)
     codex: CodexSettings = field(default_factory=CodexSettings)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import ArtifactKept, Event, Position, Record
+    from codex_runner.domain.files import Fetched, Listing
     from codex_runner.domain.host import Completed, Launch, Piece, Started, Stream
     from codex_runner.domain.job import Job
     from codex_runner.domain.run import Ending, ProcessExit, StopReason, Usage
@@ -22,48 +23,49 @@ if TYPE_CHECKING:
 class Transport(Protocol):
     """A host that executes attempts. Every method may raise HostError; none ever starts a second codex.
 
-    Where the host cannot be reached, or not any more, that is an UnreachableError: what runs there goes on.
+    Raises UnreachableError if the host cannot be reached, or not any more: what runs there goes on.
     """
 
     @property
     def reachable(self) -> bool:
-        """Whether the host answers, as far as is known: False while a connection that was lost is looked for."""
+        """Whether the host answers, as far as is known. False while the transport tries to reconnect."""
         ...
 
     def name_run(self, run_id: str | None) -> None:
         """Name the run that `execute` and `ask` are for from now on; None for no run.
 
-        Once a run has been discarded, whatever would start, run or make something for it is a RunGoneError, for a day.
-        That goes for `start` too, and for a request that a network delivers late.
+        For a day after a run was discarded, each method that would start, run or make something for it raises
+        RunGoneError. So does `start`, and a request that the network delivers late does nothing.
         """
         ...
 
     async def start(self, launch: Launch) -> Started:
-        """Start an attempt, or join it where it exists already. Idempotent on (run_id, attempt)."""
+        """Start an attempt, or join it if it exists already. Idempotent on (run_id, attempt)."""
         ...
 
     async def claim(self, run_id: str, dead: int | None = None) -> bool:
-        """Take the run's claim, to go on with the run; `start` takes it too. False if the run is not there.
+        """Acquire the run's claim, to go on with it; `start` acquires it too. Returns False if there is no such run.
 
-        ClaimTakenError if another runner has it and has renewed it in time, unless it is the claim with the number
-        `dead`. When this returns, nothing runs any more that an earlier holder has begun with `execute` or `ask`.
-        From then on, every method raises ClaimTakenError once another has it, `stop` too, and does nothing.
+        Raises ClaimTakenError if another runner has it and has renewed it in time, unless it is the claim with the
+        number `dead`. When this returns, nothing runs any more that an earlier holder has begun with `execute` or
+        `ask`. Once another runner has the claim, every method raises ClaimTakenError, `stop` too, and does nothing.
         """
         ...
 
     async def renew(self) -> bool:
-        """Renew the claim, if this transport has one; return whether somebody has cancelled the run, if that is known.
+        """Renew the claim, if this transport has one. Returns whether the run was cancelled, as far as is known.
 
-        A host that is out of reach is no error. ClaimTakenError once another has it.
+        A host that is out of reach is no error. Raises ClaimTakenError once another runner has the claim.
         """
         ...
 
     def follow(self, run_id: str, attempt: int, position: Position) -> AsyncIterator[Piece]:
         """Yield what codex writes from `position` on, then exactly one Ended or Lost.
 
-        The Outputs of a stream are in order, without gap or overlap; all of them come before Ended or Lost. While
-        somebody iterates, the host knows that a runner is there (the lease). An attempt that does not exist is a
-        RunGoneError. Following the same attempt twice, at once or again, gives the same bytes.
+        Offsets count the bytes of each stream from the attempt's start. The Outputs of a stream are in order, without
+        gap or overlap; all of them come before Ended or Lost. While a caller iterates, the host knows that a runner is
+        there (the lease). Raises RunGoneError if there is no such attempt. Following the same attempt twice, at once or
+        again, gives the same bytes.
         """
         ...
 
@@ -75,10 +77,10 @@ class Transport(Protocol):
         ...
 
     async def cancel(self, run_id: str) -> None:
-        """Have the run end, whatever it is about: its agent, if that is running, a check, the wait for an attempt.
+        """End the run, whatever it does: its agent runs, a check runs, or it waits for its next attempt. Idempotent.
 
-        From then on `start` and `execute` do nothing for it, and raise RunCancelledError, and `renew` tells whoever
-        follows. RunGoneError if the run is not there, or not any more.
+        From then on `start` and `execute` do nothing for it and raise RunCancelledError, and `renew` returns True.
+        Raises RunGoneError if the run is not there, or not any more.
         """
         ...
 
@@ -117,15 +119,43 @@ class Transport(Protocol):
         """
         ...
 
-    async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
-        """Remove the run's directory, and its workspace or not: all has been collected. Nothing there is fine.
+    async def list_files(self, root: str, below: Sequence[str]) -> Listing:
+        """List the files below these paths of the folder `root`, at every depth. Changes nothing.
 
-        RunCancelledError if somebody had cancelled the run before; all is removed then too.
+        The paths are relative to `root`; "." lists all of it. A path that does not exist, or leads out of `root` or
+        through a link, lists nothing. What runs keep in the host's state folder is never listed. Raises FolderGoneError
+        if `root` cannot be entered.
+        """
+        ...
+
+    async def fetch_files(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetched:
+        """Copy files of the folder `root` into the folder `into` on this machine, under the same relative paths.
+
+        Each file arrives whole, its checksum proven, or is left out with a reason: it does not exist, is no regular
+        file, lies behind a link or out of `root`, changes while it is read, has more than `limit` bytes, or all
+        together have more than `total`. Idempotent: a file that is here already is replaced. Raises FolderGoneError if
+        `root` cannot be entered.
+        """
+        ...
+
+    async def upload(self, source: Path, run_id: str) -> str:
+        """Copy a file of this machine into the run's directory on the host. Returns its path there.
+
+        The file arrives whole, its checksum proven, by one rename: a reader never sees a part. Idempotent: the next
+        upload of the run replaces it, and `discard` removes it. `source` must not change meanwhile. Makes the run's
+        directory if there is none. Raises RunGoneError if the run was discarded, HostError if the host has no room.
+        """
+        ...
+
+    async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
+        """Remove the run's directory, and its workspace unless `keep_workspace`: all has been collected. Idempotent.
+
+        Raises RunCancelledError if the run was cancelled before; all is removed then too.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of connections and of what they left on this machine. The last call."""
+        """Close the connections, and remove what they left on this machine. The last call."""
         ...
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain import event as ev
+from codex_runner.domain.host import Host
 from codex_runner.domain.reply import is_unreadable, is_work, named, voided_by
 from codex_runner.domain.run import Ending, Failure, ProcessExit, Usage
 
@@ -80,7 +81,7 @@ class RunState:
 
     run_id: str = ""
     job: str = ""
-    host: str = ""
+    host: Host = field(default_factory=Host)
     facts: dict[str, Any] = field(default_factory=dict)
     started: float = 0.0
     ended: float | None = None
@@ -141,7 +142,8 @@ class RunState:
     def _take(self, event: ev.Event, time: float) -> None:  # noqa: C901, PLR0912 - one arm a kind of event
         match event:
             case ev.RunStarted():
-                self.run_id, self.job, self.host, self.facts = event.run_id, event.job, event.host, event.facts
+                self.run_id, self.job, self.facts = event.run_id, event.job, event.facts
+                self.host = Host(event.host)
                 self.started = time
             case ev.RunPrepared():
                 self.facts = {**self.facts, **event.facts}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.reports.artifacts import collect
 from codex_runner.reports.standard import standard_artifacts
 
@@ -78,7 +77,7 @@ class LocalArtifacts:
         return self._hide(redacted) if self._hide else redacted
 
     async def _named(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
-        if job.host != LOCAL_HOST:
+        if not job.host.is_here:
             return (), (f"left out all artifacts: they are on {job.host}, and only those of this machine are kept",)
 
         result = await asyncio.to_thread(

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 from codex_runner import __version__
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import RunEnded, RunPrepared, RunStarted
-from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.engine.credential_rules import format_date
 
 if TYPE_CHECKING:
@@ -171,7 +170,7 @@ class _Digest:
 
     def begin(self, state: RunState) -> None:
         path = _table(state.facts.get("codex")).get("path")
-        if state.host == LOCAL_HOST and isinstance(path, str):
+        if state.host.is_here and isinstance(path, str):
             self._thread = threading.Thread(target=self._make, args=(path,), name="audit", daemon=True)
             self._thread.start()
 

@@ -1,1 +1,1 @@
-"""Hosts that execute: this machine, and any that OpenSSH reaches."""
+"""Hosts that execute: this machine, and any that a carrier reaches."""

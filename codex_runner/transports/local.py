@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.claim import Claim
     from codex_runner.domain.event import Position
+    from codex_runner.domain.files import Fetched, Listing
     from codex_runner.domain.host import Launch, Piece, Stream
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
+    from codex_runner.transports.local_files import LocalFiles
 
 # Reading two files that have not grown costs some 20 microseconds: often enough to be far below what a person sees.
 _POLL = 0.02
@@ -295,6 +297,23 @@ class LocalTransport:
         answer = await self._ask(discard_request(run_id, nonce, keep_workspace=keep_workspace), nonce)
         if late or answer.endswith(WISH):
             raise RunCancelledError
+
+    async def list_files(self, root: str, below: Sequence[str]) -> Listing:
+        """See Transport.list_files."""
+        return await self._files().list(root, below)
+
+    async def fetch_files(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetched:
+        """See Transport.fetch_files."""
+        return await self._files().fetch(root, paths, into, limit=limit, total=total)
+
+    async def upload(self, source: Path, run_id: str) -> str:
+        """See Transport.upload."""
+        return await self._files().upload(source, run_id)
+
+    def _files(self) -> LocalFiles:
+        from codex_runner.transports.local_files import LocalFiles
+
+        return LocalFiles(self._environ, self._claim.claim if self._claim else None)
 
     async def close(self) -> None:
         """See Transport.close."""

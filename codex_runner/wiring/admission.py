@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.event import Warned
-from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.engine.credential_rules import default_workflow
 from codex_runner.locks import Holder, Taken, acquire
 from codex_runner.transports.processes import birth
@@ -66,7 +65,7 @@ def _workflow(job: Job, environ: Mapping[str, str]) -> str:
     """Name the job as its credential does, else by its repository, else by the folder that it works in."""
     if job.credential is not None and job.credential.workflow is not None:
         return job.credential.workflow
-    here = job.cwd if job.host == LOCAL_HOST else "."
+    here = job.cwd if job.host.is_here else "."
     return default_workflow(repository_of(here, environ) or f"{job.host}:{job.cwd}", job.name)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.job import LOCAL_HOST
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,7 +18,7 @@ def path_prefix(job: Job, environ: Mapping[str, str]) -> str | None:
     """
     if job.workspace is not None:
         return _shown(Path(job.cwd))
-    if job.host != LOCAL_HOST:
+    if not job.host.is_here:
         return None
     folder = Path(job.cwd).resolve()
     given = environ.get("GITHUB_WORKSPACE", "")

@@ -17,7 +17,7 @@ from codex_runner.domain.errors import (
 )
 from codex_runner.domain.event import Record, RunStarted
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.domain.host import Host
 from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
 from codex_runner.engine.config_secrets import PREFIX
@@ -68,7 +68,7 @@ async def find_begun(output_dir: Path, run: str, host: str | None, invocation: I
     UsageError where it is not there, where it never began, or where it runs on another host than that.
     """
     if host is not None and not _is_here(output_dir, run):
-        noted = await _recall(run, host, invocation)
+        noted = await _recall(run, Host(host), invocation)
         return Begun(RunFolder(output_dir / run), fold(noted[0]), noted)
     folder = find_run(output_dir, run)
     state = read_state(folder)
@@ -112,7 +112,7 @@ async def attach(
         why = f" {error.message}"
     named = {*at_hand, *(secret.name for secret in invocation.secrets())}
     missing = [name for name in state.facts.get("secrets", ()) if name not in named]
-    # A invocation of codex may have come from the command line, which attaching does not have.
+    # A setting of codex may have come from the command line, which attaching does not have.
     demanded = [name for name in missing if not name.startswith(PREFIX)]
     if demanded and not by_shape:
         raise CredentialError(
@@ -156,11 +156,11 @@ async def cancel(output_dir: Path, run: str, host: str | None, invocation: Invoc
     On `host`, the run may be one that another machine has begun. UsageError if it has no agent yet, or is over.
     """
     if host is not None and not _is_here(output_dir, run):
-        await _cancel(run, host, invocation)
+        await _cancel(run, Host(host), invocation)
         return
     folder = find_run(output_dir, run)
     state = read_state(folder)
-    if state.host != LOCAL_HOST:  # the way there is told by the configuration
+    if not state.host.is_here:  # the way there is told by the configuration
         _refuse_changed(state, invocation)
     if state.attempt is None:
         raise UsageError(f"{folder.run_id} has no agent yet: end its runner.")
@@ -168,7 +168,7 @@ async def cancel(output_dir: Path, run: str, host: str | None, invocation: Invoc
     if not is_open(state):
         raise over
     try:
-        await _cancel(folder.run_id, host or state.host, invocation)
+        await _cancel(folder.run_id, Host(host) if host else state.host, invocation)
     except RunGoneError:  # its runner is about to say so
         raise over from None
 
@@ -187,7 +187,7 @@ def _is_here(output_dir: Path, run: str) -> bool:
     return run == LAST or RunFolder(output_dir / check_run_id(run)).events.exists()
 
 
-async def _recall(run_id: str, host: str, invocation: Invocation) -> list[list[Record]]:
+async def _recall(run_id: str, host: Host, invocation: Invocation) -> list[list[Record]]:
     transport = transport_to(host, invocation)
     try:
         noted = [[_here(record, host) for record in records] for records in await recall(transport, run_id, host)]
@@ -198,7 +198,7 @@ async def _recall(run_id: str, host: str, invocation: Invocation) -> list[list[R
     return noted
 
 
-def _here(record: Record, host: str) -> Record:
+def _here(record: Record, host: Host) -> Record:
     """Name the host as this machine does: whoever began the run may have called it `local`."""
     event = record.event
     if not isinstance(event, RunStarted):
@@ -207,7 +207,7 @@ def _here(record: Record, host: str) -> Record:
     return dataclasses.replace(record, event=dataclasses.replace(event, host=host, facts=facts))
 
 
-async def _cancel(run_id: str, host: str, invocation: Invocation) -> None:
+async def _cancel(run_id: str, host: Host, invocation: Invocation) -> None:
     transport = transport_to(host, invocation)
     try:
         await transport.cancel(run_id)

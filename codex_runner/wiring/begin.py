@@ -31,7 +31,7 @@ def begin(job: Job, output_dir: Path, invocation: Invocation, stopping: Stopping
     """
     reply_schema(job, invocation.environ)
     detector(job)
-    if job.host == LOCAL_HOST:
+    if job.host.is_here:
         check_state_folder(invocation.environ)
     require_usable(invocation.notify, invocation.environ)
     stopping.raise_if_asked()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from codex_runner.codex.agent import Codex
 from codex_runner.domain.concurrency import LockPolicy
-from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
+from codex_runner.domain.job import Job, Sandbox
 from codex_runner.domain.state import RunState
 from codex_runner.engine.adapters import Adapters, RunContext
 from codex_runner.engine.check_names import with_shown_names
@@ -17,11 +17,11 @@ from codex_runner.engine.redact import Redactor
 from codex_runner.engine.runner import Runner
 from codex_runner.engine.secret_scan import SecretScan
 from codex_runner.reports.collect import LocalArtifacts
+from codex_runner.reports.remote import RemoteArtifacts
 from codex_runner.reports.writer import FileReports
 from codex_runner.sinks.jsonl import read_records
 from codex_runner.transports.directory import runs_root, state_folder
 from codex_runner.wiring.admission import LockedGroup, account_of, doubts
-from codex_runner.wiring.artifacts import SshArtifacts
 from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.extras import detector, reply_schema
 from codex_runner.wiring.hosts import bundled_codex, transport_for
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import Record
     from codex_runner.domain.folder import RunFolder
-    from codex_runner.domain.ports import Artifacts, ConfigTrust, Transport, Workspaces
+    from codex_runner.domain.host import Host
+    from codex_runner.domain.ports import Artifacts, ConfigTrust, Transport
     from codex_runner.domain.secret import Secret
     from codex_runner.engine.proposal import Proposal
     from codex_runner.engine.stopping import Stopping
     from codex_runner.sinks.jsonl import FileJournal
-    from codex_runner.transports.ssh import SshTransport
     from codex_runner.wiring.invocation import Invocation
     from codex_runner.wiring.way import Way
 
@@ -74,7 +74,7 @@ def compose(assignment: Assignment, invocation: Invocation, stopping: Stopping) 
     job = with_shown_names(assignment.job, redactor)
     for record in assignment.noted[0] if assignment.noted else ():
         recorder.emit(record.event, record.time)
-    own = [str(folder.path.parent.resolve())] if job.host == LOCAL_HOST else []
+    own = [str(folder.path.parent.resolve())] if job.host.is_here else []
     context = RunContext(
         folder=folder,
         doubts=doubts(job, invocation.ledger, invocation.environ),
@@ -111,7 +111,7 @@ def _adapters(
             expect_message=job.expect_message,
             sandboxed=job.sandbox is not Sandbox.DANGER_FULL_ACCESS,
             fallback=bundled_codex(job.host),
-            hidden=credential_files(job, invocation.vault, invocation.notify) if job.host == LOCAL_HOST else (),
+            hidden=credential_files(job, invocation.vault, invocation.notify) if job.host.is_here else (),
             kept=own,
             places=places(job, folder.path.parent.resolve(), environ),
             proposal=proposal,
@@ -126,7 +126,7 @@ def _adapters(
         ),
         schema=reply_schema(job, environ),
         scan=scan,
-        workspaces=_workspaces(transport, job, environ) if job.workspace else None,
+        workspaces=GitWorkspaces(transport, environ, runs_root(environ)) if job.workspace else None,
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, invocation.ledger, environ, shared),
         config_trust=_config_trust(proposal, job, invocation),
@@ -138,7 +138,7 @@ def looking_agent(job: Job, environ: Mapping[str, str]) -> Codex:
     return Codex(fallback=bundled_codex(job.host), proposal=proposal_at(environ))
 
 
-def transport_to(host: str, invocation: Invocation) -> Transport:
+def transport_to(host: Host, invocation: Invocation) -> Transport:
     """Return a transport for what is no run of a job: a look, a cancel, what a host keeps of a run."""
     return transport_for(
         host,
@@ -156,12 +156,5 @@ def _config_trust(proposal: Proposal | None, job: Job, invocation: Invocation) -
     return ProposedConfig(proposal, job, invocation.named, invocation.environ)
 
 
-def _artifacts(transport: Transport, local: LocalArtifacts, host: str, environ: Mapping[str, str]) -> Artifacts:
-    if host == LOCAL_HOST:
-        return local
-    return SshArtifacts(cast("SshTransport", transport), local, runs_root(environ))
-
-
-def _workspaces(transport: Transport, job: Job, environ: Mapping[str, str]) -> Workspaces:
-    upload = None if job.host == LOCAL_HOST else cast("SshTransport", transport).upload
-    return GitWorkspaces(transport, environ, runs_root(environ), upload)
+def _artifacts(transport: Transport, local: LocalArtifacts, host: Host, environ: Mapping[str, str]) -> Artifacts:
+    return local if host.is_here else RemoteArtifacts(transport, local, runs_root(environ))

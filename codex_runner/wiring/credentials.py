@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.credential import CredentialFacts, CredentialKind, CredentialSource, Granted
 from codex_runner.domain.event import Warned
-from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.engine.credential_rules import Occasion, default_workflow
 from codex_runner.local_credentials import check_workload_identity, take
 from codex_runner.wiring.trust import require_trust
@@ -94,7 +93,7 @@ def workflow_of(spec: CredentialSpec, job: str, repository: str) -> str:
 def _repository_of(job: Job, environ: Mapping[str, str]) -> str:
     """Return the repository that a job works for: its workspace's, if it has one of its own."""
     if job.workspace is None:
-        return repository_of(job.cwd if job.host == LOCAL_HOST else ".", environ)
+        return repository_of(job.cwd if job.host.is_here else ".", environ)
     if not job.workspace.is_url:
         return repository_of(job.workspace.repo, environ)
     return repository_of(".", environ) or path_of(job.workspace.repo)

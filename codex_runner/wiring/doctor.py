@@ -14,7 +14,7 @@ from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Findin
 from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
-from codex_runner.domain.job import LOCAL_HOST, PROOF
+from codex_runner.domain.job import PROOF
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryError
 from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from codex_runner.config import Config
     from codex_runner.domain.credential import VaultSettings
     from codex_runner.domain.event import Event
+    from codex_runner.domain.host import Host
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Prepared, Transport
     from codex_runner.domain.workspace import WorkspaceSpec
@@ -186,8 +187,8 @@ class Doctor:
             sealed_deadline=min(1.0, vault.sealed_deadline),
         )
 
-    async def _look_at_host(self, host: str, jobs: Sequence[Job]) -> None:
-        self._subject = RUNNER if host == LOCAL_HOST else host
+    async def _look_at_host(self, host: Host, jobs: Sequence[Job]) -> None:
+        self._subject = RUNNER if host.is_here else host
         try:
             transport = transport_to(host, self._invocation)
         except RunnerError as error:
@@ -203,13 +204,13 @@ class Doctor:
         finally:
             await transport.close()
 
-    async def _look_around(self, host: str, transport: Transport) -> None:
+    async def _look_around(self, host: Host, transport: Transport) -> None:
         done = await transport.ask(_LOOK_AT_HOST, timeout=30)
         lines = done.output.decode("utf-8", "replace").rstrip("\n").split("\n")
         if done.exit_code != 0 or len(lines) < 3:  # system, folder (whose name may have lines), space
             raise HostError(f"{host}: its shell could not be asked: {end_of(done.last_words, 200)!r}.")
         system, state, free = lines[0], "\n".join(lines[1:-1]), lines[-1]
-        where = f"this machine, {platform.node()}" if host == LOCAL_HOST else host
+        where = f"this machine, {platform.node()}" if host.is_here else host
         self._passed(HOST, f"{where}: {system}")
         if state.startswith("!"):
             self._failed(RUN_DIR, cannot_hold_runs(state[1:]))

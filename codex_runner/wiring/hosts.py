@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
-from codex_runner.domain.job import LOCAL_HOST, Limits
+from codex_runner.domain.job import Limits
 from codex_runner.domain.secret_names import PROXIES, without_secrets
 from codex_runner.transports.local import LocalTransport
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from codex_runner.domain.claim import Claim
+    from codex_runner.domain.host import Host
     from codex_runner.domain.ports import Transport
 
 
 def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
-    host: str,
+    host: Host,
     environ: Mapping[str, str],
     *,
     reconnect: float = Limits().reconnect,
@@ -37,25 +38,25 @@ def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
     starts gets `environ` without the variables from which the runner reads a secret: those of the table, and `hidden`.
     Those `given` go to the host's ssh all the same. A runner has a `claim` on its run.
     """
-    if host == LOCAL_HOST:
+    if host.is_here:
         return LocalTransport(without_secrets(environ, hidden, PROXIES), claim)  # codex goes through them
     if wrong := host_name_problem(host):  # it may stand on a command line, or in a run's records
         raise ConfigurationError(f"{host!r}: {wrong}.")
-    from codex_runner.transports.ssh import SshTransport
+    from codex_runner.transports.carriers.ssh.connection import SshCarrier
+    from codex_runner.transports.remote.transport import RemoteTransport
 
     options = ("-F", str(ssh_config)) if ssh_config else ()
     environ = without_secrets(environ, hidden, given)
-    transport = SshTransport(
-        host, environ, reconnect=reconnect, ssh_options=options, tell=tell, given=given, claim=claim
-    )
+    carrier = SshCarrier(host, environ, options, given)
+    transport = RemoteTransport(carrier, reconnect=reconnect, tell=tell, claim=claim)
     if at_once:
         transport.begin()
     return transport
 
 
-def bundled_codex(host: str) -> str | None:
+def bundled_codex(host: Host) -> str | None:
     """Return the codex that the package `openai-codex-cli-bin` has put beside this one, if any, for this machine."""
-    package = find_spec("codex_cli_bin") if host == LOCAL_HOST else None
+    package = find_spec("codex_cli_bin") if host.is_here else None
     if package is None or package.origin is None:
         return None
     binary = Path(package.origin).with_name("bin") / "codex"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import codex_runner
 from codex_runner.codex.permissions import writable
-from codex_runner.domain.job import LOCAL_HOST, Sandbox
+from codex_runner.domain.job import Sandbox
 from codex_runner.domain.outside import Place
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.secret_names import without_secrets
-from codex_runner.transports.ssh_config import aliases, resolved
+from codex_runner.transports.carriers.ssh.aliases import aliases, resolved
+from codex_runner.transports.remote.probe import probe as ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,10 +58,12 @@ async def inventory(
                 "via": "" if via == "none" else via,
             }
             if probe:
-                from codex_runner.transports.ssh_probe import probe as ask
+                from codex_runner.transports.carriers.ssh.connection import SshCarrier
+                from codex_runner.transports.remote.transport import RemoteTransport
 
                 codex = invocation.hosts[alias].codex if alias in invocation.hosts else None
-                document |= asdict(await ask(alias, visible, codex=codex, ssh_options=options, given=given))
+                transport = RemoteTransport(SshCarrier(alias, visible, options, given), reconnect=0.0)
+                document |= asdict(await ask(transport, codex=codex))
             return document
 
     # All to their ends: one that is cancelled while its ssh starts may never end.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.codex.survey import functions, read_answers
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
-from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import Failure
 from codex_runner.engine.proposal import Proposal, proposal_of
 from codex_runner.transports.local import LocalTransport
@@ -47,7 +46,7 @@ def named_files(job: Job, files: Sequence[Path]) -> list[str]:
     folders = ["."]
     if job.workspace is not None:
         folders.append(job.cwd)
-    elif job.host == LOCAL_HOST:
+    elif job.host.is_here:
         folders.append(os.path.relpath(job.cwd, top))
     words = [
         word for text in (*(check.run for check in job.checks), *_texts(job.codex.config)) for word in _words(text)

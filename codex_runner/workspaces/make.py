@@ -14,7 +14,7 @@ from codex_runner.engine.scratch import scratch_folder, scratch_script
 from codex_runner.workspaces.repository import GitError, Repository, mirror_name
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from codex_runner.domain.event import Event
@@ -40,17 +40,11 @@ class _RefusedError(Exception):
 
 
 class GitWorkspaces:
-    """Implements ports.Workspaces. `upload` brings a file into a run's directory on another host, and says where."""
+    """Implements ports.Workspaces."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        environ: Mapping[str, str],
-        runs: Path,
-        upload: Callable[[Path, str], Awaitable[str]] | None = None,
-    ) -> None:
-        """Without `upload`, the host is this machine. `runs` is where this machine's run directories lie."""
-        self._transport, self._environ, self._runs, self._upload = transport, environ, runs, upload
+    def __init__(self, transport: Transport, environ: Mapping[str, str], runs: Path) -> None:
+        """`transport` reaches the jobs' host. `runs` holds this machine's run directories."""
+        self._transport, self._environ, self._runs = transport, environ, runs
 
     async def make(self, job: Job, run_id: str, tell: Callable[[Event], None]) -> Workspace:
         """See Workspaces.make."""
@@ -64,7 +58,7 @@ class GitWorkspaces:
             repository = await Repository.find(spec.repo, spec.ref, self._environ)
             if changes := await repository.uncommitted():
                 tell(_uncommitted(spec, repository.commit, changes))
-            if self._upload is None and not repository.partial:
+            if job.host.is_here and not repository.partial:
                 objects = ("objects", str(repository.common / "objects"), repository.commit)
                 return await self._make(job, run_id, repository.object_format, objects, tell)
             return await self._from_bundle(job, run_id, repository, tell)
@@ -89,7 +83,7 @@ class GitWorkspaces:
     ) -> Workspace:
         """Send what the host lacks; where that is not enough after all, everything."""
         # What is cut off has no ancestors that could be there already, and a mirror of it would be cut off for others.
-        mirror = "" if repository.shallow or self._upload is None else repository.mirror
+        mirror = "" if repository.shallow or job.host.is_here else repository.mirror
         haves: Sequence[str] = ()
         if mirror:
             said = await self._ask("haves", mirror, repository.object_format)
@@ -98,7 +92,7 @@ class GitWorkspaces:
             with scratch_folder(self._runs) as scratch:
                 bundle = scratch / "bundle"
                 await repository.bundle(bundle, haves)
-                file = await self._upload(bundle, run_id) if self._upload else str(bundle)
+                file = str(bundle) if job.host.is_here else await self._transport.upload(bundle, run_id)
                 source = ("bundle", file, repository.commit, repository.shallow, mirror)
                 try:
                     return await self._make(job, run_id, repository.object_format, source, tell)

@@ -17,7 +17,8 @@ from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import StopReason
 from codex_runner.engine.cksum import cksum
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
+from codex_runner.transports.remote.transport import RemoteTransport
 
 pytestmark = [pytest.mark.chaos, pytest.mark.needs_sshd]
 
@@ -29,7 +30,7 @@ PLACES = ((0, 3_000), (3_000, 12_000), (12_000, 30_000), (30_000, 200_000))
 
 def transport_to(sshd, port, folder, name, **kwargs):
     config = sshd.client_config(folder / name, port)
-    return SshTransport(sshd.alias, dict(os.environ), reconnect=60, ssh_options=("-F", str(config)), **kwargs)
+    return RemoteTransport(SshCarrier(sshd.alias, dict(os.environ), ("-F", str(config))), reconnect=60, **kwargs)
 
 
 def some_fault(rng):
@@ -83,7 +84,7 @@ class Run:
         into = self.folder / "fetched"
         fetch = await transport.fetch_files(str(self.folder), listing.files, into, limit=1 << 30, total=1 << 30)
         assert fetch.left_out == {}
-        assert {name: (into / name).read_bytes() for name in fetch.fetched} == self.left
+        assert {name: (into / name).read_bytes() for name in fetch.files} == self.left
 
     async def follow(self, transport, upto=None):
         position = Position(stdout=len(self.streams["stdout"]), stderr=len(self.streams["stderr"]))
@@ -130,9 +131,9 @@ async def killers(run, transport):
     """SIGKILL of sessions, of the master, of the server's end of a connection, and of what runs behind it."""
     for _ in range(run.rng.randint(1, 3)):
         await asyncio.sleep(run.rng.uniform(0, 0.8))
-        connection = transport._connection
-        sessions = [session._process.pid for session in connection._sessions]
-        master = [connection._master.pid, *children(connection._master.pid)] if connection._master else []
+        sessions = [session._process.pid for session in transport._sessions._all]
+        leader = transport.carrier._master
+        master = [leader.pid, *children(leader.pid)] if leader else []
         below = [pid for pid in run.sshd.sessions() for pid in [pid, *children(pid)]]
         victims = run.rng.choice((sessions, master, run.sshd.sessions(), below))
         if victims:

@@ -9,10 +9,12 @@ import pytest
 from support.proxy import Fault, Proxy
 from support.ways import some
 
+from codex_runner.domain.host import Host
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import new_run_id
 from codex_runner.domain.workspace import WorkspaceSpec
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
+from codex_runner.transports.remote.transport import RemoteTransport
 from codex_runner.workspaces.make import GitWorkspaces
 
 pytestmark = [pytest.mark.chaos, pytest.mark.needs_sshd]
@@ -48,15 +50,15 @@ def test_a_workspace_is_whole_whatever_happens(number, seed, sshd, tmp_path):
     async def work():
         with Proxy(sshd.port, faults) as proxy:
             options = ("-F", str(sshd.client_config(tmp_path / "config", proxy.port)))
-            transport = SshTransport(sshd.alias, dict(os.environ), reconnect=60, ssh_options=options)
-            maker = GitWorkspaces(transport, ENVIRON, tmp_path / "runs", transport.upload)
+            transport = RemoteTransport(SshCarrier(sshd.alias, dict(os.environ), options), reconnect=60)
+            maker = GitWorkspaces(transport, ENVIRON, tmp_path / "runs")
             told, made = [], []
             try:
                 for count in range(2):
                     (repo / f"file{count}").write_bytes(rng.randbytes(400_000))
                     git(repo, "add", ".")
                     git(repo, "commit", "--quiet", "--message", "more")
-                    job = Job("test", "", ".", host=sshd.alias, workspace=WorkspaceSpec(str(repo)))
+                    job = Job("test", "", ".", host=Host(sshd.alias), workspace=WorkspaceSpec(str(repo)))
                     run_id = new_run_id("test")
                     made.append((run_id, await maker.make(job, run_id, told.append)))
                     check(made[-1][1].path)

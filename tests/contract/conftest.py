@@ -4,13 +4,54 @@ import os
 import shutil
 
 import pytest
+from support.container import ContainerCarrier, container_or_skip
 from support.sshd import Sshd
 
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.local import LocalTransport
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.remote.transport import RemoteTransport
 
 SHELLS = ("dash", "bash", "busybox")
-HOSTS = [f"{kind}-{shell}" for kind in ("local", "ssh") for shell in SHELLS]
+CONTAINER = "container-busybox"
+HOSTS = [*(f"{kind}-{shell}" for kind in ("local", "ssh") for shell in SHELLS), CONTAINER]
+
+# What a second carrier shows each day. The rest of the contract runs over it each night.
+DAILY = {
+    "test_hands_over_every_byte_and_the_exit",
+    "test_the_child_has_its_directory_its_environment_and_no_more",
+    "test_a_killed_supervisor_is_noticed",
+    "test_the_answer_is_stdout_alone_byte_for_byte",
+    "test_fetches_what_is_a_plain_file_below_the_folder_and_again",
+    "test_an_upload_is_whole_private_and_takes_the_place_of_the_one_before",
+    "test_a_client_that_is_killed_in_mid_run_costs_no_byte",
+    "test_a_host_that_has_gone_is_given_up",
+}
+
+
+# What the contract found where not only `sh` is busybox, but every program. Strict: an entry goes with its fault.
+FOUND = {
+    "test_lists_files_and_what_is_none": "its find forgets `-exec ... +` within parentheses, so nothing is listed",
+    "test_lists_nothing_of_what_runs_keep": "its find forgets `-exec ... +` within parentheses, so nothing is listed",
+    "test_what_it_leaves_is_ended_and_told": "its tr knows no [:print:], so a process's name is told in part",
+    "test_where_it_kills_its_keeper": "its grep reads a line to the first NUL, so a marked process is not found",
+}
+# What a test does on this machine, and not on the host.
+ELSEWHERE = {"test_a_helper_of_a_killed_proof_goes_with_the_run": "the helper that it starts is in no container"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        over = getattr(item, "callspec", None) and item.callspec.params.get("reach")
+        if over != CONTAINER:
+            continue
+        name = item.originalname
+        if name not in DAILY:
+            item.add_marker(pytest.mark.thorough)
+        if name in FOUND:
+            item.add_marker(pytest.mark.xfail(reason=f"busybox: {FOUND[name]}", strict=True))
+        if name in ELSEWHERE:
+            item.add_marker(pytest.mark.skip(reason=ELSEWHERE[name]))
 
 
 def environment(folder, shell):
@@ -48,6 +89,15 @@ def servers(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="session")
+def container(tmp_path_factory):
+    """A host that another carrier than ssh reaches."""
+    folder = tmp_path_factory.mktemp("container")
+    given = environment(folder, "busybox")
+    with container_or_skip(folder / "root", given, [tmp_path_factory.getbasetemp()]) as made:
+        yield made
+
+
 @pytest.fixture(params=HOSTS)
 def reach(request, tmp_path_factory, servers):
     """Every kind of host, each through every shell that is here: a function of the claim to have, if any."""
@@ -55,9 +105,14 @@ def reach(request, tmp_path_factory, servers):
     if kind == "local":
         there = environment(tmp_path_factory.mktemp(request.param), shell)
         return lambda claim=None: LocalTransport(there, claim)
+    if kind == "container":
+        there = request.getfixturevalue("container")
+        return lambda claim=None: RemoteTransport(ContainerCarrier(there), reconnect=10, claim=claim)
     sshd = servers(shell)
     options = ("-F", str(sshd.config))
-    return lambda claim=None: SshTransport(sshd.alias, dict(os.environ), reconnect=10, ssh_options=options, claim=claim)
+    return lambda claim=None: RemoteTransport(
+        SshCarrier(sshd.alias, dict(os.environ), options), reconnect=10, claim=claim
+    )
 
 
 @pytest.fixture
@@ -90,5 +145,12 @@ def pid_file(tmp_path_factory):
 
 
 @pytest.fixture
-def supervisor_pid(pid_file):
-    return lambda run_id: int(pid_file(run_id).read_text().split()[2])
+def supervisor_pid(pid_file, request):
+    """Find the supervisor's pid, by which this machine knows it."""
+
+    def find(run_id):
+        path = pid_file(run_id)
+        pid = int(path.read_text().split()[2])
+        return pid if "container0" not in path.parts else request.getfixturevalue("container").pid_here(pid)
+
+    return find

@@ -8,8 +8,9 @@ import pytest
 from support.launches import collect, launch, processes_of
 from support.sshd import Sshd
 
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.local import LocalTransport
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.remote.transport import RemoteTransport
 
 
 @pytest.fixture
@@ -41,5 +42,5 @@ def test_here(slow):
 @pytest.mark.needs_sshd
 def test_on_a_host(slow, tmp_path):
     with Sshd(tmp_path / "sshd", environment=slow) as sshd:
-        host = SshTransport(sshd.alias, dict(os.environ), ssh_options=("-F", str(sshd.config)))
+        host = RemoteTransport(SshCarrier(sshd.alias, dict(os.environ), ("-F", str(sshd.config))))
         assert asyncio.run(left_behind(host)) == []

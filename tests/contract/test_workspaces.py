@@ -11,10 +11,12 @@ import pytest
 from support.launches import collect, launch, processes_of
 
 from codex_runner.domain.errors import ConfigurationError, HostError
+from codex_runner.domain.host import Host
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.workspace import WorkspaceSpec
 from codex_runner.transports.directory import runs_root
+from codex_runner.transports.local import LocalTransport
 from codex_runner.workspaces.make import GitWorkspaces
 
 ENVIRON = {
@@ -86,16 +88,16 @@ class Maker:
 
     def __init__(self, host):
         self.host, self.warnings, self.sent = host, {}, []
-        self.git = GitWorkspaces(
-            host, ENVIRON, runs_root(os.environ), self._upload if hasattr(host, "upload") else None
-        )
+        self.git = GitWorkspaces(host, ENVIRON, runs_root(os.environ))
+        self.named = Host() if isinstance(host, LocalTransport) else Host("there")
+        self._upload, host.upload = host.upload, self._counted
 
-    async def _upload(self, file, run_id):
+    async def _counted(self, file, run_id):
         self.sent.append(file.stat().st_size)
-        return await self.host.upload(file, run_id)
+        return await self._upload(file, run_id)
 
     async def make(self, repo, ref="HEAD", *, cwd=".", run_id=None):
-        job = Job("test", "", cwd, host="there", workspace=WorkspaceSpec(str(repo), ref))
+        job = Job("test", "", cwd, host=self.named, workspace=WorkspaceSpec(str(repo), ref))
         run_id = run_id or new_run_id("test")
         return await self.git.make(job, run_id, lambda event: self.warnings.update({event.code: event.message}))
 
@@ -113,7 +115,7 @@ def maker(host):
 @pytest.fixture
 def far(maker):
     """Only where something has to be sent."""
-    if not hasattr(maker.host, "upload"):
+    if maker.named.is_here:
         pytest.skip("this machine")
     return maker
 

@@ -13,7 +13,8 @@ from support.tree import RUN, Workspace
 from codex_runner.domain.change import ChangeKind
 from codex_runner.engine import git_changes
 from codex_runner.engine.git_changes import NotRepositoryError, TamperedError, diffstat
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
+from codex_runner.transports.remote.transport import RemoteTransport
 
 HOSTILE = [b"new\nline", b'quo"te', b"\xff\xfe", b"-dash", b" space ", b"back\\slash", b"tab\there", "ünï".encode()]
 
@@ -543,7 +544,7 @@ def test_on_another_host(work, tmp_path):
     with Sshd(tmp_path / "sshd", environment={"HOME": str(work.home)}) as server:
 
         async def scenario():
-            host = SshTransport(server.alias, dict(os.environ), ssh_options=("-F", str(server.config)))
+            host = RemoteTransport(SshCarrier(server.alias, dict(os.environ), ("-F", str(server.config))))
             try:
                 before = await git_changes.snapshot(host, str(work.top), RUN)
                 with open(os.fsencode(work.top) + b"/\xff\n", "wb") as file:  # noqa: ASYNC230, PTH123 - a name that is no text

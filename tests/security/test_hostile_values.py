@@ -19,9 +19,10 @@ from support.sshd import Sshd
 
 from codex_runner.config.values import SHELLS_OWN
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.local import LocalTransport
+from codex_runner.transports.remote.transport import RemoteTransport
 from codex_runner.transports.request import execute_request, new_nonce, script, whole_script
-from codex_runner.transports.ssh import SshTransport
 
 SHOW = """\
 import json, os, sys
@@ -51,7 +52,7 @@ def on(request, account):
 
     def do(work):
         async def closing():
-            ssh = SshTransport(server.alias, environ, ssh_options=("-F", str(server.config)))
+            ssh = RemoteTransport(SshCarrier(server.alias, environ, ("-F", str(server.config))))
             transport = LocalTransport(environ) if request.param == "local" else ssh
             try:
                 async with asyncio.timeout(60):

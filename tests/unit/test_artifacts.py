@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.host import Host
 from codex_runner.domain.job import Job
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
@@ -296,7 +297,7 @@ def test_no_run_keeps_the_runs_before_it(root, output):
 
 
 def test_the_port_says_that_another_hosts_artifacts_are_not_kept(root, tmp_path):
-    job = Job("j", "p", str(root), host="devbox", artifacts=("*",))
+    job = Job("j", "p", str(root), host=Host("devbox"), artifacts=("*",))
     keep, left_out = asyncio.run(
         LocalArtifacts(RunFolder(tmp_path / "run"), Redactor()).collect(job, RunState(), b"", b"")
     )

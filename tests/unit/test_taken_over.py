@@ -9,6 +9,7 @@ from support.trial import BEGIN, REPLY, Trial
 from codex_runner.domain.claim import ClaimTakenError, Holder, Process
 from codex_runner.domain.errors import RunGoneError, TakenOverError
 from codex_runner.domain.event import Warned
+from codex_runner.domain.host import Host
 from codex_runner.domain.job import Check
 from codex_runner.domain.run import Ending, Failure
 from codex_runner.domain.state import Attempt, RunState
@@ -95,7 +96,7 @@ def test_a_run_that_was_removed_by_hand_is_not_taken_for_judged():
 
 def test_checks_are_not_run_for_a_run_that_its_host_does_not_have(tmp_path):
     job = Trial(tmp_path, checks=CHECKS).job
-    state = RunState(run_id="run", host="devbox", attempts=[Attempt(1, 0.0, ending=Ending(None, "done"))])
+    state = RunState(run_id="run", host=Host("devbox"), attempts=[Attempt(1, 0.0, ending=Ending(None, "done"))])
     with pytest.raises(RunGoneError, match="not on devbox any more"):
         refuse_gone(job, state)
     state.attempts[0].ending = Ending(Failure.TIMEOUT, "late")

@@ -7,7 +7,8 @@ import pytest
 from support.far import FarProject
 from support.sshd import Sshd
 
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
+from codex_runner.transports.remote.transport import RemoteTransport
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def on():
     def do(sshd, work, *, config=None, reconnect=20.0):
         async def closing():
             options = ("-F", str(config or sshd.config))
-            transport = SshTransport(sshd.alias, dict(os.environ), reconnect=reconnect, ssh_options=options)
+            transport = RemoteTransport(SshCarrier(sshd.alias, dict(os.environ), options), reconnect=reconnect)
             try:
                 async with asyncio.timeout(60):
                     return await work(transport)

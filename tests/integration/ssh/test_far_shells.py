@@ -140,7 +140,7 @@ def test_nothing_is_left_on_this_machine(server, on):
 
     async def look(transport):
         result = await a_job(transport)
-        folders.append(transport._connection._folder)
+        folders.append(transport.carrier._folder)
         return result
 
     check(on(server(), look))
@@ -148,9 +148,9 @@ def test_nothing_is_left_on_this_machine(server, on):
 
 
 _CONNECTION_BREAKS = """
-    path = f"-oControlPath={transport._connection._folder}/s"
+    path = f"-oControlPath={transport.carrier._folder}/s"
     subprocess.run(["ssh", "-F", sys.argv[1], path, "-O", "exit", "devbox"], check=True)
-    transport._connection._master.wait()
+    transport.carrier._master.wait()
 """
 
 
@@ -160,11 +160,12 @@ def test_nothing_is_left_of_a_runner_that_was_killed(before, server, tmp_path):
     sshd = server()
     code = (
         "import asyncio, os, signal, subprocess, sys\n"
-        "from codex_runner.transports.ssh import SshTransport\n"
+        "from codex_runner.transports.carriers.ssh.connection import SshCarrier\n"
+        "from codex_runner.transports.remote.transport import RemoteTransport\n"
         "async def work():\n"
-        "    transport = SshTransport('devbox', dict(os.environ), ssh_options=('-F', sys.argv[1]))\n"
+        "    transport = RemoteTransport(SshCarrier('devbox', dict(os.environ), ('-F', sys.argv[1])))\n"
         "    await transport.execute('true')\n"
-        "    print(transport._connection._folder, flush=True)\n"
+        "    print(transport.carrier._folder, flush=True)\n"
         f"{before}\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "asyncio.run(work())\n"

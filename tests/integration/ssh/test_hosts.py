@@ -10,8 +10,10 @@ import pytest
 from support import commands
 
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.transports.ssh_config import aliases
-from codex_runner.transports.ssh_probe import probe
+from codex_runner.transports.carriers.ssh.aliases import aliases
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
+from codex_runner.transports.remote.probe import probe
+from codex_runner.transports.remote.transport import RemoteTransport
 
 pytestmark = pytest.mark.needs_sshd
 
@@ -44,7 +46,8 @@ def codex(folder, version="0.169.0"):
 
 
 def asked(sshd, **kwargs):
-    return asyncio.run(probe(sshd.alias, dict(os.environ), ssh_options=("-F", str(sshd.config)), **kwargs))
+    carrier = SshCarrier(sshd.alias, dict(os.environ), ("-F", str(sshd.config)))
+    return asyncio.run(probe(RemoteTransport(carrier, reconnect=0.0), **kwargs))
 
 
 def test_a_host_that_has_everything(server, tmp_path):

@@ -10,6 +10,7 @@ from codex_runner.codex.key_preflight import check_key
 from codex_runner.demo.model import ModelService
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.host import Host
 from codex_runner.domain.job import Job
 from codex_runner.domain.secret import Secret
 
@@ -22,7 +23,7 @@ KEY = Secret("CODEX_API_KEY", "sk-right-0123456789")
 def ask(on):
     def ask(sshd, url, key=KEY):
         told = []
-        job = Job("docs", "x", "/", host=sshd.alias)
+        job = Job("docs", "x", "/", host=Host(sshd.alias))
         return on(sshd, lambda transport: check_key(url, key, told.append, job, transport)), told
 
     return ask

@@ -15,7 +15,9 @@ from support.proxy import Proxy
 from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.engine.cksum import cksum
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.processes import birth, here
+from codex_runner.transports.remote.transport import RemoteTransport
 from codex_runner.transports.request import (
     bootstrap,
     discard_request,
@@ -24,7 +26,6 @@ from codex_runner.transports.request import (
     start_request,
     upload_request,
 )
-from codex_runner.transports.ssh import SshTransport
 
 pytestmark = pytest.mark.needs_sshd
 
@@ -33,7 +34,7 @@ DAY = 86_400
 
 
 def transport_to(sshd, config):
-    return SshTransport(sshd.alias, dict(os.environ), reconnect=20, ssh_options=("-F", str(config)))
+    return RemoteTransport(SshCarrier(sshd.alias, dict(os.environ), ("-F", str(config))), reconnect=20)
 
 
 async def whole(transport, job):
@@ -106,7 +107,7 @@ def test_what_arrives_after_its_runner_has_asked_again_does_nothing(server, tmp_
             proxy.hold()
             check = asyncio.ensure_future(transport.execute('echo done >>"$1"', arguments=(str(done),)))
             await asyncio.to_thread(wait_until, lambda: proxy.held, 20)
-            os.killpg(transport._connection._master.pid, signal.SIGKILL)
+            os.killpg(transport.carrier._master.pid, signal.SIGKILL)
             assert (await check).exit_code == 0
             await asyncio.to_thread(proxy.release)
         finally:

@@ -11,8 +11,9 @@ from support.proxy import Proxy
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended
 from codex_runner.domain.run import StopReason
-from codex_runner.transports.ssh import SshTransport
-from codex_runner.transports.ssh_outage import STEADY, Outage
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
+from codex_runner.transports.remote.outage import STEADY, Outage
+from codex_runner.transports.remote.transport import RemoteTransport
 
 pytestmark = pytest.mark.needs_sshd
 
@@ -23,8 +24,8 @@ def test_a_line_that_comes_and_goes_is_one_outage(server, tmp_path):
 
     async def work(proxy):
         config = sshd.client_config(tmp_path / "through", proxy.port)
-        transport = SshTransport(
-            sshd.alias, dict(os.environ), ssh_options=("-F", str(config)), tell=lambda *words: told.append(words)
+        transport = RemoteTransport(
+            SshCarrier(sshd.alias, dict(os.environ), ("-F", str(config))), tell=lambda *words: told.append(words)
         )
         job = launch("lines", 6000, 0.05)
         try:

@@ -16,8 +16,9 @@ from support.runs import processes_with
 from codex_runner.config.values import SHELLS_OWN
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import Ended
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
+from codex_runner.transports.remote.transport import RemoteTransport
 from codex_runner.transports.request import bootstrap, execute_request, new_nonce, start_request, whole_script
-from codex_runner.transports.ssh import SshTransport
 
 pytestmark = pytest.mark.needs_sshd
 
@@ -53,7 +54,7 @@ def test_a_job_and_what_is_asked_around_it_take_one_session(server, on, opened, 
         (tmp_path / "here").mkdir()
         assert "artifact" in (await transport.list_files(str(tmp_path), ["."])).files
         fetch = await transport.fetch_files(str(tmp_path), ["artifact"], tmp_path / "here", limit=10**6, total=10**6)
-        assert fetch.fetched == ["artifact"]
+        assert fetch.files == ("artifact",)
         await transport.upload(tmp_path / "artifact", job.run_id)
         assert await echo(transport, "after") == "after"
         await transport.discard(job.run_id)
@@ -93,8 +94,8 @@ def test_a_session_that_died_while_nobody_used_it_is_no_outage(server, opened):
         return processes_with(str(sshd.config)).keys() & processes_with("ControlMaster=no").keys()
 
     async def work():
-        transport = SshTransport(
-            sshd.alias, dict(os.environ), ssh_options=("-F", str(sshd.config)), tell=lambda *words: told.append(words)
+        transport = RemoteTransport(
+            SshCarrier(sshd.alias, dict(os.environ), ("-F", str(sshd.config))), tell=lambda *words: told.append(words)
         )
         try:
             assert await echo(transport, "first") == "first"

@@ -14,8 +14,9 @@ from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended, Lost
 from codex_runner.domain.run import StopReason
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
+from codex_runner.transports.remote.transport import RemoteTransport
 from codex_runner.transports.request import bootstrap, new_nonce, start_request
-from codex_runner.transports.ssh import SshTransport
 
 pytestmark = pytest.mark.needs_sshd
 
@@ -50,7 +51,7 @@ def test_twelve_starts_at_once_give_one_agent(server, tmp_path):
     sshd = server()
     starts = tmp_path / "starts"
     job = launch("lines", 5, 0.1, cwd=tmp_path, environment={"CHILD_STARTS": str(starts)})
-    transports = [SshTransport(sshd.alias, dict(os.environ), ssh_options=("-F", str(sshd.config))) for _ in range(4)]
+    transports = [RemoteTransport(SshCarrier(sshd.alias, dict(os.environ), ("-F", str(sshd.config)))) for _ in range(4)]
 
     async def work():
         try:
@@ -129,7 +130,7 @@ def test_a_stop_that_meets_a_dead_line_is_said_again(server, on):
         await transport.start(job)
         pieces = transport.follow(job.run_id, 1, Position())
         await anext(pieces)
-        os.killpg(transport._connection._master.pid, 9)
+        os.killpg(transport.carrier._master.pid, 9)
         await transport.stop(job.run_id, 1, StopReason.BUDGET)
         last = [piece async for piece in pieces][-1]
         await transport.discard(job.run_id)

@@ -10,8 +10,8 @@ from support.launches import collect, launch
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.host import Ended
 from codex_runner.domain.secret import Secret
-from codex_runner.transports import ssh_greeting
-from codex_runner.transports.ssh import SshTransport
+from codex_runner.transports.remote import greeting
+from codex_runner.transports.remote.transport import RemoteTransport
 
 pytestmark = pytest.mark.needs_sshd
 
@@ -42,7 +42,7 @@ def test_a_host_that_sends_back_what_it_is_sent(server, on):
 @pytest.mark.parametrize("swallow", ["cat >/dev/null", "while read -r line; do echo menu: $line is no choice; done"])
 def test_a_host_that_swallows_is_given_up_after_one_patience(swallow, server, on, monkeypatch):
     """It was asked again and again, a minute each time."""
-    monkeypatch.setattr(ssh_greeting, "PATIENCE", 1.0)
+    monkeypatch.setattr(greeting, "PATIENCE", 1.0)
     with pytest.raises(HostError, match=r"has said nothing|sends back") as caught:
         on(server(options=[f"ForceCommand {swallow}"]), a_job, reconnect=600)
     assert "login shell" in caught.value.remedy
@@ -51,7 +51,7 @@ def test_a_host_that_swallows_is_given_up_after_one_patience(swallow, server, on
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_a_shell_that_takes_the_request_for_commands_gets_no_secret(shell, server, on, tmp_path, monkeypatch):
     """`exec bash` in a start-up file: the lines of a request were run, with the secrets as words of a command."""
-    monkeypatch.setattr(ssh_greeting, "PATIENCE", 1.0)
+    monkeypatch.setattr(greeting, "PATIENCE", 1.0)
     seen = tmp_path / "seen"
     sshd = server(options=[f"ForceCommand tee {seen} | {shell}"])
 
@@ -73,7 +73,7 @@ def test_a_host_that_joins_its_streams(server, on):
 
 def test_a_host_that_throws_its_stderr_away(server, on, monkeypatch):
     """The end of the run stands there, so it was never seen."""
-    monkeypatch.setattr(ssh_greeting, "_ERRORS_PATIENCE", 1.0)
+    monkeypatch.setattr(greeting, "_ERRORS_PATIENCE", 1.0)
     with pytest.raises(HostError, match="sends stderr elsewhere"):
         on(server(options=['ForceCommand exec 2>/dev/null; eval "$SSH_ORIGINAL_COMMAND"']), a_job)
 
@@ -105,7 +105,7 @@ def test_no_ssh_at_all_is_told_at_once(on, tmp_path, monkeypatch):
     (tmp_path / "bin" / "sh").symlink_to("/bin/sh")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
-    async def work(transport: SshTransport):
+    async def work(transport: RemoteTransport):
         transport.begin()
         await a_job(transport)
 

@@ -1,6 +1,5 @@
 """A file brought into a run's directory: whole and proven, from where it stood, whatever the line does."""
 
-import os
 import random
 import shutil
 import subprocess
@@ -26,26 +25,6 @@ def check(runs, run_id, place, data):
     assert (runs / run_id / "upload").read_bytes() == data
     assert [path.name for path in (runs / run_id).iterdir()] == ["upload"]
     assert (runs / run_id / "upload").stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.parametrize("size", [0, 1, 65_536, 3_000_000])
-def test_a_file_as_it_is(size, server, on, runs, tmp_path):
-    file = tmp_path / "file"
-    file.write_bytes(random.Random(size).randbytes(size))
-    run_id = new_run_id("test")
-    check(runs, run_id, on(server(), lambda transport: transport.upload(file, run_id)), file.read_bytes())
-
-
-def test_the_next_one_takes_its_place(server, on, runs, file, tmp_path):
-    other = tmp_path / "other"
-    other.write_bytes(b"shorter")
-    run_id = new_run_id("test")
-
-    async def work(transport):
-        await transport.upload(file, run_id)
-        return await transport.upload(other, run_id)
-
-    check(runs, run_id, on(server(), work), b"shorter")
 
 
 def test_it_goes_on_at_the_byte_where_the_line_dropped(server, on, runs, file, tmp_path):
@@ -83,12 +62,3 @@ def test_a_disk_that_is_full(server, on, runs, file, tmp_path):
         assert shutil.disk_usage(runs).free == 1024 * 1024, "what has come of it fills the disk"
     finally:
         subprocess.run(["umount", "-l", str(runs)], check=True)
-
-
-@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
-def test_every_shell_takes_exactly_what_is_sent(shell, server, on, runs, file, tmp_path):
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "sh").symlink_to(shutil.which(shell))
-    run_id = new_run_id("test")
-    sshd = server(environment={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"})
-    check(runs, run_id, on(sshd, lambda transport: transport.upload(file, run_id)), file.read_bytes())

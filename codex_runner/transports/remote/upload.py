@@ -1,4 +1,4 @@
-"""A file, brought into a run's directory on the host: whole and proven by its checksum, or not at all."""
+"""Uploads a file into a run's directory on the host: it arrives whole, its checksum proven, or not at all."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from codex_runner.engine import cksum
+from codex_runner.transports.carriers.carrier import DroppedError
+from codex_runner.transports.remote.answer import next_answer
 from codex_runner.transports.request import new_nonce, upload_request
-from codex_runner.transports.ssh_answer import next_answer
-from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from codex_runner.transports.ssh_connection import SshConnection
-    from codex_runner.transports.ssh_session import Session
+    from codex_runner.transports.remote.session import Session
+    from codex_runner.transports.remote.sessions import Sessions
 
 _CHUNK = 1 << 16
 _SILENCE = 30.0
@@ -26,10 +26,10 @@ _SLOWEST_DISK = 5_000_000.0  # bytes a second
 
 
 class Upload:
-    """A file on its way. It survives the connection: the next one goes on where the host stands."""
+    """A file on its way. It survives the connection: the next one goes on at the byte where the host stands."""
 
     def __init__(self, source: Path, run_id: str) -> None:
-        """Read the file, to know what must arrive. It must not change until it has."""
+        """Read the file once, for its size and checksum. It must not change until it has arrived."""
         self._source, self._run_id = source, run_id
         self._size, state = 0, cksum.START
         with source.open("rb") as file:
@@ -38,11 +38,11 @@ class Upload:
                 state = cksum.advance(state, data)
         self._checksum = cksum.finish(state, self._size)
 
-    async def go_on(self, connection: SshConnection) -> str:
-        """Send what is missing; return where the file lies on the host. DroppedError where the connection breaks."""
+    async def go_on(self, sessions: Sessions) -> str:
+        """Send what is missing. Returns the file's path on the host. Raises DroppedError if the connection breaks."""
         nonce = new_nonce()
         request = partial(upload_request, self._run_id, self._size, self._checksum, nonce)
-        async with connection.session(request) as session:
+        async with sessions.session(request) as session:
             have = int((await next_answer(session, nonce, patience=_SILENCE)).removeprefix("have "))
             patience = _SILENCE + self._size / _SLOWEST_DISK
             answering = asyncio.ensure_future(next_answer(session, nonce, patience=patience))

@@ -1,4 +1,4 @@
-"""What is done about a connection that is lost: the same thing again, after pauses that grow, until it is given up."""
+"""Retries over a connection that was lost: the same work again, after pauses that grow, until the host is given up."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from codex_runner.domain.errors import HostError, UnreachableError
-from codex_runner.transports.ssh_outage import Outage
-from codex_runner.transports.ssh_session import DroppedError, UnansweredError
+from codex_runner.transports.carriers.carrier import DroppedError, UnansweredError
+from codex_runner.transports.remote.outage import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tenacity import RetryCallState
 
-    from codex_runner.transports.ssh_connection import SshConnection
+    from codex_runner.transports.remote.sessions import Sessions
 
 T = TypeVar("T")
 
@@ -29,12 +29,12 @@ _UNANSWERED = 3
 
 
 class Reconnecting:
-    """Does things over a connection that may be lost. An outage goes on from one of them to the next."""
+    """Does work over a connection that may be lost. An outage goes on from one piece of work to the next."""
 
-    def __init__(self, connection: SshConnection, patience: float, tell: Callable[[str, str], None]) -> None:
-        """`patience` is for how long a lost host is looked for, in seconds; `tell` gets a code and a sentence."""
-        self._connection, self._whole_patience = connection, patience
-        self.outage = Outage(connection.alias, tell)
+    def __init__(self, sessions: Sessions, patience: float, tell: Callable[[str, str], None]) -> None:
+        """`patience` bounds how long a lost host is looked for, in seconds. `tell` gets a code and a sentence."""
+        self._sessions, self._whole_patience = sessions, patience
+        self.outage = Outage(sessions.carrier.host, tell)
         self._since: float | None = None
         self._unanswered = 0
 
@@ -46,10 +46,10 @@ class Reconnecting:
     async def persist(
         self, what: str, work: Callable[[], Awaitable[T]], dropped: DroppedError | None = None, *, whole: bool = True
     ) -> T:
-        """Do `work`, and again if the connection drops; HostError once the host is given up.
+        """Do `work`, and again each time the connection drops. Raises HostError once the host is given up.
 
-        With `dropped`, the connection has just been lost: that counts as the first try. `whole`: once `work`
-        returns, all that was wanted of the connection is done.
+        With `dropped`, the connection has just been lost: that counts as the first try. `whole` says that the
+        connection has served its purpose once `work` returns.
         """
         if dropped is None:
             try:
@@ -60,7 +60,7 @@ class Reconnecting:
                 self._answered(whole=whole)
                 return result
         else:
-            self._connection.lost += 1
+            self._sessions.lost += 1
         if self._since is None:
             self._since = time.monotonic()
         self.outage.begin(
@@ -110,7 +110,7 @@ class Reconnecting:
         try:
             return await work()
         except DroppedError:
-            self._connection.lost += 1
+            self._sessions.lost += 1
             raise
 
     @property
@@ -119,7 +119,7 @@ class Reconnecting:
 
     @property
     def _patience(self) -> float:
-        return self._whole_patience if self._connection.answered else min(self._whole_patience, _FIRST_PATIENCE)
+        return self._whole_patience if self._sessions.answered else min(self._whole_patience, _FIRST_PATIENCE)
 
     def _is_hopeless(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
@@ -127,11 +127,11 @@ class Reconnecting:
         return self._unanswered >= _UNANSWERED or self._lost_for > self._patience
 
     def _hopeless(self, last: DroppedError, tries: int) -> HostError:
-        alias = self._connection.alias
+        alias = self._sessions.carrier.host
         if self._unanswered >= _UNANSWERED:
             return HostError(
                 f"the host {alias} does not run the request: {last}.",
-                remedy="The account's login shell must run commands, and the host needs a POSIX `sh` in its PATH.",
+                remedy=self._sessions.carrier.remedies.unanswered,
             )
         times = "1 try" if tries == 1 else f"{tries} tries"
         return UnreachableError(f"the host {alias} could not be reached for {self._lost_for:.0f} s ({times}): {last}.")

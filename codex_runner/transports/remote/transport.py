@@ -1,4 +1,4 @@
-"""Any host that OpenSSH reaches: the same supervisor, started and followed over a connection that may break."""
+"""Any host that a carrier reaches: the same supervisor, started and followed over a connection that may break."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ from codex_runner.domain.event import Position
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.wish import WISH, RunCancelledError
 from codex_runner.transports.asked import answered, marked
+from codex_runner.transports.carriers.carrier import DroppedError
+from codex_runner.transports.remote.answer import SilentError, next_answer, read_exactly
+from codex_runner.transports.remote.files import Fetch, list_files
+from codex_runner.transports.remote.follow import FollowSession
+from codex_runner.transports.remote.reconnect import Reconnecting
+from codex_runner.transports.remote.sessions import Sessions
+from codex_runner.transports.remote.upload import Upload
 from codex_runner.transports.request import (
     NO_RUN,
     cancel_request,
@@ -28,52 +35,43 @@ from codex_runner.transports.request import (
     start_request,
     stop_request,
 )
-from codex_runner.transports.ssh_answer import next_answer, read_exactly
-from codex_runner.transports.ssh_connection import SshConnection
-from codex_runner.transports.ssh_files import Fetch, Listing, list_files
-from codex_runner.transports.ssh_follow import FollowSession
-from codex_runner.transports.ssh_reconnect import Reconnecting
-from codex_runner.transports.ssh_session import DroppedError, SilentError
-from codex_runner.transports.ssh_upload import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from codex_runner.domain.claim import Claim
+    from codex_runner.domain.files import Fetched, Listing
     from codex_runner.domain.host import Launch, Piece
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
-    from codex_runner.transports.ssh_connection import Request
+    from codex_runner.transports.carriers.carrier import Carrier
+    from codex_runner.transports.remote.sessions import Request
 
 _Key = tuple[str, int]
 
 _STOP_PATIENCE = 15.0
 
 
-class SshTransport:
-    """Runs attempts on another host. `reconnect` is for how long a lost host is looked for, in seconds."""
+class RemoteTransport:
+    """Runs attempts on another host. `reconnect` bounds how long it looks for a lost host, in seconds."""
 
-    def __init__(  # noqa: PLR0913 - each a thing in which its callers differ
+    def __init__(
         self,
-        alias: str,
-        environ: Mapping[str, str],
+        carrier: Carrier,
         *,
         reconnect: float = 600.0,
-        ssh_options: Sequence[str] = (),
         tell: Callable[[str, str], None] = lambda _code, _message: None,
-        given: Collection[str] = (),
         claim: Claim | None = None,
     ) -> None:
-        """Nothing is connected before the first call. `tell` gets each warning about the line: a code, a sentence.
+        """Nothing connects before the first call. `tell` gets each warning about the connection: a code, a sentence.
 
-        The first start takes the claim, if there is one. ssh gets `environ` without what the runner reads secrets from,
-        but for the variables `given`.
+        The first start takes the claim, if there is one.
         """
-        self._connection = SshConnection(alias, environ, ssh_options, given, claim)
-        self._reconnecting = Reconnecting(self._connection, reconnect, tell)
-        self._alias, self._persist = alias, self._reconnecting.persist
-        # Sessions that `start` opened and nobody follows yet; those that somebody follows; what is to be stopped.
+        self._sessions = Sessions(carrier, claim)
+        self._reconnecting = Reconnecting(self._sessions, reconnect, tell)
+        self._host, self._persist = carrier.host, self._reconnecting.persist
+        # Sessions that `start` opened and no `follow` has taken yet; those that one has; the attempts to stop, and why.
         self._begun: dict[_Key, FollowSession] = {}
         self._followed: dict[_Key, FollowSession] = {}
         self._stopping: dict[_Key, StopReason] = {}
@@ -81,12 +79,17 @@ class SshTransport:
         self._run_id = NO_RUN
 
     def begin(self) -> None:
-        """Start to connect now, while there is something else to do. Not needed: whatever comes first connects."""
-        self._connection.begin()
+        """Start to connect, and return at once. Optional: the first call connects, too."""
+        self._sessions.carrier.begin()
 
     def name_run(self, run_id: str | None) -> None:
         """See Transport.name_run."""
         self._run_id = run_id or NO_RUN
+
+    @property
+    def carrier(self) -> Carrier:
+        """The way to the host."""
+        return self._sessions.carrier
 
     @property
     def reachable(self) -> bool:
@@ -94,25 +97,25 @@ class SshTransport:
         return self._reconnecting.connected
 
     async def start(self, launch: Launch) -> Started:
-        """See Transport.start. The same connection then follows from the first byte: one round trip for both."""
+        """See Transport.start. The same session then follows from the first byte: one round trip for both."""
 
         async def attempt() -> Started:
             nonce = new_nonce()
             request = partial(start_request, launch, nonce, "start")
-            session = FollowSession(await self._connection.open(request), nonce, 0)
+            session = FollowSession(await self._sessions.open(request), nonce, 0)
             try:
                 answer = await session.answers()
             except BaseException:
-                await self._connection.release(session.session)
+                await self._sessions.release(session.session)
                 raise
-            self._connection.held = True
+            self._sessions.held = True
             earlier = self._begun.pop((launch.run_id, launch.attempt), None)
             self._begun[launch.run_id, launch.attempt] = session
             if earlier is not None:
-                await self._connection.release(earlier.session)
+                await self._sessions.release(earlier.session)
             return Started(new=answer == "new")
 
-        # A start that is sent twice joins what the first one began: asking again is safe.
+        # A start that is sent twice joins what the first one began, so asking again is safe.
         return await self._persist("starting", attempt)
 
     async def claim(self, run_id: str, dead: int | None = None) -> bool:
@@ -120,21 +123,21 @@ class SshTransport:
 
         async def attempt() -> bool:
             nonce = new_nonce()
-            return await self._connection.ask(claim_request(run_id, nonce, dead), nonce) != "none"
+            return await self._sessions.ask(claim_request(run_id, nonce, dead), nonce) != "none"
 
-        self._connection.held = await self._persist("claiming the run", attempt)
-        return self._connection.held
+        self._sessions.held = await self._persist("claiming the run", attempt)
+        return self._sessions.held
 
     async def renew(self) -> bool:
-        """See Transport.renew. While this follows, each ping renews it; otherwise a session that is free does."""
-        claim = self._connection.claim
-        if claim is None or not self._connection.held or self._followed:
+        """See Transport.renew. While a `follow` runs, its pings renew the claim; otherwise a free session does."""
+        claim = self._sessions.claim
+        if claim is None or not self._sessions.held or self._followed:
             return False
         nonce = new_nonce()
-        # Whatever else is under way tells of a line that is lost.
+        # Other requests report a lost connection.
         with contextlib.suppress(DroppedError, HostError):
             request = renew_request(claim.run_id, nonce)
-            return await self._connection.ask(request, nonce, patience=2 * claim.renewal) == WISH
+            return await self._sessions.ask(request, nonce, patience=2 * claim.renewal) == WISH
         return False
 
     async def follow(self, run_id: str, attempt: int, position: Position) -> AsyncGenerator[Piece, None]:
@@ -146,7 +149,7 @@ class SshTransport:
             async with contextlib.aclosing(self._follow(key, position)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Ended | Lost):
-                        # From here on nobody would repeat a wish to stop.
+                        # From here on, no new connection would repeat a wish to stop.
                         over = True
                         self._followers[key] -= 1
                         self._stopping.pop(key, None)
@@ -181,9 +184,9 @@ class SshTransport:
                 dropped.heard, dropped.vain = session.heard, vain
 
     async def stop(self, run_id: str, attempt: int, reason: StopReason) -> None:
-        """See Transport.stop. Where somebody follows, nothing waits for a dead line: it is said again on the next one.
+        """See Transport.stop. While a `follow` runs, this waits for no dead connection: the next one repeats the wish.
 
-        HostError where nobody follows and the host cannot be reached.
+        Raises HostError if no `follow` runs and the host cannot be reached.
         """
         key = run_id, attempt
         session = self._followed.get(key)
@@ -195,12 +198,12 @@ class SshTransport:
             return
         nonce = new_nonce()
         try:
-            await self._connection.ask(stop_request(run_id, attempt, reason, nonce), nonce, patience=_STOP_PATIENCE)
+            await self._sessions.ask(stop_request(run_id, attempt, reason, nonce), nonce, patience=_STOP_PATIENCE)
         except RunGoneError:
             pass
         except DroppedError as dropped:
             raise HostError(
-                f"the host {self._alias} could not be told to end {run_id}: {dropped}.",
+                f"the host {self._host} could not be told to end {run_id}: {dropped}.",
                 remedy="The agent may still be running there, until orphan_timeout.",
             ) from None
 
@@ -209,7 +212,7 @@ class SshTransport:
 
         async def attempt() -> None:
             nonce = new_nonce()
-            await self._connection.ask(cancel_request(run_id, nonce), nonce, patience=_STOP_PATIENCE)
+            await self._sessions.ask(cancel_request(run_id, nonce), nonce, patience=_STOP_PATIENCE)
 
         await self._persist("cancelling the run", attempt)
 
@@ -222,7 +225,7 @@ class SshTransport:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
-        """See Transport.execute. Where the line drops, the script is ended there and run once more."""
+        """See Transport.execute. If the connection drops, the host ends the script, and it runs once more."""
 
         async def attempt() -> Completed:
             began, nonce = time.monotonic(), new_nonce()
@@ -232,8 +235,8 @@ class SshTransport:
             try:
                 code, output, _ = await self._run(request, nonce, timeout)
             except SilentError:
-                # ssh itself notices a dead line much sooner. So the host's shell hangs, and the command has done so: it
-                # is late, as one that does not end, and is not run again.
+                # The carrier notices a dead line much sooner. So the host's shell hangs: the command counts as one that
+                # does not end, and does not run again.
                 code, output = None, b""
             return Completed(code, output, time.monotonic() - began)
 
@@ -248,12 +251,12 @@ class SshTransport:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
-        """See Transport.ask. Where the line drops, as for `execute`."""
+        """See Transport.ask. If the connection drops, the script runs once more, as for `execute`."""
 
         async def attempt() -> Completed:
             began, nonce, mark = time.monotonic(), new_nonce(), new_nonce()
             text = marked(script, mark)
-            sent = {"run_id": self._run_id, "sender": self._connection.sender}
+            sent = {"run_id": self._run_id, "sender": self._sessions.sender}
             request = execute_request(text, cwd or "", timeout, arguments, environment, nonce, "ask", **sent)
             code, output, complaint = await self._run(request, nonce, timeout)
             return answered(mark, code, output, complaint, time.monotonic() - began)
@@ -262,7 +265,7 @@ class SshTransport:
 
     async def _run(self, request: Request, nonce: str, timeout: float) -> tuple[int | None, bytes, bytes]:
         """Return a command's exit code, its output and, if that was kept apart, its stderr."""
-        async with self._connection.session(request) as session:
+        async with self._sessions.session(request) as session:
             answer = await next_answer(session, nonce, patience=timeout + 60)
             status, *sizes = answer.removeprefix("done ").split(" ")
             printed = [await read_exactly(session, int(size)) for size in sizes]
@@ -274,57 +277,50 @@ class SshTransport:
         async def attempt() -> None:
             nonce = new_nonce()
             request = discard_request(run_id, nonce, keep_workspace=keep_workspace)
-            if (await self._connection.ask(request, nonce)).endswith(WISH):
+            if (await self._sessions.ask(request, nonce)).endswith(WISH):
                 raise RunCancelledError
 
         await self._persist("cleaning up", attempt)
 
     async def list_files(self, root: str, below: Sequence[str]) -> Listing:
-        """List what lies below these paths, which are relative to the folder `root` ("." is all of it)."""
-        return await self._persist("looking for files", lambda: list_files(self._connection, root, below))
+        """See Transport.list_files."""
+        return await self._persist("looking for files", lambda: list_files(self._sessions, root, below))
 
-    async def fetch_files(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetch:
-        """Bring files of the folder `root` into the folder `into`, under the same relative paths.
-
-        Each is whole and proven, or in `left_out` with a reason. Where the line drops, it goes on at the byte where it
-        stood. `limit` bounds a file, `total` all of them, in bytes.
-        """
+    async def fetch_files(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetched:
+        """See Transport.fetch_files. If the connection drops, it goes on at the byte where it stood."""
         fetch = Fetch(root, paths, into, limit, total)
-        while not await self._persist("fetching files", lambda: fetch.go_on(self._connection)):
+        while not await self._persist("fetching files", lambda: fetch.go_on(self._sessions)):
             pass
-        return fetch
+        return fetch.result
 
     async def upload(self, source: Path, run_id: str) -> str:
-        """Bring a file into a run's directory on the host, whole and proven; return where it lies there.
-
-        Where the line drops, it goes on at the byte where it stood. The next one of the same run takes its place.
-        """
+        """See Transport.upload. If the connection drops, it goes on at the byte where it stood."""
         upload = await asyncio.to_thread(Upload, source, run_id)
-        return await self._persist("sending a file", lambda: upload.go_on(self._connection))
+        return await self._persist("sending a file", lambda: upload.go_on(self._sessions))
 
     async def close(self) -> None:
         """See Transport.close."""
-        await self._connection.close()
+        await self._sessions.close()
 
     async def _follow_from(self, key: _Key, position: Position) -> FollowSession:
-        """Return a session that follows from here: the one that started the attempt, where there is one."""
+        """Return a session that follows from `position`: the one that started the attempt, if it is still there."""
         session = self._begun.pop(key, None)
         if session is not None:
             if position == Position():
                 return session
-            await self._connection.release(session.session)
+            await self._sessions.release(session.session)
         nonce = new_nonce()
         request = follow_request(*key, position.stdout, position.stderr, nonce)
-        session = FollowSession(await self._connection.open(request), nonce, position.stdout)
+        session = FollowSession(await self._sessions.open(request), nonce, position.stdout)
         try:
             await session.answers()
         except BaseException:
-            await self._connection.release(session.session)
+            await self._sessions.release(session.session)
             raise
         return session
 
     async def _pieces(self, key: _Key, session: FollowSession) -> AsyncGenerator[Piece, None]:
-        """Yield what one session hands over, and let go of it in every case: for other requests, where it has ended."""
+        """Yield what one session hands over, then release it; park it for other requests if the attempt has ended."""
         self._followed[key] = session
         ended = False
         try:
@@ -333,7 +329,7 @@ class SshTransport:
             async with contextlib.aclosing(session.pieces()) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Ended | Lost):
-                        # Whoever stops it now must not be heard by a session that is about to go.
+                        # A stop that comes now must not go to a session that is about to close.
                         self._forget(key, session)
                     ended = isinstance(piece, Ended)
                     yield piece
@@ -345,9 +341,9 @@ class SshTransport:
         if ended:
             with contextlib.suppress(DroppedError):
                 await session.take_leave()
-                self._connection.park(session.session)
+                self._sessions.park(session.session)
                 return
-        await self._connection.release(session.session)
+        await self._sessions.release(session.session)
 
     def _forget(self, key: _Key, session: FollowSession) -> None:
         if self._followed.get(key) is session:

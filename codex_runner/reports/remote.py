@@ -1,4 +1,4 @@
-"""The artifacts of a job on another host: fetched first, then kept like those of this machine."""
+"""Artifacts of a job on another host: fetch them first, then keep them like those of this machine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import FolderGoneError
-from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.domain.files import Listing
+from codex_runner.domain.host import LOCAL_HOST
 from codex_runner.engine.scratch import scratch_folder
 from codex_runner.reports.artifacts import Limits
 from codex_runner.reports.collect import told
 from codex_runner.reports.globs import Glob, Place, enter, met, parse
-from codex_runner.transports.ssh_files import Listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import ArtifactKept
     from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Transport
     from codex_runner.domain.state import RunState
     from codex_runner.reports.collect import LocalArtifacts
-    from codex_runner.transports.ssh import SshTransport
 
 
-class SshArtifacts:
-    """Implements ports.Artifacts for another host. What is fetched lies in a private folder until it is kept."""
+class RemoteArtifacts:
+    """Implements ports.Artifacts over the Transport port. What is fetched lies in a private folder until it is kept."""
 
-    def __init__(self, transport: SshTransport, local: LocalArtifacts, runs: Path) -> None:
-        """`local` keeps what was fetched: redacted, bounded, hashed. `runs`: this machine's run directories."""
+    def __init__(self, transport: Transport, local: LocalArtifacts, runs: Path) -> None:
+        """`local` keeps what was fetched: redacted, bounded, hashed. `runs` holds this machine's run directories."""
         self._transport, self._local, self._runs = transport, local, runs
 
     async def collect(
@@ -41,18 +41,18 @@ class SshArtifacts:
         try:
             listing = await self._transport.list_files(job.cwd, ["."])
         except FolderGoneError:
-            # The agent, or somebody else, has removed it: as on this machine, no glob matches anything.
-            listing = Listing((), (), complete=True)
+            # The agent, or another process, has removed the folder. As on this machine, no glob then matches anything.
+            listing = Listing()
         wanted = matching(listing.files, job.artifacts)
         links = [f"left out {path}: a link or a special file" for path in matching(listing.others, job.artifacts)]
         partial = [] if listing.complete else ["the host has more files than it can list: some may be missing"]
         with scratch_folder(self._runs) as scratch:
-            fetch = await self._transport.fetch_files(
+            fetched = await self._transport.fetch_files(
                 job.cwd, wanted[: limits.count], scratch, limit=limits.file, total=limits.total
             )
             here = dataclasses.replace(job, host=LOCAL_HOST, cwd=str(scratch))
             kept, left_out = await self._local.collect(here, state, patch, rollout)
-        reasons = [f"left out {path}: {reason}" for path, reason in fetch.left_out.items()]
+        reasons = [f"left out {path}: {reason}" for path, reason in fetched.left_out.items()]
         more = [f"left out {len(wanted) - limits.count} more files"] if len(wanted) > limits.count else []
         return kept, [*left_out, *told([*reasons, *links]), *partial, *more]
 

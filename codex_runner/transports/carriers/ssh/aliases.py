@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
-from codex_runner.transports.ssh_client import check_client
+from codex_runner.transports.carriers.ssh.client import check_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,8 +35,8 @@ def aliases(file: Path | None = None) -> list[str]:
     """Return the names that stand in `Host` lines, each once, in their order; patterns and negations name no host.
 
     Nor does what ssh would refuse as one.
-    `file` is what `ssh -F` would get; without it, the user's and the system's. ConfigurationError where `file` is not
-    to be read; files of the defaults and of Include lines that are not there are passed over, as ssh does.
+    `file` is what `ssh -F` would get; without it, the user's and the system's. Raises ConfigurationError if `file`
+    cannot be read; files of the defaults and of Include lines that are not there are passed over, as ssh does.
     """
     if file is not None:
         if not file.is_file():

@@ -1,4 +1,4 @@
-"""What a session answers: found behind whatever a start-up file prints, and waited for no longer than it may take."""
+"""Reads the answers of a session, behind whatever a start-up file prints, within a patience."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
+from codex_runner.transports.carriers.carrier import DroppedError
 from codex_runner.transports.request import CHALLENGE, TornRequestError, read_answer
-from codex_runner.transports.ssh_session import DroppedError, SilentError, UnansweredError, last_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from codex_runner.transports.ssh_session import Session
+    from codex_runner.transports.remote.session import Session
 
 T = TypeVar("T")
 
@@ -20,11 +20,15 @@ T = TypeVar("T")
 PATIENCE = 60.0
 
 
-async def next_answer(session: Session, nonce: str, *, patience: float | None = PATIENCE) -> str:
-    """Return the next answer of the request with this nonce; raise what the host refuses with, or DroppedError.
+class SilentError(DroppedError):
+    """Nothing came for longer than the answer may take, although the connection holds as far as the carrier knows."""
 
-    `patience` is in seconds, None for ever. It begins anew with each line: the host prints one a second while a request
-    is on its way.
+
+async def next_answer(session: Session, nonce: str, *, patience: float | None = PATIENCE) -> str:
+    """Return the next answer of the request with this nonce. Raises what the host refuses with, or DroppedError.
+
+    `patience` is in seconds, None for no limit. It begins anew with each line: the host prints one a second while a
+    request is on its way.
     """
     while True:
         line = await _next_line(session, patience)
@@ -38,7 +42,7 @@ async def next_answer(session: Session, nonce: str, *, patience: float | None = 
 
 
 async def challenge(session: Session) -> str:
-    """Return what the session's next request is to repeat; wait for the host's first word, or raise DroppedError."""
+    """Return what the session's next request must repeat, after the host's first word. Raises DroppedError."""
     while not session.challenge:
         await _next_line(session, PATIENCE)
     return session.challenge
@@ -56,14 +60,14 @@ async def _next_line(session: Session, patience: float | None) -> bytes:
 
 
 def note_challenge(session: Session, line: bytes) -> None:
-    """Keep what the session's next request is to repeat, if this line of the host says it."""
+    """Keep what the session's next request must repeat, if this line of the host has it."""
     _, mark, rest = line.partition(CHALLENGE)
     if mark:
         session.challenge = rest.decode("ascii", "replace").strip()
 
 
 async def read_exactly(session: Session, size: int, *, patience: float | None = PATIENCE) -> bytes:
-    """Return so many bytes; DroppedError where they do not come."""
+    """Read `size` bytes. Raises DroppedError if the connection ends before them."""
     try:
         return await patiently(session.stdout.readexactly(size), patience)
     except asyncio.IncompleteReadError:
@@ -71,7 +75,7 @@ async def read_exactly(session: Session, size: int, *, patience: float | None = 
 
 
 async def patiently(reading: Awaitable[T], patience: float | None) -> T:
-    """Wait for so many seconds; SilentError if that is not enough."""
+    """Wait for a read, `patience` seconds at most. Raises SilentError after that."""
     try:
         async with asyncio.timeout(patience):
             return await reading
@@ -80,13 +84,9 @@ async def patiently(reading: Awaitable[T], patience: float | None) -> T:
 
 
 async def ended_unanswered(session: Session) -> DroppedError:
-    """Say what a session that ended without an answer means: 255 is ssh's own word for a connection that broke."""
+    """Return what it means that a session ended without an answer, as its carrier reads the end."""
     complaint = b""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(1):  # a master may hold it open
+        async with asyncio.timeout(1):  # another process of the carrier's may hold it open
             complaint = await session.stderr.read()
-    code = await session.exit_code()
-    said = last_line(complaint)
-    if code in (None, 255) or code < 0:
-        return DroppedError(said or "the connection ended before the answer")
-    return UnansweredError(f"its shell ended with exit code {code} before it read the request" + (said and f": {said}"))
+    return session.carrier.failure(await session.exit_code(), complaint)

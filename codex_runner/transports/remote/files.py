@@ -1,7 +1,7 @@
-"""Files of a host, brought here over the connection: each whole and proven by its checksum, or left out with a reason.
+"""Lists and fetches files of a host: each arrives whole, its checksum proven, or is left out with a reason.
 
-An agent named these files. The host follows no link and reads nothing outside of the folder; here, a path that would
-lead anywhere but below `into` is refused, whatever the host says.
+An agent named these files. The host follows no link and reads nothing outside of the folder. This side refuses each
+path that would not stay below `into`, whatever the host says.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from codex_runner.domain.errors import HostError
+from codex_runner.domain.files import Fetched, Listing
 from codex_runner.engine import cksum
+from codex_runner.transports.carriers.carrier import DroppedError
+from codex_runner.transports.remote.answer import PATIENCE, next_answer, patiently
 from codex_runner.transports.request import files_request, new_nonce
-from codex_runner.transports.ssh_answer import PATIENCE, next_answer, patiently
-from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from codex_runner.transports.ssh_connection import SshConnection
-    from codex_runner.transports.ssh_session import Session
+    from codex_runner.transports.remote.session import Session
+    from codex_runner.transports.remote.sessions import Sessions
 
 _CHUNK = 1 << 16
 _SILENCE = 30.0
@@ -29,21 +30,9 @@ _TRIES = 3
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What lies below some paths, relative to the folder. `others` are links and special files, which nobody follows.
-
-    `complete` is False where there was more than the host may say (16 MiB of names).
-    """
-
-    files: tuple[str, ...]
-    others: tuple[str, ...]
-    complete: bool
-
-
 @dataclass(slots=True)
 class Fetch:
-    """Some files on their way. It survives the connection: the next one goes on at the byte where this one stood.
+    """Some files on their way. They survive the connection: the next one goes on at the byte where this one stood.
 
     `limit` bounds each file and `total` all of them, in bytes. `left_out` maps a path to the reason, in words.
     """
@@ -59,13 +48,18 @@ class Fetch:
     _part: _Part | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what would not stay below `into`."""
+        """Leave out each path that would not stay below `into`."""
         for path in self.paths:
             if not all(name not in ("", ".", "..") for name in path.split("/")) or "\0" in path:
                 self.left_out[path] = "its path leads out of the folder"
 
-    async def go_on(self, connection: SshConnection) -> bool:
-        """Fetch what is still missing; True once nothing is. DroppedError where the connection breaks."""
+    @property
+    def result(self) -> Fetched:
+        """What came of the files so far."""
+        return Fetched(tuple(self.fetched), dict(self.left_out), self.received)
+
+    async def go_on(self, sessions: Sessions) -> bool:
+        """Fetch what is still missing. Returns True once nothing is. Raises DroppedError if the connection breaks."""
         done = {*self.fetched, *self.left_out}
         missing = [path for path in self.paths if path not in done]
         if not missing:
@@ -76,14 +70,14 @@ class Fetch:
         offsets = [first, *([0] * (len(missing) - 1))]
         nonce = new_nonce()
         request = files_request("fetch", self.root, zip(offsets, missing, strict=True), self.limit, nonce)
-        async with connection.session(request) as session:
+        async with sessions.session(request) as session:
             await next_answer(session, nonce, patience=_SILENCE)
             while (words := (await _line(session, nonce)).split(" ", 2))[0] != "end":
                 path = missing[int(words[1])]
                 if words[0] == "skip":
                     self.left_out[path] = self._reason(words[2])
                 elif not await self._take(session, path, *map(int, words[2].split())):
-                    await connection.release(session)  # what comes next would be bytes that are not wanted
+                    await sessions.release(session)  # what comes next would be bytes that are not wanted
                     return False
         return True
 
@@ -92,7 +86,7 @@ class Fetch:
         return f"it has {int(size):,} bytes, and a file may have {self.limit:,}" if word == "large" else text
 
     async def _take(self, session: Session, path: str, size: int, checksum: int) -> bool:
-        """Receive one file; False where the rest must be asked for anew."""
+        """Receive one file. Returns False if the rest must be asked for anew."""
         part = self._part or _Part(path, size, checksum)
         self._part = part
         if self.received + size - part.size > self.total:
@@ -125,7 +119,7 @@ class Fetch:
 
 @dataclass(slots=True)
 class _Part:
-    """A file that has come in part: how much of it, and its checksum so far."""
+    """A file that has arrived in part: how much of it, and its checksum so far."""
 
     path: str
     whole: int
@@ -144,17 +138,17 @@ class _Part:
         self.tries += 1
 
 
-async def list_files(connection: SshConnection, root: str, below: Iterable[str]) -> Listing:
-    """List the files below these paths of a folder, whatever their number of levels."""
+async def list_files(sessions: Sessions, root: str, below: Iterable[str]) -> Listing:
+    """List the files below these paths of a folder, at every depth. Raises DroppedError."""
     nonce = new_nonce()
     request = files_request("list", root, ((0, path) for path in below), 0, nonce)
     names, end = bytearray(), b"\0.%b\0" % nonce.encode()
-    async with connection.session(request) as session:
+    async with sessions.session(request) as session:
         await next_answer(session, nonce)
         while not names.endswith(end):
             names += await _read(session, _CHUNK, PATIENCE)
     entries = bytes(names[: -len(end)]).split(b"\0")
-    complete = not entries.pop()  # each name ends with a NUL; where the list was cut, the last one does not
+    complete = not entries.pop()  # each name ends with a NUL; if the list was cut, the last one does not
     found: dict[bytes, dict[str, None]] = {b"f": {}, b"o": {}}
     for entry in entries:
         path = os.fsdecode(entry[1:])

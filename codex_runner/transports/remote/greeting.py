@@ -1,4 +1,4 @@
-"""The first words of a host's shell: that it runs our script, and that its stdout and stderr are what they seem."""
+"""Checks the first words of a host's shell: it runs our script, and its stdout and stderr are separate streams."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError
+from codex_runner.transports.carriers.carrier import DroppedError
+from codex_runner.transports.remote.answer import ended_unanswered, note_challenge
 from codex_runner.transports.request import ANSWERS, ERRORS
-from codex_runner.transports.ssh_answer import ended_unanswered, note_challenge
-from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
-    from codex_runner.transports.ssh_session import Session
+    from codex_runner.transports.remote.session import Session
 
 # Seconds. The script has 33 KB, and a start-up file may take its time.
 PATIENCE = 25.0
@@ -22,44 +22,41 @@ _CHUNK = 65_536
 _KEPT = 256  # bytes of what came before: more than a word, or what is looked for of the script
 _ECHOED = 64  # characters of the script: nothing else prints so many of them
 
-_NO_SHELL = (
-    "The account's login shell must run commands: no `ForceCommand` or menu, no `exec` of another shell and no `read` "
-    "in a start-up file, and a POSIX `sh` in the PATH."
-)
-_STARTUP = "Make the account's start-up files (~/.bashrc, ~/.zshenv, /etc/profile) do it on a terminal only."
 
-
-async def greeted(alias: str, session: Session, script: bytes, *, known: bool) -> None:
+async def greeted(session: Session, script: bytes, *, known: bool) -> None:
     """Wait until the shell of a new session has read the script.
 
-    DroppedError if the connection breaks, HostError if the shell will never run a request. A host that is `known` has
-    answered before: its silence is taken for the line's.
+    Raises DroppedError if the connection breaks, HostError if the shell will never run a request. A host that is
+    `known` has answered before: then silence means that the connection is dead.
     """
+    carrier = session.carrier
     try:
         async with asyncio.timeout(PATIENCE):
-            await _answers(alias, session, script, known=known)
+            await _answers(session, script, known=known)
     except TimeoutError:
         if known:
             raise DroppedError(f"nothing came for {PATIENCE:g} s") from None
         raise HostError(
-            f"the host {alias} does not run the request: it takes what it is sent, and has said nothing for "
+            f"the host {carrier.host} does not run the request: it takes what it is sent, and has said nothing for "
             f"{PATIENCE:g} s.",
-            remedy=_NO_SHELL,
+            remedy=carrier.remedies.silent,
         ) from None
     try:
         async with asyncio.timeout(_ERRORS_PATIENCE):
             await _errors(session)
     except TimeoutError:
         raise HostError(
-            f"the host {alias} sends stderr elsewhere (`exec 2>`): what is said there would be lost.", remedy=_STARTUP
+            f"the host {carrier.host} sends stderr elsewhere (`exec 2>`): what is said there would be lost.",
+            remedy=carrier.remedies.streams,
         ) from None
 
 
-async def _answers(alias: str, session: Session, script: bytes, *, known: bool) -> None:
+async def _answers(session: Session, script: bytes, *, known: bool) -> None:
     """Wait for the word on stdout. Of a host that is not known only a challenge comes behind it: all is read at once.
 
     What sends back the script sends no line, since the script has none.
     """
+    host, remedies = session.carrier.host, session.carrier.remedies
     seen = b""
     while True:
         more = await _line(session.stdout) if known else await session.stdout.read(_CHUNK)
@@ -70,12 +67,12 @@ async def _answers(alias: str, session: Session, script: bytes, *, known: bool) 
         seen = seen[-_KEPT:] + more
         if f"{ERRORS}\n".encode() in seen:
             raise HostError(
-                f"the host {alias} joins stderr and stdout (`exec 2>&1`): codex's output could not be told apart.",
-                remedy=_STARTUP,
+                f"the host {host} joins stderr and stdout (`exec 2>&1`): codex's output could not be told apart.",
+                remedy=remedies.streams,
             )
         if script[:_ECHOED] in seen or f"{ANSWERS}\r\n".encode() in seen:
             raise HostError(
-                f"the host {alias} does not run the request: it sends back what it is sent.", remedy=_NO_SHELL
+                f"the host {host} does not run the request: it sends back what it is sent.", remedy=remedies.silent
             )
         _, answers, rest = seen.partition(f"{ANSWERS}\n".encode())
         if answers:

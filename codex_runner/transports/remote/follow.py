@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import ProcessExit
+from codex_runner.transports.carriers.carrier import DroppedError
 from codex_runner.transports.directory import parse_exit
+from codex_runner.transports.remote.answer import next_answer
 from codex_runner.transports.request import read_taken
-from codex_runner.transports.ssh_answer import next_answer
-from codex_runner.transports.ssh_session import DroppedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from codex_runner.domain.host import Piece
-    from codex_runner.transports.ssh_session import Session
+    from codex_runner.transports.remote.session import Session
 
 _PING = 1.0
 
-# The host says something each second; ssh's own keep-alive may be busy with a connection that only looks alive.
+# The host says something each second; a carrier's own keep-alive may be busy with a connection that only looks alive.
 _SILENCE = 10.0
 
 _CHUNK = 1 << 16
@@ -32,7 +32,7 @@ _Item = Output | ProcessExit | Lost | DroppedError | ClaimTakenError
 
 
 class FollowSession:
-    """A running `ssh` whose far side follows an attempt. Whoever opened the session releases it."""
+    """A session whose far side follows an attempt. Whoever opened the session releases it."""
 
     def __init__(self, session: Session, nonce: str, stdout: int) -> None:
         """`stdout` is the offset that the far side was asked to begin at."""
@@ -119,7 +119,7 @@ class FollowSession:
                     self._last_words = line or self._last_words
                 return
             if mark < 0:
-                self._last_words = line  # ssh's own complaints, or the noise of a start-up file
+                self._last_words = line  # the carrier's own complaints, or the noise of a start-up file
                 continue
             self._heard = time.monotonic()
             word, _, rest = line[mark + len(self._mark) :].decode("utf-8", "replace").rstrip("\n").partition(" ")

@@ -1,4 +1,4 @@
-"""What a host has and lacks for running agents, asked in one command."""
+"""Probes what a host has and lacks for running agents, in one command."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import RunnerError
-from codex_runner.transports.ssh import SshTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping
+
+    from codex_runner.transports.remote.transport import RemoteTransport
 
 # The answer may come late on a slow line: a second or two of difference says nothing about clocks.
 _CLOCK_TOLERANCE = 2.0
@@ -54,12 +55,12 @@ esac
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What was found out about one alias. `seconds` is the time to connect and ask.
+    """What the probe found out about one host. `seconds` is the time to connect and ask.
 
-    `error` is empty where the host can be reached. `codex` is an absolute path; `codex_in_login_shell` says that only a
-    login shell finds it. `disk` is free space in bytes, where run directories lie; `skew` how far the host's clock is
-    ahead, in seconds, 0 where it is within what a connection's delay explains. `survives_logout` is False where the
-    host ends the work of users who are not logged in.
+    `error` is empty if the host can be reached. `codex` is an absolute path; `codex_in_login_shell` says that only a
+    login shell finds it. `disk` is free space in bytes, in the run directories' place; `skew` is how far the host's
+    clock is ahead, in seconds, 0 if a connection's delay explains it. `survives_logout` is False if the host ends the
+    work of users who are not logged in.
     """
 
     alias: str
@@ -80,16 +81,13 @@ class HostFacts:
     advice: tuple[str, ...] = field(default=())
 
 
-async def probe(
-    alias: str,
-    environ: Mapping[str, str],
-    *,
-    codex: str | None = None,
-    ssh_options: Sequence[str] = (),
-    given: Collection[str] = (),
-) -> HostFacts:
-    """Ask one host. Never raises for what is wrong with the host: that is in the answer."""
-    transport = SshTransport(alias, environ, reconnect=0.0, ssh_options=ssh_options, given=given)
+async def probe(transport: RemoteTransport, *, codex: str | None = None) -> HostFacts:
+    """Ask one host, and close its transport. Reports what is wrong with the host in the answer, and raises nothing.
+
+    `codex` is the path that the configuration gives.
+    """
+    carrier = transport.carrier
+    alias = carrier.host
     began, asked = time.monotonic(), time.time()
     try:
         done = await transport.ask(_PROBE, arguments=(codex or "",), timeout=30)
@@ -103,7 +101,7 @@ async def probe(
             alias,
             seconds=time.monotonic() - began,
             error=f"the host {alias} answers, but its shell could not be asked: {said}",
-            remedy="The account's login shell must run commands, and the host needs a POSIX `sh` in its PATH.",
+            remedy=carrier.remedies.unanswered,
         )
     pairs = (line.partition(" ") for line in done.output.decode("utf-8", "replace").split("\n"))
     return _facts(alias, {key: value for key, _, value in pairs}, time.monotonic() - began, asked)

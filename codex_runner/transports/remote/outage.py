@@ -1,4 +1,4 @@
-"""An outage as people see it: one line when the connection goes, one once it is back and holds."""
+"""An outage as people see it: one line when the connection drops, one once it is back and holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from codex_runner.transports.ssh_follow import FollowSession
+    from codex_runner.transports.remote.follow import FollowSession
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ _OVER: Final = object()
 
 
 class Outage:
-    """Says when a host is lost and when it is back. A connection that comes and goes is one outage."""
+    """Reports when a host is lost and when it is back. A connection that comes and goes is one outage."""
 
     def __init__(self, alias: str, tell: Callable[[str, str], None]) -> None:
         """`tell` gets a code and a sentence. Nothing is lost yet."""
@@ -46,7 +46,7 @@ class Outage:
             self._back = time.monotonic()
 
     def settle(self, heard: float = math.inf) -> None:
-        """Say that the host is back, if it was `heard` some time after that. Without a time, all has come."""
+        """Report that the host is back, if it was `heard` some time after that. Without a time, all has arrived."""
         if self._began is None or self._back is None or heard - self._back < STEADY:
             return
         seconds, self._began, self._back = self._back - self._began, None, None
@@ -54,7 +54,7 @@ class Outage:
         self._tell("reconnected", f"{self._alias}: connected again after {shown} s")
 
     async def settling(self, things: AsyncGenerator[T, None], session: FollowSession) -> AsyncGenerator[T, None]:
-        """Yield what comes over the connection; say that the host is back while nothing comes, too."""
+        """Yield what arrives over the connection. Report that the host is back while nothing arrives, too."""
         while self._back is not None:
             coming = asyncio.ensure_future(anext(things, _OVER))
             try:

@@ -1,0 +1,1 @@
+"""Another host, reached through a carrier: the same supervisor, over a connection that may break."""

@@ -1,0 +1,122 @@
+"""One command that a carrier has begun: a process with three streams, and its end.
+
+The process and its pipes are ours rather than asyncio's. A carrier may pass the far ends of the pipes on (ssh does, to
+its master), so they may stay open long after the process is gone: only who owns a pipe can close it. And asyncio's way
+of closing a process may reap it behind the back of its own watcher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from codex_runner.transports.carriers.carrier import DroppedError
+from codex_runner.transports.reaping import PATIENCE, end, gone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codex_runner.transports.carriers.carrier import Carrier
+
+# A line of ours is short; a banner may be anything.
+_LINE_LIMIT = 1 << 20
+
+
+class Session:
+    """A process that a carrier has begun. Read `stdout` and `stderr` as they are. Whoever opens it must `close` it.
+
+    `challenge` is what the host's next request must repeat; empty before the host's first word.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        process: subprocess.Popen[bytes],
+        stdin: asyncio.StreamWriter,
+        outputs: Sequence[tuple[asyncio.StreamReader, asyncio.ReadTransport]],
+    ) -> None:
+        """Only `open` makes one."""
+        self.carrier, self._process, self._stdin = carrier, process, stdin
+        (self.stdout, _), (self.stderr, _) = outputs
+        self.challenge = ""
+        self._pipes = [pipe for _, pipe in outputs]
+
+    @classmethod
+    async def open(cls, carrier: Carrier, command: str) -> Self:
+        """Begin a command on the carrier's host. Raises what `Carrier.arguments` raises."""
+        arguments = await carrier.arguments(command)
+        # A socket pair for stdin, since asyncio offers flow control for sockets only.
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        ends = [os.pipe(), os.pipe()]
+        try:
+            process = subprocess.Popen(  # noqa: ASYNC220 - a fork, as asyncio's own would be
+                arguments,
+                env=carrier.environ,
+                stdin=theirs.fileno(),
+                stdout=ends[0][1],
+                stderr=ends[1][1],
+                start_new_session=True,  # a terminal's Ctrl-C is for the runner, which then asks politely
+            )
+        except BaseException:
+            ours.close()
+            os.close(ends[0][0])
+            os.close(ends[1][0])
+            raise
+        finally:
+            theirs.close()
+            os.close(ends[0][1])
+            os.close(ends[1][1])
+        near = [reading for reading, _ in ends]
+        session = asyncio.ensure_future(cls._attach(carrier, process, ours, near))
+        try:
+            return await asyncio.shield(session)
+        except asyncio.CancelledError:
+            await (await session).close()
+            raise
+
+    @classmethod
+    async def _attach(
+        cls, carrier: Carrier, process: subprocess.Popen[bytes], stdin: socket.socket, readings: Sequence[int]
+    ) -> Self:
+        """Hand the near ends to the loop. Takes a few of its turns, and waits for nothing else."""
+        _, writer = await asyncio.open_connection(sock=stdin)
+        outputs = []
+        for reading in readings:
+            reader = asyncio.StreamReader(limit=_LINE_LIMIT)
+            pipe = os.fdopen(reading, "rb", 0)
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                partial(asyncio.StreamReaderProtocol, reader), pipe
+            )
+            outputs.append((reader, transport))
+        return cls(carrier, process, writer, outputs)
+
+    async def send(self, data: bytes) -> None:
+        """Write to its stdin. Raises DroppedError if that is closed."""
+        if self._stdin.is_closing():
+            raise DroppedError("the connection is closed")
+        try:
+            self._stdin.write(data)
+            await self._stdin.drain()
+        except OSError:
+            raise DroppedError("the connection broke while sending") from None
+
+    @property
+    def running(self) -> bool:
+        """False once the process has ended."""
+        return self._process.poll() is None
+
+    async def exit_code(self) -> int | None:
+        """Return the process's exit code, negative for a signal. Returns None if it does not end soon."""
+        return self._process.returncode if await gone(self._process, PATIENCE) else None
+
+    async def close(self) -> None:
+        """End the process. Idempotent."""
+        self._stdin.transport.abort()
+        for pipe in self._pipes:
+            pipe.close()
+        await end(self._process)
