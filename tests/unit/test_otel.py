@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -21,7 +22,7 @@ from support.webhook import Answer, Receiver, took
 from codex_runner.domain import event as ev
 from codex_runner.domain.run import Ending, Failure, Usage
 from codex_runner.domain.state import fold
-from codex_runner.reports.otel import export_spans, wants_spans
+from codex_runner.reports.otel import _sayings, export_spans, wants_spans
 from codex_runner.reports.spans import spans
 
 FACTS = {"model": "gpt-5.5", "codex": {"version": "0.169.0"}}
@@ -320,3 +321,32 @@ def test_the_result_is_said_in_opentelemetrys_words(exit_code, result, word):
     (run,) = spans(fold(happened), happened)
     assert run.attributes["cicd.pipeline.result"] == word
     assert bool(run.error) is bool(exit_code)
+
+
+def test_what_another_run_is_told_at_the_same_time_is_not_heard():
+    """It may quote the key of that run's collector."""
+    logger = logging.getLogger("opentelemetry.exporter")
+    theirs = []
+
+    def another_run():
+        with _sayings() as said:
+            logger.warning("theirs")
+        theirs.extend(said)
+
+    with _sayings() as ours:
+        thread = threading.Thread(target=another_run)
+        thread.start()
+        thread.join()
+        logger.warning("ours")
+    assert (ours, theirs) == (["ours"], ["theirs"])
+
+
+def test_two_runs_that_cross_leave_the_logger_as_it_was():
+    first, second = _sayings(), _sayings()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not logging.getLogger("opentelemetry").propagate
+    second.__exit__(None, None, None)
+    assert logging.getLogger("opentelemetry").propagate
+    assert logging.getLogger("opentelemetry").handlers == []

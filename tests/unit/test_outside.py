@@ -1,12 +1,15 @@
 """What runs outside of the agent's sandbox, where the agent may write: how it is found, and which rules keep it."""
 
 import subprocess
+import sys
 
 import pytest
 
 from codex_runner.codex import outside, survey
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.job import Job, Sandbox
 from codex_runner.domain.outside import Outside, Place
+from codex_runner.wiring.imports import forget_sources, places
 
 
 def found(roots, path="/usr/bin", places="", codex="/usr/bin/codex", cwd="/", **environ):
@@ -80,3 +83,14 @@ def test_a_profile_of_the_jobs_own_is_not_widened():
 def test_start_up_files_of_a_home_in_which_the_agent_works(root):
     seen = kept(found([root], cwd=root, HOME=str(root)))
     assert {f"{root}/.bashrc", f"{root}/.zshenv", f"{root}/.ssh", f"{root}/.config"} <= seen
+
+
+def test_only_a_command_changes_where_this_process_imports_from(tmp_path, monkeypatch):
+    """A run only looks: another one of this process may have its own folders there."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    before = list(sys.path)
+    job = Job("docs", "do it", str(tmp_path), sandbox=Sandbox.WORKSPACE_WRITE)
+    assert str(tmp_path) in [place.path for place in places(job, tmp_path / "out", {})]
+    assert sys.path == before
+    forget_sources(job, {})
+    assert sys.path == [entry for entry in before if entry not in ("", str(tmp_path))]
