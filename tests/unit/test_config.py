@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -28,7 +29,7 @@ from codex_runner.domain.credential import (
 )
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 from codex_runner.domain.job import Check, CodexSettings, Limits, Sandbox
-from codex_runner.domain.policy import Budget, Price, RetryPolicy
+from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy
 from codex_runner.domain.workspace import WorkspaceSpec
 
 SECRET = "sk-do-not-show"
@@ -294,6 +295,8 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ("budget = { money = -1 }", "jobs.x.budget.money = -1: must be an amount"),
         ("concurrency = { policy = 'wait' }", "jobs.x.concurrency.group: missing"),
         ("concurrency = { group = 'a', policy = 'queue' }", 'jobs.x.concurrency.policy = "queue": must be skip, wait'),
+        ("must_change = 5", "jobs.x.must_change = 5: must be true, false, or an array of globs"),
+        ("must_change = [5]", "jobs.x.must_change: must be true, false, or an array of globs"),
         ("output_schema = ''", 'jobs.x.output_schema = "": must not be empty'),
         ("prompt_file = 'p.md'", "jobs.x: has both `prompt` and `prompt_file`"),
         ("codex = { evn = { A = 'b' } }", "jobs.x.codex.evn: unknown key; did you mean `env`?"),
@@ -352,6 +355,10 @@ def test_a_wrong_key_is_refused(problems, text, said):
             f"version = 1\n[vault]\nauth = {{ method = 'approle', role = 'x', wrapped = '{SECRET}' }}",
             "vault.auth.wrapped = ***: must be true or false",
         ),
+        (
+            "version = 1\n[[notify]]\nname = 'a'\nurl_file = 'u'\nformat = 'xml'",
+            'notify[0].format = "xml": must be json, slack, teams or ntfy',
+        ),
         ("version = 1\n[junit]\nguards = 1", "junit.guards = 1: must be true or false"),
         ("version = 1\n[audit]\nfile = ''", 'audit.file = "": must not be empty'),
         (
@@ -401,6 +408,24 @@ def test_a_job_that_says_nothing_has_the_defaults(configured):
     assert (job.host, job.checks, job.artifacts, job.expect_message) == ("local", (), (), True)
     assert job.codex.path is None
     assert job.prompt == "p"
+
+
+def test_every_key_of_a_job_reaches_it(configured):
+    """A field is its key's only declaration: nothing else is written for it on the way."""
+    said = {bool: lambda default: not default, int: lambda _: 7, float: lambda _: 7200.0}
+    inside = {Limits: "limits", PathRules: "rules"}
+    reached = []
+    for name, each in tables.table(JobSettings).keys.items():
+        node = each.node
+        if not isinstance(node, tables.Leaf) or (node.hint not in said and not node.choices):
+            continue
+        job = configured("version = 1\n[jobs.x]\n").jobs["x"]
+        default = getattr(getattr(job, inside[each.owner]) if each.owner in inside else job, each.name)
+        value = node.choices[-1] if node.choices else said[node.hint](default)
+        job = configured("version = 1\n[jobs.x]\n", {}, f"jobs.x.{name}={json.dumps(value)}").jobs["x"]
+        assert getattr(getattr(job, inside[each.owner]) if each.owner in inside else job, each.name) == value != default
+        reached.append(name)
+    assert {"timeout", "sandbox", "max_changed_lines", "keep_rollout", "secret_scan"} <= set(reached)
 
 
 FULL = """
