@@ -113,21 +113,21 @@ METHOD: Final = "method"
 Node = Leaf | Array | Named | Table | Anything
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Junit:
     """`[junit]`."""
 
     guards: bool = True
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Metrics:
     """`[metrics]`."""
 
     folder: Path
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class ConfigFile:
     """The whole file, as it is written. `config.loading` makes a `Config` of it."""
 
