@@ -1,6 +1,6 @@
 """The tables of the configuration and their keys, derived from the domain's dataclasses: see `domain.key`.
 
-Nothing of a class is read before its table is looked into.
+A class is not read before a key of its table is asked for.
 """
 
 from __future__ import annotations
