@@ -202,6 +202,7 @@ def test_what_a_run_leaves_in_the_environment_is_no_setting(configured):
         ("jobs.release-notes.model=5.5", lambda job: job.codex.model == "5.5"),
         ("jobs.release-notes.prompt=a = b", lambda job: job.prompt == "a = b"),
         ('codex.config."a=b".c={d=[1]}', lambda job: job.codex.config == {"a=b": {"c": {"d": [1]}}}),
+        ("codex.config.notify=['a']", lambda job: job.codex.config == {"notify": ["a"]}),
         ("codex.config.x=1\ny=2", lambda job: job.codex.config == {"x": "1\ny=2"}),
         ('defaults.checks=[{name="n", run="true"}]', lambda job: job.checks == (Check("n", "true"),)),
     ],
@@ -769,6 +770,35 @@ def test_no_variable_breaks_the_reading(tmp_path_factory, given_values):
             load(file, folder, *each)
         except ConfigurationError as error:
             assert "is not valid" not in error.message  # noqa: PT017 - every problem has words of its own
+
+
+def every_key(node, path=()):
+    """Yield the path of each key, through the tables, a name `x` and the first place of an array."""
+    if isinstance(node, tables.Table):
+        for name in node.keys:
+            yield from every_key(node.node(name), (*path, name))
+    elif isinstance(node, tables.Named | tables.Array):
+        yield from every_key(node.each, (*path, "x" if isinstance(node, tables.Named) else 0))
+    yield path
+
+
+def test_no_wrong_value_breaks_the_reading(tmp_path):
+    """A wrong `format` of a `[[notify]]` was a bug of the runner's, exit code 70."""
+    file = tmp_path / "codex-runner.toml"
+    file.write_text("version = 1\n")
+    paths = [path for path in every_key(tables.CONFIG_FILE) if path and path != ("version",)]
+    assert {("notify", 0, "format"), ("vault", "auth", "role"), ("jobs", "x", "must_change")} <= set(paths)
+    for path in paths:
+        for wrong in ("[-1]", "{ '' = 1 }"):
+            text = wrong
+            for key in reversed(path):
+                text = f"[{text}]" if key == 0 else f"{{ {key} = {text} }}"
+            top, _, value = text.removeprefix("{ ").removesuffix(" }").partition(" = ")
+            try:
+                load(file, tmp_path, {}, [f"{top}={value}"])
+            except ConfigurationError as error:
+                assert "is not valid" not in error.message  # noqa: PT017 - every mistake has words of its own
+                assert "function" not in error.message  # noqa: PT017 - pydantic's name of a type
 
 
 def test_an_empty_text_is_told_what_a_duration_looks_like():
