@@ -1,7 +1,14 @@
 """Configuration: a TOML file, the environment and `--set` in, the domain's jobs out.
 
-`load` reads and checks everything at once; `resolve_job` makes one job complete. pydantic is imported by `load` alone
-and nothing of it comes out.
+`load` reads and checks everything at once; `resolve_job` completes one job. Only `load` imports pydantic.
+
+| To change | Edit |
+|---|---|
+| a key | the field of the domain's dataclass that it sets: its type, and `domain.key` for what is special about it |
+| what a value may be | `values`, by its form |
+| what holds for a table as a whole | `schema`, and `credentials` for keys that belong together |
+| where values come from | `layers` |
+| a message | `problems` |
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def _value(hint: Any, written: Key, value: Any, root: Path) -> Any:  # noqa: PLR
         return build(cast("type", hint), value, root)
     if get_origin(hint) is Mapping:
         return MappingProxyType({name: _named(get_args(hint)[1], name, each, root) for name, each in value.items()})
-    if isinstance(value, list):
+    if isinstance(value, list) and hint is not Any:
         each_hint = get_args(hint)[0]
         return tuple(_value(each_hint, written, each, root) for each in value)
     if isinstance(hint, type) and issubclass(hint, (Enum, Host)):

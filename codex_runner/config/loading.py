@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Config:
     """Read, merge and check the configuration.
 
-    `path` is the file, relative to `start`; None looks for codex-runner.toml from the folder `start` (absolute)
-    upwards. `overrides` are `KEY=VALUE`s, stronger than `environ`, which is stronger than the file. Everything that is
-    wrong comes in one ConfigurationError, a line each.
+    `path` is the file, relative to `start`. If it is None, the file is codex-runner.toml in `start` (absolute) or the
+    nearest folder above. `overrides` are `KEY=VALUE`s, stronger than `environ`, which is stronger than the file. Raises
+    one ConfigurationError with a line for each mistake.
     """
     file = start / path if path is not None else find(start)
     if not file.is_file():
-        raise ConfigurationError(f"{file}: there is no such file.", remedy="`codex-runner init` writes a first one.")
+        raise ConfigurationError(f"{file}: there is no such file.", remedy="Write a first one: `codex-runner init`.")
     with _without_plugins():
         import pydantic
 
@@ -87,14 +87,14 @@ def find(start: Path) -> Path:
             there = (file := folder / FILE_NAME).is_file()
         except OSError as error:
             raise ConfigurationError(
-                f"{folder} cannot be looked into: {error.strerror}.",
-                remedy="Give the right to, or name the configuration with -c.",
+                f"{folder}: the folder cannot be read: {error.strerror}.",
+                remedy="Make the folder readable for this user, or name the configuration with -c.",
             ) from None
         if there:
             return file
     raise ConfigurationError(
         f"There is no {FILE_NAME} in {start} or above it.",
-        remedy="`codex-runner init` writes a first one; -c names one that lies elsewhere.",
+        remedy="Write a first one with `codex-runner init`, or name one that lies elsewhere with -c.",
     )
 
 

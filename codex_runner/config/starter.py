@@ -8,7 +8,7 @@ version = 1
 # output_dir = "codex-runner-out"         # each run leaves its log, JUnit report and artifacts in a folder of its own
 
 # [codex]
-# model = "gpt-5.5"                       # codex's own default where nothing is said
+# model = "gpt-5.5"                       # without it: codex's own default
 # config = { model_reasoning_effort = "low" }   # any key of codex's config.toml
 # env = { EXAMPLE = "value" }             # reaches codex, not the commands of the agent
 
@@ -19,20 +19,20 @@ version = 1
 [jobs.overview]
 prompt = \"\"\"
 Look at this folder: its README, its layout, the most important files.
-Reply with a short overview for somebody who sees it for the first time: what it is, how it is built, and where to
+Reply with a short overview for a reader who is new to it: what it is, how it is built, and where to
 begin reading. Change nothing.
 \"\"\"
 # Where its key comes from: without this line the run ends with exit code 4. From the variable CODEX_API_KEY, for a
 # start; from Vault, the better place, it is { path = "owner/repository/overview" } (docs/vault.md).
 # credential = { kind = "api_key", source = "env" }
-sandbox = "read-only"                     # or "workspace-write", where the agent is to change files
+sandbox = "read-only"                     # or "workspace-write", if the agent is to change files
 timeout = "10m"
 budget = { tokens = 500_000 }             # what a run may cost: passing it ends the agent
 # cwd = "."                               # the folder to work in
 # workspace = { repo = ".", ref = "HEAD" }  # or a copy of that commit, made for the run and removed after it
 # stall_timeout = "5m"                    # how long codex may be silent
 # artifacts = ["CHANGES.md"]              # files to keep with the run
-# i_understand = true                     # what sandbox = "danger-full-access" asks for where there is a credential
+# i_understand = true                     # needed for sandbox = "danger-full-access" with a credential
 
 # A job that changes a file, and a check that must pass afterwards. {{TOPIC}} is filled by --var TOPIC=...
 # [jobs.document]

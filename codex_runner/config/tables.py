@@ -1,6 +1,6 @@
 """The tables of the configuration and their keys, derived from the domain's dataclasses: see `domain.key`.
 
-Nothing of a class is read before its table is looked into.
+A class is not read before a key of its table is asked for.
 """
 
 from __future__ import annotations
@@ -114,21 +114,21 @@ METHOD: Final = "method"
 Node = Leaf | Array | Named | Table | Anything
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Junit:
     """`[junit]`."""
 
     guards: bool = True
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Metrics:
     """`[metrics]`."""
 
     folder: Path
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class ConfigFile:
     """The whole file, as it is written. `config.loading` makes a `Config` of it."""
 

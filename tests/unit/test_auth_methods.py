@@ -12,9 +12,10 @@ from typing import ClassVar
 
 import pytest
 
-from codex_runner.config import load, resolve_job, tables
+from codex_runner.config import NotifySettings, load, resolve_job, tables
 from codex_runner.domain.credential import AUTH_METHODS, VaultSettings
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.job import Job
 from codex_runner.domain.key import SECRET_FILE, SECRET_VARIABLE, SHOWN, Form, key_of
 from codex_runner.domain.secret_names import without_secrets
 from codex_runner.wiring.setting import Setting, credential_files
@@ -58,6 +59,13 @@ def test_its_secrets_file_is_denied_to_the_agent_and_its_variable_is_hidden(load
     assert credential_files(resolve_job(config, "x"), config.vault) == [str(badge)]
     environ = {"MY_PIN": SECRET, "PATH": "/bin"}
     assert without_secrets(environ, Setting.of(config, environ, None).secret_names) == {"PATH": "/bin"}
+
+
+def test_the_file_with_a_targets_address_is_denied_too(tmp_path):
+    address = tmp_path / "address"
+    address.write_text("https://example.com/hook")
+    notify = [NotifySettings("hook", url_file=str(address), ca_file=str(tmp_path))]
+    assert credential_files(Job("x", "p", "/"), VaultSettings(), notify) == [str(address)]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -28,7 +29,7 @@ from codex_runner.domain.credential import (
 )
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 from codex_runner.domain.job import Check, CodexSettings, Limits, Sandbox
-from codex_runner.domain.policy import Budget, Price, RetryPolicy
+from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy
 from codex_runner.domain.workspace import WorkspaceSpec
 
 SECRET = "sk-do-not-show"
@@ -201,6 +202,7 @@ def test_what_a_run_leaves_in_the_environment_is_no_setting(configured):
         ("jobs.release-notes.model=5.5", lambda job: job.codex.model == "5.5"),
         ("jobs.release-notes.prompt=a = b", lambda job: job.prompt == "a = b"),
         ('codex.config."a=b".c={d=[1]}', lambda job: job.codex.config == {"a=b": {"c": {"d": [1]}}}),
+        ("codex.config.notify=['a']", lambda job: job.codex.config == {"notify": ["a"]}),
         ("codex.config.x=1\ny=2", lambda job: job.codex.config == {"x": "1\ny=2"}),
         ('defaults.checks=[{name="n", run="true"}]', lambda job: job.checks == (Check("n", "true"),)),
     ],
@@ -294,6 +296,8 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ("budget = { money = -1 }", "jobs.x.budget.money = -1: must be an amount"),
         ("concurrency = { policy = 'wait' }", "jobs.x.concurrency.group: missing"),
         ("concurrency = { group = 'a', policy = 'queue' }", 'jobs.x.concurrency.policy = "queue": must be skip, wait'),
+        ("must_change = 5", "jobs.x.must_change = 5: must be true, false, or an array of globs"),
+        ("must_change = [5]", "jobs.x.must_change: must be true, false, or an array of globs"),
         ("output_schema = ''", 'jobs.x.output_schema = "": must not be empty'),
         ("prompt_file = 'p.md'", "jobs.x: has both `prompt` and `prompt_file`"),
         ("codex = { evn = { A = 'b' } }", "jobs.x.codex.evn: unknown key; did you mean `env`?"),
@@ -352,6 +356,10 @@ def test_a_wrong_key_is_refused(problems, text, said):
             f"version = 1\n[vault]\nauth = {{ method = 'approle', role = 'x', wrapped = '{SECRET}' }}",
             "vault.auth.wrapped = ***: must be true or false",
         ),
+        (
+            "version = 1\n[[notify]]\nname = 'a'\nurl_file = 'u'\nformat = 'xml'",
+            'notify[0].format = "xml": must be json, slack, teams or ntfy',
+        ),
         ("version = 1\n[junit]\nguards = 1", "junit.guards = 1: must be true or false"),
         ("version = 1\n[audit]\nfile = ''", 'audit.file = "": must not be empty'),
         (
@@ -401,6 +409,24 @@ def test_a_job_that_says_nothing_has_the_defaults(configured):
     assert (job.host, job.checks, job.artifacts, job.expect_message) == ("local", (), (), True)
     assert job.codex.path is None
     assert job.prompt == "p"
+
+
+def test_every_key_of_a_job_reaches_it(configured):
+    """A field is its key's only declaration: nothing else is written for it on the way."""
+    said = {bool: lambda default: not default, int: lambda _: 7, float: lambda _: 7200.0}
+    inside = {Limits: "limits", PathRules: "rules"}
+    reached = []
+    for name, each in tables.table(JobSettings).keys.items():
+        node = each.node
+        if not isinstance(node, tables.Leaf) or (node.hint not in said and not node.choices):
+            continue
+        job = configured("version = 1\n[jobs.x]\n").jobs["x"]
+        default = getattr(getattr(job, inside[each.owner]) if each.owner in inside else job, each.name)
+        value = node.choices[-1] if node.choices else said[node.hint](default)
+        job = configured("version = 1\n[jobs.x]\n", {}, f"jobs.x.{name}={json.dumps(value)}").jobs["x"]
+        assert getattr(getattr(job, inside[each.owner]) if each.owner in inside else job, each.name) == value != default
+        reached.append(name)
+    assert {"timeout", "sandbox", "max_changed_lines", "keep_rollout", "secret_scan"} <= set(reached)
 
 
 FULL = """
@@ -744,6 +770,35 @@ def test_no_variable_breaks_the_reading(tmp_path_factory, given_values):
             load(file, folder, *each)
         except ConfigurationError as error:
             assert "is not valid" not in error.message  # noqa: PT017 - every problem has words of its own
+
+
+def every_key(node, path=()):
+    """Yield the path of each key, through the tables, a name `x` and the first place of an array."""
+    if isinstance(node, tables.Table):
+        for name in node.keys:
+            yield from every_key(node.node(name), (*path, name))
+    elif isinstance(node, tables.Named | tables.Array):
+        yield from every_key(node.each, (*path, "x" if isinstance(node, tables.Named) else 0))
+    yield path
+
+
+def test_no_wrong_value_breaks_the_reading(tmp_path):
+    """A wrong `format` of a `[[notify]]` was a bug of the runner's, exit code 70."""
+    file = tmp_path / "codex-runner.toml"
+    file.write_text("version = 1\n")
+    paths = [path for path in every_key(tables.CONFIG_FILE) if path and path != ("version",)]
+    assert {("notify", 0, "format"), ("vault", "auth", "role"), ("jobs", "x", "must_change")} <= set(paths)
+    for path in paths:
+        for wrong in ("[-1]", "{ '' = 1 }"):
+            text = wrong
+            for key in reversed(path):
+                text = f"[{text}]" if key == 0 else f"{{ {key} = {text} }}"
+            top, _, value = text.removeprefix("{ ").removesuffix(" }").partition(" = ")
+            try:
+                load(file, tmp_path, {}, [f"{top}={value}"])
+            except ConfigurationError as error:
+                assert "is not valid" not in error.message  # noqa: PT017 - every mistake has words of its own
+                assert "function" not in error.message  # noqa: PT017 - pydantic's name of a type
 
 
 def test_an_empty_text_is_told_what_a_duration_looks_like():
