@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import time
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, BinaryIO
@@ -300,16 +301,17 @@ class LocalTransport:
 
     async def list_files(self, root: str, below: Sequence[str]) -> Listing:
         """See Transport.list_files."""
-        return await self._files().list(root, below)
+        return await self._files.list(root, below)
 
     async def fetch_files(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetched:
         """See Transport.fetch_files."""
-        return await self._files().fetch(root, paths, into, limit=limit, total=total)
+        return await self._files.fetch(root, paths, into, limit=limit, total=total)
 
     async def upload(self, source: Path, run_id: str) -> str:
         """See Transport.upload."""
-        return await self._files().upload(source, run_id)
+        return await self._files.upload(source, run_id)
 
+    @cached_property
     def _files(self) -> LocalFiles:
         from codex_runner.transports.local_files import LocalFiles
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from codex_runner.domain.errors import HostError
 from codex_runner.transports.carriers.carrier import DroppedError
@@ -14,11 +13,16 @@ from codex_runner.transports.remote.sessions import Sessions
 from codex_runner.transports.remote.upload import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from codex_runner.domain.claim import Claim
     from codex_runner.domain.files import Fetched, Listing
+
+T = TypeVar("T")
+
+# No line drops here. But another runner may spoil an upload: it takes over what is there of the same file.
+_TRIES = 3
 
 
 class LocalFiles:
@@ -27,32 +31,36 @@ class LocalFiles:
     def __init__(self, environ: Mapping[str, str], claim: Claim | None) -> None:
         """Starts nothing. All requests are made under the claim, if there is one."""
         self._environ, self._claim = environ, claim
+        # Of two uploads of one file at once, the second would take over what the first has brought, and spoil it.
+        self._uploading = asyncio.Lock()
 
     async def list(self, root: str, below: Sequence[str]) -> Listing:
         """See Transport.list_files."""
-        async with self._sessions() as sessions:
-            return await list_files(sessions, root, below)
+        return await self._persist(lambda sessions: list_files(sessions, root, below))
 
     async def fetch(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetched:
         """See Transport.fetch_files."""
         fetch = Fetch(root, paths, into, limit, total)
-        async with self._sessions() as sessions:
-            while not await fetch.go_on(sessions):
-                pass
+        while not await self._persist(fetch.go_on):
+            pass
         return fetch.result
 
     async def upload(self, source: Path, run_id: str) -> str:
         """See Transport.upload."""
         upload = await asyncio.to_thread(Upload, source, run_id)
-        async with self._sessions() as sessions:
-            return await upload.go_on(sessions)
+        async with self._uploading:
+            return await self._persist(upload.go_on)
 
-    @contextlib.asynccontextmanager
-    async def _sessions(self) -> AsyncIterator[Sessions]:
-        sessions = Sessions(HereCarrier(self._environ), self._claim)
-        try:
-            yield sessions
-        except DroppedError as dropped:
-            raise HostError(f"this machine: {dropped}.") from None
-        finally:
-            await sessions.close()
+    async def _persist(self, work: Callable[[Sessions], Awaitable[T]]) -> T:
+        """Do `work` over sessions of its own, and again if a session ends too early. Raises HostError in the end."""
+        left = _TRIES
+        while True:
+            left -= 1
+            sessions = Sessions(HereCarrier(self._environ), self._claim)
+            try:
+                return await work(sessions)
+            except DroppedError as dropped:
+                if not left:
+                    raise HostError(f"this machine: {dropped}.") from None
+            finally:
+                await sessions.close()

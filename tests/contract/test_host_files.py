@@ -117,6 +117,20 @@ def test_an_upload_is_whole_private_and_takes_the_place_of_the_one_before(host, 
 
 
 @three
+def test_two_uploads_at_once_arrive_both(host, run, tmp_path):
+    """One takes over what the other has sent so far, and spoils it: that one is sent anew."""
+    file, run_id = tmp_path / "file", new_run_id("test")
+    file.write_bytes(random.Random(7).randbytes(3_000_000))
+
+    async def work():
+        return await asyncio.gather(*(host.upload(file, run_id) for _ in range(2)))
+
+    places = run(work())
+    assert len(set(places)) == 1
+    assert Path(places[0]).read_bytes() == file.read_bytes()
+
+
+@three
 def test_nothing_is_uploaded_for_a_run_that_was_discarded(host, run, tmp_path):
     (tmp_path / "file").write_bytes(b"late")
 

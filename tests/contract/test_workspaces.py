@@ -11,7 +11,7 @@ import pytest
 from support.launches import collect, launch, processes_of
 
 from codex_runner.domain.errors import ConfigurationError, HostError
-from codex_runner.domain.host import Host
+from codex_runner.domain.host import LOCAL_HOST, Host
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.workspace import WorkspaceSpec
@@ -89,7 +89,7 @@ class Maker:
     def __init__(self, host):
         self.host, self.warnings, self.sent = host, {}, []
         self.git = GitWorkspaces(host, ENVIRON, runs_root(os.environ))
-        self.named = Host() if isinstance(host, LocalTransport) else Host("there")
+        self.named = LOCAL_HOST if isinstance(host, LocalTransport) else Host("there")
         self._upload, host.upload = host.upload, self._counted
 
     async def _counted(self, file, run_id):
