@@ -81,14 +81,17 @@ read_tick() { # of the attempt in this folder. Without one, as an earlier versio
 
 ticker() { # counts its own ticks, never wall time, so that a machine that was suspended does not kill its runs
 	looping
-	ticks=0 idle=0 last=
-	# One that was killed has counted so far. Each counts, however short its life is.
+	ticks=0 idle=0 last='' span=0
+	# One that was killed has counted so far.
 	# shellcheck disable=SC2094 # read whole before it is written
 	{ read -r ticks idle last <ticks; } 2>/dev/null
 	case $ticks$idle in '' | *[!0-9]*) ticks=0 idle=0 ;; esac
-	ticks=$((ticks + 1)) idle=$((idle + 1))
-	{ echo "$ticks $idle $last" >ticks; } 2>/dev/null
-	while nap "$tick"; do
+	while :; do
+		pace
+		# Before the nap, so that each ticker counts, however short its life is.
+		ticks=$((ticks + span)) idle=$((idle + span))
+		{ echo "$ticks $idle $last" >ticks; } 2>/dev/null
+		if [ "$span" = 1 ]; then nap "$tick"; else nap $((tick * span)); fi
 		alive $$ "$self_born" || inherit
 		# Where codex ended as soon as it began, the signal that is to end us may have come before our trap.
 		alive "$codex" "$codex_born" || {
@@ -96,19 +99,27 @@ ticker() { # counts its own ticks, never wall time, so that a machine that was s
 			exit 0
 		}
 		no_pipes
-		ticks=$((ticks + 1)) idle=$((idle + 1)) lease=
+		lease=
 		{ read -r lease <../../lease; } 2>/dev/null
 		[ "$lease" = "$last" ] || idle=0
 		last=$lease
-		{ echo "$ticks $idle $last" >ticks; } 2>/dev/null
 		[ "$ticks" -lt "$timeout" ] || note_stop timeout
 		[ "$idle" -lt "$orphan" ] || note_stop orphaned
 		has_room || note_stop disk-full
-		# Each tick again: a signal that falls between the supervisor's check and its wait would be lost. Where our
+		# At each look again: a signal that falls between the supervisor's check and its wait would be lost. Where our
 		# folder has been removed, nobody can follow the agent any more, nor say in a file that it is to end.
 		if [ -e stop ] || [ ! -e request ]; then tell $$ "$TELL"; fi
 		[ "$reaper" = reaper ] || remember
 	done
+}
+
+pace() { # for how many ticks the next nap is, into $span: a sleep is a process, and most of what waiting costs
+	span=$((span < 4 ? span + 1 : 4))
+	[ "$span" -le $((orphan / 8)) ] || span=$((orphan / 8))
+	[ "$span" -le $((timeout - ticks)) ] || span=$((timeout - ticks))
+	# Snapshots of what the agent has begun would miss more of it; and a sleep of parts of a second is not multiplied.
+	case $reaper:$tick in plain:* | *.*) span=1 ;; esac
+	if [ "$span" -lt 1 ] || [ -e stop ]; then span=1; fi
 }
 
 inherit() { # the supervisor was killed (by the OOM killer, say): its ticker ends what it has left behind
