@@ -1,6 +1,7 @@
 """What a run does while nothing comes: next to nothing. The numbers of wake-ups count, not the time that they take."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 
@@ -11,6 +12,7 @@ from support.sshd import Sshd
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended
 from codex_runner.domain.run import StopReason
+from codex_runner.engine.cksum import cksum
 from codex_runner.transports.growth import Growth, open_inotify
 from codex_runner.transports.local import LocalTransport
 from codex_runner.transports.ssh import SshTransport
@@ -118,21 +120,36 @@ def test_what_becomes_of_the_name_does_not_matter(here, attempt, how):
         assert [data.count(b'"number":%d}' % number) for number in range(10)] == [1] * 10
 
 
+@pytest.fixture
+def host(tmp_path):
+    """Make a host from a shell, and what stands before its PATH."""
+    with contextlib.ExitStack() as stack:
+
+        def make(shell, **programs):
+            if (sh := shutil.which(shell)) is None:
+                pytest.skip(f"{shell} is not installed")
+            folder = tmp_path / "bin"
+            folder.mkdir(exist_ok=True)
+            for name, program in {"sh": sh, **programs}.items():
+                (folder / name).symlink_to(program)
+            environ = {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+            sshd = stack.enter_context(Sshd(tmp_path / "sshd", environment=environ))
+            return SshTransport(
+                sshd.alias, dict(os.environ), reconnect=10, ssh_options=("-F", str(sshd.config)), tick=TICK
+            )
+
+        yield make
+
+
 @pytest.fixture(params=["dash", "bash"])
-def there(request, tmp_path):
+def there(request, tmp_path, host):
     """A host whose programs note that they were run, and the file in which they do."""
-    if (shell := shutil.which(request.param)) is None:
-        pytest.skip(f"{request.param} is not installed")
     programs, noted = tmp_path / "bin", tmp_path / "noted"
     programs.mkdir()
-    (programs / "sh").symlink_to(shell)
     for name in ("sleep", "wc", "mv", "rm", "cat", "grep", "tail", "dd", "date", "cksum"):
         (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{noted}\nexec {shutil.which(name)} "$@"\n')
         (programs / name).chmod(0o755)
-    environ = {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
-    with Sshd(tmp_path / "sshd", environment=environ) as sshd:
-        options = ("-F", str(sshd.config))
-        yield SshTransport(sshd.alias, dict(os.environ), reconnect=10, ssh_options=options, tick=TICK), noted
+    return host(request.param), noted
 
 
 def test_a_ping_runs_no_program_on_the_host(there, attempt):
@@ -154,3 +171,31 @@ def test_a_ping_runs_no_program_on_the_host(there, attempt):
     ticker = f"sleep {TICK}"  # once a tick, if that is a part of a second
     others = [line for line in ran if line != ticker]
     assert len(others) < PINGS / 2, others
+
+
+@pytest.mark.parametrize("shell", ["busybox", "dash"])
+def test_a_host_whose_tail_polls_is_followed_by_a_poll_of_our_own(host, shell):
+    if (busybox := shutil.which("busybox")) is None:
+        pytest.skip("busybox is not installed")
+    transport = host(shell, tail=busybox)
+
+    async def work():
+        ends = []
+        try:
+            for child in (("lines", 5, 0.3), ("bytes", 200_000), ("errors", 200_000)):
+                job = launch(*child)
+                await transport.start(job)
+                whole = await collect(transport, job.run_id)
+                rest = await collect(
+                    transport, job.run_id, position=Position(stdout=70_000 if child[0] == "bytes" else 0)
+                )
+                ends.append((whole, rest))
+        finally:
+            await transport.close()
+        return ends
+
+    for (stdout, stderr, last), (rest, _, _) in asyncio.run(work()):
+        assert (last.exit.stdout_size, last.exit.stdout_cksum) == (len(stdout), cksum(stdout))
+        assert last.exit.stderr_size == len(stderr)
+        assert stdout.endswith(rest)
+        assert len(rest) in {len(stdout), len(stdout) - 70_000}
