@@ -50,7 +50,7 @@ class AttemptDirectory:
     def ping(self) -> None:
         """Count the lease up by one. Two runners at once may lose a count, but never stop it.
 
-        In place: once it is there, that needs no room on a disk.
+        In place: once it is there, that needs no room on a disk. The age of the run's folder says that it is in use.
         """
         try:
             count = int(read_plain(self.lease) or 0)
@@ -58,6 +58,7 @@ class AttemptDirectory:
             count = 0
         with contextlib.suppress(OSError):  # the directory was removed, or the disk is full: follow says so
             write_in_place(self.lease, f"{count + 1:<{_LEASE}}\n")
+            os.utime(self.lease.parent)
 
     def exit(self) -> ProcessExit | Lost | None:
         """How codex ended, once the supervisor has written it; Lost if that cannot be read."""

@@ -83,6 +83,33 @@ def test_a_run_that_waits_is_looked_at_once_a_tick(here, attempt):
     assert waits <= 1.5 * PINGS, "a poll of 20 ms would have been five a tick"
 
 
+async def touched(host, job, run):
+    """Follow a run whose folder looks old; how old it looks then, in seconds since the epoch."""
+    await host.start(job)
+    (run / "lease").write_text("0\n")  # to make it would touch the folder
+    os.utime(run, (0, 0))
+    await outlast(host, job, run, lambda: None)
+    return run.stat().st_mtime
+
+
+def test_a_ping_says_that_the_run_is_in_use(here, attempt):
+    """What nobody has touched for `host_retention`, or for `orphan_timeout` if it is dead, is removed."""
+    job = launch("hangs")
+    assert asyncio.run(touched(here(TICK), job, attempt(job.run_id).parents[1])) > 0
+
+
+def test_a_ping_says_so_on_a_host_too(host, attempt):
+    job, transport = launch("hangs"), host("dash")
+
+    async def work():
+        try:
+            return await touched(transport, job, attempt(job.run_id).parents[1])
+        finally:
+            await transport.close()
+
+    assert asyncio.run(work()) > 0
+
+
 def test_lines_and_the_end_are_seen_without_a_tick(here):
     async def work():
         host, job = here(LATE), launch("lines", 4, 0.2)
