@@ -33,8 +33,8 @@ follow() { # OUT ERR: offsets to begin at. False where it ended without a goodby
 	elif gnu_tail; then
 		# Woken by the kernel; ends, after one more look, when the listener does. (Not when the supervisor does: that
 		# is not our child, and where nobody reaps it, its zombie would keep tail for ever.)
-		# If the kernel cannot tell, it looks each 0.05 s.
-		tail -c "+$((out + 1))" -f --pid="$listening" -s 0.05 stdout &
+		# If the kernel cannot tell, it looks each 0.1 s.
+		tail -c "+$((out + 1))" -f --pid="$listening" -s 0.1 stdout &
 		tailing=$!
 	else
 		copier &
