@@ -5,6 +5,7 @@ run     a whole `codex-runner run` of a minimal job against a bare `codex exec` 
 start   `codex-runner --version` and `--help` against python alone
 ssh     the same over a real sshd, and the supervisor alone, against a bare `ssh HOST codex exec`; how soon a line is
         seen; what 100 MB take
+waiting what a run takes that only waits, here and over SSH
 redact  how much of a pipeline's processor time redaction takes, over 100 MB; at most three rounds
 """
 
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 import tomli_w
 from bench_redact import bench_redact
 from bench_ssh import bench_ssh
+from bench_waiting import bench_waiting
 
 from codex_runner.demo.model import ModelService
 
@@ -125,6 +127,7 @@ BENCHES = {
     "run": bench_run,
     "start": bench_start,
     "ssh": lambda rounds: bench_ssh(rounds, codex_binary(), BUILD, compare),
+    "waiting": lambda _rounds: bench_waiting(BUILD),
     "redact": lambda rounds: bench_redact(min(rounds, 3)),
 }
 

@@ -15,7 +15,6 @@ from codex_runner.config.paths import below
 from codex_runner.config.settings import CHECK_TURNS, FILE_NAME, OUTPUT_DIR, AuditSettings, Config, JobSettings
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.domain.host import LOCAL_HOST
 from codex_runner.domain.job import Limits
 
 if TYPE_CHECKING:

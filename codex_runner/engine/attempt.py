@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
 
-_TICK = 0.25
+# Seconds. How often limits are looked at: the pauses double from the one to the other while nothing comes.
+_SOON, _LATE = 0.25, 1.0
 _SHOW = 1.0
 
 # INT, 2 s, TERM, 1 s, KILL and the sweep, and as much again for a slow host.
@@ -72,17 +73,19 @@ class AttemptFollower:
         """Follow to the end, record it, and return it. HostError where the host is out of reach for good."""
         pieces = self._transport.follow(self._run_id, self._attempt.number, self._recorder.position)
         following = asyncio.ensure_future(anext(pieces))
-        shown, looked = 0.0, time.monotonic()
+        shown, looked, pause = 0.0, time.monotonic(), _SOON
         try:
             while True:
                 asked = asyncio.ensure_future(self._stopping.wait())
                 await asyncio.wait(
                     {following} if self._asked else {following, asked},
-                    timeout=_TICK,
+                    timeout=pause,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 asked.cancel()
+                pause = min(pause * 2, _LATE)
                 if following.done():
+                    pause = _SOON
                     piece = following.result()
                     if isinstance(piece, Lost):
                         piece = await self._end_lost(piece)

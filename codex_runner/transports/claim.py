@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.claim import ClaimTakenError, Holder
 from codex_runner.domain.errors import HostError
-from codex_runner.transports.directory import read_plain
+from codex_runner.transports.directory import read_plain, write_in_place
 from codex_runner.transports.processes import birth, uptime
 from codex_runner.transports.request import new_nonce
 
@@ -45,7 +45,7 @@ class ClaimFolder:
         beat = self._path / f"{number}.beat"
         if words[:1] == [self.claim.word]:
             with contextlib.suppress(OSError):  # removed meanwhile, or a full disk on which it was never made
-                _write(beat, f"{_uptime():<{_BEAT}}\n")
+                write_in_place(beat, f"{_uptime():<{_BEAT}}\n")
             return
         since = int(words[3]) if len(words) > 3 and words[3].isdigit() else None
         renewed = _read(beat).strip()
@@ -120,16 +120,7 @@ class _Work:
 
     def _tell(self, *pids: int) -> None:
         text = " ".join(f"{pid} {birth(pid) or '-'}" for pid in pids)
-        _write(self._path, f"{text:<{_WORK}}\n")
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a line of constant length, in place: it is never empty for others, and needs no room on a disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, text.encode("ascii"))
-    finally:
-        os.close(descriptor)
+        write_in_place(self._path, f"{text:<{_WORK}}\n")
 
 
 def _read(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HOLDER_WORDS = 5
+_LEASE = 20  # characters of the lease's line: what the host's own script writes, too
 _LONGEST = 1 << 16  # bytes
 _SHOWN = 200  # characters
 _NUMBER = re.compile(r"[0-9]{1,19}")
@@ -44,6 +46,19 @@ class AttemptDirectory:
     def lease(self) -> Path:
         """The run's counter, which only a live runner advances."""
         return self.path.parent.parent / "lease"
+
+    def ping(self) -> None:
+        """Count the lease up by one. Two runners at once may lose a count, but never stop it.
+
+        In place: once it is there, that needs no room on a disk. The age of the run's folder says that it is in use.
+        """
+        try:
+            count = int(read_plain(self.lease) or 0)
+        except (FileNotFoundError, ValueError):
+            count = 0
+        with contextlib.suppress(OSError):  # the directory was removed, or the disk is full: follow says so
+            write_in_place(self.lease, f"{count + 1:<{_LEASE}}\n")
+            os.utime(self.lease.parent)
 
     def exit(self) -> ProcessExit | Lost | None:
         """How codex ended, once the supervisor has written it; Lost if that cannot be read."""
@@ -90,6 +105,15 @@ def read_plain(path: Path) -> str:
         raise
     except OSError:
         return ""
+
+
+def write_in_place(path: Path, text: str) -> None:
+    """Write a small text of constant length. So it is never empty for others, and needs no more room on a disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, text.encode("ascii"))
+    finally:
+        os.close(descriptor)
 
 
 def parse_exit(text: str) -> ProcessExit | Lost:

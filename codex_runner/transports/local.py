@@ -20,9 +20,11 @@ from codex_runner.domain.wish import WISH, RunCancelledError
 from codex_runner.engine.scratch import scratch_file
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.claim import ClaimFolder
-from codex_runner.transports.directory import AttemptDirectory, open_plain, read_plain, runs_root
+from codex_runner.transports.directory import AttemptDirectory, open_plain, runs_root
+from codex_runner.transports.growth import watch
 from codex_runner.transports.keeper import run_kept
 from codex_runner.transports.request import (
+    TICK,
     cancel_request,
     claim_request,
     command_here,
@@ -44,12 +46,10 @@ if TYPE_CHECKING:
     from codex_runner.domain.host import Launch, Piece, Stream
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
+    from codex_runner.transports.growth import Growth
     from codex_runner.transports.local_files import LocalFiles
 
-# Reading two files that have not grown costs some 20 microseconds: often enough to be far below what a person sees.
-_POLL = 0.02
-_LIVENESS = 0.5
-_PING = 1.0
+_POLL = 0.02  # seconds
 _LEAVING = 5.0  # seconds
 _READ = 1 << 18  # what is read at once is worked off before anything else is heard: a signal, a deadline
 
@@ -65,8 +65,16 @@ exec sh -c -- "$@" </dev/null 3<&-
 class LocalTransport:
     """Runs attempts here. `environ` is the runner's environment, of which only the harmless part goes on."""
 
-    def __init__(self, environ: Mapping[str, str], claim: Claim | None = None) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        claim: Claim | None = None,
+        *,
+        tick: float = TICK,
+        watching: Callable[[Path, Sequence[BinaryIO]], Growth] = watch,
+    ) -> None:
         """Nothing is touched before the first start, which takes the claim, if there is one."""
+        self._tick, self._watching = tick, watching
         self._environ = passed(environ)
         self._git_environ = for_git(environ)
         self._check_environ = {k: v for k, v in environ.items() if not names_a_credential(k)}
@@ -87,7 +95,7 @@ class LocalTransport:
     async def start(self, launch: Launch) -> Started:
         """See Transport.start."""
         nonce = new_nonce()
-        new = await self._ask(start_request(launch, nonce), nonce) == "new"
+        new = await self._ask(start_request(launch, nonce, tick=self._tick), nonce) == "new"
         if self._claim is not None:
             self._claim.held = True
         return Started(new=new)
@@ -115,18 +123,19 @@ class LocalTransport:
                 stderr = _Tail("stderr", stack.enter_context(open_plain(directory.path / "stderr")), position.stderr)
             except OSError:
                 raise RunGoneError(f"run {run_id} has no attempt {attempt} on this machine.") from None
-            pinged = looked = 0.0
+            # Before the first look: what comes behind that wakes us.
+            growth = stack.enter_context(contextlib.closing(self._watching(directory.path, (stdout.file, stderr.file))))
+            beat = 0.0
             while True:
-                now = time.monotonic()
-                if now - pinged >= _PING:
-                    _advance(directory.lease)
+                due = time.monotonic() >= beat
+                if due:
+                    beat = time.monotonic() + self._tick
+                    directory.ping()
                     await self.renew()
-                    pinged = now
                 # First how it ended, then what it wrote: so nothing that was written before the end is missed.
                 exit_ = directory.exit()
                 lost = None
-                if exit_ is None and now - looked >= _LIVENESS:
-                    looked = now
+                if exit_ is None and due:
                     lost = directory.lost()
                     exit_ = directory.exit() if lost else None
                 moved = False
@@ -140,8 +149,10 @@ class LocalTransport:
                 if lost is not None:
                     yield Lost(lost)
                     return
-                if not moved:
-                    await asyncio.sleep(_POLL)
+                if moved:
+                    growth.grew()
+                else:
+                    await growth.wait(beat - time.monotonic())
 
     async def stop(self, run_id: str, attempt: int, reason: StopReason) -> None:
         """See Transport.stop."""
@@ -340,10 +351,11 @@ class _Tail:
     """One growing file, read from an offset on."""
 
     def __init__(self, stream: Stream, file: BinaryIO, offset: int) -> None:
-        self._stream, self._file, self._offset = stream, file, offset
+        self.file = file
+        self._stream, self._offset = stream, offset
 
     def read(self) -> Output | None:
-        data = os.pread(self._file.fileno(), _READ, self._offset)
+        data = os.pread(self.file.fileno(), _READ, self._offset)
         if not data:
             return None
         piece = Output(self._stream, self._offset, data)
@@ -373,15 +385,3 @@ def _end_of(output: IO[bytes]) -> bytes:
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - KEPT))
     return output.read(size)
-
-
-def _advance(lease: Path) -> None:
-    """Count the lease up by one. Two runners at once may lose a count, but never stop it."""
-    try:
-        count = int(read_plain(lease) or 0)
-    except (FileNotFoundError, ValueError):
-        count = 0
-    new = lease.with_suffix(f".{os.getpid()}")
-    with contextlib.suppress(OSError):  # the directory was removed, or the disk is full: follow says so
-        new.write_text(f"{count + 1}\n", encoding="ascii")
-        new.rename(lease)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -28,8 +29,12 @@ def birth(pid: int) -> str | None:
     return None if fields[0] in b"ZX" else fields[19].decode()
 
 
+@functools.cache
 def here() -> tuple[str, str, str]:
-    """Return this host, this boot and the host's name, a word each, as supervisor.sh writes them."""
+    """Return this host, this boot and the host's name, a word each, as supervisor.sh writes them.
+
+    Read once: a process lives on one host, and in one boot.
+    """
     node = _first_line("/proc/sys/kernel/hostname") or _output("uname", "-n")
     machine = _first_line("/etc/machine-id") or node
     if started := _first_line("/proc/sys/kernel/random/boot_id"):

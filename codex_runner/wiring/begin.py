@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import new_run_id
 from codex_runner.wiring.audience import require_usable
 from codex_runner.wiring.extras import detector, reply_schema

@@ -104,21 +104,29 @@ def reach(request, tmp_path_factory, servers):
     kind, _, shell = request.param.partition("-")
     if kind == "local":
         there = environment(tmp_path_factory.mktemp(request.param), shell)
-        return lambda claim=None: LocalTransport(there, claim)
+        return lambda claim=None, tick=1.0: LocalTransport(there, claim, tick=tick)
     if kind == "container":
         there = request.getfixturevalue("container")
-        return lambda claim=None: RemoteTransport(ContainerCarrier(there), reconnect=10, claim=claim)
+        return lambda claim=None, tick=1.0: RemoteTransport(
+            ContainerCarrier(there), reconnect=10, claim=claim, tick=tick
+        )
     sshd = servers(shell)
     options = ("-F", str(sshd.config))
-    return lambda claim=None: RemoteTransport(
-        SshCarrier(sshd.alias, dict(os.environ), options), reconnect=10, claim=claim
+    return lambda claim=None, tick=1.0: RemoteTransport(
+        SshCarrier(sshd.alias, dict(os.environ), options), reconnect=10, claim=claim, tick=tick
     )
 
 
 @pytest.fixture
-def host(reach):
+def tick():
+    """Seconds of a supervisor's tick. A test sets its own: `@pytest.mark.parametrize("tick", [TICK])`."""
+    return 1.0
+
+
+@pytest.fixture
+def host(reach, tick):
     """A way to it without a claim."""
-    return reach()
+    return reach(tick=tick)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from codex_runner.transports.remote.sessions import Sessions
 from codex_runner.transports.remote.upload import Upload
 from codex_runner.transports.request import (
     NO_RUN,
+    TICK,
     cancel_request,
     claim_request,
     discard_request,
@@ -63,6 +64,7 @@ class RemoteTransport:
         reconnect: float = 600.0,
         tell: Callable[[str, str], None] = lambda _code, _message: None,
         claim: Claim | None = None,
+        tick: float = TICK,
     ) -> None:
         """Nothing connects before the first call. `tell` gets each warning about the connection: a code, a sentence.
 
@@ -70,6 +72,7 @@ class RemoteTransport:
         """
         self._sessions = Sessions(carrier, claim)
         self._reconnecting = Reconnecting(self._sessions, reconnect, tell)
+        self._tick = tick
         self._host, self._persist = carrier.host, self._reconnecting.persist
         # Sessions that `start` opened and no `follow` has taken yet; those that one has; the attempts to stop, and why.
         self._begun: dict[_Key, FollowSession] = {}
@@ -101,8 +104,8 @@ class RemoteTransport:
 
         async def attempt() -> Started:
             nonce = new_nonce()
-            request = partial(start_request, launch, nonce, "start")
-            session = FollowSession(await self._sessions.open(request), nonce, 0)
+            request = partial(start_request, launch, nonce, "start", tick=self._tick)
+            session = FollowSession(await self._sessions.open(request), nonce, 0, self._tick)
             try:
                 answer = await session.answers()
             except BaseException:
@@ -311,7 +314,7 @@ class RemoteTransport:
             await self._sessions.release(session.session)
         nonce = new_nonce()
         request = follow_request(*key, position.stdout, position.stderr, nonce)
-        session = FollowSession(await self._sessions.open(request), nonce, position.stdout)
+        session = FollowSession(await self._sessions.open(request), nonce, position.stdout, self._tick)
         try:
             await session.answers()
         except BaseException:
