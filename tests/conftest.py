@@ -1,4 +1,4 @@
-"""What holds for all tests: the two profiles. What is slow and rare runs with `--thorough` alone."""
+"""The two profiles: each day few examples and no rare test; with `--thorough`, as each night, all of them."""
 
 import signal
 
@@ -6,8 +6,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # A machine that is busy makes an example slow, and says nothing about the code.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+for _name, _examples in (("quick", 25), ("thorough", 500)):
+    settings.register_profile(
+        _name, deadline=None, max_examples=_examples, suppress_health_check=[HealthCheck.too_slow]
+    )
 
 # A shell starts what it puts behind (`ci/test &`) with these ignored, and whatever a test starts would inherit that.
 for _number in (signal.SIGINT, signal.SIGQUIT):
@@ -17,6 +19,10 @@ for _number in (signal.SIGINT, signal.SIGQUIT):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="run the tests that are slow and rare, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("thorough" if config.getoption("--thorough") else "quick")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
