@@ -22,6 +22,7 @@ from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, read_plain, runs_root
 from codex_runner.transports.keeper import run_kept
 from codex_runner.transports.request import (
+    TICK,
     cancel_request,
     claim_request,
     command_here,
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 
 # Reading two files that have not grown costs some 20 microseconds: often enough to be far below what a person sees.
 _POLL = 0.02
-_LIVENESS = 0.5
-_PING = 1.0
 _LEAVING = 5.0  # seconds
 _READ = 1 << 18  # what is read at once is worked off before anything else is heard: a signal, a deadline
 
@@ -62,8 +61,9 @@ exec sh -c -- "$@" </dev/null 3<&-
 class LocalTransport:
     """Runs attempts here. `environ` is the runner's environment, of which only the harmless part goes on."""
 
-    def __init__(self, environ: Mapping[str, str], claim: Claim | None = None) -> None:
+    def __init__(self, environ: Mapping[str, str], claim: Claim | None = None, *, tick: float = TICK) -> None:
         """Nothing is touched before the first start, which takes the claim, if there is one."""
+        self._tick = tick
         self._environ = passed(environ)
         self._git_environ = for_git(environ)
         self._check_environ = {k: v for k, v in environ.items() if not names_a_credential(k)}
@@ -84,7 +84,7 @@ class LocalTransport:
     async def start(self, launch: Launch) -> Started:
         """See Transport.start."""
         nonce = new_nonce()
-        new = await self._ask(start_request(launch, nonce), nonce) == "new"
+        new = await self._ask(start_request(launch, nonce, tick=self._tick), nonce) == "new"
         if self._claim is not None:
             self._claim.held = True
         return Started(new=new)
@@ -115,14 +115,14 @@ class LocalTransport:
             pinged = looked = 0.0
             while True:
                 now = time.monotonic()
-                if now - pinged >= _PING:
+                if now - pinged >= self._tick:
                     _advance(directory.lease)
                     await self.renew()
                     pinged = now
                 # First how it ended, then what it wrote: so nothing that was written before the end is missed.
                 exit_ = directory.exit()
                 lost = None
-                if exit_ is None and now - looked >= _LIVENESS:
+                if exit_ is None and now - looked >= self._tick / 2:
                     looked = now
                     lost = directory.lost()
                     exit_ = directory.exit() if lost else None

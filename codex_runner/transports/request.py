@@ -56,9 +56,13 @@ _BOOTSTRAP = (
 # The words of a request's first line before those of a claim; the last two may be dashes.
 _FIRST_LINE = 7
 
-# The runner keeps the same deadline; the supervisor's is for the case that no runner is there to keep it.
+# Ticks. The runner keeps the same deadline; the supervisor's is for the case that no runner is there to keep it.
 SUPERVISOR_GRACE = 10
 
+
+# Seconds: what a supervisor counts time limits and stop graces in, and the runner sends its pings by. Tests have a
+# shorter one, so that the same script does in tenths of a second what takes it seconds elsewhere.
+TICK = 1.0
 
 # In this order: functions first, the call last, so that a truncated script runs nothing.
 _PARTS = (
@@ -100,11 +104,14 @@ def new_nonce() -> str:
     return secrets.token_hex(16)
 
 
-def start_request(launch: Launch, nonce: str, verb: str = "launch", challenge: str = "-", sender: str = "-") -> bytes:
-    """Frame a launch. ConfigurationError where a value cannot travel (a NUL character).
+def start_request(  # noqa: PLR0913 - the words of one line
+    launch: Launch, nonce: str, verb: str = "launch", challenge: str = "-", sender: str = "-", *, tick: float = TICK
+) -> bytes:
+    """Frame a launch. Raises ConfigurationError if a value cannot travel (a NUL character).
 
-    `launch` is for this machine; `start` needs the host's `challenge`, and follows too. `sender` is a word for whoever
-    sends it, a dot, and how many connections it has lost: the host refuses what is older than what it has had.
+    `launch` is for this machine; `start` needs the host's `challenge`, and follows too. `sender` is a word for the
+    sender, a dot, and how many connections it has lost: the host refuses what is older than what it has had. The
+    supervisor counts `timeout` and `orphan` in ticks of `tick` seconds.
     """
     bodies = {"config": launch.config.encode()}
     if launch.schema is not None:
@@ -115,8 +122,9 @@ def start_request(launch: Launch, nonce: str, verb: str = "launch", challenge: s
     bodies["records"] = launch.records
     lines = [
         f"{_MAGIC} {nonce} {verb} {launch.run_id} {launch.attempt} {challenge} {sender}",
-        f"timeout {math.ceil(launch.timeout) + SUPERVISOR_GRACE}",
-        f"orphan {max(1, math.ceil(launch.orphan))}",
+        f"timeout {math.ceil(launch.timeout / tick) + SUPERVISOR_GRACE}",
+        f"orphan {max(1, math.ceil(launch.orphan / tick))}",
+        f"tick {tick:g}",
         f"retention {math.ceil(launch.retention)}",
         f"cwd {_escape(launch.cwd, 'cwd')}",
         *(f"arg {_escape(argument, 'codex argument')}" for argument in launch.command),

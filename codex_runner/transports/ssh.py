@@ -18,6 +18,7 @@ from codex_runner.domain.wish import WISH, RunCancelledError
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.request import (
     NO_RUN,
+    TICK,
     cancel_request,
     claim_request,
     discard_request,
@@ -64,6 +65,7 @@ class SshTransport:
         tell: Callable[[str, str], None] = lambda _code, _message: None,
         given: Collection[str] = (),
         claim: Claim | None = None,
+        tick: float = TICK,
     ) -> None:
         """Nothing is connected before the first call. `tell` gets each warning about the line: a code, a sentence.
 
@@ -72,6 +74,7 @@ class SshTransport:
         """
         self._connection = SshConnection(alias, environ, ssh_options, given, claim)
         self._reconnecting = Reconnecting(self._connection, reconnect, tell)
+        self._tick = tick
         self._alias, self._persist = alias, self._reconnecting.persist
         # Sessions that `start` opened and nobody follows yet; those that somebody follows; what is to be stopped.
         self._begun: dict[_Key, FollowSession] = {}
@@ -98,8 +101,8 @@ class SshTransport:
 
         async def attempt() -> Started:
             nonce = new_nonce()
-            request = partial(start_request, launch, nonce, "start")
-            session = FollowSession(await self._connection.open(request), nonce, 0)
+            request = partial(start_request, launch, nonce, "start", tick=self._tick)
+            session = FollowSession(await self._connection.open(request), nonce, 0, self._tick)
             try:
                 answer = await session.answers()
             except BaseException:
@@ -315,7 +318,7 @@ class SshTransport:
             await self._connection.release(session.session)
         nonce = new_nonce()
         request = follow_request(*key, position.stdout, position.stderr, nonce)
-        session = FollowSession(await self._connection.open(request), nonce, position.stdout)
+        session = FollowSession(await self._connection.open(request), nonce, position.stdout, self._tick)
         try:
             await session.answers()
         except BaseException:

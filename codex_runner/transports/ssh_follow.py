@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.host import Piece
     from codex_runner.transports.ssh_session import Session
 
-_PING = 1.0
-
 # The host says something each second; ssh's own keep-alive may be busy with a connection that only looks alive.
 _SILENCE = 10.0
 
@@ -34,8 +32,9 @@ _Item = Output | ProcessExit | Lost | DroppedError | ClaimTakenError
 class FollowSession:
     """A running `ssh` whose far side follows an attempt. Whoever opened the session releases it."""
 
-    def __init__(self, session: Session, nonce: str, stdout: int) -> None:
-        """`stdout` is the offset that the far side was asked to begin at."""
+    def __init__(self, session: Session, nonce: str, stdout: int, tick: float) -> None:
+        """`stdout` is the offset that the far side was asked to begin at. A ping goes out each `tick` seconds."""
+        self._tick = tick
         self.session, self._nonce, self._mark = session, nonce, f"{nonce} ".encode()
         self._last_words = b""
         self._offset = stdout
@@ -144,7 +143,7 @@ class FollowSession:
                 await self.session.send(b"ping\n")
             except DroppedError:
                 return  # the reader tells
-            await asyncio.sleep(_PING)
+            await asyncio.sleep(self._tick)
             if queue.full():  # it is our own reader that takes its time
                 self._heard = time.monotonic()
             if time.monotonic() - self._heard > _SILENCE:

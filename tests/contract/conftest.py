@@ -54,16 +54,24 @@ def reach(request, tmp_path_factory, servers):
     kind, _, shell = request.param.partition("-")
     if kind == "local":
         there = environment(tmp_path_factory.mktemp(request.param), shell)
-        return lambda claim=None: LocalTransport(there, claim)
+        return lambda claim=None, tick=1.0: LocalTransport(there, claim, tick=tick)
     sshd = servers(shell)
     options = ("-F", str(sshd.config))
-    return lambda claim=None: SshTransport(sshd.alias, dict(os.environ), reconnect=10, ssh_options=options, claim=claim)
+    return lambda claim=None, tick=1.0: SshTransport(
+        sshd.alias, dict(os.environ), reconnect=10, ssh_options=options, claim=claim, tick=tick
+    )
 
 
 @pytest.fixture
-def host(reach):
+def tick():
+    """Seconds of a supervisor's tick. A test sets its own: `@pytest.mark.parametrize("tick", [TICK])`."""
+    return 1.0
+
+
+@pytest.fixture
+def host(reach, tick):
     """A way to it without a claim."""
-    return reach()
+    return reach(tick=tick)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.launches import collect, launch, processes_of, wait_until
+from support.launches import TICK, collect, launch, processes_of, wait_until
 
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Position
@@ -231,6 +231,21 @@ def test_the_supervisor_keeps_the_time_by_itself(host, run):
         return await collect(host, job.run_id)
 
     assert run(work())[2].exit.stopped is StopReason.TIMEOUT
+
+
+@pytest.mark.parametrize("tick", [TICK])
+def test_a_supervisor_counts_in_ticks(host, run, pid_file):
+    """All of its times shrink alike, and the files of the run directory say so."""
+
+    async def work():
+        job = launch("ignores-signals", timeout=-5 * TICK, orphan=60)
+        await host.start(job)
+        _, _, last = await collect(host, job.run_id)
+        return pid_file(job.run_id).with_name("request").read_text().split()[3:7], last
+
+    (timeout, orphan, _, tick), last = run(work())
+    assert (timeout, orphan, tick) == ("5", "600", "0.1")
+    assert (last.exit.stopped, last.exit.signal) == (StopReason.TIMEOUT, signal.SIGKILL)
 
 
 def test_an_agent_that_nobody_follows_is_ended(host, run):

@@ -8,6 +8,9 @@ from codex_runner.domain.event import Position
 from codex_runner.domain.host import Launch, Output
 from codex_runner.domain.run import new_run_id
 
+# Seconds: for tests that wait for what a supervisor counts in ticks, which are seconds elsewhere.
+TICK = 0.1
+
 CHILD = Path(__file__).with_name("child.py")
 
 

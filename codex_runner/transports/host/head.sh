@@ -23,6 +23,7 @@ constants() {
 	LISTING=16777216 # bytes of names, at the most, of the files in a folder
 	KEPT=1048576     # bytes, at the most, of what a command prints
 	QUIET=20         # seconds
+	tick=1           # seconds: what supervisors count in, unless their request says otherwise
 	outputs=
 	# Not every shell has a printf of its own (mksh), and the arguments of a program are there for all to see.
 	teller='print'

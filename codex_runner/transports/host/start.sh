@@ -100,13 +100,14 @@ end_left_of() { # RUN ATTEMPT: in a subshell
 }
 
 start() {
-	timeout='' orphan='' retention='' cwd_line='' args='' environment='' config='' schema='' instructions='' prompt='' records=''
+	timeout='' orphan='' retention='' cwd_line='' args='' environment='' config='' schema='' instructions='' prompt='' records='' tick=1
 	while read_line && [ "$line" != ".$nonce" ]; do
 		value=${line#* }
 		case $line in
 		"timeout "*) timeout=$value ;;
 		"orphan "*) orphan=$value ;;
 		"retention "*) retention=$value ;;
+		"tick "*) tick=$value ;;
 		"cwd "*) cwd_line=$value ;;
 		"config "*) config=$value ;;
 		"schema "*) schema=$value ;;
@@ -119,6 +120,8 @@ start() {
 		esac
 	done
 	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
+	case $tick in *[!0-9.]* | *.*.*) tick= ;; esac
+	case $tick in *[1-9]*) ;; *) refuse protocol "bad tick" ;; esac
 
 	wipe
 	if ! { mkdir -p "$runs/$run/attempts" "$runs/$run/home" "${runs%/*}/discarded" ${claims:+"$claims"} && cd "$runs/$run/attempts" && mkdir ".$attempt.$nonce" &&
@@ -135,7 +138,7 @@ start() {
 	received
 	# shellcheck disable=SC2154 # script: this very text, set by whoever started it
 	if ! {
-		printf '%s\n' "$nonce $run $attempt $timeout $orphan $retention" "$cwd_line" >request &&
+		printf '%s\n' "$nonce $run $attempt $timeout $orphan $retention $tick" "$cwd_line" >request &&
 			printf '%s' "$args" >args && printf '%s\n' "$script" >supervisor.sh &&
 			printf '%1024s\n' '' >stop.room && printf '%1024s\n' '' >exit.room
 	}; then

@@ -11,6 +11,14 @@ nap() { # SECONDS: a sleep that goes when its loop is told to
 	napping=
 }
 
+nap_ticks() { # NUMBER
+	naps=0
+	while [ "$naps" -lt "$1" ]; do
+		nap "$tick"
+		naps=$((naps + 1))
+	done
+}
+
 looping() { # until $TELL, whenever that comes: a sleep that has just begun, and has no name yet, must not be left behind
 	napping='' told=
 	trap 'told=1; [ "$napping" = soon ] || leave_loop' "$TELL"
@@ -64,6 +72,13 @@ has_room() { # can anything be written here? The file is left empty, so that eac
 	return "$1"
 }
 
+read_tick() { # of the attempt in this folder. Without one, as an earlier version writes it, a tick is a second
+	tick=
+	# Only a file: the agent may have put a pipe in its place, and whatever opens one waits for ever.
+	if [ -f request ]; then { read -r _ _ _ _ _ _ tick _ <request; } 2>/dev/null; fi
+	: "${tick:=1}"
+}
+
 ticker() { # counts its own ticks, never wall time, so that a machine that was suspended does not kill its runs
 	looping
 	ticks=0 idle=0 last=
@@ -73,7 +88,7 @@ ticker() { # counts its own ticks, never wall time, so that a machine that was s
 	case $ticks$idle in '' | *[!0-9]*) ticks=0 idle=0 ;; esac
 	ticks=$((ticks + 1)) idle=$((idle + 1))
 	{ echo "$ticks $idle $last" >ticks; } 2>/dev/null
-	while nap 1; do
+	while nap "$tick"; do
 		alive $$ "$self_born" || inherit
 		# Where codex ended as soon as it began, the signal that is to end us may have come before our trap.
 		alive "$codex" "$codex_born" || {
@@ -89,7 +104,7 @@ ticker() { # counts its own ticks, never wall time, so that a machine that was s
 		[ "$ticks" -lt "$timeout" ] || note_stop timeout
 		[ "$idle" -lt "$orphan" ] || note_stop orphaned
 		has_room || note_stop disk-full
-		# Each second again: a signal that falls between the supervisor's check and its wait would be lost. Where our
+		# Each tick again: a signal that falls between the supervisor's check and its wait would be lost. Where our
 		# folder has been removed, nobody can follow the agent any more, nor say in a file that it is to end.
 		if [ -e stop ] || [ ! -e request ]; then tell $$ "$TELL"; fi
 		[ "$reaper" = reaper ] || remember
@@ -108,8 +123,9 @@ end_alone() { # REASON: end codex where its supervisor, its parent, is dead
 	write_exit
 }
 
-end_left() { # codex, where it is alive, and all that it has left
+end_left() { # codex, if it is alive, and all that it has left
 	codex='' birth='' status=-
+	read_tick
 	{ read -r codex birth <codex.pid; } 2>/dev/null
 	if alive "$codex" "$birth"; then
 		remember
@@ -122,12 +138,12 @@ end_left() { # codex, where it is alive, and all that it has left
 	remove_points ../..
 }
 
-executioner() { # INT, 2 s, TERM, 1 s, KILL: codex ends cleanly on INT only; TERM and KILL orphan its commands
+executioner() { # INT, 2 ticks, TERM, 1 tick, KILL: codex ends cleanly on INT only; TERM and KILL orphan its commands
 	looping
 	kill -INT "$codex" 2>/dev/null
-	nap 2
+	nap_ticks 2
 	kill -TERM "$codex" 2>/dev/null
-	nap 1
+	nap_ticks 1
 	kill -KILL "$codex" 2>/dev/null
 }
 
@@ -238,7 +254,7 @@ become_codex() { # in a subshell, stdin, stdout and stderr in place: the environ
 supervise() { # in the attempt's staging directory; stdin: the environment's lines, then a dot
 	reaper=$1
 	no_core
-	{ read -r nonce run attempt timeout orphan retention && IFS= read -r line; } <request || exit 1
+	{ read -r nonce run attempt timeout orphan retention tick && IFS= read -r line; } <request || exit 1
 	decode "$line"
 	cwd=$decoded
 	here
