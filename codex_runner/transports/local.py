@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import time
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +20,7 @@ from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, read_plain, runs_root
 from codex_runner.transports.keeper import run_kept
+from codex_runner.transports.processes import end_group
 from codex_runner.transports.request import (
     TICK,
     cancel_request,
@@ -238,9 +238,7 @@ class LocalTransport:
                 code = None
             finally:
                 # Whatever is left in its group goes, also where we are cancelled ourselves.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+                await end_group(process)
         return code, time.monotonic() - began
 
     @contextlib.contextmanager
