@@ -191,7 +191,7 @@ def test_runner_and_supervisor_are_both_killed(project):
     running.until_command("sleep 300")
     running.kill()
     os.kill(supervisor(project), signal.SIGKILL)
-    wait_for(lambda: project.processes == {}, 10)
+    wait_for(lambda: project.processes == {})
     (left,) = project.runs
     done = project.command("attach", left.run_id)
     project.check_reports(done, 6)

@@ -27,8 +27,8 @@ RUNNER = Path(sys.executable).with_name("codex-runner")
 KEY_NAME = "SCRIPTED_MODEL_KEY"
 JOB = "docs"
 
-# A first line of defence against a hang, far above what any of these runs takes.
-PATIENCE = 60.0
+# Seconds. A first line of defence against a hang, far above what any of these runs takes on a machine that is busy.
+PATIENCE = 300.0
 
 
 def tree(folder):
@@ -57,7 +57,7 @@ def processes_with(text):
     return found
 
 
-def wait_for(what, seconds=20.0):
+def wait_for(what, seconds=PATIENCE):
     """Return the first true value of `what()`."""
     deadline = time.monotonic() + seconds
     while not (value := what()):
@@ -205,7 +205,7 @@ class Running:
     def log(self):
         return self._err.read_text(errors="replace")
 
-    def until(self, what, seconds=20.0):
+    def until(self, what, seconds=PATIENCE):
         """Return the first true value of `what()`, and fail at once if the command ends before there is one."""
 
         def alive():

@@ -196,7 +196,7 @@ def test_a_runner_that_hangs_is_killed_and_its_agent_does_not_outlive_the_job(st
     outputs = step.end_job()
     assert (outputs["result"], outputs["exit-code"]) == ("failed", "")
     assert outputs["run-dir"]
-    wait_for(lambda: step.agents() == {}, 10)
+    wait_for(lambda: step.agents() == {})
     check_nothing_was_borrowed(step)
 
 

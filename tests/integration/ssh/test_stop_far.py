@@ -79,7 +79,7 @@ def test_whoever_ends_a_run_ends_everything(far, how, code, failure):
         assert far.command("cancel", far.runs[0].run_id).code == 0
     else:
         running.signal(how)
-    check_all_ended(far, running.wait(15), code, failure)
+    check_all_ended(far, running.wait(), code, failure)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_over_a_black_hole(far):
         proxy.swallows = True
         running.signal(signal.SIGTERM)
         began = time.time()
-        done = running.wait(25)
+        done = running.wait()
         run = far.check_reports(done, 6)
         reason = run.run_json["reason"]
         (until,) = re.findall(r"may still be running on devbox, until about (\S+) \(orphan_timeout\)", reason)
