@@ -201,7 +201,7 @@ def attacked_by(placed, request, number, tmp_path):
     done = running.wait()
     assert done.code != 0, "a check of which nobody saw the end passed"
     try:
-        wait_for(lambda: not there.processes, 30)
+        wait_for(lambda: not there.processes)
     finally:
         for pid in there.processes:
             os.kill(pid, signal.SIGKILL)

@@ -106,7 +106,7 @@ def test_killed_while_codex_is_looked_at(there, way, number):
     running.signal(number)
     running.wait()
     try:
-        wait_for(lambda: not there.processes, 30)
+        wait_for(lambda: not there.processes)
     finally:
         kill_all(there.processes)
 
@@ -126,7 +126,7 @@ def test_killed_while_a_tool_hangs(project, tool):
     running.until_command("sleep 614")
     running.kill()
     try:
-        wait_for(lambda: not project.processes, 30)
+        wait_for(lambda: not project.processes)
     finally:
         kill_all(project.processes)
 

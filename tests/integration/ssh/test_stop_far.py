@@ -106,13 +106,14 @@ def test_over_a_black_hole(far):
         running.signal(signal.SIGTERM)
         began = time.time()
         done = running.wait()
+        ended = time.time()
         run = far.check_reports(done, 6)
         reason = run.run_json["reason"]
         (until,) = re.findall(r"may still be running on devbox, until about (\S+) \(orphan_timeout\)", reason)
-        assert datetime.fromisoformat(until).timestamp() == pytest.approx(began + 8 + 4, abs=5)
+        assert began + 4 <= datetime.fromisoformat(until).timestamp() <= ended + 5
         assert not run.guard("process sweep")["passed"]
         # The line is still dead: the host ends it by itself.
-        wait_for(lambda: not far.family.alive, 15)
+        wait_for(lambda: not far.family.alive)
         cancelled = far.command("cancel", run.run_id)
         assert cancelled.code == 6
         assert "devbox" in cancelled.stderr
