@@ -1,13 +1,19 @@
-"""What holds for all tests: the two profiles. What is slow and rare runs with `--thorough` alone."""
+"""The two profiles: each day few examples and no rare case; with `--thorough`, as each night, all of them."""
 
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # A machine that is busy makes an example slow, and says nothing about the code.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+for _name, _examples in (("quick", 25), ("thorough", 500)):
+    settings.register_profile(
+        _name, deadline=None, max_examples=_examples, suppress_health_check=[HealthCheck.too_slow]
+    )
+
+# Where a case is a whole run of codex, or several.
+COSTLY = ("integration", "security", "adversary", "chaos")
 
 # A shell starts what it puts behind (`ci/test &`) with these ignored, and whatever a test starts would inherit that.
 for _number in (signal.SIGINT, signal.SIGQUIT):
@@ -19,10 +25,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="run the tests that are slow and rare, too")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("thorough" if config.getoption("--thorough") else "quick")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--thorough"):
         return
-    rare = [item for item in items if item.get_closest_marker("thorough")]
+    rare = {item for item in items if item.get_closest_marker("thorough")}
+    if not config.getoption("keyword") and not any("::" in asked for asked in config.args):
+        rare |= _between(items)
     if rare:
         config.hook.pytest_deselected(items=rare)
-        items[:] = [item for item in items if item not in set(rare)]
+        items[:] = [item for item in items if item not in rare]
+
+
+def _between(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Return the cases of a costly test between its first and its last, which differ in every parameter.
+
+    A test that says itself which of its cases run each day (`ways`, `every_case`) is left alone.
+    """
+    tests: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in COSTLY:
+            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    return {
+        case
+        for cases in tests.values()
+        if not any(case.get_closest_marker(mark) for mark in ("thorough", "every_case") for case in cases)
+        for case in cases[1:-1]
+    }

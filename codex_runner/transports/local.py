@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import time
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +22,7 @@ from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, runs_root
 from codex_runner.transports.growth import watch
 from codex_runner.transports.keeper import run_kept
+from codex_runner.transports.processes import end_group
 from codex_runner.transports.request import (
     TICK,
     cancel_request,
@@ -252,9 +252,7 @@ class LocalTransport:
                 code = None
             finally:
                 # Whatever is left in its group goes, also where we are cancelled ourselves.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+                await end_group(process)
         return code, time.monotonic() - began
 
     @contextlib.contextmanager

@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
 
 _ENVIRON = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}  # of what these programs of the system need
+
+_DYING = 5.0  # seconds: what the kernel may take, at the most, to end what was killed
+
+
+async def end_group(leader: Process) -> None:
+    """Kill a process group, and wait until none of it is alive. `leader` is a child of this process.
+
+    SIGKILL only tells a process to go: it is still there for a moment, for all to see.
+    """
+    deadline = time.monotonic() + _DYING
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies
+        os.killpg(leader.pid, signal.SIGKILL)
+        await leader.wait()
+        while time.monotonic() < deadline:
+            os.killpg(leader.pid, 0)
+            if not _has_live(leader.pid):
+                break
+            await asyncio.sleep(0.001)
+    await leader.wait()
+
+
+def _has_live(group: int) -> bool:
+    """Whether any process of the group is more than a zombie, which waits for a parent that may never look."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_bytes().rpartition(b")")[2].split()
+            if int(fields[2]) == group and fields[0] not in b"ZX":
+                return True
+    return False
 
 
 def birth(pid: int) -> str | None:

@@ -56,7 +56,7 @@ def forget_sources(job: Job, environ: Mapping[str, str]) -> None:
 
 
 def _matters(job: Job) -> bool:
-    return job.host == LOCAL_HOST and job.sandbox is Sandbox.WORKSPACE_WRITE
+    return job.host.is_here and job.sandbox is Sandbox.WORKSPACE_WRITE
 
 
 def _roots(job: Job, environ: Mapping[str, str]) -> Iterable[str]:

@@ -57,7 +57,7 @@ def test_a_runner_that_is(there, service, way):
         running.signal(signal.SIGSTOP)
         time.sleep(stops_for)
         running.signal(signal.SIGCONT)
-    is_whole(there, running.wait(90))
+    is_whole(there, running.wait())
 
 
 def ssh_clients(running):
@@ -98,7 +98,7 @@ def test_a_connection_of_which(project, server, service, way):
         for pid, is_master in ssh_clients(running):
             if is_master == master:
                 os.kill(pid, number)
-    is_whole(project, running.wait(90))
+    is_whole(project, running.wait())
 
 
 @pytest.mark.thorough
@@ -120,7 +120,7 @@ def test_a_master_that_sleeps_and_wakes(project, server, service):
             os.kill(pid, signal.SIGCONT)
         except ProcessLookupError:
             continue
-    is_whole(project, running.wait(90))
+    is_whole(project, running.wait())
 
 
 @pytest.mark.thorough
@@ -136,7 +136,7 @@ def test_a_network_that_changes_its_address(project, server, service):
         running.until(project.host_run)
         sshd.client_config(project.scratch / "roaming", second.port)
         first.swallows = True
-        is_whole(project, running.wait(120), grace=40)
+        is_whole(project, running.wait(), grace=40)
 
 
 # --- what happens to the files on the host ---------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def test_the_hosts_files_of_an_attempt_hold(there, service, way):
     done = there.start("run", JOB).wait(90)
     there.check_reports(done, done.code)
     try:
-        wait_for(lambda: not there.processes, 20)
+        wait_for(lambda: not there.processes)
     finally:
         for pid in there.processes:
             os.kill(pid, signal.SIGKILL)

@@ -198,10 +198,10 @@ def attacked_by(placed, request, number, tmp_path):
         checks=[{"name": "it", "run": f"echo x >>{count}; kill -{number} $PPID; sleep 1; exit 0", "timeout": "2s"}],
     )
     running = there.start("run", JOB)
-    done = running.wait(300)
+    done = running.wait()
     assert done.code != 0, "a check of which nobody saw the end passed"
     try:
-        wait_for(lambda: not there.processes, 30)
+        wait_for(lambda: not there.processes)
     finally:
         for pid in there.processes:
             os.kill(pid, signal.SIGKILL)

@@ -106,7 +106,7 @@ def test_killed_while_codex_is_looked_at(there, way, number):
     running.signal(number)
     running.wait()
     try:
-        wait_for(lambda: not there.processes, 30)
+        wait_for(lambda: not there.processes)
     finally:
         kill_all(there.processes)
 
@@ -126,7 +126,7 @@ def test_killed_while_a_tool_hangs(project, tool):
     running.until_command("sleep 614")
     running.kill()
     try:
-        wait_for(lambda: not project.processes, 30)
+        wait_for(lambda: not project.processes)
     finally:
         kill_all(project.processes)
 
@@ -172,14 +172,14 @@ def test_a_limit_of_the_system(project, service, way):
     service.scenario("big", script(big, message("done")))
     project.configure(prompt="SCN:big", sandbox="danger-full-access")
     running = project.start("run", JOB)
-    done = running.wait(120)
+    done = running.wait()
     assert done.code in {0, 3, 6, 7, 9, 1}, (done.code, done.stderr[-2000:])
     for run in done.runs:
         if (run.path / "run.json").exists():
             assert run.run_json["exit_code"] == done.code
     left = project.processes
     if left:
-        wait_for(lambda: not project.processes, 20)
+        wait_for(lambda: not project.processes)
 
 
 # --- what the agent does to those who watch it -----------------------------------------------------------------------
@@ -194,10 +194,10 @@ def attacks_the_ticker(there, service, number):
     service.scenario("attack", script(shell(attack), shell("sleep 1"), message("attacked")))
     there.configure(prompt="SCN:attack", sandbox="danger-full-access")
     running = there.start("run", JOB)
-    done = running.wait(90)
+    done = running.wait()
     try:
         there.check_reports(done, done.code)
-        wait_for(lambda: not there.processes, 20)
+        wait_for(lambda: not there.processes)
     finally:
         kill_all(there.processes)
 
@@ -224,10 +224,10 @@ def test_the_agent_stops_the_supervisor(there, service):
     service.scenario("attack", script(shell(attack), message("attacked")))
     there.configure(prompt="SCN:attack", sandbox="danger-full-access", timeout="5s", orphan_timeout="5s")
     running = there.start("run", JOB)
-    done = running.wait(120)
+    done = running.wait()
     try:
         assert done.code != 0 or there.processes == {}
-        wait_for(lambda: not there.processes, 40)
+        wait_for(lambda: not there.processes)
     finally:
         kill_all(there.processes)
 

@@ -119,7 +119,7 @@ class Run:
 
     def check_traces(self):
         assert (self.folder / "starts").read_text().count("\n") == 1
-        wait_until(lambda: processes_of(self.job.run_id) == [], 5)
+        wait_until(lambda: processes_of(self.job.run_id) == [], 60)
         assert not (self.sshd.state / "codex-runner" / "runs" / self.job.run_id).exists()
 
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from support.container import ContainerCarrier, container_or_skip
 from support.sshd import Sshd
+from support.ways import ways
 
 from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.local import LocalTransport
@@ -13,7 +14,13 @@ from codex_runner.transports.remote.transport import RemoteTransport
 
 SHELLS = ("dash", "bash", "busybox")
 CONTAINER = "container-busybox"
-HOSTS = [*(f"{kind}-{shell}" for kind in ("local", "ssh") for shell in SHELLS), CONTAINER]
+# Each day each shell and each transport; each night every pair of them.
+HOSTS = [
+    *ways(
+        [f"{kind}-{shell}" for kind in ("local", "ssh") for shell in SHELLS], ["local-busybox", "ssh-dash", "ssh-bash"]
+    ),
+    CONTAINER,
+]
 
 # What a second carrier shows each day. The rest of the contract runs over it each night.
 DAILY = {

@@ -1,6 +1,7 @@
 """`Transport.ask`: a script's answer, apart from everything else that a host prints."""
 
 import pytest
+from support.launches import processes_of
 
 
 def test_the_answer_is_stdout_alone_byte_for_byte(host, run):
@@ -44,3 +45,10 @@ def test_a_script_that_asks_and_a_command_that_runs_follow_each_other(host, run)
     done = run(several())
     assert [each.output for each in done] == [b"0\n", b"1\n1\n", b"2\n", b"3\n3\n", b"4\n", b"5\n5\n"]
     assert [each.complaint for each in done] == [b"0\n", b"", b"2\n", b"", b"4\n", b""]
+
+
+def test_nothing_that_it_started_is_alive_once_it_has_answered(host, run, tmp_path):
+    """Not only told to go: whoever looks at once must find nothing."""
+    many = "for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 600 & sleep 600 & sleep 600 & done; echo started"
+    done = run(host.ask(many, environment={"NOTE": str(tmp_path)}))
+    assert (done.exit_code, processes_of(str(tmp_path))) == (0, [])

@@ -60,7 +60,7 @@ def test_a_helper_of_a_killed_proof_goes_with_the_run(host, run, pid_file, tmp_p
             env={"PATH": f"{folder}/home/tmp/arg0-linux/codex-arg0"},
             start_new_session=True,
         )
-        wait_until(lambda: processes_of(job.run_id), 20)
+        wait_until(lambda: processes_of(job.run_id), 60)
         await host.discard(job.run_id)
         return helper
 
@@ -82,9 +82,9 @@ def test_mount_points_go_whoever_ends_the_agent(host, run, pid_file, supervisor_
         if who == "supervisor":
             await host.stop(job.run_id, 1, StopReason.CANCELLED)
         else:
-            wait_until((folder / "attempts" / "1" / "ticks").exists, 20)
+            wait_until((folder / "attempts" / "1" / "ticks").exists, 60)
             os.kill(supervisor_pid(job.run_id), signal.SIGKILL)
-        wait_until(lambda: not list(tmp_path.iterdir()), 20)
+        wait_until(lambda: not list(tmp_path.iterdir()), 60)
         await collect(host, job.run_id)
 
     run(work())

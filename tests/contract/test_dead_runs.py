@@ -48,7 +48,7 @@ def test_a_start_wipes_what_dead_runs_left(host, run, pid_file, supervisor_pid):
         await host.start(launch("reply", run_id=jobs["own"].run_id, attempt=2))
         assert {name for name, path in places.items() if not path.exists()} == {"killed", "rebooted"}
         assert (places["own"] / "attempts/1").exists()
-        wait_until(lambda: processes_of(killed.run_id) == [], 5)  # a shell's last nap goes by itself
+        wait_until(lambda: processes_of(killed.run_id) == [], 60)  # a shell's last nap goes by itself
         modes = {path.stat().st_mode & 0o777 for path in (places["young"] / "attempts/1").iterdir()}
         assert modes == {0o600}
         *_, how = await collect(host, jobs["young"].run_id)

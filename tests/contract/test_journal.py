@@ -12,7 +12,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.records import event_samples, records
 
@@ -101,7 +101,6 @@ def whole(tmp_path_factory):
     return contents(folder)
 
 
-@settings(max_examples=400)
 @given(data=st.data())
 def test_cut_anywhere_it_goes_on_as_if_nothing_had_happened(tmp_path_factory, whole, data):
     cuts = [data.draw(st.integers(0, len(content))) for content in whole]

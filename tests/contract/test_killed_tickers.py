@@ -52,18 +52,18 @@ def test_the_limits_hold_without_a_runner(host, attempt):
             await host.start(job)
         for _ in range(2):
             for job in jobs:
-                wait_until(lambda job=job: tickers(attempt(job.run_id)), 10)
+                wait_until(lambda job=job: tickers(attempt(job.run_id)), 60)
                 for pid in tickers(attempt(job.run_id)):
                     os.kill(pid, signal.SIGKILL)
             await asyncio.sleep(0.3)
-        wait_until(lambda: all((attempt(job.run_id) / "exit").exists() for job in jobs), 40)
+        wait_until(lambda: all((attempt(job.run_id) / "exit").exists() for job in jobs), 60)
         return [(await collect(host, job.run_id))[2].exit for job in jobs]
 
     first, second = asyncio.run(work())
     assert first.stopped is StopReason.ORPHANED
     assert second.stopped is StopReason.TIMEOUT
     for job in jobs:
-        wait_until(lambda job=job: processes_of(job.run_id) == [], 5)
+        wait_until(lambda job=job: processes_of(job.run_id) == [], 60)
 
 
 @pytest.mark.parametrize("code", [0, 3, 127])

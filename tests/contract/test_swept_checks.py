@@ -50,18 +50,18 @@ def test_at_a_timeout(leaving, run, tmp_path):
 def test_where_nobody_waits_for_it_any_more(leaving, run, host, tmp_path):
     async def work():
         checking = asyncio.ensure_future(leaving("echo ready >ready; sleep 600"))
-        await asyncio.to_thread(wait_until, (tmp_path / "ready").exists, 40)
+        await asyncio.to_thread(wait_until, (tmp_path / "ready").exists, 60)
         checking.cancel()
         await asyncio.wait({checking})
 
     run(work())
-    wait_until(lambda: processes_of(str(tmp_path)) == [], 20)
+    wait_until(lambda: processes_of(str(tmp_path)) == [], 60)
 
 
 def test_where_it_kills_its_keeper(leaving, run, tmp_path):
     done = run(leaving("kill -9 $PPID; sleep 600"))
     assert done.exit_code == 137
-    wait_until(lambda: processes_of(str(tmp_path)) == [], 20)
+    wait_until(lambda: processes_of(str(tmp_path)) == [], 60)
 
 
 @pytest.mark.parametrize("command", ["true", "exit 7", "echo a | tail -n 1", "kill -TERM 0", "kill -9 $$"])

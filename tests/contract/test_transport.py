@@ -18,6 +18,11 @@ from codex_runner.domain.secret import Secret
 from codex_runner.engine.cksum import cksum
 
 
+@pytest.fixture
+def tick():
+    return TICK
+
+
 def test_hands_over_every_byte_and_the_exit(host, run):
     async def work():
         job = launch("echo", 3, prompt=b"line one\n\xff\xfeline two, no newline")
@@ -96,16 +101,14 @@ def test_a_large_stderr_arrives_whole_and_in_pieces(host, run):
 
 def test_bytes_come_while_the_child_runs(host, run):
     async def work():
-        job = launch("lines", 2, 1.0)
+        job = launch("hangs")
         await host.start(job)
-        began = time.monotonic()
         async for piece in host.follow(job.run_id, 1, Position()):
-            if isinstance(piece, Output) and b'"number":0' in piece.data:
-                seen = time.monotonic() - began
-        return seen, time.monotonic() - began
+            if isinstance(piece, Output):
+                await host.stop(job.run_id, 1, StopReason.CANCELLED)
+        return piece
 
-    seen, whole = run(work())
-    assert seen < whole - 0.5
+    assert run(work()).exit.stopped is StopReason.CANCELLED
 
 
 def test_the_child_has_its_directory_its_environment_and_no_more(host, run, tmp_path, monkeypatch):
@@ -174,15 +177,12 @@ def test_ends_a_child_that_ignores_signals_all_the_same(host, run):
         async for piece in host.follow(job.run_id, 1, Position()):
             if isinstance(piece, Output) and b"turn.started" in piece.data:
                 break
-        began = time.monotonic()
         await host.stop(job.run_id, 1, StopReason.INTERRUPTED)
-        result = await collect(host, job.run_id)
-        return job.run_id, result, time.monotonic() - began
+        return job.run_id, await collect(host, job.run_id)
 
-    run_id, (_, _, last), seconds = run(work())
+    run_id, (_, _, last) = run(work())
     assert last.exit.signal == signal.SIGKILL
-    assert seconds < 30
-    wait_until(lambda: processes_of(run_id) == [], 2)
+    wait_until(lambda: processes_of(run_id) == [], 60)
 
 
 @pytest.mark.parametrize("mode", ["leaks-stdout", "forks-away"])
@@ -196,7 +196,7 @@ def test_sweeps_what_a_child_leaves_behind(host, run, mode):
     assert b"turn.completed" in stdout
     assert last.exit.code == 0
     assert last.exit.killed >= 1
-    wait_until(lambda: processes_of(run_id) == [], 2)
+    wait_until(lambda: processes_of(run_id) == [], 60)
 
 
 def test_sweeps_what_forks_as_fast_as_it_can(host, run, tmp_path):
@@ -226,14 +226,13 @@ def test_says_which_signal_ended_the_child(host, run):
 
 def test_the_supervisor_keeps_the_time_by_itself(host, run):
     async def work():
-        job = launch("hangs", timeout=-8)  # with the supervisor's grace of ten seconds on top: two
+        job = launch("hangs", timeout=-8 * TICK)  # with the supervisor's grace of ten ticks on top: two
         await host.start(job)
         return await collect(host, job.run_id)
 
     assert run(work())[2].exit.stopped is StopReason.TIMEOUT
 
 
-@pytest.mark.parametrize("tick", [TICK])
 def test_a_supervisor_counts_in_ticks(host, run, pid_file):
     """All of its times shrink alike, and the files of the run directory say so."""
 
@@ -248,11 +247,12 @@ def test_a_supervisor_counts_in_ticks(host, run, pid_file):
     assert (last.exit.stopped, last.exit.signal) == (StopReason.TIMEOUT, signal.SIGKILL)
 
 
-def test_an_agent_that_nobody_follows_is_ended(host, run):
+def test_an_agent_that_nobody_follows_is_ended(host, run, pid_file):
     async def work():
-        job = launch("hangs", orphan=2)
+        job = launch("hangs", orphan=2 * TICK)
         await host.start(job)
-        await asyncio.sleep(4.5)
+        ended = pid_file(job.run_id).with_name("exit").exists
+        await asyncio.to_thread(wait_until, ended, 60)
         return await collect(host, job.run_id)
 
     assert run(work())[2].exit.stopped is StopReason.ORPHANED
@@ -260,7 +260,7 @@ def test_an_agent_that_nobody_follows_is_ended(host, run):
 
 def test_an_agent_that_somebody_follows_lives(host, run):
     async def work():
-        job = launch("lines", 8, 0.5, orphan=2)
+        job = launch("lines", 8, 0.5, orphan=20 * TICK)
         await host.start(job)
         return await collect(host, job.run_id)
 
@@ -367,7 +367,6 @@ def test_ends_a_script_that_takes_too_long(host, run, tmp_path):
     done = run(host.execute("echo before; sleep 600 & sleep 600", cwd=str(tmp_path), timeout=0.5))
     assert done.exit_code is None
     assert b"before" in done.output
-    assert done.seconds < 30
 
 
 def test_a_killed_supervisor_is_noticed(host, run, supervisor_pid):
@@ -375,10 +374,8 @@ def test_a_killed_supervisor_is_noticed(host, run, supervisor_pid):
         job = launch("hangs")
         await host.start(job)
         os.kill(supervisor_pid(job.run_id), signal.SIGKILL)
-        began = time.monotonic()
         _, _, last = await collect(host, job.run_id)
         assert isinstance(last, Lost)
-        assert time.monotonic() - began < 30
         # And what it leaves can still be ended.
         await host.stop(job.run_id, 1, StopReason.CANCELLED)
         _, _, last = await collect(host, job.run_id)
@@ -387,19 +384,29 @@ def test_a_killed_supervisor_is_noticed(host, run, supervisor_pid):
         return job.run_id
 
     run_id = run(work())
-    wait_until(lambda: processes_of(run_id) == [], 5)
+    wait_until(lambda: processes_of(run_id) == [], 60)
 
 
-def test_a_killed_supervisor_leaves_no_agent_even_when_nobody_asks(host, run, supervisor_pid):
+def ticks(attempt):
+    """How many have been counted; 0 while the file is not there, or is being written."""
+    words = (attempt / "ticks").read_text().split() if (attempt / "ticks").exists() else []
+    return int(words[0]) if words else 0
+
+
+def test_a_killed_supervisor_leaves_no_agent_even_when_nobody_asks(host, run, pid_file, supervisor_pid):
     async def work():
         job = launch("forks-away-and-hangs")
         await host.start(job)
-        await asyncio.sleep(1.5)
+        attempt = pid_file(job.run_id).parent
+        await asyncio.to_thread(wait_until, (attempt / "stdout").read_bytes, 60)
+        await asyncio.to_thread(wait_until, lambda: ticks(attempt) > 0, 60)
+        since = ticks(attempt)
+        await asyncio.to_thread(wait_until, lambda: ticks(attempt) > since, 60)
         os.kill(supervisor_pid(job.run_id), signal.SIGKILL)
         return job.run_id
 
     run_id = run(work())
-    wait_until(lambda: processes_of(run_id) == [], 10)
+    wait_until(lambda: processes_of(run_id) == [], 60)
 
 
 @pytest.mark.parametrize(("word", "message"), [(0, "another host"), (1, "rebooted"), (3, "was killed")])

@@ -6,7 +6,6 @@ import os
 import shutil
 
 import pytest
-from codex_runner.transports.ssh import SshTransport
 from support.launches import TICK, collect, launch, wait_until
 from support.sshd import Sshd
 
@@ -14,8 +13,10 @@ from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended
 from codex_runner.domain.run import StopReason
 from codex_runner.engine.cksum import cksum
+from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.growth import Growth, open_inotify
 from codex_runner.transports.local import LocalTransport
+from codex_runner.transports.remote.transport import RemoteTransport
 
 PINGS = 25
 LATE = 3600.0  # seconds: of a tick, for tests in which none is to come
@@ -161,9 +162,8 @@ def host(tmp_path):
                 (folder / name).symlink_to(program)
             environ = {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
             sshd = stack.enter_context(Sshd(tmp_path / "sshd", environment=environ))
-            return SshTransport(
-                sshd.alias, dict(os.environ), reconnect=10, ssh_options=("-F", str(sshd.config)), tick=TICK
-            )
+            carrier = SshCarrier(sshd.alias, dict(os.environ), ("-F", str(sshd.config)))
+            return RemoteTransport(carrier, reconnect=10, tick=TICK)
 
         yield make
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RUNNER = Path(sys.executable).with_name("codex-runner")
-PATIENCE = 60.0  # seconds: far above what any of these commands takes
+PATIENCE = 300.0  # seconds: far above what any of these commands takes
 
 
 @dataclass

@@ -82,7 +82,7 @@ class FarProject(Project):
 
     def check_nothing_is_left(self, *, grace=0.0):
         """Nothing here, nothing there: no process, no connection, no file but what the agent made."""
-        wait_for(lambda: not self.sshd.sessions(), 5)
+        wait_for(lambda: not self.sshd.sessions())
         super().check_nothing_is_left(grace=grace)
         # codex keeps a lock for all runs of an account there.
         left = [path for path in (self.state / "tmp").iterdir() if not path.name.startswith("codex-bwrap-")]

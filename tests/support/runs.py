@@ -27,8 +27,8 @@ RUNNER = Path(sys.executable).with_name("codex-runner")
 KEY_NAME = "SCRIPTED_MODEL_KEY"
 JOB = "docs"
 
-# A first line of defence against a hang, far above what any of these runs takes.
-PATIENCE = 60.0
+# Seconds. A first line of defence against a hang, far above what any of these runs takes on a machine that is busy.
+PATIENCE = 300.0
 
 
 def tree(folder):
@@ -57,7 +57,7 @@ def processes_with(text):
     return found
 
 
-def wait_for(what, seconds=20.0):
+def wait_for(what, seconds=PATIENCE):
     """Return the first true value of `what()`."""
     deadline = time.monotonic() + seconds
     while not (value := what()):
@@ -205,7 +205,7 @@ class Running:
     def log(self):
         return self._err.read_text(errors="replace")
 
-    def until(self, what, seconds=20.0):
+    def until(self, what, seconds=PATIENCE):
         """Return the first true value of `what()`, and fail at once if the command ends before there is one."""
 
         def alive():
@@ -349,13 +349,13 @@ class Project:
         assert left == [], f"codex's mount points are left: {left}"
 
     def check_nothing_is_left(self, *, grace=0.0, looked=False):
-        """No process (or none after `grace` seconds), no run directory, and the key neither said nor written.
+        """No process (or soon none: some `grace` seconds), no run directory, and the key neither said nor written.
 
         `looked`: a runner may have been killed while it looked at codex, whose home for that goes with a later run.
         """
         left = self.processes
         if left and grace:
-            wait_for(lambda: not self.processes, grace)
+            wait_for(lambda: not self.processes, 10 * grace)  # this machine may be busy
         else:
             assert left == {}, f"processes are left: {left}"
         folders = [*self.runs_folder.glob("[!.]*"), *self.runs_folder.glob(".scratch/*")]

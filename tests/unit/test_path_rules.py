@@ -1,7 +1,7 @@
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.domain.change import Change, ChangeKind
@@ -68,7 +68,6 @@ GLOBS = st.builds(
 )
 
 
-@settings(max_examples=150)
 @given(glob=GLOBS, paths=st.lists(st.lists(NAMES, min_size=1, max_size=4).map("/".join), min_size=1, max_size=30))
 def test_git_agrees(ignores, glob, paths):
     if {".", ".."} & set(glob.split("/")):

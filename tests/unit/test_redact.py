@@ -6,7 +6,7 @@ import re
 import urllib.parse
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from codex_runner.domain.secret import Secret
@@ -102,7 +102,6 @@ unseen = st.text(st.characters(categories=["Cc", "Cf"], exclude_characters=shown
 )
 
 
-@settings(max_examples=300)
 @given(st.lists(unseen, min_size=11, max_size=11), unseen, st.booleans())
 def test_whoever_shows_a_line_shows_no_secret(between, before, as_json):
     secret = "s3cret/key+1"
@@ -145,7 +144,6 @@ def encodings(value, before, after):
     yield base64.urlsafe_b64encode(around)
 
 
-@settings(max_examples=300)
 @given(values, bits, bits, bits, bits)
 def test_no_form_of_a_secret_is_left(value, before, after, left, right):
     made = redactor(value)
@@ -166,7 +164,6 @@ def _decoded(text):
     return base64.b64decode(digits)
 
 
-@settings(max_examples=300)
 @given(st.lists(values, min_size=1, max_size=5), st.lists(st.integers(0, 4) | bits, max_size=8))
 def test_many_secrets_side_by_side_and_overlapping(secrets, parts):
     made = redactor(*secrets)
@@ -178,7 +175,6 @@ def test_many_secrets_side_by_side_and_overlapping(secrets, parts):
         assert masked == data
 
 
-@settings(max_examples=150)
 @given(values, st.data())
 def test_json_stays_json(value, data):
     assume('"' not in value)

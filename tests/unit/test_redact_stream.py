@@ -1,7 +1,7 @@
 """A line that is too long to be held is redacted as one that is not, wherever it is cut."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.domain.secret import Secret
@@ -38,7 +38,6 @@ parts = st.sampled_from(
 ) | st.text(max_size=8)
 
 
-@settings(max_examples=400)
 @given(st.lists(parts, max_size=60), st.integers(1, 200), st.integers(1, 300))
 def test_a_long_line_is_redacted_as_a_short_one(texts, piece, window):
     data = "".join(texts).encode("utf-8", "replace")

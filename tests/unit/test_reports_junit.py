@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import junitparser
 import pytest
 import xunitparser
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lxml import etree
 from support.report_states import HOSTILE, START, a_run, exited, records, states
@@ -91,7 +91,6 @@ def outline(root):
 
 
 @given(states(), st.booleans())
-@settings(max_examples=300)
 @example(fold([]), True)
 def test_it_is_red_exactly_when_the_exit_code_is_not_0(state, guards):
     root = judged(junit(state, guards=guards, folder=Path("/runs/1")))
@@ -99,7 +98,6 @@ def test_it_is_red_exactly_when_the_exit_code_is_not_0(state, guards):
 
 
 @given(states())
-@settings(max_examples=100)
 def test_every_planned_check_and_guard_has_its_case_whatever_happened(state):
     root = judged(junit(state))
     job = root[0].get("name")

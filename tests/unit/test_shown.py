@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from codex_runner.domain.secret import Secret
@@ -65,7 +65,6 @@ pieces = st.sampled_from(
 hiding = st.lists(pieces, max_size=8).map("".join)
 
 
-@settings(max_examples=150)
 @given(st.lists(hiding, min_size=4, max_size=4), st.integers(0, 2), st.booleans())
 @example(["\x9d0;", "", "", ""], 1, False)
 def test_whatever_is_dropped_hides_nothing(between, layers, ascii_only):

@@ -4,7 +4,7 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.child import COMMAND, COMPLETED, MESSAGE, STARTED, THREAD
 
@@ -191,7 +191,6 @@ pieces = st.sampled_from([*BEGIN.splitlines(True), *END.splitlines(True), item("
 pieces |= st.sampled_from([b"noise\n", b"\n", b"[1]\n", b"\xff\xfe\n", b"x" * 3000 + b"\n", SECRET.reveal().encode()])
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(pieces, max_size=25), st.lists(st.floats(0, 1), max_size=4), st.integers(1, 2000), st.booleans())
 def test_killed_anywhere_nothing_is_lost_or_doubled(tmp_path_factory, lines, deaths, piece, warns):
     stream = b"".join(lines)

@@ -95,7 +95,12 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	[ $? != 9 ] || status=late
 	finish "$listening" # before the answer: what comes behind that is the next request
 	if [ "$verb" != execute ]; then
-		kill -KILL "-$working" 2>/dev/null
+		# Until all of it has gone: killed is only told to go.
+		tries=0
+		while kill -KILL "-$working" 2>/dev/null && [ "$tries" -lt 20 ]; do
+			tries=$((tries + 1))
+			pause
+		done
 	elif [ "$ended" -gt 128 ]; then
 		(end_orphans "$nonce")
 	fi

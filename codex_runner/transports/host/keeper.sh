@@ -30,7 +30,8 @@ keep() { # HOW keep WHERE MARK COMMAND...; stdin: the environment's lines, then 
 	while [ -z "$told" ]; do
 		wait "$working" 2>/dev/null # some shells tell of a child that was killed
 		status=$?
-		# An interrupted wait says more than 128 too.
+		# An interrupted wait says more than 128 too, or (bash, seldom) -1.
+		[ "$status" -ge 0 ] || status=145
 		if [ "$status" -le 128 ] || ! kill -0 "$working" 2>/dev/null; then break; fi
 	done
 	if [ -z "$told" ]; then

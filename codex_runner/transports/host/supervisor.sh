@@ -188,6 +188,8 @@ await_codex() { # until it is gone, whatever interrupts; its status into $status
 		fi
 		wait "$codex"
 		status=$?
+		# bash was seen to answer -1 while two signals came at once: that is an interrupted wait, too.
+		[ "$status" -ge 0 ] || status=145
 		# Above 128 it may be an interrupted wait: while the process, or its zombie, is there, wait again.
 		if [ "$status" -le 128 ] || ! kill -0 "$codex" 2>/dev/null; then break; fi
 	done
@@ -198,6 +200,7 @@ await_codex() { # until it is gone, whatever interrupts; its status into $status
 	while [ "$status" -gt 128 ] && [ "$tries" -lt 5 ]; do
 		wait "$codex" 2>/dev/null
 		again=$? tries=$((tries + 1))
+		[ "$again" -ge 0 ] || continue
 		case $again in 127) case $status in 145 | 148) ;; *) break ;; esac ;; esac # CHLD, by the system
 		status=$again
 	done

@@ -196,7 +196,7 @@ def test_a_runner_that_hangs_is_killed_and_its_agent_does_not_outlive_the_job(st
     outputs = step.end_job()
     assert (outputs["result"], outputs["exit-code"]) == ("failed", "")
     assert outputs["run-dir"]
-    wait_for(lambda: step.agents() == {}, 10)
+    wait_for(lambda: step.agents() == {})
     check_nothing_was_borrowed(step)
 
 
@@ -205,7 +205,7 @@ def test_on_a_host_an_interrupt_ends_the_agent_there_and_the_keys_are_gone(ssh_s
     ssh_step.start()
     assert (ssh_step.folder / "ssh" / "key").stat().st_mode & 0o777 == 0o600
     assert ssh_step.interrupt() == 130
-    wait_for(lambda: ssh_step.agents() == {}, 20)  # the connection of this side ends with its runner
+    wait_for(lambda: ssh_step.agents() == {})  # the connection of this side ends with its runner
     outputs = ssh_step.end_job()
     assert (outputs["result"], outputs["exit-code"]) == ("failed", "130")
     assert not (ssh_step.folder / "ssh").exists()
@@ -219,5 +219,5 @@ def test_on_a_host_the_agent_ends_without_its_runner(ssh_step):
     _, code = ssh_step.cancel()
     assert code == -signal.SIGKILL
     ssh_step.end_job()
-    wait_for(lambda: ssh_step.agents() == {}, 30)  # its lease runs out: `orphan_timeout`
+    wait_for(lambda: ssh_step.agents() == {})  # its lease runs out: `orphan_timeout`
     check_nothing_was_borrowed(ssh_step)

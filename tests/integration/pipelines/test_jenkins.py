@@ -50,7 +50,7 @@ def test_an_aborted_build_leaves_no_agent_and_its_report(world, agent, codex):
     assert process.poll() is None, agent.log.read_text()[-3000:]
     agent.abort()
     assert process.wait(20) == 143
-    wait_for(lambda: agent.left() == {}, 10)
+    wait_for(lambda: agent.left() == {})
     run = agent.kept(pipeline)
     assert (run.run_json["exit_code"], run.cases["agent"]) == (143, "error")
     assert run.run_json["attempts"][0]["exit"]["swept"] == "clean"

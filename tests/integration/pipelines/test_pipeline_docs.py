@@ -53,6 +53,7 @@ def check_green(run):
     assert run.cases["agent"] is None
 
 
+@pytest.mark.thorough
 @pytest.mark.needs_act
 @pytest.mark.needs_codex
 def test_github(newcomer):
@@ -69,6 +70,7 @@ def test_github(newcomer):
     check_green(the_run(act.look / "uploaded"))
 
 
+@pytest.mark.thorough
 @pytest.mark.needs_gitlab_ci_local
 @pytest.mark.needs_codex
 def test_gitlab(newcomer):
@@ -99,6 +101,7 @@ def test_gitlab(newcomer):
     assert not installed.exists(), "what the job installed is left"
 
 
+@pytest.mark.thorough
 @pytest.mark.needs_codex
 def test_jenkins(newcomer):
     newcomer.follow("jenkins")

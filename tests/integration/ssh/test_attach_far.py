@@ -72,7 +72,7 @@ def test_every_attempt_comes_along(far, service):
     service.scenario("broken", broken)
     far.configure(prompt="SCN:broken", sandbox="workspace-write", retry={"attempts": 2, "least": "1s"}, timeout="4m")
     running = far.start("run", JOB)
-    running.until(lambda: b"echo two" in far.recorded, seconds=60)
+    running.until(lambda: b"echo two" in far.recorded)
     printed = [(far.host_run() / "attempts" / number / "stdout").open("rb") for number in "12"]
     running.kill()
     (first,) = far.runs
@@ -89,8 +89,11 @@ def test_every_attempt_comes_along(far, service):
     assert run.run_json["attempts"][0]["ending"]["failure"] == first.of_kind("attempt.ended")[0]["ending"]["failure"]
 
 
-def test_two_runners_never_follow_one_run(far):
-    far.configure(prompt="SCN:slow:4", sandbox="danger-full-access")
+def test_two_runners_never_follow_one_run(far, service):
+    go = far.scratch / "go"
+    work, last = reply(shell("sleep 0.2")), reply(message("done"))
+    service.scenario("until_told", lambda _step, _request: last if go.exists() else work)
+    far.configure(prompt="SCN:until_told", sandbox="danger-full-access")
     running = start(far)
     (first,) = far.runs
     far.go_elsewhere()
@@ -98,6 +101,7 @@ def test_two_runners_never_follow_one_run(far):
     assert done.code == 14
     assert f"is held by the runner {running.process.pid} on {os.uname().nodename} for " in done.stderr
     assert done.runs == []
+    go.touch()
     assert running.wait().code == 0
     done = far.command("attach", first.run_id, "--host", "devbox")
     assert done.code == 6

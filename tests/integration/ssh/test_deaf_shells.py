@@ -39,7 +39,7 @@ def test_a_stop_ends_the_agent(deaf, on, request):
     run_id, exit_ = on(deaf, work)
     assert exit_.stopped is StopReason.CANCELLED
     assert exit_.swept is (Sweep.CLEAN if "with" in request.node.name else Sweep.BEST_EFFORT)
-    wait_until(lambda: processes_of(run_id) == [], 10)
+    wait_until(lambda: processes_of(run_id) == [], 60)
 
 
 def test_a_command_that_has_ended_is_not_waited_for(deaf, on):

@@ -81,7 +81,7 @@ def test_a_client_that_goes_into_the_background_leaves_nothing(server, on, tmp_p
     config = sshd.client_config(tmp_path / "config", sshd.port, "  ForkAfterAuthentication yes")
     try:
         check(on(sshd, a_job, config=config))
-        wait_until(lambda: processes_of(str(config)) == [], 10)
+        wait_until(lambda: processes_of(str(config)) == [], 60)
     finally:
         for pid in processes_of(str(config)):
             os.kill(pid, signal.SIGKILL)
@@ -175,8 +175,8 @@ def test_nothing_is_left_of_a_runner_that_was_killed(before, server, tmp_path):
     )
     folder = Path(done.stdout.strip())
     assert folder.name.startswith("cr-")
-    wait_until(lambda: not folder.exists(), 5)
-    wait_until(lambda: processes_of(str(sshd.config)) == [], 5)
+    wait_until(lambda: not folder.exists(), 60)
+    wait_until(lambda: processes_of(str(sshd.config)) == [], 60)
 
 
 SECRET = "s3cret-in-flight\nits \\n second line"

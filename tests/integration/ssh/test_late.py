@@ -74,7 +74,7 @@ class Late:
                 await first.ask("true")  # its answer brings the challenge
                 proxy.hold()
                 asked = asyncio.ensure_future(self.request(first, what))
-                await asyncio.to_thread(wait_until, lambda: proxy.held, 20)
+                await asyncio.to_thread(wait_until, lambda: proxy.held, 60)
                 asked.cancel()
                 await asyncio.wait({asked})
                 await first.close()
@@ -89,7 +89,7 @@ class Late:
 def test_what_arrives_after_the_verdict_does_nothing(what, server, runs, tmp_path):
     late = Late(server(), tmp_path)
     asyncio.run(late.through(what))
-    wait_until(lambda: processes_of(late.job.run_id) == [], 20)
+    wait_until(lambda: processes_of(late.job.run_id) == [], 60)
     assert late.starts.read_text().count("\n") == 1
     assert [path for path in runs.iterdir() if path.name != ".scratch"] == []
     assert tombstone(runs, late.job.run_id).stat().st_mode & 0o777 == 0o600
@@ -106,7 +106,7 @@ def test_what_arrives_after_its_runner_has_asked_again_does_nothing(server, tmp_
             await transport.ask("true")
             proxy.hold()
             check = asyncio.ensure_future(transport.execute('echo done >>"$1"', arguments=(str(done),)))
-            await asyncio.to_thread(wait_until, lambda: proxy.held, 20)
+            await asyncio.to_thread(wait_until, lambda: proxy.held, 60)
             os.killpg(transport.carrier._master.pid, signal.SIGKILL)
             assert (await check).exit_code == 0
             await asyncio.to_thread(proxy.release)
@@ -303,7 +303,7 @@ def test_a_check_that_is_still_running_ends_when_its_run_is_discarded(server, on
         transport.name_run(run_id)
         script = 'touch "$1"; sleep 600; touch "$1"; mkdir -p "$XDG_STATE_HOME/codex-runner/runs/$2"'
         check = asyncio.ensure_future(transport.execute(script, arguments=(str(tmp_path / "began"), run_id)))
-        await asyncio.to_thread(wait_until, (tmp_path / "began").exists, 20)
+        await asyncio.to_thread(wait_until, (tmp_path / "began").exists, 60)
         await transport.discard(run_id)
         with pytest.raises(RunGoneError, match="discarded"):
             await check
@@ -322,7 +322,7 @@ def test_a_workspace_that_is_made_too_late_goes_again(server, on, runs):
             'mkdir -p "$state/runs/$1/home" "$state/workspaces/$1" "$state/workspaces/.$1.abc"'
         )
         making = asyncio.ensure_future(transport.ask(script, arguments=(run_id,)))
-        await asyncio.to_thread(wait_until, (runs / run_id).exists, 20)
+        await asyncio.to_thread(wait_until, (runs / run_id).exists, 60)
         await transport.discard(run_id)
         with pytest.raises(RunGoneError, match="discarded"):
             await making
@@ -432,7 +432,7 @@ def test_tombstones_stay_for_a_day_whatever_the_clock_does(server, on, runs):
         await transport.start(last)
         await collect(transport, last.run_id)
         old = *(tombstone(runs, jobs[name].run_id) for name in ("old", "rebooted")), runs / jobs["pruned"].run_id
-        await asyncio.to_thread(wait_until, lambda: not any(path.exists() for path in old), 20)
+        await asyncio.to_thread(wait_until, lambda: not any(path.exists() for path in old), 60)
         left = {name for name, job in jobs.items() if tombstone(runs, job.run_id).exists()}
         for name in left:
             with contextlib.suppress(RunGoneError):

@@ -58,7 +58,7 @@ def check_out(running, left, *, by="the runner"):
 
 def stopped_in_its_checks(project, host):
     running = project.start("run", JOB)
-    running.until(lambda: said(project, "begun") == 1, 40)
+    running.until(lambda: said(project, "begun") == 1)
     (left,) = project.runs
     running.signal(signal.SIGSTOP)
     return running, left
@@ -168,7 +168,7 @@ def test_no_other_runner_has_anything_to_do_with_a_run_in_its_checks(far):
     checked(far)
     quick(far, 60)
     running = far.start("run", JOB)
-    running.until(lambda: said(far, "begun") == 1, 40)
+    running.until(lambda: said(far, "begun") == 1)
     (left,) = far.runs
     renewed = far.host_run() / "claims" / "1.beat"
     since = int(renewed.read_text())

@@ -193,7 +193,7 @@ def test_finished_runs_that_nobody_collected_go_after_the_time_that_is_set(serve
         last = launch("reply", retention=3600)
         await transport.start(last)
         await collect(transport, last.run_id)
-        wait_until(lambda: not (runs / jobs["old"].run_id).exists(), 10)
+        wait_until(lambda: not (runs / jobs["old"].run_id).exists(), 60)
         await asyncio.sleep(0.2)  # all in one go
         assert strange.exists()
         assert somebodys.exists()
@@ -217,4 +217,4 @@ def test_a_command_that_is_given_up_leaves_nothing_there(server, on, tmp_path):
 
     on(server(), work)
     # In the environment of all that this server has started.
-    wait_until(lambda: processes_of(str(tmp_path / "state")) == [], 10)
+    wait_until(lambda: processes_of(str(tmp_path / "state")) == [], 60)

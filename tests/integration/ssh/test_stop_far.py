@@ -79,7 +79,7 @@ def test_whoever_ends_a_run_ends_everything(far, how, code, failure):
         assert far.command("cancel", far.runs[0].run_id).code == 0
     else:
         running.signal(how)
-    check_all_ended(far, running.wait(15), code, failure)
+    check_all_ended(far, running.wait(), code, failure)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,15 @@ def test_over_a_black_hole(far):
         proxy.swallows = True
         running.signal(signal.SIGTERM)
         began = time.time()
-        done = running.wait(25)
+        done = running.wait()
+        ended = time.time()
         run = far.check_reports(done, 6)
         reason = run.run_json["reason"]
         (until,) = re.findall(r"may still be running on devbox, until about (\S+) \(orphan_timeout\)", reason)
-        assert datetime.fromisoformat(until).timestamp() == pytest.approx(began + 8 + 4, abs=5)
+        assert began + 4 <= datetime.fromisoformat(until).timestamp() <= ended + 5
         assert not run.guard("process sweep")["passed"]
         # The line is still dead: the host ends it by itself.
-        wait_for(lambda: not far.family.alive, 15)
+        wait_for(lambda: not far.family.alive)
         cancelled = far.command("cancel", run.run_id)
         assert cancelled.code == 6
         assert "devbox" in cancelled.stderr
