@@ -14,7 +14,8 @@ from codex_runner.cli.operators import optional_config
 from codex_runner.cli.options import ConfigOption  # noqa: TC001 - typer reads annotations
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_table
-from codex_runner.domain.errors import ConfigurationError, ExitCode
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.secret_names import without_secrets
 from codex_runner.transports.ssh_config import aliases, resolved

@@ -11,7 +11,8 @@ import typer
 from codex_runner.cli import streams
 from codex_runner.cli.speech import print_json, printable, tell
 from codex_runner.domain.change import show_path
-from codex_runner.domain.errors import ExitCode, RunnerError
+from codex_runner.domain.errors import RunnerError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.signals import ending_signals
 from codex_runner.wiring.lost_result import fail_for_lost_result
 

@@ -20,7 +20,7 @@ from codex_runner.wiring.tokens import read_token
 if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
     from codex_runner.wiring.token_dates import Dates
-    from codex_runner.wiring.tokens import Target
+    from codex_runner.wiring.token_target import Target
 
 _LARGEST = 64 * 1024  # bytes: no token is longer
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.credential import Finding
     from codex_runner.vault.tokens import Stored, TokenEntry
     from codex_runner.wiring.token_dates import Dates
-    from codex_runner.wiring.tokens import Target
+    from codex_runner.wiring.token_target import Target
 
 
 def show_stored(target: Target, stored: Stored, dates: Dates, *, as_json: bool) -> None:

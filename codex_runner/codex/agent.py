@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from codex_runner.codex.survey import Survey
+    from codex_runner.domain.attempt_state import Attempt
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Install, Launch
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.run import Ending, ProcessExit, Usage
     from codex_runner.domain.secret import Secret
-    from codex_runner.domain.state import Attempt
     from codex_runner.engine.proposal import Proposal
 
 

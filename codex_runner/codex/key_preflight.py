@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import CredentialError, TokenRefusedError
 from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.job import LOCAL_HOST
-from codex_runner.domain.run import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable

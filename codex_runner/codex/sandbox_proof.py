@@ -18,8 +18,8 @@ from codex_runner.codex.project import can_hide
 from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.job import LOCAL_HOST, PROOF, Sandbox
-from codex_runner.domain.run import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,7 +14,8 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.change import show_path
-from codex_runner.domain.errors import ConfigurationError, ExitCode, HostError, RunnerError
+from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.engine.cksum import cksum
 from codex_runner.engine.git_answer import Answer, Changes, pairs, text, unquote
 

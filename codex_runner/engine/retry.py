@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 
 if TYPE_CHECKING:
     import random

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.codex.survey import functions, read_answers
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.job import LOCAL_HOST
-from codex_runner.domain.run import Failure
 from codex_runner.engine.proposal import Proposal, proposal_of
 from codex_runner.transports.local import LocalTransport
 from codex_runner.wiring.trust import read_event

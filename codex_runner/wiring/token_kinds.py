@@ -10,7 +10,7 @@ from codex_runner.domain.errors import CredentialError
 
 if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
-    from codex_runner.wiring.tokens import Target
+    from codex_runner.wiring.token_target import Target
 
 _JWT_PARTS: Final = 3
 

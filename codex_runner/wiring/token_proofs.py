@@ -17,7 +17,6 @@ from codex_runner.domain.credential import CredentialKind, CredentialSource, Gra
 from codex_runner.domain.errors import (
     ConfigurationError,
     CredentialError,
-    ExitCode,
     HostError,
     ModelServiceError,
     QuotaError,
@@ -25,9 +24,10 @@ from codex_runner.domain.errors import (
     SecretStoreError,
     TokenRefusedError,
 )
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.job import Job, Limits
 from codex_runner.domain.policy import RetryPolicy
-from codex_runner.domain.run import Failure
 from codex_runner.domain.signals import ending_signals
 from codex_runner.engine.credential_rules import format_date
 from codex_runner.engine.retry import RetryIn, decide
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.secret import Secret
     from codex_runner.wiring.token_dates import Dates
-    from codex_runner.wiring.tokens import Target
+    from codex_runner.wiring.token_target import Target
 
 CANARY: Final = "canary"
 _CANARY_PROMPT: Final = (

@@ -26,7 +26,8 @@ from codex_runner.domain.credential import (
     TokenAuth,
     VaultSettings,
 )
-from codex_runner.domain.errors import ConfigurationError, ExitCode
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.job import Check, Limits, Sandbox
 
 SECRET = "sk-do-not-show"

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from codex_runner.domain.errors import BudgetSpentError, ExitCode
+from codex_runner.domain.errors import BudgetSpentError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.ledger import Ledger, LedgerError, Spent
 
 NOON = 1_772_625_600.0  # 2026-03-04 12:00 UTC

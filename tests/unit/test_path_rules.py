@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_runner.domain.change import Change, ChangeKind
-from codex_runner.domain.errors import ConfigurationError, ExitCode
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.policy import PathRules
 from codex_runner.engine.path_rules import check_glob, check_rules, exit_code_of, judge_changes, matches, unjudged
 

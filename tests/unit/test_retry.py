@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.policy import RetryPolicy
-from codex_runner.domain.run import Failure
 from codex_runner.engine.retry import PACES, GiveUp, RetryIn, codex_retries, decide, told_pause
 
 NOW = dt.datetime(2026, 3, 4, 1, 30, 20, tzinfo=dt.UTC)

@@ -13,10 +13,11 @@ from support.trial import BEGIN, COMMAND, KEY, REPLY, RUN, Trial, Watcher, gener
 from codex_runner.codex.rollout import LAST_TURN
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunGoneError, UnreachableError
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.host import Completed
 from codex_runner.domain.job import Check
 from codex_runner.domain.policy import RetryPolicy
-from codex_runner.domain.run import Ending, Failure, StopReason, Sweep
+from codex_runner.domain.run import Ending, StopReason, Sweep
 from codex_runner.domain.state import RunState, fold
 from codex_runner.engine.recorder import Recorder
 from codex_runner.engine.redact import Redactor
