@@ -66,18 +66,6 @@ class Finding:
         return _EXIT_CODES[self.rule]
 
 
-def check_rules(rules: PathRules) -> None:
-    """Refuse rules that could never match: ConfigurationError."""
-    wanted = () if isinstance(rules.must_change, bool) else rules.must_change
-    for rule, globs in (
-        (ALLOWED_PATHS, rules.allowed_paths or ()),
-        (FORBIDDEN_PATHS, rules.forbidden_paths),
-        (MUST_CHANGE, wanted),
-    ):
-        for glob in globs:
-            check_glob(rule, glob)
-
-
 def judge_changes(
     rules: PathRules, changed: Sequence[Change], committed: Sequence[Change] = (), *, scanned: bool = False
 ) -> tuple[Finding, ...]:
