@@ -29,8 +29,9 @@ from codex_runner.cli.main import command_line
 from codex_runner.codex.classes import NARROWER, ROWS
 from codex_runner.codex.refusals import REFUSALS, SANDBOX_FAILED
 from codex_runner.domain import event as ev
-from codex_runner.domain.errors import ExitCode
-from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep, Usage
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Usage
 from codex_runner.reports.outcome import blame
 
 if TYPE_CHECKING:

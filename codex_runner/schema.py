@@ -104,11 +104,6 @@ class JsonSchema:
         return told if len(found) <= _SHOWN else [*told, f"... and {len(found) - _SHOWN} more problems."]
 
 
-def validate(schema: str, reply: str) -> list[str]:
-    """Return what is wrong with a reply by a schema, both as text: see JsonSchema."""
-    return JsonSchema(schema).problems(reply)
-
-
 class _NotJsonError(ValueError):
     """The text is not one JSON value."""
 
@@ -243,4 +238,4 @@ def answer() -> None:
     # If the runner is gone, the kernel's alarm ends this process.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # noqa: TID251 - in a process of its own
     signal.alarm(math.ceil(request["seconds"]) + 1)
-    json.dump(validate(request["schema"], request["reply"]), sys.stdout)  # noqa: TID251 - as above
+    json.dump(JsonSchema(request["schema"]).problems(request["reply"]), sys.stdout)  # noqa: TID251 - as above

@@ -13,7 +13,7 @@ from codex_runner.cli.operators import optional_config
 from codex_runner.cli.options import ConfigOption  # noqa: TC001 - typer reads annotations
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_table
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.wiring.inventory import inventory
 from codex_runner.wiring.invocation import Invocation
 

@@ -16,7 +16,8 @@ from codex_runner.cli import signals, streams
 from codex_runner.cli.home import here, settle_home, settle_search
 from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
-from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
+from codex_runner.domain.errors import ConfigurationError, RunnerError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.machine import machine_fault
 from codex_runner.wiring.showing import cleaner
 

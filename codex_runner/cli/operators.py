@@ -11,7 +11,8 @@ import typer
 
 from codex_runner.config import load, parse_duration
 from codex_runner.config.loading import find
-from codex_runner.domain.errors import ConfigurationError, ExitCode, UsageError
+from codex_runner.domain.errors import ConfigurationError, UsageError
+from codex_runner.domain.exit_code import ExitCode
 
 if TYPE_CHECKING:
     from codex_runner.config import Config

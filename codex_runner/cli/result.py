@@ -10,7 +10,8 @@ from codex_runner.cli import streams
 from codex_runner.cli.signals import settle
 from codex_runner.cli.speech import print_json, printable, tell
 from codex_runner.domain.change import show_path
-from codex_runner.domain.errors import ExitCode, RunnerError
+from codex_runner.domain.errors import RunnerError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.wiring.lost_result import fail_for_lost_result
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_columns
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.reports.text import utc
 from codex_runner.sinks.foreign import duration as shown
 from codex_runner.wiring.history import list_runs

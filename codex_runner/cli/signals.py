@@ -19,7 +19,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.run import StopReason
 from codex_runner.domain.wish import Stopped
 from codex_runner.engine.bounded import Wish

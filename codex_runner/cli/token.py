@@ -17,10 +17,11 @@ from codex_runner.cli.table import show_table
 from codex_runner.cli.token_input import TokenKind, read_stdin, token_and_dates
 from codex_runner.cli.token_output import age, entry_json, finding_json, show_stored, time_left
 from codex_runner.domain.credential import CredentialKind, CredentialSpec, Outcome
-from codex_runner.domain.errors import CredentialError, ExitCode, RunnerError, UsageError
+from codex_runner.domain.errors import CredentialError, RunnerError, UsageError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.wiring import tokens as wiring
 from codex_runner.wiring.diagnosis import write_junit
-from codex_runner.wiring.tokens import target_of
+from codex_runner.wiring.token_target import target_of
 
 if TYPE_CHECKING:
     from codex_runner.config import Config

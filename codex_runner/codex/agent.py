@@ -16,13 +16,13 @@ from codex_runner.codex.unproven import require_proof
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from codex_runner.domain.attempt_state import Attempt
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
     from codex_runner.domain.outside import Place
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.run import Ending, ProcessExit, Usage
-    from codex_runner.domain.state import Attempt
     from codex_runner.engine.proposal import Proposal
 
 

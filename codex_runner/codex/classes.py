@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from codex_runner.codex.classes import classify
-from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason
-from codex_runner.domain.state import TURN_COMPLETED, TURN_FAILED, Attempt
+from codex_runner.domain.attempt_state import TURN_COMPLETED, TURN_FAILED, Attempt
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending, ProcessExit, StopReason
 from codex_runner.text.clean import is_blank
 
 _POLICY = re.compile("cloud config bundle", re.IGNORECASE)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import CredentialError, TokenRefusedError
 from codex_runner.domain.event import Guarded, Warned
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,18 +26,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 15.0  # seconds
 GUARD = "credential-preflight"
-_VARIABLE = "PREFLIGHT_KEY"
 _PLAIN = re.compile(r"[!#-\[\]-~]+", re.ASCII)  # what means nothing within the quotes of curl's configuration
-
-_ASK = rf"""
-command -v curl >/dev/null || {{ echo no-curl; exit 0; }}
-awk 'BEGIN {{ printf "header = \"Authorization: Bearer %s\"\n", ENVIRON["{_VARIABLE}"] }}' | (
-	unset {_VARIABLE}
-	curl --disable --silent --output /dev/null \
-		--max-time {_TIMEOUT:g} --write-out 'status %{{http_code}}\n' --config - --url "$1"
-)
-:
-"""
 
 
 async def check_key(
@@ -97,7 +87,12 @@ async def _ask_on_host(url: str, key: Secret, host: str, transport: Transport) -
     """Return the HTTP status, 0 where nobody answered, None where the host cannot ask."""
     if not _PLAIN.fullmatch(key.reveal()):
         raise CredentialError(f"The key holds characters that no header can, so {host} cannot be asked with it.")
-    done = await transport.ask(_ASK, arguments=(url,), environment={_VARIABLE: key}, timeout=_TIMEOUT + 15)
+    done = await transport.ask(
+        shell_script("codex_runner.codex", "key_preflight.sh"),
+        arguments=(url, f"{_TIMEOUT:g}"),
+        environment={"PREFLIGHT_KEY": key},
+        timeout=_TIMEOUT + 15,
+    )
     found = re.search(rb"^status (\d{3})$", done.output, re.MULTILINE)
     if found is None:
         return None if b"no-curl" in done.output else 0

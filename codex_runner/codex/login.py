@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from codex_runner.domain.errors import CredentialError, ModelServiceError, TokenRefusedError
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 
 _STATUS = re.compile(r"\bstatus (\d{3})\b")
 _NO_CONNECTION = re.compile(r"error sending request|failed to request agent identity JWKS")

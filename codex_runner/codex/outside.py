@@ -9,13 +9,13 @@ renamed; a folder around it can, and a new one put in its place. So each folder 
 from __future__ import annotations
 
 import posixpath
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.codex.survey import read_answers
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.outside import Outside, Place
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +31,7 @@ _WORDS = {
 
 def functions() -> str:
     """Return the shell functions that look; `look_outside` is the one to call, behind those of survey.sh."""
-    return resources.files("codex_runner.codex").joinpath("outside.sh").read_text(encoding="utf-8")
+    return shell_script("codex_runner.codex", "outside.sh")
 
 
 def read_outside(lines: Iterable[str]) -> Outside:

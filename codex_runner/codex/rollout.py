@@ -8,40 +8,26 @@ from typing import TYPE_CHECKING
 
 from codex_runner.codex.events import THREAD, read_usage
 from codex_runner.domain.errors import HostError
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.run import Usage
 
-# The quotes are those of the record itself: within a text they would have backslashes before them.
-_LAST_COUNT = r"""
-cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" 2>/dev/null || exit 0
-find . -name "rollout-*-$2.jsonl" -exec grep -h '"type":"token_count"' {} + | tail -n 1
-"""
-# The same of where turns begin and end. $1: the run. $2: the thread.
-LAST_TURN = r"""
-cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" 2>/dev/null || exit 0
-find . -name "rollout-*-$2.jsonl" -exec grep -hE '"type":"(task_started|task_complete|turn_aborted)"' {} + | tail -n 1
-"""
-# $1: the run. Prints the size and the name of each thread's file, in the order in which they were begun.
-_FILES = r"""
-cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" 2>/dev/null || exit 0
-find . -type f -name "rollout-*.jsonl" | sort | while IFS= read -r file; do echo "$(($(wc -c <"$file"))) $file"; done
-"""
-# $1: the run. $2: a file. $3: the first byte that is wanted, from 1 on. $4: how many.
-_PART = r"""
-cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/home/sessions" && tail -c "+$3" "$2" | head -c "$4"
-"""
 _FILE = re.compile(r"^(\d+) (\./[\w./:-]+)$", re.ASCII | re.MULTILINE)
 _PAGE = 768 * 1024  # bytes: below what an answer may have (Transport.ask)
 _LARGEST = 100_000_000  # bytes, as of any artifact
+
+
+def _script() -> str:
+    return shell_script("codex_runner.codex", "rollout.sh")
 
 
 async def last_usage(transport: Transport, run_id: str, thread_id: str, *, timeout: float) -> Usage | None:
     """Return what the thread has come to by codex's last count; None where there is none (yet). May raise HostError."""
     if not THREAD.fullmatch(thread_id):
         return None
-    done = await transport.ask(_LAST_COUNT, arguments=(run_id, thread_id), timeout=timeout)
+    done = await transport.ask(_script(), arguments=("last-count", run_id, thread_id), timeout=timeout)
     try:
         return read_usage(json.loads(_record(done.output))["payload"]["info"]["total_token_usage"])
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -61,7 +47,7 @@ async def has_reply(transport: Transport, run_id: str, thread_id: str, *, timeou
     """
     if not THREAD.fullmatch(thread_id):
         return None
-    done = await transport.ask(LAST_TURN, arguments=(run_id, thread_id), timeout=timeout)
+    done = await transport.ask(_script(), arguments=("last-turn", run_id, thread_id), timeout=timeout)
     try:
         payload = json.loads(_record(done.output))["payload"]
         said = payload["last_agent_message"] if payload["type"] == "task_complete" else ""
@@ -75,7 +61,7 @@ async def read_rollout(transport: Transport, run_id: str) -> bytes:
 
     HostError where it does not arrive whole, or is too large to be kept.
     """
-    listed = await transport.ask(_FILES, arguments=(run_id,))
+    listed = await transport.ask(_script(), arguments=("files", run_id))
     if listed.exit_code != 0:
         raise HostError(f"it could not be looked for: {listed.last_words}")
     files = _FILE.findall(listed.output.decode("utf-8", "replace"))
@@ -89,7 +75,7 @@ async def _read(transport: Transport, run_id: str, name: str, size: int) -> byte
     read = bytearray()
     while len(read) < size:
         wanted = (str(len(read) + 1), str(min(_PAGE, size - len(read))))
-        done = await transport.ask(_PART, arguments=(run_id, name, *wanted))
+        done = await transport.ask(_script(), arguments=("part", run_id, name, *wanted))
         if done.exit_code != 0 or not done.output:
             raise HostError(f"of {name}, {len(read):,} of {size:,} bytes arrived.")
         read += done.output

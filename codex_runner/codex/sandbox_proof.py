@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from codex_runner.codex import survey as surveys
@@ -18,8 +17,9 @@ from codex_runner.codex.project import can_hide
 from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.job import PROOF, Sandbox
-from codex_runner.domain.run import Failure
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,8 +145,7 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
 
 
 def _script() -> str:
-    text = resources.files("codex_runner.codex").joinpath("prove.sh").read_text(encoding="utf-8")
-    return f"{surveys.functions()}\n{text}"
+    return f"{surveys.functions()}\n{shell_script('codex_runner.codex', 'prove.sh')}"
 
 
 def _tell_of_skills(answer: _Answer, survey: Survey, tell: Callable[[Event], None]) -> None:

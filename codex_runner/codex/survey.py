@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from codex_runner.engine.git_guard import guard_script
 from codex_runner.engine.leftovers import leftovers_script
 from codex_runner.engine.scratch import scratch_script
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ class Survey:
 
 def functions() -> str:
     """Return the shell functions that look (`survey FOLDER WANTED`), and those of leftovers.sh and scratch.sh."""
-    text = resources.files("codex_runner.codex").joinpath("survey.sh").read_text(encoding="utf-8")
+    text = shell_script("codex_runner.codex", "survey.sh")
     return f"{guard_script()}\n{scratch_script()}\n{leftovers_script()}\n{text}"
 
 

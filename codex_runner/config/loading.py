@@ -47,14 +47,14 @@ def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: 
         layers.keep_one_login(strongest_first)
         layers.refuse_trusted_forks(from_file)
         found = [problem for layer in strongest_first for problem in layer.problems]
+        origins = [layer.origins for layer in strongest_first]
         try:
             values = schema.read([layer.values for layer in strongest_first])
         except pydantic.ValidationError as error:
-            found += problems.from_validation(error, strongest_first)
+            found += problems.from_validation(error, origins)
         else:
             found += [
-                problems.Problem(problems.origin(key, strongest_first), key, message)
-                for key, message in _incomplete(values)
+                problems.Problem(problems.origin(key, origins), key, message) for key, message in _incomplete(values)
             ]
     if found:
         raise _error(found)  # here, where pydantic's own error is gone: it holds the values, secrets too

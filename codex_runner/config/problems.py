@@ -12,12 +12,14 @@ from codex_runner.config.settings import JobSettings
 from codex_runner.config.tables import CONFIG_FILE, Leaf, Table, below, known_keys, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pydantic import ValidationError
 
-    from codex_runner.config.layers import Layer
     from codex_runner.config.tables import Node
+
+    # For every path that was given, what a message calls the place that gave it.
+    Origins = Mapping[tuple[str, ...], str]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 OURS = "codex_runner"  # the error type whose message is written for people, and shown as it is
@@ -52,12 +54,12 @@ class Problem:
         return ": ".join(part for part in (self.origin, said, self.problem) if part)
 
 
-def from_validation(error: ValidationError, layers: Sequence[Layer]) -> list[Problem]:
-    """Translate the errors of pydantic. `layers` are the sources of the values, the strongest first."""
+def from_validation(error: ValidationError, layers: Sequence[Origins]) -> list[Problem]:
+    """Translate the errors of pydantic. `layers` say where the values came from, the strongest first."""
     return [_translate(one, layers) for one in error.errors(include_url=False)]
 
 
-def _translate(error: Any, layers: Sequence[Layer]) -> Problem:
+def _translate(error: Any, layers: Sequence[Origins]) -> Problem:
     of_key = error["loc"][-1:] == ("[key]",)
     path = tuple(part for part in error["loc"] if part != "[key]")
     inner = (error.get("ctx") or {}).get("key")
@@ -78,14 +80,14 @@ def _translate(error: Any, layers: Sequence[Layer]) -> Problem:
     return Problem(where, path, problem or "is not valid", None if whole_table else _shown(path, error["input"]))
 
 
-def origin(path: tuple[str | int, ...], layers: Sequence[Layer]) -> str:
+def origin(path: tuple[str | int, ...], layers: Sequence[Origins]) -> str:
     """Return the source of what stands at `path`, or of the nearest table above it. The strongest layer is first."""
     for layer in layers:
-        for given, name in layer.origins.items():
+        for given, name in layer.items():
             shared = min(len(given), len(path))
             if given[:shared] == path[:shared]:
                 return name
-    return layers[-1].origins.get((), CONFIGURATION)
+    return layers[-1].get((), CONFIGURATION)
 
 
 def _one_of(path: Sequence[str | int], value: object) -> str:

@@ -16,7 +16,7 @@ from codex_runner.demo.wire import CutStream, HttpError, Reply, Silence, encode,
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from codex_runner.demo.model import ModelService
+    from codex_runner.demo.answers import Answers
     from codex_runner.demo.wire import Streamed
 
 
@@ -26,7 +26,7 @@ class Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], service: ModelService) -> None:
+    def __init__(self, address: tuple[str, int], service: Answers) -> None:
         """Bind and listen."""
         self.service = service
         self._connections: dict[threading.Thread, socket.socket] = {}
@@ -69,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Listener
 
     def log_message(self, *_arguments: Any) -> None:
-        """Say nothing: `ModelService.requests` is the log."""
+        """Say nothing: `Answers.requests` is the log."""
 
     def do_GET(self) -> None:
         """Answer an endpoint beside the model's. There are no websockets here: codex falls back when told so."""

@@ -35,6 +35,7 @@ from codex_runner.demo.wire import (
     update_line,
     web_search,
 )
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from codex_runner.demo.request import Request
@@ -151,14 +152,6 @@ def _resume(_step: int, request: Request) -> Answer:
     return reply(message(f"answer {len(request.follow_ups) + 1}, to: {request.follow_ups[-1]}"))
 
 
-# Where a secret could lie in an agent's reach. All of it is printed, so a test looks for the secret in the output.
-_SNOOP = r"""
-env
-for folder in "$HOME/.codex" "$CODEX_HOME"; do grep -ars . "$folder/auth.json" "$folder/shell_snapshots"; done
-for file in /proc/[0-9]*/environ /proc/[0-9]*/cmdline; do tr '\0' '\n' <"$file"; done 2>/dev/null
-true
-"""
-
 _HELLO = add_file("hello.txt", "hello\nworld")
 
 BUILT_IN: dict[str, Scenario] = {
@@ -222,5 +215,6 @@ BUILT_IN: dict[str, Scenario] = {
     "many_items": _many_items,
     "tokens": _tokens,
     "environment": script(shell("env | sort"), message("environment printed")),
-    "snoop": script(shell(_SNOOP), message("looked everywhere")),
+    # Where a secret could lie in an agent's reach. All of it is printed, so a test looks for the secret in the output.
+    "snoop": script(shell(shell_script("codex_runner.demo", "snoop.sh")), message("looked everywhere")),
 }

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from codex_runner.domain.errors import ConfigurationError, SecretStoreError
 from codex_runner.domain.secret import Secret
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,19 +30,6 @@ if TYPE_CHECKING:
 
 _START_TIMEOUT = 20.0
 _PORT_ATTEMPTS = 5
-
-# The shell between us and the server holds our pipe: when it closes, because we closed it or because we were killed,
-# the server is killed too. It keeps its state in memory, so there is nothing that it should have saved.
-_GUARD = """
-umask 077
-exec 3<&0
-"$@" >>"$SERVER_LOG" 2>&1 </dev/null 3<&- &
-pid=$!
-echo "$pid"
-{ cat <&3; kill -9 "$pid"; } >/dev/null 2>&1 &
-exec >/dev/null
-wait "$pid"
-"""
 
 
 def find_binary() -> Path:
@@ -181,7 +169,7 @@ class VaultServer:
             "BAO_DEV_ROOT_TOKEN_ID": self.root_token.reveal(),  # not in argv, which everybody can read
         }
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "sh", *command],
+            ["/bin/sh", "-c", shell_script("codex_runner.demo", "vault.sh"), "sh", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.exit_code import ExitCode
 
 if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret

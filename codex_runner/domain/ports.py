@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
+    from codex_runner.domain.attempt_state import Attempt
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import ArtifactKept, Event, Position, Record
     from codex_runner.domain.files import Fetched, Listing
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.run import Ending, ProcessExit, StopReason, Usage
     from codex_runner.domain.secret import Secret
-    from codex_runner.domain.state import Attempt, RunState
+    from codex_runner.domain.state import RunState
     from codex_runner.domain.workspace import Workspace
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from codex_runner.domain import event as ev
 
 if TYPE_CHECKING:
-    from codex_runner.domain.state import Attempt
+    from codex_runner.domain.attempt_state import Attempt
 
 _SHOWN = 120
 _ENDED = frozenset({"completed", "failed", "declined"})

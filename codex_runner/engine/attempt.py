@@ -8,6 +8,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.attempt_state import TURN_COMPLETED, TURN_FAILED
 from codex_runner.domain.errors import HostError
 from codex_runner.domain.event import (
     AttemptEnded,
@@ -19,9 +20,9 @@ from codex_runner.domain.event import (
     TurnCompleted,
     TurnFailed,
 )
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.host import Ended, Lost, Output
-from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep, Verdict
-from codex_runner.domain.state import TURN_COMPLETED, TURN_FAILED
+from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Verdict
 from codex_runner.engine import cksum
 from codex_runner.engine.budget import over
 from codex_runner.engine.ending import lost_ending, stop_ending, stopped_ending, unreached_ending
@@ -33,11 +34,11 @@ from codex_runner.text.clean import is_blank
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from codex_runner.domain.attempt_state import Attempt
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Piece
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Agent, Transport
-    from codex_runner.domain.state import Attempt
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
 

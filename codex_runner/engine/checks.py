@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode, FolderGoneError
+from codex_runner.domain.errors import FolderGoneError
 from codex_runner.domain.event import CheckEnded, CheckStarted
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.host import KEPT
 from codex_runner.domain.job import RULES, SCAN, SCHEMA
 from codex_runner.engine.check_names import is_lost

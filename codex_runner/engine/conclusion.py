@@ -7,8 +7,9 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode, LeakError, RunnerError
+from codex_runner.domain.errors import LeakError, RunnerError
 from codex_runner.domain.event import Guarded, RunEnded
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.run import Verdict
 from codex_runner.engine.aside import aside
 from codex_runner.engine.leak_search import LEAK, SEARCH, clean

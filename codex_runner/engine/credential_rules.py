@@ -22,7 +22,7 @@ from codex_runner.domain.credential import (
 )
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.run import Ending, Failure, StopReason
-from codex_runner.domain.state import TURN_COMPLETED, Attempt
+from codex_runner.domain.attempt_state import TURN_COMPLETED, Attempt
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending, StopReason
 from codex_runner.engine.credential_rules import format_date
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.change import show_path
-from codex_runner.domain.errors import ConfigurationError, ExitCode, HostError, RunnerError
+from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.engine.cksum import cksum
 from codex_runner.engine.git_answer import Answer, Changes, pairs, text, unquote
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,8 +144,7 @@ def diffstat(changed: Sequence[Change]) -> str:
 
 def script() -> str:
     """Return what runs on the host, comments and all, as one text."""
-    folder = resources.files("codex_runner.engine")
-    return "\n".join(folder.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in _PARTS)
+    return shell_script("codex_runner.engine", *(f"{part}.sh" for part in _PARTS))
 
 
 async def _ask(transport: Transport, cwd: str | None, arguments: tuple[str, ...], timeout: float) -> bytes:

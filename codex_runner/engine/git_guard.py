@@ -6,10 +6,10 @@ starts, in each repository that it comes upon. git 2.31 reads them; `safe.bareRe
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import TYPE_CHECKING, TypeVar
 
 from codex_runner.domain.secret import Secret
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,12 +20,12 @@ _COUNT = "GIT_CONFIG_COUNT"
 
 def guard_script() -> str:
     """Return the shell function `guard_git`, which does here what `guarded` does there."""
-    return resources.files("codex_runner.engine").joinpath("git", "guard.sh").read_text(encoding="utf-8")
+    return shell_script("codex_runner.engine", "git/guard.sh")
 
 
 def guarded_command() -> str:
     """Return a script that executes its only argument, a command for `sh -c`, under these settings."""
-    return f'{guard_script()}\nguard_git\nexec sh -c -- "$1" sh\n'
+    return shell_script("codex_runner.engine", "git/guard.sh", "git/guarded.sh")
 
 
 _Value = TypeVar("_Value", str, str | Secret)

@@ -7,8 +7,10 @@ import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from codex_runner.domain.claim import TAKEN_OVER, ClaimTakenError
-from codex_runner.domain.errors import ExitCode, LeakError, RunnerError, TakenOverError
-from codex_runner.domain.run import Failure, StopReason, Verdict
+from codex_runner.domain.errors import LeakError, RunnerError, TakenOverError
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import StopReason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator

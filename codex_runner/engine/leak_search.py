@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from codex_runner.domain.event import Leaked
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 from codex_runner.engine.follow import LineSplitter, Part
 from codex_runner.engine.redact_stream import OVERLAP, StreamRedactor
 from codex_runner.engine.secret_parts import PLAIN

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from codex_runner.engine.shell_script import shell_script
 
 
 def leftovers_script() -> str:
     """Return the functions that note and remove it, for scripts that run on a host."""
-    folder = resources.files("codex_runner.engine")
-    return "\n".join(folder.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in ("points", "leftovers"))
+    return shell_script("codex_runner.engine", "points.sh", "leftovers.sh")

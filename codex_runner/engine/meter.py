@@ -7,10 +7,10 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.attempt_state import TURN_COMPLETED
 from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.errors import HostError
 from codex_runner.domain.event import UsageSeen
-from codex_runner.domain.state import TURN_COMPLETED
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job

@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.change import GONE, LOST, REPLACED, UNREADABLE, Change, ChangeKind, count_lines, show_path
-from codex_runner.domain.errors import ConfigurationError, ExitCode
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.exit_code import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,18 +64,6 @@ class Finding:
     def exit_code(self) -> ExitCode:
         """FORBIDDEN_CHANGE where something changed that must not, JOB_FAILED where the job came out wrong."""
         return _EXIT_CODES[self.rule]
-
-
-def check_rules(rules: PathRules) -> None:
-    """Refuse rules that could never match: ConfigurationError."""
-    wanted = () if isinstance(rules.must_change, bool) else rules.must_change
-    for rule, globs in (
-        (ALLOWED_PATHS, rules.allowed_paths or ()),
-        (FORBIDDEN_PATHS, rules.forbidden_paths),
-        (MUST_CHANGE, wanted),
-    ):
-        for glob in globs:
-            check_glob(rule, glob)
 
 
 def judge_changes(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.event import record_from_json, record_to_json
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,22 +15,13 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Record
     from codex_runner.domain.ports import Transport
 
-# $1: the run. Prints a line for each of its attempts: the number, and `ended` if its agent has.
-_ATTEMPTS = r"""
-cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/attempts" 2>/dev/null || exit 0
-for number in [0-9]*; do
-	[ -e "$number/records" ] || continue
-	if [ -e "$number/exit" ]; then echo "$number ended"; else echo "$number"; fi
-done
-"""
-
-# $1: the run. $2: the number of an attempt. $3: the first byte that is wanted, from 1 on. $4: how many.
-_PART = r"""
-cd "${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs/$1/attempts/$2" && tail -c "+$3" records | head -c "$4"
-"""
 
 # Below what an answer may have (Transport.ask).
 _AT_ONCE = 1 << 19
+
+
+def _script() -> str:
+    return shell_script("codex_runner.engine", "recall.sh")
 
 
 def to_lines(records: Iterable[Record]) -> bytes:
@@ -43,7 +35,7 @@ async def attempts_of(transport: Transport, run_id: str, host: str) -> list[tupl
 
     RunGoneError where there is no such run.
     """
-    done = await transport.ask(_ATTEMPTS, arguments=(run_id,), timeout=30)
+    done = await transport.ask(_script(), arguments=("attempts", run_id), timeout=30)
     if done.exit_code != 0:
         raise HostError(f"the attempts of {run_id} on {host} could not be listed: {done.last_words}")
     lines = [line.split() for line in done.output.decode("ascii", "replace").splitlines()]
@@ -60,8 +52,8 @@ async def recall(transport: Transport, run_id: str, host: str) -> list[list[Reco
 async def _records(transport: Transport, run_id: str, attempt: int) -> list[Record]:
     text = b""
     while True:
-        arguments: Sequence[str] = (run_id, str(attempt), str(len(text) + 1), str(_AT_ONCE))
-        done = await transport.ask(_PART, arguments=arguments)
+        arguments: Sequence[str] = ("part", run_id, str(attempt), str(len(text) + 1), str(_AT_ONCE))
+        done = await transport.ask(_script(), arguments=arguments)
         if done.exit_code != 0:
             raise HostError(f"what the host keeps of {run_id} could not be read: {done.last_words}")
         text += done.output

@@ -12,11 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable
 
     from tenacity import RetryCallState
 
@@ -72,7 +71,6 @@ _AT = re.compile(
     re.IGNORECASE,
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_OWN = re.compile(r"^Reconnecting\.\.\. (\d+)/\d+")
 
 _MINUTE = 60.0
 _JUST_PAST = dt.timedelta(hours=1)
@@ -122,11 +120,6 @@ def told_pause(message: str, now: dt.datetime) -> float | None:
         return float(found[1])
     found = _AT.search(message)
     return None if found is None else _until(found, now)
-
-
-def codex_retries(messages: Iterable[str]) -> int:
-    """Count the tries that codex announced in `error` events (`Reconnecting... 3/5 ...`)."""
-    return sum(_OWN.match(message) is not None for message in messages)
 
 
 def _unit(word: str) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.claim import ClaimTakenError
-from codex_runner.domain.errors import ExitCode, RunnerError, UnreachableError, bug
+from codex_runner.domain.errors import RunnerError, UnreachableError, bug
 from codex_runner.domain.event import (
     Guarded,
     RunPrepared,
@@ -19,8 +19,10 @@ from codex_runner.domain.event import (
     WorkspaceMade,
     to_json,
 )
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.machine import machine_fault
-from codex_runner.domain.run import Ending, Failure, StopReason, Verdict
+from codex_runner.domain.run import Ending, StopReason, Verdict
 from codex_runner.domain.wish import RunCancelledError, Stopped
 from codex_runner.engine.adapters import RunContext
 from codex_runner.engine.admission import Admission

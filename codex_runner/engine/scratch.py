@@ -12,9 +12,10 @@ import os
 import shutil
 import tempfile
 import time
-from importlib import resources
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
+
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ _KEPT = 86400.0  # seconds: what is older was left by a runner that was killed
 
 def scratch_script() -> str:
     """Return the shell function `find_scratch`, which says where scripts put theirs, here and on other hosts."""
-    return resources.files("codex_runner.engine").joinpath("scratch.sh").read_text(encoding="utf-8")
+    return shell_script("codex_runner.engine", "scratch.sh")
 
 
 def scratch_file(runs: Path) -> IO[bytes]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.change import show_path
-from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.event import CheckEnded
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.job import SCAN
 from codex_runner.engine.git_answer import unquote
 

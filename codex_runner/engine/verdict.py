@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode, RunnerError
+from codex_runner.domain.errors import RunnerError
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.job import SCAN, SCHEMA
-from codex_runner.domain.run import Failure, Verdict
+from codex_runner.domain.run import Verdict
 from codex_runner.engine.budget import over
 from codex_runner.engine.workspace import needs_git
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from codex_runner.ledger.sqlite import Ledger, LedgerError, Spent, WorkflowAccount
+from codex_runner.ledger.sqlite import Ledger, LedgerError, WorkflowAccount
 
-__all__ = ["Ledger", "LedgerError", "Spent", "WorkflowAccount"]
+__all__ = ["Ledger", "LedgerError", "WorkflowAccount"]

@@ -11,13 +11,13 @@ import contextlib
 import datetime as dt
 import sqlite3
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import BudgetSpentError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from decimal import Decimal
     from pathlib import Path
 
 _VERSION = 1
@@ -49,16 +49,6 @@ class LedgerError(ConfigurationError):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What a workflow came to. `reserved` is what runs that have not ended may still add; `money` is of priced runs."""
-
-    runs: int
-    tokens: int
-    reserved: int
-    money: Decimal
-
-
 class Ledger:
     """One file. Its folder is made when it is first needed; each call opens and closes it."""
 
@@ -76,12 +66,12 @@ class Ledger:
         """
         day = utc_day(now)
         with self._open() as file:
-            before = _spent(file, workflow, day, day, now, but=run_id)
-            taken = before.tokens + before.reserved
+            spent, reserved = _taken(file, workflow, day, now, but=run_id)
+            taken = spent + reserved
             if limit is not None and (taken + tokens > limit or taken >= limit):
                 raise BudgetSpentError(
                     f"The workflow {workflow!r} has {max(0, limit - taken):,} of {limit:,} tokens left for {day} UTC; "
-                    f"this run may need {tokens:,}: {before.tokens:,} are spent and {before.reserved:,} set aside."
+                    f"this run may need {tokens:,}: {spent:,} are spent and {reserved:,} set aside."
                 )
             file.execute(
                 "INSERT INTO spending VALUES (?, ?, ?, ?, ?, 0, NULL) "
@@ -103,11 +93,6 @@ class Ledger:
                 "tokens = excluded.tokens, money = excluded.money, reserved = CASE WHEN ? THEN 0 ELSE reserved END",
                 (run_id, utc_day(now), workflow, tokens, None if money is None else str(money), final),
             )
-
-    def spent(self, workflow: str, *, now: float, days: int = 1) -> Spent:
-        """Return what the workflow came to in the last `days` UTC days, today included."""
-        with self._open() as file:
-            return _spent(file, workflow, utc_day(now - (days - 1) * 86400), utc_day(now), now)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -173,17 +158,11 @@ def _prepare(file: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"it has the version {version}, and this codex-runner knows version {_VERSION}")
 
 
-def _spent(  # noqa: PLR0913 - a query's parts
-    file: sqlite3.Connection, workflow: str, first: str, last: str, now: float, *, but: str | None = None
-) -> Spent:
+def _taken(file: sqlite3.Connection, workflow: str, day: str, now: float, *, but: str) -> tuple[int, int]:
+    """Return what other runs than `but` have spent on this day, and what those that have not ended may still add."""
     rows = file.execute(
-        "SELECT tokens, CASE WHEN expires > ? THEN max(0, reserved - tokens) ELSE 0 END, money FROM spending "
-        "WHERE workflow = ? AND day BETWEEN ? AND ? AND run_id IS NOT ?",
-        (now, workflow, first, last, but),
+        "SELECT tokens, CASE WHEN expires > ? THEN max(0, reserved - tokens) ELSE 0 END FROM spending "
+        "WHERE workflow = ? AND day = ? AND run_id IS NOT ?",
+        (now, workflow, day, but),
     ).fetchall()
-    return Spent(
-        runs=len(rows),
-        tokens=sum(tokens for tokens, _, _ in rows),
-        reserved=sum(reserved for _, reserved, _ in rows),
-        money=sum((Decimal(money) for _, _, money in rows if money is not None), Decimal(0)),
-    )
+    return sum(tokens for tokens, _ in rows), sum(reserved for _, reserved in rows)

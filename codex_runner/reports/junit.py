@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from codex_runner.domain.attempt_state import Attempt
     from codex_runner.domain.event import CheckEnded, Guarded
-    from codex_runner.domain.state import Attempt, RunState
+    from codex_runner.domain.state import RunState
 
 CASE_BYTES = 1_000_000
 _SHORT_BYTES = 64_000

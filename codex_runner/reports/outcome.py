@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode
-from codex_runner.domain.run import Failure
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
 
 if TYPE_CHECKING:
     from codex_runner.domain.event import RunEnded

@@ -12,9 +12,10 @@ from codex_runner.reports.room import REPORT_BYTES, fitted
 from codex_runner.reports.text import plausible, utc
 
 if TYPE_CHECKING:
+    from codex_runner.domain.attempt_state import Attempt
     from codex_runner.domain.event import Changed
     from codex_runner.domain.run import ProcessExit, Usage
-    from codex_runner.domain.state import Attempt, RunState
+    from codex_runner.domain.state import RunState
 
 VERSION = 1
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, reason, word
 from codex_runner.reports.text import one_line, plausible

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from codex_runner.domain.state import Attempt, RunState
+    from codex_runner.domain.attempt_state import Attempt
+    from codex_runner.domain.state import RunState
 
 STEP_SUMMARY_BYTES = 1024 * 1024  # what GitHub takes of one step; a byte more, and it shows nothing of it
 _LIMIT = 256 * 1024

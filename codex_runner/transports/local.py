@@ -17,6 +17,7 @@ from codex_runner.domain.host import KEPT, Completed, Ended, Lost, Output, Start
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
 from codex_runner.domain.wish import WISH, RunCancelledError
 from codex_runner.engine.scratch import scratch_file
+from codex_runner.engine.shell_script import shell_script
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, runs_root
@@ -52,14 +53,6 @@ if TYPE_CHECKING:
 _POLL = 0.02  # seconds
 _LEAVING = 5.0  # seconds
 _READ = 1 << 18  # what is read at once is worked off before anything else is heard: a signal, a deadline
-
-# A command ends with us, however we end: its group is killed when the far end of its stdin, which is ours, is closed.
-# What waits for that is a shell with nothing in its environment: the command's own may hold a secret.
-_ENDS_WITH_US = """
-exec 3<&0
-env -i PATH="$PATH" sh -c 'read -r _; kill -KILL 0' <&3 >/dev/null 2>&1 &
-exec sh -c -- "$@" </dev/null 3<&-
-"""
 
 
 class LocalTransport:
@@ -233,7 +226,7 @@ class LocalTransport:
             process = await asyncio.create_subprocess_exec(
                 "sh",
                 "-c",
-                _ENDS_WITH_US,
+                shell_script("codex_runner.transports", "ends_with_us.sh"),
                 "sh",
                 script,
                 "sh",

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.claim import ClaimTakenError, Holder
@@ -24,6 +23,7 @@ from codex_runner.domain.wish import RunCancelledError
 from codex_runner.engine.cksum import cksum
 from codex_runner.engine.leftovers import leftovers_script
 from codex_runner.engine.scratch import scratch_script
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,10 +73,8 @@ _PARTS = (
 
 def whole_script() -> str:
     """Return what runs on the host, comments and all, as one text."""
-    folder = resources.files("codex_runner.transports").joinpath("host")
-    return f"{scratch_script()}\n{leftovers_script()}\n" + "\n".join(
-        folder.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in _PARTS
-    )
+    parts = shell_script("codex_runner.transports", *(f"host/{part}.sh" for part in _PARTS))
+    return f"{scratch_script()}\n{leftovers_script()}\n{parts}"
 
 
 def script() -> str:

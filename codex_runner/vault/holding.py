@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from codex_runner.domain.errors import CredentialError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 from codex_runner.engine.credential_rules import format_date, format_duration
 from codex_runner.vault.auth import log_in, require_role
 from codex_runner.vault.faults import Refusal

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from codex_runner.domain.credential import Borrowed, Credential, CredentialFacts
 from codex_runner.domain.errors import CredentialError, RunnerError
 from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 from codex_runner.engine.bounded import Wish
 from codex_runner.engine.credential_rules import events_of, format_duration, judge_credential, require
 from codex_runner.engine.secret_reading import SecretReader

@@ -8,38 +8,11 @@ import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from codex_runner.engine.shell_script import shell_script
 from codex_runner.vault.setup import AuthMount, KvMount, Policy, Role, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-_SHELL_HEAD: Final = """\
-#!/bin/sh
-# Run it with a login that may set Vault up. VAULT=bao uses the OpenBao command line.
-# It looks first: what is there and does not fit ends it before anything is made.
-set -eu
-VAULT="${VAULT:-vault}"
-export VAULT_FORMAT=table BAO_FORMAT=table
-
-# field NAME PATH: sets `found` to a field of what is at PATH, and `there` unless nothing is. No other answer will do.
-field() {
-  there=yes
-  if found=$("$VAULT" read -field="$1" "$2" 2>/dev/null); then
-    return
-  fi
-  found=$("$VAULT" read -field="$1" "$2" 2>&1) || : # what it says
-  case $found in
-    *' not present in secret'*) found='' ;;
-    *'No value found'* | *'No secret engine mount at '* | *'No auth engine at '*) found='' there='' ;;
-    *) refuse "$found" ;;
-  esac
-}
-
-refuse() {
-  printf '%s\\n' "$1" >&2
-  exit 1
-}
-"""
 
 
 _BACKENDS: Final = {"jwt": "vault_jwt_auth_backend", "approle": "vault_auth_backend"}
@@ -58,7 +31,7 @@ def render(steps: Sequence[Step], format_: SetupFormat) -> str:
     match format_:
         case SetupFormat.SH:
             looks = "".join(_look(step) for step in steps if isinstance(step, KvMount | AuthMount))
-            return "\n".join([_SHELL_HEAD, looks, *map(_as_shell, steps)])
+            return "\n".join([shell_script("codex_runner.vault", "setup.sh"), looks, *map(_as_shell, steps)])
         case SetupFormat.HCL:
             return "\n".join(f"# {step.name}\n{step.text}" for step in steps if isinstance(step, Policy))
         case SetupFormat.TERRAFORM:

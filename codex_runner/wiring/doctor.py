@@ -17,6 +17,7 @@ from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import PROOF
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryError
+from codex_runner.engine.shell_script import shell_script
 from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
 from codex_runner.wiring.compose import looking_agent, transport_to
 from codex_runner.wiring.credentials import JobCredentials
@@ -54,21 +55,6 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 10.0  # seconds for a Vault that does not answer: here somebody waits
 _SCARCE: Final = 1 << 30  # bytes: a run of a large repository may need as much
 _NOTHING: Final = 50 << 20  # bytes: less than codex writes by itself
-
-# Printed word by word: is there a repository, whole or shallow; what git says where it does not tell.
-_LOOK_AT_GIT: Final = r"""
-command -v git >/dev/null || { echo missing; exit 0; }
-top=$(git rev-parse --show-toplevel) || { echo no; exit 0; }
-[ "$(git rev-parse --is-shallow-repository)" = true ] && { echo "shallow $top"; exit 0; }
-echo "whole $top"
-"""
-_LOOK_AT_HOST: Final = r"""
-uname -sm
-state=${XDG_STATE_HOME:-$HOME/.local/state}
-while [ ! -e "$state" ]; do state=$(dirname -- "$state"); done
-if [ -w "$state" ]; then echo "$state"; else echo "!$state"; fi
-df -Pk "$state" | awk 'NR == 2 { print $4 }'
-"""
 
 
 class Doctor:
@@ -205,7 +191,7 @@ class Doctor:
             await transport.close()
 
     async def _look_around(self, host: Host, transport: Transport) -> None:
-        done = await transport.ask(_LOOK_AT_HOST, timeout=30)
+        done = await transport.ask(shell_script("codex_runner.wiring", "doctor_host.sh"), timeout=30)
         lines = done.output.decode("utf-8", "replace").rstrip("\n").split("\n")
         if done.exit_code != 0 or len(lines) < 3:  # system, folder (whose name may have lines), space
             raise HostError(f"{host}: its shell could not be asked: {end_of(done.last_words, 200)!r}.")
@@ -334,7 +320,7 @@ class Doctor:
         if job.workspace is not None:
             await self._look_at_workspace(job.workspace, transport)
             return
-        done = await transport.ask(_LOOK_AT_GIT, cwd=job.cwd, timeout=30)
+        done = await transport.ask(shell_script("codex_runner.wiring", "doctor_git.sh"), cwd=job.cwd, timeout=30)
         word, _, rest = done.output.decode("utf-8", "replace").rstrip("\n").partition(" ")
         said = done.complaint.decode("utf-8", "replace").strip()
         if word == "whole":

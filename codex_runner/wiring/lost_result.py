@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.state import fold
 from codex_runner.engine.recorder import Recorder
 from codex_runner.engine.redact import Redactor

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.codex.survey import functions, read_answers
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 from codex_runner.engine.proposal import Proposal, proposal_of
+from codex_runner.engine.shell_script import shell_script
 from codex_runner.transports.local import LocalTransport
 from codex_runner.wiring.trust import read_event
 
@@ -85,8 +85,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _script() -> str:
-    text = resources.files("codex_runner.wiring").joinpath("proposed.sh").read_text(encoding="utf-8")
-    return f"{functions()}\n{text}"
+    return f"{functions()}\n{shell_script('codex_runner.wiring', 'proposed.sh')}"
 
 
 class ProposedConfig:

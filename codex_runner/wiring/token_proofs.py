@@ -15,7 +15,6 @@ from codex_runner.domain.credential import CredentialKind, CredentialSource, Gra
 from codex_runner.domain.errors import (
     ConfigurationError,
     CredentialError,
-    ExitCode,
     HostError,
     ModelServiceError,
     QuotaError,
@@ -23,9 +22,10 @@ from codex_runner.domain.errors import (
     SecretStoreError,
     TokenRefusedError,
 )
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.job import Job, Limits
 from codex_runner.domain.policy import RetryPolicy
-from codex_runner.domain.run import Failure
 from codex_runner.engine.credential_rules import format_date
 from codex_runner.engine.retry import RetryIn, decide
 from codex_runner.engine.stopping import Stopping

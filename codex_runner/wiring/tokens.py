@@ -8,14 +8,11 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from codex_runner.codex.login import Answer, Said
-from codex_runner.config import resolve_codex
 from codex_runner.domain.credential import (
     CredentialFacts,
-    CredentialKind,
-    CredentialSource,
     CredentialSpec,
     Outcome,
     TokenAuth,
@@ -28,8 +25,7 @@ from codex_runner.domain.errors import (
     RunnerError,
     UsageError,
 )
-from codex_runner.domain.job import CodexSettings
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 from codex_runner.engine.credential_rules import (
     Occasion,
     judge_credential,
@@ -54,41 +50,9 @@ if TYPE_CHECKING:
     from codex_runner.vault.token_metadata import TokenPlace
     from codex_runner.vault.tokens import TokenEntry as TokenEntry  # noqa: PLC0414
     from codex_runner.wiring.token_proofs import Follow
-
+    from codex_runner.wiring.token_target import Target
 
 _POLL: Final = 5.0  # seconds between two looks at whether a token still works
-
-
-def target_of(  # noqa: PLR0913 - the options of a command
-    config: Config | None,
-    workflow: str,
-    *,
-    mount: str | None = None,
-    path: str | None = None,
-    field: str | None = None,
-    kind: CredentialKind | None = None,
-) -> Target:
-    """Find out what a workflow's token is for: by the job whose credential it is, else by the workflow's name alone.
-
-    `mount`, `path`, `field` and `kind` are stronger than the job's. Without either, the path is the workflow's name.
-    """
-    spec, codex, name, timeout = CredentialSpec(path=workflow), CodexSettings(), None, 0.0
-    if config is not None:
-        settings = config.defaults
-        jobs = [job for job in config.jobs.values() if job.credential and _keeps(job.credential, workflow)]
-        # A job that names the workflow itself is meant before one that only has such a path.
-        jobs.sort(key=lambda job: job.credential is None or job.credential.workflow != workflow)
-        if jobs and (kept := jobs[0].credential):
-            settings, spec, name, timeout = jobs[0], kept, jobs[0].name, jobs[0].limits.timeout
-            workflow = kept.workflow or workflow  # what a run of that job asks of its token
-        codex = resolve_codex(config, settings)
-    changes: dict[str, Any] = {"mount": mount, "path": path, "field": field, "kind": kind}
-    spec = replace(spec, **{key: value for key, value in changes.items() if value})
-    return Target(workflow, spec, codex, name, timeout)
-
-
-def _keeps(spec: CredentialSpec, workflow: str) -> bool:
-    return spec.source is CredentialSource.VAULT and workflow in {spec.workflow, spec.path}
 
 
 def operators_vault(config: Config | None, environ: Mapping[str, str]) -> VaultSettings:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 from codex_runner.engine.trust import judge_trust, occasion_of
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError
@@ -11,6 +10,7 @@ from codex_runner.domain.event import Warned
 from codex_runner.domain.workspace import Workspace
 from codex_runner.engine.git_guard import guard_script
 from codex_runner.engine.scratch import scratch_folder, scratch_script
+from codex_runner.engine.shell_script import shell_script
 from codex_runner.workspaces.repository import GitError, Repository, mirror_name
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class GitWorkspaces:
         return Workspace(facts["top"], facts["cwd"], facts["commit"])
 
     async def _ask(self, *arguments: str) -> list[tuple[str, str]]:
-        script = resources.files("codex_runner.workspaces").joinpath("workspace.sh").read_text(encoding="utf-8")
+        script = shell_script("codex_runner.workspaces", "workspace.sh")
         whole = f"{guard_script()}\n{scratch_script()}\n{script}"
         done = await self._transport.ask(whole, timeout=_PATIENCE, arguments=arguments)
         lines = done.output.decode("utf-8", "surrogateescape").split("\n")

@@ -10,7 +10,7 @@ import pytest
 from support import unprivileged
 from support.runs import JOB, RUNNER, Project
 
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.exit_code import ExitCode
 
 pytestmark = pytest.mark.thorough
 

@@ -9,7 +9,8 @@ import pytest
 from support.tree import Workspace
 
 from codex_runner.domain.change import ChangeKind
-from codex_runner.domain.errors import ConfigurationError, ExitCode
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.policy import PathRules
 from codex_runner.engine import git_changes
 from codex_runner.engine.git_changes import TreeTimeoutError

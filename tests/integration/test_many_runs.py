@@ -14,7 +14,7 @@ from support.child import COMPLETED, STARTED, THREAD
 from support.runs import KEY_NAME, Left
 
 from codex_runner.domain.credential import CredentialKind, CredentialSource, CredentialSpec
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.job import CodexSettings, Job, Sandbox
 from codex_runner.domain.policy import Budget, RetryPolicy

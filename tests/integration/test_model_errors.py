@@ -11,7 +11,7 @@ from support.model_errors import CASES, URL
 
 from codex_runner.codex.classes import classify
 from codex_runner.demo.scenarios import script
-from codex_runner.domain.run import Failure
+from codex_runner.domain.failure import Failure
 
 pytestmark = pytest.mark.needs_codex
 

@@ -1,7 +1,8 @@
 """One record of every kind that there is, and what a hostile agent would write into it."""
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep, Usage
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Usage
 from codex_runner.domain.state import RunState
 
 # Every way that is known to command a terminal or a CI system, each on a line of its own.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.errors import ExitCode
-from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep, Usage
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Usage
 from codex_runner.domain.state import RunState, fold
 
 START = 1_767_323_045.25  # 2026-01-02T03:04:05.250Z

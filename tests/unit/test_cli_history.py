@@ -14,8 +14,9 @@ from support import commands
 from support.records import records
 
 from codex_runner.domain import event as ev
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.run import Ending, Failure, ProcessExit, StopReason, Sweep, Usage, new_run_id
+from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Usage, new_run_id
 from codex_runner.sinks.jsonl import FileJournal
 from codex_runner.wiring.history import rebuild
 

@@ -27,7 +27,8 @@ from codex_runner.domain.credential import (
     TokenAuth,
     VaultSettings,
 )
-from codex_runner.domain.errors import ConfigurationError, ExitCode
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.job import Check, CodexSettings, Limits, Sandbox
 from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy
 from codex_runner.domain.workspace import WorkspaceSpec

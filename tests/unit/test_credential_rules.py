@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from codex_runner.domain.credential import CredentialFacts, CredentialKind, CredentialSource, CredentialSpec, Outcome
-from codex_runner.domain.errors import CredentialError, ExitCode
+from codex_runner.domain.errors import CredentialError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.engine import credential_rules as rules
 from codex_runner.engine.credential_rules import Occasion, judge_credential, parse_date
 

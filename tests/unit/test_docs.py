@@ -16,9 +16,10 @@ import codex_runner
 from codex_runner.cli.main import command_line
 from codex_runner.config import load, resolve_job
 from codex_runner.config.starter import FIRST_JOB, STARTER
-from codex_runner.domain.errors import ExitCode, RunnerError
+from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.event import record_from_json, record_to_json
-from codex_runner.domain.run import Failure
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
 
 TOP = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -204,6 +205,35 @@ def test_links_lead_somewhere(document):
         if not place.exists() or (fragment and fragment not in headings(place.relative_to(TOP))):
             broken.append(target)
     assert broken == []
+
+
+def missing_paths(text):
+    """Return the paths of our own tree that a text names and that are not there; rooms may lack `codex_runner/`."""
+    package = TOP / "codex_runner"
+    tops = {"ci", "codex_runner", "docs", "tests", ".github", *(each.name for each in package.iterdir())}
+    named = re.findall(r"`((?:[\w.-]+/)+[\w.-]*)(?:::\w+)?`", text)
+    ours = [path for path in named if path.partition("/")[0] in tops]
+    return [path for path in ours if not (TOP / path).exists() and not (package / path).exists()]
+
+
+@pytest.mark.parametrize("document", [each for each in DOCUMENTS if each != "CHANGELOG.md"])
+def test_source_paths_that_are_named_exist(document):
+    assert missing_paths(prose(document)) == []
+
+
+def test_a_source_path_that_does_not_exist_is_noticed():
+    text = (
+        "`engine/runner.py`, `engine/walker.py`, `tests/unit/test_docs.py`, `tests/none.py`, `prompts/x.md`, `sinks/`"
+    )
+    assert missing_paths(text) == ["engine/walker.py", "tests/none.py"]
+
+
+def test_the_table_of_floors_is_the_one_that_import_linter_keeps():
+    kept = next(each for each in PYPROJECT["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
+    floors = [set(re.split(r" \| ", layer)) for layer in kept["layers"]]
+    text = read(".github/CONTRIBUTING.md").partition("| Floor |")[2].partition("\n\n")[0]
+    told = [set(re.findall(r"`(\w+)/?`", row.split("|")[1])) for row in text.splitlines() if row.startswith("| `")]
+    assert told == floors
 
 
 def test_tests_that_the_readme_names_exist():

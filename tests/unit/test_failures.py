@@ -11,8 +11,9 @@ from codex_runner.codex.classes import ROWS, classify
 from codex_runner.codex.events import parse
 from codex_runner.codex.failures import judge
 from codex_runner.domain import event as ev
-from codex_runner.domain.errors import ExitCode
-from codex_runner.domain.run import Failure, ProcessExit, StopReason, Sweep, Usage
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import ProcessExit, StopReason, Sweep, Usage
 from codex_runner.domain.state import RunState
 
 TURN = (ev.ThreadStarted("a-thread"), ev.TurnStarted())

@@ -14,7 +14,8 @@ from codex_runner.cli.init import init
 from codex_runner.cli.pipelines import System
 from codex_runner.config import load, resolve_job
 from codex_runner.config.starter import FIRST_JOB, STARTER
-from codex_runner.domain.errors import ConfigurationError, ExitCode, UsageError
+from codex_runner.domain.errors import ConfigurationError, UsageError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.wiring.credentials import origin_of
 
 

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from codex_runner.domain.concurrency import Concurrency, LockPolicy
-from codex_runner.domain.errors import ConfigurationError, ExitCode, LockedError
+from codex_runner.domain.errors import ConfigurationError, LockedError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.locks import Held, Holder, Taken, acquire
 from codex_runner.transports.processes import birth
 

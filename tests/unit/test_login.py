@@ -3,8 +3,9 @@
 import pytest
 
 from codex_runner.codex.login import Answer, read_login
-from codex_runner.domain.errors import CredentialError, ExitCode, ModelServiceError, TokenRefusedError
-from codex_runner.domain.run import Failure
+from codex_runner.domain.errors import CredentialError, ModelServiceError, TokenRefusedError
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
 
 FAILED = "Error checking login status: personal access token metadata request failed with status"
 UNSENT = "Error checking login status: failed to request personal access token metadata:"

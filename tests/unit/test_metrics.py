@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.report_states import START, a_run, states, texts, verdicts
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.run import Ending, Failure, Usage
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending, Usage
 from codex_runner.domain.state import RunState, fold
 from codex_runner.reports.metrics import write_metrics
 

@@ -15,7 +15,7 @@ from support.records import HOSTILE
 from support.report_states import a_run, states
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.errors import ExitCode
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.notice import ENDINGS, NoticeFormat, NotifyTarget
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState

@@ -20,7 +20,8 @@ from support.report_states import events, exited, records, verdicts
 from support.webhook import Answer, Receiver, took
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.run import Ending, Failure, Usage
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending, Usage
 from codex_runner.domain.state import fold
 from codex_runner.reports.otel import _sayings, export_spans, wants_spans
 from codex_runner.reports.spans import spans

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.domain.change import Change, ChangeKind
-from codex_runner.domain.errors import ConfigurationError, ExitCode
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.policy import PathRules
-from codex_runner.engine.path_rules import check_glob, check_rules, exit_code_of, judge_changes, matches, unjudged
+from codex_runner.engine.path_rules import check_glob, exit_code_of, judge_changes, matches, unjudged
 
 ADDED, RENAMED = ChangeKind.ADDED, ChangeKind.RENAMED
 
@@ -81,7 +82,7 @@ def test_git_agrees(ignores, glob, paths):
 )
 def test_globs_that_could_only_mislead_are_refused(glob):
     with pytest.raises(ConfigurationError, match="forbidden_paths"):
-        check_rules(PathRules(forbidden_paths=(glob,)))
+        check_glob("forbidden_paths", glob)
 
 
 def test_without_rules_only_git_itself_is_guarded():

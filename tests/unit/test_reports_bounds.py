@@ -9,8 +9,9 @@ import pytest
 from support.records import records
 
 from codex_runner.domain import event as ev
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.run import Ending, Failure, Usage
+from codex_runner.domain.run import Ending, Usage
 from codex_runner.domain.state import fold
 from codex_runner.reports.html import html_report
 from codex_runner.reports.junit import junit

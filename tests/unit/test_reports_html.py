@@ -18,8 +18,9 @@ from support.records import HOSTILE, event_samples
 from support.report_states import START, a_run, events, exited, records, verdicts
 
 from codex_runner.domain import event as ev
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.run import Ending, Failure, Usage
+from codex_runner.domain.run import Ending, Usage
 from codex_runner.domain.state import fold
 from codex_runner.reports.html import coloured, html_report
 from codex_runner.reports.moments import Lane, Mood, moments

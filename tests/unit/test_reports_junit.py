@@ -15,8 +15,9 @@ from support.report_states import HOSTILE, START, a_run, exited, records, states
 
 from codex_runner.domain import event as ev
 from codex_runner.domain.credential import Finding, Outcome
-from codex_runner.domain.errors import ExitCode
-from codex_runner.domain.run import Ending, Failure
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending
 from codex_runner.domain.state import fold
 from codex_runner.reports import junit as junit_module
 from codex_runner.reports.checklist import junit_of_findings

@@ -10,7 +10,8 @@ from markdown_it import MarkdownIt
 from support.report_states import HOSTILE, a_run, exited, records, states
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.run import Ending, Failure
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending
 from codex_runner.domain.state import fold
 from codex_runner.reports.summary import append_step_summary, code, escaped, fenced, sentence, summary
 

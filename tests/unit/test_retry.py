@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.policy import RetryPolicy
-from codex_runner.domain.run import Failure
-from codex_runner.engine.retry import PACES, GiveUp, RetryIn, codex_retries, decide, told_pause
+from codex_runner.engine.retry import PACES, GiveUp, RetryIn, decide, told_pause
 
 NOW = dt.datetime(2026, 3, 4, 1, 30, 20, tzinfo=dt.UTC)
 LIMIT = "You\u2019ve hit your usage limit. Try again at 2:36 AM."
@@ -97,7 +97,6 @@ def test_codex_own_tries_count():
     assert "retry.tries (30)" in decided(own_retries=29).reason
     # codex has paused already: our first pause is not the shortest.
     assert decided(own_retries=5).seconds == pytest.approx(2 * decided().seconds)
-    assert codex_retries(["Reconnecting... 1/5 (x)", "Reconnecting... 2/5", "other"]) == 2
 
 
 def test_time_is_limited():

@@ -10,16 +10,17 @@ from support import child
 from support.fake_host import FakeHost, Play, prints
 from support.trial import BEGIN, COMMAND, KEY, REPLY, RUN, Trial, Watcher, generous, lines, stop_when
 
-from codex_runner.codex.rollout import LAST_TURN
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunGoneError, UnreachableError
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.host import Completed
 from codex_runner.domain.job import Check
 from codex_runner.domain.policy import RetryPolicy
-from codex_runner.domain.run import Ending, Failure, StopReason, Sweep
+from codex_runner.domain.run import Ending, StopReason, Sweep
 from codex_runner.domain.state import RunState, fold
 from codex_runner.engine.recorder import Recorder
 from codex_runner.engine.redact import Redactor
+from codex_runner.engine.shell_script import shell_script
 from codex_runner.sinks.jsonl import FileJournal
 
 
@@ -388,8 +389,9 @@ def test_a_check_on_a_host_that_goes_away_still_gives_everything_back(tmp_path):
 def test_a_reply_that_codexs_own_record_does_not_know_is_none(tmp_path):
     record = b'{"type":"event_msg","payload":{"type":"task_complete","last_agent_message":null}}\n'
     noise = b"sh: warning: setlocale: LC_ALL: cannot change locale\n"
+    script = shell_script("codex_runner.codex", "rollout.sh")
     trial = Trial(tmp_path)
-    state = trial.run(FakeHost(prints(REPLY), answers={LAST_TURN: Completed(0, noise + record + noise, 0.0)}))
+    state = trial.run(FakeHost(prints(REPLY), answers={script: Completed(0, noise + record + noise, 0.0)}))
     trial.check_reports(1)
     assert (state.reply, state.attempts[0].ending.failure) == (None, Failure.NO_REPLY)
     assert fold(trial.records).reply is None

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.schema import JsonSchema, validate
+from codex_runner.schema import JsonSchema
 
 NOTES = {
     "type": "object",
@@ -29,7 +29,7 @@ GOOD = {"version": "1.2.3", "changes": [{"a/b~c": 1}]}
 
 
 def problems(reply, schema=NOTES):
-    return validate(json.dumps(schema), reply if isinstance(reply, str) else json.dumps(reply))
+    return JsonSchema(json.dumps(schema)).problems(reply if isinstance(reply, str) else json.dumps(reply))
 
 
 def test_a_reply_that_fits():

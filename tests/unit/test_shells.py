@@ -1,9 +1,12 @@
 """No text of a shell is ever put together: a script is a constant of the code, and values are its arguments.
 
 What this reads is the code itself. What happens to the values is in tests/security/test_hostile_values.py.
+
+A script of more than a line is a .sh file beside its module, where shellcheck reads it.
 """
 
 import ast
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -56,8 +59,13 @@ def wrong(tree):
                 yield call.lineno, f"a script that is put together: {ast.unparse(script)}"
             elif isinstance(text, ast.Attribute) and ast.unparse(text) != CHECK:
                 yield call.lineno, f"a script that is a value: {ast.unparse(script)}"
-            elif isinstance(text, ast.Call) and text.args:
+            elif isinstance(text, ast.Call) and text.args and not is_file(text):
                 yield call.lineno, f"a script that is made of something: {ast.unparse(script)}"
+
+
+def is_file(call):
+    """Whether a call reads scripts that lie beside the module: a package and names, all of them constants."""
+    return ast.unparse(call.func) == "shell_script" and all(isinstance(each, ast.Constant) for each in call.args)
 
 
 def is_dash_c(node):
@@ -86,6 +94,7 @@ def test_no_text_of_a_shell_is_put_together():
         "transport.execute(job.cwd)",
         "transport.ask(f'rm {x}')",
         "_SCRIPT = f'rm {x}'\ntransport.execute(_SCRIPT)",
+        "transport.ask(shell_script('package', name))",
     ],
 )
 def test_this_would_see_it(code):
@@ -100,3 +109,62 @@ def test_no_script_of_ours_executes_a_value():
             assert "eval " not in code, f"{path.name}:{number}"
             assert 'sh -c "' not in code, f"{path.name}:{number}"
             assert 'trap "' not in code, f"{path.name}:{number}"
+
+
+# What stands in Python although it is of several lines of shell, and why.
+NOT_OURS = {
+    "demo/project.py": "the check of the demo's job, in the configuration that it writes",
+    "vault/rendering.py": "a script for people, which is printed: a line for each step of their setup",
+}
+SHELL = re.compile(
+    r"(^|[;&|{(]|\bthen|\bdo|\belse)[ \t]*"
+    r"(if|for|while|until|case|then|else|fi|do|done|esac|exec|trap|export|unset|set|cd|exit)\b"
+    r"|\$[({][^{]|\$[0-9@*#?]|\|\||&&|<&|>&|>/dev/null|command -v",
+    re.MULTILINE,
+)
+
+
+def long_scripts(tree):
+    """Line and text of each string of several lines that is written in shell."""
+    documents = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and isinstance(node.body[0], ast.Expr)
+    }
+    whole = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    parts = {id(part) for node in whole for part in ast.walk(node) if part is not node}
+    for node in ast.walk(tree):
+        if id(node) in documents | parts:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(each.value if isinstance(each, ast.Constant) else "VALUE" for each in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+        else:
+            continue
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) > 1 and sum(1 for line in lines if SHELL.search(line)) > 1:
+            yield node.lineno, lines[0]
+
+
+def test_a_script_of_several_lines_is_a_file():
+    package = ROOT / "codex_runner"
+    found = {
+        path.relative_to(package).as_posix(): texts
+        for path in sorted(package.rglob("*.py"))
+        if (texts := list(long_scripts(ast.parse(path.read_text()))))
+    }
+    assert found.keys() == NOT_OURS.keys(), found
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "_PROBE = 'found=$1\\n[ -n \"$found\" ] || exit 0\\n'",
+        "run(f'cd {x} || exit 1\\nfor each in *; do echo; done')",
+        "_WATCH = 'exec 3<&0\\nread line <&3\\nexec \"$@\"\\n'",
+    ],
+)
+def test_this_would_see_a_script_in_a_string(code):
+    assert list(long_scripts(ast.parse(code)))

@@ -5,7 +5,8 @@ from support.hostile import obeyed
 from support.records import HOSTILE, event_samples, play
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.run import Ending, Failure
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending
 from codex_runner.domain.secret import Secret
 from codex_runner.sinks.github import GitHubLog
 

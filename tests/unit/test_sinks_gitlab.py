@@ -4,7 +4,8 @@ import re
 from support.records import HOSTILE, event_samples, play
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.run import Ending, Failure
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending
 from codex_runner.sinks.gitlab import GitLabLog
 
 # As GitLab's own reader looks for them.

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.records import event_samples, item_samples, records
 
 from codex_runner.domain import event as ev
-from codex_runner.domain.run import Ending, Failure, Usage
+from codex_runner.domain.failure import Failure
+from codex_runner.domain.run import Ending, Usage
 from codex_runner.domain.state import RunState, fold
 
 USAGE = Usage(100, 20, 30, 5)

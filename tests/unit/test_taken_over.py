@@ -6,13 +6,15 @@ import pytest
 from support.fake_host import FakeHost, Play, prints
 from support.trial import BEGIN, REPLY, Trial
 
+from codex_runner.domain.attempt_state import Attempt
 from codex_runner.domain.claim import ClaimTakenError, Holder, Process
 from codex_runner.domain.errors import RunGoneError, TakenOverError
 from codex_runner.domain.event import Warned
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.host import Host
 from codex_runner.domain.job import Check
-from codex_runner.domain.run import Ending, Failure
-from codex_runner.domain.state import Attempt, RunState
+from codex_runner.domain.run import Ending
+from codex_runner.domain.state import RunState
 from codex_runner.engine.keeping import is_judged
 from codex_runner.wiring.claim import refuse_gone
 

@@ -6,8 +6,9 @@ from support.trial import BEGIN, REPLY, RUN, Trial, stop_when
 
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ConfigurationError, HostError
+from codex_runner.domain.failure import Failure
 from codex_runner.domain.policy import RetryPolicy
-from codex_runner.domain.run import Failure, StopReason
+from codex_runner.domain.run import StopReason
 from codex_runner.domain.workspace import Keep, Workspace, WorkspaceSpec
 from codex_runner.engine import retry
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import RunnerError
+from codex_runner.engine.shell_script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,41 +17,6 @@ if TYPE_CHECKING:
 
 # The answer may come late on a slow line: a second or two of difference says nothing about clocks.
 _CLOCK_TOLERANCE = 2.0
-
-# A fact a line: a word, and what it is. $1 is the path of codex that the configuration gives, if any.
-_PROBE = r"""
-echo() { printf '%s\n' "$*"; } # some shells' own reads backslashes
-echo "now $(date +%s)"
-echo "system $(uname -sm)"
-echo "shell ${SHELL:-unknown}"
-command -v git >/dev/null && echo "git $(git --version | sed 's/^git version //')"
-{ command -v perl || command -v python3; } >/dev/null && echo "sweep sure"
-state=${XDG_STATE_HOME:-$HOME/.local/state}
-while [ ! -d "$state" ]; do state=$(dirname "$state"); done
-echo "disk $(df -Pk "$state" | awk 'NR == 2 { print $4 }')"
-version() { "$1" --version 2>/dev/null </dev/null | sed -n 's/^codex-cli //p' | head -n 1; }
-found=${1:-$(command -v codex)}
-if [ -n "$found" ] && [ -x "$found" ]; then echo "codex $found"; echo "version $(version "$found")"; fi
-if [ -z "$1" ] && [ -z "$found" ]; then
-	# nvm, homebrew and others put it into the PATH of login shells, or only of interactive ones.
-	for flags in -l -i; do
-		found=$("$SHELL" $flags -c 'command -v codex || which codex' 2>/dev/null </dev/null | grep '^/' | tail -n 1)
-		[ -n "$found" ] && [ -x "$found" ] || continue
-		PATH=$(dirname "$found"):$PATH
-		echo "login-codex $found"; echo "version $(version "$found")"
-		break
-	done
-fi
-[ -d /run/systemd/system ] || { echo "logout survives"; exit 0; }
-kill=$(busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager \
-	KillUserProcesses 2>/dev/null)
-[ -n "$kill" ] || kill=$(cat /etc/systemd/logind.conf /etc/systemd/logind.conf.d/*.conf 2>/dev/null |
-	sed -n 's/^ *KillUserProcesses *= *//p' | tail -n 1)
-case $kill in
-*true | yes | on | 1) [ "$(id -u)" = 0 ] && echo "logout survives" || echo "logout killed" ;;
-*) echo "logout survives" ;;
-esac
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +56,9 @@ async def probe(transport: RemoteTransport, *, codex: str | None = None) -> Host
     alias = carrier.host
     began, asked = time.monotonic(), time.time()
     try:
-        done = await transport.ask(_PROBE, arguments=(codex or "",), timeout=30)
+        done = await transport.ask(
+            shell_script("codex_runner.transports.remote", "probe.sh"), arguments=(codex or "",), timeout=30
+        )
     except RunnerError as error:
         return HostFacts(alias, seconds=time.monotonic() - began, error=error.message, remedy=error.remedy)
     finally:

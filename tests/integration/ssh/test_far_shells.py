@@ -13,7 +13,8 @@ from support.runs import tree
 from support.sshd import Sshd
 
 from codex_runner.codex import key_preflight
-from codex_runner.domain.errors import ExitCode, HostError
+from codex_runner.domain.errors import HostError
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.host import Ended
 from codex_runner.domain.secret import Secret
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError, RunnerError
 from codex_runner.domain.secret_names import without_secrets
+from codex_runner.engine.shell_script import shell_script
 from codex_runner.transports.carriers.carrier import DroppedError, RefusedError, Remedies, ended, last_line
 from codex_runner.transports.carriers.ssh.client import NEWER_MASTER_OPTIONS, NEWER_OPTIONS, check_client, knows_newer
 from codex_runner.transports.carriers.ssh.refusals import HOST_KEY, remedy
@@ -30,16 +31,6 @@ from codex_runner.transports.reaping import end
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-# Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
-# If the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
-# The watch is a shell with nothing in its environment.
-_WATCHED = """
-folder=$1; shift
-exec 3<&0
-env -i PATH="$PATH" sh -c 'read -r line; rm -rf "$1"; kill -KILL 0' sh "$folder" <&3 >/dev/null 2>&1 &
-exec 3<&-
-exec "$@" </dev/null
-"""
 
 _OPTIONS = (
     "-T",
@@ -126,9 +117,11 @@ class SshCarrier:
         socket.unlink(missing_ok=True)
         with socket.with_name("log").open("wb") as complaint:
             newer = NEWER_MASTER_OPTIONS if self._newer else ()
+            # stdin is a pipe from us: its end takes the master along, however we end.
+            watched = shell_script("codex_runner.transports.carriers.ssh", "watched.sh")
             master = self._ssh("-oControlMaster=yes", f"-oControlPath={socket}", "-oControlPersist=no", *newer, "-N")
             self._master = subprocess.Popen(
-                ["sh", "-c", _WATCHED, "sh", str(socket.parent), *master],  # noqa: S607 - the system's sh
+                ["sh", "-c", watched, "sh", str(socket.parent), *master],  # noqa: S607 - the system's sh
                 env=self.environ,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,

@@ -1,0 +1,6 @@
+# Printed line by line: the system, where runs lie (behind a `!` if that cannot be written), the free space in KiB.
+uname -sm
+state=${XDG_STATE_HOME:-$HOME/.local/state}
+while [ ! -e "$state" ]; do state=$(dirname -- "$state"); done
+if [ -w "$state" ]; then echo "$state"; else echo "!$state"; fi
+df -Pk "$state" | awk 'NR == 2 { print $4 }'
