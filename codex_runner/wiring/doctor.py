@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.codex.versions import VERSIONS, Standing
 from codex_runner.config import resolve_job, variables_of
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
 from codex_runner.domain.cut import end_of
@@ -24,6 +25,7 @@ from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.diagnosis import (
     AUDIT_FILE,
     CODEX,
+    CODEX_VERSION,
     CONFIGURATION,
     CREDENTIAL,
     GIT,
@@ -264,11 +266,20 @@ class Doctor:
         facts = prepared.facts
         kept = facts["permissions"]["kept"]
         more = f"; read-only to the agent, since it runs outside of the sandbox: {', '.join(kept)}" if kept else ""
-        self._passed(CODEX, f"{facts['codex']['version']} at {facts['codex']['path']}{more}")
+        version = facts["codex"]["version"]
+        self._passed(CODEX, f"{version} at {facts['codex']['path']}{more}")
+        self._judge_version(version)
         if job.workspace is None:
             await self._prove(prepared, job, transport, told)
         self._hear(told)
         return True
+
+    def _judge_version(self, version: str) -> None:
+        verdict = VERSIONS.judge(version)
+        if verdict.standing is Standing.SUPPORTED:
+            self._passed(CODEX_VERSION, f"codex {version} is {verdict.why}")
+        else:  # one that is refused has been
+            self._warned(CODEX_VERSION, f"codex {version} is {verdict.why}", verdict.remedy)
 
     async def _prove(self, prepared: Prepared, job: Job, transport: Transport, told: list[Event]) -> None:
         """Try the sandbox as a run would, in a run's directory that goes again."""
