@@ -1,13 +1,18 @@
 """The table of codex's versions: what it says of each, in Python and in the shells of hosts, and who holds to it."""
 
+import json
+import os
 import shutil
 import subprocess
+import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from codex_runner.codex.versions import VERSIONS, Bad, Standing, Release, Versions
+from codex_runner.codex.versions import VERSIONS, Bad, Release, Standing, Versions
 
 TOP = Path(__file__).parents[2]
 
@@ -103,3 +108,67 @@ def test_the_readme_names_the_versions_that_the_tests_run():
     short = [each.version.removesuffix(".0") for each in VERSIONS.tested]
     assert f"with the real codex {' and '.join(short)}, on Linux" in readme
     assert f"codex itself, {short[0]} or later" in readme
+
+
+@pytest.fixture
+def registry():
+    """Answer as npm's registry does; return its address, and what it says of codex."""
+    said = {}
+
+    class Registry(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/@openai/codex/latest" and said else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(said).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", said
+        server.shutdown()
+        thread.join()
+
+
+def ask(*arguments, registry="http://127.0.0.1:1"):
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(TOP), "NPM_CONFIG_REGISTRY": registry}
+    done = subprocess.run(
+        [sys.executable, TOP / "ci/codex_versions.py", *arguments],
+        env=environ, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_each_night_has_the_pinned_codex_and_the_newest_of_npm(registry):
+    address, said = registry
+    said["version"] = "0.999.0"
+    code, told, _ = ask("matrix", registry=address)
+    assert code == 0
+    assert told.startswith("matrix=")
+    assert [entry["codex"] for entry in json.loads(told.removeprefix("matrix="))] == ["", "0.999.0"]
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"version": "latest"}])
+def test_a_registry_that_does_not_say_it_is_no_green_night(registry, answer):
+    address, said = registry
+    said |= answer or {}
+    code, told, words = ask("matrix", registry=address if answer is not None else "http://127.0.0.1:1")
+    assert (code, told) == (1, "")
+    assert "Look " in words
+    assert "Traceback" not in words
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "words"),
+    [
+        *((each.version, 0, "supported") for each in VERSIONS.tested),
+        ("999.0.0", 1, "raise the newest version in codex_runner/codex/versions.py"),
+        ("0.1.0", 1, "Runs refuse this version"),
+    ],
+)
+def test_a_night_with_a_version_that_nobody_looked_at_is_red(version, code, words):
+    done = ask("judge", version)
+    assert (done[0], done[1]) == (code, "")
+    assert words in done[2]
