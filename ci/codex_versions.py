@@ -33,9 +33,9 @@ def newest_of_npm() -> str:
 
 
 def matrix() -> str:
-    """Return each night's entries: `codex` is what TEST_CODEX gets, empty for the one that pip installs."""
-    oldest, newest = PYTHONS
-    return json.dumps([{"python": oldest, "codex": ""}, {"python": newest, "codex": newest_of_npm()}])
+    """Return each night's entries: `codex` is what TEST_CODEX gets."""
+    versions = (VERSIONS.oldest.version, newest_of_npm())
+    return json.dumps([{"python": python, "codex": codex} for python, codex in zip(PYTHONS, versions, strict=True)])
 
 
 def judge(version: str) -> None:

@@ -30,7 +30,7 @@ def codex():
 def either_codex(request, codex):
     """The path of the native binary, of the oldest version that is supported and of the newest that was tested.
 
-    The last parameter of a test: then each day's first case has the one, and its last case the other.
+    Each day, the first case of a test has the one and the last case the other.
     """
     binary = codex_of_npm(BUILD) if request.param == "newest" else codex
     if binary is None:

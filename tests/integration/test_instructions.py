@@ -1,4 +1,7 @@
-"""Whose AGENTS.md and skills the agent gets: seen in what the model was told, by the oldest codex and the newest."""
+"""Whose AGENTS.md and skills the agent gets: seen in what the model was told.
+
+What codex itself finds and reads is tried with the oldest codex and the newest; what the runner looks up, with one.
+"""
 
 import hashlib
 import json
@@ -28,9 +31,8 @@ def git(folder, *arguments):
 
 
 @pytest.fixture
-def told(project, service, either_codex):
+def told(project, service):
     """Run the job in a folder; return the run, and all that the model was told."""
-    project.codex["path"] = str(either_codex)
 
     def run(cwd=None, code=0, environ=None, args=(), **job):
         project.environ |= environ or {}
@@ -42,6 +44,13 @@ def told(project, service, either_codex):
         return project.last, json.dumps(asked[0].body) if asked else ""
 
     return run
+
+
+@pytest.fixture
+def told_by_either(told, project, either_codex):
+    """The same, with the oldest codex and the newest."""
+    project.codex["path"] = str(either_codex)
+    return told
 
 
 @pytest.fixture
@@ -87,9 +96,9 @@ def on_github(project, *, head_sha="f" * 40, **pull_request):
     }
 
 
-def test_the_working_tree_outside_of_proposals(told, project, proposed):
+def test_the_working_tree_outside_of_proposals(told_by_either, project, proposed):
     before = git(project.cwd, "status", "--porcelain", "--ignored")
-    run, prompt = told(project.cwd / "sub", sandbox="workspace-write")
+    run, prompt = told_by_either(project.cwd / "sub", sandbox="workspace-write")
     for text in ("TOP of the head", "SUB of the head", "SKILL of the head"):
         assert text in prompt
     assert "of the base" not in prompt
@@ -109,7 +118,7 @@ def test_the_working_tree_outside_of_proposals(told, project, proposed):
 
 
 @pytest.mark.parametrize("how", ["sha", "branch", "merge-parent", "gitlab", "jenkins", "asked-for"])
-def test_the_base_on_a_proposal(told, project, proposed, how):
+def test_the_base_on_a_proposal(told_by_either, project, proposed, how):
     old, new, head = proposed
     job, commit = {}, new
     match how:
@@ -130,7 +139,7 @@ def test_the_base_on_a_proposal(told, project, proposed, how):
             environ, commit = {"BUILD_TAG": "jenkins-app-1", "CHANGE_ID": "3", "CHANGE_TARGET": "main"}, old
         case _:
             environ, job = on_github(project, base={"sha": new, "ref": "main"}), {"instructions": "base"}
-    run, prompt = told(project.cwd / "sub", environ=environ, **job)
+    run, prompt = told_by_either(project.cwd / "sub", environ=environ, **job)
     for text in ("TOP of the base", "SUB of the base", "SKILL of the base"):
         assert text in prompt
     assert "of the head" not in prompt
@@ -195,11 +204,13 @@ def test_a_submodule_has_no_base_of_its_own(told, project, proposed):
     assert "STOLEN" not in prompt
 
 
-def test_skills_of_a_home_within_the_repository(told, project, proposed):
+def test_skills_of_a_home_within_the_repository(told_by_either, project, proposed):
     home = project.cwd / "home"
     skill(home / ".agents" / "skills" / "steal", "STOLEN skill")
     project.environ["HOME"] = str(home)
-    _, prompt = told(project.cwd / "sub", environ=on_github(project, base={"sha": proposed[1], "ref": "main"}))
+    _, prompt = told_by_either(
+        project.cwd / "sub", environ=on_github(project, base={"sha": proposed[1], "ref": "main"})
+    )
     assert "STOLEN" not in prompt
     assert "SKILL of the base" in prompt
 
@@ -249,8 +260,8 @@ def test_a_folder_whose_name_ends_in_a_line_break(told, project):
     assert "project-config" in run.warnings
 
 
-def test_none(told, project, proposed):
-    run, prompt = told(instructions="none")
+def test_none(told_by_either, project, proposed):
+    run, prompt = told_by_either(instructions="none")
     assert "TOP of" not in prompt
     assert "SKILL of" not in prompt
     assert run.run_json["instructions"] == {"mode": "none", "commit": None, "files": [], "left_out": [], "skills": []}
@@ -316,13 +327,13 @@ def test_what_leads_elsewhere_or_never_ends(told, project):
     assert any(".agents/skills/secret" in each and "no skills at all" in each for each in said)
 
 
-def test_the_agent_reads_a_skill_and_cannot_write_it(told, project, service):
+def test_the_agent_reads_a_skill_and_cannot_write_it(told_by_either, project, service):
     skill(project.cwd / ".agents" / "skills" / "tidy", "SKILL of ours")
     project.git_init()
     folder = f"{project.state}/codex-runner/skills/*/1/tidy"
     command = f"cat {folder}/notes.txt; rm {folder}/notes.txt; echo mine >>{folder}/SKILL.md; ls {folder}"
     service.scenario("skill", script(shell(command, wait=15), message("done")))
-    told(prompt="SCN:skill", sandbox="workspace-write")
+    told_by_either(prompt="SCN:skill", sandbox="workspace-write")
     [output] = service.responses[-1].outputs
     assert "notes of SKILL of ours" in output
     assert output.count("notes.txt") >= 2

@@ -105,8 +105,7 @@ def test_a_folder_by_another_name(project, service, either_codex, kind):
     assert "project-config" in run.warnings
 
 
-def test_a_workspace_of_the_runs_own(project, service, either_codex):
-    project.codex["path"] = str(either_codex)
+def test_a_workspace_of_the_runs_own(project, service):
     trap = project.scratch / "trap"
     plant(project.cwd / ".codex", trap)
     project.git_init()

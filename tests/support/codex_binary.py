@@ -1,13 +1,14 @@
-"""Where the real codex is: in the `demo` extra, or where TEST_CODEX says, which is a path, or a version of npm."""
+"""Where the real codex is: in the `demo` extra, or where TEST_CODEX says, which is a path or a version."""
 
 import importlib.util
 import os
 from pathlib import Path
 
+from codex_runner.codex.versions import VERSIONS
 from support.places import build_folder
 from support.tools import codex_of_npm
 
-# With a version of their own, the tests that take either codex have only that one.
+# With it, the tests that take either codex have only this one.
 GIVEN = os.environ.get("TEST_CODEX", "")
 
 
@@ -15,7 +16,7 @@ def find_codex():
     """Return the path of the native binary, None without one."""
     if "/" in GIVEN:
         return Path(GIVEN)
-    if GIVEN:
+    if GIVEN not in {"", VERSIONS.oldest.version}:
         return codex_of_npm(build_folder(), GIVEN)
     package = importlib.util.find_spec("codex_cli_bin")
     if package is None or package.origin is None:
