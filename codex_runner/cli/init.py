@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.cli.pipelines import ACTION, System
+from codex_runner.cli.pipelines import ACTION, STARTERS
 from codex_runner.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from codex_runner.cli.pipelines import Plan
+    from codex_runner.ci_systems import CiSystem
+    from codex_runner.ci_systems.starter import Starter
 
 
 def init(
     system: Annotated[
-        System | None,
+        str | None,
         typer.Argument(
-            help="Write what this system needs to run a job; without one, the configuration.", show_default=False
+            help=f"Write what this system needs to run a job ({', '.join(STARTERS)}); without one, the configuration.",
+            show_default=False,
+            autocompletion=lambda: list(STARTERS),
         ),
     ] = None,
     config: Annotated[
@@ -43,7 +46,15 @@ def init(
     if system is None:
         _write_configuration(config or Path(), force=force)
     else:
-        _write_pipeline(system, config, job, action, force=force)
+        _write_pipeline(_named(system), config, job, action, force=force)
+
+
+def _named(system: str) -> CiSystem:
+    if system not in STARTERS:
+        raise UsageError(
+            f"{system!r} is no system that a job can be set up for.", remedy=f"Give one of: {', '.join(STARTERS)}."
+        )
+    return STARTERS[system]
 
 
 def _write_configuration(config: Path, *, force: bool) -> None:
@@ -62,9 +73,8 @@ def _write_configuration(config: Path, *, force: bool) -> None:
     )
 
 
-def _write_pipeline(system: System, config: Path | None, job: str | None, action: str, *, force: bool) -> None:
+def _write_pipeline(system: CiSystem, config: Path | None, job: str | None, action: str, *, force: bool) -> None:
     from codex_runner.cli.pipelines import (  # noqa: PLC0415 - only here
-        MOVABLE,
         Request,
         choose_job,
         plan,
@@ -79,7 +89,7 @@ def _write_pipeline(system: System, config: Path | None, job: str | None, action
         config /= FILE_NAME
     here = Path.cwd()
     loaded = load(config, here, os.environ)
-    root = here if system in {System.CRON, System.SYSTEMD} else top_of(here)
+    root = here if system.on_this_machine else top_of(here)
     request = Request(
         loaded,
         choose_job(loaded, job),
@@ -89,7 +99,7 @@ def _write_pipeline(system: System, config: Path | None, job: str | None, action
         origin_of(str(root), os.environ),
     )
     made = plan(system, request)
-    if not force and (taken := [name for name in _differing(made, root) if name in MOVABLE]):
+    if not force and (taken := [name for name in _differing(made, root) if name in system.movable]):
         made = plan(system, replace(request, taken=taken))
     if not force and (there := _differing(made, root)):
         raise UsageError(
@@ -108,7 +118,7 @@ def _write_pipeline(system: System, config: Path | None, job: str | None, action
         typer.echo(f"  {number}. {step}")
 
 
-def _differing(made: Plan, root: Path) -> list[str]:
+def _differing(made: Starter, root: Path) -> list[str]:
     """Name the files that are there already, and are not what is to be written."""
     return [name for name, text in made.files.items() if (root / name).exists() and not _holds(root / name, text)]
 

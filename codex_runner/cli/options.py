@@ -14,10 +14,13 @@ from codex_runner.cli.speech import tell
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from codex_runner.config import Config
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Sink
     from codex_runner.domain.secret import Secret
+    from codex_runner.sinks import Place
 
 
 class LogFormat(StrEnum):
@@ -69,7 +72,16 @@ def sinks(log_format: LogFormat, secrets: list[Secret], job: Job | None = None) 
         from codex_runner.wiring.annotations import path_prefix  # noqa: PLC0415
 
         prefix = path_prefix(job, os.environ)
-    return choose(log_format.value, patient(sys.stderr), os.environ, secrets, prefix)
+    return choose(log_format.value, patient(sys.stderr), os.environ, secrets, prefix, place_of(os.environ))
+
+
+def place_of(environ: Mapping[str, str]) -> Place:
+    """Return what the CI system of this environment does with a log."""
+    from codex_runner.ci_systems import Pipeline  # noqa: PLC0415 - as above
+    from codex_runner.sinks import Place  # noqa: PLC0415 - as above
+
+    here = Pipeline(environ)
+    return Place(here.log_formats(), verbose=here.wants_details(), keeps_terminal=here.keeps_terminal())
 
 
 def clear_junit(path: Path | None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.notice import NoticeFormat, NotifyTarget
 from codex_runner.engine.secret_reading import SecretReader
@@ -75,11 +76,10 @@ async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care
     environ: Mapping[str, str],
 ) -> list[str]:
     """Notify, write metrics, send spans; return a sentence for each that failed."""
-    from codex_runner.notify.message import ci_link  # noqa: PLC0415 - only when a run has ended
     from codex_runner.reports.otel import export_spans, wants_spans  # noqa: PLC0415
 
     sentences: list[str] = []
-    link = ci_link(environ)
+    link = Pipeline(environ).link()
     if targets:
         from codex_runner.notify.send import notify  # noqa: PLC0415 - brings httpx
 

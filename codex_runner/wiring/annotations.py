@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.domain.job import LOCAL_HOST
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def path_prefix(job: Job, environ: Mapping[str, str]) -> str | None:
     if job.host != LOCAL_HOST:
         return None
     folder = Path(job.cwd).resolve()
-    given = environ.get("GITHUB_WORKSPACE", "")
+    given = Pipeline(environ).checkout()
     tops = [each for each in (folder, *folder.parents) if (each / ".git").exists()]
     if given:  # a checkout that has no .git: as an archive, or by a container that does not see it
         tops.append(Path(given).resolve())

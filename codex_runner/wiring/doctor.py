@@ -275,11 +275,11 @@ class Doctor:
             self._warned(code, warning.message, "")
 
     async def _look_at_codex(self, job: Job, transport: Transport) -> bool:
+        from codex_runner.ci_systems import Pipeline  # noqa: PLC0415
         from codex_runner.codex.agent import Codex  # noqa: PLC0415
         from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
-        from codex_runner.wiring.proposal import proposal_at  # noqa: PLC0415
 
-        agent = Codex(fallback=bundled_codex(job.host), proposal=proposal_at(self._environ))
+        agent = Codex(fallback=bundled_codex(job.host), proposal=Pipeline(self._environ).proposal())
         told: list[Event] = []
         try:
             facts = await agent.prepare(job, transport, Granted(), told.append)

@@ -6,12 +6,12 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.domain.credential import Granted
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.config_secrets import secrets_of, without_secrets
 from codex_runner.engine.redact import Redactor
 from codex_runner.wiring.hosts import bundled_codex, transport_for
-from codex_runner.wiring.proposal import proposal_at
 from codex_runner.wiring.runs import detector, reply_schema
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def plan(job: Job, setting: Setting) -> dict[str, Any]:
         hidden=setting.secret_names,
         given=setting.given_to(job.host),
     )
-    agent = Codex(fallback=bundled_codex(job.host), proposal=proposal_at(environ))
+    agent = Codex(fallback=bundled_codex(job.host), proposal=Pipeline(environ).proposal())
     try:
         facts = await agent.prepare(job, transport, Granted(), lambda _: None)
     finally:

@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.folder import RunFolder
@@ -113,9 +114,8 @@ async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
     from codex_runner.wiring.aftermath import targets_of, tell_others  # noqa: PLC0415
     from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
     from codex_runner.wiring.imports import places  # noqa: PLC0415
-    from codex_runner.wiring.proposal import proposal_at  # noqa: PLC0415
 
-    proposal = proposal_at(setting.environ)
+    proposal = Pipeline(setting.environ).proposal()
     targets, unknown = targets_of(setting.notify, setting.environ)
     redactor = Redactor()
     recorder = Recorder(state, journal, setting.sinks, redactor)
@@ -253,8 +253,8 @@ def _workspaces(transport: Transport, job: Job, environ: Mapping[str, str]) -> W
 
 
 def _append_step_summary(state: RunState, setting: Setting, redactor: Redactor) -> None:
-    """Show the summary where GitHub shows it. A file that cannot be written does not change what a run came to."""
-    path = setting.environ.get("GITHUB_STEP_SUMMARY")
+    """Append the summary to the CI system's own. A file that cannot be written does not change what a run came to."""
+    path = Pipeline(setting.environ).summary_file()
     if not path:
         return
     from codex_runner.reports.summary import append_step_summary, summary  # noqa: PLC0415

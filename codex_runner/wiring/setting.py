@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import PROXIES, holds_secret, proxy_passwords
@@ -110,11 +111,11 @@ def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
     wanted = config.audit
     if wanted.file is None and not wanted.syslog:
         return []
-    from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog, who  # noqa: PLC0415
+    from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog  # noqa: PLC0415
 
     digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
     syslog = SYSLOG_SOCKET if wanted.syslog else None
-    return [AuditLog(wanted.file, who(environ), config_sha256=digest, syslog=syslog)]
+    return [AuditLog(wanted.file, Pipeline(environ).origin(), config_sha256=digest, syslog=syslog)]
 
 
 def surrounding_secrets(setting: Setting) -> list[Secret]:

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.codex.login import Answer, Said
 from codex_runner.domain.credential import CredentialKind, CredentialSource, Granted
 from codex_runner.domain.errors import (
@@ -153,8 +154,7 @@ class Proofs:
         began = time.monotonic()
         self.tell("canary: one turn of a real run with the new token")
         # The canary is no run of the pipeline: it has no place in the CI system's summary.
-        environ = {key: value for key, value in self.environ.items() if key != "GITHUB_STEP_SUMMARY"}
-        setting = Setting({**environ, name: secret.reveal()}, ())
+        setting = Setting({**Pipeline(self.environ).without_summary(), name: secret.reveal()}, ())
         heard = {number: signal.getsignal(number) for number in ending_signals()}
         _, state = run_job(replace(self.job, credential=spec), self.scratch / "runs", setting)
         for number, handler in heard.items():  # a run's end ignores them, and this command goes on
