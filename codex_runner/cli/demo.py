@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, sinks
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
@@ -65,7 +66,7 @@ def _revocation(world: DemoWorld) -> str:
 
 
 def _show_what_is_left(folder: RunFolder, seconds: float) -> None:
-    _say(f"done in {seconds:.1f} s; this is what the run left:")
+    _say(f"done in {format_duration(seconds)}; this is what the run left:")
     for path in sorted(folder.path.rglob("*")):
         if path.is_file():
             typer.echo(path)

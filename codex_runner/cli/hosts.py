@@ -17,6 +17,7 @@ from codex_runner.cli.table import show_table
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.secret_names import without_secrets
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +114,7 @@ def _show_probed(documents: Sequence[dict[str, Any]]) -> None:
         [
             each["alias"],
             "ok" if each["reachable"] else "failed",
-            f"{each['seconds']:.1f} s",
+            format_duration(each["seconds"]),
             each["system"],
             Path(each["shell"]).name,
             each["codex_version"] or "-",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from codex_runner.domain.errors import ConfigurationError, ExitCode, UsageError
+from codex_runner.text.durations import parse_duration
 
 if TYPE_CHECKING:
     from codex_runner.config import Config
@@ -30,8 +31,6 @@ def optional_config(config: Path | None, settings: list[str] | None) -> Config |
 
 def duration(text: str, option: str) -> float:
     """Read a duration in seconds. UsageError names the option."""
-    from codex_runner.config import parse_duration  # noqa: PLC0415
-
     try:
         return parse_duration(text)
     except ValueError as error:

@@ -22,6 +22,7 @@ from codex_runner.cli.options import (
 )
 from codex_runner.cli.speech import print_json
 from codex_runner.domain.errors import UsageError
+from codex_runner.text.clean import clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +135,6 @@ def _show_plan(job: Job, setting: Setting, *, as_json: bool) -> None:
     if as_json:
         print_json(planned)
         return
-    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415 - the prompt may hold what a stranger wrote
 
     for key, value in planned.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

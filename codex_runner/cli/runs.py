@@ -13,6 +13,8 @@ from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.domain.errors import ExitCode
+from codex_runner.text.dates import format_instant, format_local_minute
+from codex_runner.text.durations import format_duration as shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,14 +56,12 @@ def runs(
 
 def as_document(run: PastRun) -> dict[str, Any]:
     """Return a run for programs, in the words of run.json. Times are ISO 8601 in UTC, durations seconds."""
-    from codex_runner.reports.text import utc  # noqa: PLC0415
-
     return {
         "run_id": run.folder.run_id,
         "job": run.job,
         "host": run.host,
-        "started": utc(run.started),
-        "ended": utc(run.started + run.seconds) if run.finished else None,
+        "started": format_instant(run.started),
+        "ended": format_instant(run.started + run.seconds) if run.finished else None,
         "seconds": round(run.seconds, 3),
         "result": run.result,
         "ending": run.ending,
@@ -84,9 +84,8 @@ def _show(found: Sequence[PastRun]) -> None:
 
 
 def _row(run: PastRun) -> tuple[str, ...]:
-    from codex_runner.sinks.foreign import duration as shown  # noqa: PLC0415
 
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+    when = format_local_minute(run.started)
     ending = run.ending
     if run.exit_code:
         ending = "failed" if run.exit_code == ExitCode.JOB_FAILED else f"failed: {run.ending}"

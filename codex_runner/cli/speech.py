@@ -8,11 +8,11 @@ import sys
 
 import typer
 
+from codex_runner.text.clean import clean_line
+
 
 def tell(text: str, remedy: str = "") -> None:
     """Say something on stderr, beside the result. Each line of it begins with our name; the remedy is one line."""
-    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415 - most commands have nothing to say
-
     lines = [f"codex-runner: {clean_line(line)}" for line in text.splitlines()]
     if remedy:
         lines.append(f"  {clean_line(' '.join(remedy.splitlines()))}")
@@ -37,6 +37,5 @@ def printable(text: str) -> str:
     here = Pipeline(os.environ)
     if not here.may_be_read() and not sys.stdout.isatty():
         return text
-    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415 - as above
 
     return "\n".join(f"{here.line_prefix()}{clean_line(line)}" for line in text.splitlines())

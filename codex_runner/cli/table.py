@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from codex_runner.sinks.foreign import clean_line
+from codex_runner.text.clean import clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

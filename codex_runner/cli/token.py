@@ -15,6 +15,7 @@ from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.token_input import TokenKind, read_stdin, token_and_dates
 from codex_runner.cli.token_output import age, entry_json, finding_json, show_stored, time_left
 from codex_runner.domain.errors import CredentialError, ExitCode, RunnerError, UsageError
+from codex_runner.text.counts import plural
 
 if TYPE_CHECKING:
     from codex_runner.config import Config
@@ -200,7 +201,7 @@ def sweep_(
         print_json({str(place): list(versions) for place, versions in swept.items()})
         return
     for place, versions in swept.items():
-        typer.echo(f"{place}: destroyed version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}")
+        typer.echo(f"{place}: destroyed {plural(len(versions), 'version')} {', '.join(map(str, versions))}")
     if not swept:
         tell("nothing is due")
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from codex_runner.cli.options import warn
 from codex_runner.cli.speech import tell
 from codex_runner.domain.errors import UsageError
+from codex_runner.text.dates import parse_day_or_date
+from codex_runner.text.durations import parse_duration
 
 if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
@@ -63,17 +65,13 @@ def read_stdin(target: Target) -> Secret:
 
 def _date(text: str, option: str, now: float | None = None) -> float:
     """Read a date, or with `now` a time from now on."""
-    from codex_runner.config import parse_duration  # noqa: PLC0415
-    from codex_runner.engine.credential_rules import parse_date  # noqa: PLC0415
-
     if now is not None:
         try:
             return now + parse_duration(text)
         except ValueError:
             pass  # then it is a date
     try:
-        # A day alone is the one at whose beginning it ends, in UTC: rather too early than too late.
-        return parse_date(f"{text}T00:00:00Z" if len(text) == len("2026-01-31") else text)
+        return parse_day_or_date(text)
     except (ValueError, OverflowError):
         example = "30d, 2026-01-31, 2026-01-31T12:00:00Z or never" if now is not None else "2026-01-31T12:00:00Z"
         raise UsageError(f"{option} {text!r} is no date.", remedy=f"Write it as {example}.") from None

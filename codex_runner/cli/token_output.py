@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from codex_runner.cli.speech import print_json, tell
+from codex_runner.text.dates import format_date, parse_date
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from codex_runner.domain.credential import Finding
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 
 def show_stored(target: Target, stored: Stored, dates: Dates, *, as_json: bool) -> None:
     """Say what is stored now, and what was retired."""
-    from codex_runner.engine.credential_rules import format_date  # noqa: PLC0415
-
     expires = None if dates.expires is None else format_date(dates.expires)
     retired = None if stored.retire_after is None else format_date(stored.retire_after)
     if stored.settled:
@@ -81,27 +81,20 @@ def finding_json(entry: TokenEntry, finding: Finding) -> dict[str, str | None]:
 
 
 def age(issued: str | None, now: float) -> str:
-    """Say how old a token is, in its largest unit."""
+    """Write how old a token is."""
     seconds = _moment(issued)
-    return "-" if seconds is None else _short(now - seconds)
+    return "-" if seconds is None else format_duration(now - seconds)
 
 
 def time_left(expires: str | None, now: float) -> str:
-    """Say how long a token still lives, in its largest unit."""
+    """Write how long a token still lives."""
     seconds = _moment(expires)
-    return "-" if seconds is None else _short(seconds - now) if seconds > now else "none"
+    return "-" if seconds is None else format_duration(seconds - now) if seconds > now else "none"
 
 
 def _moment(text: str | None) -> float | None:
-    from codex_runner.engine.credential_rules import parse_date  # noqa: PLC0415
 
     try:
         return None if text is None else parse_date(text)
     except (ValueError, OverflowError):
         return None
-
-
-def _short(seconds: float) -> str:
-    from codex_runner.engine.credential_rules import format_duration  # noqa: PLC0415
-
-    return format_duration(max(0.0, seconds)).split(" ", maxsplit=1)[0]

@@ -19,14 +19,14 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from codex_runner.config.credentials import auth_problem
-from codex_runner.config.duration import parse_duration
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.job import OWN_CHECKS
 from codex_runner.domain.notice import ENDINGS
-from codex_runner.engine.credential_rules import parse_date
 from codex_runner.engine.path_rules import check_glob
 from codex_runner.text.clean import is_blank
+from codex_runner.text.dates import parse_date
+from codex_runner.text.durations import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

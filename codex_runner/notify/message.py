@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.reports.outcome import failure_class, reason, remedy, word
 from codex_runner.reports.run_json import usage_document
-from codex_runner.reports.text import clean, one_line, plausible, utc
+from codex_runner.text.clean import clean
+from codex_runner.text.dates import format_instant
+from codex_runner.text.durations import plausible
+from codex_runner.text.excerpts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +35,8 @@ def document(state: RunState, *, redact: Callable[[str], str], link: str = "") -
         "job": state.job,
         "host": state.host,
         "link": link or None,
-        "started": utc(state.started),
-        "ended": utc(state.ended or state.updated),
+        "started": format_instant(state.started),
+        "ended": format_instant(state.ended or state.updated),
         "seconds": round(plausible(state.seconds), 3),
         "result": verdict.result if verdict else None,
         "ending": word(verdict),

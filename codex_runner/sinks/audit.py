@@ -16,7 +16,7 @@ from codex_runner import __version__
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import RunEnded, RunPrepared, RunStarted
 from codex_runner.domain.job import LOCAL_HOST
-from codex_runner.engine.credential_rules import format_date
+from codex_runner.text.dates import format_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

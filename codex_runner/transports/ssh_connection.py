@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError, RunnerError, UnreachableError
 from codex_runner.domain.secret_names import without_secrets
+from codex_runner.text.durations import format_duration
 from codex_runner.transports.request import bootstrap, new_nonce, under
 from codex_runner.transports.ssh_answer import PATIENCE, challenge, next_answer
 from codex_runner.transports.ssh_client import NEWER_MASTER_OPTIONS, NEWER_OPTIONS, check_client, knows_newer
@@ -286,7 +287,7 @@ class SshConnection:
                 raise await self._failure(complaint)
             if time.monotonic() > deadline:
                 await _end_group(master)
-                raise DroppedError(f"no connection within {_SOCKET_PATIENCE:g} s")
+                raise DroppedError(f"no connection within {format_duration(_SOCKET_PATIENCE)}")
             await asyncio.sleep(0.002)
         return socket
 

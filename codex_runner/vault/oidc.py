@@ -14,9 +14,11 @@ from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import GITHUB_TOKENS, proxy_passwords
 from codex_runner.engine.bounded import StoppedError, Wish
-from codex_runner.engine.credential_rules import claimed_date, format_date, unverified_claims
+from codex_runner.engine.credential_rules import claimed_date, unverified_claims
 from codex_runner.engine.redact import Redactor
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.text.dates import format_date
+from codex_runner.text.durations import format_duration
 from codex_runner.vault.endpoint import proxy_of, require_ca, shown_address
 
 if TYPE_CHECKING:
@@ -192,7 +194,7 @@ class _Asking:
         )
         answer = retrying(self._once, headers)
         if self._told:
-            self._waiting.on_retry(f"{self._asked} answers again, after {self._seconds:.1f} s.")
+            self._waiting.on_retry(f"{self._asked} answers again, after {format_duration(self._seconds)}.")
         return answer
 
     @property
@@ -215,7 +217,8 @@ class _Asking:
             left = max(0.0, self._waiting.deadline - self._seconds)
             why = self.reason(state.outcome.exception() if state.outcome else None)
             self._waiting.on_retry(
-                f"{self._asked}: {why}. Asking again in {state.upcoming_sleep:.1f} s, and for up to {left:.0f} s more."
+                f"{self._asked}: {why}. Asking again in {format_duration(state.upcoming_sleep)}, and for up to "
+                f"{format_duration(left)} more."
             )
         self._told = True
 

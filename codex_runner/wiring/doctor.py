@@ -10,13 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
-from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import LOCAL_HOST, PROOF
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryError
 from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
+from codex_runner.text.counts import counted
+from codex_runner.text.excerpts import end_of
 from codex_runner.wiring.diagnosis import (
     AUDIT_FILE,
     CODEX,
@@ -77,7 +78,7 @@ class Doctor:
 
     async def examine(self, jobs: Sequence[str]) -> tuple[Diagnosis, ...]:
         """Check everything that these jobs need, in the order in which their runs would need it."""
-        self._passed(CONFIGURATION, f"{self._config.path}: {_counted(len(self._config.jobs), 'job')}")
+        self._passed(CONFIGURATION, f"{self._config.path}: {counted(len(self._config.jobs), 'job')}")
         self._look_at_files()
         resolved = [job for name in jobs if (job := self._resolve(name))]
         await self._look_at_vault(resolved)
@@ -384,7 +385,3 @@ class Doctor:
 
 def _ignore(_: Event) -> None:
     """Nobody listens: what was proven is in the facts, and what was not is raised."""
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -16,6 +16,8 @@ from codex_runner.domain.event import RunEnded, record_from_json
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import check_run_id, run_job, run_started
 from codex_runner.domain.state import RunState, fold
+from codex_runner.text.dates import parse_date
+from codex_runner.text.durations import plausible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -216,8 +218,6 @@ def _look(folder: RunFolder) -> PastRun:
 
 
 def _from_document(folder: RunFolder, document: dict[str, Any]) -> PastRun:
-    from codex_runner.engine.credential_rules import parse_date  # noqa: PLC0415 - for its one use
-    from codex_runner.reports.text import plausible  # noqa: PLC0415 - the same
 
     verdict = RunEnded(int(document["exit_code"]), str(document["result"]), str(document["reason"]))
     return PastRun(

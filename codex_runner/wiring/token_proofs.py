@@ -29,8 +29,9 @@ from codex_runner.domain.job import Job, Limits
 from codex_runner.domain.policy import RetryPolicy
 from codex_runner.domain.run import Failure
 from codex_runner.domain.signals import ending_signals
-from codex_runner.engine.credential_rules import format_date
 from codex_runner.engine.retry import RetryIn, decide
+from codex_runner.text.dates import format_date
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,7 +90,8 @@ class Proofs:
                     failure=said.failure or Failure.NETWORK,
                     remedy="The token may be good: check the way to the service, and store it again.",
                 )
-            self.tell(f"preflight: the authentication service is out of reach ({said.words}); again in {pause:.0f} s")
+            again = format_duration(pause)
+            self.tell(f"preflight: the authentication service is out of reach ({said.words}); again in {again}")
             time.sleep(pause)
         if said.answer is Answer.REFUSED:
             raise TokenRefusedError(
@@ -161,7 +163,7 @@ class Proofs:
             signal.signal(number, handler)
         verdict = state.verdict
         if verdict is not None and verdict.exit_code == ExitCode.SUCCEEDED:
-            self.tell(f"canary: succeeded in {time.monotonic() - began:.1f} s, {state.usage.total:,} tokens")
+            self.tell(f"canary: succeeded in {format_duration(time.monotonic() - began)}, {state.usage.total:,} tokens")
             return
         if verdict is not None and verdict.exit_code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HUNG_UP}:
             raise KeyboardInterrupt

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_runner.config import PromptSource, load, parse_duration, resolve_job, schema
+from codex_runner.config import PromptSource, load, resolve_job, schema
 from codex_runner.config.settings import AuditSettings
 from codex_runner.domain.credential import (
     AUTH_METHODS,
@@ -28,6 +28,7 @@ from codex_runner.domain.credential import (
 )
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 from codex_runner.domain.job import Check, Limits, Sandbox
+from codex_runner.text.durations import parse_duration
 
 SECRET = "sk-do-not-show"
 BASE = """

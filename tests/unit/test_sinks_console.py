@@ -68,7 +68,7 @@ def test_a_run_reads_as_a_story():
         "    0:01 attempt  1",
         "    0:02 turn     started",
         "    0:03 $        make docs",
-        "    0:04 ok       (1.0s) make docs",
+        "    0:04 ok       (1s) make docs",
         "    0:05 FAILED   (exit 3) false",
         "         | one",
         "         | two",
@@ -134,9 +134,9 @@ def test_after_a_minute_of_silence_it_says_that_it_is_alive():
     for second in range(1, 201):
         log.tick(began + second, state)
     assert stream.getvalue().splitlines()[4:] == [
-        "    1:03 ...      still running: pytest -q, 1m00s",
-        "    2:03 ...      still running: pytest -q, 2m00s",
-        "    3:03 ...      still running: pytest -q, 3m00s",
+        "    1:03 ...      still running: pytest -q, 1m",
+        "    2:03 ...      still running: pytest -q, 2m",
+        "    3:03 ...      still running: pytest -q, 3m",
     ]
 
 
