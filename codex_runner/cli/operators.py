@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from codex_runner.config import load
+from codex_runner.config.loading import find
 from codex_runner.domain.errors import ConfigurationError, ExitCode, UsageError
 from codex_runner.text.durations import parse_duration
 
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
 
 def optional_config(config: Path | None, settings: list[str] | None) -> Config | None:
     """Load the configuration if there is one: these commands need none where VAULT_ADDR says where Vault is."""
-    from codex_runner.config import load  # noqa: PLC0415
-    from codex_runner.config.loading import find  # noqa: PLC0415
-
     if config is None and not settings:
         try:
             find(Path.cwd())

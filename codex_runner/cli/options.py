@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.cli.speech import tell
+from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.reports.files import clear_place
+from codex_runner.sinks import Place, choose
+from codex_runner.sinks.patience import patient
+from codex_runner.wiring.annotations import path_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +26,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Sink
     from codex_runner.domain.secret import Secret
-    from codex_runner.sinks import Place
 
 
 class LogFormat(StrEnum):
@@ -64,22 +69,12 @@ LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How pr
 
 def sinks(log_format: LogFormat, secrets: list[Secret], job: Job | None = None) -> list[Sink]:
     """Choose the sinks for this terminal, or this CI system, and for the `job` whose checks they will tell of."""
-    from codex_runner.sinks import choose  # noqa: PLC0415 - what a sink needs is loaded when there is one
-    from codex_runner.sinks.patience import patient  # noqa: PLC0415
-
-    prefix = None
-    if job is not None:
-        from codex_runner.wiring.annotations import path_prefix  # noqa: PLC0415
-
-        prefix = path_prefix(job, os.environ)
+    prefix = path_prefix(job, os.environ) if job is not None else None
     return choose(log_format.value, patient(sys.stderr), os.environ, secrets, prefix, place_of(os.environ))
 
 
 def place_of(environ: Mapping[str, str]) -> Place:
     """Return what the CI system of this environment does with a log."""
-    from codex_runner.ci_systems import Pipeline  # noqa: PLC0415 - as above
-    from codex_runner.sinks import Place  # noqa: PLC0415 - as above
-
     here = Pipeline(environ)
     return Place(here.log_formats(), verbose=here.wants_details(), keeps_terminal=here.keeps_terminal())
 
@@ -87,8 +82,6 @@ def place_of(environ: Mapping[str, str]) -> Place:
 def clear_junit(path: Path | None) -> None:
     """Refuse a place for junit.xml that cannot be written before anything is spent, and take away what is there."""
     if path is not None:
-        from codex_runner.reports.files import clear_place  # noqa: PLC0415 - as above
-
         clear_place(path, "--junit")
 
 
@@ -101,15 +94,12 @@ def output_dir(given: Path | None, config: Path | None) -> Path:
     """Return the folder of the runs: what is given, or what the configuration says."""
     if given is not None:
         return given.absolute()
-    from codex_runner.config import load  # noqa: PLC0415
 
     return load(config, Path.cwd(), os.environ).output_dir
 
 
 def runs_config(config: Path | None, output: Path | None) -> tuple[Config | None, Path]:
     """Return the configuration and the folder of the runs. Where `output` names that, none is needed."""
-    from codex_runner.config import load  # noqa: PLC0415
-
     try:
         loaded = load(config, Path.cwd(), os.environ)
     except ConfigurationError:

@@ -8,6 +8,7 @@ import sys
 
 import typer
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.text.clean import clean_line
 
 
@@ -32,8 +33,6 @@ def printable(text: str) -> str:
 
     In the log of a CI system no line of it may be taken for a command; on a terminal, nothing in it moves the cursor.
     """
-    from codex_runner.ci_systems import Pipeline  # noqa: PLC0415 - as above
-
     here = Pipeline(os.environ)
     if not here.may_be_read() and not sys.stdout.isatty():
         return text

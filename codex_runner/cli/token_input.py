@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 import time
 from enum import StrEnum
@@ -12,6 +13,9 @@ from codex_runner.cli.speech import tell
 from codex_runner.domain.errors import UsageError
 from codex_runner.text.dates import parse_day_or_date
 from codex_runner.text.durations import parse_duration
+from codex_runner.wiring.token_dates import dates_of
+from codex_runner.wiring.token_kinds import settle_kind
+from codex_runner.wiring.tokens import read_token
 
 if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
@@ -35,9 +39,6 @@ def token_and_dates(
 
     `is_given`: its kind is what the command line says. CredentialError if the job's kind is another one.
     """
-    from codex_runner.wiring.token_dates import dates_of  # noqa: PLC0415
-    from codex_runner.wiring.token_kinds import settle_kind  # noqa: PLC0415
-
     now = time.time()
     never = expires == "never"
     ends = None if expires is None or never else _date(expires, "--expires", now)
@@ -51,11 +52,7 @@ def token_and_dates(
 
 def read_stdin(target: Target) -> Secret:
     """Read a token from stdin; on a terminal it is not shown."""
-    from codex_runner.wiring.tokens import read_token  # noqa: PLC0415
-
     if sys.stdin.isatty():
-        import getpass  # noqa: PLC0415
-
         return read_token(getpass.getpass("The token (it is not shown): ", sys.stderr).encode(), target.spec, warn)
     data = sys.stdin.buffer.read(_LARGEST + 1)
     if len(data) > _LARGEST:

@@ -93,7 +93,6 @@ def time_left(expires: str | None, now: float) -> str:
 
 
 def _moment(text: str | None) -> float | None:
-
     try:
         return None if text is None else parse_date(text)
     except (ValueError, OverflowError):

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.sinks.console import make_console, wants_color
+from codex_runner.sinks.github import GitHubLog
+from codex_runner.sinks.gitlab import GitLabLog
+from codex_runner.sinks.jsonl import JsonLog
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import TextIO
@@ -49,22 +54,14 @@ def choose(  # noqa: PLR0913, PLR0917 - what a log depends on
         log_format = next(iter(place.formats), "text")
     here = log_format in place.formats
     if log_format == "json":
-        from codex_runner.sinks.jsonl import JsonLog  # noqa: PLC0415 - only what is chosen is loaded, here and below
-
         return [JsonLog(stream)]
-    from codex_runner.sinks.console import make_console, wants_color  # noqa: PLC0415
-
     if log_format == "github":
-        from codex_runner.sinks.github import GitHubLog  # noqa: PLC0415
-
         color = wants_color(environ, is_tty=here)
         log = GitHubLog(stream, color=color, verbose=place.verbose, path_prefix=path_prefix, masks=here)
         for secret in secrets:
             log.mask(secret)
         return [log]
     if log_format == "gitlab":
-        from codex_runner.sinks.gitlab import GitLabLog  # noqa: PLC0415
-
         return [GitLabLog(stream, color=wants_color(environ, is_tty=here), verbose=place.verbose)]
     live = stream.isatty() and environ.get("TERM") != "dumb" and not place.keeps_terminal
     color = wants_color(environ, is_tty=stream.isatty())

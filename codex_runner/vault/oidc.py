@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import requests
+import tenacity
+
 from codex_runner.ci_systems import SYSTEMS, Pipeline
 from codex_runner.ci_systems.github import api_url
 from codex_runner.ci_systems.identity import IdentityEndpoint, IdentityVariable
@@ -20,15 +23,13 @@ from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.text.dates import format_date
 from codex_runner.text.durations import format_duration
 from codex_runner.vault.endpoint import proxy_of, require_ca, shown_address
+from codex_runner.vault.faults import can_pass, root_cause
+from codex_runner.vault.wire import Session, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import requests
-    import tenacity
-
     from codex_runner.domain.credential import JwtAuth
-    from codex_runner.vault.wire import Session
 
 _NAME: Final = "CI_IDENTITY_TOKEN"
 _PATIENCE: Final = 10.0  # seconds for one request, from its name to the end of its answer
@@ -101,7 +102,6 @@ def repository_id(repository: str, environment: Mapping[str, str]) -> str:
         headers["Authorization"] = f"Bearer {token.reveal()}"
     base = api_url(environment)
     remedy = "Give the number with `--repository-id`: `gh api repos/OWNER/NAME --jq .id` shows it."
-    import requests  # noqa: PLC0415 - late: it costs 0.1 s
 
     try:
         with _session(environment, base) as session:
@@ -119,10 +119,6 @@ def repository_id(repository: str, environment: Mapping[str, str]) -> str:
 
 def _told(error: BaseException | None, token: Secret | None, environment: Mapping[str, str], url: str) -> str:
     """Return a library's words, which may quote what was sent, without the token and the proxy's password."""
-    import requests  # noqa: PLC0415 - late: it costs 0.1 s
-
-    from codex_runner.vault.faults import root_cause  # noqa: PLC0415 - likewise
-
     if error is None or isinstance(error, requests.exceptions.Timeout):
         return "no answer in time"
     secrets = [Secret("PROXY_PASSWORD", word) for word in proxy_passwords(proxy_of(environment, url) or "")]
@@ -137,8 +133,6 @@ def _from_variable(name: str, secrets: SecretReader) -> Secret:
 def _from_endpoint(
     endpoint: IdentityEndpoint, bearer: Secret, audience: str, environment: Mapping[str, str], waiting: Waiting
 ) -> str:
-    import requests  # noqa: PLC0415 - late: it costs 0.1 s
-
     url, owner = endpoint.url, f"{endpoint.title}'s"
     with _session(environment, url) as session:
         asking = _Asking(
@@ -181,8 +175,6 @@ class _Asking:
 
     def until_answered(self, authorization: str) -> requests.Response:
         """Return the answer. StoppedError if the caller was told to stop."""
-        import tenacity  # noqa: PLC0415 - late: it costs time
-
         headers = {"Authorization": authorization, "Accept": "application/json"}
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passes),
@@ -202,8 +194,6 @@ class _Asking:
         return time.monotonic() - self._began
 
     def _once(self, headers: Mapping[str, str]) -> requests.Response:
-        import requests  # noqa: PLC0415 - late
-
         seconds = min(_PATIENCE, max(_LEAST, self._waiting.deadline - self._seconds))
         answer: requests.Response = self._session.within(
             seconds, lambda: _get(self._session, self._url, headers, self._params), self._waiting.stop
@@ -228,10 +218,6 @@ class _Asking:
 
 
 def _passes(error: BaseException) -> bool:
-    import requests  # noqa: PLC0415 - late
-
-    from codex_runner.vault.faults import can_pass  # noqa: PLC0415 - late
-
     return isinstance(error, requests.HTTPError) or (isinstance(error, requests.RequestException) and can_pass(error))
 
 
@@ -242,16 +228,12 @@ def _get(
 
 
 def _json(answer: requests.Response) -> dict[str, Any]:
-    from codex_runner.vault.wire import document  # noqa: PLC0415 - late: it brings requests
-
     body = document(answer)
     return body if isinstance(body, dict) else {}
 
 
 def _session(environment: Mapping[str, str], url: str) -> Session:
     """Proxy and CA as the environment given to us has them, not as this process happens to have them."""
-    from codex_runner.vault.wire import Session  # noqa: PLC0415 - late: it brings requests
-
     proxy = proxy_of(environment, url)
     ca_file = environment.get("SSL_CERT_FILE")
     if ca_file:

@@ -9,6 +9,9 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.ci_systems import Pipeline
+from codex_runner.codex.agent import Codex
+from codex_runner.config import resolve_job, variables_of
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
@@ -18,6 +21,7 @@ from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryErr
 from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
 from codex_runner.text.counts import counted
 from codex_runner.text.excerpts import end_of
+from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.diagnosis import (
     AUDIT_FILE,
     CODEX,
@@ -33,13 +37,15 @@ from codex_runner.wiring.diagnosis import (
     Diagnosis,
 )
 from codex_runner.wiring.folders import cannot_hold_runs
+from codex_runner.wiring.hosts import bundled_codex, transport_for
+from codex_runner.wiring.runs import detector
 from codex_runner.wiring.setting import secret_names_of
+from codex_runner.workspaces.make import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from codex_runner.codex.agent import Codex
     from codex_runner.config import Config
     from codex_runner.domain.credential import VaultSettings
     from codex_runner.domain.event import Event
@@ -140,9 +146,6 @@ class Doctor:
     # --- jobs --------------------------------------------------------------------------------------------------------
 
     def _resolve(self, name: str) -> Job | None:
-        from codex_runner.config import resolve_job, variables_of  # noqa: PLC0415 - late, here and below
-        from codex_runner.wiring.runs import detector  # noqa: PLC0415
-
         self._subject = name
         try:
             needed = variables_of(self._config, name)
@@ -159,7 +162,7 @@ class Doctor:
         self._subject = RUNNER
         if not any(job.credential and job.credential.source is CredentialSource.VAULT for job in jobs):
             return
-        from codex_runner.vault.client import VaultClient  # noqa: PLC0415 - brings hvac
+        from codex_runner.vault.client import VaultClient
 
         try:
             with VaultClient(self._impatient, self._environ, on_retry=self._tell) as client:
@@ -186,8 +189,6 @@ class Doctor:
         )
 
     async def _look_at_host(self, host: str, jobs: Sequence[Job]) -> None:
-        from codex_runner.wiring.hosts import transport_for  # noqa: PLC0415
-
         self._subject = RUNNER if host == LOCAL_HOST else host
         try:
             transport = transport_for(
@@ -231,8 +232,6 @@ class Doctor:
 
     async def _borrow(self, job: Job) -> Granted | None:
         """Take the credential and judge it as a run would; the login is given back before this returns."""
-        from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
-
         spec, auth = job.credential, self._config.vault.auth
         from_vault = spec is not None and spec.source is CredentialSource.VAULT
         if from_vault and isinstance(auth, AppRoleAuth) and (auth.wrapped or auth.single_use):
@@ -276,10 +275,6 @@ class Doctor:
             self._warned(code, warning.message, "")
 
     async def _look_at_codex(self, job: Job, transport: Transport) -> bool:
-        from codex_runner.ci_systems import Pipeline  # noqa: PLC0415
-        from codex_runner.codex.agent import Codex  # noqa: PLC0415
-        from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
-
         agent = Codex(fallback=bundled_codex(job.host), proposal=Pipeline(self._environ).proposal())
         told: list[Event] = []
         try:
@@ -309,9 +304,6 @@ class Doctor:
             transport.name_run(None)
 
     async def _preflight(self, job: Job, transport: Transport, granted: Granted) -> None:
-        from codex_runner.codex.agent import Codex  # noqa: PLC0415
-        from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
-
         told: list[Event] = []
         try:
             facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, told.append)
@@ -330,8 +322,6 @@ class Doctor:
         self._passed(PREFLIGHT, str(answer) if answer else f"by {done.get('method')}: nothing more can be proven")
 
     async def _look_at_workspace(self, spec: WorkspaceSpec, transport: Transport) -> None:
-        from codex_runner.workspaces.make import look  # noqa: PLC0415
-
         try:
             made = await look(spec, self._environ)
         except RunnerError as error:
