@@ -36,5 +36,4 @@ def printable(text: str) -> str:
     here = Pipeline(os.environ)
     if not here.may_be_read() and not sys.stdout.isatty():
         return text
-
     return "\n".join(f"{here.line_prefix()}{clean_line(line)}" for line in text.splitlines())
