@@ -17,6 +17,7 @@ from codex_runner.cli.table import show_table
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.secret_names import without_secrets
+from codex_runner.text.counts import format_size
 from codex_runner.text.durations import format_duration
 from codex_runner.transports.ssh_config import aliases, resolved
 from codex_runner.wiring.setting import Setting
@@ -119,7 +120,7 @@ def _show_probed(documents: Sequence[dict[str, Any]]) -> None:
             each["codex_version"] or "-",
             each["codex"] or "-",
             each["git"] or "-",
-            f"{each['disk'] / 1e9:.1f} GB" if each["disk"] is not None else "-",
+            format_size(each["disk"]) if each["disk"] is not None else "-",
         ]
         for each in documents
     ]
