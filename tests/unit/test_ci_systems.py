@@ -211,6 +211,12 @@ def test_a_system_more_is_one_class():
     assert (here.link(), here.identity(), here.log_formats(), here.is_disposable()) == ("", None, (), False)
 
 
+def test_systems_whose_pipelines_are_judged_are_asked_first():
+    judged = [type(each).occasion is not CiSystem.occasion for each in SYSTEMS]
+    assert judged == sorted(judged, reverse=True)
+    assert all(bool(each.trusted_events) == is_judged for each, is_judged in zip(SYSTEMS, judged, strict=True))
+
+
 def test_names_are_unique():
     for names in ([each.name for each in SYSTEMS], [each.title for each in SYSTEMS]):
         assert len(set(names)) == len(names)
