@@ -12,16 +12,10 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.domain.credential import Borrowed, Credential, CredentialFacts, CredentialSource
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json
-from codex_runner.engine.credential_rules import (
-    claimed_date,
-    events_of,
-    format_date,
-    format_duration,
-    judge_credential,
-    require,
-    unverified_claims,
-)
+from codex_runner.engine.credential_rules import claimed_date, events_of, judge_credential, require, unverified_claims
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.text.dates import format_date
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.surroundings import for_git
+from codex_runner.text.clean import escape_unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -228,7 +229,7 @@ def _pointer(path: Sequence[str | int] | Any) -> str:
 
 
 def _cut(text: str) -> str:
-    text = "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
+    text = escape_unprintable(text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} [...] {text[-_LONGEST // 3 :]}"
 
 

@@ -28,7 +28,7 @@ from codex_runner.cli.speech import print_json
 from codex_runner.config import PromptSource, files_of, load, resolve_job
 from codex_runner.domain.errors import UsageError
 from codex_runner.engine.stopping import Stopping
-from codex_runner.sinks.foreign import clean_line
+from codex_runner.text.clean import clean_line
 from codex_runner.wiring.imports import forget_sources
 from codex_runner.wiring.invocation import Invocation
 from codex_runner.wiring.plan import plan

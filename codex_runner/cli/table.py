@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from codex_runner.sinks.foreign import clean_line
+from codex_runner.text.clean import clean_line
 from codex_runner.wiring.showing import wants_color
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from codex_runner.cli.token_output import age, entry_json, finding_json, show_st
 from codex_runner.domain.credential import CredentialKind, CredentialSpec, Outcome
 from codex_runner.domain.errors import CredentialError, RunnerError, UsageError
 from codex_runner.domain.exit_code import ExitCode
+from codex_runner.text.counts import plural
 from codex_runner.wiring import tokens as wiring
 from codex_runner.wiring.diagnosis import write_junit
 from codex_runner.wiring.token_target import target_of
@@ -203,7 +204,7 @@ def sweep_(
         print_json({str(place): list(versions) for place, versions in swept.items()})
         return
     for place, versions in swept.items():
-        typer.echo(f"{place}: destroyed version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}")
+        typer.echo(f"{place}: destroyed {plural(len(versions), 'version')} {', '.join(map(str, versions))}")
     if not swept:
         tell("nothing is due")
 

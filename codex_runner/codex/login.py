@@ -13,6 +13,7 @@ from typing import Final
 
 from codex_runner.domain.errors import CredentialError, ModelServiceError, TokenRefusedError
 from codex_runner.domain.failure import Failure
+from codex_runner.text.durations import format_duration
 
 _STATUS = re.compile(r"\bstatus (\d{3})\b")
 _NO_CONNECTION = re.compile(r"error sending request|failed to request agent identity JWKS")
@@ -61,7 +62,7 @@ class Said:
 def read_login(exit_code: int | None, output: str, patience: float) -> Said:
     """Say what `codex login status` came to. `exit_code` is None if it had not ended after `patience` seconds."""
     if exit_code is None:
-        return Said(Answer.OUT_OF_REACH, f"no answer within {patience:g} s", Failure.NETWORK)
+        return Said(Answer.OUT_OF_REACH, f"no answer within {format_duration(patience)}", Failure.NETWORK)
     words = _told(output)
     if exit_code == 0:
         return Said(Answer.TAKEN, words)

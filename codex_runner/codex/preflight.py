@@ -15,7 +15,6 @@ from codex_runner.codex.key_preflight import check_key
 from codex_runner.codex.login import read_login
 from codex_runner.codex.permissions import LOOKED_FOR, writable
 from codex_runner.domain.credential import CredentialKind
-from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
@@ -23,6 +22,8 @@ from codex_runner.domain.job import Sandbox
 from codex_runner.engine.config_secrets import secrets_of
 from codex_runner.engine.redact import Redactor
 from codex_runner.engine.shell_script import shell_script
+from codex_runner.text.durations import format_duration
+from codex_runner.text.excerpts import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -111,7 +112,11 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
             remedy="Make room there, or point XDG_STATE_HOME to another folder.",
         )
     if "path" not in values:
-        why = f"no end within {_PATIENCE:g} s" if done.exit_code is None else end_of(done.last_words, 300) or "no word"
+        why = (
+            f"no end within {format_duration(_PATIENCE)}"
+            if done.exit_code is None
+            else end_of(done.last_words, 300) or "no word"
+        )
         raise ConfigurationError(
             f"codex could not be looked at{there}: {why}.",
             remedy="The host's own shell says so: look at its disk, its memory and its load.",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-from codex_runner.domain.cut import end_of
 from codex_runner.domain.outside import Outside
+from codex_runner.text.excerpts import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

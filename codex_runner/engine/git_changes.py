@@ -18,6 +18,7 @@ from codex_runner.domain.exit_code import ExitCode
 from codex_runner.engine.cksum import cksum
 from codex_runner.engine.git_answer import Answer, Changes, pairs, text, unquote
 from codex_runner.engine.shell_script import shell_script
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,7 +153,9 @@ async def _ask(transport: Transport, cwd: str | None, arguments: tuple[str, ...]
     whole, until = script(), time.monotonic() + timeout
     done = await transport.ask(whole, cwd=cwd, timeout=timeout, arguments=arguments)
     if done.exit_code is None:
-        raise TreeTimeoutError(f"git could not look at the workspace in {timeout:.0f} s, and more are not left.")
+        raise TreeTimeoutError(
+            f"git could not look at the workspace in {format_duration(timeout)}, and more is not left."
+        )
     said = _ANSWER.match(done.output)
     if said is None:
         raise _error(done)

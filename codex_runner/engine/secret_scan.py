@@ -17,6 +17,7 @@ from codex_runner.domain.event import CheckEnded
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.job import SCAN
 from codex_runner.engine.git_answer import unquote
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,9 @@ class SecretScan:
         for line in added_lines(patch):
             where = f"{show_path(line.path)}, line {line.number}"
             if time.monotonic() - began > self._patience:
-                sentences.append(f"{where}, and all after it: not searched, since that took over {self._patience:g} s.")
+                sentences.append(
+                    f"{where}, and all after it: not searched, since that took over {format_duration(self._patience)}."
+                )
                 break
             if kinds := await self._kinds(line):
                 self._lines.add(recorder.redactor(line.text).strip())

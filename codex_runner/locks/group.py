@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.errors import ConfigurationError, LockedError
 from codex_runner.locks import holder as notes
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,7 @@ async def _insist(
         raise LockedError(message)
     loop = asyncio.get_running_loop()
     deed = "It is asked to end" if wanted.policy is LockPolicy.CANCEL_RUNNING else "It is waited for"
-    on_wait(f"{message} {deed}, for {wanted.timeout:g} s at the most.")
+    on_wait(f"{message} {deed}, for {format_duration(wanted.timeout)} at the most.")
     end = loop.time() + wanted.timeout
     asked: set[Holder] = set()
     while not _try(descriptor):
@@ -126,7 +127,8 @@ async def _insist(
             asked.add(other)
         if loop.time() >= end:
             raise LockedError(
-                f"The group {wanted.group!r} is still held by {other or 'another run'} after {wanted.timeout:g} s."
+                f"The group {wanted.group!r} is still held by {other or 'another run'} after "
+                f"{format_duration(wanted.timeout)}."
             )
         await asyncio.sleep(_POLL)
     return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime as dt
 import json
 import os
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from codex_runner.text.dates import format_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +32,7 @@ class Holder:
 
     def __str__(self) -> str:
         """Say it in a message."""
-        when = dt.datetime.fromtimestamp(self.since, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        return f"run {self.run_id} (pid {self.pid}, since {when})"
+        return f"run {self.run_id} (pid {self.pid}, since {format_date(self.since)})"
 
     def terminate(self, birth: Callable[[int], str | None]) -> None:
         """Send SIGTERM, if the process is still the one that was noted: the run then ends its agent and its reports.

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.event import ArtifactKept
 from codex_runner.reports import globs as gl
-from codex_runner.reports.text import one_line, size
+from codex_runner.text.counts import format_size
+from codex_runner.text.excerpts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -245,8 +246,8 @@ def _read(work: _Collector, folder: int, names: tuple[str, ...]) -> bytes | None
         if status.st_size > room or len(data) > room:
             limit = work.limits.file if room == work.limits.file else work.limits.total
             word = "a file" if room == work.limits.file else "all files together"
-            shown = size(max(status.st_size, len(data)))
-            work.leave_out(names, f"{shown}, and {word} may have {size(limit)}")
+            shown = format_size(max(status.st_size, len(data)))
+            work.leave_out(names, f"{shown}, and {word} may have {format_size(limit)}")
             return None
         return data
 

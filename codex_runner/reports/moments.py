@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain import event as ev
 from codex_runner.domain.command_line import command_text
-from codex_runner.reports.text import counted, duration, plausible
+from codex_runner.text.counts import counted
+from codex_runner.text.durations import format_elapsed, plausible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -221,7 +222,7 @@ class _Reader:
                     Lane.TOOL, event.type, "an event of a kind that this version does not know", text=_json(event.data)
                 )
             case ev.Retrying():
-                when = f" in {duration(event.seconds)}" if event.seconds else ""
+                when = f" in {format_elapsed(event.seconds)}" if event.seconds else ""
                 title = f"attempt {event.number}{when} {event.reason}"
                 self._point(Lane.ATTEMPT, "retry", title, Mood.WARN)
             case ev.RunEnded():

@@ -13,7 +13,8 @@ from codex_runner.domain import event as ev
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, reason, word
-from codex_runner.reports.text import one_line, plausible
+from codex_runner.text.durations import plausible
+from codex_runner.text.excerpts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

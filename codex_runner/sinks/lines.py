@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain import event as ev
 from codex_runner.domain.command_line import command_text
-from codex_runner.sinks.foreign import clock, count, duration, first_lines, last_lines, one_line
+from codex_runner.text.counts import counted
+from codex_runner.text.durations import format_clock, format_duration
+from codex_runner.text.excerpts import first_line, log_head, log_tail
 
 if TYPE_CHECKING:
     from codex_runner.domain.event import Record
@@ -76,7 +78,7 @@ class Narrator:
 
     def _fold(self) -> list[Line]:
         more, self._repeated = self._repeated, 0
-        return [Line("codex", f"… the same, {count(more, 'time')} more", Tone.DIM)] if more else []
+        return [Line("codex", f"… the same, {counted(more, 'time')} more", Tone.DIM)] if more else []
 
     def _tell(self, record: Record, state: RunState) -> list[Line]:
         match record.event:
@@ -100,7 +102,7 @@ class Narrator:
             return None
         self._told = now
         text, since = self.current(state)
-        lasting = f", {duration(now - since)}" if since is not None else ""
+        lasting = f", {format_duration(now - since)}" if since is not None else ""
         return Line("...", f"still {text}{lasting}", Tone.DIM)
 
     def current(self, state: RunState) -> tuple[str, float | None]:
@@ -122,7 +124,7 @@ class Narrator:
             self._since[item.id] = time
         done = isinstance(event, ev.ItemCompleted)
         since = self._since.pop(item.id, None) if done else None
-        took = "" if since is None else duration(time - since)
+        took = "" if since is None else format_duration(time - since)
         match item:
             case ev.Command():
                 return [self._command(item, took) if done else _begun(event, "$", command_text(item.command))]
@@ -145,35 +147,35 @@ class Narrator:
         text = text.strip()
         if "\n" not in text:
             return _line(verb, text, tone)
-        return Line(verb, "", tone, first_lines(text, _SAID if self._verbose else self._tail))
+        return Line(verb, "", tone, log_head(text, _SAID if self._verbose else self._tail))
 
     def _command(self, item: ev.Command, took: str) -> Line:
-        text = one_line(command_text(item.command))
+        text = first_line(command_text(item.command))
         ok = item.exit_code == 0 and item.status == "completed"
         outcome = "" if item.exit_code is None else f"exit {item.exit_code}"
         if item.status not in {"completed", "failed"}:
-            outcome = f"{one_line(item.status)} {outcome}".strip()
+            outcome = f"{first_line(item.status)} {outcome}".strip()
         facts = ", ".join(filter(None, ("" if ok else outcome, took)))
         told = f"({facts}) {text}" if facts else text
         if ok:
-            return Line("ok", told, Tone.GOOD, last_lines(item.output, self._tail) if self._verbose else ())
-        return Line("FAILED", told, Tone.BAD, last_lines(item.output, self._tail))
+            return Line("ok", told, Tone.GOOD, log_tail(item.output, self._tail) if self._verbose else ())
+        return Line("FAILED", told, Tone.BAD, log_tail(item.output, self._tail))
 
     def _checked(self, event: ev.CheckStarted | ev.CheckEnded, time: float) -> list[Line]:
         if isinstance(event, ev.CheckStarted):
-            self._check = (one_line(event.name), time)
-            return [_line("check", f"{one_line(event.name)}: {one_line(event.run)}")]
+            self._check = (first_line(event.name), time)
+            return [_line("check", f"{first_line(event.name)}: {first_line(event.run)}")]
         self._check = None
-        name, took = one_line(event.name), duration(event.seconds)
+        name, took = first_line(event.name), format_duration(event.seconds)
         if event.passed:
             return [Line("passed", f"({took}) check {name}", Tone.GOOD, essential=True)]
         outcome = "out of time" if event.exit_code is None else f"exit {event.exit_code}"
         told = f"({outcome}, {took}) check {name}"
-        return [Line("FAILED", told, Tone.BAD, last_lines(event.output, self._tail), essential=True)]
+        return [Line("FAILED", told, Tone.BAD, log_tail(event.output, self._tail), essential=True)]
 
 
 def _line(verb: str, text: str, tone: Tone = Tone.PLAIN, *, essential: bool = False) -> Line:
-    return Line(verb, one_line(text), tone, essential=essential)
+    return Line(verb, first_line(text), tone, essential=essential)
 
 
 def _begun(event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted, verb: str, text: str) -> Line:
@@ -184,15 +186,15 @@ def _open(item: ev.Item) -> str:
     """Name an item by what it does."""
     match item:
         case ev.Command():
-            return one_line(command_text(item.command))
+            return first_line(command_text(item.command))
         case ev.ToolCall():
-            return one_line(f"{item.server}.{item.tool}")
+            return first_line(f"{item.server}.{item.tool}")
         case ev.WebSearch():
-            return one_line(f"web search: {item.query}")
+            return first_line(f"web search: {item.query}")
         case ev.FileChange():
-            return one_line(f"edit of {', '.join(edit.path for edit in item.changes)}")
+            return first_line(f"edit of {', '.join(edit.path for edit in item.changes)}")
         case ev.OtherItem():
-            return one_line(item.type)
+            return first_line(item.type)
         case _:
             return item.kind
 
@@ -201,7 +203,7 @@ def _finished(item: ev.Item, took: str) -> Line:
     told = f"({took}) {_open(item)}" if took else _open(item)
     match item:
         case ev.ToolCall() if item.error is not None or item.status != "completed":
-            return Line("FAILED", told, Tone.BAD, last_lines(_brief(item.error or item.result), 1))
+            return Line("FAILED", told, Tone.BAD, log_tail(_brief(item.error or item.result), 1))
         case ev.OtherItem():
             return _line("item", f"{told} {_brief(item.data)}")
         case _:
@@ -240,25 +242,25 @@ def _attempt(event: ev.AttemptStarted | ev.AttemptEnded) -> list[Line]:
 def _run_ended(event: ev.RunEnded, state: RunState) -> list[Line]:
     """Say how it ended. Whoever looks at a red job reads the end of its log: what failed and what to do stand there."""
     good = event.exit_code == 0
-    told = f"{event.result} in {duration(state.seconds)}" if good else f"exit code {event.exit_code}"
-    facts = [] if good else [f"after {duration(state.seconds)}"]
-    facts += [f"{count(state.commands, 'command')}, {state.failed_commands} failed"] if state.commands else []
-    facts += [f"{count(len(state.files), 'file')} changed"] if state.files else []
+    told = f"{event.result} in {format_duration(state.seconds)}" if good else f"exit code {event.exit_code}"
+    facts = [] if good else [f"after {format_duration(state.seconds)}"]
+    facts += [f"{counted(state.commands, 'command')}, {state.failed_commands} failed"] if state.commands else []
+    facts += [f"{counted(len(state.files), 'file')} changed"] if state.files else []
     facts += [f"{state.usage.total:,} tokens"] if state.usage.total else []
-    facts += [count(len(state.warnings), "warning")] if state.warnings else []
+    facts += [counted(len(state.warnings), "warning")] if state.warnings else []
     told = f"{told}: {event.reason}" + (f" ({'; '.join(facts)})" if facts else "")
     if good:
         return [_line("ok", told, Tone.GOOD, essential=True)]
     failed = (check for check in state.checks.values() if not check.passed)
     block = tuple(line for check in failed if (line := _last_words(check, event.reason)))
     advice = [_line("to do", event.remedy, essential=True)] if event.remedy else []
-    return [Line("FAILED", one_line(told), Tone.BAD, block, essential=True), *advice]
+    return [Line("FAILED", first_line(told), Tone.BAD, block, essential=True), *advice]
 
 
 def _last_words(check: ev.CheckEnded, known: str) -> str:
     """Say of a check that failed what it said last, which usually tells why; nothing where that is `known`."""
     last = next((line for line in reversed(check.output.splitlines()) if line.strip()), "it printed nothing")
-    return "" if last.strip() in known else f"{one_line(check.name)}: {one_line(last)}"
+    return "" if last.strip() in known else f"{first_line(check.name)}: {first_line(last)}"
 
 
 def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911, PLR0912 - one case a kind, one line a case
@@ -268,8 +270,8 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
         case ev.WorkspaceMade():
             return _line("tree", f"{event.repo} at {event.ref}, commit {event.commit[:12]}, in {event.path}")
         case ev.WorkspaceKept():
-            days = count(round(event.seconds / 86400), "day")
-            lasting = days if event.seconds >= 2 * 86400 else duration(event.seconds)
+            days = counted(round(event.seconds / 86400), "day")
+            lasting = days if event.seconds >= 2 * 86400 else format_duration(event.seconds)
             told = f"the workspace stays on {state.host} for {lasting}: {event.path}"
             return _line("kept", told, essential=True)
         case ev.RunPrepared():
@@ -295,11 +297,11 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
         case ev.StreamError():
             return _line("trouble", event.message, Tone.WARN)
         case ev.Changed():
-            told = f"{count(event.paths, 'path')}, {count(event.lines, 'line')}" if event.paths else "none"
+            told = f"{counted(event.paths, 'path')}, {counted(event.lines, 'line')}" if event.paths else "none"
             broken = "".join(f"; {sentence}" for sentence in event.findings)
             return _line("changes", f"{told}{broken}", Tone.BAD if broken else Tone.PLAIN)
         case ev.Retrying():
-            when = f" in {duration(event.seconds)}" if event.seconds else ""
+            when = f" in {format_duration(event.seconds)}" if event.seconds else ""
             told = f"attempt {event.number}{when} {event.reason}"
             return _line("retry", told, Tone.WARN, essential=True)
         case ev.Warned():
@@ -320,12 +322,12 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
                 return _line("refused", f"{event.message} [{event.code}]", Tone.WARN)
             return _line("codex", f"{event.level}: {event.message}", Tone.WARN)
         case ev.Unparsed():
-            lines = f"{count(event.count, 'line')}, " if event.count > 1 else ""
+            lines = f"{counted(event.count, 'line')}, " if event.count > 1 else ""
             return _line("unread", f"({event.reason}, {lines}{event.size:,} bytes) {event.text}", Tone.WARN)
         case ev.OtherEvent():
             return _line("event", f"{event.type} {_brief(event.data)}", Tone.DIM)
         case _:
-            return _line("event", f"{event.kind} at {clock(state.seconds)}", Tone.DIM)
+            return _line("event", f"{event.kind} at {format_clock(state.seconds)}", Tone.DIM)
 
 
 def _facts(facts: dict[str, Any]) -> str:

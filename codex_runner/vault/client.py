@@ -21,6 +21,7 @@ from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.engine.bounded import StoppedError, Wish
 from codex_runner.engine.redact import Redactor
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.text.durations import format_duration
 from codex_runner.vault.endpoint import resolve_endpoint
 from codex_runner.vault.faults import Refusal, can_pass, never_sent, remedy_for, root_cause
 from codex_runner.vault.wire import Session, document
@@ -182,9 +183,9 @@ class VaultClient:
     def _words(self, error: BaseException | None) -> str:
         match error:
             case requests.exceptions.ConnectTimeout():
-                return f"no connection within {self._adapter.timeout[0]:.1f} s"
+                return f"no connection within {format_duration(self._adapter.timeout[0])}"
             case requests.exceptions.ReadTimeout():
-                return f"no answer within {self._adapter.timeout[1]:.1f} s"
+                return f"no answer within {format_duration(self._adapter.timeout[1])}"
             case requests.RequestException():
                 return root_cause(error)
             case _:
@@ -261,7 +262,9 @@ class _Outage:
     def end(self, client: VaultClient) -> None:
         """Tell that there is an answer again, if its lack was told."""
         if self._told:
-            client.on_retry(f"Vault at {client.address} answers again, after {time.monotonic() - self._since:.1f} s.")
+            client.on_retry(
+                f"Vault at {client.address} answers again, after {format_duration(time.monotonic() - self._since)}."
+            )
         self._told.clear()
 
 
@@ -311,8 +314,9 @@ class _Trial:
         reason = f"{self._client.whence(error)}: {self._client.reason(error)}"
         if self._client._outage.is_new(reason):  # noqa: SLF001 - the client's own
             self._client.on_retry(
-                f"{reason[0].upper()}{reason[1:]}. Trying to {self.purpose} again in {state.upcoming_sleep:.1f} s, "
-                f"and for up to {max(0.0, self.until - time.monotonic()):.0f} s more."
+                f"{reason[0].upper()}{reason[1:]}. Trying to {self.purpose} again in "
+                f"{format_duration(state.upcoming_sleep)}, and for up to "
+                f"{format_duration(self.until - time.monotonic())} more."
             )
 
     def _pause(self, seconds: float) -> None:

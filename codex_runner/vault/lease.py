@@ -17,8 +17,9 @@ from codex_runner.domain.errors import CredentialError, RunnerError
 from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json
 from codex_runner.domain.failure import Failure
 from codex_runner.engine.bounded import Wish
-from codex_runner.engine.credential_rules import events_of, format_duration, judge_credential, require
+from codex_runner.engine.credential_rules import events_of, judge_credential, require
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.text.durations import format_duration
 from codex_runner.vault.client import VaultClient
 from codex_runner.vault.faults import Refusal, part
 from codex_runner.vault.holding import STOP_GRACE, held, left_behind

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import requests
 
 from codex_runner.domain.errors import CredentialError, RunnerError, SecretStoreError, UsageError
-from codex_runner.engine.credential_rules import CLOCK_SKEW, format_date
+from codex_runner.engine.credential_rules import CLOCK_SKEW
+from codex_runner.text.dates import format_date
 from codex_runner.vault.faults import Refusal, never_sent
 from codex_runner.vault.token_metadata import FACTS, LONGEST_FACT, TokenPlace, note, read_metadata, set_life
 

@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from codex_runner.engine.credential_rules import parse_date
+from codex_runner.text.dates import parse_date
+from codex_runner.text.durations import parse_go_duration
 from codex_runner.vault.faults import Refusal
 from codex_runner.vault.mounts import require_kv2
 
@@ -26,8 +27,6 @@ LONGEST_FACT: Final = 512  # bytes: Vault's own limit for a value of custom meta
 _MOST_RETIREMENTS: Final = 30  # Vault takes 64 names in all
 _RETIRE: Final = "retire."
 _OF_A_VERSION = re.compile(rf"([0-9]{{1,9}})\.(?:{'|'.join(FACTS)})")
-_SPAN = re.compile(r"([0-9.]+)(h|ms|m|s)")
-_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,9 @@ def read_metadata(client: VaultClient, place: TokenPlace) -> Metadata:
     data = answer["data"]
     versions = {int(number): facts for number, facts in (data.get("versions") or {}).items()}
     custom = dict(data.get("custom_metadata") or {})
-    return Metadata(int(data["current_version"]), custom, versions, _seconds(str(data.get("delete_version_after", ""))))
+    return Metadata(
+        int(data["current_version"]), custom, versions, parse_go_duration(str(data.get("delete_version_after"))) or 0.0
+    )
 
 
 def set_life(client: VaultClient, place: TokenPlace, seconds: int) -> None:
@@ -180,7 +181,3 @@ def _changes(
 
 def _rights(place: TokenPlace) -> str:
     return f"It needs create, update and patch on {place.mount}/metadata/{place.path}: see the rotator's policy."
-
-
-def _seconds(span: str) -> float:
-    return sum(float(number) * _UNITS[unit] for number, unit in _SPAN.findall(span))

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from codex_runner.domain.credential import Finding, Outcome
 from codex_runner.domain.errors import CredentialError, RunnerError
-from codex_runner.engine.credential_rules import CLOCK_SKEW, format_date, format_duration, parse_date
+from codex_runner.engine.credential_rules import CLOCK_SKEW
+from codex_runner.text.counts import plural
+from codex_runner.text.dates import format_date, parse_date
+from codex_runner.text.durations import format_duration
 from codex_runner.vault.faults import Refusal
 from codex_runner.vault.mounts import require_kv2
 from codex_runner.vault.storing import NewToken, Stored, put, rotate
@@ -181,7 +184,7 @@ def _existing(metadata: Metadata) -> list[int]:
 
 
 def _versions(versions: Sequence[int]) -> str:
-    return f"version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}"
+    return f"{plural(len(versions), 'version')} {', '.join(map(str, versions))}"
 
 
 def _them(versions: Sequence[int]) -> str:
@@ -218,7 +221,7 @@ def _check_expiry(entry: TokenEntry, now: float, within: float, remedy: str) -> 
         message = f"{entry.place} has no expiry{owner}."
         return Finding(TOKEN_EXPIRY, Outcome.UNJUDGED, message, "Give it one: store it again with `--expires`.")
     left = expires - now
-    told = f"expired {format_duration(left)} ago" if left <= 0 else f"expires in {format_duration(left)}"
+    told = f"expired {format_duration(-left)} ago" if left <= 0 else f"expires in {format_duration(left)}"
     outcome = Outcome.REFUSED if left <= within else Outcome.PASSED
     message = f"{entry.place} {told}, at {entry.expires_at}{owner}."
     return Finding(TOKEN_EXPIRY, outcome, message, remedy if outcome is Outcome.REFUSED else "")

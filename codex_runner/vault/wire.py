@@ -15,6 +15,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from codex_runner.engine.bounded import ANSWER_BYTES, run_within
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,7 +62,7 @@ class Session(requests.Session):
         try:
             return run_within(seconds, ask, wish=wish, grace=GRACE, abandon=_cut)
         except TimeoutError:
-            raise TooSlow(f"no answer in full within {seconds:.1f} s") from None
+            raise TooSlow(f"no answer in full within {format_duration(seconds)}") from None
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Make a request as `requests` does. Raises UnfitAnswer beside what that raises."""

@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.domain.event import Warned
 from codex_runner.engine.credential_rules import default_workflow
 from codex_runner.locks import Holder, Taken, acquire
@@ -70,11 +71,8 @@ def _workflow(job: Job, environ: Mapping[str, str]) -> str:
 
 
 def doubts(job: Job, ledger: Path | None, environ: Mapping[str, str]) -> list[Warned]:
-    """Return a warning where a limit a day is counted in a place that goes with the machine after the job."""
-    thrown_away = (
-        environ.get("RUNNER_ENVIRONMENT") == "github-hosted" or environ.get("CI_DISPOSABLE_ENVIRONMENT") == "true"
-    )
-    if job.budget.tokens_per_day is None or ledger is not None or not thrown_away:
+    """Return a warning if a limit a day is counted in a place that goes with the machine after the job."""
+    if job.budget.tokens_per_day is None or ledger is not None or not Pipeline(environ).is_disposable():
         return []
     return [
         Warned(

@@ -7,7 +7,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codex_runner.notify.message import ci_link
+from codex_runner.ci_systems import Pipeline
+from codex_runner.domain.notice import NotifyTarget
 from codex_runner.reports.metrics import write_metrics
 from codex_runner.reports.otel import export_spans, wants_spans
 from codex_runner.reports.summary import append_step_summary, summary
@@ -59,7 +60,7 @@ async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care
 ) -> list[str]:
     """Notify, write metrics, send spans; return a sentence for each that failed."""
     sentences: list[str] = []
-    link = ci_link(environ)
+    link = Pipeline(environ).link()
     if targets:
         from codex_runner.notify.send import notify
 
@@ -78,8 +79,8 @@ async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care
 
 
 def _append_step_summary(state: RunState, environ: Mapping[str, str], redactor: Redactor) -> None:
-    """Show the summary where GitHub shows it. A file that cannot be written does not change what a run came to."""
-    path = environ.get("GITHUB_STEP_SUMMARY")
+    """Append the summary to the CI system's own. A file that cannot be written does not change what a run came to."""
+    path = Pipeline(environ).summary_file()
     if not path:
         return
     text = summary(state)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codex_runner.ci_systems import Pipeline
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,7 +23,7 @@ def path_prefix(job: Job, environ: Mapping[str, str]) -> str | None:
     if not job.host.is_here:
         return None
     folder = Path(job.cwd).resolve()
-    given = environ.get("GITHUB_WORKSPACE", "")
+    given = Pipeline(environ).checkout()
     tops = [each for each in (folder, *folder.parents) if (each / ".git").exists()]
     if given:  # a checkout that has no .git: as an archive, or by a container that does not see it
         tops.append(Path(given).resolve())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.claim import EXPIRY, RENEWAL, TAKEN_OVER, Claim, ClaimTakenError, Process
 from codex_runner.domain.errors import LockedError, RunGoneError
 from codex_runner.engine.checks import names
+from codex_runner.text.durations import format_duration
 from codex_runner.transports.processes import birth, here
 
 if TYPE_CHECKING:
@@ -79,5 +80,5 @@ def _locked(run_id: str, taken: ClaimTakenError) -> LockedError:
     return LockedError(
         f"{run_id} is held by {taken.holder}.",
         remedy="Wait for it, end its agent with `codex-runner cancel`, or end that runner; without renewal, a claim is "
-        f"free after {EXPIRY:g} s.",
+        f"free after {format_duration(EXPIRY)}.",
     )

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.codex.agent import Codex
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.job import Job, Sandbox
@@ -26,7 +27,7 @@ from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.extras import detector, reply_schema
 from codex_runner.wiring.hosts import bundled_codex, transport_for
 from codex_runner.wiring.imports import places
-from codex_runner.wiring.proposal import ProposedConfig, proposal_at
+from codex_runner.wiring.proposal import ProposedConfig
 from codex_runner.wiring.setting import credential_files
 from codex_runner.workspaces.make import GitWorkspaces
 
@@ -95,7 +96,7 @@ def _adapters(
     job: Job, assignment: Assignment, invocation: Invocation, redactor: Redactor, own: Sequence[str]
 ) -> Adapters:
     folder, transport, environ = assignment.folder, assignment.way.transport, invocation.environ
-    knowing, proposal = detector(job), proposal_at(environ)
+    knowing, proposal = detector(job), Pipeline(environ).proposal()
     scan = SecretScan(knowing) if knowing else None
     shared = state_folder(environ)
     kept = LocalArtifacts(
@@ -135,7 +136,7 @@ def _adapters(
 
 def looking_agent(job: Job, environ: Mapping[str, str]) -> Codex:
     """Return the agent for a look at what is installed, and at what the job would start."""
-    return Codex(fallback=bundled_codex(job.host), proposal=proposal_at(environ))
+    return Codex(fallback=bundled_codex(job.host), proposal=Pipeline(environ).proposal())
 
 
 def transport_to(host: Host, invocation: Invocation) -> Transport:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.domain.credential import CredentialFacts, CredentialKind, CredentialSource, Granted
 from codex_runner.domain.event import Warned
 from codex_runner.engine.credential_rules import Occasion, default_workflow
@@ -101,7 +102,7 @@ def _repository_of(job: Job, environ: Mapping[str, str]) -> str:
 
 def repository_of(cwd: str, environ: Mapping[str, str]) -> str:
     """Return `<owner>/<repo>` as the CI system says it, or as the remote `origin` of `cwd` does; else an empty text."""
-    return environ.get("GITHUB_REPOSITORY") or environ.get("CI_PROJECT_PATH") or origin_of(cwd, environ)
+    return Pipeline(environ).repository() or origin_of(cwd, environ)
 
 
 def origin_of(cwd: str, environ: Mapping[str, str]) -> str:

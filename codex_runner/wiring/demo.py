@@ -39,7 +39,7 @@ class DemoWorld:
 @contextlib.contextmanager
 def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> Iterator[DemoWorld]:
     """Set all up in `scratch`, saying what is done; everything has ended when the `with` does."""
-    from codex_runner.demo.issuer import Issuer, github_claims
+    from codex_runner.demo.issuer import NOT_OF_THE_JOB, Issuer, github_claims
     from codex_runner.demo.model import ModelService
     from codex_runner.demo.project import JOB, make_project
     from codex_runner.demo.vault import VaultServer
@@ -65,7 +65,7 @@ def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], N
         identity = issuer.environment(github_claims(REPOSITORY, WORKFLOW_FILE))
         pipeline = {**environ, **identity}
         # What a pipeline that runs the demo is itself: not what the demo's own is.
-        for name in ("VAULT_TOKEN", "GITHUB_EVENT_PATH", "GITHUB_TRIGGERING_ACTOR"):
+        for name in ("VAULT_TOKEN", *NOT_OF_THE_JOB):
             pipeline.pop(name, None)
         yield DemoWorld(config, JOB, scratch / "project", pipeline, model, token, server.audit)
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from codex_runner.config import resolve_job, variables_of
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
-from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import PROOF
@@ -19,6 +18,8 @@ from codex_runner.domain.run import new_run_id
 from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryError
 from codex_runner.engine.shell_script import shell_script
 from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
+from codex_runner.text.counts import counted
+from codex_runner.text.excerpts import end_of
 from codex_runner.wiring.compose import looking_agent, transport_to
 from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.diagnosis import (
@@ -69,7 +70,7 @@ class Doctor:
 
     async def examine(self, jobs: Sequence[str]) -> tuple[Diagnosis, ...]:
         """Check everything that these jobs need, in the order in which their runs would need it."""
-        self._passed(CONFIGURATION, f"{self._config.path}: {_counted(len(self._config.jobs), 'job')}")
+        self._passed(CONFIGURATION, f"{self._config.path}: {counted(len(self._config.jobs), 'job')}")
         self._look_at_files()
         resolved = [job for name in jobs if (job := self._resolve(name))]
         await self._look_at_vault(resolved)
@@ -355,7 +356,3 @@ class Doctor:
 
 def _ignore(_: Event) -> None:
     """Nobody listens: what was proven is in the facts, and what was not is raised."""
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

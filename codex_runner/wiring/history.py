@@ -16,12 +16,12 @@ from codex_runner.domain.event import RunEnded, record_from_json
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import check_run_id, run_job, run_started
 from codex_runner.domain.state import RunState, fold
-from codex_runner.engine.credential_rules import parse_date
 from codex_runner.reports.files import write_whole
 from codex_runner.reports.outcome import word
-from codex_runner.reports.text import plausible
 from codex_runner.reports.writer import FileReports
 from codex_runner.sinks.jsonl import read_records
+from codex_runner.text.dates import parse_date
+from codex_runner.text.durations import plausible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import holds_secret
-from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog, who
+from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog
 from codex_runner.wiring.audience import targets_of
 from codex_runner.wiring.setting import passwords_of_proxies, secret_names_of
 
@@ -117,4 +118,4 @@ def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
 
     digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
     syslog = SYSLOG_SOCKET if wanted.syslog else None
-    return [AuditLog(wanted.file, who(environ), config_sha256=digest, syslog=syslog)]
+    return [AuditLog(wanted.file, Pipeline(environ).origin(), config_sha256=digest, syslog=syslog)]

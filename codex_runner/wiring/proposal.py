@@ -11,10 +11,9 @@ from codex_runner.codex.survey import functions, read_answers
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.failure import Failure
-from codex_runner.engine.proposal import Proposal, proposal_of
+from codex_runner.engine.proposal import Proposal
 from codex_runner.engine.shell_script import shell_script
 from codex_runner.transports.local import LocalTransport
-from codex_runner.wiring.trust import read_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
+    from codex_runner.engine.proposal import Proposal
 
 GUARD = "trusted-config"
 _PATIENCE = 60.0  # seconds
@@ -29,11 +29,6 @@ _MOST = 500  # paths to compare
 _VARIABLE = 100_000  # bytes
 # What ends a word of a command, quotes and expansions among it.
 _SEPARATORS = re.compile(r"[\s;|&()<>\"'=`${}\\,]+")
-
-
-def proposal_at(environ: Mapping[str, str]) -> Proposal | None:
-    """Return the pull or merge request that this pipeline works on, None outside of any."""
-    return proposal_of(environ, read_event(environ.get("GITHUB_EVENT_PATH", "")))
 
 
 def named_files(job: Job, files: Sequence[Path]) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import secrets_of
 from codex_runner.engine.redact import Redactor
-from codex_runner.sinks import choose
+from codex_runner.sinks import Place, choose
 from codex_runner.sinks.console import make_console, wants_color
 from codex_runner.sinks.patience import patient
 from codex_runner.wiring.annotations import path_prefix
@@ -27,7 +28,9 @@ def run_sinks(
 ) -> list[Sink]:
     """Choose the sinks for `stream`, and for the `job` whose checks they will tell of. `log_format`: see `choose`."""
     prefix = None if job is None else path_prefix(job, environ)
-    return choose(log_format, patient(stream), environ, secrets, prefix)
+    here = Pipeline(environ)
+    place = Place(here.log_formats(), verbose=here.wants_details(), keeps_terminal=here.keeps_terminal())
+    return choose(log_format, patient(stream), environ, secrets, prefix, place)
 
 
 def log_of(stream: TextIO, environ: Mapping[str, str], *, go_on: bool, verbose: bool) -> Sink:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import CredentialError, UsageError
-from codex_runner.engine.credential_rules import CLOCK_SKEW, claimed_date, format_date, unverified_claims
+from codex_runner.engine.credential_rules import CLOCK_SKEW, claimed_date, unverified_claims
+from codex_runner.text.dates import format_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.codex.login import Answer, Said
 from codex_runner.domain.credential import CredentialKind, CredentialSource, Granted
 from codex_runner.domain.errors import (
@@ -26,9 +27,10 @@ from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.job import Job, Limits
 from codex_runner.domain.policy import RetryPolicy
-from codex_runner.engine.credential_rules import format_date
 from codex_runner.engine.retry import RetryIn, decide
 from codex_runner.engine.stopping import Stopping
+from codex_runner.text.dates import format_date
+from codex_runner.text.durations import format_duration
 from codex_runner.wiring.compose import looking_agent, transport_to
 from codex_runner.wiring.invocation import Invocation
 from codex_runner.wiring.run import run_job
@@ -105,7 +107,8 @@ class Proofs:
                     failure=said.failure or Failure.NETWORK,
                     remedy="The token may be good: check the way to the service, and store it again.",
                 )
-            self.tell(f"preflight: the authentication service is out of reach ({said.words}); again in {pause:.0f} s")
+            again = format_duration(pause)
+            self.tell(f"preflight: the authentication service is out of reach ({said.words}); again in {again}")
             time.sleep(pause)
         if said.answer is Answer.REFUSED:
             raise TokenRefusedError(
@@ -165,14 +168,13 @@ class Proofs:
         began = time.monotonic()
         self.tell("canary: one turn of a real run with the new token")
         # The canary is no run of the pipeline: it has no place in the CI system's summary.
-        environ = {key: value for key, value in self.environ.items() if key != "GITHUB_STEP_SUMMARY"}
-        invocation = Invocation({**environ, name: secret.reveal()}, ())
+        invocation = Invocation({**Pipeline(self.environ).without_summary(), name: secret.reveal()}, ())
         stopping = Stopping()
         running = run_job(replace(self.job, credential=spec), self.scratch / "runs", invocation, stopping=stopping)
         _, state = self.follow(stopping.request, running)
         verdict = state.verdict
         if verdict is not None and verdict.exit_code == ExitCode.SUCCEEDED:
-            self.tell(f"canary: succeeded in {time.monotonic() - began:.1f} s, {state.usage.total:,} tokens")
+            self.tell(f"canary: succeeded in {format_duration(time.monotonic() - began)}, {state.usage.total:,} tokens")
             return
         if verdict is not None and verdict.exit_code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HUNG_UP}:
             raise KeyboardInterrupt

@@ -31,6 +31,7 @@ from codex_runner.engine.credential_rules import (
     judge_credential,
 )
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.text.durations import format_duration
 from codex_runner.transports.directory import runs_root
 from codex_runner.wiring.token_dates import Dates
 from codex_runner.wiring.token_proofs import Proofs
@@ -224,7 +225,7 @@ class TokenDesk:
                     raise _not_refused(target, said)
                 state = _STATES[said.answer].format("it")
                 if state != told:
-                    self._tell(f"{state} ({said.words}); looking again for up to {left:.0f} s")
+                    self._tell(f"{state} ({said.words}); looking again for up to {format_duration(left)}")
                     told = state
                 time.sleep(min(_POLL, max(left, 0.1)))
 

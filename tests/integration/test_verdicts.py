@@ -72,7 +72,7 @@ def test_a_service_that_goes_in_the_middle(project, service):
 
 def test_a_service_that_says_nothing_for_too_long(project):
     project.configure(prompt="SCN:silent", stall_timeout="2s")
-    judged(project, Failure.STALLED, "silent for 2 s")
+    judged(project, Failure.STALLED, "silent for 2s")
 
 
 def test_words_that_nobody_knows_are_kept_and_are_no_success(project, service):

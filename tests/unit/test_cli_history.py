@@ -103,7 +103,7 @@ def test_runs_are_listed_the_newest_first(shelf):
     ]
     table = shelf.command("runs").stdout.splitlines()
     assert table[0].split() == ["STARTED", "JOB", "HOST", "ENDING", "TOOK", "TOKENS", "RUN"]
-    assert table[-1].split()[2:] == ["docs", "local", "failed:", "timeout", "0.0s", "1,234", old.run_id]
+    assert table[-1].split()[2:] == ["docs", "local", "failed:", "timeout", "0s", "1,234", old.run_id]
     assert [run["run_id"] for run in shelf.command("runs", "--failed", "--json").json] == [old.run_id]
     assert [run["run_id"] for run in shelf.command("runs", "--job", "notes", "--json").json] == [new.run_id]
     assert len(shelf.command("runs", "--limit", "2", "--json").json) == 2

@@ -117,7 +117,7 @@ def test_fail(tmp_path, holding):
 def test_wait_runs_out(tmp_path, holding):
     holding()
     began = time.monotonic()
-    with pytest.raises(LockedError, match=r"still held by run theirs .* after 0\.5 s"):
+    with pytest.raises(LockedError, match=r"still held by run theirs .* after 0\.5s"):
         take(tmp_path, "wait", 0.5)
     assert time.monotonic() - began >= 0.5
 

@@ -24,7 +24,7 @@ CHECKS = (Check("one", "make one"), Check("two", "make two"))
 
 def check_left(trial, host, *never):
     assert trial.events[-1].code == "taken-over"
-    assert trial.events[-1].message.endswith("was taken over by the runner 12 on ci-7 for 30 s, renewed 1 s ago.")
+    assert trial.events[-1].message.endswith("was taken over by the runner 12 on ci-7 for 30s, renewed 1s ago.")
     assert {path.name for path in trial.folder.path.iterdir()} <= {
         *("events.jsonl", "codex.jsonl", "stderr.log", "run.json", ".room"),
     }

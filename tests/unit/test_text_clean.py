@@ -10,9 +10,17 @@ from hypothesis import strategies as st
 
 import codex_runner
 from codex_runner.engine import unseen
-from codex_runner.reports.text import clean as report
-from codex_runner.sinks.foreign import clean_line
-from codex_runner.text.clean import BLANKS, ESCAPES, ESCAPES_IN_UTF8, INVISIBLE, JOINERS, code_points, is_blank
+from codex_runner.text.clean import (
+    BLANKS,
+    ESCAPES,
+    ESCAPES_IN_UTF8,
+    INVISIBLE,
+    JOINERS,
+    clean_line,
+    code_points,
+    is_blank,
+)
+from codex_runner.text.clean import clean as report
 
 EVERY = [chr(number) for number in range(sys.maxunicode + 1) if not 0xD800 <= number < 0xE000]
 HIDDEN = re.findall(f"[{INVISIBLE}]", "".join(EVERY))

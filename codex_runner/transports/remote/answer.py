@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
+from codex_runner.text.durations import format_duration
 from codex_runner.transports.carriers.carrier import DroppedError
 from codex_runner.transports.request import CHALLENGE, TornRequestError, read_answer
 
@@ -80,7 +81,7 @@ async def patiently(reading: Awaitable[T], patience: float | None) -> T:
         async with asyncio.timeout(patience):
             return await reading
     except TimeoutError:
-        raise SilentError(f"nothing came for {patience:g} s") from None
+        raise SilentError(f"nothing came for {format_duration(patience or 0.0)}") from None
 
 
 async def ended_unanswered(session: Session) -> DroppedError:

@@ -17,7 +17,8 @@ from codex_runner.demo.issuer import Issuer, github_claims
 from codex_runner.demo.vault import VaultServer
 from codex_runner.domain.credential import CredentialSpec, JwtAuth, VaultSettings
 from codex_runner.domain.errors import RunnerError, SecretStoreError
-from codex_runner.engine.credential_rules import Occasion, format_date
+from codex_runner.engine.credential_rules import Occasion
+from codex_runner.text.dates import format_date
 from codex_runner.vault.lease import borrow
 
 TOKEN = "at-the-token-that-must-not-be-seen"

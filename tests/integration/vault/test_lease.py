@@ -20,7 +20,7 @@ from codex_runner.cli.signals import Interruption
 from codex_runner.domain.credential import UserpassAuth
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.engine import credential_rules as rules
-from codex_runner.engine.credential_rules import format_date
+from codex_runner.text.dates import format_date
 from codex_runner.vault.lease import borrow, logged_in
 
 pytestmark = pytest.mark.needs_vault

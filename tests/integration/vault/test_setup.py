@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from codex_runner.ci_systems.github import ISSUER
 from codex_runner.demo.issuer import github_claims
 from codex_runner.demo.vault import find_binary
 from codex_runner.domain.credential import AppRoleAuth, JwtAuth, TokenAuth, VaultSettings
@@ -19,7 +20,7 @@ from codex_runner.vault.client import VaultClient
 from codex_runner.vault.faults import Refusal
 from codex_runner.vault.provision import apply
 from codex_runner.vault.rendering import SetupFormat, render
-from codex_runner.vault.setup import GITHUB_ISSUER, AuthMount, KvMount, Policy, Role, SetupRequest, plan
+from codex_runner.vault.setup import AuthMount, KvMount, Policy, Role, SetupRequest, plan
 
 pytestmark = pytest.mark.needs_vault
 
@@ -154,7 +155,7 @@ def test_applying_again_changes_nothing_and_a_foreign_mount_is_left_alone(place,
     with client_of(place.server) as client:
         assert [line for line in apply(client, plan(set_up)) if line.startswith(("mounted", "enabled"))] == []
         with pytest.raises(ConfigurationError, match="trusts the issuer"):
-            apply(client, plan(dataclasses.replace(set_up, issuer=GITHUB_ISSUER)))
+            apply(client, plan(dataclasses.replace(set_up, issuer=ISSUER)))
         with pytest.raises(ConfigurationError, match="not KV version 2"):
             apply(client, [KvMount("transit-ci-issuer")])
         with pytest.raises(ConfigurationError, match="not approle"):
