@@ -157,9 +157,9 @@ def _schema(text: str) -> Any:
 
 
 def _validator(schema: Any) -> Any:
-    from jsonschema import validators  # noqa: PLC0415 - only jobs with a schema pay for it
-    from jsonschema.exceptions import SchemaError  # noqa: PLC0415 - the same
-    from referencing.jsonschema import EMPTY_REGISTRY  # noqa: PLC0415 - the same
+    from jsonschema import validators
+    from jsonschema.exceptions import SchemaError
+    from referencing.jsonschema import EMPTY_REGISTRY
 
     named = schema.get("$schema") if isinstance(schema, dict) else None
     unnamed: Any = validators.Draft202012Validator if named is None else None
@@ -183,7 +183,7 @@ def _validator(schema: Any) -> Any:
 
 
 def _check_references(schema: Any, validator: Any) -> None:
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415 - see _validator
+    from referencing.exceptions import Unresolvable
 
     names = list(_strings(schema, "$id", "id"))
     resolver = validator._resolver  # noqa: SLF001 - the only way to the resolver that validation will use
@@ -215,7 +215,7 @@ def _strings(schema: Any, *keywords: str) -> Iterator[str]:
 def _sentence(error: ValidationError) -> str:
     said = f"At {_pointer(error.absolute_path)}: {_cut(error.message)}"
     if error.context:
-        from jsonschema.exceptions import best_match  # noqa: PLC0415 - see _validator
+        from jsonschema.exceptions import best_match
 
         nearest = best_match(iter([error]))
         if nearest is not None and nearest is not error:

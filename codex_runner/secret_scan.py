@@ -39,7 +39,7 @@ class DetectSecrets:
 
     @cached_property
     def _detectors(self) -> list[BasePlugin]:
-        from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class  # noqa: PLC0415 - 0.2 s
+        from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 
         classes: Mapping[str, type[BasePlugin]] = get_mapping_from_secret_type_to_class()
         return [each() for each in classes.values() if each.__name__ not in _LEFT_OUT]
@@ -60,7 +60,7 @@ def _sees_one(detector: BasePlugin, path: str, text: str) -> bool:
 
 def _is_innocent(detector: BasePlugin, value: str, line: str, *, by_name: bool) -> bool:
     """Whether detect-secrets takes a find for what only looks like one: `{password}`, `secret: read(secret)`."""
-    from detect_secrets.filters import heuristic  # noqa: PLC0415 - loaded by now
+    from detect_secrets.filters import heuristic
 
     return (
         heuristic.is_sequential_string(value)

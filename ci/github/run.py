@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from codex_runner.cli.main import main as codex_runner
+
 
 def arguments(environ: dict[str, str]) -> list[str]:
     """Return the command line that the action's inputs come to."""
@@ -32,8 +34,6 @@ def arguments(environ: dict[str, str]) -> list[str]:
 
 
 def main() -> None:
-    from codex_runner.cli.main import main as codex_runner  # noqa: PLC0415 - `arguments` is of use without it
-
     folder = Path(os.environ["FOLDER"])
     sys.argv = ["codex-runner", *arguments(dict(os.environ))]
     code = 0

@@ -20,6 +20,12 @@ from codex_runner.cli.options import (
     sinks,
     warn,
 )
+from codex_runner.cli.result import finish
+from codex_runner.engine.config_secrets import secrets_of
+from codex_runner.engine.planned import planned_job
+from codex_runner.wiring.attach import attach as go_on
+from codex_runner.wiring.attach import find_begun
+from codex_runner.wiring.setting import Setting
 
 
 def attach(
@@ -42,13 +48,6 @@ def attach(
 
     One runner at a time has a run. Exit code 14: another one has renewed its claim within the last 60 seconds.
     """
-    from codex_runner.cli.result import finish  # noqa: PLC0415
-    from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
-    from codex_runner.engine.planned import planned_job  # noqa: PLC0415
-    from codex_runner.wiring.attach import attach as go_on  # noqa: PLC0415
-    from codex_runner.wiring.attach import find_begun  # noqa: PLC0415
-    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
-
     loaded, output_dir = runs_config(config, output)
     begun = find_begun(output_dir, run, host, Setting.of(loaded, os.environ, None, complain=warn))
     clear_junit(junit)

@@ -7,6 +7,8 @@ import os
 import typer
 
 from codex_runner.cli.options import ConfigOption, HostOption, OutputOption, RunArgument, runs_config, warn
+from codex_runner.wiring.attach import cancel as end
+from codex_runner.wiring.setting import Setting
 
 
 def cancel(
@@ -21,9 +23,6 @@ def cancel(
 
     With --host, from any machine, also while another one follows the run.
     """
-    from codex_runner.wiring.attach import cancel as end  # noqa: PLC0415
-    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
-
     loaded, output_dir = runs_config(config, output)
     end(output_dir, run, host, Setting.of(loaded, os.environ, None, complain=warn))
     typer.echo(f"{run}: told to end", err=True)

@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, sinks
+from codex_runner.config import load, resolve_job
+from codex_runner.engine.config_secrets import secrets_of
+from codex_runner.wiring.demo import demo_world
+from codex_runner.wiring.runs import run_job
+from codex_runner.wiring.setting import Setting
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
@@ -28,12 +33,7 @@ def demo(
     log_format: LogFormatOption = LogFormat.AUTO,
 ) -> None:
     """Run a real job on a scratch repository: the real codex, a real Vault, and a scripted model on 127.0.0.1."""
-    from codex_runner.config import load, resolve_job  # noqa: PLC0415
-    from codex_runner.demo.project import JOB  # noqa: PLC0415
-    from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
-    from codex_runner.wiring.demo import demo_world  # noqa: PLC0415
-    from codex_runner.wiring.runs import run_job  # noqa: PLC0415
-    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
+    from codex_runner.demo.project import JOB
 
     began = time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="codex-runner-demo-"))

@@ -11,7 +11,12 @@ import typer
 
 from codex_runner.cli.options import ConfigOption, JunitOption, SetOption  # noqa: TC001 - typer reads annotations
 from codex_runner.cli.speech import print_json, tell
+from codex_runner.cli.table import show_table
+from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.reports.checklist import write_junit
+from codex_runner.wiring.diagnosis import configuration_failed, exit_code
+from codex_runner.wiring.doctor import Doctor
 
 if TYPE_CHECKING:
     from codex_runner.wiring.diagnosis import Diagnosis
@@ -30,12 +35,8 @@ def doctor(
 
     It logs in to Vault, judges the token, asks `codex login status` about it, and leaves nothing behind.
     """
-    from codex_runner.wiring.diagnosis import exit_code  # noqa: PLC0415
-
     found = _examine(config, settings, job)
     if junit is not None:
-        from codex_runner.reports.checklist import write_junit  # noqa: PLC0415
-
         write_junit(junit, "doctor", [(each.subject, each.finding) for each in found])
     code = exit_code(found)
     if as_json:
@@ -46,10 +47,6 @@ def doctor(
 
 
 def _examine(config: Path | None, settings: list[str] | None, job: str | None) -> tuple[Diagnosis, ...]:
-    from codex_runner.config import load  # noqa: PLC0415
-    from codex_runner.wiring.diagnosis import configuration_failed  # noqa: PLC0415
-    from codex_runner.wiring.doctor import Doctor  # noqa: PLC0415
-
     try:
         loaded = load(config, Path.cwd(), os.environ, settings or [])
     except ConfigurationError as error:
@@ -69,8 +66,6 @@ def _document(each: Diagnosis) -> dict[str, str | int]:
 
 
 def _show(found: tuple[Diagnosis, ...]) -> None:
-    from codex_runner.cli.table import show_table  # noqa: PLC0415
-
     rows = [
         (each.subject, each.finding.rule, each.state, line)
         for each in found

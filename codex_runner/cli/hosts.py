@@ -17,6 +17,8 @@ from codex_runner.cli.table import show_table
 from codex_runner.domain.errors import ConfigurationError, ExitCode
 from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.secret_names import without_secrets
+from codex_runner.transports.ssh_config import aliases, resolved
+from codex_runner.wiring.setting import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +62,6 @@ def hosts(
 
 async def _look(names: Sequence[str] | None, loaded: Config | None, *, probe: bool) -> list[dict[str, Any]]:
     """Look at these aliases, or at all. A project is not needed, so its configuration need not be."""
-    from codex_runner.transports.ssh_config import aliases, resolved  # noqa: PLC0415
-    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
-
     setting = Setting.of(loaded, os.environ, None)
     file = setting.ssh_config
     options = ("-F", str(file)) if file else ()
@@ -94,7 +93,7 @@ async def _look(names: Sequence[str] | None, loaded: Config | None, *, probe: bo
                 "via": "" if via == "none" else via,
             }
             if probe:
-                from codex_runner.transports.ssh_probe import probe as ask  # noqa: PLC0415 - only with --probe
+                from codex_runner.transports.ssh_probe import probe as ask
 
                 codex = setting.hosts[alias].codex if alias in setting.hosts else None
                 document |= asdict(await ask(alias, environ, codex=codex, ssh_options=options, given=given))

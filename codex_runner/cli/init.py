@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.cli.pipelines import ACTION, System
+from codex_runner.cli.pipelines import ACTION, MOVABLE, Request, System, choose_job, plan, this_machine, top_of
+from codex_runner.config import load
+from codex_runner.config.settings import FILE_NAME
+from codex_runner.config.starter import FIRST_JOB, STARTER
 from codex_runner.domain.errors import UsageError
+from codex_runner.wiring.credentials import origin_of
 
 if TYPE_CHECKING:
     from codex_runner.cli.pipelines import Plan
@@ -47,9 +51,6 @@ def init(
 
 
 def _write_configuration(config: Path, *, force: bool) -> None:
-    from codex_runner.config.settings import FILE_NAME  # noqa: PLC0415 - only this command needs it
-    from codex_runner.config.starter import FIRST_JOB, STARTER  # noqa: PLC0415 - as above
-
     path = config / FILE_NAME if config.is_dir() else config
     _write(path, STARTER, force=force)
     elsewhere = "" if path == Path(FILE_NAME) else f" -c {shlex.quote(str(path))}"
@@ -63,18 +64,6 @@ def _write_configuration(config: Path, *, force: bool) -> None:
 
 
 def _write_pipeline(system: System, config: Path | None, job: str | None, action: str, *, force: bool) -> None:
-    from codex_runner.cli.pipelines import (  # noqa: PLC0415 - only here
-        MOVABLE,
-        Request,
-        choose_job,
-        plan,
-        this_machine,
-        top_of,
-    )
-    from codex_runner.config import load  # noqa: PLC0415
-    from codex_runner.config.settings import FILE_NAME  # noqa: PLC0415
-    from codex_runner.wiring.credentials import origin_of  # noqa: PLC0415
-
     if config is not None and config.is_dir():
         config /= FILE_NAME
     here = Path.cwd()

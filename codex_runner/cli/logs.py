@@ -11,6 +11,9 @@ import typer
 from codex_runner.cli import streams
 from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
 from codex_runner.cli.speech import tell
+from codex_runner.sinks.console import make_console, wants_color
+from codex_runner.wiring import history
+from codex_runner.wiring.folders import find_run
 
 if TYPE_CHECKING:
     from codex_runner.domain.event import Record
@@ -53,10 +56,6 @@ def logs(
 
     Example: codex-runner logs -f last
     """
-    from codex_runner.sinks.console import make_console, wants_color  # noqa: PLC0415
-    from codex_runner.wiring import history  # noqa: PLC0415
-    from codex_runner.wiring.folders import find_run  # noqa: PLC0415
-
     folder = find_run(output_dir(output, config), run)
     color = wants_color(os.environ, is_tty=sys.stdout.isatty())
     live = go_on and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

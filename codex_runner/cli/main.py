@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -18,7 +19,10 @@ from codex_runner.cli.speech import tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, ExitCode, RunnerError
 from codex_runner.domain.machine import machine_fault
+from codex_runner.domain.secret import Secret
+from codex_runner.domain.secret_names import secrets_of
 from codex_runner.domain.signals import ending_signals
+from codex_runner.engine.redact import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +128,6 @@ def _carried_out() -> int:
         if (fault := machine_fault(error)) is not None:
             tell(fault.message, fault.remedy)
             return fault.exit_code
-        import traceback  # noqa: PLC0415 - only for a bug
 
         # Frames and lines, no values: a value may be a secret.
         frames = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__)).format()
@@ -136,10 +139,6 @@ def _carried_out() -> int:
 
 def _clean() -> Callable[[str], str]:
     """Return what takes the secrets of the environment out of a text: one may quote a library, ssh or a server."""
-    from codex_runner.domain.secret import Secret  # noqa: PLC0415 - only for an error
-    from codex_runner.domain.secret_names import secrets_of  # noqa: PLC0415 - the same
-    from codex_runner.engine.redact import Redactor  # noqa: PLC0415 - the same
-
     return Redactor(Secret(name, value) for name, value in secrets_of(os.environ)).text
 
 

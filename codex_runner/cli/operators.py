@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from codex_runner.config import load, parse_duration
+from codex_runner.config.loading import find
 from codex_runner.domain.errors import ConfigurationError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 
 def optional_config(config: Path | None, settings: list[str] | None) -> Config | None:
     """Load the configuration if there is one: these commands need none where VAULT_ADDR says where Vault is."""
-    from codex_runner.config import load  # noqa: PLC0415
-    from codex_runner.config.loading import find  # noqa: PLC0415
-
     if config is None and not settings:
         try:
             find(Path.cwd())
@@ -30,8 +29,6 @@ def optional_config(config: Path | None, settings: list[str] | None) -> Config |
 
 def duration(text: str, option: str) -> float:
     """Read a duration in seconds. UsageError names the option."""
-    from codex_runner.config import parse_duration  # noqa: PLC0415
-
     try:
         return parse_duration(text)
     except ValueError as error:

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codex_runner.cli.speech import tell
+from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.reports.files import clear_place
+from codex_runner.sinks import choose
+from codex_runner.sinks.patience import patient
+from codex_runner.wiring.annotations import path_prefix
 
 if TYPE_CHECKING:
     from codex_runner.config import Config
@@ -61,22 +66,13 @@ LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How pr
 
 def sinks(log_format: LogFormat, secrets: list[Secret], job: Job | None = None) -> list[Sink]:
     """Choose the sinks for this terminal, or this CI system, and for the `job` whose checks they will tell of."""
-    from codex_runner.sinks import choose  # noqa: PLC0415 - what a sink needs is loaded when there is one
-    from codex_runner.sinks.patience import patient  # noqa: PLC0415
-
-    prefix = None
-    if job is not None:
-        from codex_runner.wiring.annotations import path_prefix  # noqa: PLC0415
-
-        prefix = path_prefix(job, os.environ)
+    prefix = path_prefix(job, os.environ) if job is not None else None
     return choose(log_format.value, patient(sys.stderr), os.environ, secrets, prefix)
 
 
 def clear_junit(path: Path | None) -> None:
     """Refuse a place for junit.xml that cannot be written before anything is spent, and take away what is there."""
     if path is not None:
-        from codex_runner.reports.files import clear_place  # noqa: PLC0415 - as above
-
         clear_place(path, "--junit")
 
 
@@ -89,15 +85,12 @@ def output_dir(given: Path | None, config: Path | None) -> Path:
     """Return the folder of the runs: what is given, or what the configuration says."""
     if given is not None:
         return given.absolute()
-    from codex_runner.config import load  # noqa: PLC0415
 
     return load(config, Path.cwd(), os.environ).output_dir
 
 
 def runs_config(config: Path | None, output: Path | None) -> tuple[Config | None, Path]:
     """Return the configuration and the folder of the runs. Where `output` names that, none is needed."""
-    from codex_runner.config import load  # noqa: PLC0415
-
     try:
         loaded = load(config, Path.cwd(), os.environ)
     except ConfigurationError:

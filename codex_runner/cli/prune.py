@@ -11,6 +11,7 @@ from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import UsageError
+from codex_runner.wiring.history import prune as remove
 
 
 def prune(
@@ -31,8 +32,6 @@ def prune(
 
     Example: codex-runner prune --older-than 30d --keep-last 20
     """
-    from codex_runner.wiring.history import prune as remove  # noqa: PLC0415
-
     if older_than is None and keep_last is None:
         raise UsageError("It is not said which runs may go.", remedy="Give --older-than, --keep-last, or both.")
     seconds = None if older_than is None else duration(older_than, "--older-than")

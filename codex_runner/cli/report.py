@@ -12,6 +12,9 @@ from codex_runner.cli.operators import optional_config
 from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ConfigurationError, UsageError
+from codex_runner.reports.files import write_whole
+from codex_runner.wiring.folders import find_run
+from codex_runner.wiring.history import rebuild
 
 _STDOUT = "-"
 
@@ -28,10 +31,6 @@ def report(
     output: OutputOption = None,
 ) -> None:
     """Write all reports of a run anew, from its events.jsonl alone."""
-    from codex_runner.reports.files import write_whole  # noqa: PLC0415
-    from codex_runner.wiring.folders import find_run  # noqa: PLC0415
-    from codex_runner.wiring.history import rebuild  # noqa: PLC0415
-
     if junit == html == _STDOUT:
         raise UsageError("Both reports are to go to stdout.", remedy="Write one of them into a file.")
     folder = find_run(output_dir(output, config), run)

@@ -13,6 +13,7 @@ from codex_runner.cli.speech import print_json, printable, tell
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ExitCode, RunnerError
 from codex_runner.domain.signals import ending_signals
+from codex_runner.wiring.lost_result import fail_for_lost_result
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
@@ -55,8 +56,6 @@ def finish(folder: RunFolder, state: RunState, setting: Setting, *, as_json: boo
 
 
 def _fail(folder: RunFolder, lost: OSError, setting: Setting) -> None:
-    from codex_runner.wiring.lost_result import fail_for_lost_result  # noqa: PLC0415 - hardly ever
-
     try:
         fail_for_lost_result(folder, lost.strerror or str(lost), setting)
     except RunnerError as error:

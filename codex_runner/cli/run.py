@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -20,14 +22,20 @@ from codex_runner.cli.options import (
     sinks,
     warn,
 )
+from codex_runner.cli.result import finish
 from codex_runner.cli.speech import print_json
+from codex_runner.config import PromptSource, files_of, load, resolve_job
 from codex_runner.domain.errors import UsageError
+from codex_runner.engine.config_secrets import secrets_of
+from codex_runner.sinks.foreign import clean_line
+from codex_runner.wiring.plan import plan
+from codex_runner.wiring.runs import run_job
+from codex_runner.wiring.setting import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from codex_runner.domain.job import Job
-    from codex_runner.wiring.setting import Setting
 
 
 def run(
@@ -62,11 +70,6 @@ def run(
 
     Example: git log v1.. --oneline | codex-runner run release-notes --context -
     """
-    from codex_runner.config import PromptSource, files_of, load, resolve_job  # noqa: PLC0415
-    from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
-    from codex_runner.wiring.runs import run_job  # noqa: PLC0415
-    from codex_runner.wiring.setting import Setting  # noqa: PLC0415
-
     if not dry_run:
         clear_junit(junit)
     loaded = load(config, Path.cwd(), os.environ, settings or [])
@@ -88,7 +91,6 @@ def run(
         loaded, os.environ, sinks(log_format, masked, resolved), junit, warn, files_of(loaded, job, source)
     )
     folder, state = run_job(resolved, output.absolute() if output else loaded.output_dir, setting)
-    from codex_runner.cli.result import finish  # noqa: PLC0415
 
     finish(folder, state, setting, as_json=as_json)
 
@@ -125,16 +127,10 @@ def _context(given: str | None) -> str | None:
 
 
 def _show_plan(job: Job, setting: Setting, *, as_json: bool) -> None:
-    import asyncio  # noqa: PLC0415
-    import json  # noqa: PLC0415
-
-    from codex_runner.wiring.plan import plan  # noqa: PLC0415
-
     planned = asyncio.run(plan(job, setting))
     if as_json:
         print_json(planned)
         return
-    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415 - the prompt may hold what a stranger wrote
 
     for key, value in planned.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -12,7 +12,11 @@ import typer
 from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
 from codex_runner.cli.speech import print_json, tell
+from codex_runner.cli.table import show_columns
 from codex_runner.domain.errors import ExitCode
+from codex_runner.reports.text import utc
+from codex_runner.sinks.foreign import duration as shown
+from codex_runner.wiring.history import list_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +39,6 @@ def runs(
 
     Example: codex-runner runs --failed --since 24h
     """
-    from codex_runner.wiring.history import list_runs  # noqa: PLC0415
-
     after = 0.0 if since is None else time.time() - duration(since, "--since")
     where = output_dir(output, config)
     every = list_runs(where, job=job, failed=failed, after=after)
@@ -54,8 +56,6 @@ def runs(
 
 def as_document(run: PastRun) -> dict[str, Any]:
     """Return a run for programs, in the words of run.json. Times are ISO 8601 in UTC, durations seconds."""
-    from codex_runner.reports.text import utc  # noqa: PLC0415
-
     return {
         "run_id": run.folder.run_id,
         "job": run.job,
@@ -74,8 +74,6 @@ def as_document(run: PastRun) -> dict[str, Any]:
 
 def _show(found: Sequence[PastRun]) -> None:
     """Show them, what is most to be known first; the id, which is long, stands where it breaks no line."""
-    from codex_runner.cli.table import show_columns  # noqa: PLC0415
-
     headers = ("STARTED", "JOB", "HOST", "ENDING", "TOOK", "TOKENS", "RUN")
     colours = ["green" if run.exit_code == 0 else "red" if run.exit_code else "yellow" for run in found]
     show_columns(
@@ -84,8 +82,6 @@ def _show(found: Sequence[PastRun]) -> None:
 
 
 def _row(run: PastRun) -> tuple[str, ...]:
-    from codex_runner.sinks.foreign import duration as shown  # noqa: PLC0415
-
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
     ending = run.ending
     if run.exit_code:

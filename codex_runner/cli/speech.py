@@ -8,14 +8,14 @@ import sys
 
 import typer
 
+from codex_runner.sinks.foreign import clean_line
+
 # Names that CI systems give their jobs, all of which some part of the world reads commands in the log of.
 _CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL", "BUILDKITE")
 
 
 def tell(text: str, remedy: str = "") -> None:
     """Say something on stderr, beside the result. Each line of it begins with our name; the remedy is one line."""
-    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415 - most commands have nothing to say
-
     lines = [f"codex-runner: {clean_line(line)}" for line in text.splitlines()]
     if remedy:
         lines.append(f"  {clean_line(' '.join(remedy.splitlines()))}")
@@ -38,7 +38,6 @@ def printable(text: str) -> str:
     in_ci = any(os.environ.get(name) not in (None, "", "false") for name in _CI)
     if not in_ci and not sys.stdout.isatty():
         return text
-    from codex_runner.sinks.foreign import clean_line  # noqa: PLC0415 - as above
 
     # GitHub obeys `::` at the beginning of a line, after white space too.
     bar = "| " if os.environ.get("GITHUB_ACTIONS") == "true" else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from codex_runner.sinks.console import wants_color
 from codex_runner.sinks.foreign import clean_line
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ def show_columns(
 
     `colours` has a colour (`red`, `green`, `yellow`) for each row of the columns that it names.
     """
-    from codex_runner.sinks.console import wants_color  # noqa: PLC0415 - as late as all that commands need
-
     clean = [[clean_line(cell) for cell in row] for row in rows]
     coloured = wants_color(environ, is_tty=sys.stdout.isatty())
     widths = [max(len(row[column]) for row in (headers, *clean)) for column in range(len(headers))]
@@ -58,9 +57,9 @@ def show_columns(
 
 
 def _show_rich(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - a terminal's alone
-    from rich.table import Table  # noqa: PLC0415 - the same
-    from rich.text import Text  # noqa: PLC0415 - the same
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     table = Table(*headers, box=None, pad_edge=False, header_style="bold")
     for row in rows:

@@ -12,9 +12,14 @@ import typer
 from codex_runner.cli.operators import confirm, duration, optional_config
 from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
 from codex_runner.cli.speech import print_json, tell
+from codex_runner.cli.table import show_table
 from codex_runner.cli.token_input import TokenKind, read_stdin, token_and_dates
 from codex_runner.cli.token_output import age, entry_json, finding_json, show_stored, time_left
+from codex_runner.domain.credential import CredentialKind, CredentialSpec, Outcome
 from codex_runner.domain.errors import CredentialError, ExitCode, RunnerError, UsageError
+from codex_runner.reports.checklist import write_junit
+from codex_runner.wiring import tokens as wiring
+from codex_runner.wiring.tokens import target_of
 
 if TYPE_CHECKING:
     from codex_runner.config import Config
@@ -116,8 +121,6 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List all tokens with owner, age, expiry and state. It needs no right to read a token."""
-    from codex_runner.cli.table import show_table  # noqa: PLC0415
-
     desk, where, _ = _open_mount(config, settings, mount)
     entries = desk.entries(where, prefix)
     if as_json:
@@ -157,9 +160,6 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Guard against tokens that end: exit code 4 where one is due to expire, or where that cannot be known."""
-    from codex_runner.cli.table import show_table  # noqa: PLC0415
-    from codex_runner.domain.credential import Outcome  # noqa: PLC0415
-
     desk, where, loaded = _open_mount(config, settings, mount)
     seconds = duration(within, "--within")
     paths = [_target(loaded, name, mount, None, None).spec.path for name in workflows or ()]
@@ -246,8 +246,6 @@ def revoke(
     Vault cannot revoke a token of the model service; its owner does that where it was made. Until the service refuses
     it, nothing is destroyed, so that the command can be run again. A version that is stored meanwhile stays.
     """
-    from codex_runner.domain.credential import CredentialKind  # noqa: PLC0415
-
     desk, target, _ = _open(config, settings, workflow, mount, path, field)
     patience = duration(wait, "--wait")
     if target.spec.kind is not CredentialKind.ACCESS_TOKEN:
@@ -309,9 +307,6 @@ def _open(
 def _open_mount(
     config: Path | None, settings: list[str] | None, mount: str | None
 ) -> tuple[TokenDesk, str, Config | None]:
-    from codex_runner.domain.credential import CredentialSpec  # noqa: PLC0415
-    from codex_runner.wiring import tokens as wiring  # noqa: PLC0415
-
     loaded = optional_config(config, settings)
     vault = wiring.operators_vault(loaded, os.environ)
     defaults = (loaded.defaults.credential if loaded else None) or CredentialSpec()
@@ -326,9 +321,6 @@ def _target(
     field: str | None,
     kind: TokenKind | None = None,
 ) -> Target:
-    from codex_runner.domain.credential import CredentialKind  # noqa: PLC0415
-    from codex_runner.wiring.tokens import target_of  # noqa: PLC0415
-
     kept = None if kind is None else CredentialKind(kind.value)
     target = target_of(loaded, workflow, mount=mount, path=path, field=field, kind=kept)
     if target.workflow != workflow:
@@ -337,6 +329,4 @@ def _target(
 
 
 def _write_junit(path: Path, findings: list[tuple[str, Finding]]) -> None:
-    from codex_runner.reports.checklist import write_junit  # noqa: PLC0415
-
     write_junit(path, "token check", findings)

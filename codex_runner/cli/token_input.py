@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 import time
 from enum import StrEnum
@@ -9,7 +10,12 @@ from typing import TYPE_CHECKING
 
 from codex_runner.cli.options import warn
 from codex_runner.cli.speech import tell
+from codex_runner.config import parse_duration
 from codex_runner.domain.errors import UsageError
+from codex_runner.engine.credential_rules import parse_date
+from codex_runner.wiring.token_dates import dates_of
+from codex_runner.wiring.token_kinds import settle_kind
+from codex_runner.wiring.tokens import read_token
 
 if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
@@ -33,9 +39,6 @@ def token_and_dates(
 
     `is_given`: its kind is what the command line says. CredentialError if the job's kind is another one.
     """
-    from codex_runner.wiring.token_dates import dates_of  # noqa: PLC0415
-    from codex_runner.wiring.token_kinds import settle_kind  # noqa: PLC0415
-
     now = time.time()
     never = expires == "never"
     ends = None if expires is None or never else _date(expires, "--expires", now)
@@ -49,11 +52,7 @@ def token_and_dates(
 
 def read_stdin(target: Target) -> Secret:
     """Read a token from stdin; on a terminal it is not shown."""
-    from codex_runner.wiring.tokens import read_token  # noqa: PLC0415
-
     if sys.stdin.isatty():
-        import getpass  # noqa: PLC0415
-
         return read_token(getpass.getpass("The token (it is not shown): ", sys.stderr).encode(), target.spec, warn)
     data = sys.stdin.buffer.read(_LARGEST + 1)
     if len(data) > _LARGEST:
@@ -63,9 +62,6 @@ def read_stdin(target: Target) -> Secret:
 
 def _date(text: str, option: str, now: float | None = None) -> float:
     """Read a date, or with `now` a time from now on."""
-    from codex_runner.config import parse_duration  # noqa: PLC0415
-    from codex_runner.engine.credential_rules import parse_date  # noqa: PLC0415
-
     if now is not None:
         try:
             return now + parse_duration(text)

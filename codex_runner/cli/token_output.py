@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from codex_runner.cli.speech import print_json, tell
+from codex_runner.engine.credential_rules import format_date, format_duration, parse_date
 
 if TYPE_CHECKING:
     from codex_runner.domain.credential import Finding
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 def show_stored(target: Target, stored: Stored, dates: Dates, *, as_json: bool) -> None:
     """Say what is stored now, and what was retired."""
-    from codex_runner.engine.credential_rules import format_date  # noqa: PLC0415
-
     expires = None if dates.expires is None else format_date(dates.expires)
     retired = None if stored.retire_after is None else format_date(stored.retire_after)
     if stored.settled:
@@ -93,8 +92,6 @@ def time_left(expires: str | None, now: float) -> str:
 
 
 def _moment(text: str | None) -> float | None:
-    from codex_runner.engine.credential_rules import parse_date  # noqa: PLC0415
-
     try:
         return None if text is None else parse_date(text)
     except (ValueError, OverflowError):
@@ -102,6 +99,4 @@ def _moment(text: str | None) -> float | None:
 
 
 def _short(seconds: float) -> str:
-    from codex_runner.engine.credential_rules import format_duration  # noqa: PLC0415
-
     return format_duration(max(0.0, seconds)).split(" ", maxsplit=1)[0]

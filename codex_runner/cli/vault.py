@@ -12,6 +12,7 @@ import typer
 from codex_runner.cli.operators import duration, optional_config
 from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
 from codex_runner.cli.speech import tell
+from codex_runner.wiring.tokens import operators_vault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,9 +90,9 @@ def setup(
 
     Example: codex-runner vault setup --workflow acme/app/release-notes --repo acme/app
     """
-    from codex_runner.vault.oidc import repository_id as ask_github  # noqa: PLC0415 - late, here and below
-    from codex_runner.vault.rendering import SetupFormat, render  # noqa: PLC0415
-    from codex_runner.vault.setup import DEFAULT_MOUNT, SetupRequest, plan  # noqa: PLC0415
+    from codex_runner.vault.oidc import repository_id as ask_github
+    from codex_runner.vault.rendering import SetupFormat, render
+    from codex_runner.vault.setup import DEFAULT_MOUNT, SetupRequest, plan
 
     if repo and not repository_id and not gitlab_project:
         repository_id = ask_github(repo, os.environ)
@@ -155,9 +156,8 @@ def _tell_approle(request: SetupRequest) -> None:
 
 
 def _apply(steps: Sequence[Step], config: Path | None, settings: list[str] | None) -> None:
-    from codex_runner.vault.lease import logged_in  # noqa: PLC0415
-    from codex_runner.vault.provision import apply as make  # noqa: PLC0415
-    from codex_runner.wiring.tokens import operators_vault  # noqa: PLC0415
+    from codex_runner.vault.lease import logged_in
+    from codex_runner.vault.provision import apply as make
 
     vault = operators_vault(optional_config(config, settings), os.environ)
     with logged_in(vault, os.environ, on_retry=tell) as client:

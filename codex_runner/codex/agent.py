@@ -9,6 +9,7 @@ from codex_runner.codex import survey as surveys
 from codex_runner.codex.permissions import check_settings
 from codex_runner.codex.permissions import granted as granted_rules
 from codex_runner.codex.preflight import check_features, check_login, look
+from codex_runner.codex.rollout import has_reply, last_usage, read_rollout
 from codex_runner.codex.sandbox_proof import prove
 from codex_runner.codex.unproven import require_proof
 from codex_runner.domain.errors import ConfigurationError
@@ -131,20 +132,14 @@ class Codex:
 
     async def read_usage(self, transport: Transport, run_id: str, thread_id: str) -> Usage | None:
         """See Agent.read_usage."""
-        from codex_runner.codex.rollout import last_usage  # noqa: PLC0415 - few runs need it
-
         return await last_usage(transport, run_id, thread_id, timeout=10)
 
     async def has_reply(self, transport: Transport, run_id: str, thread_id: str) -> bool | None:
         """See Agent.has_reply."""
-        from codex_runner.codex.rollout import has_reply  # noqa: PLC0415 - not needed before a turn is over
-
         return await has_reply(transport, run_id, thread_id, timeout=25)
 
     async def read_rollout(self, transport: Transport, run_id: str) -> bytes:
         """See Agent.read_rollout."""
-        from codex_runner.codex.rollout import read_rollout  # noqa: PLC0415 - as above
-
         return await read_rollout(transport, run_id)
 
     def judge(self, attempt: Attempt, exit_: ProcessExit, stderr_tail: str) -> Ending:

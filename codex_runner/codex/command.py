@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import tomli_w
+
 from codex_runner.codex import project
 from codex_runner.codex.permissions import permissions
 from codex_runner.domain.host import Launch
@@ -121,8 +123,6 @@ def config(  # noqa: PLR0913 - the same
 
 def toml(settings: Mapping[str, Any]) -> str:
     """Return settings as the text of a config.toml."""
-    import tomli_w  # noqa: PLC0415 - loaded only by what starts codex
-
     return tomli_w.dumps(settings)
 
 

@@ -83,7 +83,7 @@ def _tell_unproven(message: str, tell: Callable[[Event], None]) -> None:
 
 async def _ask_from_here(url: str, key: Secret) -> int:
     """Return the HTTP status, 0 where nobody answered."""
-    import httpx  # noqa: PLC0415 - for jobs with a `preflight_url` alone
+    import httpx
 
     try:
         async with asyncio.timeout(_TIMEOUT), httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client:

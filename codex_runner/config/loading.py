@@ -52,9 +52,9 @@ def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: 
     if not file.is_file():
         raise ConfigurationError(f"{file}: there is no such file.", remedy="`codex-runner init` writes a first one.")
     with _without_plugins():
-        import pydantic  # noqa: PLC0415 - the price of a load, paid by the commands that load
+        import pydantic
 
-        from codex_runner.config import layers, problems, schema  # noqa: PLC0415 - as above
+        from codex_runner.config import layers, problems, schema
 
         from_file = layers.from_file(file, _name(file, start))
         if from_file.problems:

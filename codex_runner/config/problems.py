@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from dataclasses import dataclass
@@ -123,8 +124,6 @@ def unknown_key(key: str, known: Iterable[str], path: Sequence[str | int]) -> st
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """Return the one of `words` that `word` was probably meant to be."""
-    import difflib  # noqa: PLC0415 - only a mistake needs it
-
     by_lower = {known.lower().replace("-", "_"): known for known in words}
     found = difflib.get_close_matches(word.lower().replace("-", "_"), by_lower, n=1)
     return by_lower[found[0]] if found else None

@@ -11,6 +11,8 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+import tomli_w
+
 from codex_runner.demo.listener import Listener
 from codex_runner.demo.scenarios import BUILT_IN, Scenario
 from codex_runner.demo.wire import refuse
@@ -214,8 +216,6 @@ class ModelService:
 
 def main() -> None:
     """Serve until interrupted, for a codex that is started by hand; print how to configure it and what it asks."""
-    import tomli_w  # noqa: PLC0415 - not needed by the service itself
-
     # A shell that starts it in the background has interrupts ignored, and that is inherited.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="python -m codex_runner.demo.model", description=__doc__)

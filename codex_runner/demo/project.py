@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import tomli_w
+
 from codex_runner.demo.scratch import make_repository
 
 if TYPE_CHECKING:
@@ -48,8 +50,6 @@ def make_project(
 
     The mappings become the tables `[vault]`, `credential` of the job, and `[codex]`.
     """
-    import tomli_w  # noqa: PLC0415 - the demo's alone
-
     make_repository(folder / "project")
     settings = folder / "codex-runner.toml"
     borrowed = tomli_w.dumps({"jobs": {JOB: {"credential": credential}}, "vault": vault})

@@ -6,6 +6,7 @@ says what happened and, in `remedy`, one that says what to do. Only `cli.main` t
 
 from __future__ import annotations
 
+import traceback
 from enum import IntEnum, unique
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -179,7 +180,5 @@ class DeliveryError(RunnerError):
 
 def bug(error: Exception) -> str:
     """Say what an exception that nobody expected is, and where it was raised; its values may be secret."""
-    import traceback  # noqa: PLC0415 - only for a bug
-
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"

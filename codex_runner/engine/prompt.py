@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 from typing import TYPE_CHECKING
@@ -79,7 +80,5 @@ def _instead_of(guess: str | None) -> str:
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """Return the one of `words` that `word` was probably meant to be."""
-    import difflib  # noqa: PLC0415 - only a mistake needs it
-
     found = difflib.get_close_matches(word, sorted(words), n=1)
     return found[0] if found else None

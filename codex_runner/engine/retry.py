@@ -150,7 +150,7 @@ def _until(found: re.Match[str], now: dt.datetime) -> float | None:
 
 
 def _pause(pace: Pace, number: int, rng: random.Random) -> float:
-    from tenacity import RetryCallState, wait_exponential  # noqa: PLC0415 - only a run that failed needs it
+    from tenacity import RetryCallState, wait_exponential
 
     state: RetryCallState = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # no call: only its number is read
     state.attempt_number = number

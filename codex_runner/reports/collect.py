@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.reports.artifacts import collect
+from codex_runner.reports.standard import standard_artifacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,8 +56,6 @@ class LocalArtifacts:
     async def _collect(
         self, job: Job, state: RunState, patch: bytes, rollout: bytes
     ) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
-        from codex_runner.reports.standard import standard_artifacts  # noqa: PLC0415 - once, at the end
-
         kept, left_out = await self._named(job) if job.artifacts else ((), ())
         taken = {artifact.path: artifact for artifact in kept}
         standard = await asyncio.to_thread(
@@ -80,7 +80,6 @@ class LocalArtifacts:
     async def _named(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         if job.host != LOCAL_HOST:
             return (), (f"left out all artifacts: they are on {job.host}, and only those of this machine are kept",)
-        from codex_runner.reports.artifacts import collect  # noqa: PLC0415 - only jobs with artifacts need it
 
         result = await asyncio.to_thread(
             collect,

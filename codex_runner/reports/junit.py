@@ -243,7 +243,7 @@ def _uniquely_named(cases: Iterable[_Case]) -> list[_Case]:
 
 
 def _tree(state: RunState, cases: list[_Case], limit: int) -> ET.Element:
-    from junit_xml import TestCase, TestSuite  # noqa: PLC0415 - loaded late, by the commands that write reports
+    from junit_xml import TestCase, TestSuite
 
     built = []
     for case in cases:

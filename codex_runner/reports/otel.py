@@ -52,8 +52,8 @@ def export_spans(
     if protocol != "http/protobuf":
         return [f"No traces were sent: {protocol} is asked for, and only http/protobuf is supported."]
     try:
-        import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: PLC0415 - an extra
-        import opentelemetry.sdk.trace  # noqa: F401, PLC0415 - an extra
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.sdk.trace  # noqa: F401 - an extra
     except ImportError:
         return ["No traces were sent: the `otel` extra is not installed (pip install 'codex-runner[otel]')."]
     with _sayings() as said:
@@ -72,11 +72,11 @@ def export_spans(
 
 def _made(planned: Sequence[Span], run_id: str, environ: Mapping[str, str]) -> Sequence[Any]:
     """Make the SDK's spans, as its sampler and limits let them be."""
-    from opentelemetry import trace  # noqa: PLC0415 - an extra
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - the same
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415 - the same
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415 - the same
-    from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 - the same
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    from opentelemetry.trace.propagation.tracecontext import (
         TraceContextTextMapPropagator,
     )
 
@@ -102,8 +102,8 @@ def _made(planned: Sequence[Span], run_id: str, environ: Mapping[str, str]) -> S
 
 
 def _send(finished: Sequence[Any]) -> bool:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - an extra
-    from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415 - the same
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import SpanExportResult
 
     exporter: Any = OTLPSpanExporter()
     until = time.monotonic() + _DEADLINE
@@ -120,7 +120,7 @@ def _send(finished: Sequence[Any]) -> bool:
 
 def _resource() -> Any:
     """Return who sends: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES come first."""
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - an extra
+    from opentelemetry.sdk.resources import Resource
 
     ours = Resource({"service.name": "codex-runner", "service.version": codex_runner.__version__})
     theirs = Resource.create()

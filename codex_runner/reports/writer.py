@@ -7,8 +7,13 @@ import os
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError, LeakError, RunnerError, bug
+from codex_runner.reports.artifacts import manifest
 from codex_runner.reports.files import Pinned, write_whole
+from codex_runner.reports.html import html_report
+from codex_runner.reports.junit import junit
 from codex_runner.reports.run_json import run_json
+from codex_runner.reports.standard import PATCH
+from codex_runner.reports.summary import summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -57,15 +62,10 @@ class FileReports:
 
     def prepare(self) -> None:
         """See Reports.prepare."""
-        import junit_xml  # noqa: F401, PLC0415 - loaded while codex starts, not while somebody waits
-
-        from codex_runner.reports import artifacts, html, junit, summary  # noqa: F401, PLC0415 - the same
+        import junit_xml  # noqa: F401 - loaded while codex starts, not when it is waited for
 
     def write(self, state: RunState) -> Sequence[Path]:
         """See Reports.write. One that cannot be written does not keep the others from it."""
-        from codex_runner.reports.artifacts import manifest  # noqa: PLC0415 - see prepare
-        from codex_runner.reports.summary import summary  # noqa: PLC0415 - see prepare
-
         folder = self._folder
         folder.room.unlink(missing_ok=True)
         reports = [
@@ -82,20 +82,14 @@ class FileReports:
         return self._each(state, reports)
 
     def _junit_report(self, state: RunState) -> bytes:
-        from codex_runner.reports.junit import junit  # noqa: PLC0415 - see prepare
-
         return junit(state, guards=self._guards, folder=self._folder.path.absolute())
 
     def _page(self, state: RunState) -> bytes:
-        from codex_runner.reports.html import html_report  # noqa: PLC0415 - see prepare
-
         records = self._records() if self._records else ()
         return html_report(state, records, diff=self._diff(state)).encode()
 
     def _diff(self, state: RunState) -> str:
         """Return the run's own patch, or the first among the artifacts, or what of it a page can take."""
-        from codex_runner.reports.standard import PATCH  # noqa: PLC0415 - see prepare
-
         patches = [path for path in state.artifacts if path.endswith((".patch", ".diff"))]
         own = [path for path in (f"artifacts/run-{PATCH}", f"artifacts/{PATCH}") if path in state.artifacts]
         path = next(iter([*own, *patches]), None)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from codex_runner.sinks.console import make_console, wants_color
+from codex_runner.sinks.github import GitHubLog
+from codex_runner.sinks.gitlab import GitLabLog
+from codex_runner.sinks.jsonl import JsonLog
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import TextIO
@@ -30,24 +35,17 @@ def choose(
     if log_format == "auto":
         log_format = "github" if on_github else "gitlab" if on_gitlab else "text"
     if log_format == "json":
-        from codex_runner.sinks.jsonl import JsonLog  # noqa: PLC0415 - only what is chosen is loaded, here and below
-
         return [JsonLog(stream)]
-    from codex_runner.sinks.console import make_console, wants_color  # noqa: PLC0415
 
     # What people ask their CI system for when they run a job again with debug logging.
     verbose = environ.get("RUNNER_DEBUG") == "1" or environ.get("CI_DEBUG_TRACE") == "true"
     if log_format == "github":
-        from codex_runner.sinks.github import GitHubLog  # noqa: PLC0415
-
         color = wants_color(environ, is_tty=on_github)
         log = GitHubLog(stream, color=color, verbose=verbose, path_prefix=path_prefix, masks=on_github)
         for secret in secrets:
             log.mask(secret)
         return [log]
     if log_format == "gitlab":
-        from codex_runner.sinks.gitlab import GitLabLog  # noqa: PLC0415
-
         return [GitLabLog(stream, color=wants_color(environ, is_tty=on_gitlab), verbose=verbose)]
     # Some CI systems give their jobs a terminal, and keep what is written to it as a log.
     live = stream.isatty() and environ.get("TERM") != "dumb" and not environ.get("CI")

@@ -49,7 +49,7 @@ def make_console(  # noqa: PLR0913 - independent settings, all named
     None does not.
     """
     if is_tty:
-        from codex_runner.sinks.live import LiveConsole  # noqa: PLC0415 - it imports rich
+        from codex_runner.sinks.live import LiveConsole
 
         return LiveConsole(stream, color=color, width=width, verbose=verbose)
     return PlainLog(stream, color=color, width=width or LOG_WIDTH, verbose=verbose, limit=limit)

@@ -78,7 +78,7 @@ class Reconnecting:
             self.outage.settle()
 
     async def _again(self, work: Callable[[], Awaitable[T]], dropped: DroppedError) -> T:
-        from tenacity import (  # noqa: PLC0415 - a line that holds needs none of it
+        from tenacity import (
             AsyncRetrying,
             retry_if_exception_type,
             wait_random_exponential,

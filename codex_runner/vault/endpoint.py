@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,6 @@ class Endpoint:
 
     def require_certificates(self) -> None:
         """Raise ConfigurationError if a file that is named for TLS cannot be used for it."""
-        import ssl  # noqa: PLC0415 - only for what went wrong
-
         if isinstance(self.verify, str):
             require_ca(self.verify, "`vault.ca_file`, VAULT_CACERT or SSL_CERT_FILE")
         if self.certificate is not None:
@@ -68,8 +67,6 @@ class Endpoint:
 
 def require_ca(path: str, name: str) -> None:
     """Raise ConfigurationError, which names the setting `name`, if `path` is no file or folder of certificates."""
-    import ssl  # noqa: PLC0415 - as above
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(**{"capath" if Path(path).is_dir() else "cafile": path})

@@ -10,6 +10,8 @@ from codex_runner.domain.errors import CredentialError, RunnerError, SecretStore
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.run import Failure
 from codex_runner.engine.credential_rules import format_date, format_duration
+from codex_runner.vault.auth import log_in, require_role
+from codex_runner.vault.faults import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.vault.auth import Login
     from codex_runner.vault.client import VaultClient
-    from codex_runner.vault.faults import Refusal
 
 REVOCATION: Final = "vault-revocation"
 LOST_LOGIN: Final = "vault-lost-login"
@@ -40,8 +41,6 @@ def held(client: VaultClient, tell: Callable[[Event], None]) -> Iterator[Login]:
     `tell` gets the guard `vault-revocation`, and a warning if a login may have been made whose answer was lost or
     spoilt. Raises as `log_in` and `give_back` do. No signal may raise in here: see Interruption.
     """
-    from codex_runner.vault.auth import log_in, require_role  # noqa: PLC0415 - late: it brings hvac
-
     lost = client.lost_answers
     try:
         login = log_in(client)
@@ -65,8 +64,6 @@ def give_back(client: VaultClient, login: Login, tell: Callable[[Event], None]) 
     refuses a live one from another address than the login is bound to, or of a disabled entity, in the same words. If
     a request of ours that may have arrived can be the reason, the guard is not judged, and a warning says so.
     """
-    from codex_runner.vault.faults import Refusal  # noqa: PLC0415 - late: it brings requests
-
     if not login.ours:
         tell(Guarded(REVOCATION, True, f"Nothing to give back: the Vault token came by {login.method} and stays."))
         return

@@ -19,8 +19,11 @@ from codex_runner.domain.run import Failure
 from codex_runner.engine.bounded import Wish
 from codex_runner.engine.credential_rules import events_of, format_duration, judge_credential, require
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.vault.client import VaultClient
+from codex_runner.vault.faults import Refusal, part
 from codex_runner.vault.holding import STOP_GRACE, held, left_behind
 from codex_runner.vault.interruption import Interruption
+from codex_runner.vault.mounts import require_kv2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,8 +33,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
     from codex_runner.engine.credential_rules import Occasion
     from codex_runner.vault.auth import Login
-    from codex_runner.vault.client import VaultClient
-    from codex_runner.vault.faults import Refusal
 
 T = TypeVar("T")
 
@@ -89,7 +90,6 @@ def logged_in(
     for the answer to a request, then end what is done inside; what takes long and is no call of the client belongs into
     `client.stop.interruptibly`. `on_retry` gets a line also for what a warning says, and for a login that lives on.
     """
-    from codex_runner.vault.client import VaultClient  # noqa: PLC0415 - late: it brings hvac
 
     def tell(event: Event) -> None:
         on_event(event)
@@ -176,8 +176,6 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
     stop: Wish,
     logins: list[Login],
 ) -> Borrowed:
-    from codex_runner.vault.client import VaultClient  # noqa: PLC0415 - late: it brings hvac
-
     events: list[Event] = []
 
     def tell(event: Event) -> None:
@@ -204,8 +202,6 @@ def read_credential(client: VaultClient, spec: CredentialSpec, login: Login, ver
 
     CredentialError where it is missing or not what it should be.
     """
-    from codex_runner.vault.faults import Refusal, part  # noqa: PLC0415 - late: it brings requests
-
     purpose = f"read the credential at {spec.mount}/data/{spec.path}"
     try:
         answer = client.call(
@@ -272,9 +268,6 @@ def _require_revocable(login: Login, spec: CredentialSpec, tell: Callable[[Event
 def _not_read(
     client: VaultClient, spec: CredentialSpec, login: Login, purpose: str, refusal: Refusal
 ) -> CredentialError:
-    from codex_runner.vault.faults import part  # noqa: PLC0415 - late: it brings requests
-    from codex_runner.vault.mounts import require_kv2  # noqa: PLC0415 - likewise
-
     metadata = part(refusal.data, "metadata")
     if metadata:
         what = "destroyed" if metadata.get("destroyed") else f"deleted ({metadata.get('deletion_time')})"

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import requests
+import tenacity
+
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import GITHUB_ID_TOKEN, GITHUB_TOKENS, GITLAB_ID_TOKEN, proxy_passwords
@@ -15,15 +18,13 @@ from codex_runner.engine.credential_rules import claimed_date, format_date, unve
 from codex_runner.engine.redact import Redactor
 from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.vault.endpoint import proxy_of, require_ca, shown_address
+from codex_runner.vault.faults import can_pass, root_cause
+from codex_runner.vault.wire import Session, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import requests
-    import tenacity
-
     from codex_runner.domain.credential import JwtAuth
-    from codex_runner.vault.wire import Session
 
 _NAME: Final = "CI_IDENTITY_TOKEN"
 _PATIENCE: Final = 10.0  # seconds for one request, from its name to the end of its answer
@@ -99,7 +100,6 @@ def repository_id(repository: str, environment: Mapping[str, str]) -> str:
         headers["Authorization"] = f"Bearer {token.reveal()}"
     base = environment.get("GITHUB_API_URL", "https://api.github.com").rstrip("/")
     remedy = "Give the number with `--repository-id`: `gh api repos/OWNER/NAME --jq .id` shows it."
-    import requests  # noqa: PLC0415 - late: it costs 0.1 s
 
     try:
         with _session(environment, base) as session:
@@ -117,10 +117,6 @@ def repository_id(repository: str, environment: Mapping[str, str]) -> str:
 
 def _told(error: BaseException | None, token: Secret | None, environment: Mapping[str, str], url: str) -> str:
     """Return a library's words, which may quote what was sent, without the token and the proxy's password."""
-    import requests  # noqa: PLC0415 - late: it costs 0.1 s
-
-    from codex_runner.vault.faults import root_cause  # noqa: PLC0415 - likewise
-
     if error is None or isinstance(error, requests.exceptions.Timeout):
         return "no answer in time"
     secrets = [Secret("PROXY_PASSWORD", word) for word in proxy_passwords(proxy_of(environment, url) or "")]
@@ -135,8 +131,6 @@ def _from_variable(name: str, secrets: SecretReader) -> Secret:
 def _from_github(
     url: str, request_token: Secret, audience: str, environment: Mapping[str, str], waiting: Waiting
 ) -> str:
-    import requests  # noqa: PLC0415 - late: it costs 0.1 s
-
     with _session(environment, url) as session:
         asking = _Asking(
             session, url, {"audience": audience}, waiting, lambda error: _told(error, request_token, environment, url)
@@ -177,8 +171,6 @@ class _Asking:
 
     def until_answered(self, authorization: str) -> requests.Response:
         """Return the answer. StoppedError if the caller was told to stop."""
-        import tenacity  # noqa: PLC0415 - late: it costs time
-
         headers = {"Authorization": authorization, "Accept": "application/json"}
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passes),
@@ -198,8 +190,6 @@ class _Asking:
         return time.monotonic() - self._began
 
     def _once(self, headers: Mapping[str, str]) -> requests.Response:
-        import requests  # noqa: PLC0415 - late
-
         seconds = min(_PATIENCE, max(_LEAST, self._waiting.deadline - self._seconds))
         answer: requests.Response = self._session.within(
             seconds, lambda: _get(self._session, self._url, headers, self._params), self._waiting.stop
@@ -224,10 +214,6 @@ class _Asking:
 
 
 def _passes(error: BaseException) -> bool:
-    import requests  # noqa: PLC0415 - late
-
-    from codex_runner.vault.faults import can_pass  # noqa: PLC0415 - late
-
     return isinstance(error, requests.HTTPError) or (isinstance(error, requests.RequestException) and can_pass(error))
 
 
@@ -238,16 +224,12 @@ def _get(
 
 
 def _json(answer: requests.Response) -> dict[str, Any]:
-    from codex_runner.vault.wire import document  # noqa: PLC0415 - late: it brings requests
-
     body = document(answer)
     return body if isinstance(body, dict) else {}
 
 
 def _session(environment: Mapping[str, str], url: str) -> Session:
     """Proxy and CA as the environment given to us has them, not as this process happens to have them."""
-    from codex_runner.vault.wire import Session  # noqa: PLC0415 - late: it brings requests
-
     proxy = proxy_of(environment, url)
     ca_file = environment.get("SSL_CERT_FILE")
     if ca_file:

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.event import Warned
 from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.engine.credential_rules import default_workflow
+from codex_runner.locks import Holder, Taken, acquire
+from codex_runner.transports.processes import birth
+from codex_runner.wiring.credentials import repository_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,9 +33,6 @@ class LockedGroup:
 
     async def enter(self, tell: Callable[[str, str], None]) -> str | None:
         """See Group.enter."""
-        from codex_runner.locks import Holder, Taken, acquire  # noqa: PLC0415 - only jobs with a group need it
-        from codex_runner.transports.processes import birth  # noqa: PLC0415 - the same
-
         pid = os.getpid()
         me = Holder(self._run_id, pid, birth(pid) or "", time.time())
         entered = await acquire(self._folder, self._wanted, me, birth, lambda text: tell("group-wait", text))
@@ -56,16 +57,13 @@ def account_of(job: Job, ledger: Path | None, environ: Mapping[str, str], state:
     """Return the account of the job's workflow: in `ledger`, or where there is a limit a day, in the folder `state`."""
     if ledger is None and job.budget.tokens_per_day is None:
         return None
-    from codex_runner.ledger import Ledger, WorkflowAccount  # noqa: PLC0415 - brings sqlite
+    from codex_runner.ledger import Ledger, WorkflowAccount
 
     return WorkflowAccount(Ledger(ledger or state / "ledger.sqlite"), _workflow(job, environ))
 
 
 def _workflow(job: Job, environ: Mapping[str, str]) -> str:
     """Name the job as its credential does, else by its repository, else by the folder that it works in."""
-    from codex_runner.engine.credential_rules import default_workflow  # noqa: PLC0415
-    from codex_runner.wiring.credentials import repository_of  # noqa: PLC0415
-
     if job.credential is not None and job.credential.workflow is not None:
         return job.credential.workflow
     here = job.cwd if job.host == LOCAL_HOST else "."

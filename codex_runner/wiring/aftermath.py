@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.notice import NoticeFormat, NotifyTarget
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.notify.message import ci_link
+from codex_runner.reports.metrics import write_metrics
+from codex_runner.reports.otel import export_spans, wants_spans
+from codex_runner.sinks.jsonl import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,27 +79,20 @@ async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care
     environ: Mapping[str, str],
 ) -> list[str]:
     """Notify, write metrics, send spans; return a sentence for each that failed."""
-    from codex_runner.notify.message import ci_link  # noqa: PLC0415 - only when a run has ended
-    from codex_runner.reports.otel import export_spans, wants_spans  # noqa: PLC0415
-
     sentences: list[str] = []
     link = ci_link(environ)
     if targets:
-        from codex_runner.notify.send import notify  # noqa: PLC0415 - brings httpx
+        from codex_runner.notify.send import notify
 
         stopped = state.attempt is not None and state.attempt.stop is not None
         sentences += await notify(
             state, targets, redact=redactor.text, link=link, deadline=_HURRIED if stopped else None
         )
     if metrics is not None:
-        from codex_runner.reports.metrics import write_metrics  # noqa: PLC0415
-
         try:
             write_metrics(state, metrics)
         except OSError as error:
             sentences.append(f"metrics.folder = {metrics}: {error.strerror}.")
     if wants_spans(environ):
-        from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
-
         sentences += await asyncio.to_thread(export_spans, state, read_records(folder.events), environ, link=link)
     return sentences

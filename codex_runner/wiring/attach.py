@@ -21,7 +21,12 @@ from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
+from codex_runner.engine.config_secrets import PREFIX
+from codex_runner.engine.planned import planned_job
+from codex_runner.engine.recall import recall
+from codex_runner.sinks.jsonl import FileJournal
 from codex_runner.wiring.claim import is_open, refuse_gone, take
+from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.folders import LAST, find_run, made, read_state
 from codex_runner.wiring.hosts import transport_for
 from codex_runner.wiring.runs import carry_out
@@ -35,7 +40,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.secret import Secret
-    from codex_runner.sinks.jsonl import FileJournal
     from codex_runner.wiring.setting import Setting
 
 
@@ -81,9 +85,6 @@ def attach(begun: Begun, setting: Setting, secrets: Mapping[str, Secret], *, by_
     what is written from now on. Where a secret of the run is not to be had, nothing is touched: CredentialError, or
     SecretStoreError. With `by_shape` the run goes on all the same, and its reports say without which.
     """
-    from codex_runner.engine.config_secrets import PREFIX  # noqa: PLC0415
-    from codex_runner.engine.planned import planned_job  # noqa: PLC0415
-
     folder, state = begun.folder, begun.state
     if not begun.noted:  # else the agent's host is not this machine
         _refuse_changed(state, setting)
@@ -124,8 +125,6 @@ async def _go_on(
 
 
 async def _claimed(begun: Begun, job: Job, transport: Transport) -> tuple[RunState, FileJournal]:
-    from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
-
     folder = begun.folder
     if begun.noted:
         if not await take(transport, folder.run_id):
@@ -181,8 +180,6 @@ def _is_here(output_dir: Path, run: str) -> bool:
 
 
 async def _recall(run_id: str, host: str, setting: Setting) -> list[list[Record]]:
-    from codex_runner.engine.recall import recall  # noqa: PLC0415 - only for runs that began elsewhere
-
     transport = _transport(host, setting)
     try:
         noted = [[_here(record, host) for record in records] for records in await recall(transport, run_id, host)]
@@ -223,8 +220,6 @@ def _transport(host: str, setting: Setting) -> Transport:
 
 async def _fetch_again(job: Job, state: RunState, setting: Setting) -> dict[str, Secret]:
     """Fetch the run's credential once more, judged as of the run's start: an expiry since then does not matter."""
-    from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
-
     used = state.facts.get("credential")
     if not used or used["source"] == "workload_identity":
         return {}

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.credential import CredentialFacts, CredentialKind, CredentialSource, Granted
 from codex_runner.domain.event import Warned
 from codex_runner.domain.job import LOCAL_HOST
+from codex_runner.engine.credential_rules import Occasion, default_workflow
+from codex_runner.local_credentials import check_workload_identity, take
+from codex_runner.wiring.trust import require_trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,8 +42,6 @@ class JobCredentials:
         """See Credentials.borrow. Of what Vault keeps, `version` asks for another than the newest."""
         spec = job.credential
         if spec is not None or job.codex.environment:
-            from codex_runner.wiring.trust import require_trust  # noqa: PLC0415 - late, as what follows
-
             require_trust(job, self._environ, tell)
         if spec is None:
             if not job.codex.environment:
@@ -48,11 +49,10 @@ class JobCredentials:
             return Granted()
         if spec.kind is CredentialKind.WORKLOAD_IDENTITY:
             return self._identity(now, tell)
-        from codex_runner.engine.credential_rules import Occasion  # noqa: PLC0415 - late, as what follows
 
         workflow = workflow_of(spec, job.name, _repository_of(job, self._environ))
         if spec.source is CredentialSource.VAULT:
-            from codex_runner.vault.lease import borrow  # noqa: PLC0415 - brings hvac
+            from codex_runner.vault.lease import borrow
 
             occasion = Occasion(workflow, job.limits.timeout, now, version=version)
             borrowed = await borrow(
@@ -65,16 +65,12 @@ class JobCredentials:
                 on_secret=on_secret,
             )
         else:
-            from codex_runner.local_credentials import take  # noqa: PLC0415
-
             occasion = Occasion(workflow, job.limits.timeout, now, complete=False)
             borrowed = take(spec, occasion, environment=self._environ, on_event=tell, on_secret=on_secret)
         credential = borrowed.credential
         return Granted(spec.kind, {spec.environment_variable: credential.secret}, credential.facts)
 
     def _identity(self, now: float, tell: Callable[[Event], None]) -> Granted:
-        from codex_runner.local_credentials import check_workload_identity  # noqa: PLC0415
-
         identity = check_workload_identity(self._environ, now=now)
         for event in identity.events:
             tell(event)
@@ -88,8 +84,6 @@ def workflow_of(spec: CredentialSpec, job: str, repository: str) -> str:
     Outside a CI system, and without a clone that says where it comes from, `repository` is empty: then it is the path
     in Vault, which `token put` names after the workflow.
     """
-    from codex_runner.engine.credential_rules import default_workflow  # noqa: PLC0415
-
     if spec.workflow is not None:
         return spec.workflow
     if not repository and spec.source is CredentialSource.VAULT:

@@ -37,10 +37,10 @@ class DemoWorld:
 @contextlib.contextmanager
 def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> Iterator[DemoWorld]:
     """Set all up in `scratch`, saying what is done; everything has ended when the `with` does."""
-    from codex_runner.demo.issuer import Issuer, github_claims  # noqa: PLC0415 - the demo's alone, as all here
-    from codex_runner.demo.model import ModelService  # noqa: PLC0415
-    from codex_runner.demo.project import JOB, make_project  # noqa: PLC0415
-    from codex_runner.demo.vault import VaultServer  # noqa: PLC0415
+    from codex_runner.demo.issuer import Issuer, github_claims
+    from codex_runner.demo.model import ModelService
+    from codex_runner.demo.project import JOB, make_project
+    from codex_runner.demo.vault import VaultServer
 
     token = Secret("CODEX_ACCESS_TOKEN", f"at-demo-{secrets.token_urlsafe(24)}")
     workflow = f"{REPOSITORY}/{JOB}"
@@ -70,10 +70,10 @@ def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], N
 
 def _set_up_vault(address: str, root: Secret, issuer: str, workflow: str, token: Secret) -> str:
     """Do what `codex-runner vault setup --apply` and `codex-runner token put` do; return the role's name."""
-    from codex_runner.vault.lease import logged_in  # noqa: PLC0415
-    from codex_runner.vault.provision import apply  # noqa: PLC0415
-    from codex_runner.vault.setup import SetupRequest, plan  # noqa: PLC0415
-    from codex_runner.vault.tokens import NewToken, TokenPlace, put  # noqa: PLC0415
+    from codex_runner.vault.lease import logged_in
+    from codex_runner.vault.provision import apply
+    from codex_runner.vault.setup import SetupRequest, plan
+    from codex_runner.vault.tokens import NewToken, TokenPlace, put
 
     request = SetupRequest(
         workflow, repository=REPOSITORY, repository_id="4711", workflow_file=WORKFLOW_FILE, issuer=issuer

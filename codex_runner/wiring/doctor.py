@@ -9,6 +9,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.codex.agent import Codex
+from codex_runner.config import resolve_job, variables_of
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
 from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunnerError, SecretStoreError
@@ -17,6 +19,7 @@ from codex_runner.domain.job import LOCAL_HOST, PROOF
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.git_changes import NO_GIT, NoGitError, NotRepositoryError
 from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
+from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.diagnosis import (
     AUDIT_FILE,
     CODEX,
@@ -32,13 +35,16 @@ from codex_runner.wiring.diagnosis import (
     Diagnosis,
 )
 from codex_runner.wiring.folders import cannot_hold_runs
+from codex_runner.wiring.hosts import bundled_codex, transport_for
+from codex_runner.wiring.proposal import proposal_at
+from codex_runner.wiring.runs import detector
 from codex_runner.wiring.setting import secret_names_of
+from codex_runner.workspaces.make import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from codex_runner.codex.agent import Codex
     from codex_runner.config import Config
     from codex_runner.domain.credential import VaultSettings
     from codex_runner.domain.event import Event
@@ -139,9 +145,6 @@ class Doctor:
     # --- jobs --------------------------------------------------------------------------------------------------------
 
     def _resolve(self, name: str) -> Job | None:
-        from codex_runner.config import resolve_job, variables_of  # noqa: PLC0415 - late, here and below
-        from codex_runner.wiring.runs import detector  # noqa: PLC0415
-
         self._subject = name
         try:
             needed = variables_of(self._config, name)
@@ -158,7 +161,7 @@ class Doctor:
         self._subject = RUNNER
         if not any(job.credential and job.credential.source is CredentialSource.VAULT for job in jobs):
             return
-        from codex_runner.vault.client import VaultClient  # noqa: PLC0415 - brings hvac
+        from codex_runner.vault.client import VaultClient
 
         try:
             with VaultClient(self._impatient, self._environ, on_retry=self._tell) as client:
@@ -185,8 +188,6 @@ class Doctor:
         )
 
     async def _look_at_host(self, host: str, jobs: Sequence[Job]) -> None:
-        from codex_runner.wiring.hosts import transport_for  # noqa: PLC0415
-
         self._subject = RUNNER if host == LOCAL_HOST else host
         try:
             transport = transport_for(
@@ -230,8 +231,6 @@ class Doctor:
 
     async def _borrow(self, job: Job) -> Granted | None:
         """Take the credential and judge it as a run would; the login is given back before this returns."""
-        from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
-
         spec, auth = job.credential, self._config.vault.auth
         from_vault = spec is not None and spec.source is CredentialSource.VAULT
         if from_vault and isinstance(auth, AppRoleAuth) and (auth.wrapped or auth.single_use):
@@ -275,10 +274,6 @@ class Doctor:
             self._warned(code, warning.message, "")
 
     async def _look_at_codex(self, job: Job, transport: Transport) -> bool:
-        from codex_runner.codex.agent import Codex  # noqa: PLC0415
-        from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
-        from codex_runner.wiring.proposal import proposal_at  # noqa: PLC0415
-
         agent = Codex(fallback=bundled_codex(job.host), proposal=proposal_at(self._environ))
         told: list[Event] = []
         try:
@@ -308,9 +303,6 @@ class Doctor:
             transport.name_run(None)
 
     async def _preflight(self, job: Job, transport: Transport, granted: Granted) -> None:
-        from codex_runner.codex.agent import Codex  # noqa: PLC0415
-        from codex_runner.wiring.hosts import bundled_codex  # noqa: PLC0415
-
         told: list[Event] = []
         try:
             facts = await Codex(fallback=bundled_codex(job.host)).prepare(job, transport, granted, told.append)
@@ -329,8 +321,6 @@ class Doctor:
         self._passed(PREFLIGHT, str(answer) if answer else f"by {done.get('method')}: nothing more can be proven")
 
     async def _look_at_workspace(self, spec: WorkspaceSpec, transport: Transport) -> None:
-        from codex_runner.workspaces.make import look  # noqa: PLC0415
-
         try:
             made = await look(spec, self._environ)
         except RunnerError as error:

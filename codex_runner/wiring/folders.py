@@ -9,6 +9,9 @@ from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
+from codex_runner.sinks.jsonl import read_records
+from codex_runner.transports.directory import runs_root
+from codex_runner.wiring.history import newest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +44,6 @@ def cannot_hold_runs(folder: str) -> ConfigurationError:
 
 def check_state_folder(environ: Mapping[str, str]) -> None:
     """ConfigurationError if this machine has no place for run directories, as accounts without a home have none."""
-    from codex_runner.transports.directory import runs_root  # noqa: PLC0415 - only before runs here
-
     runs = runs_root(environ)
     there = next(parent for parent in (runs, *runs.parents) if os.path.lexists(parent))
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
@@ -51,16 +52,12 @@ def check_state_folder(environ: Mapping[str, str]) -> None:
 
 def read_state(folder: RunFolder) -> RunState:
     """Build a run's state from its events.jsonl, without touching it."""
-    from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
-
     return fold(read_records(folder.events))
 
 
 def find_run(output_dir: Path, run: str) -> RunFolder:
     """Find a run by its id below `output_dir`, or the newest as `last`. UsageError where it is not there."""
     if run == LAST:
-        from codex_runner.wiring.history import newest  # noqa: PLC0415
-
         if (found := newest(output_dir)) is not None:
             return found
         raise UsageError(f"There is no run in {output_dir}.", remedy="-o names another folder.")

@@ -16,6 +16,11 @@ from codex_runner.domain.event import RunEnded, record_from_json
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import check_run_id, run_job, run_started
 from codex_runner.domain.state import RunState, fold
+from codex_runner.engine.credential_rules import parse_date
+from codex_runner.reports.outcome import word
+from codex_runner.reports.text import plausible
+from codex_runner.reports.writer import FileReports
+from codex_runner.sinks.jsonl import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,8 +87,6 @@ def newest(output_dir: Path) -> RunFolder | None:
 
 def replay(folder: RunFolder, sink: Sink) -> RunState:
     """Show a run again, as it was shown when it ran."""
-    from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415 - as late as all that commands need
-
     state = RunState()
     for record in read_records(folder.events):
         _show(record, state, sink)
@@ -122,9 +125,6 @@ def follow(folder: RunFolder, sink: Sink) -> RunState:
 
 def rebuild(folder: RunFolder, *, guards: bool, junit: Path | None = None) -> Sequence[Path]:
     """Write all reports of a run anew from its events.jsonl, JUnit to `junit` too; return their paths."""
-    from codex_runner.reports.writer import FileReports  # noqa: PLC0415 - as late as all that commands need
-    from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
-
     state = fold(read_records(folder.events))
     if not state.run_id:
         raise UsageError(
@@ -193,7 +193,6 @@ def _look(folder: RunFolder) -> PastRun:
             return _from_document(folder, document)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         pass  # then from events.jsonl
-    from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415 - for runs without a verdict
 
     started, job = run_started(folder.run_id), run_job(folder.run_id)
     try:
@@ -216,9 +215,6 @@ def _look(folder: RunFolder) -> PastRun:
 
 
 def _from_document(folder: RunFolder, document: dict[str, Any]) -> PastRun:
-    from codex_runner.engine.credential_rules import parse_date  # noqa: PLC0415 - for its one use
-    from codex_runner.reports.text import plausible  # noqa: PLC0415 - the same
-
     verdict = RunEnded(int(document["exit_code"]), str(document["result"]), str(document["reason"]))
     return PastRun(
         folder=folder,
@@ -235,8 +231,6 @@ def _from_document(folder: RunFolder, document: dict[str, Any]) -> PastRun:
 
 
 def _word(verdict: RunEnded) -> str:
-    from codex_runner.reports.outcome import word  # noqa: PLC0415 - as above
-
     return word(verdict)
 
 

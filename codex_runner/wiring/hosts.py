@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.job import LOCAL_HOST, Limits
 from codex_runner.domain.secret_names import PROXIES, without_secrets
+from codex_runner.transports.local import LocalTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -36,12 +38,10 @@ def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
     Those `given` go to the host's ssh all the same. A runner has a `claim` on its run.
     """
     if host == LOCAL_HOST:
-        from codex_runner.transports.local import LocalTransport  # noqa: PLC0415 - each host loads its own
-
         return LocalTransport(without_secrets(environ, hidden, PROXIES), claim)  # codex goes through them
     if wrong := host_name_problem(host):  # it may stand on a command line, or in a run's records
         raise ConfigurationError(f"{host!r}: {wrong}.")
-    from codex_runner.transports.ssh import SshTransport  # noqa: PLC0415
+    from codex_runner.transports.ssh import SshTransport
 
     options = ("-F", str(ssh_config)) if ssh_config else ()
     environ = without_secrets(environ, hidden, given)
@@ -55,8 +55,6 @@ def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
 
 def bundled_codex(host: str) -> str | None:
     """Return the codex that the package `openai-codex-cli-bin` has put beside this one, if any, for this machine."""
-    from importlib.util import find_spec  # noqa: PLC0415
-
     package = find_spec("codex_cli_bin") if host == LOCAL_HOST else None
     if package is None or package.origin is None:
         return None

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ExitCode
 from codex_runner.domain.state import fold
+from codex_runner.engine.recorder import Recorder
+from codex_runner.engine.redact import Redactor
+from codex_runner.sinks.jsonl import FileJournal
+from codex_runner.wiring.history import rebuild
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
@@ -20,11 +24,6 @@ def fail_for_lost_result(folder: RunFolder, why: str, setting: Setting) -> None:
 
     `why` is the system's word. Raises RunnerError if the folder takes no more either.
     """
-    from codex_runner.engine.recorder import Recorder  # noqa: PLC0415 - hardly ever
-    from codex_runner.engine.redact import Redactor  # noqa: PLC0415 - as above
-    from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415 - as above
-    from codex_runner.wiring.history import rebuild  # noqa: PLC0415 - as above
-
     records, journal = FileJournal.recover(folder)
     recorder = Recorder(fold(records), journal, setting.sinks, Redactor())
     verdict = recorder.state.verdict

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.codex.agent import Codex
 from codex_runner.domain.credential import Granted
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.config_secrets import secrets_of, without_secrets
@@ -13,6 +14,7 @@ from codex_runner.engine.redact import Redactor
 from codex_runner.wiring.hosts import bundled_codex, transport_for
 from codex_runner.wiring.proposal import proposal_at
 from codex_runner.wiring.runs import detector, reply_schema
+from codex_runner.workspaces.make import look
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job
@@ -22,14 +24,11 @@ if TYPE_CHECKING:
 async def plan(job: Job, setting: Setting) -> dict[str, Any]:
     """Say what a run of this job would do, and start nothing. No value of `codex.env` is in it, no secret setting."""
     environ = setting.environ
-    from codex_runner.codex.agent import Codex  # noqa: PLC0415
 
     reply_schema(job)
     detector(job)
     made = {}
     if job.workspace is not None:
-        from codex_runner.workspaces.make import look  # noqa: PLC0415
-
         made = {"workspace": await look(job.workspace, environ)}
     transport = transport_for(
         job.host,

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.codex.survey import functions, read_answers
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.job import LOCAL_HOST
 from codex_runner.domain.run import Failure
 from codex_runner.engine.proposal import Proposal, proposal_of
+from codex_runner.transports.local import LocalTransport
 from codex_runner.wiring.trust import read_event
 
 if TYPE_CHECKING:
@@ -84,8 +86,6 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _script() -> str:
-    from codex_runner.codex.survey import functions  # noqa: PLC0415 - on proposals alone
-
     text = resources.files("codex_runner.wiring").joinpath("proposed.sh").read_text(encoding="utf-8")
     return f"{functions()}\n{text}"
 
@@ -127,9 +127,6 @@ class ProposedConfig:
 
     async def _compare(self) -> tuple[list[str], str]:
         """Return the files that differ from the base, and why they could not be compared, empty if they were."""
-        from codex_runner.codex.survey import read_answers  # noqa: PLC0415 - on proposals alone
-        from codex_runner.transports.local import LocalTransport  # noqa: PLC0415
-
         transport = LocalTransport(self._environ)
         done = await transport.ask(
             _script(),

@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from codex_runner.codex.agent import Codex
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.folder import RunFolder
@@ -16,11 +17,31 @@ from codex_runner.domain.job import LOCAL_HOST, Job, Sandbox
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.signals import ending_signals
 from codex_runner.domain.state import RunState
-from codex_runner.wiring.aftermath import require_usable
+from codex_runner.engine.check_names import with_shown_names
+from codex_runner.engine.config_secrets import secrets_of
+from codex_runner.engine.recorder import Recorder
+from codex_runner.engine.redact import Redactor
+from codex_runner.engine.runner import Outfit, Runner
+from codex_runner.engine.secret_scan import SecretScan
+from codex_runner.engine.stopping import Stopping
+from codex_runner.reports.collect import LocalArtifacts
+from codex_runner.reports.summary import append_step_summary, summary
+from codex_runner.reports.writer import FileReports
+from codex_runner.schema import JsonSchema
+from codex_runner.secret_scan import DetectSecrets
+from codex_runner.sinks.jsonl import FileJournal, read_records
+from codex_runner.transports.directory import runs_root, state_folder
+from codex_runner.wiring.admission import LockedGroup, account_of, doubts
+from codex_runner.wiring.aftermath import require_usable, targets_of, tell_others
+from codex_runner.wiring.artifacts import SshArtifacts
+from codex_runner.wiring.credentials import JobCredentials
 from codex_runner.wiring.folders import check_state_folder, made
 from codex_runner.wiring.hosts import bundled_codex
+from codex_runner.wiring.imports import places
+from codex_runner.wiring.proposal import ProposedConfig, proposal_at
 from codex_runner.wiring.setting import credential_files, surrounding_secrets
 from codex_runner.wiring.way import Way
+from codex_runner.workspaces.make import GitWorkspaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,10 +50,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Artifacts, ConfigTrust, Detector, ReplySchema, Transport, Workspaces
     from codex_runner.domain.secret import Secret
     from codex_runner.engine.proposal import Proposal
-    from codex_runner.engine.redact import Redactor
-    from codex_runner.engine.secret_scan import SecretScan
-    from codex_runner.reports.collect import LocalArtifacts
-    from codex_runner.sinks.jsonl import FileJournal
     from codex_runner.transports.ssh import SshTransport
     from codex_runner.wiring.setting import Setting
 
@@ -46,9 +63,6 @@ _REASONS = {
 
 def run_job(job: Job, output_dir: Path, setting: Setting) -> tuple[RunFolder, RunState]:
     """Run a job to its end, in a new folder below `output_dir`."""
-    from codex_runner.engine.config_secrets import secrets_of  # noqa: PLC0415
-    from codex_runner.sinks.jsonl import FileJournal  # noqa: PLC0415
-
     reply_schema(job)  # a bad one is refused before anything is made
     detector(job)
     if job.host == LOCAL_HOST:
@@ -73,7 +87,7 @@ def blocked(signals: Sequence[signal.Signals]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
 
-async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
+async def carry_out(  # noqa: PLR0913, PLR0917 - the parts of one run
     job: Job,
     folder: RunFolder,
     state: RunState,
@@ -89,31 +103,15 @@ async def carry_out(  # noqa: PLR0913, PLR0915, PLR0917 - the parts of one run
     `noted` is what the host keeps of one begun elsewhere; `without` are sentences on the secrets that are not at hand;
     `way` is there if the host has been asked already.
     """
-    from codex_runner.engine.stopping import Stopping  # noqa: PLC0415
-
     stopping = Stopping()
     loop = asyncio.get_running_loop()
     signals = ending_signals()
     for number in signals:
         loop.add_signal_handler(number, stopping.request, _REASONS[number])
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-    # First, since a host answers while the rest is loaded here.
+    # First, since a host answers while the rest is put together here.
     way = way or Way(job, folder.run_id, setting)
     transport = way.transport
-    from codex_runner.codex.agent import Codex  # noqa: PLC0415
-    from codex_runner.engine.check_names import with_shown_names  # noqa: PLC0415
-    from codex_runner.engine.recorder import Recorder  # noqa: PLC0415
-    from codex_runner.engine.redact import Redactor  # noqa: PLC0415
-    from codex_runner.engine.runner import Outfit, Runner  # noqa: PLC0415
-    from codex_runner.reports.collect import LocalArtifacts  # noqa: PLC0415
-    from codex_runner.reports.writer import FileReports  # noqa: PLC0415
-    from codex_runner.sinks.jsonl import read_records  # noqa: PLC0415
-    from codex_runner.transports.directory import state_folder  # noqa: PLC0415
-    from codex_runner.wiring.admission import LockedGroup, account_of, doubts  # noqa: PLC0415
-    from codex_runner.wiring.aftermath import targets_of, tell_others  # noqa: PLC0415
-    from codex_runner.wiring.credentials import JobCredentials  # noqa: PLC0415
-    from codex_runner.wiring.imports import places  # noqa: PLC0415
-    from codex_runner.wiring.proposal import proposal_at  # noqa: PLC0415
 
     proposal = proposal_at(setting.environ)
     targets, unknown = targets_of(setting.notify, setting.environ)
@@ -198,7 +196,6 @@ def reply_schema(job: Job) -> ReplySchema | None:
     """Return what the job's final message is held against. ConfigurationError where that is no schema."""
     if job.output_schema is None:
         return None
-    from codex_runner.schema import JsonSchema  # noqa: PLC0415 - brings jsonschema
 
     try:
         return JsonSchema(job.output_schema)
@@ -210,7 +207,6 @@ def detector(job: Job) -> Detector | None:
     """Return what knows credentials when it sees them, where the job asks. ConfigurationError where it is missing."""
     if not job.secret_scan:
         return None
-    from codex_runner.secret_scan import DetectSecrets  # noqa: PLC0415 - and it loads its library when it is needed
 
     try:
         return DetectSecrets()
@@ -222,7 +218,6 @@ def _scan(job: Job) -> SecretScan | None:
     knowing = detector(job)
     if knowing is None:
         return None
-    from codex_runner.engine.secret_scan import SecretScan  # noqa: PLC0415 - only for jobs that ask for it
 
     return SecretScan(knowing)
 
@@ -230,7 +225,6 @@ def _scan(job: Job) -> SecretScan | None:
 def _config_trust(proposal: Proposal | None, job: Job, setting: Setting) -> ConfigTrust | None:
     if proposal is None or not setting.named:  # no proposal, or a run that is attached to: it was judged when it began
         return None
-    from codex_runner.wiring.proposal import ProposedConfig  # noqa: PLC0415 - on proposals alone
 
     return ProposedConfig(proposal, job, setting.named, setting.environ)
 
@@ -238,16 +232,11 @@ def _config_trust(proposal: Proposal | None, job: Job, setting: Setting) -> Conf
 def _artifacts(transport: Transport, local: LocalArtifacts, host: str, environ: Mapping[str, str]) -> Artifacts:
     if host == LOCAL_HOST:
         return local
-    from codex_runner.transports.directory import runs_root  # noqa: PLC0415
-    from codex_runner.wiring.artifacts import SshArtifacts  # noqa: PLC0415 - only for hosts that need it
 
     return SshArtifacts(cast("SshTransport", transport), local, runs_root(environ))
 
 
 def _workspaces(transport: Transport, job: Job, environ: Mapping[str, str]) -> Workspaces:
-    from codex_runner.transports.directory import runs_root  # noqa: PLC0415
-    from codex_runner.workspaces.make import GitWorkspaces  # noqa: PLC0415 - only for jobs that ask for one
-
     upload = None if job.host == LOCAL_HOST else cast("SshTransport", transport).upload
     return GitWorkspaces(transport, environ, runs_root(environ), upload)
 
@@ -257,7 +246,6 @@ def _append_step_summary(state: RunState, setting: Setting, redactor: Redactor) 
     path = setting.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
         return
-    from codex_runner.reports.summary import append_step_summary, summary  # noqa: PLC0415
 
     text = summary(state)
     if redactor.names_in(text.encode(errors="replace")) - set(state.facts.get("plain", ())):

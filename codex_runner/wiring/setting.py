@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Self
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import PROXIES, holds_secret, proxy_passwords
+from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog, who
+from codex_runner.wiring.aftermath import targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -110,7 +112,6 @@ def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
     wanted = config.audit
     if wanted.file is None and not wanted.syslog:
         return []
-    from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog, who  # noqa: PLC0415
 
     digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
     syslog = SYSLOG_SOCKET if wanted.syslog else None
@@ -119,8 +120,6 @@ def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
 
 def surrounding_secrets(setting: Setting) -> list[Secret]:
     """Return the secrets that no job has: proxies' passwords, and the addresses and keys of those who are told."""
-    from codex_runner.wiring.aftermath import targets_of  # noqa: PLC0415
-
     targets, _ = targets_of(setting.notify, setting.environ)
     return [
         *passwords_of_proxies(setting.environ, setting.vault.proxy),

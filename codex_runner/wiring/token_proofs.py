@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.codex.agent import Codex
 from codex_runner.codex.login import Answer, Said
 from codex_runner.domain.credential import CredentialKind, CredentialSource, Granted
 from codex_runner.domain.errors import (
@@ -30,6 +31,9 @@ from codex_runner.domain.run import Failure
 from codex_runner.domain.signals import ending_signals
 from codex_runner.engine.credential_rules import format_date
 from codex_runner.engine.retry import RetryIn, decide
+from codex_runner.wiring.hosts import bundled_codex, transport_for
+from codex_runner.wiring.runs import run_job
+from codex_runner.wiring.setting import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,9 +126,6 @@ class Proofs:
         return Said(Answer.TAKEN, words[-1]) if words else Said(Answer.UNKNOWN, "nothing", Failure.CREDENTIAL)
 
     async def _prepare(self, secret: Secret, hear: Callable[[Event], None]) -> None:
-        from codex_runner.codex.agent import Codex  # noqa: PLC0415
-        from codex_runner.wiring.hosts import bundled_codex, transport_for  # noqa: PLC0415
-
         job, spec = self.job, self.target.spec
         surroundings = {**self.environ, "TMPDIR": str(self.scratch)}
         transport = transport_for(job.host, surroundings, hidden=[spec.environment_variable])
@@ -136,9 +137,6 @@ class Proofs:
 
     def canary(self, secret: Secret) -> None:
         """Run one turn with the token, as a job would. Raises where it does not succeed."""
-        from codex_runner.wiring.runs import run_job  # noqa: PLC0415
-        from codex_runner.wiring.setting import Setting  # noqa: PLC0415
-
         name = self.target.spec.environment_variable
         spec = replace(
             self.target.spec,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from codex_runner.codex.login import Answer, Said
+from codex_runner.config import resolve_codex
 from codex_runner.domain.credential import (
     CredentialFacts,
     CredentialKind,
@@ -34,6 +35,7 @@ from codex_runner.engine.credential_rules import (
     judge_credential,
 )
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.transports.directory import runs_root
 from codex_runner.wiring.token_dates import Dates
 from codex_runner.wiring.token_proofs import Proofs
 
@@ -68,7 +70,7 @@ class Target:
     @property
     def place(self) -> TokenPlace:
         """Where it lies."""
-        from codex_runner.vault.token_metadata import TokenPlace  # noqa: PLC0415 - late: it brings requests
+        from codex_runner.vault.token_metadata import TokenPlace
 
         return TokenPlace(self.spec.mount, self.spec.path)
 
@@ -88,8 +90,6 @@ def target_of(  # noqa: PLR0913 - the options of a command
     """
     spec, codex, name, timeout = CredentialSpec(path=workflow), CodexSettings(), None, 0.0
     if config is not None:
-        from codex_runner.config import resolve_codex  # noqa: PLC0415 - as late as the configuration itself
-
         settings = config.defaults
         jobs = [job for job in config.jobs.values() if job.credential and _keeps(job.credential, workflow)]
         # A job that names the workflow itself is meant before one that only has such a path.
@@ -112,7 +112,7 @@ def operators_vault(config: Config | None, environ: Mapping[str, str]) -> VaultS
 
     A pipeline's role can read one token and do nothing else, so these commands are of no use to it.
     """
-    from codex_runner.vault.endpoint import variable  # noqa: PLC0415 - only what talks to Vault needs it
+    from codex_runner.vault.endpoint import variable
 
     settings = config.vault if config is not None else VaultSettings()
     own = variable(environ, "TOKEN") or (Path(environ.get("HOME", "/")) / ".vault-token").is_file()
@@ -153,7 +153,7 @@ class TokenDesk:
 
     def put(self, target: Target, secret: Secret, owner: str, dates: Dates, grace: float) -> Stored:
         """Prove a token, then store it as the workflow's newest; those before it may be swept after `grace` seconds."""
-        from codex_runner.vault import tokens  # noqa: PLC0415 - brings requests, here and below
+        from codex_runner.vault import tokens
 
         token = self._new(target, secret, owner, dates)
         with self._told(target) as told, self._proofs(target, dates) as proofs, self._logged_in() as client:
@@ -174,7 +174,7 @@ class TokenDesk:
 
         Those before it may be swept after `grace` seconds. If a proof fails, nothing is stored.
         """
-        from codex_runner.vault import tokens  # noqa: PLC0415
+        from codex_runner.vault import tokens
 
         token = self._new(target, secret, owner, dates)
         with self._told(target) as told, self._proofs(target, dates) as proofs, self._logged_in() as client:
@@ -192,14 +192,14 @@ class TokenDesk:
 
     def entries(self, mount: str, prefix: str = "") -> tuple[TokenEntry, ...]:
         """Look over all tokens of a mount, by their metadata alone."""
-        from codex_runner.vault import tokens  # noqa: PLC0415
+        from codex_runner.vault import tokens
 
         with self._logged_in() as client:
             return tokens.list_tokens(client, mount, now=time.time(), prefix=prefix)
 
     def entry(self, target: Target) -> TokenEntry:
         """Look one token over, by its metadata alone."""
-        from codex_runner.vault import tokens  # noqa: PLC0415
+        from codex_runner.vault import tokens
 
         with self._logged_in() as client:
             return tokens.entry_of(client, target.place, now=time.time())
@@ -208,7 +208,7 @@ class TokenDesk:
         self, mount: str, prefix: str = "", *, paths: Sequence[str] = (), within: float, sweep: bool = False
     ) -> Checked:
         """Judge the tokens at `paths`, or all below `prefix`; with `sweep`, destroy what is due on the way."""
-        from codex_runner.vault import tokens  # noqa: PLC0415
+        from codex_runner.vault import tokens
 
         with self._logged_in() as client:
             now = time.time()
@@ -227,7 +227,7 @@ class TokenDesk:
 
     def sweep(self, mount: str, prefix: str = "") -> Mapping[TokenPlace, tuple[int, ...]]:
         """Destroy the retired versions that are due."""
-        from codex_runner.vault import tokens  # noqa: PLC0415
+        from codex_runner.vault import tokens
 
         with self._logged_in() as client:
             now = time.time()
@@ -236,15 +236,15 @@ class TokenDesk:
 
     def destroy(self, target: Target, *, up_to: int | None = None) -> tuple[int, ...]:
         """Destroy Vault's copies of a token, all or `up_to` a version, and return their versions."""
-        from codex_runner.vault import tokens  # noqa: PLC0415
+        from codex_runner.vault import tokens
 
         with self._logged_in() as client:
             return tokens.destroy(client, target.place, up_to=up_to)
 
     def fetch(self, target: Target) -> Secret:
         """Read the newest version of a token. It needs the right that the workflow's own role has."""
-        from codex_runner.vault.auth import Login  # noqa: PLC0415
-        from codex_runner.vault.lease import read_credential  # noqa: PLC0415
+        from codex_runner.vault.auth import Login
+        from codex_runner.vault.lease import read_credential
 
         with self._logged_in() as client:
             login = Login(client.settings.auth.method, None, None, ours=False)
@@ -274,7 +274,7 @@ class TokenDesk:
 
     def _new(self, target: Target, secret: Secret, owner: str, dates: Dates) -> NewToken:
         """Make the token to store, and say what runs would have against it by the job's own rules."""
-        from codex_runner.vault.storing import NewToken  # noqa: PLC0415
+        from codex_runner.vault.storing import NewToken
 
         token = NewToken(secret, target.workflow, owner, dates.issued, dates.expires, target.spec.field)
         if target.job is not None:
@@ -304,14 +304,13 @@ class TokenDesk:
             raise
 
     def _logged_in(self) -> AbstractContextManager[VaultClient]:
-        from codex_runner.vault.lease import logged_in  # noqa: PLC0415
+        from codex_runner.vault.lease import logged_in
 
         return logged_in(self._vault, self._environ, on_retry=self._tell)
 
     @contextlib.contextmanager
     def _proofs(self, target: Target, dates: Dates) -> Iterator[Proofs]:
         # Not below /tmp: codex warns of a home there, and has no helpers in it.
-        from codex_runner.transports.directory import runs_root  # noqa: PLC0415
 
         state = runs_root(self._environ).parent
         try:

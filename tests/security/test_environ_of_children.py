@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -123,8 +124,6 @@ def far(codex, codex_home, service, tmp_path):
 
 def also(project, **tables):
     """Put these tables into the configuration; the hosts' are merged."""
-    import tomllib  # noqa: PLC0415 - here alone
-
     path = project.cwd / "codex-runner.toml"
     settings = tomllib.loads(path.read_text())
     for name, table in tables.items():
