@@ -24,6 +24,10 @@ T = TypeVar("T")
 Aliased = ClassVar
 
 
+def ones():
+    return [1]
+
+
 def shapes(dataclass) -> dict[str, type]:
     """Return the same classes, made by one decorator or the other."""
 
@@ -96,6 +100,20 @@ def shapes(dataclass) -> dict[str, type]:
         def __post_init__(self, seed):
             self.made = self.x + seed
 
+    @dataclass(slots=True)
+    class HeirOfGiven(Given):
+        more: list[int] = field(default_factory=list, init=False)
+
+        def __post_init__(self, seed):
+            self.made = self.fixed + seed
+
+    @dataclass(slots=True, kw_only=True)
+    class MadeByItself:
+        x: list[int] = field(default_factory=list)
+        y: list[int] = field(default_factory=ones, init=False)
+        z: int = field(default=2, init=False)
+        self_: int = field(default=3, kw_only=False)
+
     @dataclass(frozen=True, slots=True)
     class Box(Generic[T]):
         content: T
@@ -163,7 +181,15 @@ def shapes(dataclass) -> dict[str, type]:
 
 OURS, THEIRS = shapes(dataclass), shapes(dataclasses.dataclass)
 MAKE = {"Plain": (1,), "Frozen": (1, [2]), "Heir": (), "Grandchild": (), "Undecorated": (1,), "ParentFirst": (1,)}
-MAKE |= {"Ordered": (1,), "PartlyNamed": (1,), "Given": (1,), "Box": ("b",), "IntBox": (3, 4), "OwnMethods": (1,)}
+MAKE |= {
+    "Ordered": (1,),
+    "PartlyNamed": (1,),
+    "Given": (1,),
+    "HeirOfGiven": (1,),
+    "Box": ("b",),
+    "IntBox": (3, 4),
+    "OwnMethods": (1,),
+}
 MAKE |= {"UnsafeHash": (1,), "ByIdentity": (1,), "Recursive": (1, None)}
 
 
@@ -187,11 +213,16 @@ def match(cls):
             return first
 
 
+def hashes(cls):
+    a, b = one(cls), one(cls)  # both are kept: another one at the same address has the same
+    return hash(a) == hash(b), issubclass(cls, Hashable), cls.__hash__ is None
+
+
 LOOKS = {
     "an instance": lambda cls: [(f.name, getattr(one(cls), f.name)) for f in dataclasses.fields(cls)],
     "repr": lambda cls: repr(one(cls)) if cls.__repr__ is not object.__repr__ else None,
     "equal": lambda cls: (one(cls) == one(cls), one(cls) != one(cls), one(cls) == 1),
-    "hash": lambda cls: (hash(one(cls)) == hash(one(cls)), issubclass(cls, Hashable), cls.__hash__ is None),
+    "hash": hashes,
     "order": lambda cls: (one(cls) < one(cls), one(cls) >= one(cls)),
     "too many": lambda cls: one(cls, 1, 2, 3, 4, 5, 6),
     "too few": lambda cls: cls(),
@@ -258,7 +289,7 @@ def test_one_without_slots_is_refused():
             x: int
 
 
-def test_nothing_is_made_before_it_is_used():
+def test_a_mistake_is_found_at_each_use():
     @dataclass(frozen=True, slots=True)
     class Wrong:
         x: list[int] = []  # noqa: RUF012 - refused, at the first use
@@ -266,6 +297,15 @@ def test_nothing_is_made_before_it_is_used():
     for _ in range(2):
         with pytest.raises(ValueError, match="mutable default"):
             Wrong()
+
+
+def test_no_method_is_made_before_it_is_used():
+    fresh = shapes(dataclass)["Heir"]
+    made = {name for name, value in vars(fresh).items() if callable(value)}
+    assert not made & {"__init__", "__repr__", "__eq__", "__hash__"}
+    fresh()
+    made = {name for name, value in vars(fresh).items() if callable(value)}
+    assert made & {"__init__", "__repr__", "__eq__", "__hash__"} == {"__init__"}
 
 
 def test_a_field_that_no_annotation_names_is_refused():
