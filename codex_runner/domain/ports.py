@@ -401,7 +401,7 @@ class Reports(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Load what writing needs, now that there is time: codex is starting."""
+        """Take room on the disk, and load what writing needs, now that there is time: codex is starting."""
         ...
 
     def write(self, state: RunState) -> Sequence[Path]:

@@ -7,6 +7,7 @@ as a title, is written in another way in each layer of JSON: so each layer is ta
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from codex_runner.engine.derived import Step, Text
@@ -25,7 +26,6 @@ _BEGINS = (
     re.compile(rb"\\u00(?:1[bB]" + _PLAIN + rb"|[89])"),
     re.compile(rb"\xc2[\x80-\x9f]"),
 )
-_DROPPED = re.compile(b"|".join([ESCAPES_IN_UTF8.pattern, b"[" + re.escape(CONTROLS) + b"]", C1, wide()]))
 
 # An escape of JSON, of two halves too, and the quote at which a string begins or ends.
 _LAYER = re.compile(
@@ -47,8 +47,8 @@ def readings(data: bytes) -> Iterator[Text]:
     taken: tuple[Step, ...] = ()
     text = data
     for left in reversed(range(layers + 1)):
-        if (shown := _SHOW.of(text)) != text:
-            yield Text(shown, data, (*taken, _SHOW))
+        if (shown := _show().of(text)) != text:
+            yield Text(shown, data, (*taken, _show()))
         if not left or b"\\" not in text:
             return
         text, taken = _TAKE_OFF.of(text), (*taken, _TAKE_OFF)
@@ -68,5 +68,11 @@ def _character(found: re.Match[bytes]) -> bytes:
     return chr(int(single, 16)).encode("utf-8", "surrogatepass") if single else b"\n"
 
 
-_SHOW = Step(_DROPPED, _nothing)
+@cache
+def _show() -> Step:
+    """Return the round that drops what a reader does not show. Made when first needed: see `unseen`."""
+    dropped = b"|".join([ESCAPES_IN_UTF8.pattern, b"[" + re.escape(CONTROLS) + b"]", C1, wide()])
+    return Step(re.compile(dropped), _nothing)
+
+
 _TAKE_OFF = Step(_LAYER, _character)

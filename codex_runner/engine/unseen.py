@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from functools import cache, cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -49,16 +50,18 @@ def _merged(rows: Mapping[bytes, set[int]]) -> Iterator[bytes]:
     yield from (re.escape(row) + _class(before) + _class(last) for (row, last), before in same.items())
 
 
-def _wide() -> Iterator[tuple[bytes, re.Pattern[bytes]]]:
-    """Yield the characters of the table as UTF-8 has them: how some of them begin, and the pattern of these."""
+# Made when first needed: most runs print nothing that is unseen, and all of it takes 20 ms at each start.
+@cache
+def _wide() -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
+    """Return the characters of the table as UTF-8 has them: how some of them begin, and the pattern of these."""
     kinds: dict[bytes, dict[bytes, set[int]]] = {}
     for point in code_points():
         encoded = chr(point).encode()
         kinds.setdefault(encoded[: min(2, len(encoded) - 1)], {}).setdefault(encoded[:-1], set()).add(encoded[-1])
-    for beginning, rows in kinds.items():
-        yield beginning, re.compile(b"|".join(_merged(rows)))
+    return tuple((beginning, re.compile(b"|".join(_merged(rows)))) for beginning, rows in kinds.items())
 
 
+@cache
 def _as_escapes() -> bytes:
     r"""Return the pattern of the table's characters as JSON escapes them, without the first `\u`."""
     rows: dict[bytes, set[int]] = {}
@@ -71,15 +74,9 @@ def _as_escapes() -> bytes:
     return b"(?i:" + pattern + b")"
 
 
-_WIDE = tuple(_wide())
-
-
 def wide() -> bytes:
     """Return the pattern of the table's characters in UTF-8."""
-    return b"|".join(pattern.pattern for _, pattern in _WIDE)
-
-
-_ESCAPED = _as_escapes()
+    return b"|".join(pattern.pattern for _, pattern in _wide())
 
 
 class Reading:
@@ -91,21 +88,24 @@ class Reading:
         `backslashes` is how many stand before the last one of an escape: text that is escaped several times has
         several, and those of a text that ends in a backslash by itself are not the escape's.
         """
+        self._titles, self._backslashes = titles, backslashes
 
+    @cached_property
+    def _sequence(self) -> re.Pattern[bytes]:
         def title(beginning: bytes, end: bytes, text: bytes = _TITLE) -> bytes:
-            return beginning + text + end + b"|" if titles else b""
+            return beginning + text + end + b"|" if self._titles else b""
 
         ends, json_ends = rb"(?:\x07|\x1b\\|\xc2\x9c)", rb"\\+u(?:0007|001[bB]\\+|009[cC])"
         # All in one, since each may begin within another.
-        self._sequence = re.compile(
+        return re.compile(
             rb"[\x1b\xc2\\](?:"
             rb"(?<=\x1b)(?:\[" + _CSI + rb"|" + title(rb"[\]PX^_]", ends) + _SHORT + rb"|)"
             rb"|(?<=\xc2)(?:\x9b" + _CSI + rb"|" + title(rb"[\x90\x98\x9d-\x9f]", ends) + rb"[\x80-\x9f\xad])"
-            rb"|(?<=\\)" + backslashes + rb"(?:u(?:"
+            rb"|(?<=\\)" + self._backslashes + rb"(?:u(?:"
             rb"001[bB](?:\[" + _CSI + rb"|" + title(rb"[\]PX^_]", json_ends, _OSC) + _SHORT + rb"|)"
             rb"|009[bB]" + _CSI + rb"|" + title(rb"009[089dDeEfF]", json_ends, _OSC) + rb""
             rb"00(?:0[0-8bBcCeEfF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F]|[aA][dD])"
-            rb"|" + _ESCAPED + rb")|[bf])"
+            rb"|" + _as_escapes() + rb")|[bf])"
             rb")"
         )
 
@@ -116,14 +116,14 @@ class Reading:
         if controls:
             yield from _CONTROL.finditer(data)
         if not data.isascii():
-            for beginning, pattern in _WIDE:
+            for beginning, pattern in _wide():
                 if beginning in data:
                     yield from pattern.finditer(data)
 
     def seen(self, data: bytes) -> bytes:
         """Return what is to be seen of `data`."""
         data = self._sequence.sub(b"", data).translate(None, CONTROLS)
-        for beginning, pattern in _WIDE:
+        for beginning, pattern in _wide():
             if beginning in data:
                 data = pattern.sub(b"", data)
         return data
@@ -131,7 +131,7 @@ class Reading:
     def origins(self, data: bytes) -> array[int]:
         """Return where each byte of `seen(data)` stands in `data`."""
         at = array("L", range(len(data)))
-        for pattern in (self._sequence, _CONTROL, *(pattern for _, pattern in _WIDE)):
+        for pattern in (self._sequence, _CONTROL, *(pattern for _, pattern in _wide())):
             done, kept = 0, array("L")
             for unseen in pattern.finditer(data):
                 kept += at[done : unseen.start()]

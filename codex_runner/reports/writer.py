@@ -55,13 +55,13 @@ class FileReports:
     def begin(self, state: RunState) -> None:
         """See Reports.begin."""
         self._each(state, [(self._folder.run_json, run_json)])
+
+    def prepare(self) -> None:
+        """See Reports.prepare."""
         # A disk that has no room for it now may have enough for a small run. Random: some file systems store zeros in
         # no space at all.
         with contextlib.suppress(OSError):
             write_whole(self._folder.room, os.urandom(_ROOM))
-
-    def prepare(self) -> None:
-        """See Reports.prepare."""
         import junit_xml  # noqa: F401 - loaded while codex starts, not when it is waited for
 
     def write(self, state: RunState) -> Sequence[Path]:

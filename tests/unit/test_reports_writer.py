@@ -41,7 +41,12 @@ def test_all_reports_are_written_and_again_over_themselves(folder, tmp_path):
 def test_before_the_end_run_json_says_so(folder):
     FileReports(folder).begin(fold(records([ev.RunStarted("r", "j", "local")])))
     assert json.loads(folder.run_json.read_text())["result"] is None
-    assert {path.name for path in folder.path.iterdir()} == {"run.json", folder.room.name}
+    assert {path.name for path in folder.path.iterdir()} == {"run.json"}
+
+
+def test_there_is_room_for_reports_while_the_agent_works(folder):
+    FileReports(folder).prepare()
+    assert folder.room.stat().st_size == 256 * 1024
     FileReports(folder).write(a_run())
     assert not folder.room.exists()
 
