@@ -5,10 +5,10 @@ The same rules hold as far as the dates are known: from the job's settings, or f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import Borrowed, Credential, CredentialFacts, CredentialSource
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from codex_runner.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping

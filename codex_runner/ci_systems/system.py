@@ -6,8 +6,9 @@ own process. A fact that a system does not have stays as it is here: the answer 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
+
+from codex_runner.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

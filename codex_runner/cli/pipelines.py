@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from codex_runner import __version__
 from codex_runner.ci_systems import SYSTEMS, CiSystem
 from codex_runner.ci_systems.starter import Place, Starter, StarterRequest
 from codex_runner.cli.next_steps import credential_steps
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.surroundings import for_git
 

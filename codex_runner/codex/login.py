@@ -7,10 +7,10 @@ good token away. The words are those of codex 0.163 and 0.171.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError, ModelServiceError, TokenRefusedError
 from codex_runner.domain.failure import Failure
 from codex_runner.text.durations import format_duration

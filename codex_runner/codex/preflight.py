@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from codex_runner.codex.command import login_config
 from codex_runner.codex.key_preflight import check_key
 from codex_runner.codex.login import read_login
 from codex_runner.codex.permissions import LOOKED_FOR, writable
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import CredentialKind
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded

@@ -7,7 +7,8 @@ written from this table.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from codex_runner.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ A sandbox that does not start lets no command of the agent run, and codex says n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codex_runner.codex import survey as surveys
@@ -14,6 +13,7 @@ from codex_runner.codex.failures import last_words
 from codex_runner.codex.outside import around, missing_folders
 from codex_runner.codex.permissions import PROFILE
 from codex_runner.codex.project import can_hide
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.failure import Failure

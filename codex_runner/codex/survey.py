@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.engine.git_guard import guard_script
 from codex_runner.engine.leftovers import leftovers_script
 from codex_runner.engine.scratch import scratch_script

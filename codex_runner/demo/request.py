@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
+
+from codex_runner.dataclass import dataclass
 
 _MARKER = re.compile(r"\bSCN:(\w+)(?::(\d+))?")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
 
 _AUTHORS = {"Ada": "ada@example.com", "Ben": "ben@example.com"}

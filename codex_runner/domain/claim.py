@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from codex_runner.dataclass import dataclass
 from codex_runner.text.durations import format_duration
 
 RENEWAL = 5.0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import FolderGoneError
 from codex_runner.domain.event import CheckEnded, CheckStarted
 from codex_runner.domain.exit_code import ExitCode

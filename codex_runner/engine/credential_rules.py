@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import (
     CredentialFacts,
     CredentialKind,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from codex_runner.dataclass import dataclass
 
 Replacement = Callable[[re.Match[bytes]], bytes]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.change import GONE, LOST, REPLACED, UNREADABLE, Change, ChangeKind, count_lines
 from codex_runner.domain.errors import HostError
 

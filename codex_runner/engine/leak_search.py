@@ -10,10 +10,10 @@ import os
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.event import Leaked
 from codex_runner.domain.failure import Failure
 from codex_runner.engine.follow import LineSplitter, Part

@@ -8,10 +8,10 @@ names those at the top and `**/*.md` all. `!` is not supported: what is allowed 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.change import GONE, LOST, REPLACED, UNREADABLE, Change, ChangeKind, count_lines, show_path
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.exit_code import ExitCode

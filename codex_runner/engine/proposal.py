@@ -6,7 +6,8 @@ A CI system makes the places where the base commit may be with the functions her
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from codex_runner.dataclass import dataclass
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 # No character that git refuses in a branch name, or that a shell or a revision could take for something else.

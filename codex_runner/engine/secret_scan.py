@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.change import show_path
 from codex_runner.domain.event import CheckEnded
 from codex_runner.domain.exit_code import ExitCode

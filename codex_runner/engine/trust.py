@@ -7,8 +7,9 @@ the secret store's role, which is bound to the workflow's own claims.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from codex_runner.dataclass import dataclass
 
 if TYPE_CHECKING:
     from codex_runner.domain.policy import TrustPolicy

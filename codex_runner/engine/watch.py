@@ -5,9 +5,9 @@ Times are of one monotonic clock, in seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain import event as ev
 from codex_runner.domain.run import StopReason
 from codex_runner.text.durations import format_duration

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.change import ChangeKind
 from codex_runner.domain.errors import RunnerError, UnreachableError
 from codex_runner.domain.event import Changed, CheckEnded, build, to_json

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import BudgetSpentError, ConfigurationError
 from codex_runner.text.dates import format_day
 from codex_runner.text.durations import format_duration

@@ -8,9 +8,9 @@ import fcntl
 import hashlib
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.errors import ConfigurationError, LockedError
 from codex_runner.locks import holder as notes

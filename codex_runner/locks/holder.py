@@ -7,9 +7,9 @@ import dataclasses
 import json
 import os
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.text.dates import format_date
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ import json
 import os
 import secrets
 import stat
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.event import ArtifactKept
 from codex_runner.reports import globs as gl
 from codex_runner.text.counts import format_size

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from codex_runner.dataclass import dataclass
 
 _ANY_DEPTH = "**"
 

@@ -6,10 +6,11 @@ read back and counted before anybody gets it. Jenkins's junit-10 schema is the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.event import NOT_JUDGED
 from codex_runner.domain.job import OWN_CHECKS

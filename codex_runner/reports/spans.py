@@ -6,9 +6,10 @@ Names and attributes are OpenTelemetry's for CI/CD and for generative AI, where 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain import event as ev
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.reports import facts

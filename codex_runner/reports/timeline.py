@@ -7,9 +7,9 @@ the strips grow and shrink with the screen.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.reports.escaping import html_text
 from codex_runner.reports.moments import Lane, Moment, Mood, of_lane
 from codex_runner.text.durations import format_elapsed

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.dataclass import dataclass
 from codex_runner.sinks.console import make_console, wants_color
 from codex_runner.sinks.github import GitHubLog
 from codex_runner.sinks.gitlab import GitLabLog

@@ -9,7 +9,6 @@ from __future__ import annotations
 import http
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 import hvac
@@ -17,6 +16,7 @@ import requests
 import tenacity
 from hvac.adapters import RawAdapter
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.engine.bounded import StoppedError, Wish
 from codex_runner.engine.redact import Redactor

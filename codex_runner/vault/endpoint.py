@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import ssl
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import proxy_passwords

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ import tenacity
 from codex_runner.ci_systems import SYSTEMS, Pipeline
 from codex_runner.ci_systems.github import api_url
 from codex_runner.ci_systems.identity import IdentityEndpoint, IdentityVariable
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import GITHUB_TOKENS, proxy_passwords

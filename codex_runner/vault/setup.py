@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from codex_runner.ci_systems import github, gitlab
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import UsageError
 
 if TYPE_CHECKING:

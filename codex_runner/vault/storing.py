@@ -10,11 +10,12 @@ import contextlib
 import math
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError, RunnerError, SecretStoreError, UsageError
 from codex_runner.engine.credential_rules import CLOCK_SKEW
 from codex_runner.text.dates import format_date

@@ -8,9 +8,10 @@ name of its own (`retire.2`). So two writers at once, each with a merge patch, t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
+from codex_runner.dataclass import dataclass
 from codex_runner.text.dates import parse_date
 from codex_runner.text.durations import parse_go_duration
 from codex_runner.vault.faults import Refusal

@@ -7,9 +7,9 @@ not in it is `stale`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import Finding, Outcome
 from codex_runner.domain.errors import CredentialError, RunnerError
 from codex_runner.engine.credential_rules import CLOCK_SKEW

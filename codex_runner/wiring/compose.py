@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codex_runner.ci_systems import Pipeline
 from codex_runner.codex.agent import Codex
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.job import Job, Sandbox
 from codex_runner.domain.state import RunState

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import TokenAuth, VaultSettings
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.bounded import Wish

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import Finding, Outcome
 from codex_runner.reports.checklist import write_junit
 

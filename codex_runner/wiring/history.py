@@ -8,9 +8,9 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError, UsageError
 from codex_runner.domain.event import RunEnded, record_from_json
 from codex_runner.domain.folder import RunFolder

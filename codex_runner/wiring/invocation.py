@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from codex_runner.ci_systems import Pipeline
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import holds_secret

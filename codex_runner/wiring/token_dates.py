@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError, UsageError
 from codex_runner.engine.credential_rules import CLOCK_SKEW, claimed_date, unverified_claims
 from codex_runner.text.dates import format_date

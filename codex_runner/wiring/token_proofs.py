@@ -7,11 +7,12 @@ import datetime as dt
 import itertools
 import random
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from codex_runner.ci_systems import Pipeline
 from codex_runner.codex.login import Answer, Said
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import CredentialKind, CredentialSource, Granted
 from codex_runner.domain.errors import (
     ConfigurationError,

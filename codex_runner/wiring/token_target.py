@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.config import resolve_codex
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import CredentialKind, CredentialSource, CredentialSpec
 from codex_runner.domain.job import CodexSettings
 

@@ -6,11 +6,12 @@ import contextlib
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from codex_runner.codex.login import Answer, Said
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import (
     CredentialFacts,
     CredentialSpec,

@@ -8,10 +8,10 @@ import hashlib
 import os
 import re
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.surroundings import for_git
 from codex_runner.engine.git_guard import guarded

@@ -7,9 +7,10 @@ path that would not stay below `into`, whatever the host says.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, BinaryIO
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import HostError
 from codex_runner.domain.files import Fetched, Listing
 from codex_runner.engine import cksum

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import RunnerError
 from codex_runner.engine.shell_script import shell_script
 from codex_runner.text.durations import format_duration
