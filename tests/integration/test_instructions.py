@@ -6,6 +6,7 @@ import os
 import subprocess
 
 import pytest
+from support.ways import every_codex
 
 from codex_runner.demo.scenarios import script
 from codex_runner.demo.wire import message, shell
@@ -108,6 +109,7 @@ def test_the_working_tree_outside_of_proposals(told, project, proposed):
     assert list((project.state / "codex-runner" / "skills").glob("*")) == []
 
 
+@every_codex
 @pytest.mark.parametrize("how", ["sha", "branch", "merge-parent", "gitlab", "jenkins", "asked-for"])
 def test_the_base_on_a_proposal(told, project, proposed, how):
     old, new, head = proposed
@@ -316,6 +318,7 @@ def test_what_leads_elsewhere_or_never_ends(told, project):
     assert any(".agents/skills/secret" in each and "no skills at all" in each for each in said)
 
 
+@every_codex
 def test_the_agent_reads_a_skill_and_cannot_write_it(told, project, service):
     skill(project.cwd / ".agents" / "skills" / "tidy", "SKILL of ours")
     project.git_init()

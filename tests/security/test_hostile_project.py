@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 import tomli_w
+from support.ways import every_codex
 
 from codex_runner.demo.scenarios import script
 from codex_runner.demo.wire import message, shell
@@ -59,6 +60,7 @@ def work_in(project, service, folder, mode, **job):
     return done.run, outside
 
 
+@every_codex
 @pytest.mark.parametrize("mode", MODES)
 def test_its_configuration_is_not_obeyed(hostile, service, mode):
     run, outside = work_in(hostile, service, hostile.work, mode)

@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from support.ways import every_codex
 
 pytestmark = pytest.mark.needs_codex
 
@@ -28,6 +29,7 @@ def refused(project, service, *args, **job):
     return done.stderr
 
 
+@every_codex
 @pytest.mark.parametrize("mode", MODES)
 def test_a_sandbox_that_works(either, service, mode):
     either.git_init()
