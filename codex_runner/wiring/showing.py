@@ -28,9 +28,13 @@ def run_sinks(
 ) -> list[Sink]:
     """Choose the sinks for `stream`, and for the `job` whose checks they will tell of. `log_format`: see `choose`."""
     prefix = None if job is None else path_prefix(job, environ)
+    return choose(log_format, patient(stream), environ, secrets, prefix, place_of(environ))
+
+
+def place_of(environ: Mapping[str, str]) -> Place:
+    """Return what the CI system of this environment does with a log."""
     here = Pipeline(environ)
-    place = Place(here.log_formats(), verbose=here.wants_details(), keeps_terminal=here.keeps_terminal())
-    return choose(log_format, patient(stream), environ, secrets, prefix, place)
+    return Place(here.log_formats(), verbose=here.wants_details(), keeps_terminal=here.keeps_terminal())
 
 
 def log_of(stream: TextIO, environ: Mapping[str, str], *, go_on: bool, verbose: bool) -> Sink:
