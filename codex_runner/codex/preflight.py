@@ -20,8 +20,8 @@ from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
 from codex_runner.domain.job import Sandbox
 from codex_runner.engine.config_secrets import secrets_of
-from codex_runner.engine.redact import Redactor
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.redaction.redactor import Redactor
+from codex_runner.shell.script import shell_script
 from codex_runner.text.durations import format_duration
 from codex_runner.text.excerpts import end_of
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
-    from codex_runner.domain.outside import Place
+    from codex_runner.domain.outside import OutsidePath
     from codex_runner.domain.ports import Transport
 
 # The oldest version that the tests run.
@@ -50,7 +50,7 @@ _PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class LoginStatus:
     """What `codex login status` came to: its exit code, None where it had none in time, and what it printed.
 
     `identity` is whose the token is (`account`, `account_id`, `plan`), as far as the service has told; None where
@@ -69,8 +69,8 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
     granted: Granted,
     fallback: str | None = None,
     wanted: str = "",
-    places: Sequence[Place] = (),
-) -> tuple[Install, Survey, Login | None]:
+    places: Sequence[OutsidePath] = (),
+) -> tuple[Install, Survey, LoginStatus | None]:
     """Find codex where the job says, or as `codex` in the host's PATH, or at `fallback`; ask it about an access token.
 
     `wanted` is what to look for in the job's folder (`survey.wanted`), `places` what must not be written there.
@@ -158,7 +158,7 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
         )
     code, _, output = said.partition(b"\n")
     identity = _identity(values.get("account", "")) if identify else None
-    return install, survey, Login(int(code) if answered else None, output, done.seconds, identity)
+    return install, survey, LoginStatus(int(code) if answered else None, output, done.seconds, identity)
 
 
 def _identity(answer: str) -> dict[str, str]:
@@ -187,7 +187,7 @@ def _hints(job: Job) -> tuple[str, str]:
 
 
 async def check_login(
-    job: Job, transport: Transport, login: Login | None, granted: Granted, tell: Callable[[Event], None]
+    job: Job, transport: Transport, login: LoginStatus | None, granted: Granted, tell: Callable[[Event], None]
 ) -> dict[str, Any]:
     """Judge whether the service takes the credential; return what was done, for run.json.
 

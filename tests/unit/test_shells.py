@@ -116,7 +116,7 @@ def test_no_script_of_ours_executes_a_value():
 
 # What stands in Python although it is of several lines of shell, and why.
 NOT_OURS = {
-    "demo/project.py": "the check of the demo's job, in the configuration that it writes",
+    "demo/git_project.py": "the check of the demo's job, in the configuration that it writes",
     "vault/rendering.py": "a script for people, which is printed: a line for each step of their setup",
 }
 SHELL = re.compile(

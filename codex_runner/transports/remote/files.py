@@ -11,11 +11,11 @@ from dataclasses import field
 from typing import TYPE_CHECKING, BinaryIO
 
 from codex_runner.dataclass import dataclass
+from codex_runner.domain import cksum
 from codex_runner.domain.errors import HostError
-from codex_runner.domain.files import Fetched, Listing
-from codex_runner.engine import cksum
+from codex_runner.domain.listing import Fetched, Listing
 from codex_runner.transports.carriers.carrier import DroppedError
-from codex_runner.transports.remote.answer import PATIENCE, next_answer, patiently
+from codex_runner.transports.remote.host_answer import PATIENCE, next_answer, patiently
 from codex_runner.transports.request import files_request, new_nonce
 
 if TYPE_CHECKING:
