@@ -27,7 +27,7 @@ from rich.text import Text
 
 from codex_runner.cli.main import command_line
 from codex_runner.codex.classes import NARROWER, ROWS
-from codex_runner.codex.refusals import REFUSALS, SANDBOX_FAILED
+from codex_runner.codex.refusal_kinds import REFUSALS, SANDBOX_FAILED
 from codex_runner.codex.versions import VERSIONS, Standing
 from codex_runner.domain import event as ev
 from codex_runner.domain.exit_code import ExitCode

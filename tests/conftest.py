@@ -13,7 +13,7 @@ for _name, _examples in (("quick", 25), ("thorough", 500)):
     )
 
 # Where a case is a whole run of codex, or several.
-COSTLY = ("integration", "security", "adversary", "chaos")
+COSTLY = ("integration", "security")
 
 # A shell starts what it puts behind (`ci/test &`) with these ignored, and whatever a test starts would inherit that.
 for _number in (signal.SIGINT, signal.SIGQUIT):
@@ -41,17 +41,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _between(items: list[pytest.Item]) -> set[pytest.Item]:
-    """Return the cases of a costly test between its first and its last, which differ in every parameter.
-
-    A test that says itself which of its cases run each day (`ways`, `every_case`) is left alone.
-    """
+    """Return the cases of a costly test between its first and its last, which differ in every parameter."""
     tests: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in COSTLY:
+        named = any(item.get_closest_marker(mark) for mark in ("thorough", "every_case"))
+        if not named and item.path.relative_to(Path(__file__).parent).parts[0] in COSTLY:
             tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    return {
-        case
-        for cases in tests.values()
-        if not any(case.get_closest_marker(mark) for mark in ("thorough", "every_case") for case in cases)
-        for case in cases[1:-1]
-    }
+    return {case for cases in tests.values() for case in cases[1:-1]}

@@ -40,7 +40,8 @@ def _make(venv: Path, files: list[Path]) -> None:
     if index := os.environ["INPUT_PIP_INDEX_URL"]:
         environment["PIP_INDEX_URL"] = index  # not an argument: it may hold a password
     locked = [argument for file in files for argument in ("-r", str(file))]
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    python = str(venv / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "--compile", "--quiet", "--disable-pip-version-check", "--no-input"]
     steps = [
         [sys.executable, "-m", "venv", "--clear", str(venv)],
         [*pip, "--require-hashes", "--only-binary", ":all:", *locked],

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from codex_runner.app.inventory import inventory
+from codex_runner.app.invocation import Invocation
 from codex_runner.cli.operators import optional_config
 from codex_runner.cli.options import ConfigOption  # noqa: TC001 - typer reads annotations
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_table
 from codex_runner.domain.exit_code import ExitCode
-from codex_runner.wiring.inventory import inventory
-from codex_runner.wiring.invocation import Invocation
+from codex_runner.text.counts import format_size
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,13 +57,13 @@ def _show_probed(documents: Sequence[dict[str, Any]]) -> None:
         [
             each["alias"],
             "ok" if each["reachable"] else "failed",
-            f"{each['seconds']:.1f} s",
+            format_duration(each["seconds"]),
             each["system"],
             Path(each["shell"]).name,
             each["codex_version"] or "-",
             each["codex"] or "-",
             each["git"] or "-",
-            f"{each['disk'] / 1e9:.1f} GB" if each["disk"] is not None else "-",
+            format_size(each["disk"]) if each["disk"] is not None else "-",
         ]
         for each in documents
     ]

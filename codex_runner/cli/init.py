@@ -10,22 +10,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.cli.pipelines import ACTION, MOVABLE, Request, System, choose_job, plan, this_machine, top_of
+from codex_runner.app.credentials import origin_of
+from codex_runner.cli.pipelines import ACTION, STARTERS, WantedStarter, choose_job, plan, this_machine, top_of
 from codex_runner.config import load
+from codex_runner.config.first_file import FIRST_JOB, STARTER
 from codex_runner.config.settings import FILE_NAME
-from codex_runner.config.starter import FIRST_JOB, STARTER
 from codex_runner.domain.errors import UsageError
-from codex_runner.wiring.credentials import origin_of
 
 if TYPE_CHECKING:
-    from codex_runner.cli.pipelines import Plan
+    from codex_runner.ci_systems import CiSystem
+    from codex_runner.ci_systems.starter import Starter
 
 
 def init(
     system: Annotated[
-        System | None,
+        str | None,
         typer.Argument(
-            help="Write what this system needs to run a job; without one, the configuration.", show_default=False
+            help=f"Write what this system needs to run a job ({', '.join(STARTERS)}); without one, the configuration.",
+            show_default=False,
+            autocompletion=lambda: list(STARTERS),
         ),
     ] = None,
     config: Annotated[
@@ -47,7 +50,15 @@ def init(
     if system is None:
         _write_configuration(config or Path(), force=force)
     else:
-        _write_pipeline(system, config, job, action, force=force)
+        _write_pipeline(_named(system), config, job, action, force=force)
+
+
+def _named(system: str) -> CiSystem:
+    if system not in STARTERS:
+        raise UsageError(
+            f"{system!r} is no system that a job can be set up for.", remedy=f"Give one of: {', '.join(STARTERS)}."
+        )
+    return STARTERS[system]
 
 
 def _write_configuration(config: Path, *, force: bool) -> None:
@@ -63,13 +74,14 @@ def _write_configuration(config: Path, *, force: bool) -> None:
     )
 
 
-def _write_pipeline(system: System, config: Path | None, job: str | None, action: str, *, force: bool) -> None:
+def _write_pipeline(system: CiSystem, config: Path | None, job: str | None, action: str, *, force: bool) -> None:
+
     if config is not None and config.is_dir():
         config /= FILE_NAME
     here = Path.cwd()
     loaded = load(config, here, os.environ)
-    root = here if system in {System.CRON, System.SYSTEMD} else top_of(here)
-    request = Request(
+    root = here if system.on_this_machine else top_of(here)
+    request = WantedStarter(
         loaded,
         choose_job(loaded, job),
         root,
@@ -78,7 +90,7 @@ def _write_pipeline(system: System, config: Path | None, job: str | None, action
         origin_of(str(root), os.environ),
     )
     made = plan(system, request)
-    if not force and (taken := [name for name in _differing(made, root) if name in MOVABLE]):
+    if not force and (taken := [name for name in _differing(made, root) if name in system.movable]):
         made = plan(system, replace(request, taken=taken))
     if not force and (there := _differing(made, root)):
         raise UsageError(
@@ -97,7 +109,7 @@ def _write_pipeline(system: System, config: Path | None, job: str | None, action
         typer.echo(f"  {number}. {step}")
 
 
-def _differing(made: Plan, root: Path) -> list[str]:
+def _differing(made: Starter, root: Path) -> list[str]:
     """Name the files that are there already, and are not what is to be written."""
     return [name for name, text in made.files.items() if (root / name).exists() and not _holds(root / name, text)]
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from codex_runner.config import load, parse_duration
+from codex_runner.config import load
 from codex_runner.config.loading import find
 from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.exit_code import ExitCode
+from codex_runner.text.durations import parse_duration
 
 if TYPE_CHECKING:
     from codex_runner.config import Config

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from codex_runner.app.history import list_runs
 from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_columns
 from codex_runner.domain.exit_code import ExitCode
-from codex_runner.reports.text import utc
-from codex_runner.sinks.foreign import duration as shown
-from codex_runner.wiring.history import list_runs
+from codex_runner.text.dates import format_instant, format_local_minute
+from codex_runner.text.durations import format_duration as shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from codex_runner.wiring.history import PastRun
+    from codex_runner.app.history import PastRun
 
 
 def runs(
@@ -60,8 +60,8 @@ def as_document(run: PastRun) -> dict[str, Any]:
         "run_id": run.folder.run_id,
         "job": run.job,
         "host": run.host,
-        "started": utc(run.started),
-        "ended": utc(run.started + run.seconds) if run.finished else None,
+        "started": format_instant(run.started),
+        "ended": format_instant(run.started + run.seconds) if run.finished else None,
         "seconds": round(run.seconds, 3),
         "result": run.result,
         "ending": run.ending,
@@ -82,7 +82,7 @@ def _show(found: Sequence[PastRun]) -> None:
 
 
 def _row(run: PastRun) -> tuple[str, ...]:
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+    when = format_local_minute(run.started)
     ending = run.ending
     if run.exit_code:
         ending = "failed" if run.exit_code == ExitCode.JOB_FAILED else f"failed: {run.ending}"

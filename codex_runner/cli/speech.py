@@ -8,10 +8,8 @@ import sys
 
 import typer
 
-from codex_runner.sinks.foreign import clean_line
-
-# Names that CI systems give their jobs, all of which some part of the world reads commands in the log of.
-_CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL", "BUILDKITE")
+from codex_runner.ci_systems import Pipeline
+from codex_runner.text.clean import clean_line
 
 
 def tell(text: str, remedy: str = "") -> None:
@@ -35,10 +33,7 @@ def printable(text: str) -> str:
 
     In the log of a CI system no line of it may be taken for a command; on a terminal, nothing in it moves the cursor.
     """
-    in_ci = any(os.environ.get(name) not in (None, "", "false") for name in _CI)
-    if not in_ci and not sys.stdout.isatty():
+    here = Pipeline(os.environ)
+    if not here.may_be_read() and not sys.stdout.isatty():
         return text
-
-    # GitHub obeys `::` at the beginning of a line, after white space too.
-    bar = "| " if os.environ.get("GITHUB_ACTIONS") == "true" else ""
-    return "\n".join(f"{bar}{clean_line(line)}" for line in text.splitlines())
+    return "\n".join(f"{here.line_prefix()}{clean_line(line)}" for line in text.splitlines())

@@ -8,19 +8,19 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from codex_runner.app.token_dates import dates_of
+from codex_runner.app.token_kinds import settle_kind
+from codex_runner.app.tokens import read_token
 from codex_runner.cli.options import warn
 from codex_runner.cli.speech import tell
-from codex_runner.config import parse_duration
 from codex_runner.domain.errors import UsageError
-from codex_runner.engine.credential_rules import parse_date
-from codex_runner.wiring.token_dates import dates_of
-from codex_runner.wiring.token_kinds import settle_kind
-from codex_runner.wiring.tokens import read_token
+from codex_runner.text.dates import parse_day_or_date
+from codex_runner.text.durations import parse_duration
 
 if TYPE_CHECKING:
+    from codex_runner.app.token_dates import Dates
+    from codex_runner.app.token_target import Target
     from codex_runner.domain.secret import Secret
-    from codex_runner.wiring.token_dates import Dates
-    from codex_runner.wiring.token_target import Target
 
 _LARGEST = 64 * 1024  # bytes: no token is longer
 
@@ -68,8 +68,7 @@ def _date(text: str, option: str, now: float | None = None) -> float:
         except ValueError:
             pass  # then it is a date
     try:
-        # A day alone is the one at whose beginning it ends, in UTC: rather too early than too late.
-        return parse_date(f"{text}T00:00:00Z" if len(text) == len("2026-01-31") else text)
+        return parse_day_or_date(text)
     except (ValueError, OverflowError):
         example = "30d, 2026-01-31, 2026-01-31T12:00:00Z or never" if now is not None else "2026-01-31T12:00:00Z"
         raise UsageError(f"{option} {text!r} is no date.", remedy=f"Write it as {example}.") from None

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from codex_runner.cli.speech import print_json, tell
-from codex_runner.engine.credential_rules import format_date, format_duration, parse_date
+from codex_runner.text.dates import format_date, parse_date
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
+    from codex_runner.app.token_dates import Dates
+    from codex_runner.app.token_target import Target
+    from codex_runner.app.tokens import Stored, TokenEntry
     from codex_runner.domain.credential import Finding
-    from codex_runner.wiring.token_dates import Dates
-    from codex_runner.wiring.token_target import Target
-    from codex_runner.wiring.tokens import Stored, TokenEntry
 
 
 def show_stored(target: Target, stored: Stored, dates: Dates, *, as_json: bool) -> None:
@@ -80,15 +81,15 @@ def finding_json(entry: TokenEntry, finding: Finding) -> dict[str, str | None]:
 
 
 def age(issued: str | None, now: float) -> str:
-    """Say how old a token is, in its largest unit."""
+    """Write how old a token is."""
     seconds = _moment(issued)
-    return "-" if seconds is None else _short(now - seconds)
+    return "-" if seconds is None else format_duration(now - seconds)
 
 
 def time_left(expires: str | None, now: float) -> str:
-    """Say how long a token still lives, in its largest unit."""
+    """Write how long a token still lives."""
     seconds = _moment(expires)
-    return "-" if seconds is None else _short(seconds - now) if seconds > now else "none"
+    return "-" if seconds is None else format_duration(seconds - now) if seconds > now else "none"
 
 
 def _moment(text: str | None) -> float | None:
@@ -96,7 +97,3 @@ def _moment(text: str | None) -> float | None:
         return None if text is None else parse_date(text)
     except (ValueError, OverflowError):
         return None
-
-
-def _short(seconds: float) -> str:
-    return format_duration(max(0.0, seconds)).split(" ", maxsplit=1)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +13,17 @@ from codex_runner.codex.key_preflight import check_key
 from codex_runner.codex.login import read_login
 from codex_runner.codex.permissions import LOOKED_FOR, writable
 from codex_runner.codex.versions import VERSIONS, Standing
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import CredentialKind
-from codex_runner.domain.cut import end_of
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
 from codex_runner.domain.job import Sandbox
 from codex_runner.engine.config_secrets import secrets_of
-from codex_runner.engine.redact import Redactor
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.redaction.redactor import Redactor
+from codex_runner.shell.script import shell_script
+from codex_runner.text.durations import format_duration
+from codex_runner.text.excerpts import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
-    from codex_runner.domain.outside import Place
+    from codex_runner.domain.outside import OutsidePath
     from codex_runner.domain.ports import Transport
 
 _INSTALL = "Install it (`npm install -g @openai/codex`, or `pip install openai-codex-cli-bin`)"
@@ -49,7 +50,7 @@ _PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class LoginStatus:
     """What `codex login status` came to: its exit code, None where it had none in time, and what it printed.
 
     `identity` is whose the token is (`account`, `account_id`, `plan`), as far as the service has told; None where
@@ -68,9 +69,9 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
     granted: Granted,
     fallback: str | None = None,
     wanted: str = "",
-    places: Sequence[Place] = (),
+    places: Sequence[OutsidePath] = (),
     versions: Versions = VERSIONS,
-) -> tuple[Install, Survey, Login | None]:
+) -> tuple[Install, Survey, LoginStatus | None]:
     """Find codex where the job says, or as `codex` in the host's PATH, or at `fallback`; ask it about an access token.
 
     `wanted` is what to look for in the job's folder (`survey.wanted`), `places` what must not be written there.
@@ -114,7 +115,11 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
             remedy="Make room there, or point XDG_STATE_HOME to another folder.",
         )
     if "path" not in values:
-        why = f"no end within {_PATIENCE:g} s" if done.exit_code is None else end_of(done.last_words, 300) or "no word"
+        why = (
+            f"no end within {format_duration(_PATIENCE)}"
+            if done.exit_code is None
+            else end_of(done.last_words, 300) or "no word"
+        )
         raise ConfigurationError(
             f"codex could not be looked at{there}: {why}.",
             remedy="The host's own shell says so: look at its disk, its memory and its load.",
@@ -156,7 +161,7 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
         )
     code, _, output = said.partition(b"\n")
     identity = _identity(values.get("account", "")) if identify else None
-    return install, survey, Login(int(code) if answered else None, output, done.seconds, identity)
+    return install, survey, LoginStatus(int(code) if answered else None, output, done.seconds, identity)
 
 
 def _identity(answer: str) -> dict[str, str]:
@@ -185,7 +190,7 @@ def _hints(job: Job) -> tuple[str, str]:
 
 
 async def check_login(
-    job: Job, transport: Transport, login: Login | None, granted: Granted, tell: Callable[[Event], None]
+    job: Job, transport: Transport, login: LoginStatus | None, granted: Granted, tell: Callable[[Event], None]
 ) -> dict[str, Any]:
     """Judge whether the service takes the credential; return what was done, for run.json.
 

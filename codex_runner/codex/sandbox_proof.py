@@ -6,7 +6,6 @@ A sandbox that does not start lets no command of the agent run, and codex says n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codex_runner.codex import survey as surveys
@@ -14,12 +13,14 @@ from codex_runner.codex.failures import last_words
 from codex_runner.codex.outside import around, missing_folders
 from codex_runner.codex.permissions import PROFILE
 from codex_runner.codex.project import can_hide
-from codex_runner.domain.cut import end_of
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.job import PROOF, Sandbox
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.shell.script import shell_script
+from codex_runner.text.durations import format_duration
+from codex_runner.text.excerpts import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -165,7 +166,7 @@ def _judge(job: Job, answer: _Answer, *, own: bool, late: bool) -> tuple[str, st
     """
     codes = answer.all("proof")
     if late:
-        return f"gave no answer within {_PATIENCE:g} s", _ELSE
+        return f"gave no answer within {format_duration(_PATIENCE)}", _ELSE
     if answer.has("unwritable") and job.sandbox is Sandbox.WORKSPACE_WRITE and not own:
         return (
             f"{job.cwd} is not writable for this user, and the job's `sandbox` is 'workspace-write'",

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from codex_runner.dataclass import dataclass
 
 _NUMBERS = re.compile(r"(\d+)\.(\d+)\.(\d+)(\S*)")
 

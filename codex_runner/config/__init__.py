@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-from codex_runner.config.duration import parse_duration
 from codex_runner.config.loading import load
 from codex_runner.config.resolve import PromptSource, files_of, resolve_codex, resolve_job, variables_of
 from codex_runner.config.settings import FILE_NAME, Config, HostSettings, JobSettings, NotifySettings
@@ -27,7 +26,6 @@ __all__ = [
     "PromptSource",
     "files_of",
     "load",
-    "parse_duration",
     "resolve_codex",
     "resolve_job",
     "variables_of",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.config.settings import JobSettings
 from codex_runner.config.tables import CONFIG_FILE, Leaf, Table, below, known_keys, table
+from codex_runner.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from codex_runner.config.paths import below
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import LOCAL_HOST, Host, host_name_problem
 from codex_runner.domain.job import Sandbox
@@ -204,7 +205,7 @@ def _prompt(config: Config, settings: JobSettings, given: PromptSource) -> str:
 
 
 def _schema(config: Config, settings: JobSettings) -> str | None:
-    """Read the job's schema. `codex_runner.schema` checks it: that needs a heavy library."""
+    """Read the job's schema. `codex_runner.checks.reply_schema` checks it: that needs a heavy library."""
     if settings.output_schema is None:
         return None
     key = f"{config.path}: jobs.{settings.name}.output_schema = {settings.output_schema!r}"

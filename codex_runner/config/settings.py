@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path  # noqa: TC003 - the types of fields are read at run time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.job import Job
 from codex_runner.domain.key import FILE, NO_KEY, SECRET_FILE, SECRET_VARIABLE, Form, key

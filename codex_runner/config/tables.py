@@ -6,7 +6,7 @@ A class is not read before a key of its table is asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, field, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path  # noqa: TC003 - the types of fields are read at run time, as those below
@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from codex_runner.config.settings import AuditSettings, HostSettings, JobSettings, NotifySettings  # noqa: TC001
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import AUTH_METHODS, VaultSettings
 from codex_runner.domain.host import Host
 from codex_runner.domain.job import CodexSettings  # noqa: TC001

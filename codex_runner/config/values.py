@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from codex_runner.config.duration import parse_duration
 from codex_runner.config.problems import OURS
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.key import Form
 from codex_runner.domain.notice import ENDINGS
-from codex_runner.engine.credential_rules import parse_date
 from codex_runner.engine.path_rules import check_glob
 from codex_runner.text.clean import is_blank
+from codex_runner.text.dates import parse_date
+from codex_runner.text.durations import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _KEY = "ci-issuer"
 _MOUNT = "transit-ci-issuer"
 _VARIABLES = ("repository", "event_name", "actor", "sha")  # claims that are variables too
+NOT_OF_THE_JOB = ("GITHUB_EVENT_PATH", "GITHUB_TRIGGERING_ACTOR")
+"""Variables of a real job that the made-up one of `Issuer.environment` does not have."""
 
 
 def github_claims(repository: str, workflow_file: str, /, **changes: Any) -> dict[str, Any]:

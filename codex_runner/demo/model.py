@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import tomli_w
 
+from codex_runner.dataclass import dataclass
 from codex_runner.demo.answers import Answers
 from codex_runner.demo.listener import Listener
 from codex_runner.demo.scenarios import BUILT_IN, Scenario

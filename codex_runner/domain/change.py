@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from codex_runner.dataclass import dataclass
+from codex_runner.text.clean import escape_unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,5 +83,4 @@ def count_lines(changed: Sequence[Change], committed: Sequence[Change] = ()) -> 
 
 def show_path(path: str) -> str:
     """Write a path so that it fits on a line: control characters and bytes outside UTF-8 are escaped."""
-    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    return escape_unprintable(path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))

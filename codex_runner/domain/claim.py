@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from codex_runner.dataclass import dataclass
+from codex_runner.text.durations import format_duration
 
 RENEWAL = 5.0
 EXPIRY = 60.0
@@ -77,8 +80,8 @@ class Holder:
     def __str__(self) -> str:
         """Say it in a message."""
         who = "another runner" if self.process is None else f"the runner {self.process.pid} on {self.process.node}"
-        since = "" if self.age is None else f" for {self.age:.0f} s"
-        renewed = "" if self.idle is None else f", renewed {self.idle:.0f} s ago"
+        since = "" if self.age is None else f" for {format_duration(self.age)}"
+        renewed = "" if self.idle is None else f", renewed {format_duration(self.idle)} ago"
         return f"{who}{since}{renewed}"
 
 

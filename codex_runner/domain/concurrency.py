@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from codex_runner.dataclass import dataclass
 
 
 class LockPolicy(StrEnum):

@@ -5,12 +5,12 @@ Durations are in seconds. Everything here is a plain value: `config` builds it, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from dataclasses import field as setting  # `field` is also a key: that of a secret in Vault
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, get_args
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.key import FILE, SECRET_FILE, SECRET_VARIABLE, SHOWN, Form, key
 from codex_runner.domain.secret_names import (
     ACCESS_TOKEN,

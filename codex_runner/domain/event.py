@@ -11,10 +11,11 @@ import datetime as dt
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Any, ClassVar, Self
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.run import Ending, ProcessExit, Usage  # noqa: TC001 - build() reads the hints at run time
 
 SCHEMA_VERSION = 1

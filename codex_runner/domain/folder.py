@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from codex_runner.dataclass import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+PATCH = "changes.patch"
+"""The artifact with what the agent changed, below `artifacts/`."""
 
 
 @dataclass(frozen=True, slots=True)

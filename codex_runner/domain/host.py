@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-from codex_runner.domain.cut import end_of
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.outside import Outside
+from codex_runner.text.excerpts import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+
+from codex_runner.dataclass import dataclass
 
 # At run time too: event.build() reads the hints.
 from codex_runner.domain.concurrency import Concurrency  # noqa: TC001

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal  # noqa: TC003 - event.build() reads the hints at run time
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.key import NO_KEY, Form, key
 
 _RULE = key(form=Form.RULE)

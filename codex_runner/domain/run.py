@@ -6,10 +6,10 @@ import calendar
 import re
 import secrets
 import time
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import UsageError
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure

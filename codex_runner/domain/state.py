@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain import event as ev
 from codex_runner.domain.attempt_state import TURN_COMPLETED, TURN_FAILED, TURN_RUNNING, Attempt
 from codex_runner.domain.host import Host

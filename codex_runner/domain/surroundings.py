@@ -52,6 +52,4 @@ def for_git(environ: Mapping[str, str]) -> dict[str, str]:
 def names_a_credential(name: str) -> bool:
     """Whether a variable's name speaks of a credential, or is one of the runner's own settings."""
     upper = name.upper()
-    return upper.startswith(("VAULT_", "BAO_", "ACTIONS_ID_TOKEN", "CODEX_RUNNER_")) or any(
-        word in upper for word in _CREDENTIAL_WORDS
-    )
+    return upper.startswith(("VAULT_", "BAO_", "CODEX_RUNNER_")) or any(word in upper for word in _CREDENTIAL_WORDS)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.key import SHOWN, Form, key
 
 

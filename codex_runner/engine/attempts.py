@@ -22,6 +22,7 @@ from codex_runner.engine.ending import stop_ending, unreached_ending
 from codex_runner.engine.recall import to_lines
 from codex_runner.engine.retry import GiveUp, decide
 from codex_runner.engine.workspace import placed
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,7 @@ class Attempts:
         if self._state.thread_id is None:
             return "codex gave no thread to go on with"
         if left < self._job.retry.least:
-            return f"only {max(0.0, left):.0f} s are left"
+            return f"only {format_duration(left)} are left"
         return None
 
     async def _insist(self, ending: Ending) -> Ending:

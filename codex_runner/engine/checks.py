@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import FolderGoneError
 from codex_runner.domain.event import CheckEnded, CheckStarted
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.host import KEPT
 from codex_runner.domain.job import RULES, SCAN, SCHEMA
 from codex_runner.engine.check_names import is_lost
-from codex_runner.engine.git_guard import guarded_command
 from codex_runner.engine.prompt import with_context
-from codex_runner.engine.redact_stream import OVERLAP
 from codex_runner.engine.workspace import placed
+from codex_runner.git.guard import guarded_command
+from codex_runner.redaction.stream import OVERLAP
+from codex_runner.text.counts import plural
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Check, Job
     from codex_runner.domain.ports import ReplySchema, Transport
     from codex_runner.engine.recorder import Recorder
-    from codex_runner.engine.redact import Redactor
     from codex_runner.engine.stopping import Stopping
+    from codex_runner.redaction.redactor import Redactor
 
 _TAIL = 64 * 1024  # bytes
 _CANNOT_RUN = 126  # a shell's own word for it
@@ -124,7 +126,7 @@ class Checks:
         problems = await self._schema.judge(state.reply or "", timeout=patience)
         code = None if problems is None else int(bool(problems))
         if problems is None:
-            problems = [f"The reply was not judged within {patience:.0f} s: {_BACKTRACKS}"]
+            problems = [f"The reply was not judged within {format_duration(patience)}: {_BACKTRACKS}"]
         self._recorder.emit(CheckEnded(SCHEMA, not problems, code, clock.now() - began, "\n".join(problems)))
 
     async def _run(self, check: Check) -> None:
@@ -162,4 +164,4 @@ def _redacted(output: bytes, redactor: Redactor) -> bytes:
 
 def _listed(checks: list[CheckEnded]) -> str:
     names = ", ".join(repr(check.name) for check in checks)
-    return f"the check{'s' if len(checks) > 1 else ''} {names}"
+    return f"the {plural(len(checks), 'check')} {names}"

@@ -8,10 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import (
     CredentialFacts,
     CredentialKind,
@@ -23,6 +22,8 @@ from codex_runner.domain.credential import (
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.failure import Failure
+from codex_runner.text.dates import numeric_date, parse_date
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,12 +45,11 @@ RULES = {
 }
 
 LIFETIME_MARGIN = 300.0  # seconds beyond the job's timeout, for what comes before and after codex
-_DATES_END = 100_000_000_000.0  # seconds since the epoch, in the year 5138: what is more is in milliseconds
 CLOCK_SKEW = 300.0  # seconds that a date of issue may lie in the future, since clocks differ
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class CredentialUse:
     """The run that a credential is judged for: its workflow, its job's timeout (seconds), and now (since the epoch).
 
     `complete` says that the source keeps all facts beside the value, as Vault does: then one that is missing is a
@@ -74,32 +74,6 @@ def default_workflow(repository: str, job: str) -> str:
     return f"{repository}/{job}"
 
 
-def parse_date(text: str) -> float:
-    """Read an RFC 3339 date with a time zone into seconds since the epoch. ValueError says what is wrong with it."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a date such as 2026-01-31T12:00:00Z") from None
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone; write it as 2026-01-31T12:00:00Z")
-    return moment.timestamp()
-
-
-def format_date(seconds: float) -> str:
-    """Write seconds since the epoch as RFC 3339 in UTC, to the second."""
-    return datetime.fromtimestamp(int(seconds), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def format_duration(seconds: float) -> str:
-    """Write a duration for people, in its two largest units: `3d 4h`, `12m`, `9s`."""
-    left, parts = int(abs(seconds)), []
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts[:2]) or "0s"
-
-
 def unverified_claims(token: str) -> dict[str, Any]:
     """Return the claims of a JWT without checking its signature; empty where `token` is no JWT."""
     parts = token.split(".")
@@ -117,13 +91,10 @@ def claimed_date(claims: Mapping[str, Any], name: str) -> float | None:
 
     ValueError says what is wrong with one that is no date, such as NaN, or milliseconds.
     """
-    value = claims.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _DATES_END:
-        shown = json.dumps(value, default=str)[:40]
-        raise ValueError(f"`{name}` is {shown}, which is no date in seconds since 1970")
-    return float(value)
+    try:
+        return numeric_date(claims.get(name))
+    except ValueError as error:
+        raise ValueError(f"`{name}` {error}") from None
 
 
 def planned_guards(spec: CredentialSpec | None) -> tuple[str, ...]:
@@ -145,7 +116,7 @@ def planned_guards(spec: CredentialSpec | None) -> tuple[str, ...]:
     return tuple(name for name, reached in named if reached)
 
 
-def judge_credential(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasion) -> tuple[Finding, ...]:
+def judge_credential(facts: CredentialFacts, spec: CredentialSpec, occasion: CredentialUse) -> tuple[Finding, ...]:
     """Apply every rule, in order.
 
     A rule that cannot be judged since a date is unreadable gives no finding; the date's own refusal stands for it.
@@ -224,10 +195,12 @@ def _read_dates(facts: CredentialFacts, now: float) -> tuple[float | None, float
     return issued, expires, "; ".join(wrong)
 
 
-def _judge_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasion, expires: float) -> list[Finding]:
+def _judge_expiry(
+    facts: CredentialFacts, spec: CredentialSpec, occasion: CredentialUse, expires: float
+) -> list[Finding]:
     left = expires - occasion.now
     if left <= 0:
-        message = f"{facts.place} expired {format_duration(left)} ago, at {facts.expires_at}."
+        message = f"{facts.place} expired {format_duration(-left)} ago, at {facts.expires_at}."
         return [Finding(EXPIRY, Outcome.REFUSED, message, occasion.remedy)]
     findings = [Finding(EXPIRY, Outcome.PASSED, f"It expires at {facts.expires_at}.")]
     needed = max(occasion.timeout + LIFETIME_MARGIN, spec.min_ttl or 0.0)
@@ -244,7 +217,7 @@ def _judge_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasi
     return findings
 
 
-def _judge_missing_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasion) -> Finding:
+def _judge_missing_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: CredentialUse) -> Finding:
     if spec.allow_unexpiring:
         return Finding(EXPIRY, Outcome.UNJUDGED, "It names no expiry, and the job allows that.")
     if not occasion.complete:
@@ -254,7 +227,7 @@ def _judge_missing_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion
     return Finding(EXPIRY, Outcome.REFUSED, message, f"{occasion.remedy} Or say `allow_unexpiring = true` in the job.")
 
 
-def _judge_age(facts: CredentialFacts, occasion: Occasion, issued: float | None, max_age: float) -> Finding:
+def _judge_age(facts: CredentialFacts, occasion: CredentialUse, issued: float | None, max_age: float) -> Finding:
     if issued is None:
         message = f"{facts.place} does not say when it was issued (`issued_at`), and the job has a `max_age`."
         return Finding(AGE, Outcome.REFUSED, message, occasion.remedy)

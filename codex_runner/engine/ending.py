@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.attempt_state import TURN_COMPLETED, Attempt
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.run import Ending, StopReason
-from codex_runner.engine.credential_rules import format_date
+from codex_runner.text.dates import format_date
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job

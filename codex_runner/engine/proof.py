@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.errors import ModelServiceError
 from codex_runner.domain.event import Guarded
 from codex_runner.engine.retry import GiveUp, decide
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,9 @@ class Proof:
                 if pause is None:
                     raise
                 refused.clear()
-                again = f"{error.message} Asking again in {pause:.0f} s (try {tries} of {job.retry.attempts})."
+                again = (
+                    f"{error.message} Asking again in {format_duration(pause)} (try {tries} of {job.retry.attempts})."
+                )
                 self._recorder.warn("retry", again)
             finally:
                 for guard in refused:

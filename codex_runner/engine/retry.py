@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.failure import Failure
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     import random
@@ -107,7 +108,7 @@ def decide(  # noqa: PLR0913 - all that a decision rests on
     left = end - elapsed - pause
     if left < policy.least:
         said = "the service asks for" if told is not None else "the next attempt would come after"
-        return GiveUp(f"{said} {pause:.0f} s, and only {max(0.0, end - elapsed):.0f} s are left")
+        return GiveUp(f"{said} {format_duration(pause)}, and only {format_duration(end - elapsed)} are left")
     asked = ", when the service said" if told is not None else ""
     return RetryIn(pause, failure is not Failure.THREAD_LOST, f"because of {failure.value}{asked}")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.errors import RunnerError, UnreachableError, bug
 from codex_runner.domain.event import (

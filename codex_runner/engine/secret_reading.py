@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.secret import Secret
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.change import show_path
 from codex_runner.domain.event import CheckEnded
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.job import SCAN
-from codex_runner.engine.git_answer import unquote
+from codex_runner.git.diff_reader import unquote
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,9 @@ class SecretScan:
         for line in added_lines(patch):
             where = f"{show_path(line.path)}, line {line.number}"
             if time.monotonic() - began > self._patience:
-                sentences.append(f"{where}, and all after it: not searched, since that took over {self._patience:g} s.")
+                sentences.append(
+                    f"{where}, and all after it: not searched, since that took over {format_duration(self._patience)}."
+                )
                 break
             if kinds := await self._kinds(line):
                 self._lines.add(recorder.redactor(line.text).strip())

@@ -5,11 +5,12 @@ Times are of one monotonic clock, in seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain import event as ev
 from codex_runner.domain.run import StopReason
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Limits
@@ -68,25 +69,24 @@ class Watch:
         if self._turn_ended is not None and now - self._turn_ended >= limits.exit_grace:
             return Stop(
                 StopReason.LINGERED,
-                f"codex did not exit within {_span(limits.exit_grace)} of its final event (exit_grace)",
+                f"codex did not exit within {format_duration(limits.exit_grace)} of its final event (exit_grace)",
             )
         if now >= self._deadline:
-            return Stop(StopReason.TIMEOUT, f"the job's {_span(limits.timeout)} are over (timeout)")
+            return Stop(StopReason.TIMEOUT, f"the job's {format_duration(limits.timeout)} are over (timeout)")
         if not self._open:
             if now - self._heard >= limits.stall and self._turn_ended is None:
-                return Stop(StopReason.STALLED, f"codex was silent for {_span(limits.stall)} (stall_timeout)")
+                return Stop(StopReason.STALLED, f"codex was silent for {format_duration(limits.stall)} (stall_timeout)")
             return None
         began, item = min(self._open.values(), key=lambda entry: entry[0])
         if now - began >= limits.command:
             what = f"the command {item.command!r}" if isinstance(item, ev.Command) else f"a {item.kind} item"
-            return Stop(StopReason.COMMAND_TIMEOUT, f"{what} ran longer than {_span(limits.command)} (command_timeout)")
+            return Stop(
+                StopReason.COMMAND_TIMEOUT,
+                f"{what} ran longer than {format_duration(limits.command)} (command_timeout)",
+            )
         return None
 
 
 def _works(item: ev.Item) -> bool:
     """Whether an open item means that something is running: a plan stays open for the whole turn and is not work."""
     return not isinstance(item, ev.TodoList)
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds:g} s"

@@ -8,12 +8,13 @@ parted.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import BudgetSpentError, ConfigurationError
+from codex_runner.text.dates import format_day
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +113,7 @@ class Ledger:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise LedgerError(
-                    f"The ledger {self._path} was busy for {_PATIENCE:g} s.",
+                    f"The ledger {self._path} was busy for {format_duration(_PATIENCE)}.",
                     remedy="Another run holds it; look for one that hangs, and try again.",
                 ) from None
             raise LedgerError(f"The ledger {self._path} cannot be used: {error}.") from None
@@ -140,7 +141,7 @@ class WorkflowAccount:
 
 def utc_day(now: float) -> str:
     """Return the UTC day of a moment, such as 2026-01-02."""
-    return dt.datetime.fromtimestamp(now, dt.UTC).date().isoformat()
+    return format_day(now)
 
 
 def _prepare(file: sqlite3.Connection) -> None:

@@ -8,12 +8,13 @@ import fcntl
 import hashlib
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.errors import ConfigurationError, LockedError
 from codex_runner.locks import holder as notes
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from codex_runner.domain.concurrency import Concurrency
-    from codex_runner.locks.holder import Holder
+    from codex_runner.locks.holder import LockHolder
 
 _POLL = 0.2
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -31,14 +32,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 class Taken:
     """Another run holds the group, and the policy is to skip. `message` is a sentence."""
 
-    holder: Holder | None
+    holder: LockHolder | None
     message: str
 
 
 class Held:
     """The group is ours until `release`, or until this process is gone. Children do not inherit it."""
 
-    def __init__(self, descriptor: int, dead: Holder | None = None) -> None:
+    def __init__(self, descriptor: int, dead: LockHolder | None = None) -> None:
         """`descriptor` is locked already. `dead` is the run before, where it died without giving the group back."""
         self._descriptor: int | None = descriptor
         self.dead = dead
@@ -64,7 +65,7 @@ class Held:
 async def acquire(
     folder: Path,
     wanted: Concurrency,
-    me: Holder,
+    me: LockHolder,
     birth: Callable[[int], str | None],
     on_wait: Callable[[str], None] = lambda _: None,
 ) -> Held | Taken:
@@ -93,7 +94,7 @@ async def acquire(
 async def _insist(
     descriptor: int,
     wanted: Concurrency,
-    me: Holder,
+    me: LockHolder,
     birth: Callable[[int], str | None],
     on_wait: Callable[[str], None],
 ) -> Taken | None:
@@ -106,9 +107,9 @@ async def _insist(
         raise LockedError(message)
     loop = asyncio.get_running_loop()
     deed = "It is asked to end" if wanted.policy is LockPolicy.CANCEL_RUNNING else "It is waited for"
-    on_wait(f"{message} {deed}, for {wanted.timeout:g} s at the most.")
+    on_wait(f"{message} {deed}, for {format_duration(wanted.timeout)} at the most.")
     end = loop.time() + wanted.timeout
-    asked: set[Holder] = set()
+    asked: set[LockHolder] = set()
     while not _try(descriptor):
         other = notes.read(descriptor)
         if wanted.policy is LockPolicy.CANCEL_RUNNING and other is not None and other not in asked:
@@ -126,7 +127,8 @@ async def _insist(
             asked.add(other)
         if loop.time() >= end:
             raise LockedError(
-                f"The group {wanted.group!r} is still held by {other or 'another run'} after {wanted.timeout:g} s."
+                f"The group {wanted.group!r} is still held by {other or 'another run'} after "
+                f"{format_duration(wanted.timeout)}."
             )
         await asyncio.sleep(_POLL)
     return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime as dt
 import json
 import os
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from codex_runner.dataclass import dataclass
+from codex_runner.text.dates import format_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ _LARGEST = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """A run and its process. `born` is the process's start time as the system tells it: a pid alone is used again.
 
     `since` is when the run asked for the lock, in seconds since the epoch.
@@ -31,8 +32,7 @@ class Holder:
 
     def __str__(self) -> str:
         """Say it in a message."""
-        when = dt.datetime.fromtimestamp(self.since, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        return f"run {self.run_id} (pid {self.pid}, since {when})"
+        return f"run {self.run_id} (pid {self.pid}, since {format_date(self.since)})"
 
     def terminate(self, birth: Callable[[int], str | None]) -> None:
         """Send SIGTERM, if the process is still the one that was noted: the run then ends its agent and its reports.
@@ -44,7 +44,7 @@ class Holder:
                 os.kill(self.pid, signal.SIGTERM)
 
 
-def write(descriptor: int, holder: Holder) -> None:
+def write(descriptor: int, holder: LockHolder) -> None:
     """Make the lock's file say who holds it. Only the holder calls this."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(dataclasses.asdict(holder)).encode() + b"\n", 0)
@@ -55,10 +55,10 @@ def clear(descriptor: int) -> None:
     os.ftruncate(descriptor, 0)
 
 
-def read(descriptor: int) -> Holder | None:
+def read(descriptor: int) -> LockHolder | None:
     """Return who holds the lock; None where that has not been written yet. A dead holder's words may still stand."""
     try:
         data = json.loads(os.pread(descriptor, _LARGEST, 0))
-        return Holder(str(data["run_id"]), int(data["pid"]), str(data["born"]), float(data["since"]))
+        return LockHolder(str(data["run_id"]), int(data["pid"]), str(data["born"]), float(data["since"]))
     except (ValueError, KeyError, TypeError):
         return None

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.reports.outcome import failure_class, reason, remedy, word
 from codex_runner.reports.run_json import usage_document
-from codex_runner.reports.text import clean, one_line, plausible, utc
+from codex_runner.text.clean import clean
+from codex_runner.text.dates import format_instant
+from codex_runner.text.durations import plausible
+from codex_runner.text.excerpts import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from codex_runner.domain.state import RunState
 
@@ -32,8 +35,8 @@ def document(state: RunState, *, redact: Callable[[str], str], link: str = "") -
         "job": state.job,
         "host": state.host,
         "link": link or None,
-        "started": utc(state.started),
-        "ended": utc(state.ended or state.updated),
+        "started": format_instant(state.started),
+        "ended": format_instant(state.ended or state.updated),
         "seconds": round(plausible(state.seconds), 3),
         "result": verdict.result if verdict else None,
         "ending": word(verdict),
@@ -78,12 +81,3 @@ def _fit(value: Any, redact: Callable[[str], str], limit: int = _LINE) -> Any:
 def shortened(text: str, limit: int) -> str:
     """Return `text`, or its beginning where it has more than `limit` characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def ci_link(environ: Mapping[str, str]) -> str:
-    """Return the address of the CI job that this environment belongs to; empty where none is known."""
-    link = next((environ[name] for name in ("CI_JOB_URL", "BUILDKITE_BUILD_URL", "BUILD_URL") if environ.get(name)), "")
-    server, repository, run = (environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
-    if server and repository and run:
-        link = f"{server}/{repository}/actions/runs/{run}"
-    return link if link.startswith(("https://", "http://")) else ""

@@ -17,12 +17,13 @@ import tenacity
 import codex_runner
 from codex_runner.domain.notice import ALWAYS
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import Redactor
 from codex_runner.notify.message import document
 from codex_runner.notify.shapes import shaped
 from codex_runner.notify.signature import message_id, signed_headers
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.outcome import word
-from codex_runner.reports.text import one_line
+from codex_runner.text.durations import format_duration
+from codex_runner.text.excerpts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -81,7 +82,7 @@ async def _tell(target: NotifyTarget, content: Callable[[], Mapping[str, Any]], 
     except _Undelivered as error:
         why = str(error)
     except TimeoutError:
-        why = f"{tries[-1] if tries else 'no answer'}, and its {seconds:g} s are over"
+        why = f"{tries[-1] if tries else 'no answer'}, and its {format_duration(seconds)} are over"
     except Exception as error:  # noqa: BLE001 - whatever it is, a run that worked must not fail for it
         why = f"{type(error).__name__}, which this version does not expect"
     else:
@@ -101,7 +102,7 @@ async def _deliver(target: NotifyTarget, content: Mapping[str, Any], seconds: fl
             async with asyncio.timeout(target.timeout):
                 await _post(client, target, address, data, identity)
         except TimeoutError:
-            tries.append(f"no answer within {target.timeout:g} s")
+            tries.append(f"no answer within {format_duration(target.timeout)}")
             raise _Undelivered(tries[-1], passing=True) from None
         except _Undelivered as error:
             tries.append(str(error))

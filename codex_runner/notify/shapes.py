@@ -7,8 +7,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.notice import NoticeFormat
-from codex_runner.notify.message import shortened
-from codex_runner.reports.text import counted, duration
+from codex_runner.text.counts import counted
+from codex_runner.text.durations import format_duration
+from codex_runner.text.excerpts import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +48,7 @@ def _sign(data: Mapping[str, Any]) -> str:
 
 def _facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Host", data["host"]
-    yield "Took", duration(data["seconds"])
+    yield "Took", format_duration(data["seconds"])
     yield "Tokens", f"{data['usage']['total']:,}"
     yield "Attempts", str(data["attempts"])
     if data["exit_code"]:
@@ -66,17 +67,17 @@ def _paragraphs(data: Mapping[str, Any]) -> Iterator[str]:
         data["remedy"],
         f"{counted(len(warnings), 'warning')}: {warnings[0]['message']}" if warnings else "",
     )
-    yield from (shortened(text, _PARAGRAPH) for text in texts if text)
+    yield from (shorten(text, _PARAGRAPH) for text in texts if text)
     if data["reply"] and data["result"] == "succeeded":
-        yield shortened(data["reply"], _REPLY)
+        yield shorten(data["reply"], _REPLY)
 
 
 def _slack(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return an incoming webhook's message. `plain_text` knows no markup and no mentions."""
     context = f"<{_slack_escaped(data['link'])}|Open the run>  " if data["link"] else ""
-    fields = [f"*{name}*\n{_slack_escaped(shortened(value, 500))}" for name, value in _facts(data)]
+    fields = [f"*{name}*\n{_slack_escaped(shorten(value, 500))}" for name, value in _facts(data)]
     return {
-        "text": _slack_escaped(shortened(f"{_sign(data)} {title(data)}: {data['reason']}", 2500)),
+        "text": _slack_escaped(shorten(f"{_sign(data)} {title(data)}: {data['reason']}", 2500)),
         "blocks": [
             {"type": "header", "text": _slack_plain(f"{_sign(data)} {title(data)}", 150)},
             *({"type": "section", "text": _slack_plain(text, 2900)} for text in _paragraphs(data)),
@@ -90,7 +91,7 @@ def _slack(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _slack_plain(text: str, limit: int) -> dict[str, Any]:
-    return {"type": "plain_text", "text": shortened(text, limit), "emoji": False}
+    return {"type": "plain_text", "text": shorten(text, limit), "emoji": False}
 
 
 def _slack_escaped(text: str) -> str:
@@ -101,7 +102,7 @@ def _teams(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return an adaptive card for a workflow's webhook. A TextRun, unlike a TextBlock, knows no Markdown."""
     colour = {"succeeded": "good", "skipped": "default"}.get(data["result"], "attention")
     rows = (_teams_text(text) for text in _paragraphs(data))
-    facts = " · ".join(f"{name}: {shortened(value, 200)}" for name, value in _facts(data))
+    facts = " · ".join(f"{name}: {shorten(value, 200)}" for name, value in _facts(data))
     card: dict[str, Any] = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -131,7 +132,7 @@ def _ntfy(data: Mapping[str, Any], address: str) -> tuple[str, dict[str, Any]]:
     text = "\n\n".join([*_paragraphs(data), " · ".join(f"{name}: {value}" for name, value in _facts(data))])
     message = {
         "topic": topic,
-        "title": shortened(title(data), 200),
+        "title": shorten(title(data), 200),
         "message": text.encode()[:_NTFY_BYTES].decode(errors="ignore"),
         "tags": {"succeeded": ["white_check_mark"], "skipped": ["next_track_button"]}.get(data["result"], ["x"]),
         "priority": 4 if data["result"] == "failed" else 3,

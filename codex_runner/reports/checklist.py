@@ -9,8 +9,10 @@ from xml.etree import ElementTree as ET
 
 from codex_runner.domain.credential import Outcome
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.reports.files import write_whole
-from codex_runner.reports.text import one_line, utc, without_attachments
+from codex_runner.reports.atomic_write import write_whole
+from codex_runner.text.clean import without_attachments
+from codex_runner.text.dates import format_instant
+from codex_runner.text.excerpts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,7 @@ def junit_of_findings(suite: str, findings: Sequence[tuple[str, Finding]], *, no
     counts["time"] = "0.000"
     root = ET.Element("testsuites", {"name": f"codex-runner {suite}", **counts})
     root.attrib.pop("skipped")  # Jenkins's schema has it on suites alone
-    stamp = utc(time.time() if now is None else now)[:19]
+    stamp = format_instant(time.time() if now is None else now)[:19]
     element = ET.SubElement(root, "testsuite", {"name": suite, **counts, "timestamp": stamp})
     seen: Counter[tuple[str, str]] = Counter()
     for subject, finding in findings:

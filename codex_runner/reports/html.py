@@ -14,11 +14,15 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from codex_runner.reports import facts, timeline
+from codex_runner.reports.escaping import html_text as shown
 from codex_runner.reports.moments import Lane, Moment, Mood, moments, of_lane, waited
 from codex_runner.reports.outcome import headline, reason, remedy
 from codex_runner.reports.room import REPORT_BYTES, Outputs, Page, both_ends
-from codex_runner.reports.text import clean, counted, duration, last_lines, one_line, size, tail, utc
-from codex_runner.reports.text import html_text as shown
+from codex_runner.text.clean import clean
+from codex_runner.text.counts import counted, format_size
+from codex_runner.text.dates import format_instant, format_minute
+from codex_runner.text.durations import format_elapsed
+from codex_runner.text.excerpts import last_lines, one_line, tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,7 +82,7 @@ def html_report(state: RunState, records: Iterable[Record], *, diff: str = "", l
         '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n'
         f"<title>{title}</title>\n<style>{_style()}</style>\n</head>\n<body>\n"
         f"{skip}{_head(state)}\n<main>\n{body}\n</main>\n"
-        f"<footer>Times count from the run's start, {utc(state.started)}. "
+        f"<footer>Times count from the run's start, {format_instant(state.started)}. "
         "Made by codex-runner from events.jsonl.</footer>\n"
         "</body>\n</html>\n"
     )
@@ -104,7 +108,7 @@ def _head(state: RunState) -> str:
     advice = remedy(verdict)
     return (
         f'<header class="top"><h1>{shown(one_line(state.job, 200))}</h1>'
-        f'<div class="run">{shown(one_line(state.run_id, 200))} · {utc(state.started)[:16].replace("T", " ")} UTC</div>'
+        f'<div class="run">{shown(one_line(state.run_id, 200))} · {format_minute(state.started)}</div>'
         f'<div class="verdict {mood}"><span class="pill {mood}">{headline(verdict)}</span>{code}'
         f'<p class="text">{_sentence(_cut(reason(verdict)))}</p>'
         + (f'<p class="remedy">What to do: {_sentence(_cut(advice))}</p>' if advice else "")
@@ -130,7 +134,7 @@ def _figures(state: RunState, every: Sequence[Moment]) -> str:
     attempts = len(state.attempts)
     waiting, money = waited(every), facts.money(state)
     figures = [
-        ("Duration", duration(state.seconds), f"{duration(waiting)} for the model" if waiting else ""),
+        ("Duration", format_elapsed(state.seconds), f"{format_elapsed(waiting)} for the model" if waiting else ""),
         ("Tokens", f"{usage.total:,}", f"{usage.cached_input:,} cached" if usage.cached_input else ""),
         ("Cost", f"{money[0]:.4f} {money[1]}" if money else "", ""),
         ("Commands", f"{state.commands:,}", failed),
@@ -185,7 +189,8 @@ def _timeline(every: Sequence[Moment], to: timeline.Scale) -> str:
         return ""
     words = shown(timeline.summary(every))
     return (
-        f'<section aria-label="Timeline: {words}"><h2>Timeline <small>{duration(to.seconds)}, to scale</small></h2>\n'
+        f'<section aria-label="Timeline: {words}"><h2>Timeline '
+        f"<small>{format_elapsed(to.seconds)}, to scale</small></h2>\n"
         f"{timeline.timeline(every, to)}\n</section>"
     )
 
@@ -213,7 +218,7 @@ def _checks(state: RunState, what: str, heading: str, *, outputs: bool = True) -
         check, guard = state.checks.get(name), state.guards.get(name)
         if what == "checks" and check:
             how = "out of time" if check.exit_code is None else f"exit {check.exit_code}"
-            rows.append(_row(name, how, "", duration(check.seconds), passed=check.passed))
+            rows.append(_row(name, how, "", format_elapsed(check.seconds), passed=check.passed))
             if outputs and not check.passed and check.output.strip():
                 output = shown(tail(last_lines(check.output, _CHECK_LINES), _CHECK_BYTES))
                 rows.append(f'<tr><td colspan="4"><pre>{output}</pre></td></tr>')
@@ -308,9 +313,9 @@ def _filters(every: Sequence[Moment]) -> str:
 
 def _moment(number: int, moment: Moment, to: timeline.Scale) -> str:
     name = next(name for name, (_, lanes) in _FILTERS.items() if moment.lane in lanes)
-    took = duration(moment.seconds) if moment.seconds >= 0.05 else ""
+    took = format_elapsed(moment.seconds) if moment.seconds >= 0.05 else ""
     return (
-        f'<li id="m{number}" class="{name}"><span class="when">{duration(moment.start - to.start)}</span>'
+        f'<li id="m{number}" class="{name}"><span class="when">{format_elapsed(moment.start - to.start)}</span>'
         f'<span class="what">{shown(one_line(moment.kind, 60))}</span><div class="body">'
         f"{''.join(_body(moment, took))}</div></li>"
     )
@@ -344,7 +349,7 @@ def _warnings(state: RunState) -> str:
 
 def _artifacts(state: RunState) -> str:
     rows = "".join(
-        f'<tr><td class="path">{shown(one_line(kept.path, 500))}</td><td class="number">{size(kept.size)}</td>'
+        f'<tr><td class="path">{shown(one_line(kept.path, 500))}</td><td class="number">{format_size(kept.size)}</td>'
         f"<td><code>{shown(kept.sha256[:12])}</code></td></tr>"
         for kept in state.artifacts.values()
     )

@@ -6,17 +6,22 @@ read back and counted before anybody gets it. Jenkins's junit-10 schema is the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.event import NOT_JUDGED
 from codex_runner.domain.job import OWN_CHECKS
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, failure_class, failure_exit_code, meaning, reason, remedy, word
 from codex_runner.reports.room import REPORT_BYTES
-from codex_runner.reports.text import clean, counted, duration, one_line, plausible, tail, utc, without_attachments
+from codex_runner.text.clean import clean, without_attachments
+from codex_runner.text.counts import counted
+from codex_runner.text.dates import format_instant
+from codex_runner.text.durations import format_elapsed, plausible
+from codex_runner.text.excerpts import one_line, tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -150,7 +155,7 @@ def _attempt_trouble(attempt: Attempt) -> _Trouble:
     message = f"attempt {attempt.number}: {ending.message if ending else 'no ending'}"
     seconds = (attempt.ended or attempt.started) - attempt.started
     how = f" with {attempt.exit}" if attempt.exit else ""
-    details = [f"{message} (after {duration(seconds)}{how})", attempt.turn_error or attempt.last_error or ""]
+    details = [f"{message} (after {format_elapsed(seconds)}{how})", attempt.turn_error or attempt.last_error or ""]
     failure = str(ending.failure) if ending and ending.failure else "unknown"
     where = blame(ending.exit_code) if ending else Blame.INFRASTRUCTURE
     return _Trouble(where, failure, message, "\n".join(line for line in details if line))
@@ -192,7 +197,7 @@ def _check_message(check: CheckEnded) -> str:
         # no command that could have exited: its output is what is wrong, a line each
         return one_line(check.output.partition("\n")[0]) or "it does not hold"
     how = "ran out of time" if check.exit_code is None else f"exited with {check.exit_code}"
-    how = f"{how} after {duration(check.seconds)}"
+    how = f"{how} after {format_elapsed(check.seconds)}"
     last = next((line for line in reversed(clean(check.output).split("\n")) if line.strip()), "")
     return f"{one_line(last, 900)} ({how})" if last else f"the check {how}"
 
@@ -268,7 +273,7 @@ def _tree(state: RunState, cases: list[_Case], limit: int) -> ET.Element:
         one_line(state.job, 200) or "job",
         built,
         hostname=one_line(state.host, 200) or None,
-        timestamp=utc(state.started)[:19],  # the schema knows no zone; it is UTC
+        timestamp=format_instant(state.started)[:19],  # the schema knows no zone; it is UTC
         properties=_properties(state),
     )
     root = ET.Element("testsuites")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain import event as ev
 from codex_runner.domain.command_line import command_text
-from codex_runner.reports.text import counted, duration, plausible
+from codex_runner.text.counts import counted
+from codex_runner.text.durations import format_elapsed, plausible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -221,7 +223,7 @@ class _Reader:
                     Lane.TOOL, event.type, "an event of a kind that this version does not know", text=_json(event.data)
                 )
             case ev.Retrying():
-                when = f" in {duration(event.seconds)}" if event.seconds else ""
+                when = f" in {format_elapsed(event.seconds)}" if event.seconds else ""
                 title = f"attempt {event.number}{when} {event.reason}"
                 self._point(Lane.ATTEMPT, "retry", title, Mood.WARN)
             case ev.RunEnded():

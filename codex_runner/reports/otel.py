@@ -12,9 +12,10 @@ from urllib.parse import unquote
 
 import codex_runner
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import Redactor
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.spans import spans
-from codex_runner.reports.text import one_line
+from codex_runner.text.durations import format_duration
+from codex_runner.text.excerpts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -111,7 +112,7 @@ def _send(finished: Sequence[Any]) -> bool:
     try:
         for start in range(0, len(finished), _BATCH):
             if time.monotonic() > until:
-                raise TimeoutError(f"{start} of {len(finished)} spans were sent in {_DEADLINE:g} s")
+                raise TimeoutError(f"{start} of {len(finished)} spans were sent in {format_duration(_DEADLINE)}")
             if exporter.export(finished[start : start + _BATCH]) is not SpanExportResult.SUCCESS:
                 return False
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.reports.text import tail
+from codex_runner.text.excerpts import tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

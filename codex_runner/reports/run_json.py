@@ -9,7 +9,8 @@ from codex_runner.domain.event import to_json
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import failure_class, word
 from codex_runner.reports.room import REPORT_BYTES, fitted
-from codex_runner.reports.text import plausible, utc
+from codex_runner.text.dates import format_instant
+from codex_runner.text.durations import plausible
 
 if TYPE_CHECKING:
     from codex_runner.domain.attempt_state import Attempt
@@ -46,9 +47,9 @@ def run_document(state: RunState) -> dict[str, Any]:
         "run_id": state.run_id,
         "job": state.job,
         "host": state.host,
-        "started": utc(state.started),
-        "updated": utc(state.updated),
-        "ended": None if state.ended is None else utc(state.ended),
+        "started": format_instant(state.started),
+        "updated": format_instant(state.updated),
+        "ended": None if state.ended is None else format_instant(state.ended),
         "seconds": round(plausible(state.seconds), 3),
         "result": verdict.result if verdict else None,
         "ending": word(verdict),
@@ -87,8 +88,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "number": attempt.number,
         "reason": attempt.reason,
-        "started": utc(attempt.started),
-        "ended": None if attempt.ended is None else utc(attempt.ended),
+        "started": format_instant(attempt.started),
+        "ended": None if attempt.ended is None else format_instant(attempt.ended),
         "thread_id": attempt.thread_id,
         "usage": usage_document(attempt.usage),
         "ending": {"failure": ending.failure and str(ending.failure), "message": ending.message} if ending else None,

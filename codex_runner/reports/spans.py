@@ -6,14 +6,16 @@ Names and attributes are OpenTelemetry's for CI/CD and for generative AI, where 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain import event as ev
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, reason, word
-from codex_runner.reports.text import one_line, plausible
+from codex_runner.text.durations import plausible
+from codex_runner.text.excerpts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

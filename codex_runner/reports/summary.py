@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import headline, reason, remedy, word
-from codex_runner.reports.text import counted, duration, first_lines, one_line, size, tail, without_attachments
+from codex_runner.text.clean import without_attachments
+from codex_runner.text.counts import counted, format_size
+from codex_runner.text.durations import format_elapsed
+from codex_runner.text.excerpts import first_lines, one_line, tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -117,7 +120,7 @@ def _head(state: RunState) -> str:
     }
     about = [f"{name} {code(value)}" for name, value in named.items() if value]
     ended = [f"exit code {verdict.exit_code}"] if verdict and verdict.exit_code else []
-    lines.append(" · ".join([*ended, duration(state.seconds), *about]))
+    lines.append(" · ".join([*ended, format_elapsed(state.seconds), *about]))
     return "\n\n".join(lines)
 
 
@@ -155,7 +158,7 @@ def _checks(state: RunState) -> str:
             rows.append((escaped(name), "⏭️ not reached", ""))
             continue
         how = "out of time" if check.exit_code is None else f"exit {check.exit_code}"
-        rows.append((escaped(name), f"{'✅' if check.passed else '❌'} {how}", duration(check.seconds)))
+        rows.append((escaped(name), f"{'✅' if check.passed else '❌'} {how}", format_elapsed(check.seconds)))
         if not check.passed and check.output.strip():
             output = fenced(tail(without_attachments(check.output), 8000).strip("\n"))
             outputs.append(f"The end of {code(name)}:\n\n{output}")
@@ -179,7 +182,7 @@ def _attempts(attempts: list[Attempt]) -> str:
             str(attempt.number),
             escaped(_how_it_ended(attempt)),
             escaped(str(attempt.exit or "")),
-            duration(max(0.0, attempt.ended - attempt.started)) if attempt.ended else "",
+            format_elapsed(max(0.0, attempt.ended - attempt.started)) if attempt.ended else "",
         )
         for attempt in attempts
     ]
@@ -210,7 +213,7 @@ def _warnings(state: RunState) -> str:
 
 def _artifacts(state: RunState) -> str:
     """List the artifacts, and say what else there is: this text is often read where the run's folder is not seen."""
-    kept = _list(f"{code(kept.path)} ({size(kept.size)})" for kept in state.artifacts.values())
+    kept = _list(f"{code(kept.path)} ({format_size(kept.size)})" for kept in state.artifacts.values())
     more = (
         f"The run's folder {code(state.run_id)} has them, `report.html` (each command with its output, the diff, "
         "a timeline), `run.json` and `events.jsonl`."

@@ -7,11 +7,13 @@ the strips grow and shrink with the screen.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
+from codex_runner.reports.escaping import html_text
 from codex_runner.reports.moments import Lane, Moment, Mood, of_lane
-from codex_runner.reports.text import duration, html_text, one_line
+from codex_runner.text.durations import format_elapsed
+from codex_runner.text.excerpts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,7 +62,7 @@ def summary(every: Sequence[Moment]) -> str:
     for lane in Lane:
         those = list(of_lane(every, lane))
         if those:
-            total = duration(sum(moment.seconds for moment in those))
+            total = format_elapsed(sum(moment.seconds for moment in those))
             parts.append(f"{lane}: {len(those)}, {total}")
     return "; ".join(parts)
 
@@ -97,13 +99,12 @@ def _groups(bars: Iterable[tuple[int, Moment]], mood: Mood, to: Scale) -> list[l
 def _shape(group: Sequence[tuple[int, Moment]], to: Scale, *, dots: bool) -> str:
     first, last = group[0][1], max((moment for _, moment in group), key=lambda moment: moment.end)
     left, right = to.percent(first.start), to.percent(last.end)
-    at = duration(first.start - to.start)
+    at = format_elapsed(first.start - to.start)
     if len(group) > 1:
-        title = (
-            f"{len(group):,} of {html_text(one_line(first.kind, 60))} (from {at} to {duration(last.end - to.start)})"
-        )
+        kind, until = html_text(one_line(first.kind, 60)), format_elapsed(last.end - to.start)
+        title = f"{len(group):,} of {kind} (from {at} to {until})"
     else:
-        took = f", {duration(first.seconds)}" if first.seconds > 0 else ""
+        took = f", {format_elapsed(first.seconds)}" if first.seconds > 0 else ""
         said = one_line(": ".join(part for part in (first.kind, first.title or first.text) if part), 160)
         title = html_text(f"{said} (at {at}{took}{', ' + one_line(first.note, 80) if first.note else ''})")
     number = next((number for number, moment in group if moment.listed), None)
@@ -139,7 +140,7 @@ def _axis(to: Scale) -> str:
     texts = []
     for tick, place in zip(_ticks(to), _places(to), strict=True):
         anchor = "start" if place < 4 else "end" if place > 96 else "middle"
-        label = "0" if tick == 0 else duration(tick)
+        label = "0" if tick == 0 else format_elapsed(tick)
         texts.append(f'<text x="{place:.2f}%" y="13" text-anchor="{anchor}">{label}</text>')
     return (
         '<div class="lane axis" aria-hidden="true"><span class="label"></span>'

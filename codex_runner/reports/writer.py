@@ -7,12 +7,12 @@ import os
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError, LeakError, RunnerError, bug
-from codex_runner.reports.artifacts import manifest
-from codex_runner.reports.files import Pinned, write_whole
+from codex_runner.domain.folder import PATCH
+from codex_runner.reports.atomic_write import Pinned, write_whole
 from codex_runner.reports.html import html_report
 from codex_runner.reports.junit import junit
+from codex_runner.reports.manifest import manifest
 from codex_runner.reports.run_json import run_json
-from codex_runner.reports.standard import PATCH
 from codex_runner.reports.summary import summary
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Record
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.state import RunState
-    from codex_runner.engine.redact import Redactor
+    from codex_runner.redaction.redactor import Redactor
 
 _DIFF_BYTES = 1_000_000
 _ROOM = 256 * 1024  # bytes: what run.json, junit.xml and summary.md of most runs need together
@@ -55,13 +55,13 @@ class FileReports:
     def begin(self, state: RunState) -> None:
         """See Reports.begin."""
         self._each(state, [(self._folder.run_json, run_json)])
+
+    def prepare(self) -> None:
+        """See Reports.prepare."""
         # A disk that has no room for it now may have enough for a small run. Random: some file systems store zeros in
         # no space at all.
         with contextlib.suppress(OSError):
             write_whole(self._folder.room, os.urandom(_ROOM))
-
-    def prepare(self) -> None:
-        """See Reports.prepare."""
         import junit_xml  # noqa: F401 - loaded while codex starts, not when it is waited for
 
     def write(self, state: RunState) -> Sequence[Path]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from codex_runner.dataclass import dataclass
 from codex_runner.sinks.console import make_console, wants_color
 from codex_runner.sinks.github import GitHubLog
 from codex_runner.sinks.gitlab import GitLabLog
@@ -17,37 +18,51 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
 
 
-def choose(
+@dataclass(frozen=True, slots=True)
+class LogReader:
+    """What reads the log. `formats` are those that the CI system here understands, the best first; outside of one none.
+
+    `verbose` says that a person asked it for debug logging; `keeps_terminal` that a terminal may be the system's, which
+    keeps what is written to it as a log.
+    """
+
+    formats: tuple[str, ...] = ()
+    verbose: bool = False
+    keeps_terminal: bool = False
+
+
+NOWHERE: Final = LogReader()
+"""Outside of any CI system."""
+
+
+def choose(  # noqa: PLR0913, PLR0917 - what a log depends on
     log_format: str,
     stream: TextIO,
     environ: Mapping[str, str],
     secrets: Iterable[Secret],
     path_prefix: str | None = None,
+    place: LogReader = NOWHERE,
 ) -> list[Sink]:
     """Choose the sinks for `stream`. `log_format` is auto, text, github, gitlab or json.
 
-    `path_prefix` is GitHubLog's.
+    `path_prefix` is GitHubLog's. `environ` says which colours a person wants.
 
-    `auto` is the CI system's own format where `environ` names one, else the live view on a terminal, else plain
-    lines. On GitHub the secrets are masked at once.
+    `auto` is the CI system's own format if there is one, else the live view on a terminal, else plain lines. On GitHub
+    the secrets are masked at once.
     """
-    on_github, on_gitlab = environ.get("GITHUB_ACTIONS") == "true", environ.get("GITLAB_CI") == "true"
     if log_format == "auto":
-        log_format = "github" if on_github else "gitlab" if on_gitlab else "text"
+        log_format = next(iter(place.formats), "text")
+    here = log_format in place.formats
     if log_format == "json":
         return [JsonLog(stream)]
-
-    # What people ask their CI system for when they run a job again with debug logging.
-    verbose = environ.get("RUNNER_DEBUG") == "1" or environ.get("CI_DEBUG_TRACE") == "true"
     if log_format == "github":
-        color = wants_color(environ, is_tty=on_github)
-        log = GitHubLog(stream, color=color, verbose=verbose, path_prefix=path_prefix, masks=on_github)
+        color = wants_color(environ, is_tty=here)
+        log = GitHubLog(stream, color=color, verbose=place.verbose, path_prefix=path_prefix, masks=here)
         for secret in secrets:
             log.mask(secret)
         return [log]
     if log_format == "gitlab":
-        return [GitLabLog(stream, color=wants_color(environ, is_tty=on_gitlab), verbose=verbose)]
-    # Some CI systems give their jobs a terminal, and keep what is written to it as a log.
-    live = stream.isatty() and environ.get("TERM") != "dumb" and not environ.get("CI")
+        return [GitLabLog(stream, color=wants_color(environ, is_tty=here), verbose=place.verbose)]
+    live = stream.isatty() and environ.get("TERM") != "dumb" and not place.keeps_terminal
     color = wants_color(environ, is_tty=stream.isatty())
-    return [make_console(stream, is_tty=live, color=color, verbose=verbose)]
+    return [make_console(stream, is_tty=live, color=color, verbose=place.verbose)]

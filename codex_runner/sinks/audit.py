@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from codex_runner import __version__
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import RunEnded, RunPrepared, RunStarted
-from codex_runner.engine.credential_rules import format_date
+from codex_runner.text.dates import format_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,26 +30,6 @@ SYSLOG_SOCKET: Final = "/dev/log"
 _PRIORITY: Final = 10 * 8 + 5  # authpriv.notice
 _LONGEST: Final = 500  # characters of a text: what is longer is no name
 _PATIENCE: Final = 10.0  # seconds for the digest of a binary that began when the run did
-
-# What a CI system calls each of these; the first that is set counts.
-_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "actor": ("GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_USER_ID", "USER", "LOGNAME"),
-    "trigger": ("GITHUB_EVENT_NAME", "CI_PIPELINE_SOURCE", "BUILD_CAUSE"),
-    "repository": ("GITHUB_REPOSITORY", "CI_PROJECT_PATH", "GIT_URL"),
-    "workflow_ref": ("GITHUB_WORKFLOW_REF", "CI_CONFIG_REF_URI", "JOB_NAME"),
-    "sha": ("GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT"),
-    "pipeline_run": ("GITHUB_RUN_ID", "CI_PIPELINE_ID", "BUILD_TAG"),
-}
-
-
-def who(environ: Mapping[str, str]) -> dict[str, str | None]:
-    """Say who asked for the run and why, as the CI system says it; outside of one, the user.
-
-    The environment is the runner's own: where somebody else may set it, Vault's audit log has the claims that were
-    signed.
-    """
-    found = {what: next((environ[name] for name in names if environ.get(name)), None) for what, names in _NAMES.items()}
-    return {what: value if value is None else value[:_LONGEST] for what, value in found.items()}
 
 
 class AuditLog:
@@ -67,7 +47,9 @@ class AuditLog:
         config_sha256: str | None = None,
         syslog: str | None = None,
     ) -> None:
-        """Write to `file`, to the datagram socket `syslog`, or both. `origin` is what `who` says.
+        """Write to `file`, to the datagram socket `syslog`, or both.
+
+        `origin` says who asked for the run and why, as the CI system has it.
 
         ConfigurationError where one of them cannot be written: before the run, not at its end.
         """

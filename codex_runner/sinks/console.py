@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codex_runner.sinks.foreign import clock, cut
-from codex_runner.sinks.lines import Line, Narrator, Tone
+from codex_runner.sinks.lines import LogLine, Narrator, Tone
+from codex_runner.text.durations import format_clock
+from codex_runner.text.excerpts import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -67,7 +68,7 @@ def wants_color(environ: Mapping[str, str], *, is_tty: bool) -> bool:
 class PlainLog:
     """A sink of plain lines: elapsed time, a word, what happened. Foreign text stands behind a bar.
 
-    No line begins with foreign text, so none can be taken for a command of a CI system; `foreign.clean_line` disarms
+    No line begins with foreign text, so none can be taken for a command of a CI system; `text.clean_line` disarms
     the one form that is obeyed in the middle of a line. After `limit` bytes only essential lines come.
     """
 
@@ -92,7 +93,7 @@ class PlainLog:
 
     def accept(self, record: Record, state: RunState) -> None:
         """Show a record, in one write."""
-        stamp = clock(record.time - state.started) if state.started else clock(0)
+        stamp = format_clock(record.time - state.started) if state.started else format_clock(0)
         self._write(self._before(record, state))
         for line in self._narrator.tell(record, state):
             self._write(self._render(line, stamp), essential=line.essential)
@@ -106,7 +107,7 @@ class PlainLog:
         """After a minute of silence, say what is still going on."""
         line = self._narrator.silence(now, state)
         if line is not None:
-            self._write(self._render(line, clock(now - state.started)))
+            self._write(self._render(line, format_clock(now - state.started)))
             self._stream.flush()
 
     def close(self) -> None:
@@ -121,7 +122,7 @@ class PlainLog:
         """Lines in the CI system's own language to write after a record. They are always written."""
         return ()
 
-    def _render(self, line: Line, stamp: str) -> list[str]:
+    def _render(self, line: LogLine, stamp: str) -> list[str]:
         head = cut(f"{stamp:>8} {line.verb:<8} {line.text}".rstrip(), self._width)
         body = [cut(_INDENT + text, self._width).rstrip() for text in line.block]
         color = _COLORS[line.tone] if self._color else ""

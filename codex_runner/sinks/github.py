@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from codex_runner.domain import event as ev
-from codex_runner.engine.secret_parts import parts
+from codex_runner.redaction.secret_parts import parts
 from codex_runner.sinks.console import LOG_LIMIT, LOG_WIDTH, PlainLog
-from codex_runner.sinks.foreign import clean_line, last_lines, one_line
+from codex_runner.text.clean import clean_line
+from codex_runner.text.excerpts import first_line, log_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -112,7 +113,7 @@ class GitHubLog(PlainLog):
             case ev.ItemCompleted(item=ev.ItemWarning() as item):
                 return self._annotate("warning", item.message, {"title": f"codex-runner: {item.code}"})
             case ev.ItemCompleted(item=ev.Command(refused=True) as item):
-                told = "\n".join(last_lines(item.output, _TAIL))
+                told = "\n".join(log_tail(item.output, _TAIL))
                 return self._annotate("warning", told, {"title": "codex-runner: sandbox-failed"})
             case ev.Diagnostic(code=str(code)) as event if code:
                 return self._annotate("warning", event.message, {"title": f"codex-runner: {code}"})
@@ -132,7 +133,7 @@ class GitHubLog(PlainLog):
 
     def _group(self, title: str) -> str:
         self._open = True
-        return f"::group::{_data(one_line(title))}"
+        return f"::group::{_data(first_line(title))}"
 
     def _end_group(self) -> list[str]:
         if not self._open:
@@ -143,7 +144,7 @@ class GitHubLog(PlainLog):
     def _annotate_check(self, event: ev.CheckEnded, prefix: str) -> list[str]:
         """One annotation for the check, then one for each line of code that its output names."""
         outcome = "ran out of time" if event.exit_code is None else f"failed with exit code {event.exit_code}"
-        told = "\n".join((f"Check {one_line(event.name)} {outcome}.", *last_lines(event.output, _TAIL)))
+        told = "\n".join((f"Check {first_line(event.name)} {outcome}.", *log_tail(event.output, _TAIL)))
         lines = self._annotate("error", told, {"title": f"codex-runner: {event.name}"})
         for match in _places(event.output):
             place: dict[str, str] = {"file": prefix + match["file"], "line": match["line"]}
@@ -161,7 +162,7 @@ class GitHubLog(PlainLog):
             return []
         self._used[level] += 1
         told = "\n".join(clean_line(line) for line in message.split("\n"))[:_MESSAGE]
-        named = ",".join(f"{key}={_property(one_line(value))}" for key, value in properties.items())
+        named = ",".join(f"{key}={_property(first_line(value))}" for key, value in properties.items())
         return [f"::{level}{' ' if named else ''}{named}::{_data(told) or level}"]
 
 
@@ -186,7 +187,7 @@ def _prefix_of(state: RunState) -> str:
 def _places(output: str) -> Iterator[re.Match[str]]:
     """Find `file:line: message` at the beginning of lines; only files inside the repository."""
     seen = set()
-    for text in last_lines(output, 200):
+    for text in log_tail(output, 200):
         match = _PLACE.match(text[:_MESSAGE])
         if match is None or not {".", "/"} & set(file := match["file"]):  # `12:30 o'clock`, `error: 5: x`
             continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain import event as ev
 from codex_runner.sinks.console import LOG_LIMIT, LOG_WIDTH, PlainLog
-from codex_runner.sinks.foreign import one_line
+from codex_runner.text.excerpts import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +66,7 @@ class GitLabLog(PlainLog):
 
     def _begin(self, name: str, title: str, time: float) -> list[str]:
         self._section = _NOT_IN_NAMES.sub("_", f"codex_runner_{name}_{self._token}")
-        return [f"\x1b[0Ksection_start:{int(time)}:{self._section}\r\x1b[0K{one_line(title)}"]
+        return [f"\x1b[0Ksection_start:{int(time)}:{self._section}\r\x1b[0K{first_line(title)}"]
 
     def _end(self, time: float) -> list[str]:
         if self._section is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from codex_runner.domain.errors import ConfigurationError, LockedError, RunnerError, UsageError
 from codex_runner.domain.event import SCHEMA_VERSION, Unparsed, record_from_json, record_to_json
+from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,7 +185,7 @@ class _AppendFile:
                     age = time.time() - os.fstat(self._fd).st_mtime
                     who = f"the runner {_lock_holder(self._fd) or '(pid unknown)'} on {os.uname().nodename}"
                     raise LockedError(
-                        f"Another runner is writing {self.path.parent}: {who}, last {max(0.0, age):.0f} s ago.",
+                        f"Another runner is writing {self.path.parent}: {who}, last {format_duration(age)} ago.",
                         remedy="Wait for it, or watch with `logs -f`.",
                     ) from error
             except OSError as error:

@@ -8,8 +8,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from codex_runner.sinks.foreign import clock, count, cut, duration, one_line
-from codex_runner.sinks.lines import Line, Narrator, Tone
+from codex_runner.sinks.lines import LogLine, Narrator, Tone
+from codex_runner.text.counts import counted
+from codex_runner.text.durations import format_clock, format_duration
+from codex_runner.text.excerpts import cut, first_line
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -82,16 +84,16 @@ class LiveConsole:
         """Take away what stands beneath, and give the cursor back."""
         self._live.stop()
 
-    def _texts(self, line: Line, time: float, state: RunState) -> list[Text]:
+    def _texts(self, line: LogLine, time: float, state: RunState) -> list[Text]:
         style, width = _STYLES[line.tone], max(_NARROW, self._console.width)
-        stamp = clock(time - state.started if state.started else 0)
+        stamp = format_clock(time - state.started if state.started else 0)
         told = Text.assemble((f"{stamp:>7} ", "dim"), (f"{line.verb:<8} ", f"bold {style}".strip()))
         if line.essential:  # shown whole: rich wraps it
             return [told.append(line.text, style=style), *self._block(line, width)]
         told.append(cut(line.text, max(_NARROW, width - len(told))), style=style)
         return [_flat(told), *self._block(line, width)]
 
-    def _block(self, line: Line, width: int) -> list[Text]:
+    def _block(self, line: LogLine, width: int) -> list[Text]:
         return [_flat(Text(cut(f"{'':8}| {text}", width), "dim")) for text in line.block]
 
 
@@ -108,15 +110,16 @@ class _Now:
 
     def _lines(self, state: RunState) -> list[Text]:
         doing, since = self._narrator.current(state)
-        lasting = f"  {duration(self.time - since)}" if since is not None else ""
+        lasting = f"  {format_duration(self.time - since)}" if since is not None else ""
         attempt = f" · attempt {state.attempt.number}" if state.attempt and state.attempt.number > 1 else ""
-        told = f"── {one_line(state.job)} on {one_line(state.host)}{attempt} · {clock(self.time - state.started)} ──"
+        clock = format_clock(self.time - state.started)
+        told = f"── {first_line(state.job)} on {first_line(state.host)}{attempt} · {clock} ──"
         lines = [
             Text(told, "dim"),
             Text(f"▸ {doing}{lasting}", "bold"),
             Text(f"  {_counts(state)}", "yellow" if state.warnings else ""),
             *(
-                Text(f"  [{'x' if todo.completed else ' '}] {one_line(todo.text)}", "dim" if todo.completed else "")
+                Text(f"  [{'x' if todo.completed else ' '}] {first_line(todo.text)}", "dim" if todo.completed else "")
                 for todo in _window(state)
             ),
         ]
@@ -132,12 +135,12 @@ def _flat(text: Text) -> Text:
 def _counts(state: RunState) -> str:
     used = state.usage
     parts = [
-        count(state.commands, "command") + (f" ({state.failed_commands} failed)" if state.failed_commands else ""),
-        count(len(state.files), "file"),
+        counted(state.commands, "command") + (f" ({state.failed_commands} failed)" if state.failed_commands else ""),
+        counted(len(state.files), "file"),
         f"{used.total:,} tokens",
     ]
     if state.warnings:
-        parts.append(f"{count(len(state.warnings), 'warning')}, the last: {one_line(state.warnings[-1].message)}")
+        parts.append(f"{counted(len(state.warnings), 'warning')}, the last: {first_line(state.warnings[-1].message)}")
     return " · ".join(parts)
 
 

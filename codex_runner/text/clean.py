@@ -1,6 +1,9 @@
-"""What cannot be seen in text: the one table of invisible characters, for all that read or show text of others.
+"""Cleaning of foreign text: the one table of invisible characters and terminal escapes, and what each reader drops.
 
-The parts are the insides of a character class: `re.compile(f"[{INVISIBLE}]")`.
+Two readers, two ways: `clean_line` for a terminal and the log of a CI system, `clean` for reports. Foreign is whatever
+an agent, a check, a service or a file said. Excerpts of foreign text are in `text.excerpts`.
+
+The parts of the table are the insides of a character class: `re.compile(f"[{INVISIBLE}]")`.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ ESCAPES_IN_UTF8 = re.compile(
 )
 """The same in bytes."""
 
-_UNSEEN = re.compile(f"[{INVISIBLE}{JOINERS}{BLANKS}]")
+_BLANK = re.compile(f"[{INVISIBLE}{JOINERS}{BLANKS}]")
 # Controls, formats, halves of characters, spaces and ends of lines; no category of theirs has a shape.
 _SHAPELESS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 
@@ -66,5 +69,72 @@ _SHAPELESS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 def is_blank(text: str) -> bool:
     """Whether a reader sees nothing at all: no character of `text` has a shape."""
     return all(
-        unicodedata.category(character) in _SHAPELESS or _UNSEEN.match(character) for character in ESCAPES.sub("", text)
+        unicodedata.category(character) in _SHAPELESS or _BLANK.match(character) for character in ESCAPES.sub("", text)
     )
+
+
+# Controls; ends of lines that are not newlines; halves of characters. A reader must see what is there, in its order.
+_NOT_IN_LOGS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{INVISIBLE}\ud800-\udfff]")
+# GitHub obeys `##[command]` anywhere in a line, Azure `##vso[...]`, TeamCity `##teamcity[...]`.
+_COMMAND = re.compile(r"##(?=\w*\[)")
+
+
+def clean_line(text: str) -> str:
+    """Make one printable line of `text`, which has no newline: no escapes, controls, tabs, or commands of CI systems.
+
+    For terminals and logs. Of progress that overwrites itself with carriage returns, the last state stays. Idempotent.
+    """
+    if text.isascii() and text.isprintable():  # almost always so, and some ten times faster
+        return _COMMAND.sub("# #", text) if "##" in text else text
+    if "\r" in text:
+        text = next((part for part in reversed(text.split("\r")) if part.strip()), "")
+    text = _NOT_IN_LOGS.sub("", ESCAPES.sub("", text)).expandtabs(4).replace("\n", " ")
+    return _COMMAND.sub("# #", text)
+
+
+_TO_CLEAN = re.compile("[^\t\n -~]")
+_LINE_ENDS = re.compile("\r\n|\r|\x0b|\x0c|\x85|\u2028|\u2029")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+# What Unicode says is no character, and halves of characters: no XML parser takes all of them.
+_NO_CHARACTERS = re.compile(
+    "[\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000))
+    + "]"
+)
+# Characters that reorder or hide text: they could make a command read as another one.
+_NAMED = re.compile(f"[{INVISIBLE}{JOINERS}]")
+
+
+def clean(text: str) -> str:
+    """Drop terminal escapes and control characters, end lines with newlines, replace what is no character.
+
+    For reports. Characters that hide text or turn its direction are named instead: `⟨U+202E⟩`. The result is legal in
+    XML 1.0 and in UTF-8. A bare carriage return becomes a newline, so that the steps of a progress bar stay apart.
+    Tabs stay.
+    """
+    if not _TO_CLEAN.search(text):  # most output is plain, and one look costs a sixth of all the replacing
+        return text
+    text = ESCAPES.sub("", text)
+    text = _LINE_ENDS.sub("\n", text)
+    text = _CONTROLS.sub("", text)
+    if text.isascii():
+        return text
+    return _NAMED.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", _NO_CHARACTERS.sub("\ufffd", text))
+
+
+_ATTACHMENT = re.compile(r"\[(?=\[\s*ATTACHMENT\s*\|)", re.IGNORECASE)
+
+
+def without_attachments(text: str) -> str:
+    """Break every `[[ATTACHMENT|...]]` in foreign text.
+
+    CI systems publish the file that such a line names: output of an agent or a check must not be able to choose one.
+    """
+    return _ATTACHMENT.sub("[ ", text)
+
+
+def escape_unprintable(text: str) -> str:
+    r"""Write what cannot be printed as Python's escapes: `a\nb`. For names and values in messages of one line."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)

@@ -7,10 +7,10 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.host import Lost
 from codex_runner.domain.run import ProcessExit, StopReason, Sweep
 from codex_runner.transports.processes import birth, here

@@ -5,24 +5,22 @@ from __future__ import annotations
 import re
 import ssl
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import proxy_passwords
+from codex_runner.text.durations import parse_go_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from codex_runner.domain.credential import VaultSettings
 
-_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
-_SECONDS = re.compile(rf"{_NUMBER}", re.ASCII)
-_PART = re.compile(rf"({_NUMBER})(ns|us|µs|μs|ms|s|m|h)", re.ASCII)  # as Go writes durations
-_UNIT: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 _LEAST: Final = 0.001  # seconds: less is none to a socket
 
 
@@ -208,22 +206,13 @@ def _request_timeout(settings: VaultSettings, environment: Mapping[str, str]) ->
     text = variable(environment, "CLIENT_TIMEOUT")
     if text is None:
         return settings.request_timeout
-    seconds = _duration(text.strip())
+    text = text.strip()
+    seconds = float(text) if _SECONDS.fullmatch(text) else parse_go_duration(text)
     if seconds is None:
         raise ConfigurationError(
             f"VAULT_CLIENT_TIMEOUT={text!r} is not a duration.", remedy="Write it as seconds, or as 30s or 1m30s."
         )
     return max(seconds, _LEAST) if seconds else settings.request_timeout  # 0 is no limit of one's own, as for `vault`
-
-
-def _duration(text: str) -> float | None:
-    """Read seconds, or a duration as Go writes it; None if it is neither."""
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    parts = list(_PART.finditer(text))
-    if not parts or "".join(part[0] for part in parts) != text:
-        return None
-    return sum(float(part[1]) * _UNIT[part[2]] for part in parts)
 
 
 def _attempts(environment: Mapping[str, str]) -> int | None:

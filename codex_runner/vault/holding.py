@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 from codex_runner.domain.errors import CredentialError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.failure import Failure
-from codex_runner.engine.credential_rules import format_date, format_duration
+from codex_runner.text.dates import format_date
+from codex_runner.text.durations import format_duration
 from codex_runner.vault.auth import log_in, require_role
-from codex_runner.vault.faults import Refusal
+from codex_runner.vault.faults import VaultRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def give_back(client: VaultClient, login: Login, tell: Callable[[Event], None]) 
         client.call(purpose, lambda api: api.auth.token.revoke_self())
         if client.last_status != _NO_CONTENT:
             error = _no_proof(client, purpose)
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         if refusal.status == _FORBIDDEN and _is_settled(client, login, lost):
             why = "the answer to the request was lost, and Vault refuses the login since"
             _tell_unsettled(login, why, tell, time.monotonic() - started)
@@ -102,7 +103,7 @@ def give_back(client: VaultClient, login: Login, tell: Callable[[Event], None]) 
 
 def left_behind(held_logins: list[Login]) -> Event:
     """Say what may live on in Vault if a runner that was told to end could not wait for it any longer."""
-    late = f"Vault did not answer within {STOP_GRACE:g} s of the wish to end:"
+    late = f"Vault did not answer within {format_duration(STOP_GRACE)} of the wish to end:"
     if not held_logins:
         return Warned(LOST_LOGIN, f"{late} {UNKNOWN_LOGIN}")
     login = held_logins[0]
@@ -158,7 +159,7 @@ def _no_proof(client: VaultClient, purpose: str) -> SecretStoreError:
     )
 
 
-def _refused(client: VaultClient, purpose: str, refusal: Refusal) -> CredentialError:
+def _refused(client: VaultClient, purpose: str, refusal: VaultRefusal) -> CredentialError:
     remedy = 'Allow it in the role\'s policy: path "auth/token/revoke-self" { capabilities = ["update"] }.'
     if refusal.status == _FORBIDDEN:
         remedy += (

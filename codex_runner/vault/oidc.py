@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import requests
 import tenacity
 
+from codex_runner.ci_systems import SYSTEMS, Pipeline
+from codex_runner.ci_systems.github import api_url
+from codex_runner.ci_systems.identity import IdentityEndpoint, IdentityVariable
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.domain.secret import Secret
-from codex_runner.domain.secret_names import GITHUB_ID_TOKEN, GITHUB_TOKENS, GITLAB_ID_TOKEN, proxy_passwords
+from codex_runner.domain.secret_names import GITHUB_TOKENS, proxy_passwords
 from codex_runner.engine.bounded import StoppedError, Wish
-from codex_runner.engine.credential_rules import claimed_date, format_date, unverified_claims
-from codex_runner.engine.redact import Redactor
+from codex_runner.engine.credential_rules import claimed_date, unverified_claims
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.redaction.redactor import Redactor
+from codex_runner.text.dates import format_date
+from codex_runner.text.durations import format_duration
 from codex_runner.vault.endpoint import proxy_of, require_ca, shown_address
 from codex_runner.vault.faults import can_pass, root_cause
-from codex_runner.vault.wire import Session, document
+from codex_runner.vault.http import VaultSession, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,11 +36,8 @@ _PATIENCE: Final = 10.0  # seconds for one request, from its name to the end of 
 _LEAST: Final = 0.1  # seconds: what a last try gets in any case
 _OK, _TOO_MANY, _SERVER_ERROR = 200, 429, 500
 
-# What roles are usually bound to: worth showing where Vault refused, and none of it is secret.
-_SHOWN_CLAIMS: Final = (
-    *("iss", "aud", "sub", "repository", "repository_id", "ref", "workflow_ref", "job_workflow_ref", "event_name"),
-    *("environment", "project_path", "project_id", "ref_protected", "pipeline_source", "ci_config_ref_uri"),
-)
+# What roles are usually bound to: worth showing if Vault refuses, and none of it is secret.
+_SHOWN_CLAIMS: Final = ("iss", "aud", "sub", *(claim for system in SYSTEMS for claim in system.identity_claims))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +52,25 @@ class Waiting:
 def identity_token(auth: JwtAuth, secrets: SecretReader, waiting: Waiting) -> Secret:
     """Get the identity token that `auth` names, or the one that this CI system gives.
 
-    Raises CredentialError where there is none, and SecretStoreError where GitHub's endpoint does not answer.
+    Raises CredentialError if there is none, and SecretStoreError if the system's endpoint does not answer.
     """
     environment = secrets.environ
     if auth.token_file:
         return secrets.file(auth.token_file, _NAME, "the identity token (`vault.auth.token_file`)")
     if auth.token_variable:
         return _from_variable(auth.token_variable, secrets)
-    if url := environment.get("ACTIONS_ID_TOKEN_REQUEST_URL"):
-        remedy = "GitHub sets it beside ACTIONS_ID_TOKEN_REQUEST_URL: hand both on, or neither."
-        request_token = secrets.variable(GITHUB_ID_TOKEN, "the right to ask for an identity token", remedy)
-        token = _from_github(url, request_token, auth.audience, environment, waiting)
-        return secrets.value(token, _NAME, "GitHub's identity token")
-    if environment.get(GITLAB_ID_TOKEN):
-        return _from_variable(GITLAB_ID_TOKEN, secrets)
-    remedy = "Name it in `vault.auth.token_file` or `vault.auth.token_variable`."
-    if environment.get("GITHUB_ACTIONS") == "true":
-        remedy = "Give the workflow's job `permissions: { id-token: write }`, so that GitHub offers it a token."
-    elif environment.get("GITLAB_CI"):
-        remedy = f"Give the job `id_tokens: {{ {GITLAB_ID_TOKEN}: {{ aud: {auth.audience} }} }}`."
+    pipeline = Pipeline(environment)
+    match pipeline.identity():
+        case IdentityEndpoint() as endpoint:
+            bearer = secrets.variable(endpoint.bearer, "the right to ask for an identity token", endpoint.if_missing)
+            token = _from_endpoint(endpoint, bearer, auth.audience, environment, waiting)
+            return secrets.value(token, _NAME, f"{endpoint.title}'s identity token")
+        case IdentityVariable(name):
+            return _from_variable(name, secrets)
+        case None:
+            pass
+    remedy = pipeline.identity_remedy(auth.audience)
+    remedy = remedy or "Name it in `vault.auth.token_file` or `vault.auth.token_variable`."
     raise CredentialError("There is no identity token to log in to Vault with: nothing here offers one.", remedy=remedy)
 
 
@@ -91,14 +93,14 @@ def describe_claims(token: Secret) -> str:
 def repository_id(repository: str, environment: Mapping[str, str]) -> str:
     """Ask GitHub for the number of `owner/name`: unlike the name, nobody else can get it after a rename.
 
-    Uses GITHUB_API_URL, and GITHUB_TOKEN or GH_TOKEN where set (a private repository needs one).
+    Uses the API of this job's GitHub, and GITHUB_TOKEN or GH_TOKEN if set (a private repository needs one).
     """
     headers = {"Accept": "application/vnd.github+json"}
     secrets = SecretReader(environment)
     token = next((found for name in GITHUB_TOKENS if (found := secrets.find(name))), None)
     if token is not None:
         headers["Authorization"] = f"Bearer {token.reveal()}"
-    base = environment.get("GITHUB_API_URL", "https://api.github.com").rstrip("/")
+    base = api_url(environment)
     remedy = "Give the number with `--repository-id`: `gh api repos/OWNER/NAME --jq .id` shows it."
 
     try:
@@ -128,43 +130,45 @@ def _from_variable(name: str, secrets: SecretReader) -> Secret:
     return secrets.variable(name, "the identity token", remedy, mask=_NAME)
 
 
-def _from_github(
-    url: str, request_token: Secret, audience: str, environment: Mapping[str, str], waiting: Waiting
+def _from_endpoint(
+    endpoint: IdentityEndpoint, bearer: Secret, audience: str, environment: Mapping[str, str], waiting: Waiting
 ) -> str:
+    url, owner = endpoint.url, f"{endpoint.title}'s"
     with _session(environment, url) as session:
         asking = _Asking(
-            session, url, {"audience": audience}, waiting, lambda error: _told(error, request_token, environment, url)
+            session, endpoint, {"audience": audience}, waiting, lambda error: _told(error, bearer, environment, url)
         )
         try:
-            answer = asking.until_answered(f"Bearer {request_token.reveal()}")
+            answer = asking.until_answered(f"Bearer {bearer.reveal()}")
         except StoppedError:
-            raise SecretStoreError("Interrupted while waiting for GitHub's identity token.", remedy="") from None
+            raise SecretStoreError(f"Interrupted while waiting for {owner} identity token.", remedy="") from None
         except requests.RequestException as error:
             raise SecretStoreError(
-                f"GitHub's identity endpoint gave no token for the audience {audience!r}: {asking.reason(error)}.",
-                remedy="Run the job again; https://www.githubstatus.com tells whether GitHub Actions has an outage.",
+                f"{owner} identity endpoint gave no token for the audience {audience!r}: {asking.reason(error)}.",
+                remedy=endpoint.if_silent,
             ) from None
     token = _json(answer).get("value")
     if answer.status_code != _OK or not isinstance(token, str) or not token:
         raise CredentialError(
-            f"GitHub's identity endpoint refused a token for the audience {audience!r}: HTTP {answer.status_code}.",
-            remedy="Give the workflow's job `permissions: { id-token: write }`; a request token ends with its job.",
+            f"{owner} identity endpoint refused a token for the audience {audience!r}: HTTP {answer.status_code}.",
+            remedy=endpoint.if_refused,
         )
     return token
 
 
 class _Asking:
-    """Asks GitHub's endpoint until it answers or time is over. Says once that it does not, and once that it does."""
+    """Asks the endpoint until it answers or time is over. Says once that it does not, and once that it does."""
 
     def __init__(
         self,
-        session: Session,
-        url: str,
+        session: VaultSession,
+        endpoint: IdentityEndpoint,
         params: Mapping[str, str],
         waiting: Waiting,
         reason: Callable[[BaseException | None], str],
     ) -> None:
-        self._session, self._url, self._params, self._waiting = session, url, params, waiting
+        self._session, self._url, self._params, self._waiting = session, endpoint.url, params, waiting
+        self._asked = f"{endpoint.title}'s identity endpoint"
         self.reason = reason
         self._began = time.monotonic()
         self._told = False
@@ -182,7 +186,7 @@ class _Asking:
         )
         answer = retrying(self._once, headers)
         if self._told:
-            self._waiting.on_retry(f"GitHub's identity endpoint answers again, after {self._seconds:.1f} s.")
+            self._waiting.on_retry(f"{self._asked} answers again, after {format_duration(self._seconds)}.")
         return answer
 
     @property
@@ -203,8 +207,8 @@ class _Asking:
             left = max(0.0, self._waiting.deadline - self._seconds)
             why = self.reason(state.outcome.exception() if state.outcome else None)
             self._waiting.on_retry(
-                f"GitHub's identity endpoint: {why}. Asking again in {state.upcoming_sleep:.1f} s, and for up to "
-                f"{left:.0f} s more."
+                f"{self._asked}: {why}. Asking again in {format_duration(state.upcoming_sleep)}, and for up to "
+                f"{format_duration(left)} more."
             )
         self._told = True
 
@@ -218,7 +222,7 @@ def _passes(error: BaseException) -> bool:
 
 
 def _get(
-    session: Session, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None = None
+    session: VaultSession, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None = None
 ) -> requests.Response:
     return session.request("GET", url, headers=headers, params=params, timeout=_PATIENCE)
 
@@ -228,10 +232,10 @@ def _json(answer: requests.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _session(environment: Mapping[str, str], url: str) -> Session:
+def _session(environment: Mapping[str, str], url: str) -> VaultSession:
     """Proxy and CA as the environment given to us has them, not as this process happens to have them."""
     proxy = proxy_of(environment, url)
     ca_file = environment.get("SSL_CERT_FILE")
     if ca_file:
         require_ca(ca_file, "SSL_CERT_FILE")
-    return Session(ca_file or True, None, {urlsplit(url).scheme: proxy} if proxy else {})
+    return VaultSession(ca_file or True, None, {urlsplit(url).scheme: proxy} if proxy else {})

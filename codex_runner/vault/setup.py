@@ -9,17 +9,16 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from codex_runner.ci_systems import github, gitlab
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
-GITHUB_ISSUER: Final = "https://token.actions.githubusercontent.com"
-GITLAB_ISSUER: Final = "https://gitlab.com"
 DEFAULT_MOUNT: Final = "codex"
 
 # What Vault's policies and claims give a meaning of their own (`*`, `+`, `{{`, quotes) is in none of these.
@@ -136,11 +135,11 @@ def plan(request: SetupRequest) -> tuple[Step, ...]:
         ]
     steps.append(Policy(request.lister_name, lister_policy(request.mount)))
     if request.gitlab_project:
-        issuer = request.issuer or GITLAB_ISSUER
-        steps += _jwt_steps(request, issuer, _gitlab_claims(request), "project_path", _GITLAB_MAPPINGS)
+        issuer = request.issuer or gitlab.ISSUER
+        steps += _jwt_steps(request, issuer, _gitlab_claims(request), gitlab.USER_CLAIM, gitlab.MAPPED_CLAIMS)
     elif request.repository:
-        issuer = request.issuer or GITHUB_ISSUER
-        steps += _jwt_steps(request, issuer, _github_claims(request), "repository", _GITHUB_MAPPINGS)
+        issuer = request.issuer or github.ISSUER
+        steps += _jwt_steps(request, issuer, _github_claims(request), github.USER_CLAIM, github.MAPPED_CLAIMS)
     if request.approle_cidrs:
         steps += _approle_steps(request)
     return tuple(steps)
@@ -200,10 +199,6 @@ path "auth/token/revoke-self" {{
 """
 
 
-_GITHUB_MAPPINGS: Final = {name: name for name in ("run_id", "actor", "sha", "workflow_ref")}
-_GITLAB_MAPPINGS: Final = {name: name for name in ("pipeline_id", "user_login", "sha", "ci_config_ref_uri")}
-
-
 def _github_claims(request: SetupRequest) -> dict[str, Any]:
     if not request.repository_id:
         raise UsageError(
@@ -256,7 +251,7 @@ def _events(request: SetupRequest) -> tuple[str, ...]:
 
 
 def _jwt_steps(
-    request: SetupRequest, issuer: str, claims: Mapping[str, Any], user_claim: str, mappings: Mapping[str, str]
+    request: SetupRequest, issuer: str, claims: Mapping[str, Any], user_claim: str, mapped: Sequence[str]
 ) -> tuple[Step, ...]:
     body = {
         "role_type": "jwt",
@@ -265,7 +260,7 @@ def _jwt_steps(
         # Exact, unless all tags or pull requests are meant: then one claim has a star, behind the file and `@refs/`.
         "bound_claims_type": "glob" if request.tag_prefix is not None or request.pull_requests else "string",
         "bound_claims": dict(claims),
-        "claim_mappings": dict(mappings),
+        "claim_mappings": {name: name for name in mapped},
         **_token_settings(request),
     }
     config = {"oidc_discovery_url": issuer, "bound_issuer": issuer}

@@ -8,11 +8,13 @@ name of its own (`retire.2`). So two writers at once, each with a merge patch, t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
-from codex_runner.engine.credential_rules import parse_date
-from codex_runner.vault.faults import Refusal
+from codex_runner.dataclass import dataclass
+from codex_runner.text.dates import parse_date
+from codex_runner.text.durations import parse_go_duration
+from codex_runner.vault.faults import VaultRefusal
 from codex_runner.vault.mounts import require_kv2
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ LONGEST_FACT: Final = 512  # bytes: Vault's own limit for a value of custom meta
 _MOST_RETIREMENTS: Final = 30  # Vault takes 64 names in all
 _RETIRE: Final = "retire."
 _OF_A_VERSION = re.compile(rf"([0-9]{{1,9}})\.(?:{'|'.join(FACTS)})")
-_SPAN = re.compile(r"([0-9.]+)(h|ms|m|s)")
-_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def read_metadata(client: VaultClient, place: TokenPlace) -> Metadata:
         answer = client.call(
             purpose, lambda api: api.secrets.kv.v2.read_secret_metadata(place.path, mount_point=place.mount)
         )
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         if refusal.status == 404:
             require_kv2(client, place.mount, refusal)
             return Metadata()
@@ -106,7 +106,9 @@ def read_metadata(client: VaultClient, place: TokenPlace) -> Metadata:
     data = answer["data"]
     versions = {int(number): facts for number, facts in (data.get("versions") or {}).items()}
     custom = dict(data.get("custom_metadata") or {})
-    return Metadata(int(data["current_version"]), custom, versions, _seconds(str(data.get("delete_version_after", ""))))
+    return Metadata(
+        int(data["current_version"]), custom, versions, parse_go_duration(str(data.get("delete_version_after"))) or 0.0
+    )
 
 
 def set_life(client: VaultClient, place: TokenPlace, seconds: int) -> None:
@@ -115,7 +117,7 @@ def set_life(client: VaultClient, place: TokenPlace, seconds: int) -> None:
     url = f"/v1/{place.mount}/metadata/{place.path}"  # hvac's own method would reset what is not named here
     try:
         client.call(purpose, lambda api: api.adapter.post(url, json={"delete_version_after": f"{seconds}s"}))
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         raise client.refused(purpose, refusal, remedy=_rights(place)) from None
 
 
@@ -136,7 +138,7 @@ def note(
             purpose,
             lambda api: api.adapter.request("patch", url, headers=dict(headers), json={"custom_metadata": changes}),
         )
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         if refusal.status not in {403, 405}:
             raise client.refused(purpose, refusal, remedy=_rights(place)) from None
     else:
@@ -145,7 +147,7 @@ def note(
     whole = {name: value for name, value in {**before.custom, **changes}.items() if value is not None}
     try:
         client.call(purpose, lambda api: api.adapter.post(url, json={"custom_metadata": whole}))
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         raise client.refused(purpose, refusal, remedy=_rights(place)) from None
 
 
@@ -180,7 +182,3 @@ def _changes(
 
 def _rights(place: TokenPlace) -> str:
     return f"It needs create, update and patch on {place.mount}/metadata/{place.path}: see the rotator's policy."
-
-
-def _seconds(span: str) -> float:
-    return sum(float(number) * _UNITS[unit] for number, unit in _SPAN.findall(span))

@@ -7,13 +7,16 @@ not in it is `stale`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import Finding, Outcome
 from codex_runner.domain.errors import CredentialError, RunnerError
-from codex_runner.engine.credential_rules import CLOCK_SKEW, format_date, format_duration, parse_date
-from codex_runner.vault.faults import Refusal
+from codex_runner.engine.credential_rules import CLOCK_SKEW
+from codex_runner.text.counts import plural
+from codex_runner.text.dates import format_date, parse_date
+from codex_runner.text.durations import format_duration
+from codex_runner.vault.faults import VaultRefusal
 from codex_runner.vault.mounts import require_kv2
 from codex_runner.vault.storing import NewToken, Stored, put, rotate
 from codex_runner.vault.token_metadata import Metadata, TokenPlace, read_metadata
@@ -25,10 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = [  # with `storing`'s: one room for whoever keeps tokens
     "NewToken",
-    "Refusal",
     "Stored",
     "TokenEntry",
     "TokenPlace",
+    "VaultRefusal",
     "check",
     "destroy",
     "entry_of",
@@ -181,7 +184,7 @@ def _existing(metadata: Metadata) -> list[int]:
 
 
 def _versions(versions: Sequence[int]) -> str:
-    return f"version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}"
+    return f"{plural(len(versions), 'version')} {', '.join(map(str, versions))}"
 
 
 def _them(versions: Sequence[int]) -> str:
@@ -218,7 +221,7 @@ def _check_expiry(entry: TokenEntry, now: float, within: float, remedy: str) -> 
         message = f"{entry.place} has no expiry{owner}."
         return Finding(TOKEN_EXPIRY, Outcome.UNJUDGED, message, "Give it one: store it again with `--expires`.")
     left = expires - now
-    told = f"expired {format_duration(left)} ago" if left <= 0 else f"expires in {format_duration(left)}"
+    told = f"expired {format_duration(-left)} ago" if left <= 0 else f"expires in {format_duration(left)}"
     outcome = Outcome.REFUSED if left <= within else Outcome.PASSED
     message = f"{entry.place} {told}, at {entry.expires_at}{owner}."
     return Finding(TOKEN_EXPIRY, outcome, message, remedy if outcome is Outcome.REFUSED else "")
@@ -265,7 +268,7 @@ def _paths(client: VaultClient, mount: str, folder: str) -> Iterator[str]:
     purpose = f"list {mount}/metadata/{folder}"
     try:
         answer = client.call(purpose, lambda api: api.secrets.kv.v2.list_secrets(folder, mount_point=mount))
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         if refusal.status == 404:
             require_kv2(client, mount, refusal)
             return
@@ -289,6 +292,6 @@ def _destroy(client: VaultClient, place: TokenPlace, versions: Sequence[int]) ->
                 place.path, versions=list(versions), mount_point=place.mount
             ),
         )
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         remedy = f"It needs update on {place.mount}/destroy/{place.path}: see the rotator's policy."
         raise client.refused(purpose, refusal, remedy=remedy) from None

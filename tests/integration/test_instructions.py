@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 
+from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, shell
 
 pytestmark = pytest.mark.needs_codex
 
@@ -204,13 +204,11 @@ def test_a_submodule_has_no_base_of_its_own(told, project, proposed):
     assert "STOLEN" not in prompt
 
 
-def test_skills_of_a_home_within_the_repository(told_by_either, project, proposed):
+def test_skills_of_a_home_within_the_repository(told, project, proposed):
     home = project.cwd / "home"
     skill(home / ".agents" / "skills" / "steal", "STOLEN skill")
     project.environ["HOME"] = str(home)
-    _, prompt = told_by_either(
-        project.cwd / "sub", environ=on_github(project, base={"sha": proposed[1], "ref": "main"})
-    )
+    _, prompt = told(project.cwd / "sub", environ=on_github(project, base={"sha": proposed[1], "ref": "main"}))
     assert "STOLEN" not in prompt
     assert "SKILL of the base" in prompt
 
@@ -260,8 +258,8 @@ def test_a_folder_whose_name_ends_in_a_line_break(told, project):
     assert "project-config" in run.warnings
 
 
-def test_none(told_by_either, project, proposed):
-    run, prompt = told_by_either(instructions="none")
+def test_none(told, project, proposed):
+    run, prompt = told(instructions="none")
     assert "TOP of" not in prompt
     assert "SKILL of" not in prompt
     assert run.run_json["instructions"] == {"mode": "none", "commit": None, "files": [], "left_out": [], "skills": []}

@@ -13,6 +13,8 @@ import pytest
 from support.child import COMPLETED, STARTED, THREAD
 from support.runs import KEY_NAME, Left
 
+from codex_runner.app.invocation import Invocation
+from codex_runner.app.run import run
 from codex_runner.domain.credential import CredentialKind, CredentialSource, CredentialSpec
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.folder import RunFolder
@@ -21,8 +23,6 @@ from codex_runner.domain.policy import Budget, RetryPolicy
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.stopping import Stopping
-from codex_runner.wiring.invocation import Invocation
-from codex_runner.wiring.run import run
 
 MANY = 50
 REAL = 4

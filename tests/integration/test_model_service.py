@@ -16,7 +16,7 @@ from support.runs import processes_with
 from codex_runner.demo import wire
 from codex_runner.demo.model import ModelService
 from codex_runner.demo.release_notes import FILE, LOG_COMMAND
-from codex_runner.demo.scratch import SUBJECTS, make_repository
+from codex_runner.demo.scratch_folder import SUBJECTS, make_repository
 
 pytestmark = pytest.mark.needs_codex
 

@@ -6,8 +6,8 @@ import signal
 import pytest
 from support.runs import JOB
 
+from codex_runner.demo.model_wire import CutStream, call, message, refusal, reply, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import CutStream, call, message, refusal, reply, shell
 from codex_runner.domain.failure import Failure
 
 pytestmark = pytest.mark.needs_codex
@@ -72,7 +72,7 @@ def test_a_service_that_goes_in_the_middle(project, service):
 
 def test_a_service_that_says_nothing_for_too_long(project):
     project.configure(prompt="SCN:silent", stall_timeout="2s")
-    judged(project, Failure.STALLED, "silent for 2 s")
+    judged(project, Failure.STALLED, "silent for 2s")
 
 
 def test_words_that_nobody_knows_are_kept_and_are_no_success(project, service):

@@ -14,9 +14,9 @@ import pytest
 from support.runs import tree
 
 from codex_runner.codex.permissions import CREDENTIAL_PATHS
+from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, shell
-from codex_runner.engine.redact import forms
+from codex_runner.redaction.redactor import forms
 
 pytestmark = pytest.mark.needs_codex
 

@@ -3,11 +3,12 @@
 import tempfile
 from pathlib import Path
 
-from codex_runner.cli.pipelines import Place, Request, System, plan
+from codex_runner.ci_systems.starter import Machine
+from codex_runner.cli.pipelines import STARTERS, WantedStarter, plan
 from codex_runner.config import load
 
 ROOT = Path(__file__).parents[2]
-PLACE = Place(
+PLACE = Machine(
     folder="/srv/app",
     runner="/opt/codex-runner/bin/codex-runner",
     path="/opt/codex-runner/bin:/usr/local/bin:/usr/bin:/bin",
@@ -32,11 +33,11 @@ def examples():
         root = Path(folder)
         (root / "codex-runner.toml").write_text(SETTINGS)
         config = load(None, root, {})
-        request = Request(config, config.jobs[EXAMPLE_JOB], root, PLACE)
+        request = WantedStarter(config, config.jobs[EXAMPLE_JOB], root, PLACE)
         made = {}
-        for system, place in ((System.JENKINS, "jenkins"), (System.CRON, "cron"), (System.SYSTEMD, "systemd")):
-            files = plan(system, request).files
+        for place in ("jenkins", "cron", "systemd"):
+            files = plan(STARTERS[place], request).files
             made |= {f"ci/{place}/{name}": text for name, text in files.items() if not name.startswith(".")}
-        files = plan(System.GITLAB, request).files
+        files = plan(STARTERS["gitlab"], request).files
         made["ci/gitlab/codex-runner.yml"] = files[".gitlab/codex-runner.yml"]
     return made

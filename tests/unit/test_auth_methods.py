@@ -12,13 +12,14 @@ from typing import ClassVar
 
 import pytest
 
+from codex_runner.app.invocation import Invocation
+from codex_runner.app.secret_places import credential_files
 from codex_runner.config import NotifySettings, load, resolve_job, tables
 from codex_runner.domain.credential import AUTH_METHODS, VaultSettings
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import Job
 from codex_runner.domain.key import SECRET_FILE, SECRET_VARIABLE, SHOWN, Form, key_of
 from codex_runner.domain.secret_names import without_secrets
-from codex_runner.wiring.setting import Setting, credential_files
 
 DOCUMENTED = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
 SECRET = "sk-do-not-show"
@@ -58,7 +59,7 @@ def test_its_secrets_file_is_denied_to_the_agent_and_its_variable_is_hidden(load
     config = loaded("desk = '3', badge_file = 'badge.pem', pin_variable = 'MY_PIN'")
     assert credential_files(resolve_job(config, "x"), config.vault) == [str(badge)]
     environ = {"MY_PIN": SECRET, "PATH": "/bin"}
-    assert without_secrets(environ, Setting.of(config, environ, None).secret_names) == {"PATH": "/bin"}
+    assert without_secrets(environ, Invocation.of(config, environ, None).secret_names) == {"PATH": "/bin"}
 
 
 def test_the_file_with_a_targets_address_is_denied_too(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from support.hostile import obeyed
 from support.records import ATTACKS, HOSTILE
 
-from codex_runner.cli import speech
+from codex_runner.ci_systems import SYSTEMS
 from codex_runner.cli.speech import print_json, printable, tell
 
 REPLY = "done\n::set-env name=PATH::/evil\n  ::error::no\n##[group]x"
@@ -16,7 +16,7 @@ REPLY = "done\n::set-env name=PATH::/evil\n  ::error::no\n##[group]x"
 
 @pytest.fixture(autouse=True)
 def nowhere_in_particular(monkeypatch):
-    for name in speech._CI:
+    for name in ("CI", *(marker for system in SYSTEMS for marker in system.markers)):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -45,6 +45,21 @@ def test_a_command_loads_no_other():
     assert not others & {name.rpartition(".")[2] for name in done.stderr.split()}
 
 
+@pytest.mark.parametrize(("arguments", "code", "says"), [(["--version"], 0, "codex-runner "), (["runn"], 2, "")])
+def test_the_program_ends_when_all_is_written(arguments, code, says):
+    text = (
+        "import atexit, sys; sys.argv = ['codex-runner', *sys.argv[1:]]\n"
+        "from codex_runner.cli.main import program\n"
+        "atexit.register(print, 'the interpreter is taken apart')\n"
+        "program()"
+    )
+    done = subprocess.run([sys.executable, "-c", text, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert done.stdout.startswith(says)
+    assert "apart" not in done.stdout
+    assert bool(done.stderr) == bool(code)
+
+
 def test_windows_is_told_of_wsl():
     program = "import sys; from codex_runner.cli.main import main; sys.platform = 'win32'; main()"
     done = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, text=True, check=False)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_runner.config import PromptSource, load, parse_duration, resolve_job, tables
+from codex_runner.config import PromptSource, load, resolve_job, tables
 from codex_runner.config.settings import AuditSettings, HostSettings, JobSettings, NotifySettings
 from codex_runner.domain.concurrency import Concurrency
 from codex_runner.domain.credential import (
@@ -32,6 +32,7 @@ from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.job import Check, CodexSettings, Limits, Sandbox
 from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy
 from codex_runner.domain.workspace import WorkspaceSpec
+from codex_runner.text.durations import parse_duration
 
 SECRET = "sk-do-not-show"
 BASE = """

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from codex_runner.ci_systems import SYSTEMS
 from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.policy import TrustPolicy
-from codex_runner.engine.trust import GITHUB_EVENTS, GITLAB_EVENTS, JENKINS_EVENTS
 
 DOCUMENTED = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
 
@@ -23,10 +23,12 @@ def configured(tmp_path):
 
 
 def test_the_events_that_are_trusted_by_default_are_documented():
-    for system, events in (("GitHub", GITHUB_EVENTS), ("GitLab", GITLAB_EVENTS), ("Jenkins", JENKINS_EVENTS)):
+    judged = [system for system in SYSTEMS if system.trusted_events]
+    assert [system.title for system in judged] == ["GitHub", "GitLab", "Jenkins"]
+    for system in judged:
         assert (
-            f" | {', '.join(f'`{each}`' for each in events)} | "
-            in re.search(rf"^\| {system} .*$", DOCUMENTED, re.MULTILINE)[0]
+            f" | {', '.join(f'`{each}`' for each in system.trusted_events)} | "
+            in re.search(rf"^\| {system.title} .*$", DOCUMENTED, re.MULTILINE)[0]
         )
 
 

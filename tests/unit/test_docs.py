@@ -15,7 +15,7 @@ import typer
 import codex_runner
 from codex_runner.cli.main import command_line
 from codex_runner.config import load, resolve_job
-from codex_runner.config.starter import FIRST_JOB, STARTER
+from codex_runner.config.first_file import FIRST_JOB, STARTER
 from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.event import record_from_json, record_to_json
 from codex_runner.domain.exit_code import ExitCode

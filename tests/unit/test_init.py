@@ -10,13 +10,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from codex_runner.app.credentials import origin_of
 from codex_runner.cli.init import init
-from codex_runner.cli.pipelines import System
+from codex_runner.cli.pipelines import STARTERS
 from codex_runner.config import load, resolve_job
-from codex_runner.config.starter import FIRST_JOB, STARTER
+from codex_runner.config.first_file import FIRST_JOB, STARTER
 from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.exit_code import ExitCode
-from codex_runner.wiring.credentials import origin_of
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ CREDENTIALS = {
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
-@pytest.mark.parametrize("system", System)
+@pytest.mark.parametrize("system", STARTERS)
 def test_every_system_and_credential_is_filled_in_whole(run, tmp_path, system, credential):
     run()
     with (tmp_path / "codex-runner.toml").open("a") as file:
@@ -105,7 +105,7 @@ def test_every_system_and_credential_is_filled_in_whole(run, tmp_path, system, c
     assert ("CODEX_API_KEY" in everything + result.stdout) == (credential == "env")
 
 
-@pytest.mark.parametrize("system", System)
+@pytest.mark.parametrize("system", STARTERS)
 def test_a_name_never_becomes_a_line_of_its_own(run, tmp_path, monkeypatch, system):
     """Cron would run the second line of this folder's name each minute, and systemd with the first word as its key."""
     folder = tmp_path / "a\n* * * * * touch canary\nExecStartPre=touch canary"

@@ -8,9 +8,9 @@ import pytest
 
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.secret import Secret
-from codex_runner.engine import leak_search
-from codex_runner.engine.leak_search import Find, clean, search
-from codex_runner.engine.redact import Redactor
+from codex_runner.redaction import leak_search
+from codex_runner.redaction.leak_search import Find, clean, search
+from codex_runner.redaction.redactor import Redactor
 
 VALUE = "s3cret/key+1-0123456789"
 CHUNK = 1 << 20
@@ -80,6 +80,20 @@ def test_a_long_line_of_the_runs_record_is_masked_in_place(tmp_path, redactor):
     assert folder.codex.stat().st_ino == inode
     assert [each.name for each in folder.path.iterdir()] == ["codex.jsonl"]
     assert peak < 48 * CHUNK
+
+
+def test_the_room_for_reports_is_not_searched(tmp_path, redactor):
+    # 256 KiB of random bytes, which are removed before a report is written: they took longer than all else.
+    folder = RunFolder(tmp_path / "20260102T030405Z-docs-0a1b2c3d")
+    folder.path.mkdir()
+    folder.room.write_text(VALUE)
+    (folder.path / "said").write_text(VALUE)
+    assert [leak.path for leak in clean(folder, redactor)] == ["said"]
+    assert folder.room.exists()
+    folder.room.unlink()
+    folder.room.mkdir()  # somebody else has made that
+    (folder.room / "said").write_text(VALUE)
+    assert [leak.path for leak in clean(folder, redactor)] == [".room/said"]
 
 
 def test_two_secrets_and_two_files(tmp_path, redactor):

@@ -11,20 +11,20 @@ import pytest
 from codex_runner.domain.concurrency import Concurrency, LockPolicy
 from codex_runner.domain.errors import ConfigurationError, LockedError
 from codex_runner.domain.exit_code import ExitCode
-from codex_runner.locks import Held, Holder, Taken, acquire
+from codex_runner.locks import Held, LockHolder, Taken, acquire
 from codex_runner.transports.processes import birth
 
 CHILD = """
 import asyncio, fcntl, os, signal, sys, time
 from pathlib import Path
 from codex_runner.domain.concurrency import Concurrency, LockPolicy
-from codex_runner.locks import Holder, Taken, acquire
+from codex_runner.locks import LockHolder, Taken, acquire
 from codex_runner.transports.processes import birth
 
 folder, name, policy, deed = Path(sys.argv[1]), sys.argv[2], LockPolicy(sys.argv[3]), sys.argv[4]
 if deed == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-me = Holder(name, os.getpid(), birth(os.getpid()), time.time())
+me = LockHolder(name, os.getpid(), birth(os.getpid()), time.time())
 for turn in range(1_000_000 if deed == "race" else 1):
     held = asyncio.run(acquire(folder, Concurrency("docs", policy, 30.0), me, birth))
     if isinstance(held, Taken):
@@ -44,7 +44,7 @@ for turn in range(1_000_000 if deed == "race" else 1):
 
 
 def me(name="mine", since=None):
-    return Holder(name, os.getpid(), birth(os.getpid()), time.time() if since is None else since)
+    return LockHolder(name, os.getpid(), birth(os.getpid()), time.time() if since is None else since)
 
 
 def take(folder, policy="fail", timeout=5.0, group="docs", holder=None):
@@ -117,7 +117,7 @@ def test_fail(tmp_path, holding):
 def test_wait_runs_out(tmp_path, holding):
     holding()
     began = time.monotonic()
-    with pytest.raises(LockedError, match=r"still held by run theirs .* after 0\.5 s"):
+    with pytest.raises(LockedError, match=r"still held by run theirs .* after 0\.5s"):
         take(tmp_path, "wait", 0.5)
     assert time.monotonic() - began >= 0.5
 
@@ -188,7 +188,7 @@ def test_a_run_of_the_same_process_is_never_ended_by_a_signal(tmp_path):
 
 def test_a_pid_that_is_used_again_is_not_killed(holding):
     process = holding()
-    Holder("old", process.pid, "another birth", 0.0).terminate(birth)
+    LockHolder("old", process.pid, "another birth", 0.0).terminate(birth)
     time.sleep(0.2)
     assert process.poll() is None
 

@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 from support.records import HOSTILE
 from support.report_states import a_run, states
 
+from codex_runner.ci_systems import Pipeline
 from codex_runner.domain import event as ev
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.notice import ENDINGS, NoticeFormat, NotifyTarget
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
-from codex_runner.engine.redact import Redactor
-from codex_runner.notify.message import ci_link, document
+from codex_runner.notify.message import document
 from codex_runner.notify.send import wants
 from codex_runner.notify.shapes import shaped
 from codex_runner.notify.signature import message_id, signed_headers
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.outcome import word
 
 URL = Secret("WEBHOOK_URL", "https://hooks.example.com/services/T0/B0/abcdefgh")
@@ -260,7 +261,7 @@ def test_an_id_has_no_dot_and_is_the_same_for_the_same_run(run_id):
     ],
 )
 def test_the_ci_job_is_found(environ, link):
-    assert ci_link(environ) == link
+    assert Pipeline(environ).link() == link
 
 
 DOC = (Path(__file__).parents[2] / "docs/notifications.md").read_text(encoding="utf-8")

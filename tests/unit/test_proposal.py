@@ -1,13 +1,19 @@
 """Where the base of a pull or merge request may be found, by what each CI system says."""
 
 import pytest
+from support.events import event_file
 
-from codex_runner.engine.proposal import proposal_of
+from codex_runner.ci_systems import Pipeline
 
 A, B, C = "a" * 40, "b" * 64, "c" * 40
 GITHUB = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request"}
 GITLAB = {"GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_IID": "5"}
 JENKINS = {"BUILD_TAG": "jenkins-app-1"}
+
+
+def proposal_of(environ, payload):
+    with event_file(environ, payload) as there:
+        return Pipeline(there).proposal()
 
 
 @pytest.mark.parametrize(

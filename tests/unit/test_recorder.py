@@ -12,7 +12,7 @@ from codex_runner.domain.state import RunState
 from codex_runner.engine import recorder as recorder_module
 from codex_runner.engine.clock import Clock
 from codex_runner.engine.recorder import Recorder
-from codex_runner.engine.redact import Redactor
+from codex_runner.redaction.redactor import Redactor
 
 KEY = Secret("KEY", "key-0123456789")
 

@@ -22,9 +22,9 @@ from codex_runner.domain.failure import Failure
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import Ending, Usage
 from codex_runner.domain.state import fold
+from codex_runner.reports.escaping import html_text
 from codex_runner.reports.html import coloured, html_report
 from codex_runner.reports.moments import Lane, Mood, moments
-from codex_runner.reports.text import html_text
 from codex_runner.reports.timeline import scale
 from codex_runner.reports.writer import FileReports
 
@@ -193,7 +193,7 @@ def test_a_retry_that_is_waited_for_is_told():
     (moment,) = moments(
         [ev.Record(1, START, 1, ev.Position(), ev.Retrying(2, 5.0, resume=True, reason="because of capacity"))]
     )
-    assert (moment.kind, moment.title) == ("retry", "attempt 2 in 5.0 s because of capacity")
+    assert (moment.kind, moment.title) == ("retry", "attempt 2 in 5s because of capacity")
 
 
 def test_invisible_characters_are_shown():

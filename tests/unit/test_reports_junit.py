@@ -191,7 +191,7 @@ def test_a_failed_check_is_red_by_itself_and_the_agent_is_not():
         ("release-notes.check", "docs build", ["failure"]),
     ]
     failure = root.find(".//failure")
-    assert failure.get("message") == "ERROR: page missing (exited with 2 after 3.0 s)"
+    assert failure.get("message") == "ERROR: page missing (exited with 2 after 3s)"
     assert "reading\nERROR: page missing" in failure.text
 
 

@@ -47,7 +47,7 @@ def test_a_run_that_passed():
         "the agent completed its turn",
         "Write the release notes.",
         "The notes are written.",
-        "| docs build | ✅ exit 0 | 1.5 s |",
+        "| docs build | ✅ exit 0 | 1.5s |",
         "RELEASE_NOTES.md | added +12 -0\n```",
         "| 1 | the model has no capacity | exit code 1 |",
         "| revocation | ✅ kept | the login is revoked |",

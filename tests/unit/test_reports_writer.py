@@ -12,7 +12,7 @@ from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ConfigurationError, RunnerError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.state import fold
-from codex_runner.reports.files import clear_place, write_whole
+from codex_runner.reports.atomic_write import clear_place, write_whole
 from codex_runner.reports.writer import FileReports
 
 
@@ -41,7 +41,12 @@ def test_all_reports_are_written_and_again_over_themselves(folder, tmp_path):
 def test_before_the_end_run_json_says_so(folder):
     FileReports(folder).begin(fold(records([ev.RunStarted("r", "j", "local")])))
     assert json.loads(folder.run_json.read_text())["result"] is None
-    assert {path.name for path in folder.path.iterdir()} == {"run.json", folder.room.name}
+    assert {path.name for path in folder.path.iterdir()} == {"run.json"}
+
+
+def test_there_is_room_for_reports_while_the_agent_works(folder):
+    FileReports(folder).prepare()
+    assert folder.room.stat().st_size == 256 * 1024
     FileReports(folder).write(a_run())
     assert not folder.room.exists()
 
@@ -98,7 +103,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("codex_runner.reports.files.os.fsync", full)
+    monkeypatch.setattr("codex_runner.reports.atomic_write.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"

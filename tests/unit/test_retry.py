@@ -82,7 +82,7 @@ def test_a_quota_waits_only_for_a_time_that_fits():
     assert isinstance(decided(Failure.QUOTA, LIMIT, deadline=7200), RetryIn)
     refused = decided(Failure.QUOTA, LIMIT, deadline=3600)
     assert isinstance(refused, GiveUp)
-    assert "3590 s are left" in refused.reason
+    assert "59m50s are left" in refused.reason
     assert isinstance(decided(Failure.QUOTA, "Quota exceeded. Check your plan."), GiveUp)
 
 

@@ -29,6 +29,8 @@ SHELLS = {
 }
 # The one text of a shell that is a job's own: the command of a check, which people write for a shell.
 CHECK = "check.run"
+# The one text of Python that is made while a program runs: an `__init__`, of the names that a class body has.
+INITIALIZER = ("codex_runner/dataclass.py", "exec()")
 
 
 def wrong(tree):
@@ -77,6 +79,7 @@ def test_no_text_of_a_shell_is_put_together():
         f"{path.relative_to(ROOT)}:{line}: {what}"
         for path in MODULES
         for line, what in wrong(ast.parse(path.read_text()))
+        if (str(path.relative_to(ROOT)), what) != INITIALIZER
     ]
     assert found == []
 
@@ -113,7 +116,7 @@ def test_no_script_of_ours_executes_a_value():
 
 # What stands in Python although it is of several lines of shell, and why.
 NOT_OURS = {
-    "demo/project.py": "the check of the demo's job, in the configuration that it writes",
+    "demo/git_project.py": "the check of the demo's job, in the configuration that it writes",
     "vault/rendering.py": "a script for people, which is printed: a line for each step of their setup",
 }
 SHELL = re.compile(

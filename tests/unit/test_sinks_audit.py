@@ -11,12 +11,13 @@ import stat
 import pytest
 from support.records import HOSTILE, event_samples, play, records
 
+from codex_runner.app.invocation import Invocation
+from codex_runner.ci_systems import Pipeline
 from codex_runner.config import load
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.state import RunState
-from codex_runner.sinks.audit import AuditLog, who
-from codex_runner.wiring.invocation import Invocation
+from codex_runner.sinks.audit import AuditLog
 
 GITHUB = {
     "GITHUB_ACTOR": "ada",
@@ -70,7 +71,7 @@ def lines(path):
 def test_a_line_at_the_start_and_one_at_the_end(tmp_path, events):
     path = tmp_path / "logs" / "audit.jsonl"
     play(
-        AuditLog(path, who(GITHUB), config_sha256="abc"),
+        AuditLog(path, Pipeline(GITHUB).origin(), config_sha256="abc"),
         [events[0], ev.Guarded("vault-revocation", True, ""), *events[1:]],
     )
     start, end = lines(path)
@@ -135,7 +136,7 @@ def test_whoever_attaches_writes_the_end(tmp_path, events):
     ],
 )
 def test_who_it_was(environ, expected):
-    assert {name: who(environ)[name] for name in expected} == expected
+    assert {name: Pipeline(environ).origin()[name] for name in expected} == expected
 
 
 def test_a_rotated_log_goes_on_in_the_new_file(tmp_path, events):

@@ -6,6 +6,7 @@ import sys
 import pytest
 from support.records import event_samples, play, records
 
+from codex_runner.app.showing import place_of
 from codex_runner.domain import event as ev
 from codex_runner.domain.run import Ending, Usage
 from codex_runner.domain.secret import Secret
@@ -67,7 +68,7 @@ def test_a_run_reads_as_a_story():
         "    0:01 attempt  1",
         "    0:02 turn     started",
         "    0:03 $        make docs",
-        "    0:04 ok       (1.0s) make docs",
+        "    0:04 ok       (1s) make docs",
         "    0:05 FAILED   (exit 3) false",
         "         | one",
         "         | two",
@@ -133,9 +134,9 @@ def test_after_a_minute_of_silence_it_says_that_it_is_alive():
     for second in range(1, 201):
         log.tick(began + second, state)
     assert stream.getvalue().splitlines()[4:] == [
-        "    1:03 ...      still running: pytest -q, 1m00s",
-        "    2:03 ...      still running: pytest -q, 2m00s",
-        "    3:03 ...      still running: pytest -q, 3m00s",
+        "    1:03 ...      still running: pytest -q, 1m",
+        "    2:03 ...      still running: pytest -q, 2m",
+        "    3:03 ...      still running: pytest -q, 3m",
     ]
 
 
@@ -219,6 +220,10 @@ class Terminal(io.StringIO):
         return True
 
 
+def chosen(log_format, stream, environ, secrets=()):
+    return choose(log_format, stream, environ, secrets, place=place_of(environ))
+
+
 @pytest.mark.parametrize(
     ("log_format", "stream", "environ", "kind"),
     [
@@ -236,7 +241,7 @@ class Terminal(io.StringIO):
     ],
 )
 def test_the_right_sink_is_chosen(log_format, stream, environ, kind):
-    (sink,) = choose(log_format, stream(), environ, [])
+    (sink,) = chosen(log_format, stream(), environ)
     assert type(sink) is kind
 
 
@@ -244,7 +249,7 @@ def test_secrets_are_masked_on_github_and_printed_nowhere_else():
     for log_format in ("auto", "text", "github", "gitlab", "json"):
         for environ in ({}, {"GITHUB_ACTIONS": "true"}, {"GITLAB_CI": "true"}):
             stream = io.StringIO()
-            choose(log_format, stream, environ, [Secret("TOKEN", "s3cret")])
+            chosen(log_format, stream, environ, [Secret("TOKEN", "s3cret")])
             on_github = "GITHUB_ACTIONS" in environ and log_format in {"auto", "github"}
             assert stream.getvalue() == ("::add-mask::s3cret\n" if on_github else "")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import Redactor, forms
+from codex_runner.redaction.redactor import Redactor, forms
 
 # Put together here, so that no scanner takes this file for a leak.
 HEX = "0123456789abcdef" * 4

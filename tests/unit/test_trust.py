@@ -8,10 +8,13 @@ import tomllib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.events import event_file
 
+from codex_runner.ci_systems import Pipeline
+from codex_runner.ci_systems.github import GitHub, read_event
+from codex_runner.ci_systems.gitlab import GitLab
 from codex_runner.domain.policy import TrustPolicy
-from codex_runner.engine.trust import GITHUB_EVENTS, GITLAB_EVENTS, judge_trust, occasion_of
-from codex_runner.wiring.trust import read_event
+from codex_runner.engine.trust import judge_trust
 
 
 def github(event="schedule", **more):
@@ -38,19 +41,20 @@ def jenkins(**more):
 
 
 def judge(environ, payload=None, job="review", **policy):
-    return judge_trust(occasion_of(environ, payload), TrustPolicy(**policy), job)
+    with event_file(environ, payload) as there:
+        return judge_trust(Pipeline(there).occasion(), TrustPolicy(**policy), job)
 
 
 def test_outside_a_ci_system_everybody_is_trusted():
     assert judge({"GITLAB_CI": "false", "GITHUB_ACTIONS": "false"}, events=(), actors=()) is None
 
 
-@pytest.mark.parametrize("event", sorted(set(GITHUB_EVENTS) - {"pull_request"}))
+@pytest.mark.parametrize("event", sorted(set(GitHub.trusted_events) - {"pull_request"}))
 def test_events_that_need_rights_to_the_repository_are_trusted(event):
     assert judge(github(event)) is None
 
 
-@pytest.mark.parametrize("source", sorted(set(GITLAB_EVENTS) - {"merge_request_event"}))
+@pytest.mark.parametrize("source", sorted(set(GitLab.trusted_events) - {"merge_request_event"}))
 def test_gitlab_pipelines_that_need_rights_are_trusted(source):
     assert judge(gitlab(source)) is None
 
@@ -62,7 +66,7 @@ def test_others_are_refused_with_the_claim_and_the_line_that_would_allow_it(even
     assert refusal.claim in refusal.message
     assert "[jobs.review]" in refusal.remedy
     line = tomllib.loads(refusal.allow)
-    assert line == {"trusted_events": [*GITHUB_EVENTS, event]}
+    assert line == {"trusted_events": [*GitHub.trusted_events, event]}
     assert judge(github(event), pull_request({"full_name": "acme/app"}), events=tuple(line["trusted_events"])) is None
 
 

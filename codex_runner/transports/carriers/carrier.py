@@ -6,9 +6,9 @@ command there. The transport sees dropped connections; only the carrier knows ho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import UnreachableError
 
 if TYPE_CHECKING:

@@ -7,14 +7,15 @@ path that would not stay below `into`, whatever the host says.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, BinaryIO
 
+from codex_runner.dataclass import dataclass
+from codex_runner.domain import cksum
 from codex_runner.domain.errors import HostError
-from codex_runner.domain.files import Fetched, Listing
-from codex_runner.engine import cksum
+from codex_runner.domain.listing import Fetched, Listing
 from codex_runner.transports.carriers.carrier import DroppedError
-from codex_runner.transports.remote.answer import PATIENCE, next_answer, patiently
+from codex_runner.transports.remote.host_answer import PATIENCE, next_answer, patiently
 from codex_runner.transports.request import files_request, new_nonce
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import ProcessExit
+from codex_runner.text.durations import format_duration
 from codex_runner.transports.carriers.carrier import DroppedError
 from codex_runner.transports.directory import parse_exit
-from codex_runner.transports.remote.answer import next_answer
+from codex_runner.transports.remote.host_answer import next_answer
 from codex_runner.transports.request import read_taken
 
 if TYPE_CHECKING:
@@ -147,5 +148,5 @@ class FollowSession:
             if queue.full():  # it is our own reader that takes its time
                 self._heard = time.monotonic()
             if time.monotonic() - self._heard > _SILENCE:
-                await queue.put(DroppedError(f"nothing came for {_SILENCE:g} s"))
+                await queue.put(DroppedError(f"nothing came for {format_duration(_SILENCE)}"))
                 return

@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError
+from codex_runner.text.durations import format_duration
 from codex_runner.transports.carriers.carrier import DroppedError
-from codex_runner.transports.remote.answer import ended_unanswered, note_challenge
+from codex_runner.transports.remote.host_answer import ended_unanswered, note_challenge
 from codex_runner.transports.request import ANSWERS, ERRORS
 
 if TYPE_CHECKING:
@@ -35,10 +36,10 @@ async def greeted(session: Session, script: bytes, *, known: bool) -> None:
             await _answers(session, script, known=known)
     except TimeoutError:
         if known:
-            raise DroppedError(f"nothing came for {PATIENCE:g} s") from None
+            raise DroppedError(f"nothing came for {format_duration(PATIENCE)}") from None
         raise HostError(
             f"the host {carrier.host} does not run the request: it takes what it is sent, and has said nothing for "
-            f"{PATIENCE:g} s.",
+            f"{format_duration(PATIENCE)}.",
             remedy=carrier.remedies.silent,
         ) from None
     try:

@@ -7,6 +7,8 @@ import math
 import time
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
+from codex_runner.text.durations import format_duration
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
@@ -18,7 +20,6 @@ T = TypeVar("T")
 STEADY = 3.0
 
 _LOOK = 0.5  # seconds
-_FINE = 10.0  # seconds: below, tenths say something
 _OVER: Final = object()
 
 
@@ -50,8 +51,7 @@ class Outage:
         if self._began is None or self._back is None or heard - self._back < STEADY:
             return
         seconds, self._began, self._back = self._back - self._began, None, None
-        shown = f"{seconds:.1f}" if seconds < _FINE else f"{seconds:.0f}"
-        self._tell("reconnected", f"{self._alias}: connected again after {shown} s")
+        self._tell("reconnected", f"{self._alias}: connected again after {format_duration(seconds)}")
 
     async def settling(self, things: AsyncGenerator[T, None], session: FollowSession) -> AsyncGenerator[T, None]:
         """Yield what arrives over the connection. Report that the host is back while nothing arrives, too."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.cut import end_of
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import RunnerError
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.shell.script import shell_script
+from codex_runner.text.durations import format_duration
+from codex_runner.text.excerpts import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +113,9 @@ def _advice(alias: str, codex: str | None, skew: float, *, in_login_shell: bool,
             f'only a login shell finds codex: set `codex = "{codex}"` in [hosts.{alias}], since runs have none.'
         )
     if abs(skew) > _CLOCK_TOLERANCE:
-        advice.append(f"its clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}: tokens may seem expired.")
+        advice.append(
+            f"its clock is {format_duration(abs(skew))} {'ahead' if skew > 0 else 'behind'}: tokens may seem expired."
+        )
     if not survives:
         advice.append(
             "it ends what users leave behind when they log out (KillUserProcesses), and so the agent when the "

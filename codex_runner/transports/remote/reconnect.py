@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from codex_runner.domain.errors import HostError, UnreachableError
+from codex_runner.text.durations import format_duration
 from codex_runner.transports.carriers.carrier import DroppedError, UnansweredError
 from codex_runner.transports.remote.outage import Outage
 
@@ -64,7 +65,8 @@ class Reconnecting:
         if self._since is None:
             self._since = time.monotonic()
         self.outage.begin(
-            f"{dropped}, while {what}; it is looked for again, for {self._patience:g} s at most (reconnect_timeout)",
+            f"{dropped}, while {what}; it is looked for again, for {format_duration(self._patience)} at most "
+            "(reconnect_timeout)",
             dropped.heard,
         )
         result = await self._again(work, dropped)
@@ -134,4 +136,6 @@ class Reconnecting:
                 remedy=self._sessions.carrier.remedies.unanswered,
             )
         times = "1 try" if tries == 1 else f"{tries} tries"
-        return UnreachableError(f"the host {alias} could not be reached for {self._lost_for:.0f} s ({times}): {last}.")
+        return UnreachableError(
+            f"the host {alias} could not be reached for {format_duration(self._lost_for)} ({times}): {last}."
+        )

@@ -42,7 +42,7 @@ def attach(project, run_id, host):
             return running
         done = running.wait()
         assert done.code == 14, done.stderr
-        assert re.search(r"is held by the runner \d+ on \S+ for \d+ s, renewed \d+ s ago", done.stderr)
+        assert re.search(r"is held by the runner \d+ on \S+ for \S+, renewed \S+ ago", done.stderr)
 
 
 def check_out(running, left, *, by="the runner"):

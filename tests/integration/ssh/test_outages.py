@@ -69,7 +69,7 @@ def test_an_outage_begins_when_the_host_was_last_heard(outage, told):
     outage.answered()
     outage.settle()
     assert [code for code, _ in told] == ["disconnected", "reconnected"]
-    assert told[1][1] == "devbox: connected again after 600 s"
+    assert told[1][1] == "devbox: connected again after 10m"
 
 
 def test_a_host_is_back_once_it_has_been_heard_for_some_time(outage, told):

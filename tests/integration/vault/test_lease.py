@@ -20,7 +20,7 @@ from codex_runner.cli.signals import Interruption
 from codex_runner.domain.credential import UserpassAuth
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.engine import credential_rules as rules
-from codex_runner.engine.credential_rules import format_date
+from codex_runner.text.dates import format_date
 from codex_runner.vault.lease import borrow, logged_in
 
 pytestmark = pytest.mark.needs_vault
@@ -365,8 +365,8 @@ def test_a_command_gives_its_login_back_whatever_its_end(place, borrower):
 
 def test_what_runs_before_a_job_is_known_loads_no_vault_library():
     program = (
-        "import sys, codex_runner.vault.lease, codex_runner.vault.rendering, codex_runner.engine.credential_rules\n"
-        "import codex_runner.local_credentials\n"
+        "import sys, codex_runner.app.credentials, codex_runner.app.run, codex_runner.engine.credential_rules\n"
+        "import codex_runner.credentials.local\n"
         "sys.exit(', '.join({'hvac', 'requests', 'httpx', 'tenacity', 'pydantic'} & set(sys.modules)) or 0)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

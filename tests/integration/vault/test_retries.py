@@ -111,7 +111,7 @@ def test_frozen_and_thawed(own_place, login, try_to_borrow):
     outcome = try_to_borrow(own_place, userpass(own_place, request_timeout=0.5), login)
     thaw.join()
     assert outcome.error is None
-    assert any("no answer within 0.5 s" in line for line in outcome.retries)
+    assert any("no answer within 0.5s" in line for line in outcome.retries)
     assert "vault-lost-login" in outcome.warnings
 
 

@@ -15,7 +15,7 @@ from support.gate import Gate
 from codex_runner.domain.credential import Outcome, TokenAuth, VaultSettings
 from codex_runner.domain.errors import CredentialError, SecretStoreError, UsageError
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.credential_rules import format_date, parse_date
+from codex_runner.text.dates import format_date, parse_date
 from codex_runner.vault import setup, tokens
 from codex_runner.vault.client import VaultClient
 from codex_runner.vault.tokens import NewToken, TokenPlace

@@ -277,7 +277,7 @@ def test_a_plain_put_keeps_what_is_to_be_retired(shop):
 @pytest.mark.parametrize(
     ("days", "outcome", "says"),
     [
-        (30.0, Outcome.PASSED, "expires in 29d 23h"),
+        (30.0, Outcome.PASSED, "expires in 29d23h"),
         (6.9, Outcome.REFUSED, "expires in 6d"),
         (None, Outcome.UNJUDGED, "has no expiry"),
     ],

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
-from codex_runner.transports.carriers.ssh.client import check_client
+from codex_runner.transports.carriers.ssh.openssh import check_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,0 +1,85 @@
+"""Jenkins."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from codex_runner.ci_systems.starter import Starter, commit_step
+from codex_runner.ci_systems.system import CiSystem, Origin
+from codex_runner.engine.proposal import Proposal, at_fork_point, at_tip
+from codex_runner.engine.trust import Trigger, named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from codex_runner.ci_systems.starter import StarterRequest
+
+_FILE = "Jenkinsfile"
+
+
+class Jenkins(CiSystem):
+    """Facts of the variables that core, the Branch API and the Git plugin set."""
+
+    name = "jenkins"
+    title = "Jenkins"
+    markers = ("JENKINS_URL",)
+    # Jenkins says no more than whether it builds a branch or somebody's proposal: these names are ours.
+    trusted_events = ("branch", "change")
+    origin = Origin(
+        actor=("BUILD_USER_ID",),
+        trigger=("BUILD_CAUSE",),
+        repository=("GIT_URL",),
+        workflow_ref=("JOB_NAME",),
+        sha=("GIT_COMMIT",),
+        pipeline_run=("BUILD_TAG",),
+    )
+    tracking_variables = ("JENKINS_NODE_COOKIE",)
+
+    def is_here(self, environ: Mapping[str, str]) -> bool:
+        """See CiSystem.is_here. JENKINS_URL is not set by every Jenkins, and others set BUILD_TAG."""
+        return environ.get("BUILD_TAG", "").startswith("jenkins-")
+
+    def occasion(self, environ: Mapping[str, str]) -> Trigger:
+        """See CiSystem.occasion."""
+        return Trigger(
+            self.title,
+            "change" if environ.get("CHANGE_ID") else "branch",
+            "build",
+            named(environ.get("CHANGE_AUTHOR"), environ.get("BUILD_USER_ID")),  # the second: plugin build user vars
+            "CHANGE_AUTHOR",
+            self.trusted_events,
+            environ.get("CHANGE_FORK") or None,
+        )
+
+    def proposal(self, environ: Mapping[str, str]) -> Proposal | None:
+        """See CiSystem.proposal."""
+        if not (number := environ.get("CHANGE_ID")):
+            return None
+        target = environ.get("CHANGE_TARGET", "")
+        return Proposal(f"change {number}", (*at_fork_point(target), *at_tip(target)))
+
+    def link(self, environ: Mapping[str, str]) -> str:
+        """See CiSystem.link."""
+        return environ.get("BUILD_URL", "")
+
+    has_starter = True
+    movable = (_FILE,)
+    secret_id_step = "Store codex-runner-role-id and codex-runner-secret-id, both of the kind 'secret text'."  # noqa: S105 - ids
+
+    def starter(self, request: StarterRequest) -> Starter:
+        """See CiSystem.starter."""
+        file = f"{request.job}.{_FILE}" if _FILE in request.taken else _FILE
+        # Between three quotes of Groovy's a text stays as it is; a word of the shell holds no three in a row.
+        config = shlex.quote(request.config_file).replace("\\", "\\\\")
+        steps = (
+            f"{commit_step(file, '.codex-runner', request.config_file)}.",
+            "See to it that Jenkins has the plugins Pipeline, JUnit and Credentials Binding.",
+            f"Make the job: New Item > Pipeline > Pipeline script from SCM, Script Path {file}.",
+            "Build Now: from the first build on, it starts by itself every night.",
+        )
+        return Starter({file: request.fill(_FILE, {"CONFIG": config}), **request.locks}, steps)
+
+    def variable_step(self, variable: str) -> str:  # noqa: ARG002 - the credential's id names it
+        """See CiSystem.variable_step."""
+        return "Store it as a credential of the kind 'secret text' with the id codex-runner-key."

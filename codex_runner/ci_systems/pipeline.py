@@ -1,0 +1,122 @@
+"""The detector: which CI system runs this process, and what it says of the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Final
+
+from codex_runner.ci_systems.system import Origin
+from codex_runner.ci_systems.systems import SYSTEMS
+from codex_runner.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from codex_runner.ci_systems.identity import IdentityEndpoint, IdentityVariable
+    from codex_runner.ci_systems.system import CiSystem
+    from codex_runner.engine.proposal import Proposal
+    from codex_runner.engine.trust import Trigger
+
+_ANY: Final = "CI"  # set by nearly every system, and by people
+_PERSON: Final = Origin(actor=("USER", "LOGNAME"))
+_LONGEST: Final = 500  # characters of a name
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What the environment of this process says of the pipeline that it is a step of. Nothing is read before asked.
+
+    What decides about trust is asked of `system` alone. Names and places come from the first system that has them:
+    containers and wrappers hand on a part of a system's variables only.
+    """
+
+    environ: Mapping[str, str]
+    systems: Sequence[CiSystem] = SYSTEMS
+
+    @property
+    def system(self) -> CiSystem | None:
+        """The system whose job this is, None outside of any."""
+        return next((each for each in self.systems if each.is_here(self.environ)), None)
+
+    def occasion(self) -> Trigger | None:
+        """Return what started the pipeline; None outside any system that can say it."""
+        system = self.system
+        return None if system is None else system.occasion(self.environ)
+
+    def proposal(self) -> Proposal | None:
+        """Return the pull or merge request that the pipeline works on, None outside of any."""
+        system = self.system
+        return None if system is None else system.proposal(self.environ)
+
+    def repository(self) -> str:
+        """Return `<owner>/<repo>` as the system says it; empty if none does."""
+        return self._first(lambda system: system.repository(self.environ))
+
+    def link(self) -> str:
+        """Return the address of the job's page; empty if there is none, or it is none for a browser."""
+        link = self._first(lambda system: system.link(self.environ))
+        return link if link.startswith(("https://", "http://")) else ""
+
+    def checkout(self) -> str:
+        """Return the folder that annotations' paths are relative to; empty if only git can tell."""
+        return self._first(lambda system: system.checkout(self.environ))
+
+    def summary_file(self) -> str:
+        """Return the path of the file whose Markdown is shown beside the job; empty if there is none."""
+        return self._first(lambda system: self.environ.get(system.summary_variable, ""))
+
+    def without_summary(self) -> dict[str, str]:
+        """Return the environment without that file, for a run that is not the pipeline's."""
+        names = {system.summary_variable for system in self.systems}
+        return {name: value for name, value in self.environ.items() if name not in names}
+
+    def is_disposable(self) -> bool:
+        """Whether the machine is thrown away after the job."""
+        return any(system.is_disposable(self.environ) for system in self.systems)
+
+    def origin(self) -> dict[str, str | None]:
+        """Say who asked for the run and why, for the audit log; outside of a CI system, the user.
+
+        The environment is the runner's own: if somebody else may set it, Vault's audit log has the signed claims.
+        """
+        tables = [*(system.origin for system in self.systems), _PERSON]
+        found: dict[str, str | None] = {}
+        for field in fields(Origin):
+            names = [name for table in tables for name in getattr(table, field.name)]
+            value = next((self.environ[name] for name in names if self.environ.get(name)), None)
+            found[field.name] = value if value is None else value[:_LONGEST]
+        return found
+
+    def log_formats(self) -> tuple[str, ...]:
+        """Return the values of `--log-format` that are understood here, the best first; none outside a CI system."""
+        return tuple(system.log_format for system in self.systems if system.log_format and system.is_here(self.environ))
+
+    def wants_details(self) -> bool:
+        """Whether a person asked the CI system for a run with debug logging."""
+        return any(system.wants_details(self.environ) for system in self.systems)
+
+    def keeps_terminal(self) -> bool:
+        """Whether a terminal here may be a CI system's, which keeps what is written to it as a log."""
+        return bool(self.environ.get(_ANY))
+
+    def may_be_read(self) -> bool:
+        """Whether a CI system may take a printed line for a command. Rather yes than no."""
+        said = self.environ.get(_ANY) not in {None, "", "false"}
+        return said or any(system.may_read(self.environ) for system in self.systems)
+
+    def line_prefix(self) -> str:
+        """Return what must precede each line of foreign text in this log."""
+        system = self.system
+        return "" if system is None else system.line_prefix
+
+    def identity(self) -> IdentityVariable | IdentityEndpoint | None:
+        """Return where this job's identity token comes from, None if nothing offers one."""
+        offers = (system.identity(self.environ) for system in self.systems)
+        return next((offer for offer in offers if offer is not None), None)
+
+    def identity_remedy(self, audience: str) -> str:
+        """Return what gives this job an identity token; empty if nothing is known to."""
+        return self._first(lambda system: system.identity_remedy(self.environ, audience))
+
+    def _first(self, ask: Callable[[CiSystem], str]) -> str:
+        return next((answer for system in self.systems if (answer := ask(system))), "")
