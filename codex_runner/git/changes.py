@@ -2,7 +2,7 @@
 
 `snapshot` comes before the agent, `changes` and `patch` after it, as often as one likes. All that they keep is in the
 run's directory on the host and goes with it (`Transport.discard`); the repository is only read. How it is done, and why
-an agent cannot fool it, is written at the top of git_changes.sh.
+an agent cannot fool it, is written at the top of changes.sh.
 """
 
 from __future__ import annotations

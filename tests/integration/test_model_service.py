@@ -13,7 +13,7 @@ import pytest
 import tomli_w
 from support.runs import processes_with
 
-from codex_runner.demo import wire
+from codex_runner.demo import model_wire as wire
 from codex_runner.demo.model import ModelService
 from codex_runner.demo.release_notes import FILE, LOG_COMMAND
 from codex_runner.demo.scratch_folder import SUBJECTS, make_repository

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.artifacts import collector as artifacts
-from codex_runner.artifacts.collector import CollectLimits, collect, manifest, safe_name
+from codex_runner.artifacts.collector import CollectLimits, collect, safe_name
 from codex_runner.artifacts.local import LocalArtifacts
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.host import Host
@@ -21,6 +21,7 @@ from codex_runner.domain.job import Job
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
 from codex_runner.redaction.redactor import Redactor
+from codex_runner.reports.manifest import manifest
 
 
 @pytest.fixture

@@ -211,4 +211,4 @@ def test_the_engine_asks_the_systems_clock_only_where_dates_count():
     """Whether a credential or a file is old, and which day a ledger is at; durations are told by `recorder.clock`."""
     engine = Path(recorder_module.__file__).parent
     asked = {path.name for path in engine.glob("*.py") if "time.time()" in path.read_text()}
-    assert asked == {"runner.py", "admission.py", "scratch.py"}
+    assert asked == {"runner.py", "admission.py"}
