@@ -1,14 +1,29 @@
 # shellcheck shell=sh
 # What codex itself leaves: helpers that it starts for files, and empty mount points of its sandbox (points.sh).
 
+holding() { # TEXT FILE...: those files of /proc that hold the text, behind a NUL or not, into $holders
+	sought=$1 holders=
+	shift
+	# grep -F of busybox reads a line to its first NUL, and no further.
+	: "${behind_nul:=$(if printf 'a\0b' | grep -qF b; then echo seen; else echo unseen; fi)}"
+	if [ "$behind_nul" = seen ]; then
+		holders=$(grep -lF -e "$sought" "$@" 2>/dev/null)
+		return 0
+	fi
+	for candidate; do
+		if { tr '\0' '\n' <"$candidate" | grep -qF -e "$sought"; } 2>/dev/null; then holders="$holders $candidate"; fi
+	done
+}
+
 helpers() { # TEXT: codex's helpers for files into $below, if TEXT, a part of their CODEX_HOME's path, is about them
 	# They have no mark. The path is in the command line, or in the PATH that codex gives them.
 	below=
 	[ -r /proc/self/cmdline ] || return 0
-	# shellcheck disable=SC2013 # file names of /proc have no spaces
-	for file in $(grep -lF -e --codex-run-as-fs-helper /proc/[0-9]*/cmdline 2>/dev/null); do
+	holding --codex-run-as-fs-helper /proc/[0-9]*/cmdline
+	for file in $holders; do
 		file=${file%/cmdline}
-		if grep -qF -e "$1" "$file/cmdline" "$file/environ" 2>/dev/null; then below="$below ${file#/proc/}"; fi
+		holding "$1" "$file/cmdline" "$file/environ"
+		[ -z "$holders" ] || below="$below ${file#/proc/}"
 	done
 }
 

@@ -29,7 +29,10 @@ honest() { # PATH: does it lead where it seems to, through folders and no links?
 	[ "$(cd -P "./${1%/*}" 2>/dev/null && pwd -P && echo .)" = "$root/${1%/*}$NL." ]
 }
 
-list() { # every file below these paths, as `f` or, what is no regular file, `o` before its name; NUL ends each
+list() { # every file below these paths: `f` or, what is no regular file, `o` before its name. NUL ends each entry.
+	# The entries of a path begin with `s` and end with `e` and find's status. A folder is a bare `d`, so that each path
+	# has an entry: a find that forgets what it is to execute (busybox does so within brackets) cannot pass for an empty
+	# folder.
 	take_files
 	# What runs keep here is not redacted, and nobody's to collect.
 	own=$(cd -P "$runs" 2>/dev/null && pwd -P)
@@ -41,9 +44,11 @@ list() { # every file below these paths, as `f` or, what is no regular file, `o`
 		unset IFS
 		decode "${line#* }"
 		if ! { honest "$decoded" && { [ -e "$decoded" ] || [ -L "$decoded" ]; }; }; then continue; fi
-		find "./$decoded" \( -path "./$own" -prune -o -path "././$own" -prune -o \
-			-path "./${own%/*}/discarded" -prune -o -path "././${own%/*}/discarded" -prune -o \
-			-type d -o -type f -exec printf 'f%s\0' {} + -o -exec printf 'o%s\0' {} + \) 2>/dev/null
+		printf 's\0'
+		find "./$decoded" \( -path "./$own" -o -path "././$own" -o -path "./${own%/*}/discarded" -o \
+			-path "././${own%/*}/discarded" \) -prune -exec printf 'd%.0s\0' {} + -o \
+			-type d -exec printf 'd%.0s\0' {} + -o -type f -exec printf 'f%s\0' {} + -o -exec printf 'o%s\0' {} + 2>/dev/null
+		printf 'e%s\0' $?
 	done | head -c "$LISTING"
 	printf '\0.%s\0' "$nonce"
 }
