@@ -1,11 +1,13 @@
 # shellcheck shell=sh
 # What codex itself leaves: helpers that it starts for files, and empty mount points of its sandbox (points.sh).
 
+behind_nul=''
+
 holding() { # TEXT FILE...: those files of /proc that hold the text, behind a NUL or not, into $holders
 	sought=$1 holders=
 	shift
 	# grep -F of busybox reads a line to its first NUL, and no further.
-	: "${behind_nul:=$(if printf 'a\0b' | grep -qF b; then echo seen; else echo unseen; fi)}"
+	[ -n "$behind_nul" ] || behind_nul=$(printf 'a\0b' | grep -qF b && echo seen || echo unseen)
 	if [ "$behind_nul" = seen ]; then
 		holders=$(grep -lF -e "$sought" "$@" 2>/dev/null)
 		return 0

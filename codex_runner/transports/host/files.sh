@@ -26,7 +26,8 @@ honest() { # PATH: does it lead where it seems to, through folders and no links?
 	case /$1/ in */../* | *//*) return 1 ;; esac
 	case $1 in */*) ;; *) return 0 ;; esac
 	# Behind a dot, since a substitution loses the newlines that a name may end with.
-	[ "$(cd -P "./${1%/*}" 2>/dev/null && pwd -P && echo .)" = "$root/${1%/*}$NL." ]
+	leads=$(cd -P "./${1%/*}" 2>/dev/null && pwd -P && echo .)
+	[ "$leads" = "$root/${1%/*}$NL." ]
 }
 
 list() { # every file below these paths: `f` or, what is no regular file, `o` before its name. NUL ends each entry.
@@ -87,7 +88,8 @@ send() { # OFFSET: of the file $decoded
 			return
 		fi
 	fi
-	size=$(($(wc -c <"./$decoded")))
+	size=$(wc -c <"./$decoded")
+	size=$((size))
 	if [ "$size" -gt "$limit" ]; then
 		say skip "$number" "large $size"
 		return
@@ -129,7 +131,8 @@ upload() { # one file into the run's directory: a line that says how much of it 
 	proof=$(cksum 2>/dev/null <"$part")
 	if [ "$proof" = "$checksum $size" ] && mv -f "$part" upload; then
 		withdraw_if_entombed
-		say whole "$(pwd -P)/upload"
+		decoded=$(pwd -P)
+		say whole "$decoded/upload"
 		return
 	fi
 	# What was cut off is gone on with; what is as long as it should be, and wrong, is begun anew.
@@ -142,7 +145,8 @@ growth() { # tells what waits for the request that the file grows, by a copy of 
 	looping
 	grown=$have
 	while nap 1 && alive "$serving" "$serving_born"; do
-		size=$(($(wc -c <"$part")))
+		size=$(wc -c <"$part")
+		size=$((size))
 		[ "$size" = "$grown" ] || moved
 		grown=$size
 	done
