@@ -37,6 +37,7 @@ end_helpers() { # TEXT: as above. TERM does not end them
 note_points() { # FOLDER RUN-DIRECTORY FOLDERS: which are not there, before a sandbox begins; by its path in FOLDERS, one a line
 	[ ! -e "$2/points" ] || return 0
 	ln -sfn "$1" "$2/points.at"
+	{ (cd -P "$1" && pwd -P) && printf '%s\n' "$3"; } >"$2/points.in" 2>/dev/null
 	{
 		# shellcheck disable=SC2086 # names without spaces
 		(cd "$1" && missing $POINTS)
@@ -48,6 +49,31 @@ note_points() { # FOLDER RUN-DIRECTORY FOLDERS: which are not there, before a sa
 
 remove_points() { # RUN-DIRECTORY: those that were not there, and are there by now and empty
 	[ -s "$1/points" ] || return 0
-	(exec 4<"$1/points" && cd -P "$1/points.at" && remove_empty <&4) 2>/dev/null
+	(
+		exec 4<"$1/points"
+		mine=$(cd -P "$1" && pwd -P) && cd -P "$1/points.at" && unused "$mine" <&4 | remove_empty
+	) 2>/dev/null
 	return 0
+}
+
+unused() { # RUN-DIRECTORY; stdin: paths, those of this folder relative; lists those that no other run's sandbox may have mounted
+	# To remove the mount point of another sandbox takes its mount away, or keeps it from starting: a command failed so.
+	# The path goes to the list of that run, which removes it when it ends.
+	place=$(pwd -P)
+	sandboxes=$(living_sandboxes "$1")
+	while IFS= read -r point; do
+		case $point in /*) ;; *) point=$place/$point ;; esac
+		user=$(printf '%s\n' "$sandboxes" | while IFS= read -r sandbox; do
+			if [ -n "$sandbox" ] && grep -qxF -e "${point%/*}" "$sandbox/points.in"; then echo "$sandbox" && break; fi
+		done)
+		if [ -n "$user" ]; then printf '%s\n' "$point" >>"$user/points"; else printf '%s\n' "$point"; fi
+	done
+}
+
+living_sandboxes() { # RUN-DIRECTORY: lists the directories of all other runs of this user whose codex is alive
+	[ -r /proc/self/environ ] || return 0
+	holding CODEX_HOME= /proc/[0-9]*/environ
+	for file in $holders; do
+		{ tr '\0' '\n' <"$file" | sed -n 's,^CODEX_HOME=\(/.*/runs/[^/]*\)/home$,\1,p'; } 2>/dev/null
+	done | sort -u | while IFS= read -r sandbox; do [ "$sandbox" = "$1" ] || printf '%s\n' "$sandbox"; done
 }
