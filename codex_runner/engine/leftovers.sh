@@ -1,22 +1,6 @@
 # shellcheck shell=sh
 # What codex itself leaves: helpers that it starts for files, and empty mount points of its sandbox (points.sh).
 
-behind_nul=''
-
-holding() { # TEXT FILE...: those files of /proc that hold the text, behind a NUL or not, into $holders
-	sought=$1 holders=
-	shift
-	# grep -F of busybox reads a line to its first NUL, and no further.
-	[ -n "$behind_nul" ] || behind_nul=$(printf 'a\0b' | grep -qF b && echo seen || echo unseen)
-	if [ "$behind_nul" = seen ]; then
-		holders=$(grep -lF -e "$sought" "$@" 2>/dev/null)
-		return 0
-	fi
-	for candidate; do
-		if { tr '\0' '\n' <"$candidate" | grep -qF -e "$sought"; } 2>/dev/null; then holders="$holders $candidate"; fi
-	done
-}
-
 helpers() { # TEXT: codex's helpers for files into $below, if TEXT, a part of their CODEX_HOME's path, is about them
 	# They have no mark. The path is in the command line, or in the PATH that codex gives them.
 	below=
@@ -54,26 +38,4 @@ remove_points() { # RUN-DIRECTORY: those that were not there, and are there by n
 		mine=$(cd -P "$1" && pwd -P) && cd -P "$1/points.at" && unused "$mine" <&4 | remove_empty
 	) 2>/dev/null
 	return 0
-}
-
-unused() { # RUN-DIRECTORY; stdin: paths, those of this folder relative; lists those that no other run's sandbox may have mounted
-	# To remove the mount point of another sandbox takes its mount away, or keeps it from starting: a command failed so.
-	# The path goes to the list of that run, which removes it when it ends.
-	place=$(pwd -P)
-	sandboxes=$(living_sandboxes "$1")
-	while IFS= read -r point; do
-		case $point in /*) ;; *) point=$place/$point ;; esac
-		user=$(printf '%s\n' "$sandboxes" | while IFS= read -r sandbox; do
-			if [ -n "$sandbox" ] && grep -qxF -e "${point%/*}" "$sandbox/points.in"; then echo "$sandbox" && break; fi
-		done)
-		if [ -n "$user" ]; then printf '%s\n' "$point" >>"$user/points"; else printf '%s\n' "$point"; fi
-	done
-}
-
-living_sandboxes() { # RUN-DIRECTORY: lists the directories of all other runs of this user whose codex is alive
-	[ -r /proc/self/environ ] || return 0
-	holding CODEX_HOME= /proc/[0-9]*/environ
-	for file in $holders; do
-		{ tr '\0' '\n' <"$file" | sed -n 's,^CODEX_HOME=\(/.*/runs/[^/]*\)/home$,\1,p'; } 2>/dev/null
-	done | sort -u | while IFS= read -r sandbox; do [ "$sandbox" = "$1" ] || printf '%s\n' "$sandbox"; done
 }
