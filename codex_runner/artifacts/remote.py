@@ -45,7 +45,7 @@ class RemoteArtifacts:
             listing = Listing()
         wanted = matching(listing.files, job.artifacts)
         links = [f"left out {path}: a link or a special file" for path in matching(listing.others, job.artifacts)]
-        partial = [] if listing.complete else ["the host has more files than it can list: some may be missing"]
+        partial = [] if listing.complete else ["the host could not list all files: some may be missing"]
         with scratch_folder(self._runs) as scratch:
             fetched = await self._transport.fetch_files(
                 job.cwd, wanted[: limits.count], scratch, limit=limits.file, total=limits.total

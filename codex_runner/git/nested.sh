@@ -167,6 +167,6 @@ decisive() { # lists what in the current directory, a repository's own, makes gi
 
 unmount() { # removes those that are there by now and empty
 	whole cat "$scratch/0/cwd"
-	(cd "$REPLY" 2>/dev/null && remove_empty <"$scratch/0/mounts")
+	(cd "$REPLY" && unused - <"$scratch/0/mounts" | remove_empty) 2>/dev/null
 	return 0
 }

@@ -23,7 +23,7 @@ from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, runs_root
 from codex_runner.transports.growth import watch
 from codex_runner.transports.keeper import run_kept
-from codex_runner.transports.processes import end_group
+from codex_runner.transports.processes import end_group, leave
 from codex_runner.transports.request import (
     TICK,
     cancel_request,
@@ -334,7 +334,11 @@ class LocalTransport:
         claim = self._claim
         if claim is not None:
             request = under(claim.claim, request)
-        output, complaint = await process.communicate(request)
+        try:
+            output, complaint = await process.communicate(request)
+        except BaseException:  # the request counts all the same
+            await leave(process)
+            raise
         return read_answer(output, nonce, complaint)
 
 
