@@ -26,7 +26,7 @@ def init(
     system: Annotated[
         str | None,
         typer.Argument(
-            help=f"Write the files with which this system runs a job ({', '.join(STARTERS)}). Default: the configuration.",
+            help=f"The system that runs the job ({', '.join(STARTERS)}). Default: write the configuration.",
             show_default=False,
             autocompletion=lambda: list(STARTERS),
         ),

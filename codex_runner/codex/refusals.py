@@ -38,10 +38,10 @@ REFUSALS = (
     Refusal(
         "command-not-started",
         re.compile(r"Failed to create unified exec process"),
-        "codex could not start a command of the agent: the folder that it was to run in is missing, for one",
+        "codex could not start a command of the agent, for example because its folder is missing",
     ),
-    Refusal("command-rejected", re.compile(r"Rejected\("), "codex rejected a command of the agent; its words say why"),
-    Refusal("patch-refused", re.compile(r"patch rejected: "), "the agent's patch went outside of what it may write"),
+    Refusal("command-rejected", re.compile(r"Rejected\("), "codex rejected a command of the agent and said why"),
+    Refusal("patch-refused", re.compile(r"patch rejected: "), "the agent's patch touched files that it may not write"),
     Refusal(
         _POLICY,
         re.compile(r"disallowed by requirements; falling back|overridden by requirements"),
