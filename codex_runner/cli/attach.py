@@ -44,7 +44,7 @@ def attach(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
-    """Follow a run whose runner was killed, and end it as if nothing had happened.
+    """Follow a run whose runner was killed, and finish it: checks, verdict and reports.
 
     Goes on after the last complete record of events.jsonl, and judges nothing twice. With --host, the run may be one
     that another machine began: the command then fetches all of it, from the first byte on.
