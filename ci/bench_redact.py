@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.codex import events
+from codex_runner.domain import cksum
 from codex_runner.domain.event import AttemptStarted, RunStarted
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import new_run_id
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
-from codex_runner.engine import cksum
-from codex_runner.engine.follow import LineSplitter
 from codex_runner.engine.recorder import Recorder
-from codex_runner.engine.redact import Redactor
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.sinks.jsonl import FileJournal
+from codex_runner.text.line_splitter import LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from codex_runner.ci_systems.starter import Starter, commit_step, for_yaml
 from codex_runner.ci_systems.system import CiSystem, Origin
 from codex_runner.domain.secret_names import GITHUB_ID_TOKEN, GITHUB_TOKENS
 from codex_runner.engine.proposal import Proposal, at_commit, at_merge_parent, at_tip
-from codex_runner.engine.trust import Occasion, named
+from codex_runner.engine.trust import Trigger, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,12 +71,12 @@ class GitHub(CiSystem):
         """See CiSystem.wants_details: `Re-run with debug logging`."""
         return environ.get("RUNNER_DEBUG") == "1"
 
-    def occasion(self, environ: Mapping[str, str]) -> Occasion:
+    def occasion(self, environ: Mapping[str, str]) -> Trigger:
         """See CiSystem.occasion. If the event cannot be read, a pull request counts as a fork's."""
         payload = _payload(environ)
         event = environ.get("GITHUB_EVENT_NAME", "")
         author = _below(payload, "pull_request", "user", "login")
-        return Occasion(
+        return Trigger(
             self.title,
             event,
             "GITHUB_EVENT_NAME",

@@ -9,7 +9,7 @@ from codex_runner.ci_systems.starter import Starter, commit_step, for_yaml
 from codex_runner.ci_systems.system import CiSystem, Origin
 from codex_runner.domain.secret_names import GITLAB_ID_TOKEN
 from codex_runner.engine.proposal import Proposal, at_commit, at_merge_parent, at_tip
-from codex_runner.engine.trust import Occasion, named
+from codex_runner.engine.trust import Trigger, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ class GitLab(CiSystem):
         """See CiSystem.wants_details."""
         return environ.get("CI_DEBUG_TRACE") == "true"
 
-    def occasion(self, environ: Mapping[str, str]) -> Occasion:
+    def occasion(self, environ: Mapping[str, str]) -> Trigger:
         """See CiSystem.occasion."""
         event = environ.get("CI_PIPELINE_SOURCE", "")
         source, target = (environ.get(f"CI_MERGE_REQUEST_{name}PROJECT_ID", "") for name in ("SOURCE_", ""))
@@ -64,7 +64,7 @@ class GitLab(CiSystem):
         elif event == "external_pull_request_event":
             names = [environ.get(f"CI_EXTERNAL_PULL_REQUEST_{side}_REPOSITORY", "") for side in ("SOURCE", "TARGET")]
             fork = None if names[0] and names[0] == names[1] else names[0]
-        return Occasion(
+        return Trigger(
             self.title,
             event,
             "CI_PIPELINE_SOURCE",

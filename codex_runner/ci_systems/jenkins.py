@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from codex_runner.ci_systems.starter import Starter, commit_step
 from codex_runner.ci_systems.system import CiSystem, Origin
 from codex_runner.engine.proposal import Proposal, at_fork_point, at_tip
-from codex_runner.engine.trust import Occasion, named
+from codex_runner.engine.trust import Trigger, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,9 +40,9 @@ class Jenkins(CiSystem):
         """See CiSystem.is_here. JENKINS_URL is not set by every Jenkins, and others set BUILD_TAG."""
         return environ.get("BUILD_TAG", "").startswith("jenkins-")
 
-    def occasion(self, environ: Mapping[str, str]) -> Occasion:
+    def occasion(self, environ: Mapping[str, str]) -> Trigger:
         """See CiSystem.occasion."""
-        return Occasion(
+        return Trigger(
             self.title,
             "change" if environ.get("CHANGE_ID") else "branch",
             "build",

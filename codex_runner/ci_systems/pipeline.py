@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from codex_runner.ci_systems.identity import IdentityEndpoint, IdentityVariable
     from codex_runner.ci_systems.system import CiSystem
     from codex_runner.engine.proposal import Proposal
-    from codex_runner.engine.trust import Occasion
+    from codex_runner.engine.trust import Trigger
 
 _ANY: Final = "CI"  # set by nearly every system, and by people
 _PERSON: Final = Origin(actor=("USER", "LOGNAME"))
@@ -38,7 +38,7 @@ class Pipeline:
         """The system whose job this is, None outside of any."""
         return next((each for each in self.systems if each.is_here(self.environ)), None)
 
-    def occasion(self) -> Occasion | None:
+    def occasion(self) -> Trigger | None:
         """Return what started the pipeline; None outside any system that can say it."""
         system = self.system
         return None if system is None else system.occasion(self.environ)

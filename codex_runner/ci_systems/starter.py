@@ -21,7 +21,7 @@ class Starter:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Machine:
     """The machine that cron and systemd run on: paths are absolute."""
 
     folder: str
@@ -52,7 +52,7 @@ class StarterRequest:
     config_file: str
     source: str
     auth_method: str
-    place: Place
+    place: Machine
     action: str
     taken: Container[str]
     locks: Mapping[str, str]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from codex_runner.ci_systems.identity import IdentityEndpoint, IdentityVariable
     from codex_runner.ci_systems.starter import Starter, StarterRequest
     from codex_runner.engine.proposal import Proposal
-    from codex_runner.engine.trust import Occasion
+    from codex_runner.engine.trust import Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class CiSystem:
         """Whether a person asked the system for a run with debug logging."""
         return False
 
-    def occasion(self, environ: Mapping[str, str]) -> Occasion | None:  # noqa: ARG002
+    def occasion(self, environ: Mapping[str, str]) -> Trigger | None:  # noqa: ARG002
         """Return what started the pipeline: event, actors, fork. None if it cannot say, and nothing is judged."""
         return None
 

@@ -8,6 +8,11 @@ from typing import Annotated
 
 import typer
 
+from codex_runner.app.attach import attach as go_on
+from codex_runner.app.attach import find_begun
+from codex_runner.app.imports import forget_sources
+from codex_runner.app.invocation import Invocation
+from codex_runner.app.secret_places import secrets_of
 from codex_runner.cli.options import (
     ConfigOption,
     HostOption,
@@ -24,11 +29,6 @@ from codex_runner.cli.options import (
 from codex_runner.cli.result import finish
 from codex_runner.cli.signals import Following
 from codex_runner.engine.stopping import Stopping
-from codex_runner.wiring.attach import attach as go_on
-from codex_runner.wiring.attach import find_begun
-from codex_runner.wiring.imports import forget_sources
-from codex_runner.wiring.invocation import Invocation
-from codex_runner.wiring.setting import secrets_of
 
 
 def attach(

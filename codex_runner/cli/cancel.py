@@ -7,9 +7,9 @@ import os
 
 import typer
 
+from codex_runner.app.attach import cancel as end
+from codex_runner.app.invocation import Invocation
 from codex_runner.cli.options import ConfigOption, HostOption, OutputOption, RunArgument, runs_config, warn
-from codex_runner.wiring.attach import cancel as end
-from codex_runner.wiring.invocation import Invocation
 
 
 def cancel(

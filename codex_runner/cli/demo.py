@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codex_runner.app.demo import demo_world
+from codex_runner.app.invocation import Invocation
+from codex_runner.app.run import run_job
+from codex_runner.app.secret_places import secrets_of
 from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, sinks
 from codex_runner.cli.signals import follow
 from codex_runner.config import load, resolve_job
 from codex_runner.engine.stopping import Stopping
 from codex_runner.text.durations import format_duration
-from codex_runner.wiring.demo import demo_world
-from codex_runner.wiring.invocation import Invocation
-from codex_runner.wiring.run import run_job
-from codex_runner.wiring.setting import secrets_of
 
 if TYPE_CHECKING:
+    from codex_runner.app.demo import DemoWorld
     from codex_runner.domain.folder import RunFolder
-    from codex_runner.wiring.demo import DemoWorld
 
 
 def demo(

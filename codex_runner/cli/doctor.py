@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codex_runner.app.diagnosis import configuration_failed, exit_code, write_junit
+from codex_runner.app.doctor import Doctor
+from codex_runner.app.invocation import Invocation
 from codex_runner.cli.options import ConfigOption, JunitOption, SetOption  # noqa: TC001 - typer reads annotations
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_table
 from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.wiring.diagnosis import configuration_failed, exit_code, write_junit
-from codex_runner.wiring.doctor import Doctor
-from codex_runner.wiring.invocation import Invocation
 
 if TYPE_CHECKING:
-    from codex_runner.wiring.diagnosis import Diagnosis
+    from codex_runner.app.diagnosis import Diagnosis
 
 
 def doctor(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from codex_runner.app.inventory import inventory
+from codex_runner.app.invocation import Invocation
 from codex_runner.cli.operators import optional_config
 from codex_runner.cli.options import ConfigOption  # noqa: TC001 - typer reads annotations
 from codex_runner.cli.speech import print_json, tell
@@ -16,8 +18,6 @@ from codex_runner.cli.table import show_table
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.text.counts import format_size
 from codex_runner.text.durations import format_duration
-from codex_runner.wiring.inventory import inventory
-from codex_runner.wiring.invocation import Invocation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.cli.pipelines import ACTION, STARTERS, Request, choose_job, plan, this_machine, top_of
+from codex_runner.app.credentials import origin_of
+from codex_runner.cli.pipelines import ACTION, STARTERS, WantedStarter, choose_job, plan, this_machine, top_of
 from codex_runner.config import load
+from codex_runner.config.first_file import FIRST_JOB, STARTER
 from codex_runner.config.settings import FILE_NAME
-from codex_runner.config.starter import FIRST_JOB, STARTER
 from codex_runner.domain.errors import UsageError
-from codex_runner.wiring.credentials import origin_of
 
 if TYPE_CHECKING:
     from codex_runner.ci_systems import CiSystem
@@ -85,7 +85,7 @@ def _write_pipeline(system: CiSystem, config: Path | None, job: str | None, acti
     here = Path.cwd()
     loaded = load(config, here, os.environ)
     root = here if system.on_this_machine else top_of(here)
-    request = Request(
+    request = WantedStarter(
         loaded,
         choose_job(loaded, job),
         root,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codex_runner.app import history
+from codex_runner.app.folders import find_run
+from codex_runner.app.showing import log_of
 from codex_runner.cli import streams
 from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
 from codex_runner.cli.speech import tell
-from codex_runner.wiring import history
-from codex_runner.wiring.folders import find_run
-from codex_runner.wiring.showing import log_of
 
 if TYPE_CHECKING:
     from codex_runner.domain.event import Record

@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from codex_runner import __version__
+from codex_runner.app.showing import cleaner
 from codex_runner.cli import signals, streams
 from codex_runner.cli.home import here, settle_home, settle_search
 from codex_runner.cli.speech import tell
@@ -19,7 +20,6 @@ from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, RunnerError
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.machine import machine_fault
-from codex_runner.wiring.showing import cleaner
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = ("run", "runs", "logs", "attach", "cancel", "report", "prune", "hosts", "doctor", "init", "demo")

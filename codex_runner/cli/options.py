@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codex_runner.app.folders import clear_place
+from codex_runner.app.showing import run_sinks
 from codex_runner.cli.speech import tell
 from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.wiring.folders import clear_place
-from codex_runner.wiring.showing import run_sinks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner import __version__
 from codex_runner.ci_systems import SYSTEMS, CiSystem
-from codex_runner.ci_systems.starter import Place, Starter, StarterRequest
+from codex_runner.ci_systems.starter import Machine, Starter, StarterRequest
 from codex_runner.cli.next_steps import credential_steps
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
@@ -37,7 +37,7 @@ STARTERS: Mapping[str, CiSystem] = {system.name: system for system in SYSTEMS if
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class WantedStarter:
     """Which job is to run where. `root` is the folder that the files' paths begin at.
 
     `repository` is `<owner>/<repo>`, or empty; `action` is where GitHub finds the action. Of the system's `movable`
@@ -47,7 +47,7 @@ class Request:
     config: Config
     job: JobSettings
     root: Path
-    place: Place
+    place: Machine
     action: str = ACTION
     repository: str = ""
     taken: Container[str] = ()
@@ -85,7 +85,7 @@ class Request:
         return "\n".join(lines) + "\n"
 
 
-def this_machine(root: Path, environ: Mapping[str, str]) -> Place:
+def this_machine(root: Path, environ: Mapping[str, str]) -> Machine:
     """Describe this machine, with the codex-runner that runs now."""
     home = Path(environ.get("HOME") or "/")
     runner = shutil.which("codex-runner") or str(Path(sys.executable).with_name("codex-runner"))
@@ -94,7 +94,7 @@ def this_machine(root: Path, environ: Mapping[str, str]) -> Place:
         folders.append(str(Path(codex).parent))
     folders += ["/usr/local/bin", "/usr/bin", "/bin"]
     state = environ.get("XDG_STATE_HOME") or str(home / ".local" / "state")
-    return Place(
+    return Machine(
         folder=str(root),
         runner=runner,
         path=":".join(dict.fromkeys(folders)),
@@ -136,7 +136,7 @@ def choose_job(config: Config, wanted: str | None) -> JobSettings:
     )
 
 
-def plan(system: CiSystem, request: Request) -> Starter:
+def plan(system: CiSystem, request: WantedStarter) -> Starter:
     """Return what to write for this system, and what to do then."""
     _require_one_line(system, request)
     made = system.starter(
@@ -156,7 +156,7 @@ def plan(system: CiSystem, request: Request) -> Starter:
     return Starter(made.files, (*told, *made.next_steps))
 
 
-def _require_one_line(system: CiSystem, request: Request) -> None:
+def _require_one_line(system: CiSystem, request: WantedStarter) -> None:
     """Refuse names that would break a line of these files in two: cron and systemd obey what stands in a line."""
     named = [request.config_file, request.action]
     if system.on_this_machine:

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from codex_runner.app.history import prune as remove
 from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import UsageError
-from codex_runner.wiring.history import prune as remove
 
 
 def prune(

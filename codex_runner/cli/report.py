@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from codex_runner.app.folders import find_run
+from codex_runner.app.history import copy_to, rebuild
 from codex_runner.cli.operators import optional_config
 from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, output_dir
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import UsageError
-from codex_runner.wiring.folders import find_run
-from codex_runner.wiring.history import copy_to, rebuild
 
 _STDOUT = "-"
 

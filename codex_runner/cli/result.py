@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from codex_runner.app.lost_result import fail_for_lost_result
 from codex_runner.cli import streams
 from codex_runner.cli.signals import settle
 from codex_runner.cli.speech import print_json, printable, tell
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.exit_code import ExitCode
-from codex_runner.wiring.lost_result import fail_for_lost_result
 
 if TYPE_CHECKING:
+    from codex_runner.app.invocation import Invocation
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.state import RunState
-    from codex_runner.wiring.invocation import Invocation
 
 
 def finish(folder: RunFolder, state: RunState, invocation: Invocation, *, as_json: bool) -> None:

@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codex_runner.app.imports import forget_sources
+from codex_runner.app.invocation import Invocation
+from codex_runner.app.plan import plan
+from codex_runner.app.run import run_job
+from codex_runner.app.secret_places import secrets_of
 from codex_runner.cli.options import (
     ConfigOption,
     JunitOption,
@@ -29,11 +34,6 @@ from codex_runner.config import PromptSource, files_of, load, resolve_job
 from codex_runner.domain.errors import UsageError
 from codex_runner.engine.stopping import Stopping
 from codex_runner.text.clean import clean_line
-from codex_runner.wiring.imports import forget_sources
-from codex_runner.wiring.invocation import Invocation
-from codex_runner.wiring.plan import plan
-from codex_runner.wiring.run import run_job
-from codex_runner.wiring.setting import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from codex_runner.app.history import list_runs
 from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
 from codex_runner.cli.speech import print_json, tell
@@ -16,12 +17,11 @@ from codex_runner.cli.table import show_columns
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.text.dates import format_instant, format_local_minute
 from codex_runner.text.durations import format_duration as shown
-from codex_runner.wiring.history import list_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from codex_runner.wiring.history import PastRun
+    from codex_runner.app.history import PastRun
 
 
 def runs(

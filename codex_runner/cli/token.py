@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codex_runner.app import tokens as wiring
+from codex_runner.app.diagnosis import write_junit
+from codex_runner.app.token_target import target_of
 from codex_runner.cli.operators import confirm, duration, optional_config
 from codex_runner.cli.options import ConfigOption, SetOption  # noqa: TC001 - as above
 from codex_runner.cli.signals import Interruption, follow
@@ -20,16 +23,13 @@ from codex_runner.domain.credential import CredentialKind, CredentialSpec, Outco
 from codex_runner.domain.errors import CredentialError, RunnerError, UsageError
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.text.counts import plural
-from codex_runner.wiring import tokens as wiring
-from codex_runner.wiring.diagnosis import write_junit
-from codex_runner.wiring.token_target import target_of
 
 if TYPE_CHECKING:
+    from codex_runner.app.token_target import Target
+    from codex_runner.app.tokens import TokenDesk
     from codex_runner.config import Config
     from codex_runner.domain.credential import Finding
     from codex_runner.domain.secret import Secret
-    from codex_runner.wiring.token_target import Target
-    from codex_runner.wiring.tokens import TokenDesk
 
 token_app = typer.Typer(
     name="token",

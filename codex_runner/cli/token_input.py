@@ -8,19 +8,19 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from codex_runner.app.token_dates import dates_of
+from codex_runner.app.token_kinds import settle_kind
+from codex_runner.app.tokens import read_token
 from codex_runner.cli.options import warn
 from codex_runner.cli.speech import tell
 from codex_runner.domain.errors import UsageError
 from codex_runner.text.dates import parse_day_or_date
 from codex_runner.text.durations import parse_duration
-from codex_runner.wiring.token_dates import dates_of
-from codex_runner.wiring.token_kinds import settle_kind
-from codex_runner.wiring.tokens import read_token
 
 if TYPE_CHECKING:
+    from codex_runner.app.token_dates import Dates
+    from codex_runner.app.token_target import Target
     from codex_runner.domain.secret import Secret
-    from codex_runner.wiring.token_dates import Dates
-    from codex_runner.wiring.token_target import Target
 
 _LARGEST = 64 * 1024  # bytes: no token is longer
 

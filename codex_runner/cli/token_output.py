@@ -11,10 +11,10 @@ from codex_runner.text.dates import format_date, parse_date
 from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
+    from codex_runner.app.token_dates import Dates
+    from codex_runner.app.token_target import Target
+    from codex_runner.app.tokens import Stored, TokenEntry
     from codex_runner.domain.credential import Finding
-    from codex_runner.wiring.token_dates import Dates
-    from codex_runner.wiring.token_target import Target
-    from codex_runner.wiring.tokens import Stored, TokenEntry
 
 
 def show_stored(target: Target, stored: Stored, dates: Dates, *, as_json: bool) -> None:

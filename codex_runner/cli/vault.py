@@ -14,7 +14,7 @@ from codex_runner.cli.signals import Interruption
 from codex_runner.cli.speech import tell
 
 if TYPE_CHECKING:
-    from codex_runner.wiring.vault_setup import SetupRequest
+    from codex_runner.app.vault_setup import SetupRequest
 
 vault_app = typer.Typer(name="vault", help="Set Vault up for a workflow.", no_args_is_help=True)
 
@@ -93,7 +93,7 @@ def setup(
 
     Example: codex-runner vault setup --workflow acme/app/release-notes --repo acme/app
     """
-    from codex_runner.wiring import vault_setup as wiring
+    from codex_runner.app import vault_setup as wiring
 
     if repo and not repository_id and not gitlab_project:
         repository_id = wiring.repository_id(repo, os.environ)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
-    from codex_runner.domain.outside import Place
+    from codex_runner.domain.outside import OutsidePath
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.run import Ending, ProcessExit, Usage
     from codex_runner.engine.proposal import Proposal
@@ -37,7 +37,7 @@ class Codex:
         fallback: str | None = None,
         hidden: Sequence[str] = (),
         kept: Sequence[str] = (),
-        places: Sequence[Place] = (),
+        places: Sequence[OutsidePath] = (),
         proposal: Proposal | None = None,
     ) -> None:
         """`fallback` is a codex to take where the job names none and PATH has none.

@@ -13,7 +13,7 @@ from codex_runner.codex import project
 from codex_runner.codex.permissions import permissions
 from codex_runner.domain.host import Launch
 from codex_runner.domain.job import Instructions
-from codex_runner.engine.git_guard import guarded
+from codex_runner.git.guard import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

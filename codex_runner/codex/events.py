@@ -11,7 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.codex.refusals import code_of, is_known_warning, plain, sandbox_failed
+from codex_runner.codex.refusal_kinds import code_of, is_known_warning, plain, sandbox_failed
 from codex_runner.domain import event as ev
 from codex_runner.domain.run import Usage
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.errors import CredentialError, TokenRefusedError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.failure import Failure
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.shell.script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable

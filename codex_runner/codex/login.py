@@ -22,7 +22,7 @@ _SHOWN: Final = 300  # characters of codex's words, if they are understood
 _WHOLE: Final = 4000  # and if they are not
 
 
-class Answer(StrEnum):
+class LoginAnswer(StrEnum):
     """What the authentication service made of the token."""
 
     TAKEN = "taken"
@@ -35,19 +35,19 @@ class Answer(StrEnum):
 class Said:
     """What was answered, in codex's words, and the class of the failure; None if the token was taken."""
 
-    answer: Answer
+    answer: LoginAnswer
     words: str
     failure: Failure | None = None
 
     def error(self) -> CredentialError | ModelServiceError:
         """Return what a run, or whoever stores the token, raises of it."""
         match self.answer:
-            case Answer.REFUSED:
+            case LoginAnswer.REFUSED:
                 return TokenRefusedError(
                     f"The access token was refused before the agent was started: {self.words}.",
                     remedy="Store a fresh token (`codex-runner token put`), and check who made it and when it expires.",
                 )
-            case Answer.OUT_OF_REACH:
+            case LoginAnswer.OUT_OF_REACH:
                 return ModelServiceError(
                     f"The authentication service is out of reach, and has not refused the token: {self.words}.",
                     failure=self.failure or Failure.NETWORK,
@@ -62,29 +62,29 @@ class Said:
 def read_login(exit_code: int | None, output: str, patience: float) -> Said:
     """Say what `codex login status` came to. `exit_code` is None if it had not ended after `patience` seconds."""
     if exit_code is None:
-        return Said(Answer.OUT_OF_REACH, f"no answer within {format_duration(patience)}", Failure.NETWORK)
+        return Said(LoginAnswer.OUT_OF_REACH, f"no answer within {format_duration(patience)}", Failure.NETWORK)
     words = _told(output)
     if exit_code == 0:
-        return Said(Answer.TAKEN, words)
+        return Said(LoginAnswer.TAKEN, words)
     answer, failure = _meaning(words)
-    if answer is Answer.UNKNOWN:
+    if answer is LoginAnswer.UNKNOWN:
         words = " ".join(output.split())[:_WHOLE] or f"nothing, with exit code {exit_code}"
     return Said(answer, words.rstrip("."), failure)
 
 
-def _meaning(words: str) -> tuple[Answer, Failure]:
+def _meaning(words: str) -> tuple[LoginAnswer, Failure]:
     found = _STATUS.search(words)
     match int(found[1]) if found else None:
         case 401 | 403:
-            return Answer.REFUSED, Failure.CREDENTIAL
+            return LoginAnswer.REFUSED, Failure.CREDENTIAL
         case 429:
-            return Answer.OUT_OF_REACH, Failure.RATE_LIMIT
+            return LoginAnswer.OUT_OF_REACH, Failure.RATE_LIMIT
         case status if status in _SERVER_ERRORS:
-            return Answer.OUT_OF_REACH, Failure.CAPACITY
+            return LoginAnswer.OUT_OF_REACH, Failure.CAPACITY
         case None if _NO_CONNECTION.search(words):
-            return Answer.OUT_OF_REACH, Failure.NETWORK
+            return LoginAnswer.OUT_OF_REACH, Failure.NETWORK
         case _:
-            return Answer.UNKNOWN, Failure.CREDENTIAL
+            return LoginAnswer.UNKNOWN, Failure.CREDENTIAL
 
 
 def _told(output: str) -> str:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.codex.survey import read_answers
 from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.domain.outside import Outside, Place
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.domain.outside import Outside, OutsidePath
+from codex_runner.shell.script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,8 +38,8 @@ def read_outside(lines: Iterable[str]) -> Outside:
     """Read the lines that `look_outside` printed; others are left out."""
     found = read_answers(lines)
 
-    def places(key: str) -> tuple[Place, ...]:
-        return tuple(Place(*each.split(" ", 1)) for each in dict.fromkeys(found.get(key, ())))
+    def places(key: str) -> tuple[OutsidePath, ...]:
+        return tuple(OutsidePath(*each.split(" ", 1)) for each in dict.fromkeys(found.get(key, ())))
 
     return Outside(
         tuple(dict.fromkeys(found.get("writable", ()))),
@@ -66,7 +66,7 @@ def missing_folders(outside: Outside) -> tuple[str, ...]:
     return tuple(place.path for place in outside.places if place.kind in {"PATH", "LD_LIBRARY_PATH"})
 
 
-def _refusal(place: Place, why: str) -> ConfigurationError:
+def _refusal(place: OutsidePath, why: str) -> ConfigurationError:
     what = _WORDS.get(place.kind, f"an entry of {place.kind}")
     remedies = {
         "output": "Choose an output folder of its own (`output_dir`, `--output`).",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.codex.events import THREAD, read_usage
 from codex_runner.domain.errors import HostError
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.shell.script import shell_script
 
 if TYPE_CHECKING:
     from codex_runner.domain.ports import Transport

@@ -18,7 +18,7 @@ from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.job import PROOF, Sandbox
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.shell.script import shell_script
 from codex_runner.text.durations import format_duration
 from codex_runner.text.excerpts import end_of
 

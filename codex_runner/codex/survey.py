@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from codex_runner.dataclass import dataclass
-from codex_runner.engine.git_guard import guard_script
-from codex_runner.engine.leftovers import leftovers_script
-from codex_runner.engine.scratch import scratch_script
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.git.guard import guard_script
+from codex_runner.shell.leftovers import leftovers_script
+from codex_runner.shell.scratch import scratch_script
+from codex_runner.shell.script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -205,7 +205,7 @@ def _prompt(config: Config, settings: JobSettings, given: PromptSource) -> str:
 
 
 def _schema(config: Config, settings: JobSettings) -> str | None:
-    """Read the job's schema. `codex_runner.schema` checks it: that needs a heavy library."""
+    """Read the job's schema. `codex_runner.checks.reply_schema` checks it: that needs a heavy library."""
     if settings.output_schema is None:
         return None
     key = f"{config.path}: jobs.{settings.name}.output_schema = {settings.output_schema!r}"

@@ -6,15 +6,15 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from codex_runner.demo.model_wire import refuse
 from codex_runner.demo.scenarios import BUILT_IN, Scenario
-from codex_runner.demo.wire import refuse
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from codex_runner.demo.request import Request
-    from codex_runner.demo.wire import Answer
+    from codex_runner.demo.model_request import ModelRequest
+    from codex_runner.demo.model_wire import Answer
 
 _ACCOUNT = {
     "email": "ci@example.com",
@@ -45,18 +45,18 @@ class Answers:
         self._endpoint_errors: dict[str, int] = {}
         self._policy: dict[str, Any] = {}
         self._asked: dict[tuple[str | None, int], int] = {}
-        self._requests: list[Request] = []
+        self._requests: list[ModelRequest] = []
         self._lock = threading.Lock()
         self.closing = threading.Event()
 
     @property
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[ModelRequest]:
         """Everything that has arrived so far."""
         with self._lock:
             return list(self._requests)
 
     @property
-    def responses(self) -> list[Request]:
+    def responses(self) -> list[ModelRequest]:
         """The requests for a response of the model so far."""
         return [request for request in self.requests if request.scenario is not None]
 
@@ -98,7 +98,7 @@ class Answers:
         with self._lock:
             return self._bearers is None or bearer in self._bearers
 
-    def note(self, request: Request) -> Request:
+    def note(self, request: ModelRequest) -> ModelRequest:
         """Note a request, and tell it how often its like was here before."""
         with self._lock:
             if request.scenario is not None:
@@ -125,7 +125,7 @@ class Answers:
             return 200, {"accounts": [{**account, "account_routing_override": "NO_CONSTRAINT"}]}
         return 404, {"error": {"message": f"nothing is at {path}"}}
 
-    def play(self, request: Request) -> Answer:
+    def play(self, request: ModelRequest) -> Answer:
         """Ask the scenario. What is wrong with it becomes an answer that codex shows and does not retry."""
         with self._lock:
             play = self._scenarios.get(request.scenario or "")

@@ -10,14 +10,14 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.demo.request import Request, for_response
-from codex_runner.demo.wire import CutStream, HttpError, Reply, Silence, encode, refuse
+from codex_runner.demo.model_request import ModelRequest, for_response
+from codex_runner.demo.model_wire import CutStream, HttpError, Reply, Silence, encode, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from codex_runner.demo.answers import Answers
-    from codex_runner.demo.wire import Streamed
+    from codex_runner.demo.model_wire import Streamed
 
 
 class Listener(ThreadingHTTPServer):
@@ -105,9 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._stream(answer, request.tools)
 
-    def _request(self, body: Any) -> Request:
+    def _request(self, body: Any) -> ModelRequest:
         scheme, _, token = (self.headers.get("authorization") or "").partition(" ")
-        return Request(
+        return ModelRequest(
             method=self.command,
             path=self.path.partition("?")[0],
             bearer=token.strip() if scheme.lower() == "bearer" else None,

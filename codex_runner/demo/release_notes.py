@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from codex_runner.demo.wire import Answer, add_file, message, patch, reply, shell
+from codex_runner.demo.model_wire import Answer, add_file, message, patch, reply, shell
 
 if TYPE_CHECKING:
-    from codex_runner.demo.request import Request
+    from codex_runner.demo.model_request import ModelRequest
 
 FILE = "RELEASE_NOTES.md"
 LOG_COMMAND = "git --no-pager log --oneline --no-decorate --no-color --no-merges -n 200"
@@ -25,7 +25,7 @@ _REST = "Changed"
 _PREFIX = re.compile(r"^\w+(\([^)]*\))?!?: ")  # of a conventional commit: `feat(cli): `
 
 
-def release_notes(step: int, request: Request) -> Answer:
+def release_notes(step: int, request: ModelRequest) -> Answer:
     """Read the log, write the notes from what came back, say how many commits they cover."""
     if step == 0:
         return reply(message(f"I will read the log and draft {FILE} from it."), shell(LOG_COMMAND))

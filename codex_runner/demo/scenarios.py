@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from codex_runner.demo.release_notes import release_notes
-from codex_runner.demo.wire import (
+from codex_runner.demo.model_wire import (
     Answer,
     CutStream,
     Failed,
@@ -35,12 +34,13 @@ from codex_runner.demo.wire import (
     update_line,
     web_search,
 )
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.demo.release_notes import release_notes
+from codex_runner.shell.script import shell_script
 
 if TYPE_CHECKING:
-    from codex_runner.demo.request import Request
+    from codex_runner.demo.model_request import ModelRequest
 
-Scenario = Callable[[int, "Request"], Answer]
+Scenario = Callable[[int, "ModelRequest"], Answer]
 
 
 def script(*steps: Answer | Item | tuple[Item, ...]) -> Scenario:
@@ -55,11 +55,11 @@ def _as_answer(step: Answer | Item | tuple[Item, ...]) -> Answer:
     return Reply(step) if isinstance(step, tuple) else step
 
 
-def _argument(request: Request, default: int) -> int:
+def _argument(request: ModelRequest, default: int) -> int:
     return default if request.argument is None else request.argument
 
 
-def _rate_limited(_step: int, request: Request) -> Answer:
+def _rate_limited(_step: int, request: ModelRequest) -> Answer:
     """Refuse once too many requests were made, and say in how many seconds (the argument, 1) to come again."""
     seconds = _argument(request, 1)
     text = f"Rate limit reached. Please try again in {seconds}s."
@@ -67,7 +67,7 @@ def _rate_limited(_step: int, request: Request) -> Answer:
     return HttpError(429, error, {"retry-after": str(seconds)})
 
 
-def _usage_limited(_step: int, request: Request) -> Answer:
+def _usage_limited(_step: int, request: ModelRequest) -> Answer:
     """Refuse until the plan's limit resets, the argument (3600) in seconds from now."""
     resets = int(time.time()) + _argument(request, 3600)
     error = {
@@ -80,42 +80,42 @@ def _usage_limited(_step: int, request: Request) -> Answer:
     return HttpError(429, error, {f"x-codex-primary-{name}": value for name, value in window.items()})
 
 
-def _flaky(_step: int, request: Request) -> Answer:
+def _flaky(_step: int, request: ModelRequest) -> Answer:
     """Fail as often as the argument (2) says, then work."""
     if request.asked < _argument(request, 2):
         return refuse(500, "a passing failure", kind="server_error")
     return reply(message("recovered"))
 
 
-def _slow(step: int, request: Request) -> Answer:
+def _slow(step: int, request: ModelRequest) -> Answer:
     """Work through as many commands of one second as the argument (20) says."""
     if step < _argument(request, 20):
         return reply(shell(f"echo step {step}; sleep 1"))
     return reply(message("slow work done"))
 
 
-def _long_command(step: int, request: Request) -> Answer:
+def _long_command(step: int, request: ModelRequest) -> Answer:
     """Run one command for the argument (60) in seconds, waiting for its end as long as codex lets a model wait."""
     if step == 0:
         return reply(shell(f"echo start; sleep {_argument(request, 60)}; echo end", wait=30))
     return reply(message("the long command is done"))
 
 
-def _background(step: int, request: Request) -> Answer:
+def _background(step: int, request: ModelRequest) -> Answer:
     """End the turn while a command of the argument (60) in seconds still runs in codex's shell."""
     if step == 0:
         return reply(shell(f"echo begin; sleep {_argument(request, 60)}; echo finish", wait=0.5))
     return reply(message("did not wait for the command"))
 
 
-def _detached(step: int, request: Request) -> Answer:
+def _detached(step: int, request: ModelRequest) -> Answer:
     """Leave behind a process of the argument (60) in seconds, in a session of its own."""
     if step == 0:
         return reply(shell(f"setsid sleep {_argument(request, 60)} </dev/null >/dev/null 2>&1 & echo detached"))
     return reply(message("left a process behind"))
 
 
-def _big_output(step: int, request: Request) -> Answer:
+def _big_output(step: int, request: ModelRequest) -> Answer:
     """Print the argument (1,000,000) in bytes, as lines of 80."""
     if step == 0:
         # The pipe ends by itself from its head: codex's commands ignore SIGPIPE, and `yes | cut` would never end.
@@ -124,28 +124,28 @@ def _big_output(step: int, request: Request) -> Answer:
     return reply(message("big output done"))
 
 
-def _many_items(_step: int, request: Request) -> Answer:
+def _many_items(_step: int, request: ModelRequest) -> Answer:
     """Say as many messages in one response as the argument (1,000) says."""
     return reply(*(message(f"item {number}") for number in range(_argument(request, 1000))))
 
 
-def _tokens(_step: int, request: Request) -> Answer:
+def _tokens(_step: int, request: ModelRequest) -> Answer:
     """Bill the argument (1,000,000) as input tokens."""
     return Reply((message("that was expensive"),), TokenUsage(input=_argument(request, 1_000_000)))
 
 
-def _drip(_step: int, request: Request) -> Answer:
+def _drip(_step: int, request: ModelRequest) -> Answer:
     """Answer in small pieces, one in as many milliseconds as the argument (200) says."""
     text = "A slow answer that comes a few words at a time, but it does come to its end."
     return Reply((message(text),), delay=_argument(request, 200) / 1000)
 
 
-def _silent(_step: int, request: Request) -> Answer:
+def _silent(_step: int, request: ModelRequest) -> Answer:
     """Begin a response and say nothing for the argument (600) in seconds."""
     return Silence(_argument(request, 600))
 
 
-def _resume(_step: int, request: Request) -> Answer:
+def _resume(_step: int, request: ModelRequest) -> Answer:
     """Answer the first prompt, and each later prompt of the same thread by its number and its text."""
     if not request.follow_ups:
         return reply(message("first answer"))

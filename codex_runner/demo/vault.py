@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from codex_runner.domain.errors import ConfigurationError, SecretStoreError
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.shell.script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

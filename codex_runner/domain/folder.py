@@ -9,6 +9,9 @@ from codex_runner.dataclass import dataclass
 if TYPE_CHECKING:
     from pathlib import Path
 
+PATCH = "changes.patch"
+"""The artifact with what the agent changed, below `artifacts/`."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:

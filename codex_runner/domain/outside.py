@@ -6,7 +6,7 @@ from codex_runner.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OutsidePath:
     """A file or folder, as the kernel names it; it may be missing. `kind` says by what: `PATH`, `codex`, `output`."""
 
     kind: str
@@ -22,6 +22,6 @@ class Outside:
     """
 
     roots: tuple[str, ...] = ()
-    places: tuple[Place, ...] = ()
-    links: tuple[Place, ...] = ()
+    places: tuple[OutsidePath, ...] = ()
+    links: tuple[OutsidePath, ...] = ()
     home: str = ""

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from codex_runner.domain.attempt_state import Attempt
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import ArtifactKept, Event, Position, Record
-    from codex_runner.domain.files import Fetched, Listing
     from codex_runner.domain.host import Completed, Launch, Piece, Started, Stream
     from codex_runner.domain.job import Job
+    from codex_runner.domain.listing import Fetched, Listing
     from codex_runner.domain.run import Ending, ProcessExit, StopReason, Usage
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState

@@ -8,6 +8,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
+from codex_runner.domain import cksum
 from codex_runner.domain.attempt_state import TURN_COMPLETED, TURN_FAILED
 from codex_runner.domain.errors import HostError
 from codex_runner.domain.event import (
@@ -23,7 +24,6 @@ from codex_runner.domain.event import (
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Verdict
-from codex_runner.engine import cksum
 from codex_runner.engine.budget import over
 from codex_runner.engine.ending import lost_ending, stop_ending, stopped_ending, unreached_ending
 from codex_runner.engine.meter import Meter

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from codex_runner.domain.job import Check, Job
-    from codex_runner.engine.redact import Redactor
+    from codex_runner.redaction.redactor import Redactor
 
 MASKED = "masked_checks"
 """The fact of a run's first record that names the checks whose commands it has with masks alone."""

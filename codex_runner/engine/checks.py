@@ -11,10 +11,10 @@ from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.host import KEPT
 from codex_runner.domain.job import RULES, SCAN, SCHEMA
 from codex_runner.engine.check_names import is_lost
-from codex_runner.engine.git_guard import guarded_command
 from codex_runner.engine.prompt import with_context
-from codex_runner.engine.redact_stream import OVERLAP
 from codex_runner.engine.workspace import placed
+from codex_runner.git.guard import guarded_command
+from codex_runner.redaction.stream import OVERLAP
 from codex_runner.text.counts import plural
 from codex_runner.text.durations import format_duration
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Check, Job
     from codex_runner.domain.ports import ReplySchema, Transport
     from codex_runner.engine.recorder import Recorder
-    from codex_runner.engine.redact import Redactor
     from codex_runner.engine.stopping import Stopping
+    from codex_runner.redaction.redactor import Redactor
 
 _TAIL = 64 * 1024  # bytes
 _CANNOT_RUN = 126  # a shell's own word for it

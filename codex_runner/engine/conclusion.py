@@ -12,7 +12,7 @@ from codex_runner.domain.event import Guarded, RunEnded
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.run import Verdict
 from codex_runner.engine.aside import aside
-from codex_runner.engine.leak_search import LEAK, SEARCH, clean
+from codex_runner.redaction.leak_search import LEAK, SEARCH, clean
 
 if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder

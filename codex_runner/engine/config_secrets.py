@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from codex_runner.domain.secret import Secret
-from codex_runner.engine import secret_parts
+from codex_runner.redaction import secret_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

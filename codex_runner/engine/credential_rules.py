@@ -49,7 +49,7 @@ CLOCK_SKEW = 300.0  # seconds that a date of issue may lie in the future, since 
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class CredentialUse:
     """The run that a credential is judged for: its workflow, its job's timeout (seconds), and now (since the epoch).
 
     `complete` says that the source keeps all facts beside the value, as Vault does: then one that is missing is a
@@ -116,7 +116,7 @@ def planned_guards(spec: CredentialSpec | None) -> tuple[str, ...]:
     return tuple(name for name, reached in named if reached)
 
 
-def judge_credential(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasion) -> tuple[Finding, ...]:
+def judge_credential(facts: CredentialFacts, spec: CredentialSpec, occasion: CredentialUse) -> tuple[Finding, ...]:
     """Apply every rule, in order.
 
     A rule that cannot be judged since a date is unreadable gives no finding; the date's own refusal stands for it.
@@ -195,7 +195,9 @@ def _read_dates(facts: CredentialFacts, now: float) -> tuple[float | None, float
     return issued, expires, "; ".join(wrong)
 
 
-def _judge_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasion, expires: float) -> list[Finding]:
+def _judge_expiry(
+    facts: CredentialFacts, spec: CredentialSpec, occasion: CredentialUse, expires: float
+) -> list[Finding]:
     left = expires - occasion.now
     if left <= 0:
         message = f"{facts.place} expired {format_duration(-left)} ago, at {facts.expires_at}."
@@ -215,7 +217,7 @@ def _judge_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasi
     return findings
 
 
-def _judge_missing_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: Occasion) -> Finding:
+def _judge_missing_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion: CredentialUse) -> Finding:
     if spec.allow_unexpiring:
         return Finding(EXPIRY, Outcome.UNJUDGED, "It names no expiry, and the job allows that.")
     if not occasion.complete:
@@ -225,7 +227,7 @@ def _judge_missing_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion
     return Finding(EXPIRY, Outcome.REFUSED, message, f"{occasion.remedy} Or say `allow_unexpiring = true` in the job.")
 
 
-def _judge_age(facts: CredentialFacts, occasion: Occasion, issued: float | None, max_age: float) -> Finding:
+def _judge_age(facts: CredentialFacts, occasion: CredentialUse, issued: float | None, max_age: float) -> Finding:
     if issued is None:
         message = f"{facts.place} does not say when it was issued (`issued_at`), and the job has a `max_age`."
         return Finding(AGE, Outcome.REFUSED, message, occasion.remedy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from codex_runner.engine.leak_search import plain
+from codex_runner.redaction.leak_search import plain
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job

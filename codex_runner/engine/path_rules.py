@@ -53,7 +53,7 @@ _NEVER = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BrokenRule:
     """A rule that is broken. `path` is None where no single path is to blame; `message` is one sentence."""
 
     rule: str
@@ -68,7 +68,7 @@ class Finding:
 
 def judge_changes(
     rules: PathRules, changed: Sequence[Change], committed: Sequence[Change] = (), *, scanned: bool = False
-) -> tuple[Finding, ...]:
+) -> tuple[BrokenRule, ...]:
     """Return every rule that the changes break, by path; the forbidden ones first. Both ends of a rename count.
 
     Without any rule, what git would take for a repository, and what nobody can see, is forbidden all the same.
@@ -100,7 +100,7 @@ def uncounted(changed: Sequence[Change], committed: Sequence[Change] = ()) -> li
     return [change.shown for change in (*blind, *(each for each in committed if each.kind is ChangeKind.UNSEEN))]
 
 
-def exit_code_of(findings: Sequence[Finding]) -> ExitCode:
+def exit_code_of(findings: Sequence[BrokenRule]) -> ExitCode:
     """Return the gravest exit code of the findings; SUCCEEDED where there are none."""
     codes = {finding.exit_code for finding in findings}
     for code in (ExitCode.FORBIDDEN_CHANGE, ExitCode.JOB_FAILED):
@@ -137,31 +137,31 @@ def check_glob(rule: str, glob: str) -> None:
         )
 
 
-def _judge_path(rules: PathRules, change: Change, path: str, *, asked: bool) -> Finding | None:
+def _judge_path(rules: PathRules, change: Change, path: str, *, asked: bool) -> BrokenRule | None:
     what = _deed(change, path)
     if change.kind in _NEVER:
         rule, why = _NEVER[change.kind]
         grave = change.note in _TAKEN or (change.kind is not ChangeKind.INSIDE_GIT and not change.ignored)
         wanted = asked if change.kind is ChangeKind.UNSEEN else rules.any
-        return Finding(rule, path, f"{what}: {why}.") if wanted or grave else None
+        return BrokenRule(rule, path, f"{what}: {why}.") if wanted or grave else None
     if glob := next((glob for glob in rules.forbidden_paths if matches(glob, path)), None):
-        return Finding(FORBIDDEN_PATHS, path, f"{what}, which forbidden_paths names ({glob}).")
+        return BrokenRule(FORBIDDEN_PATHS, path, f"{what}, which forbidden_paths names ({glob}).")
     if rules.allowed_paths is not None and not any(matches(glob, path) for glob in rules.allowed_paths):
         allowed = ", ".join(rules.allowed_paths) or "nothing"
-        return Finding(ALLOWED_PATHS, path, f"{what}, which is outside allowed_paths ({allowed}).")
+        return BrokenRule(ALLOWED_PATHS, path, f"{what}, which is outside allowed_paths ({allowed}).")
     return None
 
 
-def _judge_lines(rules: PathRules, changed: Sequence[Change], committed: Sequence[Change]) -> list[Finding]:
+def _judge_lines(rules: PathRules, changed: Sequence[Change], committed: Sequence[Change]) -> list[BrokenRule]:
     if rules.max_changed_lines is None:
         return []
     lines, blind = count_lines(changed, committed), uncounted(changed, committed)
     if lines > rules.max_changed_lines:
         said = f"{lines} lines changed, and max_changed_lines allows {rules.max_changed_lines}."
-        return [Finding(MAX_CHANGED_LINES, None, said)]
+        return [BrokenRule(MAX_CHANGED_LINES, None, said)]
     if blind:
         said = f"The lines of {', '.join(blind)} cannot be counted, and max_changed_lines asks for it."
-        return [Finding(MAX_CHANGED_LINES, None, said)]
+        return [BrokenRule(MAX_CHANGED_LINES, None, said)]
     return []
 
 
@@ -193,16 +193,16 @@ def _common_deed(change: Change, path: str, shown: str) -> str:
             return f"{shown} was {change.kind.value}"
 
 
-def _missing(rules: PathRules, changed: Sequence[Change]) -> list[Finding]:
+def _missing(rules: PathRules, changed: Sequence[Change]) -> list[BrokenRule]:
     if rules.must_change is False:
         return []
     mine = [
         path for change in changed if change.kind not in _NEVER and not change.newly_ignored for path in change.paths
     ]
     if rules.must_change is True:
-        return [] if mine else [Finding(MUST_CHANGE, None, "Nothing changed, and must_change asks for a change.")]
+        return [] if mine else [BrokenRule(MUST_CHANGE, None, "Nothing changed, and must_change asks for a change.")]
     return [
-        Finding(MUST_CHANGE, None, f"Nothing changed under {glob}, and must_change asks for it.")
+        BrokenRule(MUST_CHANGE, None, f"Nothing changed under {glob}, and must_change asks for it.")
         for glob in rules.must_change
         if not any(matches(glob, path) for path in mine)
     ]

@@ -12,7 +12,7 @@ from codex_runner.engine.check_names import MASKED, masked
 from codex_runner.engine.checks import names
 from codex_runner.engine.config_secrets import without_secrets
 from codex_runner.engine.credential_rules import planned_guards
-from codex_runner.engine.leak_search import SEARCH, plain
+from codex_runner.redaction.leak_search import SEARCH, plain
 
 if TYPE_CHECKING:
     from codex_runner.domain.state import RunState

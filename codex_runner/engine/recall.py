@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.event import record_from_json, record_to_json
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.shell.script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Journal, Sink
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
-    from codex_runner.engine.redact import Redactor
+    from codex_runner.redaction.redactor import Redactor
 
 
 class Recorder:

@@ -16,7 +16,7 @@ from codex_runner.domain.change import show_path
 from codex_runner.domain.event import CheckEnded
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.job import SCAN
-from codex_runner.engine.git_answer import unquote
+from codex_runner.git.diff_reader import unquote
 from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from codex_runner.domain import cksum
 from codex_runner.domain.event import Diagnostic, Unparsed
-from codex_runner.engine import cksum
-from codex_runner.engine.follow import BOUND, Line, LineSplitter, Part
-from codex_runner.engine.redact_stream import StreamRedactor
+from codex_runner.redaction.stream import StreamRedactor
+from codex_runner.text.line_splitter import BOUND, Line, LineSplitter, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ _BARE_KEY = re.compile(r"[\w-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class Trigger:
     """What started a pipeline. `system` is for people, `event_key` and `actor_key` say where the facts come from.
 
     `actors` are all who had a part: who wrote it, who pushed, and who ran it again. `default_events` are those that
@@ -41,7 +41,7 @@ class Occasion:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class TrustRefusal:
     """Why a run is refused. `claim` is what the CI system says, `allow` the exact line that would allow it.
 
     `allow` is empty where nothing would; `where` is the place that the line belongs into.
@@ -60,7 +60,7 @@ class Refusal:
         return f"If you do trust it, write {self.where}: {self.allow}"
 
 
-def judge_trust(occasion: Occasion | None, policy: TrustPolicy, job: str) -> Refusal | None:
+def judge_trust(occasion: Trigger | None, policy: TrustPolicy, job: str) -> TrustRefusal | None:
     """Return why the job with a credential must not run, None where it may. `occasion` is None outside any CI system.
 
     A fork is judged before anything else: its author chose what the agent reads, whoever started the pipeline.
@@ -75,7 +75,7 @@ def judge_trust(occasion: Occasion | None, policy: TrustPolicy, job: str) -> Ref
     trusted = occasion.default_events if policy.events is None else policy.events
     if occasion.event not in trusted:
         claim = f"{occasion.event_key}={occasion.event}"
-        return Refusal(
+        return TrustRefusal(
             claim,
             f"{occasion.system} says {claim}, and the job's trusted_events are: {', '.join(trusted) or 'none'}.",
             f"trusted_events = {_array(*trusted, occasion.event)}",
@@ -85,7 +85,7 @@ def judge_trust(occasion: Occasion | None, policy: TrustPolicy, job: str) -> Ref
         strangers = [actor for actor in occasion.actors if actor not in policy.actors]
         if strangers or not occasion.actors:
             claim = f"{occasion.actor_key}={','.join(strangers) or '?'}"
-            return Refusal(
+            return TrustRefusal(
                 claim,
                 f"{occasion.system} says {claim}, and the job's trusted_actors are: "
                 f"{', '.join(policy.actors) or 'none'}.",
@@ -95,14 +95,14 @@ def judge_trust(occasion: Occasion | None, policy: TrustPolicy, job: str) -> Ref
     return None
 
 
-def _fork_refused(system: str, fork: str, trusted: tuple[str, ...], table: str) -> Refusal:
+def _fork_refused(system: str, fork: str, trusted: tuple[str, ...], table: str) -> TrustRefusal:
     claim = f"fork={fork or '?'}"
     message = f"{system} says {claim}: a pull request from a fork, whose author chose what the agent reads."
     if not _REPOSITORY.fullmatch(fork):  # not known, or nothing to hand on to a shell
-        return Refusal(claim, message)
+        return TrustRefusal(claim, message)
     # Never into the file: the fork may have changed it.
     line = f"--set '{table}.trusted_forks={_array(*trusted, fork)}'"
-    return Refusal(claim, message, line, "in the pipeline's own definition, behind `codex-runner run`")
+    return TrustRefusal(claim, message, line, "in the pipeline's own definition, behind `codex-runner run`")
 
 
 def named(*names: object) -> tuple[str, ...]:

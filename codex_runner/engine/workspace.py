@@ -11,7 +11,8 @@ from codex_runner.domain.change import ChangeKind
 from codex_runner.domain.errors import RunnerError, UnreachableError
 from codex_runner.domain.event import Changed, CheckEnded, build, to_json
 from codex_runner.domain.job import RULES, SCAN, Sandbox
-from codex_runner.engine.git_changes import (
+from codex_runner.engine.path_rules import exit_code_of, judge_changes, uncounted, unjudged
+from codex_runner.git.changes import (
     Before,
     NoGitError,
     NotRepositoryError,
@@ -21,7 +22,6 @@ from codex_runner.engine.git_changes import (
     patch,
     snapshot,
 )
-from codex_runner.engine.path_rules import exit_code_of, judge_changes, uncounted, unjudged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.state import RunState
-    from codex_runner.engine.git_answer import Changes
     from codex_runner.engine.recorder import Recorder
+    from codex_runner.git.diff_reader import Changes
 
 UNWATCHED = "nobody sees what the agent changes"
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from codex_runner.locks.group import Held, Taken, acquire
-from codex_runner.locks.holder import Holder
+from codex_runner.locks.holder import LockHolder
 
-__all__ = ["Held", "Holder", "Taken", "acquire"]
+__all__ = ["Held", "LockHolder", "Taken", "acquire"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from codex_runner.domain.concurrency import Concurrency
-    from codex_runner.locks.holder import Holder
+    from codex_runner.locks.holder import LockHolder
 
 _POLL = 0.2
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -32,14 +32,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 class Taken:
     """Another run holds the group, and the policy is to skip. `message` is a sentence."""
 
-    holder: Holder | None
+    holder: LockHolder | None
     message: str
 
 
 class Held:
     """The group is ours until `release`, or until this process is gone. Children do not inherit it."""
 
-    def __init__(self, descriptor: int, dead: Holder | None = None) -> None:
+    def __init__(self, descriptor: int, dead: LockHolder | None = None) -> None:
         """`descriptor` is locked already. `dead` is the run before, where it died without giving the group back."""
         self._descriptor: int | None = descriptor
         self.dead = dead
@@ -65,7 +65,7 @@ class Held:
 async def acquire(
     folder: Path,
     wanted: Concurrency,
-    me: Holder,
+    me: LockHolder,
     birth: Callable[[int], str | None],
     on_wait: Callable[[str], None] = lambda _: None,
 ) -> Held | Taken:
@@ -94,7 +94,7 @@ async def acquire(
 async def _insist(
     descriptor: int,
     wanted: Concurrency,
-    me: Holder,
+    me: LockHolder,
     birth: Callable[[int], str | None],
     on_wait: Callable[[str], None],
 ) -> Taken | None:
@@ -109,7 +109,7 @@ async def _insist(
     deed = "It is asked to end" if wanted.policy is LockPolicy.CANCEL_RUNNING else "It is waited for"
     on_wait(f"{message} {deed}, for {format_duration(wanted.timeout)} at the most.")
     end = loop.time() + wanted.timeout
-    asked: set[Holder] = set()
+    asked: set[LockHolder] = set()
     while not _try(descriptor):
         other = notes.read(descriptor)
         if wanted.policy is LockPolicy.CANCEL_RUNNING and other is not None and other not in asked:

@@ -19,7 +19,7 @@ _LARGEST = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """A run and its process. `born` is the process's start time as the system tells it: a pid alone is used again.
 
     `since` is when the run asked for the lock, in seconds since the epoch.
@@ -44,7 +44,7 @@ class Holder:
                 os.kill(self.pid, signal.SIGTERM)
 
 
-def write(descriptor: int, holder: Holder) -> None:
+def write(descriptor: int, holder: LockHolder) -> None:
     """Make the lock's file say who holds it. Only the holder calls this."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(dataclasses.asdict(holder)).encode() + b"\n", 0)
@@ -55,10 +55,10 @@ def clear(descriptor: int) -> None:
     os.ftruncate(descriptor, 0)
 
 
-def read(descriptor: int) -> Holder | None:
+def read(descriptor: int) -> LockHolder | None:
     """Return who holds the lock; None where that has not been written yet. A dead holder's words may still stand."""
     try:
         data = json.loads(os.pread(descriptor, _LARGEST, 0))
-        return Holder(str(data["run_id"]), int(data["pid"]), str(data["born"]), float(data["since"]))
+        return LockHolder(str(data["run_id"]), int(data["pid"]), str(data["born"]), float(data["since"]))
     except (ValueError, KeyError, TypeError):
         return None

@@ -17,10 +17,10 @@ import tenacity
 import codex_runner
 from codex_runner.domain.notice import ALWAYS
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import Redactor
 from codex_runner.notify.message import document
 from codex_runner.notify.shapes import shaped
 from codex_runner.notify.signature import message_id, signed_headers
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.outcome import word
 from codex_runner.text.durations import format_duration
 from codex_runner.text.excerpts import one_line

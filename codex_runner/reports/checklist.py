@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from codex_runner.domain.credential import Outcome
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.reports.files import write_whole
+from codex_runner.reports.atomic_write import write_whole
 from codex_runner.text.clean import without_attachments
 from codex_runner.text.dates import format_instant
 from codex_runner.text.excerpts import one_line

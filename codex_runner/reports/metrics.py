@@ -9,7 +9,7 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from codex_runner.reports.files import write_whole
+from codex_runner.reports.atomic_write import write_whole
 from codex_runner.reports.outcome import word
 from codex_runner.text.clean import clean
 from codex_runner.text.durations import plausible

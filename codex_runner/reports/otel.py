@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import codex_runner
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import Redactor
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.spans import spans
 from codex_runner.text.durations import format_duration
 from codex_runner.text.excerpts import one_line

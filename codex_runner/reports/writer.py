@@ -7,12 +7,12 @@ import os
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError, LeakError, RunnerError, bug
-from codex_runner.reports.artifacts import manifest
-from codex_runner.reports.files import Pinned, write_whole
+from codex_runner.domain.folder import PATCH
+from codex_runner.reports.atomic_write import Pinned, write_whole
 from codex_runner.reports.html import html_report
 from codex_runner.reports.junit import junit
+from codex_runner.reports.manifest import manifest
 from codex_runner.reports.run_json import run_json
-from codex_runner.reports.standard import PATCH
 from codex_runner.reports.summary import summary
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Record
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.state import RunState
-    from codex_runner.engine.redact import Redactor
+    from codex_runner.redaction.redactor import Redactor
 
 _DIFF_BYTES = 1_000_000
 _ROOM = 256 * 1024  # bytes: what run.json, junit.xml and summary.md of most runs need together

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LogReader:
     """What reads the log. `formats` are those that the CI system here understands, the best first; outside of one none.
 
     `verbose` says that a person asked it for debug logging; `keeps_terminal` that a terminal may be the system's, which
@@ -31,7 +31,7 @@ class Place:
     keeps_terminal: bool = False
 
 
-NOWHERE: Final = Place()
+NOWHERE: Final = LogReader()
 """Outside of any CI system."""
 
 
@@ -41,7 +41,7 @@ def choose(  # noqa: PLR0913, PLR0917 - what a log depends on
     environ: Mapping[str, str],
     secrets: Iterable[Secret],
     path_prefix: str | None = None,
-    place: Place = NOWHERE,
+    place: LogReader = NOWHERE,
 ) -> list[Sink]:
     """Choose the sinks for `stream`. `log_format` is auto, text, github, gitlab or json.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codex_runner.sinks.lines import Line, Narrator, Tone
+from codex_runner.sinks.lines import LogLine, Narrator, Tone
 from codex_runner.text.durations import format_clock
 from codex_runner.text.excerpts import cut
 
@@ -122,7 +122,7 @@ class PlainLog:
         """Lines in the CI system's own language to write after a record. They are always written."""
         return ()
 
-    def _render(self, line: Line, stamp: str) -> list[str]:
+    def _render(self, line: LogLine, stamp: str) -> list[str]:
         head = cut(f"{stamp:>8} {line.verb:<8} {line.text}".rstrip(), self._width)
         body = [cut(_INDENT + text, self._width).rstrip() for text in line.block]
         color = _COLORS[line.tone] if self._color else ""

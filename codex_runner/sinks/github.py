@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from codex_runner.domain import event as ev
-from codex_runner.engine.secret_parts import parts
+from codex_runner.redaction.secret_parts import parts
 from codex_runner.sinks.console import LOG_LIMIT, LOG_WIDTH, PlainLog
 from codex_runner.text.clean import clean_line
 from codex_runner.text.excerpts import first_line, log_tail

@@ -33,7 +33,7 @@ class Tone(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One line for people. All of it is clean: nothing in it can move a cursor or command a CI system.
 
     `verb` is one of our own words, at most eight characters. `block` holds lines to show beneath. An `essential`
@@ -65,7 +65,7 @@ class Narrator:
         self._complaint: ev.Diagnostic | None = None
         self._repeated = 0
 
-    def tell(self, record: Record, state: RunState) -> list[Line]:
+    def tell(self, record: Record, state: RunState) -> list[LogLine]:
         """Say what the record means. `state` includes it."""
         event = record.event
         if event == self._complaint and not self._verbose:
@@ -76,11 +76,11 @@ class Narrator:
         self._told = record.time
         return lines + self._tell(record, state)
 
-    def _fold(self) -> list[Line]:
+    def _fold(self) -> list[LogLine]:
         more, self._repeated = self._repeated, 0
-        return [Line("codex", f"… the same, {counted(more, 'time')} more", Tone.DIM)] if more else []
+        return [LogLine("codex", f"… the same, {counted(more, 'time')} more", Tone.DIM)] if more else []
 
-    def _tell(self, record: Record, state: RunState) -> list[Line]:
+    def _tell(self, record: Record, state: RunState) -> list[LogLine]:
         match record.event:
             case ev.ItemStarted() | ev.ItemUpdated() | ev.ItemCompleted():
                 return self._item(record.event, record.time)
@@ -94,7 +94,7 @@ class Narrator:
             case _:
                 return [_happening(record.event, state)]
 
-    def silence(self, now: float, state: RunState) -> Line | None:
+    def silence(self, now: float, state: RunState) -> LogLine | None:
         """Say what is still going on, once in a minute in which nothing was told."""
         if not self._told or now < self._told:  # the clock was set back
             self._told = now
@@ -103,7 +103,7 @@ class Narrator:
         self._told = now
         text, since = self.current(state)
         lasting = f", {format_duration(now - since)}" if since is not None else ""
-        return Line("...", f"still {text}{lasting}", Tone.DIM)
+        return LogLine("...", f"still {text}{lasting}", Tone.DIM)
 
     def current(self, state: RunState) -> tuple[str, float | None]:
         """Say what is being done now, and since when (seconds since the epoch) if that is known."""
@@ -118,7 +118,7 @@ class Narrator:
             return "starting codex", attempt.started
         return "waiting for the model" if attempt.turn == "running" else "waiting for codex to exit", None
 
-    def _item(self, event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted, time: float) -> list[Line]:  # noqa: PLR0911 - as _happening
+    def _item(self, event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted, time: float) -> list[LogLine]:  # noqa: PLR0911 - as _happening
         item = event.item
         if isinstance(event, ev.ItemStarted):
             self._since[item.id] = time
@@ -143,13 +143,13 @@ class Narrator:
             case _:
                 return [_begun(event, "call", _open(item))]
 
-    def _said(self, verb: str, text: str, tone: Tone) -> Line:
+    def _said(self, verb: str, text: str, tone: Tone) -> LogLine:
         text = text.strip()
         if "\n" not in text:
             return _line(verb, text, tone)
-        return Line(verb, "", tone, log_head(text, _SAID if self._verbose else self._tail))
+        return LogLine(verb, "", tone, log_head(text, _SAID if self._verbose else self._tail))
 
-    def _command(self, item: ev.Command, took: str) -> Line:
+    def _command(self, item: ev.Command, took: str) -> LogLine:
         text = first_line(command_text(item.command))
         ok = item.exit_code == 0 and item.status == "completed"
         outcome = "" if item.exit_code is None else f"exit {item.exit_code}"
@@ -158,27 +158,27 @@ class Narrator:
         facts = ", ".join(filter(None, ("" if ok else outcome, took)))
         told = f"({facts}) {text}" if facts else text
         if ok:
-            return Line("ok", told, Tone.GOOD, log_tail(item.output, self._tail) if self._verbose else ())
-        return Line("FAILED", told, Tone.BAD, log_tail(item.output, self._tail))
+            return LogLine("ok", told, Tone.GOOD, log_tail(item.output, self._tail) if self._verbose else ())
+        return LogLine("FAILED", told, Tone.BAD, log_tail(item.output, self._tail))
 
-    def _checked(self, event: ev.CheckStarted | ev.CheckEnded, time: float) -> list[Line]:
+    def _checked(self, event: ev.CheckStarted | ev.CheckEnded, time: float) -> list[LogLine]:
         if isinstance(event, ev.CheckStarted):
             self._check = (first_line(event.name), time)
             return [_line("check", f"{first_line(event.name)}: {first_line(event.run)}")]
         self._check = None
         name, took = first_line(event.name), format_duration(event.seconds)
         if event.passed:
-            return [Line("passed", f"({took}) check {name}", Tone.GOOD, essential=True)]
+            return [LogLine("passed", f"({took}) check {name}", Tone.GOOD, essential=True)]
         outcome = "out of time" if event.exit_code is None else f"exit {event.exit_code}"
         told = f"({outcome}, {took}) check {name}"
-        return [Line("FAILED", told, Tone.BAD, log_tail(event.output, self._tail), essential=True)]
+        return [LogLine("FAILED", told, Tone.BAD, log_tail(event.output, self._tail), essential=True)]
 
 
-def _line(verb: str, text: str, tone: Tone = Tone.PLAIN, *, essential: bool = False) -> Line:
-    return Line(verb, first_line(text), tone, essential=essential)
+def _line(verb: str, text: str, tone: Tone = Tone.PLAIN, *, essential: bool = False) -> LogLine:
+    return LogLine(verb, first_line(text), tone, essential=essential)
 
 
-def _begun(event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted, verb: str, text: str) -> Line:
+def _begun(event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted, verb: str, text: str) -> LogLine:
     return _line(verb if isinstance(event, ev.ItemStarted) else "update", text, Tone.DIM)
 
 
@@ -199,36 +199,36 @@ def _open(item: ev.Item) -> str:
             return item.kind
 
 
-def _finished(item: ev.Item, took: str) -> Line:
+def _finished(item: ev.Item, took: str) -> LogLine:
     told = f"({took}) {_open(item)}" if took else _open(item)
     match item:
         case ev.ToolCall() if item.error is not None or item.status != "completed":
-            return Line("FAILED", told, Tone.BAD, log_tail(_brief(item.error or item.result), 1))
+            return LogLine("FAILED", told, Tone.BAD, log_tail(_brief(item.error or item.result), 1))
         case ev.OtherItem():
             return _line("item", f"{told} {_brief(item.data)}")
         case _:
-            return Line("done", told)
+            return LogLine("done", told)
 
 
 _LETTERS = {"add": "A", "update": "M", "delete": "D"}
 
 
-def _changes(item: ev.FileChange, *, done: bool) -> list[Line]:
+def _changes(item: ev.FileChange, *, done: bool) -> list[LogLine]:
     if not done:
         return [_line("patch", ", ".join(edit.path for edit in item.changes), Tone.DIM)]
     if item.status != "completed":
         return [_line("FAILED", f"({item.status}) {_open(item)}", Tone.BAD)]
     lines = [_line("file", f"{_LETTERS.get(edit.change, edit.change)} {edit.path}") for edit in item.changes]
-    return lines or [Line("file", "an empty patch")]
+    return lines or [LogLine("file", "an empty patch")]
 
 
-def _todo(item: ev.TodoList) -> Line:
+def _todo(item: ev.TodoList) -> LogLine:
     done = sum(todo.completed for todo in item.items)
     now = next((todo.text for todo in item.items if not todo.completed), "")
     return _line("plan", f"{done}/{len(item.items)} {now}")
 
 
-def _attempt(event: ev.AttemptStarted | ev.AttemptEnded) -> list[Line]:
+def _attempt(event: ev.AttemptStarted | ev.AttemptEnded) -> list[LogLine]:
     if isinstance(event, ev.AttemptStarted):
         told = f"{event.number}{' (joined)' if event.attached else ''} {event.reason}"
         return [_line("attempt", told, Tone.STRONG, essential=True)]
@@ -239,7 +239,7 @@ def _attempt(event: ev.AttemptStarted | ev.AttemptEnded) -> list[Line]:
     return [_line("FAILED", f"attempt {told}", Tone.BAD, essential=True)]
 
 
-def _run_ended(event: ev.RunEnded, state: RunState) -> list[Line]:
+def _run_ended(event: ev.RunEnded, state: RunState) -> list[LogLine]:
     """Say how it ended. Whoever looks at a red job reads the end of its log: what failed and what to do stand there."""
     good = event.exit_code == 0
     told = f"{event.result} in {format_duration(state.seconds)}" if good else f"exit code {event.exit_code}"
@@ -254,7 +254,7 @@ def _run_ended(event: ev.RunEnded, state: RunState) -> list[Line]:
     failed = (check for check in state.checks.values() if not check.passed)
     block = tuple(line for check in failed if (line := _last_words(check, event.reason)))
     advice = [_line("to do", event.remedy, essential=True)] if event.remedy else []
-    return [Line("FAILED", first_line(told), Tone.BAD, block, essential=True), *advice]
+    return [LogLine("FAILED", first_line(told), Tone.BAD, block, essential=True), *advice]
 
 
 def _last_words(check: ev.CheckEnded, known: str) -> str:
@@ -263,7 +263,7 @@ def _last_words(check: ev.CheckEnded, known: str) -> str:
     return "" if last.strip() in known else f"{first_line(check.name)}: {first_line(last)}"
 
 
-def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911, PLR0912 - one case a kind, one line a case
+def _happening(event: ev.Event, state: RunState) -> LogLine:  # noqa: C901, PLR0911, PLR0912 - one case a kind, one line a case
     match event:
         case ev.RunStarted():
             return _line("run", f"{event.job} on {event.host} as {event.run_id}", Tone.STRONG, essential=True)
@@ -281,17 +281,17 @@ def _happening(event: ev.Event, state: RunState) -> Line:  # noqa: C901, PLR0911
         case ev.ThreadStarted():
             return _line("thread", event.thread_id, Tone.DIM)
         case ev.TurnStarted():
-            return Line("turn", "started", Tone.DIM)
+            return LogLine("turn", "started", Tone.DIM)
         case ev.TurnCompleted():
             used = event.usage
             if not event.counted:
-                return Line("turn", "completed, without saying how many tokens it used", Tone.WARN)
+                return LogLine("turn", "completed, without saying how many tokens it used", Tone.WARN)
             told = f"completed: {used.input:,} tokens in ({used.cached_input:,} cached), {used.output:,} out"
-            return Line("turn", told)
+            return LogLine("turn", told)
         case ev.UsageSeen():
-            return Line("tokens", f"{event.usage.total:,} so far", Tone.DIM)
+            return LogLine("tokens", f"{event.usage.total:,} so far", Tone.DIM)
         case ev.ReplyMissing():
-            return Line("trouble", "by codex's own record, the last answer held no message", Tone.WARN)
+            return LogLine("trouble", "by codex's own record, the last answer held no message", Tone.WARN)
         case ev.TurnFailed():
             return _line("FAILED", f"turn: {event.message}", Tone.BAD)
         case ev.StreamError():

@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from codex_runner.sinks.lines import Line, Narrator, Tone
+from codex_runner.sinks.lines import LogLine, Narrator, Tone
 from codex_runner.text.counts import counted
 from codex_runner.text.durations import format_clock, format_duration
 from codex_runner.text.excerpts import cut, first_line
@@ -84,7 +84,7 @@ class LiveConsole:
         """Take away what stands beneath, and give the cursor back."""
         self._live.stop()
 
-    def _texts(self, line: Line, time: float, state: RunState) -> list[Text]:
+    def _texts(self, line: LogLine, time: float, state: RunState) -> list[Text]:
         style, width = _STYLES[line.tone], max(_NARROW, self._console.width)
         stamp = format_clock(time - state.started if state.started else 0)
         told = Text.assemble((f"{stamp:>7} ", "dim"), (f"{line.verb:<8} ", f"bold {style}".strip()))
@@ -93,7 +93,7 @@ class LiveConsole:
         told.append(cut(line.text, max(_NARROW, width - len(told))), style=style)
         return [_flat(told), *self._block(line, width)]
 
-    def _block(self, line: Line, width: int) -> list[Text]:
+    def _block(self, line: LogLine, width: int) -> list[Text]:
         return [_flat(Text(cut(f"{'':8}| {text}", width), "dim")) for text in line.block]
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 from typing import IO, TYPE_CHECKING
 
+from codex_runner.transports.processes import leave
 from codex_runner.transports.request import command_here, environment_lines, new_nonce
 
 if TYPE_CHECKING:
@@ -86,4 +87,8 @@ async def _end_orphans(mark: str, environ: Mapping[str, str]) -> None:
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )
-    await process.wait()
+    try:
+        await process.wait()
+    except BaseException:
+        await leave(process)
+        raise

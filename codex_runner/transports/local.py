@@ -16,14 +16,14 @@ from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import KEPT, Completed, Ended, Lost, Output, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
 from codex_runner.domain.wish import WISH, RunCancelledError
-from codex_runner.engine.scratch import scratch_file
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.shell.scratch import scratch_file
+from codex_runner.shell.script import shell_script
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, runs_root
 from codex_runner.transports.growth import watch
 from codex_runner.transports.keeper import run_kept
-from codex_runner.transports.processes import end_group
+from codex_runner.transports.processes import end_group, leave
 from codex_runner.transports.request import (
     TICK,
     cancel_request,
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.claim import Claim
     from codex_runner.domain.event import Position
-    from codex_runner.domain.files import Fetched, Listing
     from codex_runner.domain.host import Launch, Piece, Stream
+    from codex_runner.domain.listing import Fetched, Listing
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
     from codex_runner.transports.growth import Growth
@@ -334,7 +334,11 @@ class LocalTransport:
         claim = self._claim
         if claim is not None:
             request = under(claim.claim, request)
-        output, complaint = await process.communicate(request)
+        try:
+            output, complaint = await process.communicate(request)
+        except BaseException:  # the request counts all the same
+            await leave(process)
+            raise
         return read_answer(output, nonce, complaint)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codex_runner.domain.claim import Claim
-    from codex_runner.domain.files import Fetched, Listing
+    from codex_runner.domain.listing import Fetched, Listing
 
 T = TypeVar("T")
 

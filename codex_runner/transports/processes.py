@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 _ENVIRON = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}  # of what these programs of the system need
 
+_LEAVING = 5.0  # seconds
 _DYING = 5.0  # seconds: what the kernel may take, at the most, to end what was killed
 
 
 async def end_group(leader: Process) -> None:
-    """Kill a process group, and wait until none of it is alive. `leader` is a child of this process.
+    """Kill a process group, wait until none of it is alive, and close its pipes. `leader` is a child of this process.
 
     SIGKILL only tells a process to go: it is still there for a moment, for all to see.
     """
@@ -36,6 +37,24 @@ async def end_group(leader: Process) -> None:
                 break
             await asyncio.sleep(0.001)
     await leader.wait()
+    if leader.stdin is not None:
+        leader.stdin.close()
+    with contextlib.suppress(TimeoutError):  # a process that has left the group may hold a pipe open
+        async with asyncio.timeout(_DYING):
+            await leader.communicate()
+    await asyncio.sleep(0)  # a pipe at its end lets go of its descriptor in the loop's next turn
+
+
+async def leave(leader: Process) -> None:
+    """Leave a process that was asked for something: let it end that within _LEAVING seconds, then end its group."""
+    try:
+        if leader.stdin is not None:
+            leader.stdin.close()  # once what is left of the request is written
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVING):
+                await leader.communicate()
+    finally:
+        await end_group(leader)
 
 
 def _has_live(group: int) -> bool:

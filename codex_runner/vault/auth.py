@@ -19,7 +19,7 @@ from codex_runner.domain.credential import (
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import BAO_TOKEN, VAULT_TOKEN
-from codex_runner.vault.faults import Refusal, part
+from codex_runner.vault.faults import VaultRefusal, part
 from codex_runner.vault.oidc import Waiting, describe_claims, identity_token
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
     client.use(None)
     try:
         answer = client.call(attempt.purpose, ask, again=attempt.again)
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         raise client.refused(attempt.purpose, refusal, details=attempt.details, remedy=attempt.remedy) from None
     except SecretStoreError as error:
         if not attempt.again:
@@ -218,7 +218,7 @@ def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
         answer = client.call(
             purpose, lambda api: api.adapter.post("/v1/sys/wrapping/lookup", json={"token": wrapping.reveal()})
         )
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         raise client.refused(purpose, refusal, remedy=theft if refusal.status == _BAD_REQUEST else _NOT_ASKED) from None
     origin = str((answer.get("data") or {}).get("creation_path", ""))
     if not origin.endswith(f"/role/{auth.role}/secret-id"):
@@ -231,7 +231,7 @@ def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
     client.use(wrapping)
     try:
         answer = client.call(purpose, lambda api: api.adapter.post("/v1/sys/wrapping/unwrap"), again=False)
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         raise client.refused(purpose, refusal, remedy=theft if refusal.status == _BAD_REQUEST else _NOT_ASKED) from None
     except SecretStoreError as error:
         error.remedy += " The wrapping token may be spent by now: then deliver a new one."

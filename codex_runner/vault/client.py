@@ -19,12 +19,12 @@ from hvac.adapters import RawAdapter
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.engine.bounded import StoppedError, Wish
-from codex_runner.engine.redact import Redactor
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.text.durations import format_duration
 from codex_runner.vault.endpoint import resolve_endpoint
-from codex_runner.vault.faults import Refusal, can_pass, never_sent, remedy_for, root_cause
-from codex_runner.vault.wire import Session, document
+from codex_runner.vault.faults import VaultRefusal, can_pass, never_sent, remedy_for, root_cause
+from codex_runner.vault.http import VaultSession, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,7 +82,7 @@ class VaultClient:
         self.lost_answers = self.uses = self.lost_uses = 0
         self._deadline: float | None = None
         self._outage = _Outage()
-        self._session = Session(self.endpoint.verify, self.endpoint.certificate, self.endpoint.proxies)
+        self._session = VaultSession(self.endpoint.verify, self.endpoint.certificate, self.endpoint.proxies)
         self.api = hvac.Client(
             url=self.address,
             token="",  # with None, hvac looks for a token of its own
@@ -138,7 +138,7 @@ class VaultClient:
         trial = _Trial(self, purpose, again=again)
         try:
             return trial.run(lambda: self._ask(ask, trial, counted=bool(self.api.token) and not open_to_all))
-        except Refusal as refusal:
+        except VaultRefusal as refusal:
             if refusal.is_outage:
                 raise self._unreachable(trial, refusal) from None
             raise
@@ -157,7 +157,7 @@ class VaultClient:
 
         try:
             answer = self.call("ask for its health", ask, open_to_all=True)
-        except Refusal as refusal:
+        except VaultRefusal as refusal:
             said = self.reason(refusal)
             raise SecretStoreError(f"Vault at {self.address} does not tell its health: {said}.") from None
         secondary = answer.get("replication_dr_mode") == "secondary"
@@ -165,7 +165,7 @@ class VaultClient:
             bool(answer.get("initialized")), bool(answer.get("sealed")), str(answer.get("version", "")), secondary
         )
 
-    def refused(self, purpose: str, refusal: Refusal, *, details: str = "", remedy: str) -> CredentialError:
+    def refused(self, purpose: str, refusal: VaultRefusal, *, details: str = "", remedy: str) -> CredentialError:
         """Make the error for a refusal: who refused what, in its own words."""
         said = self._redactor.text(str(refusal))
         return CredentialError(f"Vault at {self.address} refused to {purpose}: {said}.{details}", remedy=remedy)
@@ -195,7 +195,7 @@ class VaultClient:
         """Say who failed: Vault, or the proxy before it."""
         if isinstance(error, requests.exceptions.ProxyError):
             return f"the proxy {self.endpoint.proxy_shown} before Vault at {self.address}"
-        by_proxy = self.endpoint.proxies and isinstance(error, Refusal) and not error.is_vaults
+        by_proxy = self.endpoint.proxies and isinstance(error, VaultRefusal) and not error.is_vaults
         return f"Vault at {self.address}" + (f" by way of the proxy {self.endpoint.proxy_shown}" if by_proxy else "")
 
     def _ask(self, ask: Callable[[hvac.Client], Any], trial: _Trial, *, counted: bool) -> dict[str, Any]:
@@ -211,7 +211,7 @@ class VaultClient:
             if not never_sent(error):
                 self._lose(counted=counted)
             raise
-        except Refusal as refusal:
+        except VaultRefusal as refusal:
             if refusal.may_have_acted:
                 self._lose(counted=counted)
             self.uses += counted and refusal.status == http.HTTPStatus.NOT_FOUND and refusal.is_bare
@@ -221,7 +221,7 @@ class VaultClient:
         self._outage.end(self)
         if isinstance(answer, requests.Response):  # 200, and no JSON: a web page in Vault's place
             self._lose(counted=counted)
-            raise Refusal(answer)
+            raise VaultRefusal(answer)
         if not isinstance(answer, dict):
             self._lose(counted=counted)
             raise SecretStoreError(f"Something at {self.address} answers with JSON that is not Vault's.")
@@ -301,12 +301,12 @@ class _Trial:
         if attempts is not None and state.attempt_number >= attempts:
             return True
         error = _error(state)
-        limit = self._sealed_until if isinstance(error, Refusal) and error.sealed else self.until
+        limit = self._sealed_until if isinstance(error, VaultRefusal) and error.sealed else self.until
         return time.monotonic() + state.upcoming_sleep > limit
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = _error(state)
-        asked = error.retry_after if isinstance(error, Refusal) else None
+        asked = error.retry_after if isinstance(error, VaultRefusal) else None
         return max(_WAIT(state), float(asked) if asked and asked.isdecimal() else 0.0)
 
     def _tell(self, state: tenacity.RetryCallState) -> None:
@@ -352,7 +352,7 @@ class _Adapter(RawAdapter):
         self.status = answer.status_code
         if not answer.ok:
             if raise_exception:
-                raise Refusal(answer)
+                raise VaultRefusal(answer)
             return answer
         if answer.status_code == http.HTTPStatus.NO_CONTENT or not answer.content:
             return {}

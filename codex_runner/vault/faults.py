@@ -11,7 +11,7 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from codex_runner.domain.errors import SecretStoreError
-from codex_runner.vault.wire import TooSlow, UnfitAnswer, document
+from codex_runner.vault.http import TooSlow, UnfitAnswer, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ _DROPPED: Final = frozenset({"UNEXPECTED_EOF_WHILE_READING", "TLSV1_ALERT_INTERN
 _ASKED_PLAINLY: Final = b"HTTP request to an HTTPS server"  # Go's server, which Vault is
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error of ours
+class VaultRefusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error of ours
     """Vault answered with a status of 400 or more. `errors` are its own sentences; `data` the answer's `data`."""
 
     def __init__(self, response: requests.Response) -> None:
@@ -95,7 +95,7 @@ class Refusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error
 
 def can_pass(error: BaseException) -> bool:
     """Whether trying again may help. A wrong name, a bad certificate, a proxy's wish and a refusal do not pass."""
-    if isinstance(error, Refusal):
+    if isinstance(error, VaultRefusal):
         return error.can_pass
     if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
         causes = list(_causes(error))
@@ -142,25 +142,25 @@ def _has_reason(error: Exception, reasons: frozenset[str]) -> bool:
 
 
 _REMEDIES: Final[tuple[tuple[Callable[[Exception], bool], str], ...]] = (
-    (lambda error: isinstance(error, Refusal) and error.sealed, "Unseal it: `vault operator unseal`."),
+    (lambda error: isinstance(error, VaultRefusal) and error.sealed, "Unseal it: `vault operator unseal`."),
     (
-        lambda error: isinstance(error, Refusal) and error.wants_tls,
+        lambda error: isinstance(error, VaultRefusal) and error.wants_tls,
         "Write https:// in VAULT_ADDR (or `vault.address`).",
     ),
     (
-        lambda error: isinstance(error, Refusal) and error.status in _OF_VAULT,
+        lambda error: isinstance(error, VaultRefusal) and error.status in _OF_VAULT,
         "Point VAULT_ADDR (or `vault.address`) to the primary cluster's active node.",
     ),
     (
-        lambda error: isinstance(error, Refusal) and error.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+        lambda error: isinstance(error, VaultRefusal) and error.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
         "The proxy wants a login: write http://USER:PASSWORD@HOST in VAULT_PROXY_ADDR (or HTTPS_PROXY).",
     ),
     (
-        lambda error: isinstance(error, UnfitAnswer) or (isinstance(error, Refusal) and not error.is_vaults),
+        lambda error: isinstance(error, UnfitAnswer) or (isinstance(error, VaultRefusal) and not error.is_vaults),
         "Something that is not Vault answers there: check VAULT_ADDR (or `vault.address`) and the proxy.",
     ),
     (
-        lambda error: isinstance(error, Refusal) and error.status == http.HTTPStatus.TOO_MANY_REQUESTS,
+        lambda error: isinstance(error, VaultRefusal) and error.status == http.HTTPStatus.TOO_MANY_REQUESTS,
         "Its rate-limit quota is used up: run fewer jobs at once, or raise the quota.",
     ),
     (

@@ -12,7 +12,7 @@ from codex_runner.domain.failure import Failure
 from codex_runner.text.dates import format_date
 from codex_runner.text.durations import format_duration
 from codex_runner.vault.auth import log_in, require_role
-from codex_runner.vault.faults import Refusal
+from codex_runner.vault.faults import VaultRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +81,7 @@ def give_back(client: VaultClient, login: Login, tell: Callable[[Event], None]) 
         client.call(purpose, lambda api: api.auth.token.revoke_self())
         if client.last_status != _NO_CONTENT:
             error = _no_proof(client, purpose)
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         if refusal.status == _FORBIDDEN and _is_settled(client, login, lost):
             why = "the answer to the request was lost, and Vault refuses the login since"
             _tell_unsettled(login, why, tell, time.monotonic() - started)
@@ -159,7 +159,7 @@ def _no_proof(client: VaultClient, purpose: str) -> SecretStoreError:
     )
 
 
-def _refused(client: VaultClient, purpose: str, refusal: Refusal) -> CredentialError:
+def _refused(client: VaultClient, purpose: str, refusal: VaultRefusal) -> CredentialError:
     remedy = 'Allow it in the role\'s policy: path "auth/token/revoke-self" { capabilities = ["update"] }.'
     if refusal.status == _FORBIDDEN:
         remedy += (

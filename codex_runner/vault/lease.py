@@ -21,7 +21,7 @@ from codex_runner.engine.credential_rules import events_of, judge_credential, re
 from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.text.durations import format_duration
 from codex_runner.vault.client import VaultClient
-from codex_runner.vault.faults import Refusal, part
+from codex_runner.vault.faults import VaultRefusal, part
 from codex_runner.vault.holding import STOP_GRACE, held, left_behind
 from codex_runner.vault.mounts import require_kv2
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.credential import CredentialSpec, VaultSettings
     from codex_runner.domain.event import Event
     from codex_runner.domain.secret import Secret
-    from codex_runner.engine.credential_rules import Occasion
+    from codex_runner.engine.credential_rules import CredentialUse
     from codex_runner.vault.auth import Login
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ LOGIN_TYPE: Final = "vault-login-type"
 async def borrow(  # noqa: PLR0913 - what is asked, where, for what; and two ears
     spec: CredentialSpec,
     settings: VaultSettings,
-    occasion: Occasion,
+    occasion: CredentialUse,
     *,
     environment: Mapping[str, str],
     on_event: Callable[[Event], None] = lambda _: None,
@@ -173,7 +173,7 @@ def _hand_over(loop: asyncio.AbstractEventLoop, listener: Callable[[T], Any], va
 def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
     spec: CredentialSpec,
     settings: VaultSettings,
-    occasion: Occasion,
+    occasion: CredentialUse,
     environment: Mapping[str, str],
     ears: _Ears,
     stop: Wish,
@@ -213,7 +213,7 @@ def read_credential(client: VaultClient, spec: CredentialSpec, login: Login, ver
                 spec.path, version=version, mount_point=spec.mount, raise_on_deleted_version=True
             ),
         )
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         raise _not_read(client, spec, login, purpose, refusal) from None
     stored = part(answer, "data")
     data, metadata = part(stored, "data"), part(stored, "metadata")
@@ -269,7 +269,7 @@ def _require_revocable(login: Login, spec: CredentialSpec, tell: Callable[[Event
 
 
 def _not_read(
-    client: VaultClient, spec: CredentialSpec, login: Login, purpose: str, refusal: Refusal
+    client: VaultClient, spec: CredentialSpec, login: Login, purpose: str, refusal: VaultRefusal
 ) -> CredentialError:
     metadata = part(refusal.data, "metadata")
     if metadata:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import CredentialError
-from codex_runner.vault.faults import Refusal
+from codex_runner.vault.faults import VaultRefusal
 
 if TYPE_CHECKING:
     from codex_runner.vault.client import VaultClient
 
 
-def require_kv2(client: VaultClient, mount: str, missing: Refusal) -> None:
+def require_kv2(client: VaultClient, mount: str, missing: VaultRefusal) -> None:
     """Raise CredentialError if `missing`, a 404, came from no mount of KV version 2; return if it did.
 
     Of a KV mount a 404 gives no reason. Vault tells what a mount is to everybody who may do anything in it; if it does
@@ -25,7 +25,7 @@ def require_kv2(client: VaultClient, mount: str, missing: Refusal) -> None:
     url = f"/v1/sys/internal/ui/mounts/{mount}"
     try:
         answer = client.call(f"look at the mount {mount}", lambda api: api.adapter.get(url), open_to_all=True)
-    except Refusal:
+    except VaultRefusal:
         return
     data = answer.get("data")
     facts = data if isinstance(data, dict) else {}

@@ -18,13 +18,13 @@ from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import GITHUB_TOKENS, proxy_passwords
 from codex_runner.engine.bounded import StoppedError, Wish
 from codex_runner.engine.credential_rules import claimed_date, unverified_claims
-from codex_runner.engine.redact import Redactor
 from codex_runner.engine.secret_reading import SecretReader
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.text.dates import format_date
 from codex_runner.text.durations import format_duration
 from codex_runner.vault.endpoint import proxy_of, require_ca, shown_address
 from codex_runner.vault.faults import can_pass, root_cause
-from codex_runner.vault.wire import Session, document
+from codex_runner.vault.http import VaultSession, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -161,7 +161,7 @@ class _Asking:
 
     def __init__(
         self,
-        session: Session,
+        session: VaultSession,
         endpoint: IdentityEndpoint,
         params: Mapping[str, str],
         waiting: Waiting,
@@ -222,7 +222,7 @@ def _passes(error: BaseException) -> bool:
 
 
 def _get(
-    session: Session, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None = None
+    session: VaultSession, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None = None
 ) -> requests.Response:
     return session.request("GET", url, headers=headers, params=params, timeout=_PATIENCE)
 
@@ -232,10 +232,10 @@ def _json(answer: requests.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _session(environment: Mapping[str, str], url: str) -> Session:
+def _session(environment: Mapping[str, str], url: str) -> VaultSession:
     """Proxy and CA as the environment given to us has them, not as this process happens to have them."""
     proxy = proxy_of(environment, url)
     ca_file = environment.get("SSL_CERT_FILE")
     if ca_file:
         require_ca(ca_file, "SSL_CERT_FILE")
-    return Session(ca_file or True, None, {urlsplit(url).scheme: proxy} if proxy else {})
+    return VaultSession(ca_file or True, None, {urlsplit(url).scheme: proxy} if proxy else {})

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.vault.faults import Refusal
+from codex_runner.vault.faults import VaultRefusal
 from codex_runner.vault.setup import AuthMount, KvMount, Policy, Role, Step
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _make_kv(client: VaultClient, step: KvMount) -> str:
     while True:
         try:
             _write(client, f"{step.path}/config", {"cas_required": True}, raw=True)
-        except Refusal as refusal:
+        except VaultRefusal as refusal:
             # A new KV mount refuses for some milliseconds: "Upgrading from non-versioned to versioned data".
             if "pgrading" not in str(refusal) or time.monotonic() > deadline:
                 raise _refused(client, f"{step.path}/config", refusal) from None
@@ -107,7 +107,7 @@ def _make_auth(client: VaultClient, step: AuthMount) -> str:
 def _read(client: VaultClient, path: str) -> dict[str, Any] | None:
     try:
         answer = client.call(f"read {path}", lambda api: api.adapter.get(f"/v1/{path}"))
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         # 404 for what a mount does not have; 400 for a mount: "No secret engine mount at x/", "No auth engine at x/"
         if refusal.status == 404 or str(refusal).startswith("No "):
             return None
@@ -119,13 +119,13 @@ def _read(client: VaultClient, path: str) -> dict[str, Any] | None:
 def _write(client: VaultClient, path: str, body: Mapping[str, Any], *, raw: bool = False) -> None:
     try:
         client.call(f"write {path}", lambda api: api.adapter.post(f"/v1/{path}", json=dict(body)))
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         if raw:
             raise
         raise _refused(client, path, refusal) from None
 
 
-def _refused(client: VaultClient, path: str, refusal: Refusal) -> CredentialError:
+def _refused(client: VaultClient, path: str, refusal: VaultRefusal) -> CredentialError:
     return client.refused(
         f"set up {path}", refusal, remedy="Use a login that may set Vault up, or print the steps and hand them on."
     )

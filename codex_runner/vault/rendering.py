@@ -8,7 +8,7 @@ import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.shell.script import shell_script
 from codex_runner.vault.setup import AuthMount, KvMount, Policy, Role, Step
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError, RunnerError, SecretStoreError, UsageError
 from codex_runner.engine.credential_rules import CLOCK_SKEW
 from codex_runner.text.dates import format_date
-from codex_runner.vault.faults import Refusal, never_sent
+from codex_runner.vault.faults import VaultRefusal, never_sent
 from codex_runner.vault.token_metadata import FACTS, LONGEST_FACT, TokenPlace, note, read_metadata, set_life
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def _write(
     request, lost = _Request(place, {**data, put_id: ""}, cas), client.lost_answers
     try:
         answer = client.call(purpose, request.send)
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         if not request.may_be_done and client.lost_answers == lost:
             if "check-and-set" in str(refusal):
                 raise _overtaken(place, cas) from None
@@ -271,7 +271,7 @@ class _Request:
             return api.secrets.kv.v2.create_or_update_secret(
                 self.place.path, dict(self.data), cas=self.cas, mount_point=self.place.mount
             )
-        except Refusal as refusal:
+        except VaultRefusal as refusal:
             # A server or a proxy that fails may have done, or passed on, what it was asked; a sealed Vault has not.
             self.may_be_done = self.may_be_done or (refusal.is_outage and not refusal.sealed)
             raise
@@ -287,7 +287,7 @@ def _settle(client: VaultClient, place: TokenPlace, put_id: str, version: int) -
     unknown = "`codex-runner token list` shows whether that version is there; then run the same command again."
     try:
         answer = client.call(purpose, lambda api: api.adapter.get(url, params={"version": version}))
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         if refusal.status == 404 and not refusal.data:
             raise SecretStoreError(
                 f"The token was not stored: Vault at {client.address} has no version {version} of {place}. A request "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from codex_runner.dataclass import dataclass
 from codex_runner.text.dates import parse_date
 from codex_runner.text.durations import parse_go_duration
-from codex_runner.vault.faults import Refusal
+from codex_runner.vault.faults import VaultRefusal
 from codex_runner.vault.mounts import require_kv2
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def read_metadata(client: VaultClient, place: TokenPlace) -> Metadata:
         answer = client.call(
             purpose, lambda api: api.secrets.kv.v2.read_secret_metadata(place.path, mount_point=place.mount)
         )
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         if refusal.status == 404:
             require_kv2(client, place.mount, refusal)
             return Metadata()
@@ -117,7 +117,7 @@ def set_life(client: VaultClient, place: TokenPlace, seconds: int) -> None:
     url = f"/v1/{place.mount}/metadata/{place.path}"  # hvac's own method would reset what is not named here
     try:
         client.call(purpose, lambda api: api.adapter.post(url, json={"delete_version_after": f"{seconds}s"}))
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         raise client.refused(purpose, refusal, remedy=_rights(place)) from None
 
 
@@ -138,7 +138,7 @@ def note(
             purpose,
             lambda api: api.adapter.request("patch", url, headers=dict(headers), json={"custom_metadata": changes}),
         )
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         if refusal.status not in {403, 405}:
             raise client.refused(purpose, refusal, remedy=_rights(place)) from None
     else:
@@ -147,7 +147,7 @@ def note(
     whole = {name: value for name, value in {**before.custom, **changes}.items() if value is not None}
     try:
         client.call(purpose, lambda api: api.adapter.post(url, json={"custom_metadata": whole}))
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         raise client.refused(purpose, refusal, remedy=_rights(place)) from None
 
 

@@ -16,7 +16,7 @@ from codex_runner.engine.credential_rules import CLOCK_SKEW
 from codex_runner.text.counts import plural
 from codex_runner.text.dates import format_date, parse_date
 from codex_runner.text.durations import format_duration
-from codex_runner.vault.faults import Refusal
+from codex_runner.vault.faults import VaultRefusal
 from codex_runner.vault.mounts import require_kv2
 from codex_runner.vault.storing import NewToken, Stored, put, rotate
 from codex_runner.vault.token_metadata import Metadata, TokenPlace, read_metadata
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = [  # with `storing`'s: one room for whoever keeps tokens
     "NewToken",
-    "Refusal",
     "Stored",
     "TokenEntry",
     "TokenPlace",
+    "VaultRefusal",
     "check",
     "destroy",
     "entry_of",
@@ -268,7 +268,7 @@ def _paths(client: VaultClient, mount: str, folder: str) -> Iterator[str]:
     purpose = f"list {mount}/metadata/{folder}"
     try:
         answer = client.call(purpose, lambda api: api.secrets.kv.v2.list_secrets(folder, mount_point=mount))
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         if refusal.status == 404:
             require_kv2(client, mount, refusal)
             return
@@ -292,6 +292,6 @@ def _destroy(client: VaultClient, place: TokenPlace, versions: Sequence[int]) ->
                 place.path, versions=list(versions), mount_point=place.mount
             ),
         )
-    except Refusal as refusal:
+    except VaultRefusal as refusal:
         remedy = f"It needs update on {place.mount}/destroy/{place.path}: see the rotator's policy."
         raise client.refused(purpose, refusal, remedy=remedy) from None

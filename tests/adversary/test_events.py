@@ -14,8 +14,8 @@ from support.runs import JOB, wait_for
 from support.ways import ways
 
 from codex_runner.codex.events import parse
+from codex_runner.demo.model_wire import message, reply, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, reply, shell
 from codex_runner.domain.event import to_json
 
 pytestmark = [pytest.mark.needs_codex, pytest.mark.needs_sshd]

@@ -14,8 +14,8 @@ from support.runs import JOB, wait_for
 from support.ways import ways
 
 import codex_runner
+from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, shell
 
 pytestmark = [pytest.mark.needs_codex, pytest.mark.needs_sshd]
 

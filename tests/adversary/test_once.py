@@ -13,7 +13,7 @@ from support.runs import JOB, Left
 from support.ways import ways
 from support.webhook import Receiver
 
-from codex_runner.demo.wire import HttpError, message, reply
+from codex_runner.demo.model_wire import HttpError, message, reply
 
 pytestmark = [pytest.mark.needs_codex, pytest.mark.needs_sshd]
 

@@ -11,8 +11,8 @@ import pytest
 from support.runs import JOB, processes_with, wait_for
 from support.ways import ways
 
+from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, shell
 
 pytestmark = [pytest.mark.needs_codex, pytest.mark.needs_sshd]
 

@@ -25,11 +25,11 @@ from support.runs import JOB, Project, tree
 from support.ways import ways
 from support.webhook import Receiver
 
+from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
 from codex_runner.demo.vault import VaultServer
-from codex_runner.demo.wire import message, shell
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import Redactor
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.text.clean import clean_line
 from codex_runner.text.excerpts import one_line as report_line
 

@@ -13,10 +13,10 @@ from support.launches import launch, processes_of, wait_until
 from support.proxy import Fault, Proxy
 from support.ways import some
 
+from codex_runner.domain.cksum import cksum
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import StopReason
-from codex_runner.engine.cksum import cksum
 from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.remote.transport import RemoteTransport
 

@@ -8,7 +8,7 @@ from support.far import FarProject
 from support.proxy import Proxy
 from support.runs import JOB
 
-from codex_runner.demo.wire import message, reply, shell
+from codex_runner.demo.model_wire import message, reply, shell
 
 pytestmark = [pytest.mark.chaos, pytest.mark.needs_codex, pytest.mark.needs_sshd]
 

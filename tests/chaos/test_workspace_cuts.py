@@ -13,9 +13,9 @@ from codex_runner.domain.host import Host
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import new_run_id
 from codex_runner.domain.workspace import WorkspaceSpec
+from codex_runner.git.workspaces import GitWorkspaces
 from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.remote.transport import RemoteTransport
-from codex_runner.workspaces.make import GitWorkspaces
 
 pytestmark = [pytest.mark.chaos, pytest.mark.needs_sshd]
 

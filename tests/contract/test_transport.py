@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from support.launches import TICK, collect, launch, processes_of, wait_until
 
+from codex_runner.domain.cksum import cksum
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended, Lost, Output
 from codex_runner.domain.run import StopReason, Sweep, new_run_id
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.cksum import cksum
 
 
 @pytest.fixture

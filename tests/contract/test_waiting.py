@@ -9,10 +9,10 @@ import pytest
 from support.launches import TICK, collect, launch, wait_until
 from support.sshd import Sshd
 
+from codex_runner.domain.cksum import cksum
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended
 from codex_runner.domain.run import StopReason
-from codex_runner.engine.cksum import cksum
 from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.growth import Growth, open_inotify
 from codex_runner.transports.local import LocalTransport

@@ -16,9 +16,9 @@ from codex_runner.domain.host import LOCAL_HOST, Host
 from codex_runner.domain.job import Job
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.workspace import WorkspaceSpec
+from codex_runner.git.workspaces import GitWorkspaces
 from codex_runner.transports.directory import runs_root
 from codex_runner.transports.local import LocalTransport
-from codex_runner.workspaces.make import GitWorkspaces
 
 ENVIRON = {
     "PATH": os.environ["PATH"],

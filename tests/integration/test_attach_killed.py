@@ -8,7 +8,7 @@ import time
 import pytest
 from support.runs import JOB, wait_for
 
-from codex_runner.demo.wire import message, reply, shell
+from codex_runner.demo.model_wire import message, reply, shell
 
 pytestmark = pytest.mark.needs_codex
 

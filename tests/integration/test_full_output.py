@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from codex_runner.demo.model_wire import shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import shell
 
 pytestmark = pytest.mark.needs_codex
 

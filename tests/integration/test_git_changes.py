@@ -11,8 +11,8 @@ from support.sshd import Sshd
 from support.tree import RUN, Workspace
 
 from codex_runner.domain.change import ChangeKind
-from codex_runner.engine import git_changes
-from codex_runner.engine.git_changes import NotRepositoryError, TamperedError, diffstat
+from codex_runner.git import changes as git_changes
+from codex_runner.git.changes import NotRepositoryError, TamperedError, diffstat
 from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.remote.transport import RemoteTransport
 

@@ -5,9 +5,9 @@ import shlex
 import pytest
 from support import child
 
+from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, shell
-from codex_runner.engine.git_guard import guarded
+from codex_runner.git.guard import guarded
 
 pytestmark = pytest.mark.needs_codex
 

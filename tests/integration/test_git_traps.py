@@ -12,9 +12,9 @@ from codex_runner.domain.change import ChangeKind
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.policy import PathRules
-from codex_runner.engine import git_changes
-from codex_runner.engine.git_changes import TreeTimeoutError
 from codex_runner.engine.path_rules import exit_code_of, judge_changes
+from codex_runner.git import changes as git_changes
+from codex_runner.git.changes import TreeTimeoutError
 from codex_runner.transports.local import LocalTransport
 
 ANY = PathRules()

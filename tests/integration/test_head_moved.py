@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
+from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, shell
 
 pytestmark = pytest.mark.needs_codex
 

@@ -13,6 +13,8 @@ import pytest
 from support.child import COMPLETED, STARTED, THREAD
 from support.runs import KEY_NAME, Left
 
+from codex_runner.app.invocation import Invocation
+from codex_runner.app.run import run
 from codex_runner.domain.credential import CredentialKind, CredentialSource, CredentialSpec
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.folder import RunFolder
@@ -21,8 +23,6 @@ from codex_runner.domain.policy import Budget, RetryPolicy
 from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.stopping import Stopping
-from codex_runner.wiring.invocation import Invocation
-from codex_runner.wiring.run import run
 
 MANY = 50
 REAL = 4
@@ -96,8 +96,6 @@ def in_folder(job, output, invocation, stopping=None):
     return run(job, folder, invocation, stopping=stopping or Stopping()), Left(folder.path)
 
 
-# On a busy machine the run that is stopped does not wait for the last answer of its host, and leaves that pipe.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_fifty_runs_at_once(tmp_path, codex_home):
     fake = tmp_path / "codex"
     fake.write_text(FAKE)

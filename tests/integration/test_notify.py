@@ -15,8 +15,8 @@ from support.webhook import Answer, Receiver, certificate, took
 
 from codex_runner.domain.notice import NoticeFormat, NotifyTarget
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import Redactor
 from codex_runner.notify.send import notify
+from codex_runner.redaction.redactor import Redactor
 
 PATH = "/services/T000000/B000000/the-secret-path"
 

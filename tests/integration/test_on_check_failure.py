@@ -5,8 +5,8 @@ import re
 import pytest
 from support.runs import JOB
 
+from codex_runner.demo.model_wire import add_file, message, patch, refuse, reply
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import add_file, message, patch, refuse, reply
 
 pytestmark = pytest.mark.needs_codex
 

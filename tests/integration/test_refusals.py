@@ -2,8 +2,8 @@
 
 import pytest
 
+from codex_runner.demo.model_wire import add_file, call, message, patch, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import add_file, call, message, patch, shell
 
 pytestmark = pytest.mark.needs_codex
 

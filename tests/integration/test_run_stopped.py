@@ -12,7 +12,7 @@ from support.child import COMPLETED, MESSAGE, STARTED, THREAD
 from support.launches import CHILD
 from support.runs import JOB, RUNNER, wait_for
 
-from codex_runner.demo.wire import message, reply, shell
+from codex_runner.demo.model_wire import message, reply, shell
 
 pytestmark = pytest.mark.needs_codex
 

@@ -6,8 +6,8 @@ import signal
 import pytest
 from support.runs import JOB
 
+from codex_runner.demo.model_wire import CutStream, call, message, refusal, reply, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import CutStream, call, message, refusal, reply, shell
 from codex_runner.domain.failure import Failure
 
 pytestmark = pytest.mark.needs_codex

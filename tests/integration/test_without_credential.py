@@ -8,7 +8,7 @@ import re
 import pytest
 from support import commands
 
-from codex_runner.config.starter import STARTER
+from codex_runner.config.first_file import STARTER
 
 pytestmark = pytest.mark.needs_codex
 

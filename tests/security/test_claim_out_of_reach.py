@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_runner.demo.wire import message, reply, shell
+from codex_runner.demo.model_wire import message, reply, shell
 from codex_runner.domain.event import Command
 
 pytestmark = pytest.mark.needs_codex

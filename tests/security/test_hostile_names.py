@@ -18,8 +18,8 @@ from support.records import ATTACKS
 from support.runs import Project
 
 from codex_runner.demo.model import ModelService
+from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, shell
 
 pytestmark = pytest.mark.needs_codex
 

@@ -12,8 +12,8 @@ import pytest
 from support import unprivileged
 from support.runs import Project
 
+from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, shell
 
 pytestmark = [
     pytest.mark.needs_codex,

@@ -16,9 +16,9 @@ from support import unprivileged
 from support.runs import Project, wait_for
 from support.sshd import Sshd, free_port
 
+from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
-from codex_runner.demo.wire import message, shell
-from codex_runner.engine.redact import forms
+from codex_runner.redaction.redactor import forms
 
 pytestmark = [
     pytest.mark.needs_codex,

@@ -3,11 +3,11 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from codex_runner.domain.cksum import cksum
 from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.run import ProcessExit, StopReason, Sweep
-from codex_runner.engine.cksum import cksum
-from codex_runner.engine.git_guard import guarded_command
+from codex_runner.git.guard import guarded_command
 
 
 @dataclass

@@ -6,7 +6,7 @@ The sentences are word for word those of codex 0.163 and 0.171; where the two di
 
 from dataclasses import dataclass
 
-from codex_runner.demo.wire import Failed, HttpError, Incomplete, message, refuse
+from codex_runner.demo.model_wire import Failed, HttpError, Incomplete, message, refuse
 from codex_runner.domain.failure import Failure
 
 URL = "http://127.0.0.1:1/v1/responses"

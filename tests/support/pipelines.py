@@ -12,9 +12,9 @@ import tomli_w
 from codex_runner.cli.signals import Interruption
 from codex_runner.demo.issuer import Issuer, github_claims
 from codex_runner.demo.model import ModelService
+from codex_runner.demo.model_wire import message
 from codex_runner.demo.scenarios import script
 from codex_runner.demo.vault import VaultServer
-from codex_runner.demo.wire import message
 from codex_runner.domain.credential import TokenAuth, VaultSettings
 from codex_runner.domain.secret import Secret
 from codex_runner.vault.lease import logged_in

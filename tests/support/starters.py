@@ -3,12 +3,12 @@
 import tempfile
 from pathlib import Path
 
-from codex_runner.ci_systems.starter import Place
-from codex_runner.cli.pipelines import STARTERS, Request, plan
+from codex_runner.ci_systems.starter import Machine
+from codex_runner.cli.pipelines import STARTERS, WantedStarter, plan
 from codex_runner.config import load
 
 ROOT = Path(__file__).parents[2]
-PLACE = Place(
+PLACE = Machine(
     folder="/srv/app",
     runner="/opt/codex-runner/bin/codex-runner",
     path="/opt/codex-runner/bin:/usr/local/bin:/usr/bin:/bin",
@@ -33,7 +33,7 @@ def examples():
         root = Path(folder)
         (root / "codex-runner.toml").write_text(SETTINGS)
         config = load(None, root, {})
-        request = Request(config, config.jobs[EXAMPLE_JOB], root, PLACE)
+        request = WantedStarter(config, config.jobs[EXAMPLE_JOB], root, PLACE)
         made = {}
         for place in ("jenkins", "cron", "systemd"):
             files = plan(STARTERS[place], request).files

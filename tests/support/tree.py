@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 
-from codex_runner.engine import git_changes
+from codex_runner.git import changes as git_changes
 from codex_runner.transports.local import LocalTransport
 
 RUN = "20260102T030405Z-docs-0a1b2c3d"

@@ -17,9 +17,9 @@ from codex_runner.domain.state import RunState, fold
 from codex_runner.engine.adapters import Adapters, RunContext
 from codex_runner.engine.planned import planned_job
 from codex_runner.engine.recorder import Recorder
-from codex_runner.engine.redact import Redactor
 from codex_runner.engine.runner import Runner
 from codex_runner.engine.stopping import Stopping
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.writer import FileReports
 from codex_runner.sinks.jsonl import FileJournal, read_records
 from support import child

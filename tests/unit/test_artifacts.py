@@ -12,15 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codex_runner.artifacts import collector as artifacts
+from codex_runner.artifacts.collector import CollectLimits, collect, safe_name
+from codex_runner.artifacts.local import LocalArtifacts
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.host import Host
 from codex_runner.domain.job import Job
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
-from codex_runner.engine.redact import Redactor
-from codex_runner.reports import artifacts
-from codex_runner.reports.artifacts import Limits, collect, manifest, safe_name
-from codex_runner.reports.collect import LocalArtifacts
+from codex_runner.redaction.redactor import Redactor
+from codex_runner.reports.manifest import manifest
 
 
 @pytest.fixture
@@ -158,19 +159,19 @@ def test_a_planted_link_in_the_destination_is_replaced_not_followed(root, into):
 def test_sizes_and_counts_are_bounded_and_told(root, into):
     for number in range(4):
         (root / f"{number}.txt").write_bytes(b"x" * (10 + number))
-    assert kept(collect(root, ["*"], into, limits=Limits(file=11))) == ["0.txt", "1.txt"]
-    result = collect(root, ["*"], into, limits=Limits(total=21))
+    assert kept(collect(root, ["*"], into, limits=CollectLimits(file=11))) == ["0.txt", "1.txt"]
+    result = collect(root, ["*"], into, limits=CollectLimits(total=21))
     assert kept(result) == ["0.txt", "1.txt"]
     assert told(result)["2.txt"] == "12 B, and all files together may have 21 B"
-    result = collect(root, ["*"], into, limits=Limits(count=3))
+    result = collect(root, ["*"], into, limits=CollectLimits(count=3))
     assert told(result) == {"3.txt": "more than 3 files"}
-    result = collect(root, ["*"], into, limits=Limits(visited=2))
+    result = collect(root, ["*"], into, limits=CollectLimits(visited=2))
     assert (kept(result), list(told(result))) == (["0.txt", "1.txt"], ["2.txt"])
 
 
 def test_depth_is_bounded(root, into):
     fill(root, "a/b/c/d.txt")
-    result = collect(root, ["**"], into, limits=Limits(depth=2))
+    result = collect(root, ["**"], into, limits=CollectLimits(depth=2))
     assert (kept(result), list(told(result))) == ([], ["a/b/c"])
 
 

@@ -12,14 +12,14 @@ from typing import ClassVar
 
 import pytest
 
+from codex_runner.app.invocation import Invocation
+from codex_runner.app.secret_places import credential_files
 from codex_runner.config import NotifySettings, load, resolve_job, tables
 from codex_runner.domain.credential import AUTH_METHODS, VaultSettings
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import Job
 from codex_runner.domain.key import SECRET_FILE, SECRET_VARIABLE, SHOWN, Form, key_of
 from codex_runner.domain.secret_names import without_secrets
-from codex_runner.wiring.invocation import Invocation
-from codex_runner.wiring.setting import credential_files
 
 DOCUMENTED = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
 SECRET = "sk-do-not-show"

@@ -12,7 +12,7 @@ from codex_runner.ci_systems.identity import IdentityEndpoint, IdentityVariable
 from codex_runner.ci_systems.system import Origin
 from codex_runner.domain import secret_names
 from codex_runner.domain.surroundings import PASSED
-from codex_runner.engine.trust import Occasion
+from codex_runner.engine.trust import Trigger
 
 ROOT = Path(__file__).parents[2]
 SHA, BASE = "0123456789abcdef" * 2 + "01234567", "b" * 40
@@ -194,7 +194,7 @@ class Drone(CiSystem):
     origin = Origin(actor=("DRONE_BUILD_TRIGGER",), sha=("DRONE_COMMIT",))
 
     def occasion(self, environ):
-        return Occasion(self.title, environ["DRONE_BUILD_EVENT"], "DRONE_BUILD_EVENT", (), "", self.trusted_events)
+        return Trigger(self.title, environ["DRONE_BUILD_EVENT"], "DRONE_BUILD_EVENT", (), "", self.trusted_events)
 
     def repository(self, environ):
         return environ.get("DRONE_REPO", "")

@@ -3,7 +3,7 @@ import subprocess
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_runner.engine import cksum
+from codex_runner.domain import cksum
 
 
 @given(st.binary(max_size=3000))

@@ -13,12 +13,12 @@ import pytest
 from support import commands
 from support.records import records
 
+from codex_runner.app.history import rebuild
 from codex_runner.domain import event as ev
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Usage, new_run_id
 from codex_runner.sinks.jsonl import FileJournal
-from codex_runner.wiring.history import rebuild
 
 DAY = 86400.0
 EXIT = ProcessExit(0, None, StopReason.NONE, 0, 0, 0, Sweep.CLEAN)
@@ -298,7 +298,7 @@ def test_nothing_there_is_no_error(shelf):
 
 def test_history_needs_no_heavy_library(shelf):
     folder = shelf.run()
-    code = "import sys, codex_runner.cli.main\nfrom codex_runner.wiring import history\n"
+    code = "import sys, codex_runner.cli.main\nfrom codex_runner.app import history\n"
     code += "from pathlib import Path; list(history.list_runs(Path(sys.argv[1])))\nprint(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code, folder.path.parent], capture_output=True, text=True, check=True

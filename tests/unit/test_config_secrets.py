@@ -8,7 +8,7 @@ import pytest
 from codex_runner.domain.job import CodexSettings
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.config_secrets import secrets_of, without_secrets
-from codex_runner.engine.redact import Redactor
+from codex_runner.redaction.redactor import Redactor
 
 IT = "s3cret-Word-1"
 

@@ -10,12 +10,12 @@ from codex_runner.domain.credential import CredentialFacts, CredentialKind, Cred
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.engine import credential_rules as rules
-from codex_runner.engine.credential_rules import Occasion, judge_credential
+from codex_runner.engine.credential_rules import CredentialUse, judge_credential
 from codex_runner.text.dates import format_date, parse_date
 
 NOW = parse_date("2026-03-01T12:00:00Z")
 DAY = 86400.0
-OCCASION = Occasion(workflow="acme/app/release-notes", timeout=1800.0, now=NOW)
+OCCASION = CredentialUse(workflow="acme/app/release-notes", timeout=1800.0, now=NOW)
 SPEC = CredentialSpec(path="acme/app/release-notes")
 GOOD = CredentialFacts(
     source="vault",

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
+from codex_runner.app.credentials import path_of, repository_of, workflow_of
 from codex_runner.domain.credential import CredentialSource, CredentialSpec
-from codex_runner.wiring.credentials import path_of, repository_of, workflow_of
 
 PATH = CredentialSpec(path="acme/app/release-notes")
 

@@ -13,11 +13,11 @@ import time
 
 import pytest
 
-from codex_runner.demo import wire
+from codex_runner.demo import model_wire as wire
 from codex_runner.demo.model import ModelService
 from codex_runner.demo.release_notes import notes
 from codex_runner.demo.scenarios import BUILT_IN, script
-from codex_runner.demo.scratch import SUBJECTS, make_repository
+from codex_runner.demo.scratch_folder import SUBJECTS, make_repository
 from codex_runner.domain.errors import ConfigurationError
 
 

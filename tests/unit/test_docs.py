@@ -15,7 +15,7 @@ import typer
 import codex_runner
 from codex_runner.cli.main import command_line
 from codex_runner.config import load, resolve_job
-from codex_runner.config.starter import FIRST_JOB, STARTER
+from codex_runner.config.first_file import FIRST_JOB, STARTER
 from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.event import record_from_json, record_to_json
 from codex_runner.domain.exit_code import ExitCode
@@ -210,7 +210,8 @@ def test_links_lead_somewhere(document):
 def missing_paths(text):
     """Return the paths of our own tree that a text names and that are not there; rooms may lack `codex_runner/`."""
     package = TOP / "codex_runner"
-    tops = {"ci", "codex_runner", "docs", "tests", ".github", *(each.name for each in package.iterdir())}
+    rooms = {each.name for each in package.iterdir()} - {"artifacts"}  # to users, that is a folder of a run
+    tops = {"ci", "codex_runner", "docs", "tests", ".github", *rooms}
     named = re.findall(r"`((?:[\w.-]+/)+[\w.-]*)(?:::\w+)?`", text)
     ours = [path for path in named if path.partition("/")[0] in tops]
     return [path for path in ours if not (TOP / path).exists() and not (package / path).exists()]

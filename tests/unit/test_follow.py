@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_runner.engine.follow import Line, LineSplitter, Part
+from codex_runner.text.line_splitter import Line, LineSplitter, Part
 
 
 def split(pieces, offset=0, bound=10**9):

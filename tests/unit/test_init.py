@@ -10,13 +10,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from codex_runner.app.credentials import origin_of
 from codex_runner.cli.init import init
 from codex_runner.cli.pipelines import STARTERS
 from codex_runner.config import load, resolve_job
-from codex_runner.config.starter import FIRST_JOB, STARTER
+from codex_runner.config.first_file import FIRST_JOB, STARTER
 from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.exit_code import ExitCode
-from codex_runner.wiring.credentials import origin_of
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from support.jenkinsfile import JenkinsfileError, read, scripts
 from support.starters import EXAMPLE_JOB, PLACE, SETTINGS
 
-from codex_runner.cli.pipelines import STARTERS, Request, plan
+from codex_runner.cli.pipelines import STARTERS, WantedStarter, plan
 from codex_runner.config import load
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,9 @@ def written(tmp_path, credential, name="codex-runner.toml"):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(settings)
     config = load(file, tmp_path, {})
-    return plan(STARTERS["jenkins"], Request(config, config.jobs[EXAMPLE_JOB], tmp_path, PLACE)).files["Jenkinsfile"]
+    return plan(STARTERS["jenkins"], WantedStarter(config, config.jobs[EXAMPLE_JOB], tmp_path, PLACE)).files[
+        "Jenkinsfile"
+    ]
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)

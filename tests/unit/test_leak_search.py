@@ -8,9 +8,9 @@ import pytest
 
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.secret import Secret
-from codex_runner.engine import leak_search
-from codex_runner.engine.leak_search import Find, clean, search
-from codex_runner.engine.redact import Redactor
+from codex_runner.redaction import leak_search
+from codex_runner.redaction.leak_search import Find, clean, search
+from codex_runner.redaction.redactor import Redactor
 
 VALUE = "s3cret/key+1-0123456789"
 CHUNK = 1 << 20

@@ -10,14 +10,14 @@ import socket
 
 import pytest
 
-from codex_runner import local_credentials as local
+from codex_runner.credentials import local
 from codex_runner.domain.credential import CredentialSource, CredentialSpec
 from codex_runner.domain.errors import CredentialError
-from codex_runner.engine.credential_rules import EXPIRY, Occasion
+from codex_runner.engine.credential_rules import EXPIRY, CredentialUse
 from codex_runner.text.dates import parse_date
 
 NOW = parse_date("2026-03-01T12:00:00Z")
-OCCASION = Occasion(workflow="acme/app/docs", timeout=600.0, now=NOW, complete=False)
+OCCASION = CredentialUse(workflow="acme/app/docs", timeout=600.0, now=NOW, complete=False)
 ENV = CredentialSpec(source=CredentialSource.ENV)
 
 

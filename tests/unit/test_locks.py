@@ -1,6 +1,7 @@
 import asyncio
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -11,20 +12,20 @@ import pytest
 from codex_runner.domain.concurrency import Concurrency, LockPolicy
 from codex_runner.domain.errors import ConfigurationError, LockedError
 from codex_runner.domain.exit_code import ExitCode
-from codex_runner.locks import Held, Holder, Taken, acquire
+from codex_runner.locks import Held, LockHolder, Taken, acquire
 from codex_runner.transports.processes import birth
 
 CHILD = """
 import asyncio, fcntl, os, signal, sys, time
 from pathlib import Path
 from codex_runner.domain.concurrency import Concurrency, LockPolicy
-from codex_runner.locks import Holder, Taken, acquire
+from codex_runner.locks import LockHolder, Taken, acquire
 from codex_runner.transports.processes import birth
 
 folder, name, policy, deed = Path(sys.argv[1]), sys.argv[2], LockPolicy(sys.argv[3]), sys.argv[4]
 if deed == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-me = Holder(name, os.getpid(), birth(os.getpid()), time.time())
+me = LockHolder(name, os.getpid(), birth(os.getpid()), time.time())
 for turn in range(1_000_000 if deed == "race" else 1):
     held = asyncio.run(acquire(folder, Concurrency("docs", policy, 30.0), me, birth))
     if isinstance(held, Taken):
@@ -44,7 +45,7 @@ for turn in range(1_000_000 if deed == "race" else 1):
 
 
 def me(name="mine", since=None):
-    return Holder(name, os.getpid(), birth(os.getpid()), time.time() if since is None else since)
+    return LockHolder(name, os.getpid(), birth(os.getpid()), time.time() if since is None else since)
 
 
 def take(folder, policy="fail", timeout=5.0, group="docs", holder=None):
@@ -188,7 +189,7 @@ def test_a_run_of_the_same_process_is_never_ended_by_a_signal(tmp_path):
 
 def test_a_pid_that_is_used_again_is_not_killed(holding):
     process = holding()
-    Holder("old", process.pid, "another birth", 0.0).terminate(birth)
+    LockHolder("old", process.pid, "another birth", 0.0).terminate(birth)
     time.sleep(0.2)
     assert process.poll() is None
 
@@ -220,17 +221,31 @@ def test_a_place_that_cannot_be_is_named(tmp_path):
 
 
 def test_never_two_holders_even_where_holders_are_killed(tmp_path, child):
+    """Each is killed soon after another one got in, or it did itself; the next one gets in all the same."""
     dice = random.Random(7)
     racers = [child("wait", "race", f"racer-{n}") for n in range(3)]
     ended = []
     for n in range(8):
-        time.sleep(0.3 + dice.random() / 10)
-        victim = racers.pop(dice.randrange(len(racers)))
+        inside = next_inside(racers)
+        time.sleep(dice.random() / 10)
+        victim = inside if n % 2 else dice.choice(racers)
+        racers.remove(victim)
         victim.kill()
         ended.append(victim)
         racers.append(child("wait", "race", f"later-{n}"))
+    next_inside(racers)
     for racer in racers:
         racer.kill()
-    ended += racers
-    assert sum(racer.stdout.read().count("in") for racer in ended) > 5
-    assert {racer.wait() for racer in ended} == {-signal.SIGKILL}
+    assert {racer.wait() for racer in [*ended, *racers]} == {-signal.SIGKILL}
+
+
+def next_inside(racers):
+    """Return the racer that is the next to say that it is in."""
+    pipes = [racer.stdout.fileno() for racer in racers]
+    while said := select.select(pipes, [], [], 0)[0]:  # what was said before counts no more
+        for pipe in said:
+            assert os.read(pipe, 1 << 16), "one found another one inside"
+    said, _, _ = select.select(pipes, [], [], 60)
+    assert said, "nobody gets in"
+    assert os.read(said[0], 1 << 16), "one found another one inside"
+    return next(racer for racer in racers if racer.stdout.fileno() == said[0])

@@ -20,11 +20,11 @@ from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.notice import ENDINGS, NoticeFormat, NotifyTarget
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
-from codex_runner.engine.redact import Redactor
 from codex_runner.notify.message import document
 from codex_runner.notify.send import wants
 from codex_runner.notify.shapes import shaped
 from codex_runner.notify.signature import message_id, signed_headers
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.outcome import word
 
 URL = Secret("WEBHOOK_URL", "https://hooks.example.com/services/T0/B0/abcdefgh")

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
+from codex_runner.app.imports import forget_sources, places
 from codex_runner.codex import outside, survey
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.job import Job, Sandbox
-from codex_runner.domain.outside import Outside, Place
-from codex_runner.wiring.imports import forget_sources, places
+from codex_runner.domain.outside import Outside, OutsidePath
 
 
 def found(roots, path="/usr/bin", places="", codex="/usr/bin/codex", cwd="/", **environ):
@@ -76,7 +76,7 @@ def test_nothing_is_kept_that_the_agent_cannot_write(root):
 
 
 def test_a_profile_of_the_jobs_own_is_not_widened():
-    seen = Outside(("/work", "/tmp"), (Place("PATH", "/work/tools/bin"),))
+    seen = Outside(("/work", "/tmp"), (OutsidePath("PATH", "/work/tools/bin"),))
     assert outside.rules(seen, {}, widen=False) == {"/work/tools/bin": "read", "/work/tools": "read"}
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from codex_runner.wiring.setting import passwords_of_proxies
+from codex_runner.app.secret_places import passwords_of_proxies
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import Redactor
+from codex_runner.redaction.redactor import Redactor
 
 SECRET = "p4&ss<w>'o\"r+d/\\=%42$x y"
 

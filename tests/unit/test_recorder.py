@@ -12,7 +12,7 @@ from codex_runner.domain.state import RunState
 from codex_runner.engine import recorder as recorder_module
 from codex_runner.engine.clock import Clock
 from codex_runner.engine.recorder import Recorder
-from codex_runner.engine.redact import Redactor
+from codex_runner.redaction.redactor import Redactor
 
 KEY = Secret("KEY", "key-0123456789")
 
@@ -211,4 +211,4 @@ def test_the_engine_asks_the_systems_clock_only_where_dates_count():
     """Whether a credential or a file is old, and which day a ledger is at; durations are told by `recorder.clock`."""
     engine = Path(recorder_module.__file__).parent
     asked = {path.name for path in engine.glob("*.py") if "time.time()" in path.read_text()}
-    assert asked == {"runner.py", "admission.py", "scratch.py"}
+    assert asked == {"runner.py", "admission.py"}

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import SHORTEST, Redactor, forms
+from codex_runner.redaction.redactor import SHORTEST, Redactor, forms
 from codex_runner.reports.escaping import html_text
 from codex_runner.text.clean import clean, clean_line, code_points
 from codex_runner.text.excerpts import one_line

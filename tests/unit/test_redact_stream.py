@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import Redactor
-from codex_runner.engine.redact_stream import StreamRedactor
+from codex_runner.redaction.redactor import Redactor
+from codex_runner.redaction.stream import StreamRedactor
 
 SECRET = "s3cret/key+1"
 KEYS = [Secret("KEY", SECRET), Secret("OTHER", "abababab"), Secret("LONG", "long-" * 20)]

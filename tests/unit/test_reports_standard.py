@@ -4,12 +4,12 @@ import json
 import pytest
 from support.report_states import a_run
 
+from codex_runner.artifacts.standard import standard_artifacts
 from codex_runner.domain import event as ev
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
-from codex_runner.engine.redact import Redactor
-from codex_runner.reports.standard import standard_artifacts
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.writer import FileReports
 
 DIFF = b"diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+new\n"

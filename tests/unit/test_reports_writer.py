@@ -12,7 +12,7 @@ from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ConfigurationError, RunnerError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.state import fold
-from codex_runner.reports.files import clear_place, write_whole
+from codex_runner.reports.atomic_write import clear_place, write_whole
 from codex_runner.reports.writer import FileReports
 
 
@@ -103,7 +103,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("codex_runner.reports.files.os.fsync", full)
+    monkeypatch.setattr("codex_runner.reports.atomic_write.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"

@@ -19,8 +19,8 @@ from codex_runner.domain.policy import RetryPolicy
 from codex_runner.domain.run import Ending, StopReason, Sweep
 from codex_runner.domain.state import RunState, fold
 from codex_runner.engine.recorder import Recorder
-from codex_runner.engine.redact import Redactor
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.redaction.redactor import Redactor
+from codex_runner.shell.script import shell_script
 from codex_runner.sinks.jsonl import FileJournal
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codex_runner.checks.reply_schema import JsonSchema
 from codex_runner.domain.errors import ConfigurationError
-from codex_runner.schema import JsonSchema
 
 NOTES = {
     "type": "object",
@@ -141,7 +141,7 @@ def test_older_drafts_are_read_as_such():
 
 
 def test_the_library_is_loaded_late():
-    code = "import sys, codex_runner.schema; sys.exit('jsonschema' in sys.modules)"
+    code = "import sys, codex_runner.checks.reply_schema; sys.exit('jsonschema' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -160,8 +160,8 @@ BACKTRACKS = {"type": "string", "pattern": "^(a+)+$"}
 def test_a_process_of_its_own_judges_alike(tmp_path, monkeypatch):
     # The current folder is the agent's.
     (tmp_path / "json.py").write_text("raise SystemExit(0)")
-    (tmp_path / "codex_runner").mkdir()
-    (tmp_path / "codex_runner" / "schema.py").write_text("print('[]')")
+    (tmp_path / "codex_runner" / "checks").mkdir(parents=True)
+    (tmp_path / "codex_runner" / "checks" / "reply_schema.py").write_text("print('[]')")
     monkeypatch.chdir(tmp_path)
     for reply in (json.dumps(GOOD), '{"version": "1"}', "no JSON", "\ud800", "é€"):
         assert judged(NOTES, reply) == problems(reply)
@@ -190,7 +190,7 @@ def test_whoever_gives_up_leaves_no_process_behind():
 def test_a_judge_whose_runner_is_gone_ends_by_itself():
     request = {"schema": json.dumps(BACKTRACKS), "reply": json.dumps("a" * 60 + "!"), "seconds": 0.5}
     done = subprocess.run(
-        [sys.executable, "-c", "from codex_runner.schema import answer; answer()"],
+        [sys.executable, "-c", "from codex_runner.checks.reply_schema import answer; answer()"],
         input=json.dumps(request).encode(),
         check=False,
         timeout=60,
@@ -204,6 +204,6 @@ def _judges():
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):
             command = (status.parent / "cmdline").read_bytes()
-            if f"PPid:\t{os.getpid()}\n" in status.read_text() and b"codex_runner.schema" in command:
+            if f"PPid:\t{os.getpid()}\n" in status.read_text() and b"codex_runner.checks.reply_schema" in command:
                 found.append(status.parent.name)
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_runner.engine import scratch
+from codex_runner.shell import scratch
 
 
 def where(runs, tmpdir):

@@ -7,8 +7,8 @@ import textwrap
 import pytest
 
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import Redactor
-from codex_runner.engine.secret_parts import parts
+from codex_runner.redaction.redactor import Redactor
+from codex_runner.redaction.secret_parts import parts
 
 # What a private key's lines look like; the last is shorter.
 BODY = [base64.b64encode(bytes((n * 37 + k * 11) % 256 for k in range(48))).decode() for n in range(1, 5)]

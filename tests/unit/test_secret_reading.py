@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from codex_runner.app.audience import require_usable, targets_of
+from codex_runner.app.secret_places import named_secrets
 from codex_runner.config.settings import NotifySettings
 from codex_runner.domain import secret_names
 from codex_runner.domain.credential import AUTH_METHODS, CredentialKind, CredentialSpec, JwtAuth, VaultSettings
 from codex_runner.domain.errors import ConfigurationError, CredentialError
 from codex_runner.engine.secret_reading import LARGEST, SecretReader
-from codex_runner.wiring.audience import require_usable, targets_of
-from codex_runner.wiring.setting import named_secrets
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hvs.the-value-nobody-may-see"

@@ -6,13 +6,13 @@ import subprocess
 
 import pytest
 
+from codex_runner.checks.secret_detector import DetectSecrets
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
 from codex_runner.engine.recorder import Recorder
-from codex_runner.engine.redact import Redactor
 from codex_runner.engine.secret_scan import Added, SecretScan, added_lines, pieces
-from codex_runner.secret_scan import DetectSecrets
+from codex_runner.redaction.redactor import Redactor
 
 if importlib.util.find_spec("detect_secrets") is None:
     pytest.skip("the scan extra", allow_module_level=True)
@@ -147,7 +147,7 @@ def test_pieces_hold_whatever_is_half_as_long(length):
 
 
 def test_a_detector_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr("codex_runner.secret_scan.find_spec", lambda _: None)
+    monkeypatch.setattr("codex_runner.checks.secret_detector.find_spec", lambda _: None)
     with pytest.raises(ConfigurationError) as caught:
         DetectSecrets()
     assert "pip install 'codex-runner[scan]'" in caught.value.remedy

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.redact import Redactor
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.text.clean import clean, clean_line
 from codex_runner.text.excerpts import one_line
 

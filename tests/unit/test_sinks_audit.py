@@ -11,13 +11,13 @@ import stat
 import pytest
 from support.records import HOSTILE, event_samples, play, records
 
+from codex_runner.app.invocation import Invocation
 from codex_runner.ci_systems import Pipeline
 from codex_runner.config import load
 from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.state import RunState
 from codex_runner.sinks.audit import AuditLog
-from codex_runner.wiring.invocation import Invocation
 
 GITHUB = {
     "GITHUB_ACTOR": "ada",

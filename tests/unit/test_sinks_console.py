@@ -6,6 +6,7 @@ import sys
 import pytest
 from support.records import event_samples, play, records
 
+from codex_runner.app.showing import place_of
 from codex_runner.domain import event as ev
 from codex_runner.domain.run import Ending, Usage
 from codex_runner.domain.secret import Secret
@@ -17,7 +18,6 @@ from codex_runner.sinks.github import GitHubLog
 from codex_runner.sinks.gitlab import GitLabLog
 from codex_runner.sinks.jsonl import JsonLog
 from codex_runner.sinks.live import LiveConsole
-from codex_runner.wiring.showing import place_of
 
 BEGIN = [ev.RunStarted("20260102T030405Z-docs-0a1b2c3d", "docs", "local"), ev.AttemptStarted(1), ev.TurnStarted()]
 

@@ -7,7 +7,7 @@ import pytest
 
 from codex_runner.domain.errors import HostError
 from codex_runner.transports.carriers.carrier import DroppedError
-from codex_runner.transports.remote.answer import next_answer
+from codex_runner.transports.remote.host_answer import next_answer
 
 NONCE = "0123456789abcdef"
 

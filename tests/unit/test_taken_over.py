@@ -6,6 +6,7 @@ import pytest
 from support.fake_host import FakeHost, Play, prints
 from support.trial import BEGIN, REPLY, Trial
 
+from codex_runner.app.claim import refuse_gone
 from codex_runner.domain.attempt_state import Attempt
 from codex_runner.domain.claim import ClaimTakenError, Holder, Process
 from codex_runner.domain.errors import RunGoneError, TakenOverError
@@ -16,7 +17,6 @@ from codex_runner.domain.job import Check
 from codex_runner.domain.run import Ending
 from codex_runner.domain.state import RunState
 from codex_runner.engine.keeping import is_judged
-from codex_runner.wiring.claim import refuse_gone
 
 OTHER = Holder(2, Process.of("ci-7", "m", "b", 12, "9"), 30.0, 1.0)
 CHECKS = (Check("one", "make one"), Check("two", "make two"))

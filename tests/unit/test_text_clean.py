@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import codex_runner
-from codex_runner.engine import unseen
+from codex_runner.redaction import unseen
 from codex_runner.text.clean import (
     BLANKS,
     ESCAPES,

@@ -10,14 +10,14 @@ from support.child import COMMAND, COMPLETED, MESSAGE, STARTED, THREAD
 
 from codex_runner.codex.agent import Codex
 from codex_runner.domain import event as ev
+from codex_runner.domain.cksum import cksum, finish
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.host import Output
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState, fold
-from codex_runner.engine.cksum import cksum, finish
 from codex_runner.engine.recorder import Recorder
-from codex_runner.engine.redact import Redactor
 from codex_runner.engine.transcript import Transcript
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.sinks.jsonl import FileJournal, read_records
 
 BOUND = 1000

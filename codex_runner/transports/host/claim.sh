@@ -47,7 +47,8 @@ claim_age() { # of the last claim: seconds since it was taken into $old and rene
 		free=1 # the host was rebooted
 	else
 		# Taken on another host that shares this home, or damaged: only the files' dates tell.
-		[ -n "$(find "$claims/$last" "$claims/$last.beat" -mmin -2 2>/dev/null)" ] || free=1
+		line=$(find "$claims/$last" "$claims/$last.beat" -mmin -2 2>/dev/null)
+		[ -n "$line" ] || free=1
 	fi
 }
 

@@ -109,7 +109,8 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	[ -z "$claim" ] || keep_claim || refuse taken "$taken"
 	withdraw_if_entombed
 	# What is in there now: something that escaped may go on writing.
-	size=$(($(wc -c <&7))) complaint=$(($(wc -c <&3)))
+	size=$(wc -c <&7) complaint=$(wc -c <&3)
+	size=$((size)) complaint=$((complaint)) # some put blanks before it
 	set -- "$((size > KEPT ? KEPT : size))"
 	[ "$verb" != ask ] || set -- "$1" "$((complaint > KEPT ? KEPT : complaint))"
 	say "done $status $*"

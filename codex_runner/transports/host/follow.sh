@@ -171,7 +171,8 @@ report() { # what is new; $over, once all has been said. False if there will be 
 	fi
 	if [ -n "$ended" ]; then
 		# It says how many bytes stdout has: whoever follows takes leave once all of them have come.
-		frame "exit $(tr '\n' ',' <./exit)" || return
+		line=$(tr '\n' ',' <./exit)
+		frame "exit $line" || return
 		over=1
 	elif ! held . && [ ! -e exit ]; then
 		if elsewhere .; then

@@ -11,6 +11,9 @@
 #
 # Values of a job are data lines, never script text. Functions first and the call on the last line, so that a
 # truncated script runs nothing. No here-documents: some shells put them into files, and lines may be secret.
+#
+# No substitution of a command within quotes, `${...}` or `$((...))`, only in an assignment, bare: a signal that bash 5.2
+# hears while it expands one there makes it take the trap for a syntax error and exit. A supervisor was lost so.
 
 # The account's environment may want a trace. Once the connection is gone, the shell would die of it and leave children.
 set +xv

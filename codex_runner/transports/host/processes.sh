@@ -89,8 +89,8 @@ descendants() { # PID: all below it that are alive into $below, their groups int
 marked() { # processes that carry this attempt's mark in their environment into $below
 	below=
 	[ -r /proc/self/environ ] || return 0
-	# shellcheck disable=SC2013 # file names of /proc have no spaces
-	for file in $(grep -lF "$MARK=$run/$attempt/" /proc/[0-9]*/environ 2>/dev/null); do
+	holding "$MARK=$run/$attempt/" /proc/[0-9]*/environ
+	for file in $holders; do
 		pid=${file#/proc/}
 		pid=${pid%/environ}
 		born "$pid"

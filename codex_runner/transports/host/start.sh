@@ -82,7 +82,8 @@ wipe() { # dead runs: their last attempt has neither an end nor a supervisor, an
 		dir=$dead/attempts/$last alone=
 		[ ! -e "$dir/exit" ] && { read -r line line line line alone line <"$dir/request"; } 2>/dev/null
 		case $alone in '' | *[!0-9]*) continue ;; esac
-		[ -n "$(find "$dead" -prune -mmin "+$(((alone + 59) / 60))" 2>/dev/null)" ] || continue
+		line=$(find "$dead" -prune -mmin "+$(((alone + 59) / 60))" 2>/dev/null)
+		[ -n "$line" ] || continue
 		holder "$dir"
 		received # of ours: no byte of it is read while a dead one is ended
 		# A subshell: nothing that goes wrong in here keeps a run from being started.
@@ -182,7 +183,8 @@ start() {
 	*"$nonce "*) printf '%s\n' "$answer" ;; # perhaps behind what a start-up file of its shell prints
 	*)
 		has_room || abandon disk "no room, or no right to write, in $runs"
-		refuse never-started "the supervisor did not start: $(tail -c 300 supervisor.log 2>/dev/null | tr '\n' ' ')"
+		line=$(tail -c 300 supervisor.log 2>/dev/null | tr '\n' ' ')
+		refuse never-started "the supervisor did not start: $line"
 		;;
 	esac
 }

@@ -11,11 +11,11 @@ from dataclasses import field
 from typing import TYPE_CHECKING, BinaryIO
 
 from codex_runner.dataclass import dataclass
+from codex_runner.domain import cksum
 from codex_runner.domain.errors import HostError
-from codex_runner.domain.files import Fetched, Listing
-from codex_runner.engine import cksum
+from codex_runner.domain.listing import Fetched, Listing
 from codex_runner.transports.carriers.carrier import DroppedError
-from codex_runner.transports.remote.answer import PATIENCE, next_answer, patiently
+from codex_runner.transports.remote.host_answer import PATIENCE, next_answer, patiently
 from codex_runner.transports.request import files_request, new_nonce
 
 if TYPE_CHECKING:
@@ -148,15 +148,28 @@ async def list_files(sessions: Sessions, root: str, below: Iterable[str]) -> Lis
         await next_answer(session, nonce)
         while not names.endswith(end):
             names += await _read(session, _CHUNK, PATIENCE)
-    entries = bytes(names[: -len(end)]).split(b"\0")
-    complete = not entries.pop()  # each name ends with a NUL; if the list was cut, the last one does not
+    return read_listing(bytes(names[: -len(end)]))
+
+
+def read_listing(names: bytes) -> Listing:
+    """Read what files.sh lists. Complete only if each path proves it: it has an entry, and then find's status, 0."""
+    entries = names.split(b"\0")
+    complete = not entries.pop()  # each entry ends with a NUL; if the list was cut, the last one may not
     found: dict[bytes, dict[str, None]] = {b"f": {}, b"o": {}}
+    before = b"e0"
     for entry in entries:
-        path = os.fsdecode(entry[1:])
-        while path.startswith("./"):
-            path = path[2:]
-        found.get(entry[:1], {})[path] = None
-    return Listing(tuple(found[b"f"]), tuple(found[b"o"]), complete)
+        kind = entry[:1]
+        if kind == b"s":
+            complete = complete and before == b"e0"
+        elif kind == b"e":
+            complete = complete and before != b"s"
+        elif kind in found:
+            path = os.fsdecode(entry[1:])
+            while path.startswith("./"):
+                path = path[2:]
+            found[kind][path] = None
+        before = entry
+    return Listing(tuple(found[b"f"]), tuple(found[b"o"]), complete and before == b"e0")
 
 
 def _opened(into: Path, path: str, offset: int) -> BinaryIO:

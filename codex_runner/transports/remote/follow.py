@@ -12,7 +12,7 @@ from codex_runner.domain.run import ProcessExit
 from codex_runner.text.durations import format_duration
 from codex_runner.transports.carriers.carrier import DroppedError
 from codex_runner.transports.directory import parse_exit
-from codex_runner.transports.remote.answer import next_answer
+from codex_runner.transports.remote.host_answer import next_answer
 from codex_runner.transports.request import read_taken
 
 if TYPE_CHECKING:

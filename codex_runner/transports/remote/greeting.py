@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.errors import HostError
 from codex_runner.text.durations import format_duration
 from codex_runner.transports.carriers.carrier import DroppedError
-from codex_runner.transports.remote.answer import ended_unanswered, note_challenge
+from codex_runner.transports.remote.host_answer import ended_unanswered, note_challenge
 from codex_runner.transports.request import ANSWERS, ERRORS
 
 if TYPE_CHECKING:

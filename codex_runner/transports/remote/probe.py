@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import RunnerError
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.shell.script import shell_script
 from codex_runner.text.durations import format_duration
 from codex_runner.text.excerpts import end_of
 

@@ -7,8 +7,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from codex_runner.transports.remote.answer import PATIENCE, challenge, next_answer
 from codex_runner.transports.remote.greeting import greeted
+from codex_runner.transports.remote.host_answer import PATIENCE, challenge, next_answer
 from codex_runner.transports.remote.session import Session
 from codex_runner.transports.request import bootstrap, new_nonce, under
 

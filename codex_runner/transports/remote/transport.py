@@ -17,9 +17,9 @@ from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.wish import WISH, RunCancelledError
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.carriers.carrier import DroppedError
-from codex_runner.transports.remote.answer import SilentError, next_answer, read_exactly
 from codex_runner.transports.remote.files import Fetch, list_files
 from codex_runner.transports.remote.follow import FollowSession
+from codex_runner.transports.remote.host_answer import SilentError, next_answer, read_exactly
 from codex_runner.transports.remote.reconnect import Reconnecting
 from codex_runner.transports.remote.sessions import Sessions
 from codex_runner.transports.remote.upload import Upload
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codex_runner.domain.claim import Claim
-    from codex_runner.domain.files import Fetched, Listing
     from codex_runner.domain.host import Launch, Piece
+    from codex_runner.domain.listing import Fetched, Listing
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
     from codex_runner.transports.carriers.carrier import Carrier

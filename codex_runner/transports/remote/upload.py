@@ -7,9 +7,9 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-from codex_runner.engine import cksum
+from codex_runner.domain import cksum
 from codex_runner.transports.carriers.carrier import DroppedError
-from codex_runner.transports.remote.answer import next_answer
+from codex_runner.transports.remote.host_answer import next_answer
 from codex_runner.transports.request import new_nonce, upload_request
 
 if TYPE_CHECKING:

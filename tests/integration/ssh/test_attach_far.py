@@ -8,7 +8,7 @@ from support.far import HELLO, repository
 from support.runs import JOB, Left
 
 from codex_runner.codex.events import parse
-from codex_runner.demo.wire import CutStream, message, reply, shell
+from codex_runner.demo.model_wire import CutStream, message, reply, shell
 from codex_runner.domain.event import to_json
 
 pytestmark = [pytest.mark.needs_codex, pytest.mark.needs_sshd]

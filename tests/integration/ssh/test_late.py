@@ -12,9 +12,9 @@ import pytest
 from support.launches import collect, launch, processes_of, wait_until
 from support.proxy import Proxy
 
+from codex_runner.domain.cksum import cksum
 from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.run import StopReason, new_run_id
-from codex_runner.engine.cksum import cksum
 from codex_runner.transports.carriers.ssh.connection import SshCarrier
 from codex_runner.transports.processes import birth, here
 from codex_runner.transports.remote.transport import RemoteTransport

@@ -11,7 +11,7 @@ from support.far import FarProject
 from support.proxy import Proxy
 from support.runs import JOB, processes_with, wait_for
 
-from codex_runner.demo.wire import Silence, message, reply, shell
+from codex_runner.demo.model_wire import Silence, message, reply, shell
 
 pytestmark = [pytest.mark.needs_codex, pytest.mark.needs_sshd]
 

@@ -17,7 +17,7 @@ from codex_runner.demo.issuer import Issuer, github_claims
 from codex_runner.demo.vault import VaultServer
 from codex_runner.domain.credential import CredentialSpec, JwtAuth, VaultSettings
 from codex_runner.domain.errors import RunnerError, SecretStoreError
-from codex_runner.engine.credential_rules import Occasion
+from codex_runner.engine.credential_rules import CredentialUse
 from codex_runner.text.dates import format_date
 from codex_runner.vault.lease import borrow
 
@@ -68,7 +68,7 @@ class Place:
         self.name = f"w{uuid.uuid4().hex[:10]}"
         self.path = f"acme/app/{self.name}"
         self.spec = CredentialSpec(path=self.path)
-        self.occasion = Occasion(workflow=self.path, timeout=60.0, now=time.time())
+        self.occasion = CredentialUse(workflow=self.path, timeout=60.0, now=time.time())
         self.policy(
             f'path "codex/data/{self.path}" {{ capabilities = ["read"] denied_parameters = {{ "version" = [] }} }}\n'
             'path "auth/token/revoke-self" { capabilities = ["update"] }'

@@ -15,7 +15,7 @@ import pytest
 from codex_runner.domain.credential import CredentialSpec, JwtAuth, TokenAuth, UserpassAuth, VaultSettings
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.engine.bounded import ANSWER_BYTES
-from codex_runner.engine.credential_rules import Occasion
+from codex_runner.engine.credential_rules import CredentialUse
 from codex_runner.vault import oidc
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -129,7 +129,7 @@ def redirected_body(_server, line, _asked):
 
 def by_token(server, try_to_borrow, **changes):
     settings = VaultSettings(address=server.address, auth=TokenAuth(), retry_deadline=1.0, **changes)
-    spec, occasion = CredentialSpec(path="a/b"), Occasion(workflow="a/b", timeout=60.0, now=time.time())
+    spec, occasion = CredentialSpec(path="a/b"), CredentialUse(workflow="a/b", timeout=60.0, now=time.time())
     return try_to_borrow(None, settings, {"VAULT_TOKEN": "t"}, spec=spec, occasion=occasion)
 
 
@@ -161,7 +161,7 @@ def test_an_answer_that_is_too_large_is_refused_without_being_kept(hostile, try_
 def test_a_login_that_trickles_may_have_been_made(hostile, try_to_borrow):
     server = hostile(trickled_body)
     settings = VaultSettings(address=server.address, auth=UserpassAuth("ada"), retry_deadline=1.0)
-    spec, occasion = CredentialSpec(path="a/b"), Occasion(workflow="a/b", timeout=60.0, now=time.time())
+    spec, occasion = CredentialSpec(path="a/b"), CredentialUse(workflow="a/b", timeout=60.0, now=time.time())
     outcome = try_to_borrow(None, settings, {"VAULT_PASSWORD": "p"}, spec=spec, occasion=occasion)
     assert isinstance(outcome.error, SecretStoreError)
     assert "no answer in full within" in outcome.error.message
@@ -235,7 +235,7 @@ def test_a_name_that_is_never_resolved_does_not_hold_a_call(try_to_borrow, monke
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(FOREVER))
     settings = VaultSettings(address="http://vault.example.com", auth=TokenAuth(), retry_deadline=0.5)
-    spec, occasion = CredentialSpec(path="a/b"), Occasion(workflow="a/b", timeout=60.0, now=time.time())
+    spec, occasion = CredentialSpec(path="a/b"), CredentialUse(workflow="a/b", timeout=60.0, now=time.time())
     outcome = try_to_borrow(None, settings, {"VAULT_TOKEN": "t"}, spec=spec, occasion=occasion)
     over.set()
     assert isinstance(outcome.error, SecretStoreError)
@@ -246,6 +246,6 @@ def test_a_handshake_that_never_ends(hostile, try_to_borrow):
     settings = VaultSettings(
         address=f"https://127.0.0.1:{server.port}", auth=TokenAuth(), retry_deadline=0.5, connect_timeout=0.3
     )
-    spec, occasion = CredentialSpec(path="a/b"), Occasion(workflow="a/b", timeout=60.0, now=time.time())
+    spec, occasion = CredentialSpec(path="a/b"), CredentialUse(workflow="a/b", timeout=60.0, now=time.time())
     outcome = try_to_borrow(None, settings, {"VAULT_TOKEN": "t"}, spec=spec, occasion=occasion)
     assert isinstance(outcome.error, SecretStoreError)

@@ -17,7 +17,7 @@ import tomli_w
 from support import commands
 
 from codex_runner.demo.model import ModelService
-from codex_runner.demo.wire import refuse
+from codex_runner.demo.model_wire import refuse
 from codex_runner.text.dates import format_date
 from codex_runner.vault import setup
 

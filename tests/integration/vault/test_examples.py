@@ -13,7 +13,7 @@ from support.newcomer import DOCS, blocks, section
 from codex_runner.demo.issuer import github_claims
 from codex_runner.domain.credential import CredentialSpec, JwtAuth
 from codex_runner.domain.errors import CredentialError
-from codex_runner.engine.credential_rules import Occasion
+from codex_runner.engine.credential_rules import CredentialUse
 
 pytestmark = pytest.mark.needs_vault
 
@@ -71,7 +71,7 @@ class Example:
 
     def borrow(self, claims, try_to_borrow):
         settings = self.place.settings(JwtAuth(self.role, mount=self.mount, token_variable="J"))
-        occasion = Occasion(workflow=self.path, timeout=60.0, now=time.time())
+        occasion = CredentialUse(workflow=self.path, timeout=60.0, now=time.time())
         given = {"J": self.issuer.sign(claims).reveal()}
         return try_to_borrow(self.place, settings, given, spec=CredentialSpec(path=self.path), occasion=occasion)
 
@@ -179,7 +179,7 @@ def test_the_login_that_a_page_makes_lets_its_workflow_in(server, issuer, tmp_pa
     place.put(workflow=place.path)
     claims = GITLAB if page == "gitlab-ci" else github_claims(REPOSITORY, f".github/workflows/{name}.yml")
     settings = place.settings(JwtAuth(role, mount=mount, token_variable="J"))
-    occasion = Occasion(workflow=place.path, timeout=60.0, now=time.time())
+    occasion = CredentialUse(workflow=place.path, timeout=60.0, now=time.time())
     jwt = {"J": issuer.sign(claims).reveal()}
     outcome = try_to_borrow(place, settings, jwt, spec=CredentialSpec(path=place.path), occasion=occasion)
     assert outcome.error is None, outcome.text

@@ -11,7 +11,7 @@ import pytest
 
 from codex_runner.domain.credential import CredentialSpec, UserpassAuth, VaultSettings
 from codex_runner.domain.errors import CredentialError, SecretStoreError
-from codex_runner.engine.credential_rules import Occasion
+from codex_runner.engine.credential_rules import CredentialUse
 
 LOGIN = {"client_token": "s.0123456789abcdef01234567", "accessor": "acc", "lease_duration": 60}
 STORED = {"data": {"token": "at-0123456789abcdef"}, "metadata": {"version": 1}}
@@ -77,7 +77,7 @@ def test_what_is_no_answer_is_a_refusal_and_what_was_lent_is_given_back(garbled,
     settings = VaultSettings(
         address=f"http://127.0.0.1:{server.server_port}", auth=UserpassAuth("ada"), retry_deadline=1.0
     )
-    spec, occasion = CredentialSpec(path="a/b"), Occasion(workflow="a/b", timeout=60.0, now=time.time())
+    spec, occasion = CredentialSpec(path="a/b"), CredentialUse(workflow="a/b", timeout=60.0, now=time.time())
     outcome = try_to_borrow(None, settings, {"VAULT_PASSWORD": "p"}, spec=spec, occasion=occasion)
     assert type(outcome.error) is error
     if "data" in server.asked:

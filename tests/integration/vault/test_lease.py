@@ -365,8 +365,8 @@ def test_a_command_gives_its_login_back_whatever_its_end(place, borrower):
 
 def test_what_runs_before_a_job_is_known_loads_no_vault_library():
     program = (
-        "import sys, codex_runner.wiring.credentials, codex_runner.wiring.run, codex_runner.engine.credential_rules\n"
-        "import codex_runner.local_credentials\n"
+        "import sys, codex_runner.app.credentials, codex_runner.app.run, codex_runner.engine.credential_rules\n"
+        "import codex_runner.credentials.local\n"
         "sys.exit(', '.join({'hvac', 'requests', 'httpx', 'tenacity', 'pydantic'} & set(sys.modules)) or 0)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

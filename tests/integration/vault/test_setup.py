@@ -17,7 +17,7 @@ from codex_runner.domain.errors import ConfigurationError, CredentialError, Secr
 from codex_runner.domain.secret import Secret
 from codex_runner.vault import oidc
 from codex_runner.vault.client import VaultClient
-from codex_runner.vault.faults import Refusal
+from codex_runner.vault.faults import VaultRefusal
 from codex_runner.vault.provision import apply
 from codex_runner.vault.rendering import SetupFormat, render
 from codex_runner.vault.setup import AuthMount, KvMount, Policy, Role, SetupRequest, plan
@@ -139,14 +139,14 @@ def test_the_runner_may_read_one_newest_version_and_nothing_else(place, set_up, 
             ("put", "/v1/sys/wrapping/wrap"),
             ("get", "/v1/cubbyhole/x"),
         ]:
-            with pytest.raises(Refusal, match=r"403|405"):
+            with pytest.raises(VaultRefusal, match=r"403|405"):
                 client.call(url, lambda api, m=method, u=url: api.adapter.request(m, u, json={"data": {"x": "y"}}))
         client.call("revoke", lambda api: api.auth.token.revoke_self())
 
 
 def test_a_put_without_check_and_set_is_refused(place, set_up):
     body = {"data": {"token": "x"}}
-    with client_of(place.server) as client, pytest.raises(Refusal, match="check-and-set"):
+    with client_of(place.server) as client, pytest.raises(VaultRefusal, match="check-and-set"):
         client.call("put", lambda api: api.adapter.post(f"/v1/codex/data/{place.path}", json=body))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from codex_runner.app.token_dates import dates_of
 from codex_runner.demo.vault import VaultServer
 from codex_runner.domain.credential import AppRoleAuth, JwtAuth, TokenAuth, VaultSettings
 from codex_runner.domain.errors import ConfigurationError, CredentialError, SecretStoreError, UsageError
@@ -20,7 +21,6 @@ from codex_runner.domain.secret import Secret
 from codex_runner.vault import oidc, tokens
 from codex_runner.vault.client import VaultClient
 from codex_runner.vault.endpoint import resolve_endpoint
-from codex_runner.wiring.token_dates import dates_of
 
 pytestmark = pytest.mark.needs_vault
 

@@ -11,13 +11,13 @@ import glob
 import os
 import pwd
 import shlex
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
-from codex_runner.transports.carriers.ssh.client import check_client
+from codex_runner.transports.carriers.ssh.openssh import check_client
+from codex_runner.transports.processes import end_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,9 +61,7 @@ async def resolved(alias: str, environ: Mapping[str, str], options: tuple[str, .
     try:
         output, complaint = await process.communicate()
     except asyncio.CancelledError:  # a `Match exec` may take its time
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await end_group(process)
         raise
     if process.returncode:
         said = complaint.decode("utf-8", "replace").strip()

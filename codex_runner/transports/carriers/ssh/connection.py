@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import HostError, RunnerError
 from codex_runner.domain.secret_names import without_secrets
-from codex_runner.engine.shell_script import shell_script
+from codex_runner.shell.script import shell_script
 from codex_runner.transports.carriers.carrier import DroppedError, RefusedError, Remedies, ended, last_line
-from codex_runner.transports.carriers.ssh.client import NEWER_MASTER_OPTIONS, NEWER_OPTIONS, check_client, knows_newer
+from codex_runner.transports.carriers.ssh.openssh import NEWER_MASTER_OPTIONS, NEWER_OPTIONS, check_client, knows_newer
 from codex_runner.transports.carriers.ssh.refusals import HOST_KEY, remedy
 from codex_runner.transports.reaping import end
 

@@ -1,0 +1,247 @@
+"""Runs that a runner has begun, and that somebody else goes on with, or ends."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from codex_runner.app.claim import is_open, refuse_gone, take
+from codex_runner.app.compose import Assignment, transport_to
+from codex_runner.app.credentials import JobCredentials
+from codex_runner.app.folders import LAST, find_run, made, read_state
+from codex_runner.app.run import carry_out
+from codex_runner.app.way import Way
+from codex_runner.dataclass import dataclass
+from codex_runner.domain.credential import Granted
+from codex_runner.domain.errors import (
+    ConfigurationError,
+    CredentialError,
+    HostError,
+    RunGoneError,
+    SecretStoreError,
+    UsageError,
+)
+from codex_runner.domain.event import Record, RunStarted
+from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.host import Host
+from codex_runner.domain.run import check_run_id
+from codex_runner.domain.state import RunState, fold
+from codex_runner.engine.config_secrets import PREFIX
+from codex_runner.engine.planned import planned_job
+from codex_runner.engine.recall import recall
+from codex_runner.sinks.jsonl import FileJournal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from codex_runner.app.invocation import Invocation
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.secret import Secret
+    from codex_runner.engine.stopping import Stopping
+
+
+_BY_SHAPE = "`--by-shape` goes on without: only what looks like a token is then masked in what is written."
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that a runner has begun. `state` is what is known of it before anybody attaches.
+
+    `noted` is empty where the run's folder is on this machine; else it is what the host keeps, an attempt each.
+    """
+
+    folder: RunFolder
+    state: RunState
+    noted: Sequence[Sequence[Record]] = ()
+
+    @property
+    def job(self) -> Job:
+        """The job as it is on record, without its secrets."""
+        return planned_job(self.state)
+
+
+async def find_begun(output_dir: Path, run: str, host: str | None, invocation: Invocation) -> Begun:
+    """Find a run below `output_dir`, or else on `host`, where a runner on another machine has begun it.
+
+    UsageError where it is not there, where it never began, or where it runs on another host than that.
+    """
+    if host is not None and not _is_here(output_dir, run):
+        noted = await _recall(run, Host(host), invocation)
+        return Begun(RunFolder(output_dir / run), fold(noted[0]), noted)
+    folder = find_run(output_dir, run)
+    state = read_state(folder)
+    if not state.run_id:
+        raise UsageError(f"{folder.path}: the run was killed before it began; there is nothing to attach to.")
+    if host not in (None, state.host):
+        raise UsageError(f"{run} runs on {state.host}, not on {host}.", remedy="Leave out --host.")
+    return Begun(folder, state)
+
+
+async def attach(
+    begun: Begun,
+    invocation: Invocation,
+    secrets: Mapping[str, Secret],
+    *,
+    stopping: Stopping,
+    by_shape: bool = False,
+) -> RunState:
+    """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's own, by name.
+
+    Raises Stopped if it is to end before anything of the run is touched.
+
+    ConfigurationError if the configuration names other services, files or ssh settings than it did when the run began:
+    the agent may have written it.
+    LockedError if another runner has the run's claim, or writes its folder.
+    The credential is fetched again from where it came, in the version that the run has, since it must be kept out of
+    what is written from now on. Where a secret of the run is not to be had, nothing is touched: CredentialError, or
+    SecretStoreError. With `by_shape` the run goes on all the same, and its reports say without which.
+    """
+    folder, state = begun.folder, begun.state
+    if not begun.noted:  # else the agent's host is not this machine
+        _refuse_changed(state, invocation)
+    job = begun.job
+    at_hand, why = dict(secrets), ""
+    try:
+        at_hand |= await stopping.unless_stopped(_fetch_again(job, state, invocation))
+    except (CredentialError, SecretStoreError) as error:
+        if not by_shape:
+            error.remedy = f"{error.remedy} {_BY_SHAPE}".strip()
+            raise
+        why = f" {error.message}"
+    named = {*at_hand, *(secret.name for secret in invocation.secrets())}
+    missing = [name for name in state.facts.get("secrets", ()) if name not in named]
+    # A setting of codex may have come from the command line, which attaching does not have.
+    demanded = [name for name in missing if not name.startswith(PREFIX)]
+    if demanded and not by_shape:
+        raise CredentialError(
+            f"{folder.run_id}: the run has secrets that are not at hand: {', '.join(demanded)}.",
+            remedy=f"Attach with the configuration and the environment that the run was started with. {_BY_SHAPE}",
+        )
+    doubt = f"Attached without {', '.join(missing)}, which was masked from then on only where it looks like a token."
+    without = [f"{doubt}{why}"] if missing else []
+    way = Way(job, folder.run_id, invocation)
+    try:
+        # Before anything of the run is touched, here or there.
+        state, journal = await stopping.unless_stopped(_claimed(begun, job, way.transport))
+    except BaseException:
+        await way.transport.close()
+        raise
+    assignment = Assignment(job, folder, journal, way, list(at_hand.values()), state, begun.noted, without)
+    return await carry_out(assignment, invocation, stopping)
+
+
+async def _claimed(begun: Begun, job: Job, transport: Transport) -> tuple[RunState, FileJournal]:
+    folder = begun.folder
+    if begun.noted:
+        if not await take(transport, folder.run_id):
+            raise RunGoneError(f"there is no run {folder.run_id} on {job.host} any more.")
+        made(folder.path.parent)
+        return RunState(), FileJournal.create(folder)
+    records, journal = FileJournal.recover(folder)
+    try:
+        state = fold(records)
+        if is_open(state) and not await take(transport, folder.run_id):
+            refuse_gone(job, state)
+    except BaseException:
+        journal.close()
+        raise
+    return state, journal
+
+
+async def cancel(output_dir: Path, run: str, host: str | None, invocation: Invocation) -> None:
+    """Have the run end, whatever it is about; whoever follows it writes its reports.
+
+    On `host`, the run may be one that another machine has begun. UsageError if it has no agent yet, or is over.
+    """
+    if host is not None and not _is_here(output_dir, run):
+        await _cancel(run, Host(host), invocation)
+        return
+    folder = find_run(output_dir, run)
+    state = read_state(folder)
+    if not state.host.is_here:  # the way there is told by the configuration
+        _refuse_changed(state, invocation)
+    if state.attempt is None:
+        raise UsageError(f"{folder.run_id} has no agent yet: end its runner.")
+    over = UsageError(f"{folder.run_id} is over: there is nothing to cancel.")
+    if not is_open(state):
+        raise over
+    try:
+        await _cancel(folder.run_id, Host(host) if host else state.host, invocation)
+    except RunGoneError:  # its runner is about to say so
+        raise over from None
+
+
+def _refuse_changed(state: RunState, invocation: Invocation) -> None:
+    noted = state.facts.get("configuration")
+    if noted and invocation.digest and noted != invocation.digest:
+        raise ConfigurationError(
+            f"{state.run_id}: the configuration was changed since the run began, in [vault], [hosts], notify, audit, "
+            "ledger, metrics or ssh_config: its agent may have done so, and no login is sent where it says.",
+            remedy="Look at the change. Restore the file, or name one that says what it said (--config).",
+        )
+
+
+def _is_here(output_dir: Path, run: str) -> bool:
+    return run == LAST or RunFolder(output_dir / check_run_id(run)).events.exists()
+
+
+async def _recall(run_id: str, host: Host, invocation: Invocation) -> list[list[Record]]:
+    transport = transport_to(host, invocation)
+    try:
+        noted = [[_here(record, host) for record in records] for records in await recall(transport, run_id, host)]
+    finally:
+        await transport.close()
+    if fold(noted[0]).run_id != run_id:
+        raise HostError(f"{host} keeps too little of {run_id} to go on with it.")
+    return noted
+
+
+def _here(record: Record, host: Host) -> Record:
+    """Name the host as this machine does: whoever began the run may have called it `local`."""
+    event = record.event
+    if not isinstance(event, RunStarted):
+        return record
+    facts = {**event.facts, "job": {**event.facts["job"], "host": host}}
+    return dataclasses.replace(record, event=dataclasses.replace(event, host=host, facts=facts))
+
+
+async def _cancel(run_id: str, host: Host, invocation: Invocation) -> None:
+    transport = transport_to(host, invocation)
+    try:
+        await transport.cancel(run_id)
+    finally:
+        await transport.close()
+
+
+async def _fetch_again(job: Job, state: RunState, invocation: Invocation) -> dict[str, Secret]:
+    """Fetch the run's credential once more, judged as of the run's start: an expiry since then does not matter."""
+    used = state.facts.get("credential")
+    if not used or used["source"] == "workload_identity":
+        return {}
+    credentials = JobCredentials(invocation.vault, invocation.environ)
+
+    async def borrow(version: int | None = None) -> Granted:
+        return await credentials.borrow(
+            job, now=state.started, tell=lambda _: None, on_retry=lambda _: None, version=version
+        )
+
+    version = used["version"]
+    try:
+        # The newest first: most roles may read no other.
+        granted = await borrow()
+    except CredentialError:
+        if version is None:
+            raise
+        granted = Granted()
+    if version is not None and (granted.facts is None or granted.facts.version != version):
+        try:
+            granted = await borrow(version)
+        except CredentialError as error:
+            error.message = (
+                f"{state.run_id} has version {version} of {used['place']}, which is no longer the newest, and which is "
+                f"not to be had: {error.message}"
+            )
+            raise
+    return {secret.name: secret for secret in granted.secrets}

@@ -1,0 +1,96 @@
+"""The demo's world: a scratch project, a scripted model service, and a Vault that holds one token for one workflow."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.dataclass import dataclass
+from codex_runner.domain.credential import TokenAuth, VaultSettings
+from codex_runner.domain.secret import Secret
+from codex_runner.engine.bounded import Wish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from codex_runner.demo.model import ModelService
+
+REPOSITORY = "acme/spacing"
+WORKFLOW_FILE = ".github/workflows/release-notes.yml"
+_MONTH = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoWorld:
+    """What runs while the demo does. `environ` is what a pipeline's step would have; `token` is the agent's."""
+
+    config: Path
+    job: str
+    project: Path
+    environ: Mapping[str, str]
+    model: ModelService
+    token: Secret
+    audit: Callable[[], list[dict[str, Any]]]
+
+
+@contextlib.contextmanager
+def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> Iterator[DemoWorld]:
+    """Set all up in `scratch`, saying what is done; everything has ended when the `with` does."""
+    from codex_runner.demo.git_project import JOB, make_project
+    from codex_runner.demo.issuer import NOT_OF_THE_JOB, Issuer, github_claims
+    from codex_runner.demo.model import ModelService
+    from codex_runner.demo.vault import VaultServer
+
+    token = Secret("CODEX_ACCESS_TOKEN", f"at-demo-{secrets.token_urlsafe(24)}")
+    workflow = f"{REPOSITORY}/{JOB}"
+    with contextlib.ExitStack() as stack:
+        model = stack.enter_context(ModelService("release_notes", bearers={token.reveal()}))
+        say(f"a scripted model service listens on {model.url}; it accepts one token, made for this demo")
+        server = stack.enter_context(VaultServer())
+        issuer = stack.enter_context(Issuer(server))
+        role = _set_up_vault(server.address, server.root_token, issuer.url, workflow, token)
+        say(f"a Vault (OpenBao) listens on {server.address}; the token lies at codex/{workflow}, for 30 days")
+        say(f"role {role} may read it, and only from {WORKFLOW_FILE} of {REPOSITORY} on main")
+        setup = model.with_access_token(token.reveal())
+        config = make_project(
+            scratch,
+            vault={"address": server.address, "auth": {"method": "jwt", "role": role}},
+            credential={"path": workflow, "min_ttl": "1h"},
+            codex={"model": "gpt-5.5", "config": setup.config, "env": _without_token(setup.environment)},
+        )
+        say(f"a scratch repository with a few commits, and its configuration: {config}")
+        identity = issuer.environment(github_claims(REPOSITORY, WORKFLOW_FILE))
+        pipeline = {**environ, **identity}
+        # What a pipeline that runs the demo is itself: not what the demo's own is.
+        for name in ("VAULT_TOKEN", *NOT_OF_THE_JOB):
+            pipeline.pop(name, None)
+        yield DemoWorld(config, JOB, scratch / "project", pipeline, model, token, server.audit)
+
+
+def _set_up_vault(address: str, root: Secret, issuer: str, workflow: str, token: Secret) -> str:
+    """Do what `codex-runner vault setup --apply` and `codex-runner token put` do; return the role's name."""
+    from codex_runner.vault.lease import logged_in
+    from codex_runner.vault.provision import apply
+    from codex_runner.vault.setup import SetupRequest, plan
+    from codex_runner.vault.tokens import NewToken, TokenPlace, put
+
+    request = SetupRequest(
+        workflow, repository=REPOSITORY, repository_id="4711", workflow_file=WORKFLOW_FILE, issuer=issuer
+    )
+    now = time.time()
+    settings = VaultSettings(address=address, auth=TokenAuth())
+    uninterrupted = contextlib.nullcontext(
+        Wish()
+    )  # the login is the demo's own root token: nothing is to be given back
+    with logged_in(settings, {"VAULT_TOKEN": root.reveal()}, uninterrupted) as client:
+        apply(client, plan(request))
+        new = NewToken(token, workflow, "ada@example.com", now, now + _MONTH)
+        put(client, TokenPlace(request.mount, workflow), new, now=now)
+    return request.name
+
+
+def _without_token(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name != "CODEX_ACCESS_TOKEN"}

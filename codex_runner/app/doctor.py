@@ -1,0 +1,369 @@
+"""What would stop a run, looked at without running anything: every check with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from codex_runner.app.compose import looking_agent, transport_to
+from codex_runner.app.credentials import JobCredentials
+from codex_runner.app.diagnosis import (
+    AUDIT_FILE,
+    CODEX,
+    CODEX_VERSION,
+    CONFIGURATION,
+    CREDENTIAL,
+    GIT,
+    HOST,
+    OUTPUT_DIR,
+    PREFLIGHT,
+    RUN_DIR,
+    RUNNER,
+    VAULT,
+    Diagnosis,
+)
+from codex_runner.app.folders import cannot_hold_runs
+from codex_runner.app.job_checks import detector
+from codex_runner.codex.versions import VERSIONS, Standing
+from codex_runner.config import resolve_job, variables_of
+from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
+from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunnerError, SecretStoreError
+from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.job import PROOF
+from codex_runner.domain.run import new_run_id
+from codex_runner.engine.workspace import UNWATCHED, is_watched, needs_git
+from codex_runner.git.changes import NO_GIT, NoGitError, NotRepositoryError
+from codex_runner.git.workspaces import look
+from codex_runner.shell.script import shell_script
+from codex_runner.text.counts import counted
+from codex_runner.text.excerpts import end_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from codex_runner.app.invocation import Invocation
+    from codex_runner.config import Config
+    from codex_runner.domain.credential import VaultSettings
+    from codex_runner.domain.event import Event
+    from codex_runner.domain.host import Host
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Prepared, Transport
+    from codex_runner.domain.workspace import WorkspaceSpec
+
+_PATIENCE: Final = 10.0  # seconds for a Vault that does not answer: here somebody waits
+_SCARCE: Final = 1 << 30  # bytes: a run of a large repository may need as much
+_NOTHING: Final = 50 << 20  # bytes: less than codex writes by itself
+
+
+class Doctor:
+    """Looks at one configuration. Nothing is left behind: no login, no file, no process."""
+
+    def __init__(self, config: Config, invocation: Invocation, tell: Callable[[str], None]) -> None:
+        """Nothing is looked at yet. `tell` gets a line of progress."""
+        self._config, self._invocation, self._tell = config, invocation, tell
+        self._environ = invocation.environ
+        self._found: list[Diagnosis] = []
+        self._subject = RUNNER
+
+    async def examine(self, jobs: Sequence[str]) -> tuple[Diagnosis, ...]:
+        """Check everything that these jobs need, in the order in which their runs would need it."""
+        self._passed(CONFIGURATION, f"{self._config.path}: {counted(len(self._config.jobs), 'job')}")
+        self._look_at_files()
+        resolved = [job for name in jobs if (job := self._resolve(name))]
+        await self._look_at_vault(resolved)
+        for host in dict.fromkeys(job.host for job in resolved):
+            await self._look_at_host(host, [job for job in resolved if job.host == host])
+        return tuple(self._found)
+
+    # --- what a check says -------------------------------------------------------------------------------------------
+
+    def _passed(self, rule: str, message: str) -> None:
+        self._found.append(Diagnosis(self._subject, Finding(rule, Outcome.PASSED, message)))
+
+    def _warned(self, rule: str, message: str, remedy: str) -> None:
+        self._found.append(Diagnosis(self._subject, Finding(rule, Outcome.WARNED, message, remedy)))
+
+    def _failed(self, rule: str, error: RunnerError) -> None:
+        finding = Finding(rule, Outcome.REFUSED, error.message, error.remedy)
+        self._found.append(Diagnosis(self._subject, finding, int(error.exit_code)))
+
+    # --- this machine ------------------------------------------------------------------------------------------------
+
+    def _look_at_files(self) -> None:
+        file = self._config.ssh_config
+        if file is not None and not file.is_file():
+            error = ConfigurationError(
+                f"ssh_config = {str(file)!r}: there is no such file.", remedy="Correct the path."
+            )
+            self._failed("ssh-config", error)
+        self._look_at_folder(OUTPUT_DIR, self._config.output_dir)
+        if self._config.audit.file is not None:
+            self._look_at_folder(AUDIT_FILE, self._config.audit.file, space=False)
+
+    def _look_at_folder(self, rule: str, path: Path, *, space: bool = True) -> None:
+        """Look at whether a folder can be written, or made, and how much fits; without `space` it is a file."""
+        there = next(parent for parent in (path, *path.parents) if parent.exists())
+        kind_fits = there.is_dir() if space or there != path else there.is_file()
+        if not kind_fits:
+            kind = "folder" if space else "file"
+            wrong = ConfigurationError(f"{there} is no {kind}, and {path} is to be one.", remedy="Name another place.")
+            self._failed(rule, wrong)
+        elif not os.access(there, os.W_OK):
+            wrong = ConfigurationError(
+                f"{there} cannot be written.", remedy="Give the right to, or name another place."
+            )
+            self._failed(rule, wrong)
+        elif space:
+            self._judge_space(rule, str(there), shutil.disk_usage(there).free)
+
+    def _judge_space(self, rule: str, where: str, free: int) -> None:
+        message = f"{where} has {free / (1 << 30):.1f} GiB free"
+        remedy = "Make room; `codex-runner prune` removes old runs."
+        if free < _NOTHING:
+            self._failed(rule, ConfigurationError(message, remedy=remedy))
+        elif free < _SCARCE:
+            self._warned(rule, message, remedy)
+        else:
+            self._passed(rule, message)
+
+    # --- jobs --------------------------------------------------------------------------------------------------------
+
+    def _resolve(self, name: str) -> Job | None:
+        self._subject = name
+        try:
+            needed = variables_of(self._config, name)
+            job = resolve_job(self._config, name, variables=dict.fromkeys(needed, ""))
+            detector(job)
+        except RunnerError as error:
+            self._failed(CONFIGURATION, error)
+            return None
+        asks = "".join(f" --var {variable}=..." for variable in sorted(needed))
+        self._passed(CONFIGURATION, f"it runs with `codex-runner run {name}{asks}`")
+        return job
+
+    async def _look_at_vault(self, jobs: Sequence[Job]) -> None:
+        self._subject = RUNNER
+        if not any(job.credential and job.credential.source is CredentialSource.VAULT for job in jobs):
+            return
+        from codex_runner.vault.client import VaultClient
+
+        try:
+            with VaultClient(self._impatient, self._environ, on_retry=self._tell) as client:
+                health = client.health()
+                if not health.initialized or health.sealed:
+                    state = "sealed" if health.initialized else "not initialized"
+                    raise SecretStoreError(f"Vault at {client.address} is {state}.", remedy="Unseal it.")
+                if health.secondary:
+                    raise SecretStoreError(
+                        f"Vault at {client.address} is a disaster recovery secondary, which serves nobody.",
+                        remedy="Point VAULT_ADDR (or `vault.address`) to the primary cluster.",
+                    )
+                self._passed(VAULT, f"{client.address} answers and is unsealed (version {health.version})")
+        except RunnerError as error:
+            self._failed(VAULT, error)
+
+    @property
+    def _impatient(self) -> VaultSettings:
+        vault = self._config.vault
+        return replace(
+            vault,
+            retry_deadline=min(_PATIENCE, vault.retry_deadline),
+            sealed_deadline=min(1.0, vault.sealed_deadline),
+        )
+
+    async def _look_at_host(self, host: Host, jobs: Sequence[Job]) -> None:
+        self._subject = RUNNER if host.is_here else host
+        try:
+            transport = transport_to(host, self._invocation)
+        except RunnerError as error:
+            self._failed(HOST, error)
+            return
+        try:
+            await self._look_around(host, transport)
+            for job in jobs:
+                self._subject = job.name
+                await self._look_at_job(job, transport)
+        except RunnerError as error:
+            self._failed(HOST, error)
+        finally:
+            await transport.close()
+
+    async def _look_around(self, host: Host, transport: Transport) -> None:
+        done = await transport.ask(shell_script("codex_runner.app", "doctor_host.sh"), timeout=30)
+        lines = done.output.decode("utf-8", "replace").rstrip("\n").split("\n")
+        if done.exit_code != 0 or len(lines) < 3:  # system, folder (whose name may have lines), space
+            raise HostError(f"{host}: its shell could not be asked: {end_of(done.last_words, 200)!r}.")
+        system, state, free = lines[0], "\n".join(lines[1:-1]), lines[-1]
+        where = f"this machine, {platform.node()}" if host.is_here else host
+        self._passed(HOST, f"{where}: {system}")
+        if state.startswith("!"):
+            self._failed(RUN_DIR, cannot_hold_runs(state[1:]))
+        elif free.isdecimal():
+            self._judge_space(RUN_DIR, state, int(free) * 1024)
+
+    async def _look_at_job(self, job: Job, transport: Transport) -> None:
+        granted = await self._borrow(job)
+        if await self._look_at_codex(job, transport) and granted is not None and granted.kind is not None:
+            await self._preflight(job, transport, granted)
+        await self._look_at_git(job, transport)
+
+    async def _borrow(self, job: Job) -> Granted | None:
+        """Take the credential and judge it as a run would; the login is given back before this returns."""
+        spec, auth = job.credential, self._config.vault.auth
+        from_vault = spec is not None and spec.source is CredentialSource.VAULT
+        if from_vault and isinstance(auth, AppRoleAuth) and (auth.wrapped or auth.single_use):
+            message = "not looked at: the secret id works once, and the run needs it"
+            self._warned(CREDENTIAL, message, "`codex-runner token list` shows what is known of the token.")
+            return None
+        if from_vault and any(each.finding.rule == VAULT and each.exit_code for each in self._found):
+            return None  # told already
+        events: list[Event] = []
+        try:
+            granted = await JobCredentials(self._impatient, self._environ).borrow(
+                job, now=time.time(), tell=events.append, on_retry=self._tell
+            )
+        except RunnerError as error:
+            self._hear(events, error)
+            if not any(isinstance(event, Guarded) and event.failed for event in events):
+                self._failed(CREDENTIAL, error)
+            return None
+        self._hear(events)
+        if granted.facts is not None:
+            version = f", version {granted.facts.version}" if granted.facts.version else ""
+            self._passed(CREDENTIAL, f"{granted.facts.place}{version}")
+        return granted
+
+    def _hear(self, events: Sequence[Event], error: RunnerError | None = None) -> None:
+        """Tell what the rules said. `error` is what they came to, and knows what to do about it."""
+        warned = {event.code: event for event in events if isinstance(event, Warned)}
+        for event in events:
+            if isinstance(event, Guarded) and not event.judged:
+                doubt = warned.pop(event.name, None)
+                remedy = doubt.message.removeprefix(event.message).strip() if doubt else ""
+                finding = Finding(event.name, Outcome.UNJUDGED, event.message, remedy)
+                self._found.append(Diagnosis(self._subject, finding))
+            elif isinstance(event, Guarded) and not event.passed:
+                finding = Finding(event.name, Outcome.REFUSED, event.message, error.remedy if error else "")
+                owner = CredentialError if error is None else type(error)
+                self._found.append(Diagnosis(self._subject, finding, int(owner.exit_code)))
+            elif isinstance(event, Guarded) and event.name not in warned:
+                self._passed(event.name, event.message)
+        for code, warning in warned.items():
+            self._warned(code, warning.message, "")
+
+    async def _look_at_codex(self, job: Job, transport: Transport) -> bool:
+        agent = looking_agent(job, self._environ)
+        told: list[Event] = []
+        try:
+            prepared = await agent.prepare(job, transport, Granted(), told.append)
+        except RunnerError as error:
+            self._failed(CODEX, error)
+            return False
+        facts = prepared.facts
+        kept = facts["permissions"]["kept"]
+        more = f"; read-only to the agent, since it runs outside of the sandbox: {', '.join(kept)}" if kept else ""
+        version = facts["codex"]["version"]
+        self._passed(CODEX, f"{version} at {facts['codex']['path']}{more}")
+        self._judge_version(version)
+        if job.workspace is None:
+            await self._prove(prepared, job, transport, told)
+        self._hear(told)
+        return True
+
+    def _judge_version(self, version: str) -> None:
+        verdict = VERSIONS.judge(version)
+        if verdict.standing is Standing.SUPPORTED:
+            self._passed(CODEX_VERSION, f"codex {version} is {verdict.why}")
+        else:  # one that is refused has been
+            self._warned(CODEX_VERSION, f"codex {version} is {verdict.why}", verdict.remedy)
+
+    async def _prove(self, prepared: Prepared, job: Job, transport: Transport, told: list[Event]) -> None:
+        """Try the sandbox as a run would, in a run's directory that goes again."""
+        run_id = new_run_id("doctor")
+        transport.name_run(run_id)
+        try:
+            await prepared.prove(job, run_id, transport, told.append)
+        except ConfigurationError as error:
+            told[:] = [event for event in told if not isinstance(event, Guarded)]
+            self._failed(PROOF, error)
+        finally:
+            await transport.discard(run_id)
+            transport.name_run(None)
+
+    async def _preflight(self, job: Job, transport: Transport, granted: Granted) -> None:
+        told: list[Event] = []
+        try:
+            prepared = await looking_agent(job, {}).prepare(job, transport, granted, told.append)
+        except RunnerError as error:
+            self._failed(PREFLIGHT, error)
+            return
+        doubts = [event for event in told if isinstance(event, Warned)]
+        for doubt in doubts:
+            self._warned(PREFLIGHT, doubt.message, "")
+        if any(doubt.code == PREFLIGHT for doubt in doubts) and not any(
+            isinstance(event, Guarded) and event.name == PREFLIGHT and event.judged for event in told
+        ):
+            return  # nothing was proven
+        done = prepared.facts.get("preflight") or {}
+        answer = done.get("answer")
+        self._passed(PREFLIGHT, str(answer) if answer else f"by {done.get('method')}: nothing more can be proven")
+
+    async def _look_at_workspace(self, spec: WorkspaceSpec, transport: Transport) -> None:
+        try:
+            made = await look(spec, self._environ)
+        except RunnerError as error:
+            self._failed(GIT, error)
+            return
+        done = await transport.ask("git --version", timeout=30)
+        if done.exit_code != 0:
+            missing = "git is not installed on this host, and `workspace` needs it."
+            self._failed(GIT, ConfigurationError(missing, remedy="Install it."))
+        elif made.get("uncommitted"):
+            self._warned(GIT, f"{spec.repo} has uncommitted changes", "They stay here: the agent works on the commit.")
+        else:
+            self._passed(GIT, f"a workspace of {spec.repo} at {made.get('commit', spec.ref)}")
+
+    async def _look_at_git(self, job: Job, transport: Transport) -> None:
+        if job.workspace is not None:
+            await self._look_at_workspace(job.workspace, transport)
+            return
+        done = await transport.ask(shell_script("codex_runner.app", "doctor_git.sh"), cwd=job.cwd, timeout=30)
+        word, _, rest = done.output.decode("utf-8", "replace").rstrip("\n").partition(" ")
+        said = done.complaint.decode("utf-8", "replace").strip()
+        if word == "whole":
+            self._passed(GIT, f"{rest} is a repository with its whole history")
+        elif word == "shallow":
+            self._warned(
+                GIT,
+                f"{rest} is a shallow clone: the agent sees no more of the history than it has",
+                "Fetch the rest with `git fetch --unshallow`, or `fetch-depth: 0` in actions/checkout.",
+            )
+        elif word == "missing":
+            left = UNWATCHED if is_watched(job) else "nothing needs it, as the agent may only read"
+            self._without_git(job, NoGitError(NO_GIT), f"{NO_GIT.rstrip('.')}: {left}")
+        elif "dubious ownership" in said:
+            self._warned(
+                GIT,
+                f"{job.cwd} belongs to somebody else, so git refuses to work in it",
+                f"git config --global --add safe.directory {job.cwd}",
+            )
+        else:
+            why = next((line for line in said.splitlines() if line.startswith("fatal: ")), done.last_words)
+            told = f"{job.cwd} is no repository: {why or 'git says nothing'}"
+            self._without_git(job, NotRepositoryError(told), told, "Check `cwd`, if the job should work in one.")
+
+    def _without_git(self, job: Job, error: RunnerError, warning: str, remedy: str = "") -> None:
+        """Say what a run says of a folder that git cannot look at: it ends there if something is asked of git."""
+        if needs_git(job):
+            self._failed(GIT, error)
+        else:
+            self._warned(GIT, warning, remedy or error.remedy)
+
+
+def _ignore(_: Event) -> None:
+    """Nobody listens: what was proven is in the facts, and what was not is raised."""

@@ -1,0 +1,74 @@
+"""The folders of runs: made, found, read."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from codex_runner.app.history import newest
+from codex_runner.domain.errors import ConfigurationError, UsageError
+from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.run import check_run_id
+from codex_runner.domain.state import RunState, fold
+from codex_runner.reports.atomic_write import clear_place
+from codex_runner.sinks.jsonl import read_records
+from codex_runner.transports.directory import runs_root
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["LAST", "cannot_hold_runs", "check_state_folder", "clear_place", "find_run", "made", "read_state"]
+
+LAST = "last"
+_IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"
+
+
+def made(folder: Path) -> Path:
+    """Make the output folder, and keep it out of version control."""
+    if not folder.exists():
+        try:
+            folder.mkdir(parents=True)
+            (folder / ".gitignore").write_text(_IGNORE, encoding="ascii")
+        except OSError as error:
+            raise ConfigurationError(
+                f"{folder}: the output folder cannot be made: {error.strerror}.", remedy="Name another with -o."
+            ) from None
+    return folder
+
+
+def cannot_hold_runs(folder: str) -> ConfigurationError:
+    """Return the error for a folder, on whatever host, in which no run directory can be made."""
+    return ConfigurationError(
+        f"{folder} cannot be written, and run directories lie there.",
+        remedy="Point XDG_STATE_HOME, or HOME, to a folder that this user can write.",
+    )
+
+
+def check_state_folder(environ: Mapping[str, str]) -> None:
+    """ConfigurationError if this machine has no place for run directories, as accounts without a home have none."""
+    runs = runs_root(environ)
+    there = next(parent for parent in (runs, *runs.parents) if os.path.lexists(parent))
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise cannot_hold_runs(str(there))
+
+
+def read_state(folder: RunFolder) -> RunState:
+    """Build a run's state from its events.jsonl, without touching it."""
+    return fold(read_records(folder.events))
+
+
+def find_run(output_dir: Path, run: str) -> RunFolder:
+    """Find a run by its id below `output_dir`, or the newest as `last`. UsageError where it is not there."""
+    if run == LAST:
+        if (found := newest(output_dir)) is not None:
+            return found
+        raise UsageError(f"There is no run in {output_dir}.", remedy="-o names another folder.")
+    folder = RunFolder(output_dir / check_run_id(run))
+    if not folder.events.exists():
+        raise UsageError(
+            f"There is no run {run} in {output_dir}.",
+            remedy="`codex-runner runs` lists the runs; -o names another folder. A run that another machine has begun "
+            "is attached to with --host.",
+        )
+    return folder

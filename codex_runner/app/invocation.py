@@ -1,0 +1,122 @@
+"""What a command knows beside the job: read once from the process and the configuration, and handed on as a value."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Self
+
+from codex_runner.app.audience import targets_of
+from codex_runner.app.secret_places import passwords_of_proxies, secret_names_of
+from codex_runner.ci_systems import Pipeline
+from codex_runner.dataclass import dataclass
+from codex_runner.domain.credential import VaultSettings
+from codex_runner.domain.secret import Secret
+from codex_runner.domain.secret_names import holds_secret
+from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from codex_runner.config import Config, NotifySettings
+    from codex_runner.config.settings import HostSettings
+    from codex_runner.domain.ports import Sink
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The surroundings of a run. Nothing below reads the environment, or writes to stderr, but through this.
+
+    `junit` is a second place for junit.xml; `ssh_config` is what `ssh -F` gets; without `guards`, JUnit leaves out the
+    runner's own promises that were kept. `complain` gets a sentence for whatever fails once the reports are written.
+    `named` are the files that configure the run, codex-runner.toml first. `secret_names` are the variables that the
+    configuration names as a secret's place; `hosts` say which of them a host's ssh gets all the same.
+    `digest` is of what the configuration says of other machines and of files: where the runner logs in, what it starts
+    ssh with, whom it tells, what it writes. Empty if there is no configuration.
+    """
+
+    environ: Mapping[str, str]
+    sinks: Sequence[Sink]
+    junit: Path | None = None
+    vault: VaultSettings = field(default_factory=VaultSettings)
+    ssh_config: Path | None = None
+    guards: bool = True
+    notify: Sequence[NotifySettings] = ()
+    metrics: Path | None = None
+    ledger: Path | None = None
+    complain: Callable[[str], None] = lambda _: None
+    named: Sequence[Path] = ()
+    secret_names: frozenset[str] = frozenset()
+    hosts: Mapping[str, HostSettings] = field(default_factory=lambda: MappingProxyType({}))
+    digest: str = ""
+
+    def given_to(self, host: str) -> tuple[str, ...]:
+        """Return the variables that the host's ssh gets although the runner reads a secret from them."""
+        return self.hosts[host].environment if host in self.hosts else ()
+
+    def given_back(self) -> list[str]:
+        """Return those of all hosts that hold a secret."""
+        given = dict.fromkeys(name for host in self.hosts.values() for name in host.environment)
+        return [name for name in given if holds_secret(name, self.environ.get(name, ""), self.secret_names)]
+
+    def secrets(self) -> list[Secret]:
+        """Return the secrets that no job has: passwords of proxies, and addresses and keys of those who are told."""
+        targets, _ = targets_of(self.notify, self.environ)
+        return [
+            *passwords_of_proxies(self.environ, self.vault.proxy),
+            *(secret for target in targets for secret in target.secrets),
+            *(Secret(name, self.environ[name]) for name in self.given_back() if self.environ.get(name)),
+        ]
+
+    @classmethod
+    def of(  # noqa: PLR0913, PLR0917 - what a command knows
+        cls,
+        config: Config | None,
+        environ: Mapping[str, str],
+        sinks: Sequence[Sink] | None,
+        junit: Path | None = None,
+        complain: Callable[[str], None] = lambda _: None,
+        named: Sequence[Path] = (),
+    ) -> Self:
+        """Take what the configuration says; None stands for its defaults. Without `sinks`, no auditor hears of it."""
+        if config is None:
+            return cls(environ, sinks or (), junit, complain=complain)
+        return cls(
+            environ,
+            () if sinks is None else [*sinks, *_audit(config, environ)],
+            junit,
+            vault=config.vault,
+            ssh_config=config.ssh_config,
+            guards=config.junit_guards,
+            notify=config.notify,
+            metrics=config.metrics,
+            ledger=config.ledger,
+            complain=complain,
+            named=named,
+            secret_names=secret_names_of(config),
+            hosts=config.hosts,
+            digest=_digest(config),
+        )
+
+
+def _digest(config: Config) -> str:
+    ssh = b""
+    if config.ssh_config is not None:
+        with contextlib.suppress(OSError):  # ssh says it
+            ssh = config.ssh_config.read_bytes()
+    told = (config.vault, config.ssh_config, ssh, config.notify, config.metrics, config.ledger, config.audit)
+    names = sorted(secret_names_of(config))
+    return hashlib.sha256(repr((*told, names, sorted(config.hosts.items()))).encode(errors="surrogatepass")).hexdigest()
+
+
+def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
+    wanted = config.audit
+    if wanted.file is None and not wanted.syslog:
+        return []
+
+    digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
+    syslog = SYSLOG_SOCKET if wanted.syslog else None
+    return [AuditLog(wanted.file, Pipeline(environ).origin(), config_sha256=digest, syslog=syslog)]

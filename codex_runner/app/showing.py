@@ -1,0 +1,49 @@
+"""Where a run is shown: the sinks that a command has for its terminal, or for its CI system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codex_runner.app.annotations import path_prefix
+from codex_runner.ci_systems import Pipeline
+from codex_runner.domain.secret import Secret
+from codex_runner.domain.secret_names import secrets_of
+from codex_runner.redaction.redactor import Redactor
+from codex_runner.sinks import LogReader, choose
+from codex_runner.sinks.console import make_console, wants_color
+from codex_runner.sinks.patience import patient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TextIO
+
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.ports import Sink
+
+__all__ = ["cleaner", "log_of", "run_sinks", "wants_color"]
+
+
+def run_sinks(
+    log_format: str, stream: TextIO, environ: Mapping[str, str], secrets: Iterable[Secret], job: Job | None = None
+) -> list[Sink]:
+    """Choose the sinks for `stream`, and for the `job` whose checks they will tell of. `log_format`: see `choose`."""
+    prefix = None if job is None else path_prefix(job, environ)
+    return choose(log_format, patient(stream), environ, secrets, prefix, place_of(environ))
+
+
+def place_of(environ: Mapping[str, str]) -> LogReader:
+    """Return what the CI system of this environment does with a log."""
+    here = Pipeline(environ)
+    return LogReader(here.log_formats(), verbose=here.wants_details(), keeps_terminal=here.keeps_terminal())
+
+
+def log_of(stream: TextIO, environ: Mapping[str, str], *, go_on: bool, verbose: bool) -> Sink:
+    """Return the sink for `logs`: all that there is, or with `go_on` the live view if `stream` is a terminal."""
+    live = go_on and stream.isatty() and environ.get("TERM") != "dumb"
+    color = wants_color(environ, is_tty=stream.isatty())
+    return make_console(stream, is_tty=live, color=color, verbose=verbose, limit=None)
+
+
+def cleaner(environ: Mapping[str, str]) -> Callable[[str], str]:
+    """Return what takes the secrets of the environment out of a text: one may quote a library, ssh or a server."""
+    return Redactor(Secret(name, value) for name, value in secrets_of(environ)).text

@@ -1,0 +1,1 @@
+"""Artifacts: globs, the collector, and the run's own files."""

@@ -1,0 +1,92 @@
+"""What codex refuses the agent and says only in passing: on stderr, in `error` items, in the output of a command.
+
+`codex exec` asks nobody: what would need an approval is refused, and its events do not tell. docs/failures.md is
+written from this table.
+"""
+
+from __future__ import annotations
+
+import re
+
+from codex_runner.dataclass import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalKind:
+    """A kind of refusal: `code` is the warning's, `words` find it in what codex says."""
+
+    code: str
+    words: re.Pattern[str]
+    meaning: str
+
+
+_POLICY = "policy-downgraded"
+
+# First match wins. Each was seen from codex 0.163 and 0.169.
+REFUSALS = (
+    RefusalKind(
+        "escalation-refused",
+        re.compile(r"cannot ask for escalated permissions|approval policy is Never; reject"),
+        "the agent asked to leave its sandbox",
+    ),
+    RefusalKind("hook-blocked", re.compile(r"blocked by \w+ hook"), "a hook stopped a tool of the agent"),
+    RefusalKind(
+        "policy-forbids",
+        re.compile(r"\x60 rejected: |rejected: (blocked by policy|policy forbids)"),
+        "a rule of the workspace, or of the user, forbids the command",
+    ),
+    RefusalKind(
+        "command-not-started",
+        re.compile(r"Failed to create unified exec process"),
+        "codex could not start a command of the agent, for example because its folder is missing",
+    ),
+    RefusalKind("command-rejected", re.compile(r"Rejected\("), "codex rejected a command of the agent and said why"),
+    RefusalKind(
+        "patch-refused", re.compile(r"patch rejected: "), "the agent's patch touched files that it may not write"
+    ),
+    RefusalKind(
+        _POLICY,
+        re.compile(r"disallowed by requirements; falling back|overridden by requirements"),
+        "the workspace's policy changed a setting of the job, such as its sandbox",
+    ),
+)
+SANDBOX_FAILED = RefusalKind(
+    "sandbox-failed",
+    re.compile(r"\A(bwrap|sandbox-exec): |panicked at linux-sandbox/"),
+    "codex's sandbox did not start, so the agent's command did not run",
+)
+
+# Sentences of `error` items that tell of a setting, and of nothing that the model or the agent did. Each is one of
+# codex 0.163 or 0.171. What says that something is tried again is not among them: "Falling back from WebSockets ...".
+WARNINGS = (
+    re.compile(r"\AUnder-development features enabled: "),
+    re.compile(r"\A`--dangerously-bypass-hook-trust` is enabled"),
+    re.compile(r"\Aclamping \w+ hook timeout to "),
+    re.compile(r"\AModel metadata for `[^`]*` not found"),
+    re.compile(r"\AHeads up: Long threads and multiple compactions "),
+    re.compile(r"\AExceeded skills context budget\b|\ASkill descriptions were "),
+    re.compile(r"\A`[^`]*` is deprecated\b"),
+)
+
+_LOOKED_AT = 4096  # characters: what a sandbox says of its own failure comes first
+_ROUTER = "codex_core::tools::router: error="
+
+
+def code_of(message: str) -> str:
+    """Return the code of what is refused with these words; empty where nothing is."""
+    return next((refusal.code for refusal in REFUSALS if refusal.words.search(message)), "")
+
+
+def is_known_warning(message: str) -> bool:
+    """Whether an `error` item tells of a setting or a policy alone. All others may tell of a failure, or of work."""
+    return code_of(message) == _POLICY or any(words.search(message) for words in WARNINGS)
+
+
+def plain(message: str) -> str:
+    """Return a message without the name of the place in codex's source that it comes from."""
+    return message.removeprefix(_ROUTER)
+
+
+def sandbox_failed(output: str, exit_code: int | None) -> bool:
+    """Whether a command ended because its sandbox did not start."""
+    return bool(exit_code) and SANDBOX_FAILED.words.search(output[:_LOOKED_AT]) is not None

@@ -1,0 +1,1 @@
+"""Credentials without a secret store: variables, files, the identity of the CI system."""

@@ -1,0 +1,62 @@
+"""The demo's project: a scratch repository with a real codex-runner.toml in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+from codex_runner.demo.scratch_folder import make_repository
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+JOB = "release-notes"
+
+_SETTINGS = f"""\
+# A nightly job that drafts release notes from the log. Written by `codex-runner demo`.
+version = 1
+
+[jobs.{JOB}]
+prompt = \"\"\"
+Read the log of this repository and draft RELEASE_NOTES.md from it:
+one line a commit, grouped by what the commits do. Change nothing else.
+\"\"\"
+cwd = "project"
+sandbox = "workspace-write"
+timeout = "2m"
+budget = {{ tokens = 100_000 }}
+artifacts = ["RELEASE_NOTES.md"]
+
+[[jobs.{JOB}.checks]]
+name = "every commit is named"
+run = '''
+git log --format=%h | while read -r commit; do
+  grep -q "$commit" RELEASE_NOTES.md || {{ echo "RELEASE_NOTES.md does not name $commit"; exit 1; }}
+done
+'''
+
+[[jobs.{JOB}.checks]]
+name = "nothing else changed"
+run = 'test "$(git status --porcelain)" = "?? RELEASE_NOTES.md"'
+"""
+
+
+def make_project(
+    folder: Path, *, vault: Mapping[str, Any], credential: Mapping[str, Any], codex: Mapping[str, Any]
+) -> Path:
+    """Make the repository in `folder` and the configuration beside it; return the configuration's path.
+
+    The mappings become the tables `[vault]`, `credential` of the job, and `[codex]`.
+    """
+    make_repository(folder / "project")
+    settings = folder / "codex-runner.toml"
+    borrowed = tomli_w.dumps({"jobs": {JOB: {"credential": credential}}, "vault": vault})
+    service = tomli_w.dumps({"codex": codex})
+    settings.write_text(
+        f"{_SETTINGS}\n# Where the token lies, and how this pipeline logs in for it.\n{borrowed}\n"
+        f"# The scripted model service, in place of OpenAI's.\n{service}",
+        encoding="utf-8",
+    )
+    return settings

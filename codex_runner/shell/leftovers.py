@@ -1,0 +1,10 @@
+"""What codex itself leaves on a host, as shell functions: see leftovers.sh and points.sh."""
+
+from __future__ import annotations
+
+from codex_runner.shell.script import shell_script
+
+
+def leftovers_script() -> str:
+    """Return the functions that note and remove it, for scripts that run on a host."""
+    return shell_script("codex_runner.shell", "points.sh", "leftovers.sh")
