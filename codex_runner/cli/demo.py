@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def demo(
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the scratch folder, and say how to run the job by hand.")
+        bool, typer.Option("--keep", help="Keep the scratch folder, and print how to run the job by hand.")
     ] = False,
     output: OutputOption = None,
     log_format: LogFormatOption = LogFormat.AUTO,

@@ -26,7 +26,7 @@ def init(
     system: Annotated[
         str | None,
         typer.Argument(
-            help=f"Write what this system needs to run a job ({', '.join(STARTERS)}); without one, the configuration.",
+            help=f"The system that runs the job ({', '.join(STARTERS)}). Default: write the configuration.",
             show_default=False,
             autocompletion=lambda: list(STARTERS),
         ),
@@ -34,16 +34,20 @@ def init(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", "-c", metavar="FILE", help="The configuration, or its folder.", show_default="codex-runner.toml"
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="The configuration file, or its folder.",
+            show_default="codex-runner.toml",
         ),
     ] = None,
     job: Annotated[
-        str | None, typer.Option(help="The job that the system is to run; by default the only one.", show_default=False)
+        str | None, typer.Option(help="The job that the system runs. Default: the only one.", show_default=False)
     ] = None,
-    action: Annotated[str, typer.Option(metavar="USES", help="Where GitHub finds the action.")] = ACTION,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    action: Annotated[str, typer.Option(metavar="USES", help="The action's place on GitHub.")] = ACTION,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
-    """Write a commented codex-runner.toml with a first job, or what a CI system needs to run a job.
+    """Write a commented codex-runner.toml with a first job, or the files with which a CI system runs a job.
 
     Example: codex-runner init github --job nightly-docs
     """

@@ -47,12 +47,12 @@ class _WhileRead:
 
 def logs(
     run: RunArgument,
-    go_on: Annotated[bool, typer.Option("--follow", "-f", help="Follow a run that is going on until it ends.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show whole what is cut otherwise.")] = False,
+    go_on: Annotated[bool, typer.Option("--follow", "-f", help="Follow a running run until it ends.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show long output uncut.")] = False,
     config: ConfigOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Show a run again as it was shown when it ran; with -f, follow one that runs in another terminal.
+    """Show the log of a run. With -f, follow a run that another process has started.
 
     Example: codex-runner logs -f last
     """

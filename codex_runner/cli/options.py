@@ -35,33 +35,35 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-RunArgument = Annotated[str, typer.Argument(help="The run's id; `last` is the newest run.")]
+RunArgument = Annotated[str, typer.Argument(help="The run's id, or `last` for the newest run.")]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="The configuration; by default codex-runner.toml here or above.", show_default=False
+        "--config", "-c", help="The configuration file. Default: codex-runner.toml here or above.", show_default=False
     ),
 ]
 OutputOption = Annotated[
     Path | None,
     typer.Option(
-        "--output-dir", "-o", help="Where runs leave their folders; by default the configuration's.", show_default=False
+        "--output-dir", "-o", help="The folder of all runs. Default: the configuration's.", show_default=False
     ),
 ]
 HostOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Where it runs, if another machine has begun it: `local`, or a host.", show_default=False
+        metavar="NAME", help="The run's host, if another machine began it: `local`, or an alias.", show_default=False
     ),
 ]
-JunitOption = Annotated[Path | None, typer.Option("--junit", help="Write junit.xml here too.", show_default=False)]
+JunitOption = Annotated[
+    Path | None, typer.Option("--junit", help="Write a copy of junit.xml here.", show_default=False)
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE", help="Override a key, such as jobs.docs.timeout=10m.", show_default=False
     ),
 ]
-LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How progress is written.")]
+LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="The format of progress on stderr.")]
 
 
 def sinks(log_format: LogFormat, secrets: Iterable[Secret], job: Job | None = None) -> list[Sink]:

@@ -16,19 +16,20 @@ from codex_runner.domain.errors import UsageError
 
 def prune(
     older_than: Annotated[
-        str | None, typer.Option(help="Only runs that ended longer ago: 30d, 12h.", show_default=False)
+        str | None,
+        typer.Option(help="Only runs that ended longer ago than this, such as 30d or 12h.", show_default=False),
     ] = None,
-    keep_last: Annotated[int | None, typer.Option(min=0, help="Keep so many, the newest.", show_default=False)] = None,
+    keep_last: Annotated[int | None, typer.Option(min=0, help="Keep the newest N runs.", show_default=False)] = None,
     job: Annotated[str | None, typer.Option(help="Only runs of this job.", show_default=False)] = None,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Also runs without an ending that nobody writes any more.")
+        bool, typer.Option("--unfinished", help="Also runs without an ending that no runner writes any more.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")] = False,
     config: ConfigOption = None,
     output: OutputOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Remove the folders of old runs. Those that go on stay, and without --unfinished those that have no ending too.
+    """Remove the folders of old runs. Keeps running runs, and without --unfinished also those without an ending.
 
     Example: codex-runner prune --older-than 30d --keep-last 20
     """

@@ -28,14 +28,14 @@ def runs(
     job: Annotated[str | None, typer.Option(help="Only runs of this job.", show_default=False)] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only runs that failed.")] = False,
     since: Annotated[
-        str | None, typer.Option(help="Only runs that began in this time: 24h.", show_default=False)
+        str | None, typer.Option(help="Only runs that began within this time, such as 24h.", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="At most N runs, the newest.")] = 20,
     config: ConfigOption = None,
     output: OutputOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """List the runs, the newest first: when, which job, where, how it ended, how long it took, its tokens.
+    """List the runs, the newest first: start, job, host, ending, duration and tokens.
 
     Example: codex-runner runs --failed --since 24h
     """

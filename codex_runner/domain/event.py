@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class AgentMessage(Item):
-    """Text that the agent addressed to whoever asked. The last one of a turn is the reply."""
+    """Text of the agent for the user. The last one of a turn is the reply."""
 
     kind = "agent_message"
     id: str
@@ -61,7 +61,7 @@ class Reasoning(Item):
 class Command(Item):
     """A shell command. `status` is codex's word: in_progress, completed, failed or declined.
 
-    `refused`: it never ran, since its sandbox did not start.
+    `refused` is true if it never ran because its sandbox did not start.
     """
 
     kind = "command_execution"
@@ -124,7 +124,7 @@ class Todo:
 
 @dataclass(frozen=True, slots=True)
 class TodoList(Item):
-    """The agent's plan, whole each time."""
+    """The agent's plan, complete each time."""
 
     kind = "todo_list"
     id: str
@@ -135,7 +135,7 @@ class TodoList(Item):
 class ItemWarning(Item):
     """An `error` item: despite its name, codex's way to warn (a clamped setting, a policy that fell back).
 
-    `code` is that of the warning that it is. `known`: this version knows the sentence, and that it is only a warning.
+    `code` is the warning's own. `known` is true if this version knows the sentence as only a warning.
     """
 
     kind = "error"
@@ -147,7 +147,7 @@ class ItemWarning(Item):
 
 @dataclass(frozen=True, slots=True)
 class OtherItem(Item):
-    """An item of a kind that this version does not know, kept whole: shown by its type, never lost."""
+    """An item of a kind that this version does not know, kept whole and shown by its type."""
 
     kind = "other"
     id: str
@@ -174,7 +174,7 @@ class TurnStarted(Event):
 class TurnCompleted(Event):
     """The turn's end. `usage` is cumulative over the whole thread.
 
-    `counted` is False if codex's counts are missing or no numbers: what the turn used is then unknown.
+    `counted` is False if codex's counts are missing or no numbers. The turn's usage is then unknown.
     """
 
     kind = "turn.completed"
@@ -184,7 +184,7 @@ class TurnCompleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class UsageSeen(Event):
-    """Tokens of the whole thread so far, by codex's own record: read before the turn's end, or in its stead."""
+    """Tokens of the whole thread so far, by codex's own record. Read before the turn's end, or if it has none."""
 
     kind = "usage"
     usage: Usage
@@ -192,7 +192,7 @@ class UsageSeen(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReplyMissing(Event):
-    """codex's own record of the thread says that the turn's last answer held no message, whatever was said before."""
+    """codex's own record of the thread says that the turn's last answer held no message, even if an earlier one did."""
 
     kind = "reply.missing"
     thread_id: str
@@ -200,7 +200,7 @@ class ReplyMissing(Event):
 
 @dataclass(frozen=True, slots=True)
 class TurnFailed(Event):
-    """The turn's end, and why. `message` is word for word codex's, or the JSON that it printed in place of words."""
+    """The turn's end, and why. `message` is codex's own, word for word, or the JSON that it printed instead."""
 
     kind = "turn.failed"
     message: str
@@ -208,7 +208,7 @@ class TurnFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class StreamError(Event):
-    """A top-level `error`: not fatal by itself, since runs that succeed print `Reconnecting...` too."""
+    """A top-level `error`. Not fatal by itself: successful runs print `Reconnecting...` too."""
 
     kind = "error"
     message: str
@@ -253,12 +253,12 @@ TRUNCATED = "truncated"
 
 @dataclass(frozen=True, slots=True)
 class Unparsed(Event):
-    """Lines that are not events: not JSON, not an object, cut off, or `truncated`, since longer than the runner reads.
+    """Lines that are not events: not JSON, not an object, cut off, or `truncated` (longer than the runner reads).
 
-    `count` lines that follow each other, of `size` bytes together; `text` holds their first characters. `voids` is
-    False if the beginning of a truncated line proves that a reply before it is still the reply. `item_type` says
-    of which kind of item it tells, if the beginning proves that it is neither a message nor the turn's end; `item_id`,
-    which item it completes.
+    `count` successive lines have `size` bytes together. `text` holds their first characters. `voids` is False if the
+    beginning of a truncated line proves that a reply before it is still the reply. If the beginning proves that the
+    line is neither a message nor the turn's end, `item_type` is the kind of its item. `item_id` is the item that it
+    completes.
     """
 
     kind = "unparsed"
@@ -275,7 +275,7 @@ class Unparsed(Event):
 class Diagnostic(Event):
     """A line of codex's stderr that matters: `level` is its own word (ERROR, WARN).
 
-    Where it tells of a refusal that no other event tells of, `code` is that of the warning that it is.
+    If it is a refusal that no other event shows, `code` is the warning's own.
     """
 
     kind = "diagnostic"
@@ -289,7 +289,7 @@ class Diagnostic(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(Event):
-    """The run has its folder. `facts` says what was asked, completely enough to attach (never a secret)."""
+    """The run has its folder. `facts` are the job, complete enough to attach, without any secret."""
 
     kind = "run.started"
     run_id: str
@@ -300,7 +300,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunPrepared(Event):
-    """The run could begin: what was found out before anything was spent (codex's version, the credential's facts)."""
+    """The run can begin. `facts` are known before anything is spent: codex's version, the credential's facts."""
 
     kind = "run.prepared"
     facts: dict[str, Any]
@@ -308,9 +308,9 @@ class RunPrepared(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceMade(Event):
-    """The run has a tree of its own on the host: its top, the folder in it to work in, and the commit it is at.
+    """The run has its own tree on the host: its top, the folder in it to work in, and its commit.
 
-    `repo` and `ref` are what the job says of where it comes from.
+    `repo` and `ref` are the job's keys for its source.
     """
 
     kind = "workspace.made"
@@ -323,7 +323,7 @@ class WorkspaceMade(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceKept(Event):
-    """The run's tree stays on the host, for people to look at. After so many `seconds` a later run removes it."""
+    """The run's tree stays on the host, for people to look at. After `seconds`, a later run removes it."""
 
     kind = "workspace.kept"
     path: str
@@ -332,9 +332,9 @@ class WorkspaceKept(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted(Event):
-    """codex has been started, or a codex that was already there has been joined (`attached`).
+    """codex has been started, or a running codex has been joined (`attached`).
 
-    `thread_id` is the thread that this attempt goes on with, None where it begins a new one.
+    `thread_id` is the thread that this attempt goes on with, None if it begins a new one.
     """
 
     kind = "attempt.started"
@@ -356,7 +356,7 @@ class AttemptEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class Retrying(Event):
-    """An attempt failed in a way that can pass, and there will be another one after `seconds`."""
+    """An attempt failed in a way that can pass. Another one begins after `seconds`."""
 
     kind = "attempt.retry"
     number: int
@@ -376,7 +376,7 @@ class Warned(Event):
 
 @dataclass(frozen=True, slots=True)
 class CredentialTaken(Event):
-    """The credential has been read, and is judged next. `facts` are what may be shown of it (CredentialFacts)."""
+    """The credential has been read, and is judged next. `facts` are those that may be shown (CredentialFacts)."""
 
     kind = "credential.taken"
     facts: dict[str, Any]
@@ -391,9 +391,9 @@ NO_BUDGET = "no-budget"
 
 @dataclass(frozen=True, slots=True)
 class Guarded(Event):
-    """One of the runner's own promises, kept or not (a credential rule, a revocation, a sweep).
+    """One of the runner's own promises, kept or not: a credential rule, a revocation, a sweep.
 
-    `judged` is false if nothing proves either; `passed` is then false too.
+    `judged` is false if nothing proves either. `passed` is then false too.
     """
 
     kind = "guard"
@@ -422,7 +422,7 @@ class Guarded(Event):
 
 @dataclass(frozen=True, slots=True)
 class StopRequested(Event):
-    """The runner has decided to end the agent, or a run whose agent is done, and why (a `StopReason`)."""
+    """The runner has decided to end the agent, or a run whose agent is done. `reason` is a `StopReason`."""
 
     kind = "stop.requested"
     reason: str
@@ -440,7 +440,7 @@ class CheckStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class CheckEnded(Event):
-    """A check is done. `exit_code` is None where it ran out of time. `output` holds its tail."""
+    """A check is done. `exit_code` is None if it ran out of time. `output` holds its tail."""
 
     kind = "check.ended"
     name: str
@@ -452,7 +452,7 @@ class CheckEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class ArtifactKept(Event):
-    """A file that the run leaves behind. `path` is relative to the run's folder; `size` is in bytes."""
+    """A file that the run leaves. `path` is relative to the run's folder. `size` is in bytes."""
 
     kind = "artifact"
     path: str
@@ -462,9 +462,9 @@ class ArtifactKept(Event):
 
 @dataclass(frozen=True, slots=True)
 class Leaked(Event):
-    """A secret was in what the run left: in which file (relative to the run's folder), and what was done about it.
+    """A secret was in a file that the run left. `path` is relative to the run's folder.
 
-    `done` is `removed`, or `masked` where the file is the run's own record. A removed artifact is none any more.
+    `done` is `removed`, or `masked` if the file is the run's own record. A removed artifact is no artifact any more.
     """
 
     kind = "leak"
@@ -477,9 +477,9 @@ class Leaked(Event):
 class Changed(Event):
     """What git says the agent changed: how many paths and lines, the diffstat, and the rules that are broken.
 
-    `exit_code` is that of the gravest finding, 0 without any. Of the paths, `newly_ignored` are ignored by no rule but
-    those that the agent has left, and are not to be delivered; `repositories` are what git would take for a repository
-    of its own, new or changed; the lines of `uncounted` cannot be counted.
+    `exit_code` is that of the gravest finding, 0 without any. Of the paths, `newly_ignored` are ignored only by rules
+    that the agent has left, and are not to be delivered. `repositories` are what git would take for a repository of
+    its own, new or changed. The lines of `uncounted` cannot be counted.
     """
 
     kind = "changes"
@@ -495,7 +495,7 @@ class Changed(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunEnded(Event):
-    """The verdict, and what to do about it. Where a report cannot be written, a second one follows: the last counts."""
+    """The verdict, and what to do about it. If a report cannot be written, a second one follows. The last counts."""
 
     kind = "run.ended"
     exit_code: int

@@ -48,7 +48,7 @@ def run_job(run_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. codex counts them over a whole thread; a resume goes on from the last total."""
+    """Tokens. codex counts them over a whole thread. A resume goes on from the last total."""
 
     input: int = 0
     cached_input: int = 0
@@ -110,9 +110,9 @@ class Sweep(StrEnum):
 class ProcessExit:
     """How codex's process ended, as its supervisor saw it.
 
-    At most one of `code` and `signal` is set; neither where the supervisor died first. `stdout_size` (bytes) and
-    `stdout_cksum` (POSIX cksum) describe the whole of what codex printed. `killed` counts processes that the sweep had
-    to end. `swept` says how sure it is.
+    At most one of `code` and `signal` is set, and neither if the supervisor died first. `stdout_size` (bytes) and
+    `stdout_cksum` (POSIX cksum) describe all that codex printed. `killed` counts processes that the sweep had to end.
+    `swept` says how certain the sweep is.
     """
 
     code: int | None
@@ -133,9 +133,9 @@ class ProcessExit:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt ended: `failure` is None exactly where the agent did its turn. `message` is for people.
+    """How an attempt ended. `failure` is None exactly if the agent completed its turn. `message` is for people.
 
-    `remedy` is what to do about it, where more is known than the class of the failure says.
+    `remedy` is what to do about it, if more is known than the class of the failure says.
     """
 
     failure: Failure | None
