@@ -1,4 +1,4 @@
-"""Whether a process is still the one that was noted: a pid alone is not enough, since pids are used again."""
+"""Process identity: pid, start time and boot. A pid alone is not enough, since systems reuse pids."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-_ENVIRON = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}  # of what these programs of the system need
+_ENVIRON = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}  # all that ps, uname and sysctl need
 
-_DYING = 5.0  # seconds: what the kernel may take, at the most, to end what was killed
+_DYING = 5.0  # seconds: the longest wait for killed processes to disappear
 
 
 async def end_group(leader: Process) -> None:
-    """Kill a process group, and wait until none of it is alive. `leader` is a child of this process.
+    """Kill a process group, and wait until none of its processes is alive. `leader` is a child of this process.
 
-    SIGKILL only tells a process to go: it is still there for a moment, for all to see.
+    SIGKILL takes effect after a moment: until then, other programs still see the process.
     """
     deadline = time.monotonic() + _DYING
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS raises PermissionError for zombies
         os.killpg(leader.pid, signal.SIGKILL)
         await leader.wait()
         while time.monotonic() < deadline:
@@ -39,7 +39,7 @@ async def end_group(leader: Process) -> None:
 
 
 def _has_live(group: int) -> bool:
-    """Whether any process of the group is more than a zombie, which waits for a parent that may never look."""
+    """Return True if a process of the group is no zombie. A zombie may stay for ever: its parent may never reap it."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = stat.read_bytes().rpartition(b")")[2].split()
@@ -49,7 +49,7 @@ def _has_live(group: int) -> bool:
 
 
 def birth(pid: int) -> str | None:
-    """Return the process's start time as supervisor.sh writes it, or None where it is gone (or a zombie)."""
+    """Return the process's start time as supervisor.sh writes it. Returns None if it is gone, or a zombie."""
     if sys.platform == "darwin":
         shown = subprocess.run(
             ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],  # noqa: S607 - the system's ps
@@ -69,9 +69,9 @@ def birth(pid: int) -> str | None:
 
 @functools.cache
 def here() -> tuple[str, str, str]:
-    """Return this host, this boot and the host's name, a word each, as supervisor.sh writes them.
+    """Return the ids of this machine and this boot, and the host's name, as supervisor.sh writes them: a word each.
 
-    Read once: a process lives on one host, and in one boot.
+    Cached: a process lives on one host, in one boot.
     """
     node = _first_line("/proc/sys/kernel/hostname") or _output("uname", "-n")
     machine = _first_line("/etc/machine-id") or node
@@ -83,13 +83,13 @@ def here() -> tuple[str, str, str]:
 
 
 def uptime() -> int | None:
-    """Return the whole seconds since the boot, by a clock that nobody sets; None if there is none to read."""
+    """Return the whole seconds since the boot, by a clock that users cannot set. Returns None without /proc/uptime."""
     said = _first_line("/proc/uptime").partition(".")[0]
     return int(said) if said else None
 
 
 def _pid_namespace() -> str:
-    """Tell the containers of one kernel apart: they have one boot, and a table of processes each."""
+    """Return the id of this pid namespace: containers of one kernel share the boot, but not the process table."""
     try:
         return str(Path("/proc/self/ns/pid").readlink()).removeprefix("pid:")
     except OSError:
