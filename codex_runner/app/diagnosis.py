@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AUDIT_FILE",
     "CODEX",
+    "CODEX_VERSION",
     "CONFIGURATION",
     "CREDENTIAL",
     "GIT",
@@ -39,6 +40,7 @@ HOST: Final = "host"
 VAULT: Final = "vault"
 CREDENTIAL: Final = "credential"
 CODEX: Final = "codex"
+CODEX_VERSION: Final = "codex-version"
 PREFLIGHT: Final = "credential-preflight"
 GIT: Final = "git"
 

@@ -14,6 +14,7 @@ from codex_runner.app.credentials import JobCredentials
 from codex_runner.app.diagnosis import (
     AUDIT_FILE,
     CODEX,
+    CODEX_VERSION,
     CONFIGURATION,
     CREDENTIAL,
     GIT,
@@ -27,6 +28,7 @@ from codex_runner.app.diagnosis import (
 )
 from codex_runner.app.folders import cannot_hold_runs
 from codex_runner.app.job_checks import detector
+from codex_runner.codex.versions import VERSIONS, Standing
 from codex_runner.config import resolve_job, variables_of
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunnerError, SecretStoreError
@@ -265,11 +267,20 @@ class Doctor:
         facts = prepared.facts
         kept = facts["permissions"]["kept"]
         more = f"; read-only to the agent, since it runs outside of the sandbox: {', '.join(kept)}" if kept else ""
-        self._passed(CODEX, f"{facts['codex']['version']} at {facts['codex']['path']}{more}")
+        version = facts["codex"]["version"]
+        self._passed(CODEX, f"{version} at {facts['codex']['path']}{more}")
+        self._judge_version(version)
         if job.workspace is None:
             await self._prove(prepared, job, transport, told)
         self._hear(told)
         return True
+
+    def _judge_version(self, version: str) -> None:
+        verdict = VERSIONS.judge(version)
+        if verdict.standing is Standing.SUPPORTED:
+            self._passed(CODEX_VERSION, f"codex {version} is {verdict.why}")
+        else:  # one that is refused has been
+            self._warned(CODEX_VERSION, f"codex {version} is {verdict.why}", verdict.remedy)
 
     async def _prove(self, prepared: Prepared, job: Job, transport: Transport, told: list[Event]) -> None:
         """Try the sandbox as a run would, in a run's directory that goes again."""

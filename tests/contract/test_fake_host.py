@@ -47,7 +47,7 @@ def _as_the_child_would(asked):
         case "bytes":
             return prints(b"x" * int(arguments[0]))
         case "hangs":
-            return prints(hangs=True)
+            return prints(f"{child.STARTED}\n".encode(), hangs=True)
         case "reply":
             return prints(REPLY)
     raise AssertionError(mode)

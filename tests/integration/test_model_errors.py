@@ -23,13 +23,13 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_codex_says_it_in_words_that_are_known(codex, codex_home, service, tmp_path, name):
+def test_codex_says_it_in_words_that_are_known(either_codex, codex_home, service, tmp_path, name):
     case = CASES[name]
     service.scenario("error", script(case.answer))
     setup = service.with_provider_key("any", stream_max_retries=0)
     (codex_home / "config.toml").write_text(tomli_w.dumps({**SETTINGS, **setup.config}))
     done = subprocess.run(
-        [codex, "exec", "--json", "--skip-git-repo-check", "-"],
+        [either_codex, "exec", "--json", "--skip-git-repo-check", "-"],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "HOME": str(codex_home), "CODEX_HOME": str(codex_home), **setup.environment},
         input=b"SCN:error",
