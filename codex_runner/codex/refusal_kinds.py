@@ -40,11 +40,9 @@ REFUSALS = (
         re.compile(r"Failed to create unified exec process"),
         "codex could not start a command of the agent, for example because its folder is missing",
     ),
+    RefusalKind("command-rejected", re.compile(r"Rejected\("), "codex rejected a command of the agent and said why"),
     RefusalKind(
-        "command-rejected", re.compile(r"Rejected\("), "codex rejected a command of the agent; its words say why"
-    ),
-    RefusalKind(
-        "patch-refused", re.compile(r"patch rejected: "), "the agent's patch changed a file that it must not write"
+        "patch-refused", re.compile(r"patch rejected: "), "the agent's patch touched files that it may not write"
     ),
     RefusalKind(
         _POLICY,

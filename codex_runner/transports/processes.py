@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 _ENVIRON = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}  # all that ps, uname and sysctl need
 
-_DYING = 5.0  # seconds: the longest wait for killed processes to disappear
+_DYING = 5.0  # seconds: what the kernel may take, at the most, to end what was killed
 
 
 async def end_group(leader: Process) -> None:
-    """Kill a process group, and wait until none of its processes is alive. `leader` is a child of this process.
+    """Kill a process group, and wait until none of it is alive. `leader` is a child of this process.
 
-    SIGKILL takes effect after a moment: until then, other programs still see the process.
+    SIGKILL only tells a process to go: it is still there for a moment, for all to see.
     """
     deadline = time.monotonic() + _DYING
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS raises PermissionError for zombies
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies
         os.killpg(leader.pid, signal.SIGKILL)
         await leader.wait()
         while time.monotonic() < deadline:
@@ -39,7 +39,7 @@ async def end_group(leader: Process) -> None:
 
 
 def _has_live(group: int) -> bool:
-    """Return True if a process of the group is no zombie. A zombie may stay for ever: its parent may never reap it."""
+    """Whether any process of the group is more than a zombie, which waits for a parent that may never look."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = stat.read_bytes().rpartition(b")")[2].split()

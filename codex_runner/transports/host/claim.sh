@@ -46,7 +46,7 @@ claim_age() { # of the last claim: seconds since it was taken into $old, since r
 	elif [ "$claim_host $claim_node" = "$host_id $node" ]; then
 		free=1 # the host was rebooted
 	else
-		# Taken on another host that shares this home, or damaged: only the files' dates show its age.
+		# Taken on another host that shares this home, or damaged: only the files' dates tell.
 		[ -n "$(find "$claims/$last" "$claims/$last.beat" -mmin -2 2>/dev/null)" ] || free=1
 	fi
 }

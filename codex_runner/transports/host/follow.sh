@@ -170,7 +170,7 @@ report() { # sends the news; sets $over once everything was sent. False if the a
 		send_errors || return
 	fi
 	if [ -n "$ended" ]; then
-		# The line has the size of stdout: the runner says goodbye once all of these bytes have come.
+		# It says how many bytes stdout has: whoever follows takes leave once all of them have come.
 		frame "exit $(tr '\n' ',' <./exit)" || return
 		over=1
 	elif ! held . && [ ! -e exit ]; then

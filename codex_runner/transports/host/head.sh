@@ -10,7 +10,7 @@
 # The front reads and verifies everything before it, so that torn input starts nothing.
 #
 # Values of a job are data lines, never script text. Functions first and the call on the last line, so that a
-# truncated script runs nothing. No here-documents: some shells write them to files, and lines may be secret.
+# truncated script runs nothing. No here-documents: some shells put them into files, and lines may be secret.
 
 # The account's environment may turn on a trace. After the connection is gone, its output would kill this shell, and leave
 # children.

@@ -152,7 +152,7 @@ async def list_files(sessions: Sessions, root: str, below: Iterable[str]) -> Lis
         while not names.endswith(end):
             names += await _read(session, _CHUNK, PATIENCE)
     entries = bytes(names[: -len(end)]).split(b"\0")
-    complete = not entries.pop()  # each name ends with a NUL, except the last one of a list that was cut
+    complete = not entries.pop()  # each name ends with a NUL; if the list was cut, the last one does not
     found: dict[bytes, dict[str, None]] = {b"f": {}, b"o": {}}
     for entry in entries:
         path = os.fsdecode(entry[1:])
