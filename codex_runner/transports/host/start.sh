@@ -136,7 +136,7 @@ start() {
 		abandon torn "the request ended early"
 	fi
 	received
-	# shellcheck disable=SC2154 # script: this very text, set by whoever started it
+	# shellcheck disable=SC2154 # script: this very text, set by the command that started it
 	if ! {
 		printf '%s\n' "$nonce $run $attempt $timeout $orphan $retention $tick" "$cwd_line" >request &&
 			printf '%s' "$args" >args && printf '%s\n' "$script" >supervisor.sh &&

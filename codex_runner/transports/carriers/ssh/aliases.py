@@ -63,7 +63,7 @@ async def resolved(alias: str, environ: Mapping[str, str], options: tuple[str, .
     )
     try:
         output, complaint = await process.communicate()
-    except asyncio.CancelledError:  # a `Match exec` may run for long
+    except asyncio.CancelledError:  # a `Match exec` may take its time
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
