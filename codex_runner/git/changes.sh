@@ -40,7 +40,7 @@ fail() { # CODE MESSAGE
 }
 
 answer() { # FILE: prints its size, its checksum and its beginning
-	mv -f "$1" "$scratch/answer" || fail failed "no answer could be written to $scratch"
+	mv -f "$1" "$scratch/answer" || fail failed "cannot write the answer to $scratch"
 	sum=$(cksum <"$scratch/answer")
 	printf 'ok %s %s\n' "${sum#* }" "${sum%% *}"
 	head -c "$PAGE" "$scratch/answer"
@@ -170,7 +170,7 @@ snapshot() {
 	cd "$REPLY" || fail no-repository "$said"
 	rm -rf "$scratch"
 	tombstones=${scratch%/*/*/*}/discarded # other runs add files there when they end
-	mkdir -p "$scratch" "$tombstones" || fail failed "$scratch cannot be made"
+	mkdir -p "$scratch" "$tombstones" || fail failed "cannot create $scratch"
 	(note_all '' "${scratch%/*/*}" "$tombstones" "$@") 2>"$scratch/stderr"
 	case $? in
 	0) ;;
@@ -294,8 +294,8 @@ compare() { # DIR
 }
 
 sealed() { # SEAL: fails if the snapshot has changed
-	[ -d "$scratch/0" ] || fail tampered "$scratch is gone"
-	[ "$(seal)" = "$1" ] || fail tampered "$scratch is not as it was left"
+	[ -d "$scratch/0" ] || fail tampered "$scratch was removed"
+	[ "$(seal)" = "$1" ] || fail tampered "$scratch was changed"
 }
 
 changes() {

@@ -125,7 +125,7 @@ claim() { # the request: N or -, as for take_claim. A runner sends it to continu
 		return
 	fi
 	take_claim "$dead" || refuse taken "$taken"
-	end_works || refuse busy "a command of the runner before could not be ended"
+	end_works || refuse busy "a command of the previous runner could not be ended"
 	say "claimed $last"
 }
 

@@ -21,8 +21,8 @@ unless_sent_again() { # ends the request if its sender has lost that connection 
 	case $lost in '' | *[!0-9]*) refuse protocol "bad sender" ;; esac
 	sender=${runs%/*}/discarded/.sent.$run.$sender
 	{ read -r known <"$sender"; } 2>/dev/null
-	[ "$lost" -ge "${known:-0}" ] || refuse stale "its runner has asked again since, over another connection"
-	# A full disk removes this second protection, but not the first one (the challenge).
+	[ "$lost" -ge "${known:-0}" ] || refuse stale "its runner has repeated it over a newer connection"
+	# A full disk removes this second protection, but not the first one.
 	[ "$lost" -le "${known:-0}" ] ||
 		{ mkdir -p "${sender%/*}" && echo "$lost" >"$sender.$nonce" && mv "$sender.$nonce" "$sender"; } 2>/dev/null
 	return 0
