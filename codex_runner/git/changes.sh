@@ -294,7 +294,7 @@ compare() { # DIR
 }
 
 sealed() { # SEAL: fails if the snapshot has changed
-	[ -d "$scratch/0" ] || fail tampered "$scratch was removed"
+	[ -d "$scratch/0" ] || fail tampered "$scratch is gone"
 	[ "$(seal)" = "$1" ] || fail tampered "$scratch was changed"
 }
 
