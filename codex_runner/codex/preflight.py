@@ -1,4 +1,4 @@
-"""Looks at the codex that a host has, before anything is started: where it is, its version, whether it can log in."""
+"""Preflight: finds a host's codex before the run starts anything, with its version, and checks its login."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class LoginStatus:
-    """What `codex login status` came to: its exit code, None where it had none in time, and what it printed.
+    """The result of `codex login status`: its exit code (None if it was late), and its output.
 
-    `identity` is whose the token is (`account`, `account_id`, `plan`), as far as the service has told; None where
-    nobody asked.
+    `identity` is the token's owner (`account`, `account_id`, `plan`), as far as the service has answered. It is None
+    if the runner did not ask.
     """
 
     exit_code: int | None
@@ -165,7 +165,7 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
 
 
 def _identity(answer: str) -> dict[str, str]:
-    """Read what codex's app server says of the account (`account/read`). Empty where it says it in another way."""
+    """Parse the answer of codex's app server about the account (`account/read`). Returns {} for an unknown shape."""
     try:
         result = json.loads(answer)["result"]
         account, routing = result["account"], result.get("workspaceRouting") or {}
@@ -185,7 +185,7 @@ def _hints(job: Job) -> tuple[str, str]:
         return "", ", or set `codex.path`."
     return f" on {job.host}", (
         f" there, or set `codex` in [hosts.{job.host}] to its path: "
-        f"`codex-runner hosts {job.host} --probe` finds it where only login shells do."
+        f"`codex-runner hosts {job.host} --probe` finds one that only login shells have."
     )
 
 
@@ -194,7 +194,7 @@ async def check_login(
 ) -> dict[str, Any]:
     """Judge whether the service takes the credential; return what was done, for run.json.
 
-    Only access tokens can be proven by `codex login status`: of keys it says "Not logged in" whatever they are worth.
+    Only access tokens can be proven by `codex login status`: it answers "Not logged in" for every key, even a good one.
     TokenRefusedError if the service refuses the token, ModelServiceError if the service is out of reach,
     CredentialError if its answer is not understood.
     """

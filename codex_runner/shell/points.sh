@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# The mount points of codex's sandbox: the one list of them, for whoever must not take them for something else.
+# The mount points of codex's sandbox: the only list of them, for scripts that must not take them for the agent's files.
 
-# Where the sandbox puts something over a path that is not there, it makes it. It leaves it if it is killed, and codex 0.163
-# does so below the top of a repository in any case.
+# If the sandbox mounts over a missing path, it makes that path. It leaves it behind if it is killed, and codex 0.163
+# always does so below the top of a repository.
 POINTS='.git .agents .codex .aws .azure .cargo .config .docker .git-credentials .gnupg .kube .local .netrc .password-store
 .pypirc .ssh .terraform.d .vault-token .bashrc .bash_profile .bash_login .bash_logout .profile .zshenv .zshrc .zprofile
 .zlogin .kshrc .mkshrc .cshrc .tcshrc .login .gitconfig .pam_environment'

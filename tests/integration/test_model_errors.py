@@ -76,6 +76,6 @@ def test_the_exit_code_and_whether_it_is_tried_again(project, service, name, cod
     # Whoever is tried again says here why there is no time for it.
     assert ("no-retry" in run.warnings) == case.failure.retried
     if case.failure is Failure.UNKNOWN:
-        assert "of no class that codex-runner knows" in run.run_json["reason"]
+        assert "that codex-runner cannot classify" in run.run_json["reason"]
     for report in ("junit.xml", "summary.md"):
         assert case.sentences[-1].partition(",")[0][:40].partition("<")[0] in (run.path / report).read_text()

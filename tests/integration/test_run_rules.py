@@ -158,7 +158,7 @@ def test_a_look_that_ends_with_the_jobs_time(repository, rules):
     """To hash a file of a terabyte takes hours."""
     repository.fake_codex(f"truncate -s 1T notes.md\n{REPLY}", sandbox="workspace-write", timeout="4s", **rules)
     run = repository.check_reports(repository.run(), 9)
-    assert "git could not look at the workspace" in run.run_json["reason"]
+    assert "git could not read the workspace" in run.run_json["reason"]
 
 
 def test_what_new_rules_ignore_is_on_record(repository):

@@ -12,7 +12,7 @@ from codex_runner.config.first_file import STARTER
 
 pytestmark = pytest.mark.needs_codex
 
-TOLD = "without one OpenAI's service answers nothing"
+TOLD = "OpenAI's service rejects requests without one"
 LINE = '# credential = { kind = "api_key", source = "env" }'
 
 

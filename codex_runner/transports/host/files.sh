@@ -22,7 +22,7 @@ take_files() { # the request: a folder, a limit in bytes, and one path (an offse
 	root=${root%/}
 }
 
-honest() { # PATH: does it lead where it seems to, through folders and no links?
+honest() { # PATH: true if it leads through folders only, and no links
 	case /$1/ in */../* | *//*) return 1 ;; esac
 	case $1 in */*) ;; *) return 0 ;; esac
 	# Behind a dot, since a substitution loses the newlines that a name may end with.
@@ -35,7 +35,7 @@ list() { # every file below these paths: `f` or, what is no regular file, `o` be
 	# has an entry: a find that forgets what it is to execute (busybox does so within brackets) cannot pass for an empty
 	# folder.
 	take_files
-	# What runs keep here is not redacted, and nobody's to collect.
+	# Files that runs keep here are not redacted: do not collect them.
 	own=$(cd -P "$runs" 2>/dev/null && pwd -P)
 	own=${own#"$root/"}
 	say list
@@ -118,8 +118,8 @@ upload() { # one file into the run's directory: a line that says how much of it 
 	growing=$!
 	for earlier in ".upload.$checksum.$size."*; do
 		if [ "$earlier" = "$part" ]; then continue; fi
-		# Copied: whoever brought that much may believe in its connection yet, and write on. It must not succeed, so
-		# whatever has gone meanwhile is no fault of the disk.
+		# Copied: an earlier sender may still take its connection for alive, and write on. It must not succeed, so
+		# a file that is gone meanwhile is no fault of the disk.
 		if cp "$earlier" "$part" 2>/dev/null; then rm -f "$earlier"; elif [ -e "$earlier" ]; then spoiled; fi
 	done
 	have=$(wc -c 2>/dev/null <"$part")
