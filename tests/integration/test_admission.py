@@ -73,7 +73,7 @@ def test_a_run_waits_for_its_group(project):
     second.until(lambda: "group-wait" in second.log)
     stop(running)
     assert second.wait().code == 0
-    assert "is waited for" in by_result(project)["succeeded"].warnings["group-wait"]
+    assert "Waiting for it" in by_result(project)["succeeded"].warnings["group-wait"]
 
 
 def test_a_run_that_waits_can_be_stopped(project):
