@@ -1,7 +1,7 @@
-"""What happened, as values: everything the agent did and everything the runner noticed.
+"""Events, as values: what the agent did, and what the runner noticed.
 
-A `Record` is one line of `events.jsonl`: an `Event` with its sequence number, its time, its attempt, and the
-position in the host's output that it stands for. Events carry no Secret: bytes are redacted before they are parsed.
+A `Record` is one line of `events.jsonl`: an `Event` with its sequence number, its time, its attempt, and the position
+in the host's output that it covers. Events carry no Secret: bytes are redacted before they are parsed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 
 
 class Event:
-    """Something that happened. `kind` is its stable name in events.jsonl; it never changes once published."""
+    """An event. `kind` is its stable name in events.jsonl, and never changes once published."""
 
     kind: ClassVar[str]
     __slots__ = ()
@@ -32,7 +32,7 @@ class Event:
 
 
 class Item:
-    """A piece of a turn: a message, a command, an edit. `id` is codex's own, unique in its thread and attempt."""
+    """An item of a turn: a message, a command, an edit. `id` is codex's own, unique in its thread and attempt."""
 
     kind: ClassVar[str]
     id: str
@@ -50,7 +50,7 @@ class AgentMessage(Item):
 
 @dataclass(frozen=True, slots=True)
 class Reasoning(Item):
-    """A summary of what the model thought."""
+    """A summary of the model's reasoning."""
 
     kind = "reasoning"
     id: str
@@ -133,7 +133,7 @@ class TodoList(Item):
 
 @dataclass(frozen=True, slots=True)
 class ItemWarning(Item):
-    """An `error` item: despite its name, codex's way to warn (a clamped setting, a policy that fell back).
+    """An `error` item: despite its name, a warning of codex (a clamped setting, a policy that fell back).
 
     `code` is the warning's own. `known` is true if this version knows the sentence as only a warning.
     """
@@ -157,7 +157,7 @@ class OtherItem(Item):
 
 @dataclass(frozen=True, slots=True)
 class ThreadStarted(Event):
-    """codex is up. `thread_id` is what a resume names."""
+    """codex has started. `thread_id` is the thread that a resume names."""
 
     kind = "thread.started"
     thread_id: str
@@ -165,7 +165,7 @@ class ThreadStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted(Event):
-    """The model has been asked."""
+    """A turn has begun: codex has asked the model."""
 
     kind = "turn.started"
 
@@ -232,7 +232,7 @@ class ItemUpdated(Event):
 
 @dataclass(frozen=True, slots=True)
 class ItemCompleted(Event):
-    """An item is done. Some kinds come only so, without a start."""
+    """An item is done. Some kinds have only this event, without a start."""
 
     kind = "item.completed"
     item: Item
@@ -240,7 +240,7 @@ class ItemCompleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class OtherEvent(Event):
-    """A JSON event of a type that this version does not know, kept whole."""
+    """A JSON event of a type that this version does not know. `data` is the whole event."""
 
     kind = "other"
     type: str
@@ -248,7 +248,7 @@ class OtherEvent(Event):
 
 
 TRUNCATED = "truncated"
-"""The reason of an Unparsed that is longer than the runner reads. codex.jsonl has it whole."""
+"""The reason of an Unparsed for a line that is longer than the runner reads. codex.jsonl has the whole line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ class Unparsed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic(Event):
-    """A line of codex's stderr that matters: `level` is its own word (ERROR, WARN).
+    """An important line of codex's stderr. `level` is codex's own word (ERROR, WARN).
 
     If it is a refusal that no other event shows, `code` is the warning's own.
     """
@@ -346,7 +346,7 @@ class AttemptStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded(Event):
-    """An attempt is over, and how."""
+    """An attempt has ended. `ending` says how."""
 
     kind = "attempt.ended"
     number: int
@@ -367,7 +367,7 @@ class Retrying(Event):
 
 @dataclass(frozen=True, slots=True)
 class Warned(Event):
-    """Something that a person should know. `code` is stable, for programs; `message` is for people."""
+    """A warning. `code` is stable, for programs; `message` is for people."""
 
     kind = "warning"
     code: str
@@ -383,10 +383,10 @@ class CredentialTaken(Event):
 
 
 NOT_JUDGED = "not judged"
-"""The third state of a promise, in the words of every report."""
+"""The third outcome of a guard, in the words of every report."""
 
 NO_BUDGET = "no-budget"
-"""The code of a warning that many runs carry, and that no log should be loud about."""
+"""The code of a warning that many runs have: logs show it without an annotation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,7 +406,7 @@ class Guarded(Event):
 
     @classmethod
     def unjudged(cls, name: str, message: str, seconds: float = 0.0) -> Self:
-        """Make a guard that nothing could judge: neither kept nor broken."""
+        """Return a guard that could not be judged: neither kept nor broken."""
         return cls(name, False, message, seconds, judged=False)
 
     @property
@@ -416,7 +416,7 @@ class Guarded(Event):
 
     @property
     def outcome(self) -> str:
-        """Say it as every report does."""
+        """The outcome in the words of every report."""
         return "kept" if self.passed else "not kept" if self.judged else NOT_JUDGED
 
 
@@ -475,7 +475,7 @@ class Leaked(Event):
 
 @dataclass(frozen=True, slots=True)
 class Changed(Event):
-    """What git says the agent changed: how many paths and lines, the diffstat, and the rules that are broken.
+    """The agent's changes by git: the counts of paths and lines, the diffstat, and the broken rules.
 
     `exit_code` is that of the gravest finding, 0 without any. Of the paths, `newly_ignored` are ignored only by rules
     that the agent has left, and are not to be delivered. `repositories` are what git would take for a repository of
@@ -506,11 +506,11 @@ class RunEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far the host's output has been read, and how far our copies of it reach. All in bytes.
+    """How far the host's output has been read and copied. All in bytes.
 
-    `stdout` and `stderr` are offsets in the host's files; `stdout_copy` and `stderr_copy` are the lengths of
-    codex.jsonl and stderr.log, which differ from them where something was redacted, and run over all attempts.
-    `stdout_crc` is the state of the POSIX cksum over the first `stdout` bytes (see `engine.cksum`).
+    `stdout` and `stderr` are offsets in the host's files. `stdout_copy` and `stderr_copy` are the lengths of
+    codex.jsonl and stderr.log: these differ after a redaction, and hold all attempts. `stdout_crc` is the state of the
+    POSIX cksum over the first `stdout` bytes (see `domain.cksum`).
     """
 
     stdout: int = 0
@@ -543,7 +543,7 @@ ITEM_KINDS: dict[str, type[Item]] = _concrete(Item)
 
 
 def to_json(value: Any) -> Any:
-    """Turn a domain value into what `json` can write. Events and items carry their `kind`."""
+    """Return a domain value as JSON types. Events and items carry their `kind`."""
     if isinstance(value, Event | Item):
         return {"kind": value.kind, **_fields(value)}
     if dataclasses.is_dataclass(value):
@@ -552,9 +552,9 @@ def to_json(value: Any) -> Any:
         return [to_json(part) for part in value]
     if isinstance(value, Mapping):
         return {key: to_json(part) for key, part in value.items()}
-    if isinstance(value, Decimal):  # as text, since a number would come back as another one
+    if isinstance(value, Decimal):  # as text: a JSON number would come back as a float, with another value
         return str(value)
-    # TOML knows dates, and JSON does not.
+    # TOML has dates, and JSON has not.
     return value.isoformat() if isinstance(value, dt.date | dt.time) else value
 
 
@@ -563,7 +563,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def record_to_json(record: Record) -> dict[str, Any]:
-    """Turn a record into its JSON object. `end_offset` and `codex_length` are what attaching goes on from."""
+    """Return a record as its JSON object. A runner that attaches continues at `end_offset` and `codex_length`."""
     at = record.position
     return {
         "schema": SCHEMA_VERSION,
@@ -580,7 +580,7 @@ def record_to_json(record: Record) -> dict[str, Any]:
 
 
 def record_from_json(data: dict[str, Any]) -> Record:
-    """Read a record back. A kind that this version does not know becomes `OtherEvent`; a missing key is a KeyError."""
+    """Read a record from its JSON object. An unknown kind becomes `OtherEvent`. Raises KeyError if a key is missing."""
     return Record(
         seq=data["seq"],
         time=data["time"],
@@ -597,7 +597,7 @@ def record_from_json(data: dict[str, Any]) -> Record:
 
 
 def event_from_json(data: dict[str, Any]) -> Event:
-    """Read an event back from its JSON object."""
+    """Read an event from its JSON object. An unknown kind becomes `OtherEvent`."""
     cls = EVENT_KINDS.get(data["kind"])
     if cls is None:
         return OtherEvent(type=data["kind"], data={k: v for k, v in data.items() if k != "kind"})
@@ -605,7 +605,7 @@ def event_from_json(data: dict[str, Any]) -> Event:
 
 
 def build(cls: type, data: dict[str, Any]) -> Any:
-    """Make a domain dataclass from a JSON object; keys that it does not have are ignored (a newer writer)."""
+    """Build a domain dataclass from a JSON object. Ignores unknown keys, which a newer version may have written."""
     hints = _hints(cls)
     known = {f.name for f in dataclasses.fields(cls)}
     return cls(**{key: _read(hints[key], value) for key, value in data.items() if key in known})
@@ -626,7 +626,7 @@ def _read(hint: Any, value: Any) -> Any:  # noqa: PLR0911 - one return a shape
     origin = typing.get_origin(hint)
     if origin is types.UnionType or origin is typing.Union:
         arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
-        # Of several arms, a JSON array is the tuple, and anything else the plain type that it is.
+        # Of several arms, the tuple takes a JSON array, and the plain type anything else.
         fitting = (arm for arm in arms if (typing.get_origin(arm) is tuple) == isinstance(value, list))
         return _read(arms[0] if len(arms) == 1 else next(fitting, Any), value)
     if origin is tuple:

@@ -161,5 +161,5 @@ def test_an_attached_run_gets_no_other_turn(turns, service):
     running.kill()
     done = project.command("attach", project.runs[0].run_id)
     run = project.check_reports(done, 1)
-    assert "attached to is not started again" in run.warnings["no-retry"]
+    assert "does not start codex again" in run.warnings["no-retry"]
     assert len(run.run_json["attempts"]) == 1

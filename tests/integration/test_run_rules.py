@@ -183,7 +183,7 @@ def test_a_nul_byte_does_not_widen_a_budget(repository):
         budget={"changed_lines": 900, "tokens": 10**9},
     )
     run = repository.check_reports(repository.run(), 11)
-    assert "budget.changed_lines is passed: 1,00" in run.run_json["reason"]
+    assert "budget.changed_lines is exceeded: 1,00" in run.run_json["reason"]
 
 
 def test_a_folder_that_the_repository_around_it_ignores(project):

@@ -196,9 +196,10 @@ def test_no_git(there):
     there.configure(codex={"path": str(there.scratch / "fake-codex")}, sandbox="workspace-write")
     code, said = shell(there, "", "run", JOB, **path)
     assert code == 0, said
-    assert "git is not installed on this host: nobody sees what the agent changes" in there.last.warnings["unwatched"]
+    told = "git is not installed on this host: the runner does not see what the agent changes"
+    assert told in there.last.warnings["unwatched"]
     code, said = shell(there, "", "doctor", **path)
-    assert (code, "nobody sees what the agent changes" in said) == (0, True)
+    assert (code, "the runner does not see what the agent changes" in said) == (0, True)
     for command in ("run", "doctor"):
         code, said = shell(there, "", command, JOB, "--set", f"jobs.{JOB}.must_change=true", **path)
         assert (code, "git is not installed" in said) == (3, True), said

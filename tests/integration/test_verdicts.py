@@ -141,7 +141,7 @@ def test_rules_that_hold(project):
 
 def test_the_limit_of_tokens_disagrees(project):
     project.configure(prompt="SCN:tokens:1000", budget={"tokens": 1000})
-    judged(project, Failure.BUDGET, "budget.tokens is passed")
+    judged(project, Failure.BUDGET, "budget.tokens is exceeded")
 
 
 def test_the_process_ends_without_a_final_event(project):
