@@ -35,7 +35,7 @@ def hosts(
 
     With --probe, exit code 6 where one of them cannot be reached.
     """
-    # A project is not needed, so its configuration need not be.
+    # No project is needed, so a configuration is optional.
     invocation = Invocation.of(optional_config(config, None), os.environ, None)
     documents = asyncio.run(inventory(names, invocation, tell, probe=probe))
     if as_json:

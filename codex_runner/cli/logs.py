@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class _UnreadError(Exception):
-    """Nobody reads what is shown any more."""
+    """The reader of stdout has left."""
 
 
 class _WhileRead:
-    """A sink for as long as stdout is read: what is followed may go on for hours."""
+    """A sink that ends the command once stdout has no reader: a run that is followed may go on for hours."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink

@@ -177,7 +177,7 @@ def test_a_relative_state_folder_is_ignored(there):
 def test_a_folder_that_is_gone(there):
     gone = there.scratch / "gone"
     code, said = shell(there, f"mkdir {gone}; cd {gone}; rmdir {gone}", "runs")
-    assert (code, "cannot be found any more" in said) == (2, True), said
+    assert (code, "does not exist any more" in said) == (2, True), said
 
 
 @pytest.mark.thorough

@@ -110,7 +110,7 @@ def test_runs_are_listed_the_newest_first(shelf):
     assert shelf.command("runs", "--job", "nope").stdout == ""
     assert len(shelf.command("runs", "--since", "25h", "--json").json) == 4
     assert "--since" in shelf.command("runs", "--since", "yesterday", code=2).stderr
-    assert "--limit shows more" in shelf.command("runs", "--limit", "4").stderr
+    assert "--limit for more" in shelf.command("runs", "--limit", "4").stderr
     assert shelf.command("runs", "--limit", "5").stderr == ""
 
 
@@ -278,7 +278,7 @@ def test_prune_leaves_alone_what_is_locked_or_not_a_run(shelf, tmp_path):
     assert (mine / "precious").is_file()
     assert (elsewhere / other.run_id / "events.jsonl").is_file()
     assert not list(shelf.out.glob(".*.pruned"))
-    assert "not said which" in shelf.command("prune", code=2).stderr
+    assert "No runs selected" in shelf.command("prune", code=2).stderr
     assert "--older-than" in shelf.command("prune", "--older-than", "old", code=2).stderr
 
 

@@ -145,10 +145,10 @@ def test_what_is_there_and_differs_is_named_and_nothing_is_written(run, tmp_path
         (tmp_path / ".codex-runner" / name).write_text("mine")
     result = run("gitlab")
     assert isinstance(result.exception, UsageError)
-    assert ".codex-runner/requirements.txt, .codex-runner/codex.txt are there already" in result.exception.message
+    assert ".codex-runner/requirements.txt, .codex-runner/codex.txt exist already" in result.exception.message
     assert not (tmp_path / ".gitlab-ci.yml").exists()
     (tmp_path / ".codex-runner/codex.txt").unlink()
-    assert ".codex-runner/requirements.txt is there already" in run("jenkins").exception.message
+    assert ".codex-runner/requirements.txt exists already" in run("jenkins").exception.message
 
 
 def test_running_it_again_changes_nothing_and_says_so(run, tmp_path):
@@ -156,7 +156,7 @@ def test_running_it_again_changes_nothing_and_says_so(run, tmp_path):
     run("gitlab")
     again = run("gitlab")
     assert again.exit_code == 0
-    assert again.stdout.count(" is as it should be.") == 4
+    assert again.stdout.count(" is up to date.") == 4
     assert "Wrote .gitlab" not in again.stdout
 
 

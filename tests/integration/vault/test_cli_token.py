@@ -157,7 +157,7 @@ def test_a_token_of_which_nobody_knows_is_not_called_refused(keeper, service):
         (("--owner", "ada", "--expires", "30d"), b"\xff\xfe", 4, "not text"),
         (("--owner", "ada", "--expires", "30d"), b"a" * 70000, 2, "too long"),
         (("--owner", "ada"), OLD.encode(), 2, "not said when the token expires"),
-        (("--owner", "ada", "--expires", "soon"), OLD.encode(), 2, "--expires 'soon' is no date"),
+        (("--owner", "ada", "--expires", "soon"), OLD.encode(), 2, "--expires 'soon' is not a date"),
         (("--owner", "ada", "--expires", "2020-01-31"), OLD.encode(), 4, "which is over"),
         (("--expires", "30d"), OLD.encode(), 2, "--owner"),
     ],
