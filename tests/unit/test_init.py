@@ -125,7 +125,7 @@ def test_a_repositorys_own_pipeline_is_left_alone_and_the_rest_is_written_beside
     (tmp_path / ".gitlab-ci.yml").write_text("mine")
     (tmp_path / "Jenkinsfile").write_text("mine")
     told = run("gitlab").stdout
-    assert "Add to the .gitlab-ci.yml that is there:\n\ninclude:\n  - local: .gitlab/codex-runner.yml\n" in told
+    assert "Add to your .gitlab-ci.yml:\n\ninclude:\n  - local: .gitlab/codex-runner.yml\n" in told
     assert (tmp_path / ".gitlab/codex-runner.yml").exists()
     told = run("jenkins").stdout
     assert "Script Path overview.Jenkinsfile" in told
