@@ -170,7 +170,7 @@ def test_vault_is_sealed(patient, own_server):
 def test_a_login_that_works_once_is_kept_for_the_run(patient):
     patient.settings["vault"]["auth"] = {"method": "approle", "role": "x", "wrapped": True}
     check = patient.checks()["docs", "credential"]
-    assert (check["state"], check["message"].partition(":")[0]) == ("warning", "not looked at")
+    assert (check["state"], check["message"].partition(":")[0]) == ("warning", "not checked")
 
 
 def test_no_codex(patient):
