@@ -67,4 +67,4 @@ def logs(
         tell(f"{folder.run_id} was killed before it began")
     elif state.verdict is None:
         going = history.is_live(folder)
-        tell(f"{folder.run_id} {'goes on: -f follows it' if going else 'has no ending: `attach` goes on with it'}")
+        tell(f"{folder.run_id} {'runs: follow it with -f' if going else 'has no ending: go on with `attach`'}")

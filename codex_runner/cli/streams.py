@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 # The reader has left, also of a socket; or there never was one.
-_NOBODY = (errno.EPIPE, errno.ECONNRESET, errno.EBADF)
+_NO_READER = (errno.EPIPE, errno.ECONNRESET, errno.EBADF)
 
 # A file's name may not be text, and a reply may contain half of a character: a strict stream gets escapes.
 _REFUSING = ("strict", "surrogateescape")
@@ -78,7 +78,7 @@ def lost() -> OSError | None:
     """Return why a part of the output on stdout is missing. Returns None if none is, or if the reader has left."""
     sys.stdout.flush()
     failure = _stdout.failure
-    return None if failure is None or failure.errno in _NOBODY else failure
+    return None if failure is None or failure.errno in _NO_READER else failure
 
 
 def is_read() -> bool:

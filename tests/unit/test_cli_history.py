@@ -251,8 +251,8 @@ def test_prune_takes_what_nobody_goes_on_with_only_when_it_is_told_to(shelf):
     live, _, _ = shelf.begin(age=DAY)
     assert shelf.command("prune", "--keep-last", "0").stdout == ""
     assert "killed before it began" in shelf.command("logs", unborn.run_id).stderr
-    assert "`attach` goes on" in shelf.command("logs", killed.run_id).stderr
-    assert "-f follows it" in shelf.command("logs", live.run_id).stderr
+    assert "go on with `attach`" in shelf.command("logs", killed.run_id).stderr
+    assert "follow it with -f" in shelf.command("logs", live.run_id).stderr
     said = shelf.command("prune", "--keep-last", "0", "--unfinished", "--json")
     assert set(said.json) == {killed.run_id, unborn.run_id}
     assert [path.name for path in shelf.out.iterdir()] == [live.run_id]
