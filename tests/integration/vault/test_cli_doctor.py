@@ -232,7 +232,7 @@ def test_git_as_ci_has_it(patient, tmp_path_factory):
     plain = patient.folder / "plain"
     plain.mkdir()
     patient.job["cwd"] = "plain"
-    assert "no repository" in patient.checks()["docs", "git"]["message"]
+    assert "not a repository" in patient.checks()["docs", "git"]["message"]
 
 
 def test_every_job_is_looked_at_and_the_first_failure_counts(patient, tmp_path):
