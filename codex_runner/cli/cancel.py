@@ -1,4 +1,4 @@
-"""`codex-runner cancel`: end a run that somebody else follows, or nobody."""
+"""`codex-runner cancel`: end a run, with or without a runner that follows it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def hosts(
 
     With --probe, exits with 6 if one of them cannot be reached.
     """
-    # A project is not needed, so its configuration need not be.
+    # No project is needed, so a configuration is optional.
     invocation = Invocation.of(optional_config(config, None), os.environ, None)
     documents = asyncio.run(inventory(names, invocation, tell, probe=probe))
     if as_json:

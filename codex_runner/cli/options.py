@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they come to."""
+"""Options that several commands share, and the values they stand for."""
 
 from __future__ import annotations
 
@@ -67,23 +67,23 @@ LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="The fo
 
 
 def sinks(log_format: LogFormat, secrets: Iterable[Secret], job: Job | None = None) -> list[Sink]:
-    """Choose the sinks for this terminal, or this CI system, and for the `job` whose checks they will tell of."""
+    """Choose the sinks for this terminal or CI system, and for the checks of the `job`."""
     return run_sinks(log_format.value, sys.stderr, os.environ, secrets, job)
 
 
 def clear_junit(path: Path | None) -> None:
-    """Refuse a place for junit.xml that cannot be written before anything is spent, and take away what is there."""
+    """Remove junit.xml. Raises an error if it cannot be written there, before anything is spent."""
     if path is not None:
         clear_place(path, "--junit")
 
 
 def warn(sentence: str) -> None:
-    """Say something on stderr that does not change what the command comes to."""
+    """Print a warning on stderr. It does not change the exit code."""
     tell(f"warning: {sentence}")
 
 
 def output_dir(given: Path | None, config: Path | None) -> Path:
-    """Return the folder of the runs: what is given, or what the configuration says."""
+    """Return the output folder: `output` if given, else the configuration's."""
     if given is not None:
         return given.absolute()
 
@@ -91,7 +91,7 @@ def output_dir(given: Path | None, config: Path | None) -> Path:
 
 
 def runs_config(config: Path | None, output: Path | None) -> tuple[Config | None, Path]:
-    """Return the configuration and the folder of the runs. Where `output` names that, none is needed."""
+    """Return the configuration and the output folder. No configuration is needed if `output` is given."""
     try:
         loaded = load(config, Path.cwd(), os.environ)
     except ConfigurationError:

@@ -34,7 +34,7 @@ def prune(
     Example: codex-runner prune --older-than 30d --keep-last 20
     """
     if older_than is None and keep_last is None:
-        raise UsageError("It is not said which runs may go.", remedy="Give --older-than, --keep-last, or both.")
+        raise UsageError("No runs selected.", remedy="Give --older-than, --keep-last, or both.")
     seconds = None if older_than is None else duration(older_than, "--older-than")
     where = output_dir(output, config)
     gone = remove(where, older_than=seconds, keep_last=keep_last, job=job, unfinished=unfinished, dry_run=dry_run)
@@ -44,4 +44,4 @@ def prune(
         for run in gone:
             typer.echo(f"{'would remove' if dry_run else 'removed'} {show_path(str(run.folder.path))}")
     if not gone:
-        tell(f"nothing in {where} may go")
+        tell(f"nothing to remove in {where}")

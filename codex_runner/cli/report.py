@@ -31,7 +31,7 @@ def report(
 ) -> None:
     """Write all reports of a run again, from its events.jsonl alone."""
     if junit == html == _STDOUT:
-        raise UsageError("Both reports are to go to stdout.", remedy="Write one of them into a file.")
+        raise UsageError("Both reports are to go to stdout.", remedy="Write one of them to a file.")
     folder = find_run(output_dir(output, config), run)
     loaded = optional_config(config, None)
     for path in rebuild(folder, guards=loaded.junit_guards if loaded else True):

@@ -81,7 +81,7 @@ def run(
         raise UsageError(f"Unexpected argument {stdin!r}.", remedy="Give the prompt with --prompt, --prompt-file or -.")
     if stdin == "-" and context == "-":
         raise UsageError(
-            "Both the prompt and the context are to come from stdin.", remedy="Put one of them into a file."
+            "Both the prompt and the context are to come from stdin.", remedy="Give one of them in a file."
         )
     source = PromptSource(prompt, prompt_file, _standard_input() if stdin == "-" else None)
     resolved = resolve_job(
@@ -132,7 +132,7 @@ def _context(given: str | None) -> str | None:
         data = sys.stdin.buffer.read() if given == "-" else Path(given).read_bytes()
     except OSError as error:
         raise UsageError(
-            f"--context {given}: {error.strerror}.", remedy="Name a file that can be read, or `-`."
+            f"--context {given} cannot be read: {error.strerror}.", remedy="Name a readable file, or `-`."
         ) from None
     return data.decode("utf-8", "replace")
 

@@ -254,13 +254,13 @@ def revoke(
     patience = duration(wait, "--wait")
     if target.spec.kind is not CredentialKind.ACCESS_TOKEN:
         raise UsageError(
-            f"codex cannot say whether a {target.spec.kind} still works, so its end cannot be proven.",
+            f"codex cannot check a {target.spec.kind}, so its revocation cannot be proven.",
             remedy="Revoke it where it was made, and remove Vault's copies with `codex-runner token destroy`.",
         )
     if stdin not in {None, "-"}:
         raise UsageError(f"Unexpected argument {stdin!r}.", remedy="A token is never an argument; give it on stdin.")
     if stdin == "-" and not yes:
-        raise UsageError("Nobody can be asked while stdin holds the token.", remedy="Give --yes.")
+        raise UsageError("Confirmation is required, and stdin holds the token.", remedy="Give --yes.")
     confirm(f"Destroy every version of {target.place}, for good, once the service refuses it?", yes=yes)
     secret = read_stdin(target) if stdin == "-" else _fetch(desk, target)
     entry = desk.entry(target)
@@ -283,7 +283,7 @@ def _fetch(desk: TokenDesk, target: Target) -> Secret:
 
 
 def _destroy_refused(desk: TokenDesk, target: Target, last: int) -> None:
-    """Destroy the copies of a token that the service refuses: all that were there when the command began."""
+    """Destroy the copies of a token that the service refuses: all that existed when the command began."""
     try:
         versions = desk.destroy(target, up_to=last)
     except RunnerError as error:
@@ -329,7 +329,7 @@ def _target(
     kept = None if kind is None else CredentialKind(kind.value)
     target = target_of(loaded, workflow, mount=mount, path=path, field=field, kind=kept)
     if target.workflow != workflow:
-        tell(f"the job {target.job} keeps its token at {workflow}, and asks for one of the workflow {target.workflow}")
+        tell(f"the job {target.job} keeps its token at {workflow}, but requires one of the workflow {target.workflow}")
     return target
 
 

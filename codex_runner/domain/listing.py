@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Listing:
     """The files below some paths of a folder. All paths are relative to the folder.
 
-    `others` are links and special files, which no transport follows. `complete` is False if the names exceed the most
-    that a host lists (16 MiB).
+    `others` are links and special files, which no transport follows. `complete` is False if the host could
+    not list all of it: a folder that cannot be read, or more than it may list (16 MiB of names).
     """
 
     files: tuple[str, ...] = ()

@@ -364,7 +364,7 @@ def test_a_proposal_that_changes_the_configuration(told, project, required):
     run = project.last
     if required:
         assert done.code == 4
-        assert "Pull request 7 changes what configures this run: prompt.md, ci/check.sh" in done.stderr
+        assert "Pull request 7 changes files that configure this run: prompt.md, ci/check.sh" in done.stderr
         assert "reviewed and merged first" in done.stderr
     else:
         assert done.code == 0, done.stderr[-3000:]
@@ -427,6 +427,6 @@ def test_a_configuration_that_cannot_be_compared(told, project, service, propose
     environ = on_github(project, base={"sha": "0" * 40, "ref": "gone"})
     git(project.cwd, "checkout", "-q", "head")
     run, _ = told(environ=environ)
-    assert "is not known: its base commit is not in this clone" in run.warnings["trusted-config"]
+    assert "this run: its base commit is not in this clone" in run.warnings["trusted-config"]
     assert run.run_json["proposal"]["changed_config"] is None
     told(code=4, trusted_config="base")

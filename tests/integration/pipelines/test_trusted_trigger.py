@@ -59,7 +59,7 @@ def test_a_forks_pull_request_until_the_pipeline_itself_allows_it(pipeline):
             project.configure(trusted_forks=["mallory/app"])
         done = project.run()
         assert done.code == 3
-        assert f"{name}.trusted_forks: may not stand in the file" in done.stderr
+        assert f"{name}.trusted_forks: must not be in the file" in done.stderr
         file.write_text(before)
 
 

@@ -183,7 +183,7 @@ def test_vault_is_sealed(patient, own_server):
 def test_a_login_that_works_once_is_kept_for_the_run(patient):
     patient.settings["vault"]["auth"] = {"method": "approle", "role": "x", "wrapped": True}
     check = patient.checks()["docs", "credential"]
-    assert (check["state"], check["message"].partition(":")[0]) == ("warning", "not looked at")
+    assert (check["state"], check["message"].partition(":")[0]) == ("warning", "not checked")
 
 
 def test_no_codex(patient):
@@ -245,7 +245,7 @@ def test_git_as_ci_has_it(patient, tmp_path_factory):
     plain = patient.folder / "plain"
     plain.mkdir()
     patient.job["cwd"] = "plain"
-    assert "no repository" in patient.checks()["docs", "git"]["message"]
+    assert "not a repository" in patient.checks()["docs", "git"]["message"]
 
 
 def test_every_job_is_looked_at_and_the_first_failure_counts(patient, tmp_path):
