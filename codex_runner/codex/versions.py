@@ -53,7 +53,7 @@ class Bad:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class VersionVerdict:
     """What the table says of one version. `why` is half a sentence, `remedy` a sentence; it is empty if all is well."""
 
     standing: Standing
@@ -81,25 +81,25 @@ class Versions:
         """The newest version that the tests run."""
         return self.tested[-1]
 
-    def judge(self, version: str) -> Verdict:
+    def judge(self, version: str) -> VersionVerdict:
         """Judge a version as codex says it, without its name: `0.163.0`."""
         numbers, oldest, newest = _numbers(version), self.oldest.version, self.newest.version
         if numbers is None:
-            return Verdict(Standing.UNKNOWN, "this is no version", f"Install {newest}.")
+            return VersionVerdict(Standing.UNKNOWN, "this is no version", f"Install {newest}.")
         if numbers < _known(oldest):
-            return Verdict(
+            return VersionVerdict(
                 Standing.TOO_OLD, f"too old: the oldest supported version is {oldest}", f"Install {oldest} or later."
             )
         for bad in self.bad:
             if _known(bad.first) <= numbers <= _known(bad.last):
-                return Verdict(Standing.BAD, f"known to be bad: {bad.reason}", bad.remedy)
+                return VersionVerdict(Standing.BAD, f"known to be bad: {bad.reason}", bad.remedy)
         if numbers > _known(newest):
-            return Verdict(
+            return VersionVerdict(
                 Standing.UNTESTED,
                 f"untested: the newest version that was tested is {newest}",
                 f"If a run with it fails for no reason of its own, install {newest}.",
             )
-        return Verdict(Standing.SUPPORTED, f"supported: {oldest} to {newest}")
+        return VersionVerdict(Standing.SUPPORTED, f"supported: {oldest} to {newest}")
 
     def refused(self) -> str:
         """Return what versions.sh reads: a line `oldest VERSION`, and `bad FIRST LAST` for each range."""
