@@ -224,7 +224,7 @@ def test_a_gap_is_told(folder):
 
 def test_a_damaged_line_in_the_middle_is_told(folder):
     _lines(folder, lambda lines: lines.__setitem__(2, "garbage\n"))
-    with pytest.raises(RunnerError, match="line 3 cannot be read, and others follow it"):
+    with pytest.raises(RunnerError, match="line 3 cannot be read, but others follow it"):
         FileJournal.recover(folder)
 
 
