@@ -57,7 +57,7 @@ def test_the_step_summary_stays_below_githubs_mebibyte(tmp_path):
     for _ in range(6):
         append_step_summary(path, "x" * (256 * 1024))
     assert 768 * 1024 < path.stat().st_size < MIB
-    assert "does not fit" in path.read_text()
+    assert "is too large" in path.read_text()
 
 
 def test_the_numbers_are_those_of_the_docs():

@@ -382,7 +382,7 @@ def test_what_cannot_be_put_back_is_told(maker, run, repo):
     async def work():
         made = await maker.make(repo, run_id=run_id)
         shutil.rmtree(Path(made.path, ".git"))
-        with pytest.raises(HostError, match="could not be put back"):
+        with pytest.raises(HostError, match="could not reset the workspace"):
             await maker.git.reset(made, run_id)
 
     run(work())
