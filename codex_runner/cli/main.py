@@ -21,6 +21,8 @@ from codex_runner.domain.errors import ConfigurationError, RunnerError
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.machine import machine_fault
 
+_LARGEST_STATUS = 255
+
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = ("run", "runs", "logs", "attach", "cancel", "report", "prune", "hosts", "doctor", "init", "demo")
 _GROUPS = ("token", "vault")
@@ -83,6 +85,7 @@ def program() -> NoReturn:
         main()
     except SystemExit as ended:
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(ended.code if isinstance(ended.code, int) else 1)
 
 
@@ -96,6 +99,8 @@ def main() -> NoReturn:
     if (lost := streams.lost()) is not None:
         tell(f"the result could not be written to stdout: {lost.strerror}.", "Give stdout a place that takes it.")
         code = code or int(ExitCode.JOB_FAILED)
+    if not 0 <= code <= _LARGEST_STATUS:  # a system keeps the lowest byte: of 256 that is a success
+        code = int(ExitCode.INTERNAL)
     # Who calls this ends soon: looking through every module for garbage on the way out costs a twentieth of a second.
     gc.freeze()
     sys.exit(code)

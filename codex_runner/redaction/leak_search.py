@@ -112,11 +112,11 @@ class Find:
 def search(folder: Path, redactor: Redactor, without: Path | None = None) -> list[Find]:
     """Look for every secret, in every form, in all below `folder`, binary files too; in order of their paths.
 
-    `without` is left out, if it is a file.
+    `without` is left out, if it is a file and no link to one: where a link points to may be a secret.
     Nothing is followed out of the folder: a symbolic link is searched for where it points to. Memory stays flat however
     large a file is. OSError where something cannot be read, since nobody could then say that it holds no secret.
     """
-    spared = without if without and without.is_file() else None
+    spared = without if without and without.is_file() and not without.is_symlink() else None
     return [find for path in _below(folder) if path != spared for find in _search_one(path, folder, redactor)]
 
 
