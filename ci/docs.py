@@ -28,6 +28,7 @@ from rich.text import Text
 from codex_runner.cli.main import command_line
 from codex_runner.codex.classes import NARROWER, ROWS
 from codex_runner.codex.refusal_kinds import REFUSALS, SANDBOX_FAILED
+from codex_runner.codex.versions import VERSIONS, Standing
 from codex_runner.domain import event as ev
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
@@ -43,6 +44,7 @@ TOP = Path(__file__).parent.parent
 PLACES = {
     "README.md": ("commands", "exit-codes-short"),
     "docs/cli.md": ("cli",),
+    "docs/dependencies.md": ("codex-versions",),
     "docs/events.md": ("events", "items", "values"),
     "docs/exit-codes.md": ("exit-codes",),
     "docs/failures.md": ("failures", "messages", "refusals", "stops"),
@@ -118,6 +120,20 @@ def refusals() -> str:
         ("Warning", "Meaning", "Words"),
         [(f"`{one.code}`", one.meaning, f"`{one.words.pattern}`") for one in (*REFUSALS, SANDBOX_FAILED)],
     )
+
+
+def codex_versions() -> str:
+    oldest, newest = VERSIONS.oldest.version, VERSIONS.newest.version
+    tested = " and ".join(f"{each.version} ({each.index}: `{each.package}`)" for each in VERSIONS.tested)
+    rows = [
+        (f"older than {oldest}", Standing.TOO_OLD.value, "refused", VERSIONS.judge("0.0.0").remedy),
+        (f"{oldest} to {newest}", Standing.SUPPORTED.value, f"taken; the tests run {tested}", ""),
+        (f"newer than {newest}", Standing.UNTESTED.value, "taken; `doctor` warns", VERSIONS.judge("999.0.0").remedy),
+    ]
+    for bad in VERSIONS.bad:
+        span = bad.first if bad.first == bad.last else f"{bad.first} to {bad.last}"
+        rows.append((span, Standing.BAD.value, f"refused: {bad.reason}", bad.remedy))
+    return table(("Version", "Standing", "What a run does", "What to do"), rows)
 
 
 def stops() -> str:
@@ -338,7 +354,7 @@ def part(name: str) -> str:
         return kinds(ev.EVENT_KINDS)
     if name == "items":
         return kinds(ev.ITEM_KINDS)
-    writers = (cli, commands, exit_codes, exit_codes_short, failures, messages, refusals, stops, values)
+    writers = (cli, codex_versions, commands, exit_codes, exit_codes_short, failures, messages, refusals, stops, values)
     return {writer.__name__.replace("_", "-"): writer for writer in writers}[name]()
 
 

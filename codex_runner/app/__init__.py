@@ -1,1 +1,1 @@
-"""The application: a use case a module. `compose` is the only place where adapters meet the engine."""
+"""The application: one use case a module. `compose` is the only place where adapters meet the engine."""

@@ -1,4 +1,4 @@
-"""What a run must be let in by: its concurrency group, and what its workflow may still spend today."""
+"""Admission of a run: its concurrency group, and its workflow's budget for today."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LockedGroup:
     """Implements ports.Group with a lock in the user's state folder."""
 
     def __init__(self, folder: Path, wanted: Concurrency, run_id: str) -> None:
-        """Nothing is touched before `enter`."""
+        """Touches nothing before `enter`."""
         self._folder, self._wanted, self._run_id = folder, wanted, run_id
         self._held: Held | None = None
 
@@ -42,8 +42,8 @@ class LockedGroup:
         if entered.dead is not None:
             tell(
                 "group-taken-over",
-                f"The group {self._wanted.group!r} was held by {entered.dead}, which was killed. Its agent may still "
-                f"run, until its orphan_timeout; `codex-runner attach {entered.dead.run_id}` brings home what it did.",
+                f"The lock of the group {self._wanted.group!r} was held by {entered.dead}, which was killed. Its agent "
+                f"may run until its orphan_timeout; `codex-runner attach {entered.dead.run_id}` fetches what it did.",
             )
         return None
 
@@ -54,7 +54,7 @@ class LockedGroup:
 
 
 def account_of(job: Job, ledger: Path | None, environ: Mapping[str, str], state: Path) -> Account | None:
-    """Return the account of the job's workflow: in `ledger`, or where there is a limit a day, in the folder `state`."""
+    """Return the account of the job's workflow: in `ledger`, or in the folder `state` if only a daily limit is set."""
     if ledger is None and job.budget.tokens_per_day is None:
         return None
     from codex_runner.ledger import Ledger, WorkflowAccount
@@ -63,7 +63,7 @@ def account_of(job: Job, ledger: Path | None, environ: Mapping[str, str], state:
 
 
 def _workflow(job: Job, environ: Mapping[str, str]) -> str:
-    """Name the job as its credential does, else by its repository, else by the folder that it works in."""
+    """Return the workflow's name: the credential's, else one by the repository, else by the folder of the job."""
     if job.credential is not None and job.credential.workflow is not None:
         return job.credential.workflow
     here = job.cwd if job.host.is_here else "."
@@ -71,7 +71,7 @@ def _workflow(job: Job, environ: Mapping[str, str]) -> str:
 
 
 def doubts(job: Job, ledger: Path | None, environ: Mapping[str, str]) -> list[Warned]:
-    """Return a warning if a limit a day is counted in a place that goes with the machine after the job."""
+    """Return a warning if a daily limit is counted in a place that is removed with the machine after the job."""
     if job.budget.tokens_per_day is None or ledger is not None or not Pipeline(environ).is_disposable():
         return []
     return [

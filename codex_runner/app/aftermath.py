@@ -1,4 +1,4 @@
-"""What comes after a run's reports: telling others, metrics, spans. It never changes what the run came to."""
+"""What follows a run's reports: notifications, metrics, spans. It never changes the verdict."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ async def after(  # noqa: PLR0913 - who, of what, with what care
     audience: tuple[Sequence[NotifyTarget], Sequence[str]],
     is_told: bool,
 ) -> None:
-    """Do what comes after the reports. What fails is complained of, and changes nothing of what the run came to.
+    """Notify, write metrics and send spans. A failure becomes a warning and does not change the verdict.
 
-    `audience` is what `targets_of` has returned before the run. `is_told`: a runner before this one has notified it.
+    `audience` is what `targets_of` returned before the run. `is_told`: an earlier runner has sent the notifications.
     """
     targets, unknown = audience
     if not is_told:
@@ -79,7 +79,7 @@ async def tell_others(  # noqa: PLR0913, PLR0917 - who, of what, with what care
 
 
 def _append_step_summary(state: RunState, environ: Mapping[str, str], redactor: Redactor) -> None:
-    """Append the summary to the CI system's own. A file that cannot be written does not change what a run came to."""
+    """Append the summary to the CI system's own. A file that cannot be written does not change the verdict."""
     path = Pipeline(environ).summary_file()
     if not path:
         return

@@ -1,4 +1,4 @@
-"""Where the files lie that a check's output names, as the CI system's annotations need to know it."""
+"""The folder of the files that a check's output names, as the CI system's annotations need it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def path_prefix(job: Job, environ: Mapping[str, str]) -> str | None:
-    """Return what leads from the repository's top to the folder that the job's checks run in: `docs/`, or nothing.
+    """Return the path from the repository's top to the folder that the job's checks run in: `docs/`, or "" for the top.
 
-    None for a folder on another host: the run's own records have it, once git was asked there.
+    Returns None for a folder on another host: the run's own records have it, once git was asked there.
     """
     if job.workspace is not None:
         return _shown(Path(job.cwd))
@@ -25,7 +25,7 @@ def path_prefix(job: Job, environ: Mapping[str, str]) -> str | None:
     folder = Path(job.cwd).resolve()
     given = Pipeline(environ).checkout()
     tops = [each for each in (folder, *folder.parents) if (each / ".git").exists()]
-    if given:  # a checkout that has no .git: as an archive, or by a container that does not see it
+    if given:  # a checkout without .git: from an archive, or in a container that does not see it
         tops.append(Path(given).resolve())
     top = next(iter(tops), folder)
     return _shown(folder.relative_to(top)) if folder.is_relative_to(top) else ""

@@ -1,4 +1,4 @@
-"""Runs that a runner has begun, and that somebody else goes on with, or ends."""
+"""Runs that another runner has begun: attach to them, or cancel them."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
     from codex_runner.engine.stopping import Stopping
 
 
-_BY_SHAPE = "`--by-shape` goes on without: only what looks like a token is then masked in what is written."
+_BY_SHAPE = "Or give --by-shape to go on without: output is then masked only if it looks like a token."
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A run that a runner has begun. `state` is what is known of it before anybody attaches.
+    """A run that a runner has begun. `state` is what is known of it before a runner attaches.
 
-    `noted` is empty where the run's folder is on this machine; else it is what the host keeps, an attempt each.
+    `noted` is empty if the run's folder is on this machine; otherwise it has the host's records, one list an attempt.
     """
 
     folder: RunFolder
@@ -58,14 +58,14 @@ class Begun:
 
     @property
     def job(self) -> Job:
-        """The job as it is on record, without its secrets."""
+        """The job as recorded, without its secrets."""
         return planned_job(self.state)
 
 
 async def find_begun(output_dir: Path, run: str, host: str | None, invocation: Invocation) -> Begun:
-    """Find a run below `output_dir`, or else on `host`, where a runner on another machine has begun it.
+    """Find a run below `output_dir`, or else on `host`, which a runner on another machine has begun.
 
-    UsageError where it is not there, where it never began, or where it runs on another host than that.
+    Raises UsageError if there is no such run, if it never began, or if it runs on another host than `host`.
     """
     if host is not None and not _is_here(output_dir, run):
         noted = await _recall(run, Host(host), invocation)
@@ -87,16 +87,15 @@ async def attach(
     stopping: Stopping,
     by_shape: bool = False,
 ) -> RunState:
-    """Go on with a run whose runner has gone, from its last complete record. `secrets` are the job's own, by name.
+    """Follow a run whose runner has gone, from its last complete record. `secrets` are the job's own, by name.
 
-    Raises Stopped if it is to end before anything of the run is touched.
+    The credential is fetched again from its source, in the version that the run has: it must be masked in all output
+    from now on. With `by_shape` the run goes on without a secret that is missing, and its reports name that secret.
 
-    ConfigurationError if the configuration names other services, files or ssh settings than it did when the run began:
-    the agent may have written it.
-    LockedError if another runner has the run's claim, or writes its folder.
-    The credential is fetched again from where it came, in the version that the run has, since it must be kept out of
-    what is written from now on. Where a secret of the run is not to be had, nothing is touched: CredentialError, or
-    SecretStoreError. With `by_shape` the run goes on all the same, and its reports say without which.
+    Raises Stopped if it is to end before anything of the run is touched. Raises ConfigurationError if the
+    configuration names other services, files or ssh settings than when the run began: the agent may have written it.
+    Raises LockedError if another runner has the run's claim, or writes its folder. Raises CredentialError or
+    SecretStoreError if a secret of the run is missing; nothing is touched then.
     """
     folder, state = begun.folder, begun.state
     if not begun.noted:  # else the agent's host is not this machine
@@ -112,14 +111,14 @@ async def attach(
         why = f" {error.message}"
     named = {*at_hand, *(secret.name for secret in invocation.secrets())}
     missing = [name for name in state.facts.get("secrets", ()) if name not in named]
-    # A setting of codex may have come from the command line, which attaching does not have.
+    # A codex setting may have come from the first runner's command line, which attaching does not have.
     demanded = [name for name in missing if not name.startswith(PREFIX)]
     if demanded and not by_shape:
         raise CredentialError(
-            f"{folder.run_id}: the run has secrets that are not at hand: {', '.join(demanded)}.",
+            f"{folder.run_id}: secrets of the run are missing: {', '.join(demanded)}.",
             remedy=f"Attach with the configuration and the environment that the run was started with. {_BY_SHAPE}",
         )
-    doubt = f"Attached without {', '.join(missing)}, which was masked from then on only where it looks like a token."
+    doubt = f"Attached without {', '.join(missing)}, which was masked from then on only if it looked like a token."
     without = [f"{doubt}{why}"] if missing else []
     way = Way(job, folder.run_id, invocation)
     try:
@@ -151,25 +150,25 @@ async def _claimed(begun: Begun, job: Job, transport: Transport) -> tuple[RunSta
 
 
 async def cancel(output_dir: Path, run: str, host: str | None, invocation: Invocation) -> None:
-    """Have the run end, whatever it is about; whoever follows it writes its reports.
+    """End the run, in any phase. The runner that follows it writes its reports.
 
-    On `host`, the run may be one that another machine has begun. UsageError if it has no agent yet, or is over.
+    On `host`, another machine may have begun the run. Raises UsageError if it has no agent yet, or is over.
     """
     if host is not None and not _is_here(output_dir, run):
         await _cancel(run, Host(host), invocation)
         return
     folder = find_run(output_dir, run)
     state = read_state(folder)
-    if not state.host.is_here:  # the way there is told by the configuration
+    if not state.host.is_here:  # the configuration says how to reach the host
         _refuse_changed(state, invocation)
     if state.attempt is None:
-        raise UsageError(f"{folder.run_id} has no agent yet: end its runner.")
+        raise UsageError(f"{folder.run_id} has no agent yet: stop its runner instead.")
     over = UsageError(f"{folder.run_id} is over: there is nothing to cancel.")
     if not is_open(state):
         raise over
     try:
         await _cancel(folder.run_id, Host(host) if host else state.host, invocation)
-    except RunGoneError:  # its runner is about to say so
+    except RunGoneError:  # its runner is about to record the end
         raise over from None
 
 
@@ -178,8 +177,8 @@ def _refuse_changed(state: RunState, invocation: Invocation) -> None:
     if noted and invocation.digest and noted != invocation.digest:
         raise ConfigurationError(
             f"{state.run_id}: the configuration was changed since the run began, in [vault], [hosts], notify, audit, "
-            "ledger, metrics or ssh_config: its agent may have done so, and no login is sent where it says.",
-            remedy="Look at the change. Restore the file, or name one that says what it said (--config).",
+            "ledger, metrics or ssh_config. The run's agent may have changed it, so no login is sent to these places.",
+            remedy="Review the change. Restore the file, or give the original configuration with --config.",
         )
 
 
@@ -194,12 +193,12 @@ async def _recall(run_id: str, host: Host, invocation: Invocation) -> list[list[
     finally:
         await transport.close()
     if fold(noted[0]).run_id != run_id:
-        raise HostError(f"{host} keeps too little of {run_id} to go on with it.")
+        raise HostError(f"{host} has too few records of {run_id} to attach to it.")
     return noted
 
 
 def _here(record: Record, host: Host) -> Record:
-    """Name the host as this machine does: whoever began the run may have called it `local`."""
+    """Give the host its name on this machine: the first runner may have called it `local`."""
     event = record.event
     if not isinstance(event, RunStarted):
         return record
@@ -216,7 +215,7 @@ async def _cancel(run_id: str, host: Host, invocation: Invocation) -> None:
 
 
 async def _fetch_again(job: Job, state: RunState, invocation: Invocation) -> dict[str, Secret]:
-    """Fetch the run's credential once more, judged as of the run's start: an expiry since then does not matter."""
+    """Fetch the run's credential again, judged as of the run's start: an expiry since then does not matter."""
     used = state.facts.get("credential")
     if not used or used["source"] == "workload_identity":
         return {}
@@ -229,7 +228,7 @@ async def _fetch_again(job: Job, state: RunState, invocation: Invocation) -> dic
 
     version = used["version"]
     try:
-        # The newest first: most roles may read no other.
+        # Try the newest first: most roles may read no other version.
         granted = await borrow()
     except CredentialError:
         if version is None:
@@ -240,8 +239,8 @@ async def _fetch_again(job: Job, state: RunState, invocation: Invocation) -> dic
             granted = await borrow(version)
         except CredentialError as error:
             error.message = (
-                f"{state.run_id} has version {version} of {used['place']}, which is no longer the newest, and which is "
-                f"not to be had: {error.message}"
+                f"{state.run_id} has version {version} of {used['place']}, which is no longer the newest, and which "
+                f"cannot be read: {error.message}"
             )
             raise
     return {secret.name: secret for secret in granted.secrets}

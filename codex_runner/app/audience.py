@@ -1,4 +1,4 @@
-"""Who is told of a run's end: addresses and keys, read from variables and files."""
+"""The targets of a run's notifications, with addresses and keys read from variables and files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def targets_of(settings: Sequence[NotifySettings], environ: Mapping[str, str]) -> tuple[list[NotifyTarget], list[str]]:
-    """Find each target's address and keys; return the targets, and a sentence for each that cannot be told."""
+    """Read each target's address and keys. Return the targets, and a sentence for each whose address is missing."""
     targets, sentences = [], []
     for one in settings:
         try:
@@ -25,14 +25,14 @@ def targets_of(settings: Sequence[NotifySettings], environ: Mapping[str, str]) -
             sentences.append(f"{one.name}: {error.message}")
             continue
         if target is None:
-            sentences.append(f"{one.name}: its address is not to be had from {one.url_variable or one.url_file}.")
+            sentences.append(f"{one.name}: its address is missing: {one.url_variable or one.url_file} has none.")
         else:
             targets.append(target)
     return targets, sentences
 
 
 def require_usable(settings: Sequence[NotifySettings], environ: Mapping[str, str]) -> None:
-    """Raise ConfigurationError if an address, a key or a token is there and cannot be one; before anything is spent."""
+    """Raise ConfigurationError if an address, a key or a token is set and invalid, before anything is spent."""
     for one in settings:
         try:
             _target(one, SecretReader(environ, refusal=ConfigurationError))
@@ -41,7 +41,7 @@ def require_usable(settings: Sequence[NotifySettings], environ: Mapping[str, str
 
 
 def _target(one: NotifySettings, reader: SecretReader) -> NotifyTarget | None:
-    """Return the target; None if its address is not there."""
+    """Return the target. Returns None if its address is missing."""
     names = {what: f"{one.name} {what}" for what in ("url", "key", "token")}
     if one.url_variable is not None:
         url = reader.find(one.url_variable, mask=names["url"], word=False)

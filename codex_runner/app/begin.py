@@ -1,4 +1,4 @@
-"""The first moment of a run: what can be refused is refused, the folder is made, and the way to the host begins.
+"""The first moment of a run: refuse what can be refused, make the folder, begin to connect to the host.
 
 Nothing in here needs an event loop, the engine or the reports: a caller may load these while the host answers.
 """
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def begin(job: Job, output_dir: Path, invocation: Invocation, stopping: Stopping) -> tuple[RunFolder, Way]:
-    """Return a new folder below `output_dir`, and the way to the host, for `run`, which ends both.
+    """Return a new folder below `output_dir`, and the way to the host. The caller gives both to `run`, which ends them.
 
     Raises ConfigurationError for what can be refused before anything is made, and Stopped if the run is to end before
-    that. A folder that was made has its reports, however the run ends.
+    that. Once the folder is made, it gets its reports, however the run ends.
     """
     reply_schema(job, invocation.environ)
     detector(job)

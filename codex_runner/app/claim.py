@@ -1,4 +1,4 @@
-"""Who has a run: the claim of this process, and taking one that another runner has left."""
+"""The claim on a run: that of this process, and taking over one that another runner has left."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.state import RunState
 
-# For tests, which cannot wait for a minute: `RENEWAL/EXPIRY` in seconds. No setting: nothing names it.
+# For tests, which cannot wait for a minute: `RENEWAL/EXPIRY` in seconds. Not a setting, and not documented.
 _PACE = "CODEX_RUNNER_CLAIM_PACE"
 
 
 def own_claim(run_id: str, environ: Mapping[str, str]) -> Claim:
-    """Return what this process claims a run with."""
+    """Return this process's claim on a run."""
     renewal, _, expiry = environ.get(_PACE, "").partition("/")
     return Claim(run_id, _this_process(os.getpid()), float(renewal or RENEWAL), float(expiry or EXPIRY))
 
 
 async def take(transport: Transport, run_id: str) -> bool:
-    """Take a run's claim. False if the run is not on its host. LockedError if another runner has it.
+    """Take a run's claim. Returns False if the run is not on its host. Raises LockedError if another runner has it.
 
     The claim of a runner that was on this machine, and is dead, is free at once.
     """
@@ -46,14 +46,14 @@ async def take(transport: Transport, run_id: str) -> bool:
 
 
 def is_open(state: RunState) -> bool:
-    """Whether a runner that goes on with the run has anything to do on its host."""
+    """Whether a runner that attaches to the run has anything to do on its host."""
     return state.verdict is None or (state.attempt is not None and state.attempt.out_of_reach)
 
 
 def refuse_gone(job: Job, state: RunState) -> None:
     """Raise RunGoneError for a run that its host does not have any more, if another runner has judged it.
 
-    By its log it was taken over, or it has checks left, which no runner may run any more.
+    By its log another runner took it over, or it has checks left, which no runner may run any more.
     """
     attempt = state.attempt
     done = attempt is not None and attempt.ending is not None and attempt.ending.failure is None
@@ -61,13 +61,13 @@ def refuse_gone(job: Job, state: RunState) -> None:
     if told or (done and set(names(job)) - set(state.checks)):
         raise RunGoneError(
             told or f"{state.run_id} is not on {state.host} any more: another runner has judged it, or it was removed.",
-            remedy="If another machine has attached to it, the reports are there.",
+            remedy="If another machine attached to it, look for the reports there.",
         )
 
 
 def _this_process(pid: int) -> Process:
     machine, boot, node = here()
-    # With the user: of another one's process it may not be visible whether it lives.
+    # The user is part of the name: the processes of another user may be invisible here.
     return Process.of(node, machine, f"{boot}.{os.getuid()}", pid, birth(pid) or "")
 
 
@@ -79,6 +79,6 @@ def _is_dead(process: Process) -> bool:
 def _locked(run_id: str, taken: ClaimTakenError) -> LockedError:
     return LockedError(
         f"{run_id} is held by {taken.holder}.",
-        remedy="Wait for it, end its agent with `codex-runner cancel`, or end that runner; without renewal, a claim is "
-        f"free after {format_duration(EXPIRY)}.",
+        remedy="Wait for it, end its agent with `codex-runner cancel`, or end that runner. A claim that is not renewed "
+        f"is free after {format_duration(EXPIRY)}.",
     )

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 class Assignment:
     """A run that this runner has: a new one, or one that another runner has begun, from where its `state` stands.
 
-    `secrets` are those of the job. `noted` is what the host keeps of a run begun on another machine, an attempt each;
-    `without` are sentences on the secrets that are not at hand.
+    `secrets` are those of the job. `noted` are the host's records of a run begun on another machine, one list an
+    attempt. `without` are sentences on the secrets that are missing.
     """
 
     job: Job
@@ -103,7 +103,7 @@ def _adapters(
         folder, redactor, hide=scan.hide if scan else None, skip=[shared / "runs", shared / "discarded"]
     )
     wanted = job.concurrency
-    if wanted and assignment.state.run_id:  # what already runs neither waits nor is refused
+    if wanted and assignment.state.run_id:  # a run that is attached to neither waits nor is refused
         wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)
     return Adapters(
         transport=transport,
@@ -135,12 +135,12 @@ def _adapters(
 
 
 def looking_agent(job: Job, environ: Mapping[str, str]) -> Codex:
-    """Return the agent for a look at what is installed, and at what the job would start."""
+    """Return the agent for a survey of what is installed, and of what the job would start."""
     return Codex(fallback=bundled_codex(job.host), proposal=Pipeline(environ).proposal())
 
 
 def transport_to(host: Host, invocation: Invocation) -> Transport:
-    """Return a transport for what is no run of a job: a look, a cancel, what a host keeps of a run."""
+    """Return a transport for what is not a run of a job: a survey, a cancel, the host's records of a run."""
     return transport_for(
         host,
         invocation.environ,

@@ -1,4 +1,4 @@
-"""Where a job's credential comes from: Vault, a variable, a file, or the CI system's identity."""
+"""The source of a job's credential: Vault, a variable, a file, or the CI system's identity."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class JobCredentials:
     """Implements ports.Credentials. `environ` is the runner's own environment, which holds what logins need."""
 
     def __init__(self, vault: VaultSettings, environ: Mapping[str, str]) -> None:
-        """Nothing is read or asked before `borrow`."""
+        """Reads and asks nothing before `borrow`."""
         self._vault, self._environ = vault, environ
 
     async def borrow(  # noqa: PLR0913 - the port's, and the version
@@ -39,7 +39,7 @@ class JobCredentials:
         on_secret: Callable[[Secret], None] = lambda _: None,
         version: int | None = None,
     ) -> Granted:
-        """See Credentials.borrow. Of what Vault keeps, `version` asks for another than the newest."""
+        """See Credentials.borrow. `version` asks Vault for another version than the newest."""
         spec = job.credential
         if spec is not None or job.codex.environment:
             require_trust(job, self._environ, tell)
@@ -81,8 +81,8 @@ class JobCredentials:
 def workflow_of(spec: CredentialSpec, job: str, repository: str) -> str:
     """Return the workflow that the credential must name: the spec's, else `<owner>/<repo>/<job>`.
 
-    Outside a CI system, and without a clone that says where it comes from, `repository` is empty: then it is the path
-    in Vault, which `token put` names after the workflow.
+    Outside a CI system, and without a clone that has a remote, `repository` is empty: then it is the path in Vault,
+    which `token put` names after the workflow.
     """
     if spec.workflow is not None:
         return spec.workflow
@@ -101,14 +101,14 @@ def _repository_of(job: Job, environ: Mapping[str, str]) -> str:
 
 
 def repository_of(cwd: str, environ: Mapping[str, str]) -> str:
-    """Return `<owner>/<repo>` as the CI system says it, or as the remote `origin` of `cwd` does; else an empty text."""
+    """Return `<owner>/<repo>` by the CI system, or by the remote `origin` of `cwd`. Returns "" if neither has it."""
     return Pipeline(environ).repository() or origin_of(cwd, environ)
 
 
 def origin_of(cwd: str, environ: Mapping[str, str]) -> str:
-    """Return what the remote `origin` of `cwd` is called at its host: `<owner>/<repo>`, at GitLab with all its groups.
+    """Return the name of the remote `origin` of `cwd` at its host: `<owner>/<repo>`, at GitLab with all its groups.
 
-    An empty text if there is none, or no git. Of a remote that is a folder, the last two parts count.
+    Returns "" if there is no remote, or no git. For a remote that is a folder, the last two parts count.
     """
     if shutil.which("git", path=environ.get("PATH")) is None:
         return ""

@@ -25,7 +25,7 @@ _MONTH = 30 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class DemoWorld:
-    """What runs while the demo does. `environ` is what a pipeline's step would have; `token` is the agent's."""
+    """What runs during the demo. `environ` is what a pipeline's step would have; `token` is the agent's."""
 
     config: Path
     job: str
@@ -38,7 +38,7 @@ class DemoWorld:
 
 @contextlib.contextmanager
 def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> Iterator[DemoWorld]:
-    """Set all up in `scratch`, saying what is done; everything has ended when the `with` does."""
+    """Set everything up in `scratch`, with a line for each step. All of it has ended when the `with` ends."""
     from codex_runner.demo.git_project import JOB, make_project
     from codex_runner.demo.issuer import NOT_OF_THE_JOB, Issuer, github_claims
     from codex_runner.demo.model import ModelService
@@ -64,7 +64,7 @@ def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], N
         say(f"a scratch repository with a few commits, and its configuration: {config}")
         identity = issuer.environment(github_claims(REPOSITORY, WORKFLOW_FILE))
         pipeline = {**environ, **identity}
-        # What a pipeline that runs the demo is itself: not what the demo's own is.
+        # The variables of a pipeline that runs the demo are not the demo's own.
         for name in ("VAULT_TOKEN", *NOT_OF_THE_JOB):
             pipeline.pop(name, None)
         yield DemoWorld(config, JOB, scratch / "project", pipeline, model, token, server.audit)
@@ -84,7 +84,7 @@ def _set_up_vault(address: str, root: Secret, issuer: str, workflow: str, token:
     settings = VaultSettings(address=address, auth=TokenAuth())
     uninterrupted = contextlib.nullcontext(
         Wish()
-    )  # the login is the demo's own root token: nothing is to be given back
+    )  # the login is the demo's own root token: there is nothing to give back
     with logged_in(settings, {"VAULT_TOKEN": root.reveal()}, uninterrupted) as client:
         apply(client, plan(request))
         new = NewToken(token, workflow, "ada@example.com", now, now + _MONTH)

@@ -1,4 +1,4 @@
-"""What a check of `doctor` says, and the names of the checks."""
+"""The result of a check of `doctor`, and the names of the checks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AUDIT_FILE",
     "CODEX",
+    "CODEX_VERSION",
     "CONFIGURATION",
     "CREDENTIAL",
     "GIT",
@@ -39,15 +40,16 @@ HOST: Final = "host"
 VAULT: Final = "vault"
 CREDENTIAL: Final = "credential"
 CODEX: Final = "codex"
+CODEX_VERSION: Final = "codex-version"
 PREFLIGHT: Final = "credential-preflight"
 GIT: Final = "git"
 
-RUNNER: Final = "codex-runner"  # the subject of what is not about one job
+RUNNER: Final = "codex-runner"  # the subject of a check that is not about one job
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What one check says. `subject` is a job, or codex-runner itself; `exit_code` is 0 unless it is refused."""
+    """The result of one check. `subject` is a job, or codex-runner itself; `exit_code` is 0 unless it is refused."""
 
     subject: str
     finding: Finding
@@ -55,7 +57,7 @@ class Diagnosis:
 
     @property
     def state(self) -> str:
-        """The word for people and programs."""
+        """The state, as people and programs read it."""
         words = {Outcome.PASSED: "ok", Outcome.WARNED: "warning", Outcome.REFUSED: "failed"}
         return words.get(self.finding.outcome, self.finding.outcome.value)
 
@@ -66,6 +68,6 @@ def exit_code(diagnoses: Sequence[Diagnosis]) -> int:
 
 
 def configuration_failed(error: RunnerError) -> Diagnosis:
-    """Say that there is no configuration to look at."""
+    """Return the result if there is no configuration."""
     finding = Finding(CONFIGURATION, Outcome.REFUSED, error.message, error.remedy)
     return Diagnosis(RUNNER, finding, int(error.exit_code))

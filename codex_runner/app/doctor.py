@@ -1,4 +1,4 @@
-"""What would stop a run, looked at without running anything: every check with what to do about it."""
+"""What would stop a run, checked without starting one: every check with its remedy."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from codex_runner.app.credentials import JobCredentials
 from codex_runner.app.diagnosis import (
     AUDIT_FILE,
     CODEX,
+    CODEX_VERSION,
     CONFIGURATION,
     CREDENTIAL,
     GIT,
@@ -27,6 +28,7 @@ from codex_runner.app.diagnosis import (
 )
 from codex_runner.app.folders import cannot_hold_runs
 from codex_runner.app.job_checks import detector
+from codex_runner.codex.versions import VERSIONS, Standing
 from codex_runner.config import resolve_job, variables_of
 from codex_runner.domain.credential import AppRoleAuth, CredentialSource, Finding, Granted, Outcome
 from codex_runner.domain.errors import ConfigurationError, CredentialError, HostError, RunnerError, SecretStoreError
@@ -53,16 +55,16 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Prepared, Transport
     from codex_runner.domain.workspace import WorkspaceSpec
 
-_PATIENCE: Final = 10.0  # seconds for a Vault that does not answer: here somebody waits
+_PATIENCE: Final = 10.0  # seconds for a Vault that does not answer: a person waits here
 _SCARCE: Final = 1 << 30  # bytes: a run of a large repository may need as much
 _NOTHING: Final = 50 << 20  # bytes: less than codex writes by itself
 
 
 class Doctor:
-    """Looks at one configuration. Nothing is left behind: no login, no file, no process."""
+    """Checks one configuration. It leaves nothing behind: no login, no file, no process."""
 
     def __init__(self, config: Config, invocation: Invocation, tell: Callable[[str], None]) -> None:
-        """Nothing is looked at yet. `tell` gets a line of progress."""
+        """Checks nothing yet. `tell` gets a line of progress."""
         self._config, self._invocation, self._tell = config, invocation, tell
         self._environ = invocation.environ
         self._found: list[Diagnosis] = []
@@ -104,17 +106,15 @@ class Doctor:
             self._look_at_folder(AUDIT_FILE, self._config.audit.file, space=False)
 
     def _look_at_folder(self, rule: str, path: Path, *, space: bool = True) -> None:
-        """Look at whether a folder can be written, or made, and how much fits; without `space` it is a file."""
+        """Check if a folder can be written, or made, and how much space is free; without `space` it is a file."""
         there = next(parent for parent in (path, *path.parents) if parent.exists())
         kind_fits = there.is_dir() if space or there != path else there.is_file()
         if not kind_fits:
             kind = "folder" if space else "file"
-            wrong = ConfigurationError(f"{there} is no {kind}, and {path} is to be one.", remedy="Name another place.")
+            wrong = ConfigurationError(f"{path} must be a {kind}, but {there} is not.", remedy="Name another place.")
             self._failed(rule, wrong)
         elif not os.access(there, os.W_OK):
-            wrong = ConfigurationError(
-                f"{there} cannot be written.", remedy="Give the right to, or name another place."
-            )
+            wrong = ConfigurationError(f"{there} is not writable.", remedy="Make it writable, or name another place.")
             self._failed(rule, wrong)
         elif space:
             self._judge_space(rule, str(there), shutil.disk_usage(there).free)
@@ -158,7 +158,7 @@ class Doctor:
                     raise SecretStoreError(f"Vault at {client.address} is {state}.", remedy="Unseal it.")
                 if health.secondary:
                     raise SecretStoreError(
-                        f"Vault at {client.address} is a disaster recovery secondary, which serves nobody.",
+                        f"Vault at {client.address} is a disaster recovery secondary, which serves no requests.",
                         remedy="Point VAULT_ADDR (or `vault.address`) to the primary cluster.",
                     )
                 self._passed(VAULT, f"{client.address} answers and is unsealed (version {health.version})")
@@ -195,7 +195,7 @@ class Doctor:
         done = await transport.ask(shell_script("codex_runner.app", "doctor_host.sh"), timeout=30)
         lines = done.output.decode("utf-8", "replace").rstrip("\n").split("\n")
         if done.exit_code != 0 or len(lines) < 3:  # system, folder (whose name may have lines), space
-            raise HostError(f"{host}: its shell could not be asked: {end_of(done.last_words, 200)!r}.")
+            raise HostError(f"{host}: its shell gave no answer: {end_of(done.last_words, 200)!r}.")
         system, state, free = lines[0], "\n".join(lines[1:-1]), lines[-1]
         where = f"this machine, {platform.node()}" if host.is_here else host
         self._passed(HOST, f"{where}: {system}")
@@ -211,15 +211,15 @@ class Doctor:
         await self._look_at_git(job, transport)
 
     async def _borrow(self, job: Job) -> Granted | None:
-        """Take the credential and judge it as a run would; the login is given back before this returns."""
+        """Borrow the credential and judge it as a run would; give the login back before this returns."""
         spec, auth = job.credential, self._config.vault.auth
         from_vault = spec is not None and spec.source is CredentialSource.VAULT
         if from_vault and isinstance(auth, AppRoleAuth) and (auth.wrapped or auth.single_use):
-            message = "not looked at: the secret id works once, and the run needs it"
+            message = "not checked: the secret id works only once, and the run needs it"
             self._warned(CREDENTIAL, message, "`codex-runner token list` shows what is known of the token.")
             return None
         if from_vault and any(each.finding.rule == VAULT and each.exit_code for each in self._found):
-            return None  # told already
+            return None  # reported already
         events: list[Event] = []
         try:
             granted = await JobCredentials(self._impatient, self._environ).borrow(
@@ -237,7 +237,7 @@ class Doctor:
         return granted
 
     def _hear(self, events: Sequence[Event], error: RunnerError | None = None) -> None:
-        """Tell what the rules said. `error` is what they came to, and knows what to do about it."""
+        """Report what the rules said. `error` is their result, and has the remedy."""
         warned = {event.code: event for event in events if isinstance(event, Warned)}
         for event in events:
             if isinstance(event, Guarded) and not event.judged:
@@ -265,14 +265,23 @@ class Doctor:
         facts = prepared.facts
         kept = facts["permissions"]["kept"]
         more = f"; read-only to the agent, since it runs outside of the sandbox: {', '.join(kept)}" if kept else ""
-        self._passed(CODEX, f"{facts['codex']['version']} at {facts['codex']['path']}{more}")
+        version = facts["codex"]["version"]
+        self._passed(CODEX, f"{version} at {facts['codex']['path']}{more}")
+        self._judge_version(version)
         if job.workspace is None:
             await self._prove(prepared, job, transport, told)
         self._hear(told)
         return True
 
+    def _judge_version(self, version: str) -> None:
+        verdict = VERSIONS.judge(version)
+        if verdict.standing is Standing.SUPPORTED:
+            self._passed(CODEX_VERSION, f"codex {version} is {verdict.why}")
+        else:  # one that is refused has been
+            self._warned(CODEX_VERSION, f"codex {version} is {verdict.why}", verdict.remedy)
+
     async def _prove(self, prepared: Prepared, job: Job, transport: Transport, told: list[Event]) -> None:
-        """Try the sandbox as a run would, in a run's directory that goes again."""
+        """Try the sandbox as a run would, in a run's directory that is removed afterwards."""
         run_id = new_run_id("doctor")
         transport.name_run(run_id)
         try:
@@ -313,7 +322,7 @@ class Doctor:
             missing = "git is not installed on this host, and `workspace` needs it."
             self._failed(GIT, ConfigurationError(missing, remedy="Install it."))
         elif made.get("uncommitted"):
-            self._warned(GIT, f"{spec.repo} has uncommitted changes", "They stay here: the agent works on the commit.")
+            self._warned(GIT, f"{spec.repo} has uncommitted changes", "Commit them: the agent works on the commit.")
         else:
             self._passed(GIT, f"a workspace of {spec.repo} at {made.get('commit', spec.ref)}")
 
@@ -329,7 +338,7 @@ class Doctor:
         elif word == "shallow":
             self._warned(
                 GIT,
-                f"{rest} is a shallow clone: the agent sees no more of the history than it has",
+                f"{rest} is a shallow clone: the agent sees only the part of the history that it has",
                 "Fetch the rest with `git fetch --unshallow`, or `fetch-depth: 0` in actions/checkout.",
             )
         elif word == "missing":
@@ -338,16 +347,16 @@ class Doctor:
         elif "dubious ownership" in said:
             self._warned(
                 GIT,
-                f"{job.cwd} belongs to somebody else, so git refuses to work in it",
-                f"git config --global --add safe.directory {job.cwd}",
+                f"{job.cwd} belongs to another user, so git refuses to work in it",
+                f"Run `git config --global --add safe.directory {job.cwd}`.",
             )
         else:
             why = next((line for line in said.splitlines() if line.startswith("fatal: ")), done.last_words)
-            told = f"{job.cwd} is no repository: {why or 'git says nothing'}"
+            told = f"{job.cwd} is not a repository: {why or 'git says nothing'}"
             self._without_git(job, NotRepositoryError(told), told, "Check `cwd`, if the job should work in one.")
 
     def _without_git(self, job: Job, error: RunnerError, warning: str, remedy: str = "") -> None:
-        """Say what a run says of a folder that git cannot look at: it ends there if something is asked of git."""
+        """Report a folder that git cannot use, as a run would: the run ends there if it needs git."""
         if needs_git(job):
             self._failed(GIT, error)
         else:
@@ -355,4 +364,4 @@ class Doctor:
 
 
 def _ignore(_: Event) -> None:
-    """Nobody listens: what was proven is in the facts, and what was not is raised."""
+    """Drop the event: proofs are in the facts, and failures are raised."""

@@ -1,4 +1,4 @@
-# Printed line by line: the system, where runs lie (behind a `!` if that cannot be written), the free space in KiB.
+# Prints three lines: the system, the folder of run directories (after a `!` if it is not writable), free space in KiB.
 uname -sm
 state=${XDG_STATE_HOME:-$HOME/.local/state}
 while [ ! -e "$state" ]; do state=$(dirname -- "$state"); done

@@ -38,15 +38,15 @@ def made(folder: Path) -> Path:
 
 
 def cannot_hold_runs(folder: str) -> ConfigurationError:
-    """Return the error for a folder, on whatever host, in which no run directory can be made."""
+    """Return the error for a folder, on any host, in which no run directory can be made."""
     return ConfigurationError(
-        f"{folder} cannot be written, and run directories lie there.",
-        remedy="Point XDG_STATE_HOME, or HOME, to a folder that this user can write.",
+        f"{folder} is not writable, and run directories are made there.",
+        remedy="Set XDG_STATE_HOME, or HOME, to a folder that this user can write.",
     )
 
 
 def check_state_folder(environ: Mapping[str, str]) -> None:
-    """ConfigurationError if this machine has no place for run directories, as accounts without a home have none."""
+    """Raise ConfigurationError if this machine has no place for run directories: some accounts have no home."""
     runs = runs_root(environ)
     there = next(parent for parent in (runs, *runs.parents) if os.path.lexists(parent))
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
@@ -59,16 +59,16 @@ def read_state(folder: RunFolder) -> RunState:
 
 
 def find_run(output_dir: Path, run: str) -> RunFolder:
-    """Find a run by its id below `output_dir`, or the newest as `last`. UsageError where it is not there."""
+    """Find a run by its id below `output_dir`; `last` is the newest. Raises UsageError if there is none."""
     if run == LAST:
         if (found := newest(output_dir)) is not None:
             return found
-        raise UsageError(f"There is no run in {output_dir}.", remedy="-o names another folder.")
+        raise UsageError(f"There is no run in {output_dir}.", remedy="Name another folder with -o.")
     folder = RunFolder(output_dir / check_run_id(run))
     if not folder.events.exists():
         raise UsageError(
             f"There is no run {run} in {output_dir}.",
-            remedy="`codex-runner runs` lists the runs; -o names another folder. A run that another machine has begun "
-            "is attached to with --host.",
+            remedy="List the runs with `codex-runner runs`, or name another folder with -o. Give --host if another "
+            "machine has begun the run.",
         )
     return folder

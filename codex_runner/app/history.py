@@ -1,4 +1,4 @@
-"""The runs that are there: listed, shown again, reported again, and removed when they are old."""
+"""Past and running runs: list, show, follow, report again, and remove old ones."""
 
 from __future__ import annotations
 
@@ -36,16 +36,15 @@ UNREADABLE: Final = "unreadable"
 
 _POLL: Final = 0.2  # seconds between two looks at a run that is followed
 _AT_ONCE: Final = 16 << 20  # bytes of records that are read at once
-_ABANDONED: Final = 3.0  # seconds without a writer, after which nobody is expected to come back
+_ABANDONED: Final = 3.0  # seconds without a writer, after which no runner is expected to come back
 
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """A run as its folder tells it. Times are seconds since the epoch.
+    """A run by its folder. Times are seconds since the epoch.
 
-    `ending` is how it ended, in one word: `succeeded`, `skipped`, or the name of its exit code; `running` while a
-    runner writes it, `unfinished` where none does any more, `unreadable` where its records are damaged or of a newer
-    version.
+    `ending` is one word: `succeeded`, `skipped`, or the name of its exit code; `running` while a runner writes it,
+    `unfinished` if no runner does any more, `unreadable` if its records are damaged or of a newer version.
     `exit_code` and `result` are None for these three.
     """
 
@@ -82,7 +81,7 @@ def list_runs(
 
 
 def newest(output_dir: Path) -> RunFolder | None:
-    """Return the run that began last, None where there is none."""
+    """Return the run that began last. Returns None if there is none."""
     return next(_folders(output_dir), None)
 
 
@@ -96,13 +95,13 @@ def replay(folder: RunFolder, sink: Sink) -> RunState:
 
 
 def follow(folder: RunFolder, sink: Sink) -> RunState:
-    """Show a run from its beginning, and go on as it does, until its verdict stands and its reports are written.
+    """Show a run from its beginning, and follow it until its verdict stands and its reports are written.
 
-    HostError where its runner is gone and none has come in its place.
+    Raises HostError if its runner is gone and no other has replaced it.
     """
     state, offset, alone = RunState(), 0, None
     while True:
-        live = is_live(folder)  # asked first: what is written after that is read in the next round
+        live = is_live(folder)  # asked first: the next round reads what is written after that
         records, offset = _read_from(folder.events, offset)
         for record in records:
             _show(record, state, sink)
@@ -115,7 +114,7 @@ def follow(folder: RunFolder, sink: Sink) -> RunState:
         elif time.monotonic() - alone > _ABANDONED:
             sink.close()
             raise HostError(
-                f"{folder.run_id} has no runner any more.", remedy=f"`codex-runner attach {folder.run_id}` goes on."
+                f"{folder.run_id} has no runner any more.", remedy=f"Run `codex-runner attach {folder.run_id}`."
             )
         if not records:
             sink.tick(time.time(), state)
@@ -130,14 +129,14 @@ def rebuild(folder: RunFolder, *, guards: bool, junit: Path | None = None) -> Se
     if not state.run_id:
         raise UsageError(
             f"{folder.path}: the run was killed before it began; there is nothing to report.",
-            remedy="`codex-runner prune --unfinished` removes what such runs leave.",
+            remedy="Remove the rest with `codex-runner prune --unfinished`.",
         )
     reports = FileReports(folder, extra_junit=junit, guards=guards, records=lambda: read_records(folder.events))
     return reports.write(state)
 
 
 def copy_to(source: Path, target: Path) -> Path:
-    """Copy a report whole or not at all; return its path. ConfigurationError if it cannot be written."""
+    """Copy a report atomically; return its path. Raises ConfigurationError if it cannot be written."""
     try:
         return write_whole(target, source.read_bytes())
     except OSError as error:
@@ -157,8 +156,8 @@ def prune(  # noqa: PLR0913 - what may go, as the command line says it
 ) -> tuple[PastRun, ...]:
     """Remove finished runs that are older (in seconds) and not among the last so many; return what went, or would.
 
-    Runs that have no verdict stay and are counted, unless `unfinished` ones may go too. One that somebody else writes
-    is left alone in any case.
+    Runs without a verdict are kept and counted, unless `unfinished` ones may go too. A run that another process
+    writes is never removed.
     """
     now = time.time()
     gone = []
@@ -169,7 +168,7 @@ def prune(  # noqa: PLR0913 - what may go, as the command line says it
         if over and not young and not recent and (dry_run or _remove(run.folder)):
             gone.append(run)
     if not dry_run:
-        for left in output_dir.glob(".*.pruned"):  # a removal that was killed
+        for left in output_dir.glob(".*.pruned"):  # from a removal that was killed
             shutil.rmtree(left, ignore_errors=True)
     return tuple(gone)
 
@@ -190,14 +189,14 @@ def _folders(output_dir: Path) -> Iterator[RunFolder]:
             f"{output_dir} cannot be read: {error.strerror}.", remedy="Name another folder with -o."
         ) from None
     for name in names:
-        with contextlib.suppress(UsageError, OSError):  # not a run's name, or nobody may look into it
+        with contextlib.suppress(UsageError, OSError):  # not a run's name, or not readable
             folder = RunFolder(output_dir / check_run_id(name))
             if folder.events.is_file() and not folder.path.is_symlink():
                 yield folder
 
 
 def _look(folder: RunFolder) -> PastRun:
-    """Read run.json, which is short; where it is missing, damaged, or older than the verdict, events.jsonl."""
+    """Read run.json, which is short; if it is missing, damaged, or older than the verdict, read events.jsonl."""
     try:
         document = json.loads(folder.run_json.read_bytes())
         if document["version"] == 1 and document["exit_code"] is not None:
@@ -251,22 +250,22 @@ def _show(record: Record, state: RunState, sink: Sink) -> None:
 
 
 def _read_from(path: Path, offset: int) -> tuple[list[Record], int]:
-    """Read whole records from `offset` on, some megabytes of them, and where the next one will begin."""
+    """Read whole records from `offset` on, some megabytes of them, and the offset of the next one."""
     try:
         with path.open("rb") as file:
             file.seek(offset)
             records, enough = [], offset + _AT_ONCE
             for line in file:
                 if offset >= enough or not line.endswith(b"\n"):
-                    break  # somebody is writing it
+                    break  # another process is writing it
                 try:
                     records.append(record_from_json(json.loads(line)))
                 except (ValueError, KeyError, TypeError, AttributeError):
-                    break  # torn by a kill: whoever attaches cuts it off
+                    break  # torn by a kill: the runner that attaches cuts it off
                 offset += len(line)
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
-        remedy = "The run is gone: `codex-runner runs` lists those that are there." if gone else "See who may read it."
+        remedy = "The run was removed: list the others with `codex-runner runs`." if gone else "Check who may read it."
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", remedy=remedy) from None
     return records, offset
 
@@ -293,7 +292,7 @@ def _lock(descriptor: int, kind: int) -> bool:
 
 
 def _remove(folder: RunFolder) -> bool:
-    """Remove a run's folder while its lock is ours. It disappears at once, not file by file."""
+    """Remove a run's folder while we hold its lock. It disappears at once, by a rename, not file by file."""
     with _open(folder) as descriptor:
         if descriptor is None or not _lock(descriptor, fcntl.LOCK_EX):
             return False
@@ -303,6 +302,6 @@ def _remove(folder: RunFolder) -> bool:
             shutil.rmtree(hidden)
         except OSError as error:
             raise ConfigurationError(
-                f"{folder.path} cannot be removed: {error.strerror}.", remedy="Give the right to, or remove it by hand."
+                f"{folder.path} cannot be removed: {error.strerror}.", remedy="Make it writable, or remove it by hand."
             ) from None
     return True

@@ -1,4 +1,4 @@
-"""The host that a job names, and the codex that is beside it."""
+"""The transport to the host that a job names, and the codex that is installed beside codex-runner."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
     Those `given` go to the host's ssh all the same. A runner has a `claim` on its run.
     """
     if host.is_here:
-        return LocalTransport(without_secrets(environ, hidden, PROXIES), claim)  # codex goes through them
+        return LocalTransport(without_secrets(environ, hidden, PROXIES), claim)  # codex connects through the proxies
     if wrong := host_name_problem(host):  # it may stand on a command line, or in a run's records
         raise ConfigurationError(f"{host!r}: {wrong}.")
     from codex_runner.transports.carriers.ssh.connection import SshCarrier
@@ -55,7 +55,7 @@ def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
 
 
 def bundled_codex(host: Host) -> str | None:
-    """Return the codex that the package `openai-codex-cli-bin` has put beside this one, if any, for this machine."""
+    """Return the codex of the package `openai-codex-cli-bin` for this machine. Returns None if it is not installed."""
     package = find_spec("codex_cli_bin") if host.is_here else None
     if package is None or package.origin is None:
         return None

@@ -27,9 +27,9 @@ _OF_OURS = ("codex_runner", "typer", "httpx", "jsonschema", "junit_xml", "pydant
 
 
 def places(job: Job, output: Path, environ: Mapping[str, str]) -> tuple[OutsidePath, ...]:
-    """Return what the agent must not write if it lies where it may write. `output` is the folder of the runs.
+    """Return what the agent must not write if it is within its reach. `output` is the folder of the runs.
 
-    Only of a job on this machine; of a job whose agent has no sandbox, or cannot write, nothing is looked at.
+    Only for a job on this machine. For a job whose agent has no sandbox, or cannot write, it returns nothing.
     """
     if not _matters(job):
         return ()
@@ -77,7 +77,7 @@ def _expanded(root: str, environ: Mapping[str, str]) -> str:
 
 
 def _is_of_agent(entry: str, roots: Iterable[Path]) -> bool:
-    """Say whether a folder of sys.path is one in which the agent may work: writable, and without installed packages."""
+    """Whether a folder of sys.path is one in which the agent may work: writable, and without installed packages."""
     path = Path(os.path.realpath(entry))
     around = [root for root in roots if path.is_relative_to(root)]
     if not around or entry == "":
@@ -88,5 +88,5 @@ def _is_of_agent(entry: str, roots: Iterable[Path]) -> bool:
 
 
 def _is_python(path: Path) -> bool:
-    """Say whether it is a folder of Python's own, or one of a virtual environment."""
+    """Whether it is a folder of Python's own, or one of a virtual environment."""
     return any(path.is_relative_to(os.path.realpath(prefix)) for prefix in (sys.prefix, sys.base_prefix))

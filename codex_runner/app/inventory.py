@@ -1,4 +1,4 @@
-"""The hosts that OpenSSH knows: what its configuration says of each, and what a probe finds there."""
+"""The hosts that OpenSSH knows: their configuration, and what a probe finds there."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 # Enough to be quick, few enough for a jump host's MaxStartups (10 by default).
 _AT_ONCE = 8
 
-# ssh says what an alias comes to, a process each, which reads all of the configuration. Of more than these, only names.
+# ssh resolves an alias in a process of its own, which reads the whole configuration. Beyond this many, show only names.
 _RESOLVED = 100
 
 
 async def inventory(
     names: Sequence[str] | None, invocation: Invocation, tell: Callable[[str, str], None], *, probe: bool
 ) -> list[dict[str, Any]]:
-    """Look at these aliases, or at all of them; with `probe`, connect to each. `tell` gets a sentence and a remedy."""
+    """Return these aliases, or all; with `probe`, connect to each. `tell` gets a sentence and a remedy."""
     file, environ = invocation.ssh_config, invocation.environ
     options = ("-F", str(file)) if file else ()
     for name in names or ():
@@ -40,8 +40,8 @@ async def inventory(
         await resolved(wanted[0], without_secrets(environ, invocation.secret_names), options)
     if len(shown) < len(wanted):
         tell(
-            f"{len(wanted)} aliases: what the last {len(wanted) - len(shown)} come to is not shown",
-            "Name those that matter: `codex-runner hosts ALIAS...`.",
+            f"{len(wanted)} aliases: the addresses of the last {len(wanted) - len(shown)} are not shown",
+            "Name the aliases that you need: `codex-runner hosts ALIAS...`.",
         )
 
     async def one(alias: str) -> dict[str, Any]:

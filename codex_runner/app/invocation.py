@@ -1,4 +1,4 @@
-"""What a command knows beside the job: read once from the process and the configuration, and handed on as a value."""
+"""What a command knows beside the job: read once from the process and the configuration, and passed on as a value."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """The surroundings of a run. Nothing below reads the environment, or writes to stderr, but through this.
+    """The surroundings of a run. Code below reads the environment, and writes to stderr, only through this.
 
-    `junit` is a second place for junit.xml; `ssh_config` is what `ssh -F` gets; without `guards`, JUnit leaves out the
-    runner's own promises that were kept. `complain` gets a sentence for whatever fails once the reports are written.
+    `junit` is a second place for junit.xml; `ssh_config` is the argument of `ssh -F`; without `guards`, JUnit leaves
+    out guards that passed. `complain` gets a sentence for each failure after the reports are written.
     `named` are the files that configure the run, codex-runner.toml first. `secret_names` are the variables that the
     configuration names as a secret's place; `hosts` say which of them a host's ssh gets all the same.
-    `digest` is of what the configuration says of other machines and of files: where the runner logs in, what it starts
-    ssh with, whom it tells, what it writes. Empty if there is no configuration.
+    `digest` is a hash of the settings that name other machines and files: logins, ssh, notifications, output. It is
+    empty if there is no configuration.
     """
 
     environ: Mapping[str, str]
@@ -58,12 +58,12 @@ class Invocation:
         return self.hosts[host].environment if host in self.hosts else ()
 
     def given_back(self) -> list[str]:
-        """Return those of all hosts that hold a secret."""
+        """Return the variables of all hosts that hold a secret."""
         given = dict.fromkeys(name for host in self.hosts.values() for name in host.environment)
         return [name for name in given if holds_secret(name, self.environ.get(name, ""), self.secret_names)]
 
     def secrets(self) -> list[Secret]:
-        """Return the secrets that no job has: passwords of proxies, and addresses and keys of those who are told."""
+        """Return the secrets that no job has: passwords of proxies, addresses and keys of notification targets."""
         targets, _ = targets_of(self.notify, self.environ)
         return [
             *passwords_of_proxies(self.environ, self.vault.proxy),
@@ -81,7 +81,7 @@ class Invocation:
         complain: Callable[[str], None] = lambda _: None,
         named: Sequence[Path] = (),
     ) -> Self:
-        """Take what the configuration says; None stands for its defaults. Without `sinks`, no auditor hears of it."""
+        """Take the configuration's values; None means its defaults. Without `sinks`, nothing goes to the audit log."""
         if config is None:
             return cls(environ, sinks or (), junit, complain=complain)
         return cls(
@@ -105,7 +105,7 @@ class Invocation:
 def _digest(config: Config) -> str:
     ssh = b""
     if config.ssh_config is not None:
-        with contextlib.suppress(OSError):  # ssh says it
+        with contextlib.suppress(OSError):  # ssh reports it
             ssh = config.ssh_config.read_bytes()
     told = (config.vault, config.ssh_config, ssh, config.notify, config.metrics, config.ledger, config.audit)
     names = sorted(secret_names_of(config))

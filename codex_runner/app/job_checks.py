@@ -1,4 +1,4 @@
-"""What a job may ask for beside its turn: a schema for its reply, a detector of credentials. Either may be refused."""
+"""Optional checks of a job: a schema for its reply, a detector of credentials. Both can be refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def reply_schema(job: Job, environ: Mapping[str, str]) -> ReplySchema | None:
-    """Return what the job's final message is held against. ConfigurationError if that is no schema."""
+    """Return the schema that the job's final message must match. Raises ConfigurationError if it is invalid."""
     if job.output_schema is None:
         return None
     try:
@@ -26,7 +26,7 @@ def reply_schema(job: Job, environ: Mapping[str, str]) -> ReplySchema | None:
 
 
 def detector(job: Job) -> Detector | None:
-    """Return the detector of credentials, if the job asks for one. ConfigurationError if it is not installed."""
+    """Return the detector of credentials, if the job asks for one. Raises ConfigurationError if it is not installed."""
     if not job.secret_scan:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A run whose result could not be printed: whoever waits for it must not take silence for success."""
+"""A run whose result could not be printed: its caller must not take an empty stdout for success."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from codex_runner.app.invocation import Invocation
     from codex_runner.domain.folder import RunFolder
 
-_REMEDY = "Give stdout a place that takes the result; run.json and the agent's reply are in the run's folder."
+_REMEDY = "Connect stdout to a place that accepts the result; run.json and the agent's reply are in the run's folder."
 
 
 def fail_for_lost_result(folder: RunFolder, why: str, invocation: Invocation) -> None:
-    """Record that a good run failed since its result was not printed, tell the sinks, and write its reports anew.
+    """Record that a good run failed because its result was not printed, tell the sinks, and write its reports anew.
 
-    `why` is the system's word. Raises RunnerError if the folder takes no more either.
+    `why` is the system's word. Raises RunnerError if the folder cannot be written either.
     """
     records, journal = FileJournal.recover(folder)
     recorder = Recorder(fold(records), journal, invocation.sinks, Redactor())

@@ -1,4 +1,4 @@
-"""What a run would do, without doing it."""
+"""The plan of a run: what it would do, without doing it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def plan(job: Job, invocation: Invocation) -> dict[str, Any]:
-    """Say what a run of this job would do, and start nothing. No value of `codex.env` is in it, no secret setting."""
+    """Return what a run of this job would do, and start nothing. It has no value of `codex.env`, and no secret."""
     environ = invocation.environ
     reply_schema(job, environ)
     detector(job)

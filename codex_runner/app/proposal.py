@@ -1,4 +1,4 @@
-"""What a pull or merge request may change of its own run: nothing silently."""
+"""Changes that a pull or merge request makes to the configuration of its own run: none goes unnoticed."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ GUARD = "trusted-config"
 _PATIENCE = 60.0  # seconds
 _MOST = 500  # paths to compare
 _VARIABLE = 100_000  # bytes
-# What ends a word of a command, quotes and expansions among it.
+# Characters that end a word of a command, quotes and expansions among them.
 _SEPARATORS = re.compile(r"[\s;|&()<>\"'=`${}\\,]+")
 
 
 def named_files(job: Job, files: Sequence[Path]) -> list[str]:
     """Return what may be a file that configures the run, relative to the folder of codex-runner.toml, `files[0]`.
 
-    `files` come first; then what the commands of the job's checks, and its settings for codex, may name, as far as it
-    lies below that folder or below `cwd`. Most of it is none: whoever compares leaves out what is not there.
+    `files` come first. Then come words of the job's checks and of its settings for codex that may name a file below
+    that folder or below `cwd`. Most of them name no file: the comparison ignores what does not exist.
     """
     top = files[0].parent
     folders = ["."]
@@ -55,7 +55,7 @@ def named_files(job: Job, files: Sequence[Path]) -> list[str]:
 
 
 def _within(text: str) -> str:
-    """Return the whole lines of `text` that fit into one variable, of 128 KiB at the most."""
+    """Return the whole lines of `text` that fit into one variable, of 128 KiB at most."""
     data = os.fsencode(text)
     return text if len(data) <= _VARIABLE else os.fsdecode(data[:_VARIABLE].rpartition(b"\n")[0])
 
@@ -87,7 +87,7 @@ class ProposedConfig:
     """Implements ports.ConfigTrust. `files` configure the run, codex-runner.toml first."""
 
     def __init__(self, proposal: Proposal, job: Job, files: Sequence[Path], environ: Mapping[str, str]) -> None:
-        """Nothing is compared yet."""
+        """Compares nothing yet."""
         self._proposal, self._job, self._environ = proposal, job, environ
         self._folder, self._files = files[0].parent, named_files(job, files)
 
@@ -97,11 +97,11 @@ class ProposedConfig:
         required = self._job.trust.base_config
         name = self._proposal.name
         if problem:
-            message = f"Whether {name} changes the configuration of this run is not known: {problem}"
+            message = f"codex-runner cannot tell if {name} changes the configuration of this run: {problem}"
         elif differs:
-            message = f"{name} changes what configures this run: {', '.join(differs)}."
+            message = f"{name} changes files that configure this run: {', '.join(differs)}."
         else:
-            message = f"{name} changes nothing that configures this run."
+            message = f"{name} changes no file that configures this run."
         message = message[0].upper() + message[1:]
         facts = {"proposal": {"name": name, "changed_config": None if problem else differs}}
         if not problem and not differs:
@@ -109,22 +109,22 @@ class ProposedConfig:
                 tell(Guarded(GUARD, True, message))
             return facts
         if not required:
-            tell(Warned(GUARD, f"{message} Review them before you believe the result."))
+            tell(Warned(GUARD, f"{message} Review them before you trust the result."))
             return facts
         tell(Guarded(GUARD, False, message, failure=Failure.CREDENTIAL.value))
         raise CredentialError(
-            f'This pipeline gets no credential, since `trusted_config` is "base". {message}',
+            f'This pipeline gets no credential, because `trusted_config` is "base". {message}',
             remedy="Have these files reviewed and merged first, in a change of their own; check out the whole history "
             "(`fetch-depth: 0`, GIT_DEPTH=0).",
         )
 
     async def _compare(self) -> tuple[list[str], str]:
-        """Return the files that differ from the base, and why they could not be compared, empty if they were."""
+        """Return the files that differ from the base, and the reason if they could not be compared."""
         transport = LocalTransport(self._environ)
         done = await transport.ask(
             _script(),
             arguments=("\n".join(self._proposal.bases), str(self._folder)),
-            # In no command line: a word of codex's settings may be a secret.
+            # Not on a command line: a word of codex's settings may be a secret.
             environment={"FILES": _within("\n".join(self._files))},
             timeout=_PATIENCE,
         )

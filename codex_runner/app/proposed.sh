@@ -1,9 +1,9 @@
 # Which of these files a pull or merge request has changed. survey.sh's functions come before this text.
 #
-# sh -c SCRIPT sh BASES FOLDER, and FILES in the environment, a line each: BASES are places of the base commit, a line each. FOLDER's repository is meant, and
-# each of FILES is a path below it, or may be one: what is neither there nor in the base commit is left out. Prints `base
-# COMMIT` and `differs PATH` for each file that the base commit has in another form; `no-base REASON` if there is no such
-# commit.
+# sh -c SCRIPT sh BASES FOLDER, with FILES in the environment. BASES are places of the base commit, one a line.
+# Each of FILES, one a line, may be a path below FOLDER, in FOLDER's repository. Files that are neither there nor in the
+# base commit are ignored. Prints `base COMMIT`, and `differs PATH` for each file that the base commit has in another
+# form; prints `no-base REASON` if the base commit is missing.
 
 nl='
 '

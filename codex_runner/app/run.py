@@ -1,7 +1,7 @@
-"""A run is a call: a job in, a run to its end out, and nothing of the process is touched.
+"""A run is a call: from a job to the state of an ended run, without effects on the process.
 
-No signal handler is set, no stream written, no environment read: the invocation has all that a run may know, and
-`stopping` is how a caller ends it. So one process may have many runs at once, each with secrets of its own.
+It sets no signal handler, writes no stream and reads no environment: the invocation has all that a run may know, and
+a caller ends it by `stopping`. So one process may have many runs at once, each with its own secrets.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def run_job(
 async def run(
     job: Job, folder: RunFolder, invocation: Invocation, *, stopping: Stopping, way: Way | None = None
 ) -> RunState:
-    """Run a job to its end in this folder, which is new. `way` is there if a caller has begun to reach the host."""
+    """Run a job to its end in this new folder. `way` is given if a caller has begun to connect to the host."""
     way = way or Way(job, folder.run_id, invocation)
     try:
         journal = FileJournal.create(folder)
@@ -48,9 +48,9 @@ async def run(
 
 
 async def carry_out(assignment: Assignment, invocation: Invocation, stopping: Stopping) -> RunState:
-    """Go on with a run from where its state stands, to its end."""
+    """Continue a run from where its state stands, to its end."""
     folder, transport = assignment.folder, assignment.way.transport
-    # Now, since the agent may write the file that an address is in.
+    # Read it now: the agent may overwrite the file that holds an address.
     audience = targets_of(invocation.notify, invocation.environ)
     told = assignment.state.verdict if folder.is_reported else None
     try:

@@ -1,4 +1,4 @@
-"""Which of what a command knows is secret: the variables and files that hold a secret, and the passwords of proxies."""
+"""The secrets that a command knows: the variables and files that hold one, and the passwords of proxies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def secret_names_of(config: Config) -> frozenset[str]:
 
 
 def passwords_of_proxies(environ: Mapping[str, str], *addresses: str | None) -> list[Secret]:
-    """Return the passwords in proxies' addresses, those of variables and these, as written and decoded."""
+    """Return the passwords in the addresses of proxies, from variables and `urls`, as written and decoded."""
     given = [*(environ.get(name, "") for name in sorted(PROXIES)), *filter(None, addresses)]
     found = dict.fromkeys(password for address in given for password in proxy_passwords(address))
     return [Secret("PROXY_PASSWORD", password) for password in found]

@@ -1,4 +1,4 @@
-"""Where a run is shown: the sinks that a command has for its terminal, or for its CI system."""
+"""How a run is shown: the sinks that a command has for its terminal, or for its CI system."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["cleaner", "log_of", "run_sinks", "wants_color"]
 def run_sinks(
     log_format: str, stream: TextIO, environ: Mapping[str, str], secrets: Iterable[Secret], job: Job | None = None
 ) -> list[Sink]:
-    """Choose the sinks for `stream`, and for the `job` whose checks they will tell of. `log_format`: see `choose`."""
+    """Choose the sinks for `stream`, and for the checks of the `job`. `log_format`: see `choose`."""
     prefix = None if job is None else path_prefix(job, environ)
     return choose(log_format, patient(stream), environ, secrets, prefix, place_of(environ))
 
@@ -38,12 +38,12 @@ def place_of(environ: Mapping[str, str]) -> LogReader:
 
 
 def log_of(stream: TextIO, environ: Mapping[str, str], *, go_on: bool, verbose: bool) -> Sink:
-    """Return the sink for `logs`: all that there is, or with `go_on` the live view if `stream` is a terminal."""
+    """Return the sink for `logs`: everything, or with `go_on` the live view if `stream` is a terminal."""
     live = go_on and stream.isatty() and environ.get("TERM") != "dumb"
     color = wants_color(environ, is_tty=stream.isatty())
     return make_console(stream, is_tty=live, color=color, verbose=verbose, limit=None)
 
 
 def cleaner(environ: Mapping[str, str]) -> Callable[[str], str]:
-    """Return what takes the secrets of the environment out of a text: one may quote a library, ssh or a server."""
+    """Return a function that masks the environment's secrets in a text: one may quote a library, ssh or a server."""
     return Redactor(Secret(name, value) for name, value in secrets_of(environ)).text

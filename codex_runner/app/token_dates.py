@@ -1,4 +1,4 @@
-"""When a token was made and when it ends: what is said of it, and what it says itself."""
+"""When a token was made and when it expires: by the options, and by the token itself."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """When a token was made and when it ends, in seconds since the epoch. `expires` is None where it does not."""
+    """When a token was made and when it expires, in seconds since the epoch. `expires` is None if it never does."""
 
     issued: float
     expires: float | None
 
 
 def dates_of(secret: Secret, *, issued: float | None, expires: float | None, never: bool, now: float) -> Dates:
-    """Settle a token's dates: what is said, and what the token says of itself where it is a JWT.
+    """Settle a token's dates: from the options, and from the token if it is a JWT.
 
-    UsageError where nothing says when it ends, or where the two contradict each other.
+    Raises UsageError if neither has an expiry, or if the two contradict each other.
     """
     if issued is not None and issued > now + CLOCK_SKEW:
         raise UsageError(
-            f"`--issued` {format_date(issued)} lies in the future: every run would refuse the token.",
-            remedy="Give the date at which it was made, or leave `--issued` out for now.",
+            f"`--issued` {format_date(issued)} is in the future: every run would refuse the token.",
+            remedy="Give the date at which it was made, or leave out `--issued` for now.",
         )
     claims = unverified_claims(secret.reveal())
     own, made = _own_date(claims, "exp"), _own_date(claims, "iat")
     if own is not None:
         if never or (expires is not None and expires > own):
             raise UsageError(
-                f"The token says itself that it expires at {format_date(own)}, before the `--expires` given.",
-                remedy="Leave `--expires` out, or give an earlier one.",
+                f"The token itself expires at {format_date(own)}, before the given `--expires`.",
+                remedy="Leave out `--expires`, or give an earlier one.",
             )
         expires = own if expires is None else expires
     if expires is None and not never:
         raise UsageError(
-            "It is not said when the token expires, and the token does not say it itself.",
+            "The token's expiry is unknown: the token does not contain it, and `--expires` is missing.",
             remedy="Give `--expires`: `30d`, a date, or `never` (runs refuse such a token unless they allow it).",
         )
     if issued is None:
@@ -57,5 +57,5 @@ def _own_date(claims: Mapping[str, Any], name: str) -> float | None:
         return claimed_date(claims, name)
     except ValueError as error:
         raise CredentialError(
-            f"The token says of itself that its {error}.", remedy="Have it made again: every reader would refuse it."
+            f"The token is invalid: its {error}.", remedy="Have it issued again: every reader would refuse it."
         ) from None

@@ -1,4 +1,4 @@
-"""What a new token is worth: asked of the service by codex itself, and shown by one turn of a real run."""
+"""Proofs of a new token: codex itself asks the service about it, and a real run takes one turn with it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Follow(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Proofs:
-    """Shows what a token is worth, with the real codex on this machine.
+    """Proves a token with the real codex on this machine.
 
     `scratch` is an empty folder of its own. `follow` runs a coroutine while signals ask its run to stop.
     """
@@ -90,10 +90,10 @@ class Proofs:
         return Job(CANARY, _CANARY_PROMPT, str(work), limits=_CANARY_LIMITS, codex=self.target.codex)
 
     def preflight(self, secret: Secret) -> None:
-        """Raise CredentialError where the service refuses the token. A key is not asked about: codex cannot."""
+        """Raise CredentialError if the service refuses the token. An API key passes: codex cannot ask about it."""
         kind = self.target.spec.kind
         if kind is not CredentialKind.ACCESS_TOKEN:
-            self.tell(f"preflight: none; codex cannot say what a {kind} is worth")
+            self.tell(f"preflight: none; codex cannot check a {kind}")
             return
         began = time.monotonic()
         for tries in itertools.count(1):
@@ -106,7 +106,7 @@ class Proofs:
                     f"The new token could not be proven: the authentication service is out of reach: {said.words}. "
                     "Nothing was stored.",
                     failure=said.failure or Failure.NETWORK,
-                    remedy="The token may be good: check the way to the service, and store it again.",
+                    remedy="Check the connection to the service, and store the token again: it may be good.",
                 )
             again = format_duration(pause)
             self.tell(f"preflight: the authentication service is out of reach ({said.words}); again in {again}")
@@ -120,7 +120,7 @@ class Proofs:
             raise CredentialError(
                 f"It is unknown whether the new token is good: codex login status: {said.words}. Nothing was stored.",
                 remedy="Check that it was copied whole: an access token begins with `at-` or is a JWT. For an API key, "
-                'say `kind = "api_key"` in the job\'s credential, or `--kind api_key`.',
+                'set `kind = "api_key"` in the job\'s credential, or give `--kind api_key`.',
             )
         self.tell(f"preflight: {said.words}")
 
@@ -154,7 +154,7 @@ class Proofs:
             await transport.close()
 
     def canary(self, secret: Secret) -> None:
-        """Run one turn with the token, as a job would. Raises where it does not succeed."""
+        """Run one turn with the token, as a job would. Raises an error if it does not succeed."""
         name = self.target.spec.environment_variable
         spec = replace(
             self.target.spec,
@@ -183,15 +183,15 @@ class Proofs:
         message = f"The canary run with the new token failed: {reason} Nothing was stored."
         code = verdict.exit_code if verdict else 0
         if code in {ExitCode.MODEL_SERVICE, ExitCode.TIMEOUT, ExitCode.STALLED}:
-            remedy = "The new token may be good, and the one that is stored stays in use: rotate again later."
+            remedy = "The new token may be good, and the stored one stays in use: rotate again later."
             raise ModelServiceError(message, failure=Failure.NETWORK, remedy=remedy)
         raise _ERRORS.get(code, CredentialError)(
-            message, remedy="The token that is stored stays in use. Repair what failed, and rotate again."
+            message, remedy="The stored token stays in use. Repair what failed, and rotate again."
         )
 
 
 def _pause(said: Said, tries: int, elapsed: float) -> float | None:
-    """Return the seconds after which to ask again, by the policy that a run has by default; None at its end."""
+    """Return the seconds after which to ask again, by a run's default retry policy. Returns None at its end."""
     decision = decide(
         RetryPolicy(),
         said.failure or Failure.NETWORK,

@@ -1,4 +1,4 @@
-"""A workflow's token: where it lies, and which codex will use it."""
+"""A workflow's token: its place, and the codex that will use it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A workflow's token: its name, where it lies, and the codex that will use it.
+    """A workflow's token: its name, its place, and the codex that will use it.
 
     `job` is the one that the configuration has for it, with its `timeout` in seconds; None if it has none.
     """
@@ -30,7 +30,7 @@ class Target:
 
     @property
     def place(self) -> TokenPlace:
-        """Where it lies."""
+        """The token's place in Vault."""
         from codex_runner.vault.token_metadata import TokenPlace
 
         return TokenPlace(self.spec.mount, self.spec.path)
@@ -53,11 +53,11 @@ def target_of(  # noqa: PLR0913 - the options of a command
     if config is not None:
         settings = config.defaults
         jobs = [job for job in config.jobs.values() if job.credential and _keeps(job.credential, workflow)]
-        # A job that names the workflow itself is meant before one that only has such a path.
+        # A job that names the workflow itself comes before one that only has such a path.
         jobs.sort(key=lambda job: job.credential is None or job.credential.workflow != workflow)
         if jobs and (kept := jobs[0].credential):
             settings, spec, name, timeout = jobs[0], kept, jobs[0].name, jobs[0].limits.timeout
-            workflow = kept.workflow or workflow  # what a run of that job asks of its token
+            workflow = kept.workflow or workflow  # what a run of that job requires of its token
         codex = resolve_codex(config, settings)
     changes: dict[str, Any] = {"mount": mount, "path": path, "field": field, "kind": kind}
     spec = replace(spec, **{key: value for key, value in changes.items() if value})

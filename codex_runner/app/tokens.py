@@ -1,4 +1,4 @@
-"""The tokens that Vault keeps for the workflows: proven with the real codex, then stored, looked over, destroyed."""
+"""The tokens that Vault keeps for the workflows: proven with the real codex, stored, listed, checked, destroyed."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ _POLL: Final = 5.0  # seconds between two looks at whether a token still works
 
 
 def operators_vault(config: Config | None, environ: Mapping[str, str]) -> VaultSettings:
-    """Return how a person reaches Vault: with their own Vault token where there is one, else as `[vault]` says.
+    """Return how a person reaches Vault: with their own Vault token if there is one, else as `[vault]` says.
 
-    A pipeline's role can read one token and do nothing else, so these commands are of no use to it.
+    A pipeline's role can read one token and do nothing else, so these commands cannot use it.
     """
     from codex_runner.vault.endpoint import variable
 
@@ -72,27 +72,29 @@ def operators_vault(config: Config | None, environ: Mapping[str, str]) -> VaultS
 
 
 def read_token(data: bytes, spec: CredentialSpec, warn: Callable[[str], None] = lambda _: None) -> Secret:
-    """Make a secret of what came on stdin; `warn` gets a sentence if it was stripped. CredentialError if it is none."""
+    """Make a secret of the input on stdin. `warn` gets a sentence if it was stripped. CredentialError if invalid."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        raise CredentialError("What came on stdin is not text.", remedy="Give the token on stdin, as it is.") from None
+        raise CredentialError("The input on stdin is not text.", remedy="Give the token on stdin, as it is.") from None
     if not text.strip():
-        raise UsageError("No token came on stdin.", remedy="Pipe it in, from a password manager for example.")
+        raise UsageError(
+            "stdin is empty: no token was given.", remedy="Pipe it in, from a password manager for example."
+        )
     reader = SecretReader({}, warn=lambda _, sentence: warn(sentence))
-    return reader.value(text.removesuffix("\n").removesuffix("\r"), spec.environment_variable, "what came on stdin")
+    return reader.value(text.removesuffix("\n").removesuffix("\r"), spec.environment_variable, "the input on stdin")
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What `token check` found: each entry with its findings, and what was destroyed on the way."""
+    """The result of `token check`: each entry with its findings, and the versions that were destroyed."""
 
     findings: tuple[tuple[TokenEntry, Finding], ...]
     swept: Mapping[TokenPlace, tuple[int, ...]]
 
 
 class TokenDesk:
-    """Everything that is done with tokens. Each method logs in to Vault for itself, and gives the login back.
+    """All operations on tokens. Each method logs in to Vault for itself, and gives the login back.
 
     `tell` gets a line of progress. Every method raises CredentialError and SecretStoreError as `vault` does.
     """
@@ -105,7 +107,7 @@ class TokenDesk:
         interruption: Callable[[], AbstractContextManager[Wish]],
         follow: Follow,
     ) -> None:
-        """Nothing is touched yet. `interruption` is what signals do during a login, `follow` during a canary's run."""
+        """Touches nothing. `interruption` is what signals do during a login, `follow` during a canary's run."""
         self._vault, self._environ, self._tell = vault, environ, tell
         self._interruption, self._follow = interruption, follow
 
@@ -149,14 +151,14 @@ class TokenDesk:
         return told.stored
 
     def entries(self, mount: str, prefix: str = "") -> tuple[TokenEntry, ...]:
-        """Look over all tokens of a mount, by their metadata alone."""
+        """Return all tokens of a mount, from their metadata alone."""
         from codex_runner.vault import tokens
 
         with self._logged_in() as client:
             return tokens.list_tokens(client, mount, now=time.time(), prefix=prefix)
 
     def entry(self, target: Target) -> TokenEntry:
-        """Look one token over, by its metadata alone."""
+        """Return one token, from its metadata alone."""
         from codex_runner.vault import tokens
 
         with self._logged_in() as client:
@@ -209,9 +211,9 @@ class TokenDesk:
             return read_credential(client, target.spec, login).secret
 
     def wait_until_refused(self, target: Target, secret: Secret, patience: float) -> None:
-        """Return once the service refuses a token. CredentialError if it has not after `patience` seconds.
+        """Return once the service refuses a token. Raises CredentialError if it has not after `patience` seconds.
 
-        A service that is out of reach has refused nothing: ModelServiceError if that was the last answer.
+        A service that is out of reach has refused nothing: raises ModelServiceError if that was the last answer.
         """
         deadline = time.monotonic() + patience
         told = ""
@@ -231,7 +233,7 @@ class TokenDesk:
                 time.sleep(min(_POLL, max(left, 0.1)))
 
     def _new(self, target: Target, secret: Secret, owner: str, dates: Dates) -> NewToken:
-        """Make the token to store, and say what runs would have against it by the job's own rules."""
+        """Make the token to store, and report what runs would object to by the job's own rules."""
         from codex_runner.vault.storing import NewToken
 
         token = NewToken(secret, target.workflow, owner, dates.issued, dates.expires, target.spec.field)
@@ -252,7 +254,7 @@ class TokenDesk:
 
     @contextlib.contextmanager
     def _told(self, target: Target) -> Iterator[_Told]:
-        """Say what is stored, if something comes between that and the command's own words: a signal, for one."""
+        """Report what is stored if an exception, such as a signal's, comes before the command's own report."""
         told = _Told()
         try:
             yield told
@@ -276,7 +278,7 @@ class TokenDesk:
             scratch = Path(tempfile.mkdtemp(prefix="token-", dir=state))
         except OSError as error:
             raise ConfigurationError(
-                f"{state} cannot be written: {error.strerror}.", remedy="Point XDG_STATE_HOME to a folder that can."
+                f"{state} is not writable: {error.strerror}.", remedy="Set XDG_STATE_HOME to a writable folder."
             ) from None
         try:
             yield Proofs(target, dates, scratch, self._environ, self._tell, self._follow)
@@ -289,22 +291,22 @@ class _Told:
 
 
 def _cut_short(client: VaultClient, proof: Callable[[Secret], None]) -> Callable[[Secret], None]:
-    """Return a proof that a signal ends at once, although a login is held meanwhile."""
+    """Return a proof that a signal ends at once, even while a login is held."""
     return lambda secret: client.stop.interruptibly(lambda: proof(secret))
 
 
 _STATES: Final[Mapping[LoginAnswer, str]] = {
     LoginAnswer.TAKEN: "{} still works",
-    LoginAnswer.OUT_OF_REACH: "the service is out of reach, so nobody knows whether {} still works",
+    LoginAnswer.OUT_OF_REACH: "the service is out of reach, so it is unknown whether {} still works",
     LoginAnswer.UNKNOWN: "it is unknown whether {} still works",
 }
 
 
 def _not_refused(target: Target, said: Said) -> RunnerError:
-    """Say what is known of a token that the service has not refused."""
+    """Return the error for a token that the service has not refused."""
     state = _STATES[said.answer].format(f"the token of {target.workflow}")
     message = f"{state[0].upper()}{state[1:]}: codex login status: {said.words}. Nothing is destroyed."
-    again = "run this again: Vault still has its copies, or with the token on stdin (`-`)."
+    again = "run this again: Vault still has its copies, or give the token on stdin (`-`)."
     if said.answer is LoginAnswer.OUT_OF_REACH:
         remedy = f"Once the service can be reached, {again}"
         return ModelServiceError(message, failure=said.failure or Failure.NETWORK, remedy=remedy)

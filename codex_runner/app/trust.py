@@ -1,4 +1,4 @@
-"""Refuses a credential to a pipeline that a stranger started: what the CI system says, read and handed to the rules."""
+"""Refuses a credential to a pipeline that a stranger started: passes the CI system's facts to the rules."""
 
 from __future__ import annotations
 

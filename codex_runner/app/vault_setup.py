@@ -1,4 +1,4 @@
-"""What Vault needs for one workflow: planned, printed, or made with a token that may."""
+"""What Vault needs for one workflow: planned, printed, or made with a Vault token that has the rights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make(  # noqa: PLR0913, PLR0917 - what, where, and three ways to tell
     tell: Callable[[str], None],
     interruption: AbstractContextManager[Wish],
 ) -> None:
-    """Make what the steps say. `done` gets a line for each, `tell` progress; `interruption`: see `logged_in`."""
+    """Carry out the steps. `done` gets a line for each, `tell` progress; `interruption`: see `logged_in`."""
     with logged_in(operators_vault(config, environ), environ, interruption, on_retry=tell) as client:
         for line in apply(client, steps):
             done(line)

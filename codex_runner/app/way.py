@@ -1,4 +1,4 @@
-"""A run's way to its host: the transport, the claim that it is made with, and what tells its warnings."""
+"""A run's way to its host: the transport, its claim, and the receiver of its warnings."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class Way:
-    """Begins to connect at once, before what a run needs beside it is loaded: a caller may make it first.
+    """Begins to connect at once, before other parts of a run are loaded: a caller may make it first.
 
     `tell` gets each warning of the connection: the invocation's `complain`, until there is a recorder.
     """
 
     def __init__(self, job: Job, run_id: str, invocation: Invocation) -> None:
-        """Begin. The transport is to be closed, whatever comes next."""
+        """Begin to connect. The caller must close the transport."""
         self.tell: Callable[[str, str], None] = lambda _code, message: invocation.complain(message)
         self.claim = own_claim(run_id, invocation.environ)
         # Checks run what the agent may have written: they get no variable that is known to hold a secret.

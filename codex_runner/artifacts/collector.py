@@ -1,7 +1,7 @@
-"""What a job left, brought into the run's folder: an agent wrote these files, so nothing about them is believed.
+"""Collecting a job's artifacts into the run's folder. An agent wrote these files, so they are untrusted.
 
-Files are reached through descriptors of their folders, never by a path twice: a link that is swapped in between
-checking and copying leads nowhere.
+Files are opened through descriptors of their folders, never by the same path twice. So a link that is swapped in
+between check and copy (TOCTOU) has no effect.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: opening a FIFO that nobody writes to must not wait for ever.
+# O_NONBLOCK: opening a FIFO without a writer must not block for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NAME_BYTES = 255
-_REFUSED_BY_UPLOADS = frozenset('"*:<>?|\\')  # by Windows, and by what CI systems upload artifacts with
+_REFUSED_BY_UPLOADS = frozenset('"*:<>?|\\')  # by Windows, and by the uploads of CI systems
 _BEFORE_BINARY = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class CollectLimits:
-    """How much is kept, and how far is looked. Sizes are in bytes."""
+    """Limits of what is kept and searched. Sizes are in bytes."""
 
     file: int = 100_000_000
     total: int = 500_000_000
@@ -46,19 +46,19 @@ class CollectLimits:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something that a glob named and that was not kept. `path` is fit to be shown."""
+    """A file that a glob matched and that was not kept. `path` is clean for display."""
 
     path: str
     reason: str
 
     def __str__(self) -> str:
-        """Say it in a sentence."""
+        """Return the sentence for the log."""
         return f"left out {self.path}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class CollectResult:
-    """What was kept, in the order of its paths, what was left out and why, and the globs that met nothing at all."""
+    """The kept artifacts, sorted by path, those left out and why, and the globs that matched nothing."""
 
     kept: tuple[ArtifactKept, ...]
     left_out: tuple[LeftOut, ...]
@@ -85,7 +85,7 @@ class _Collector:
         self.left_out.append(LeftOut(one_line(shown, 500), reason))
 
 
-def collect(  # noqa: PLR0913 - what is asked, and the two questions that only the redactor can answer
+def collect(  # noqa: PLR0913 - the request, and the two functions of the redactor
     root: Path,
     globs: Iterable[str],
     into: Path,
@@ -95,12 +95,12 @@ def collect(  # noqa: PLR0913 - what is asked, and the two questions that only t
     found: Callable[[bytes], bool] = lambda _: False,
     skip: Iterable[Path] = (),
 ) -> CollectResult:
-    """Copy the files below `root` that the globs name into the folder `into`, under the same relative paths.
+    """Copy the files below `root` that match the globs into the folder `into`, under the same relative paths.
 
-    `redact` is put over every text file; a binary file in which `found` finds a secret is left out. Links and special
-    files are never followed or opened. `into` itself and the folders in `skip` are not looked into. Names that a
-    shell, a terminal or an upload could trip over are percent-encoded. Paths in the result begin with the name of
-    `into`. Doing it again replaces what was there. OSError where `into` cannot be written.
+    `redact` is applied to every text file. A binary file in which `found` finds a secret is left out. Links and special
+    files are never followed or opened. `into` itself and the folders in `skip` are not searched. Names that are unsafe
+    for a shell, a terminal or an upload are percent-encoded. Paths in the result begin with the name of `into`.
+    Idempotent: replaces older copies. Raises OSError if `into` cannot be written.
     """
     into.mkdir(parents=True, exist_ok=True)
     places, refused = _places(globs)
@@ -109,7 +109,7 @@ def collect(  # noqa: PLR0913 - what is asked, and the two questions that only t
         skipped = frozenset(_identity(path) for path in (into, *skip) if path.is_dir())
         work = _Collector(limits or CollectLimits(), into_fd, into.name, redact, found, skipped, left_out=refused)
         try:
-            root_fd = os.open(root, FOLDER & ~os.O_NOFOLLOW)  # the job's own folder may well be a link
+            root_fd = os.open(root, FOLDER & ~os.O_NOFOLLOW)  # the job's own folder may be a link
         except OSError as error:
             work.leave_out((str(root),), f"the workspace cannot be read: {error.strerror}")
         else:
@@ -124,11 +124,11 @@ def collect(  # noqa: PLR0913 - what is asked, and the two questions that only t
 
 
 def safe_name(name: str) -> str:
-    """Return a name with everything hostile in it percent-encoded, byte by byte; an ordinary name stays as it is.
+    """Return a name with its hostile characters percent-encoded, byte by byte. An ordinary name stays as it is.
 
-    Hostile are characters that cannot be printed (newlines, text direction), what is no UTF-8, a leading dash or
-    tilde, a trailing dot or space, and the characters that Windows and the uploads of CI systems refuse. Where one
-    stands, `%` is encoded too.
+    Hostile are unprintable characters (newlines, text direction), bytes that are not UTF-8, a leading dash or tilde, a
+    trailing dot or space, and the characters that Windows and the uploads of CI systems refuse. If a name has one, its
+    `%` are encoded too.
     """
     last = len(name) - 1
     hostile = {at for at, char in enumerate(name) if _is_hostile(char)}
@@ -171,7 +171,7 @@ def _walk(work: _Collector, folder: int, names: tuple[str, ...], places: frozens
         work.visited += 1
         if work.visited > work.limits.visited:
             work.over = True
-            work.leave_out((*names, name), f"and all after it: more than {work.limits.visited:,} names were looked at")
+            work.leave_out((*names, name), f"and all after it: the limit of {work.limits.visited:,} names is reached")
             continue
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -210,7 +210,7 @@ def _take(work: _Collector, folder: int, names: tuple[str, ...], mode: int) -> N
     safe = tuple(safe_name(name) for name in names)
     path = "/".join((work.into_name, *safe))
     if path in work.kept or any(len(name.encode()) > _NAME_BYTES for name in safe):
-        work.leave_out(names, "its name, made safe, is taken" if path in work.kept else "its name is too long")
+        work.leave_out(names, "its encoded name is taken" if path in work.kept else "its name is too long")
         return
     if work.found(os.fsencode("/".join(names))):
         work.leave_out(names, "its name has a secret in it")
@@ -226,31 +226,31 @@ def _take(work: _Collector, folder: int, names: tuple[str, ...], mode: int) -> N
 
 
 def _read(work: _Collector, folder: int, names: tuple[str, ...]) -> bytes | None:
-    """Read a file whole; None, and told, where it is not what it seemed or too large."""
+    """Read a whole file. Returns None, and notes why, if it is too large or no longer a regular file."""
     descriptor = os.open(names[-1], _FILE, dir_fd=folder)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
-        kind = _refused_kind(status.st_mode)  # again, of what was opened: it may have been swapped
+        kind = _refused_kind(status.st_mode)  # check the open file again: the agent may have swapped it
         if kind:
             work.leave_out(names, kind)
             return None
         room = min(work.limits.file, work.limits.total - work.total)
-        # One byte more than there is room for: a file may grow while it is read, and /proc says 0 of all its own.
+        # One byte more than the limit: a file may grow during the read, and files in /proc report size 0.
         data = file.read(room + 1) if status.st_size <= room else b""
         if status.st_size > room or len(data) > room:
             limit = work.limits.file if room == work.limits.file else work.limits.total
             word = "a file" if room == work.limits.file else "all files together"
             shown = format_size(max(status.st_size, len(data)))
-            work.leave_out(names, f"{shown}, and {word} may have {format_size(limit)}")
+            work.leave_out(names, f"{shown}, but {word} may have {format_size(limit)}")
             return None
         return data
 
 
 def _cleared(work: _Collector, names: tuple[str, ...], data: bytes) -> bytes | None:
-    """Redact text; refuse a binary file with a secret in it, since changing it would break it."""
+    """Redact text. Returns None for a binary file with a secret in it, since redaction would break it."""
     if _is_text(data):
         return work.redact(data)
-    # Without the zero bytes, text in UTF-16 or UTF-32 is what it is in UTF-8.
+    # Without the zero bytes, ASCII text in UTF-16 or UTF-32 reads as in UTF-8.
     if work.found(data) or work.found(data.replace(b"\0", b"")):
         work.leave_out(names, "a binary file with a secret in it")
         return None
@@ -276,15 +276,15 @@ def _refused_kind(mode: int) -> str:
 
 
 def put(into: int, names: tuple[str, ...], data: bytes) -> None:
-    """Write a file below the open folder `into` under a name of its own, then give it its name: never half of it.
+    """Write a file atomically below the open folder `into`: temporary file, then rename.
 
-    Links on the way are refused. OSError where it cannot be written.
+    Refuses links on the way. Raises OSError if it cannot be written.
     """
     opened: list[int] = []
     folder = into
     try:
         for name in names[:-1]:
-            with contextlib.suppress(FileExistsError):  # from a file before; the open refuses what is no folder
+            with contextlib.suppress(FileExistsError):  # made for an earlier file; the open refuses a non-folder
                 os.mkdir(name, dir_fd=folder)
             folder = os.open(name, FOLDER, dir_fd=folder)
             opened.append(folder)

@@ -1,4 +1,4 @@
-"""Globs over paths as lists of names, matched while walking, so that no folder is entered in vain."""
+"""Globs over paths, matched name by name during the walk, so that it enters no folder in vain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ANY_DEPTH = "**"
 class Glob:
     """A pattern relative to the root: `*`, `?` and `[...]` within a name, `**` for any number of folders.
 
-    A wildcard does not match a leading dot, as in a shell. A folder that matches stands for all that is in it.
+    A wildcard does not match a leading dot, as in a shell. A folder that matches includes all files in it.
     """
 
     text: str
@@ -21,27 +21,27 @@ class Glob:
 
 
 def parse(text: str) -> Glob | str:
-    """Read a glob, or say why it is refused."""
+    """Parse a glob. Returns the reason as text if it is refused."""
     if text.startswith(("/", "~")):
         return "absolute paths are refused: globs are relative to the workspace"
     names = tuple(name for name in text.split("/") if name not in ("", "."))
     if ".." in names:
         return "`..` is refused: artifacts come from the workspace only"
     if not names or "\0" in text:
-        return "it names nothing"
+        return "the glob is empty"
     return Glob(text, names)
 
 
 @dataclass(frozen=True, slots=True)
 class GlobState:
-    """How far a glob has been matched by the folders down to here. `rest` is empty where it has been met whole."""
+    """How far the folders down to here match a glob. `rest` is empty if they match all of it."""
 
     glob: Glob
     rest: tuple[str, ...]
 
 
 def enter(places: frozenset[GlobState], name: str) -> frozenset[GlobState]:
-    """Return where the globs stand after one more name."""
+    """Return the states of the globs after one more name."""
     after = set()
     for place in places:
         after |= _step(place, name)
@@ -49,12 +49,12 @@ def enter(places: frozenset[GlobState], name: str) -> frozenset[GlobState]:
 
 
 def met(places: frozenset[GlobState]) -> frozenset[Glob]:
-    """Return the globs that a file at these places matches."""
+    """Return the globs that a file in these states matches."""
     return frozenset(place.glob for place in places if all(name == _ANY_DEPTH for name in place.rest))
 
 
 def _step(place: GlobState, name: str) -> set[GlobState]:
-    if not place.rest:  # below a folder that was named whole
+    if not place.rest:  # below a folder that matches the whole glob
         return set() if name.startswith(".") else {place}
     first, rest = place.rest[0], place.rest[1:]
     if first == _ANY_DEPTH:

@@ -24,7 +24,7 @@ _TOLD = 20
 
 
 class LocalArtifacts:
-    """Copies what the job's globs name into the run's folder, redacted (see domain.ports.Artifacts)."""
+    """Copies the files that match the job's globs into the run's folder, redacted. Implements ports.Artifacts."""
 
     def __init__(
         self,
@@ -34,22 +34,22 @@ class LocalArtifacts:
         hide: Callable[[bytes], bytes] | None = None,
         skip: Sequence[Path] = (),
     ) -> None:
-        """Every secret that `redactor` knows stays out of what is kept, and what `hide` then takes from it.
+        """Redact what is kept with `redactor`, then with `hide`.
 
-        The folders `skip` are not looked into.
+        The folders in `skip` are not searched.
         """
         self._folder, self._redactor, self._hide, self._skip = folder, redactor, hide, skip
 
     async def collect(
         self, job: Job, state: RunState, patch: bytes, rollout: bytes
     ) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
-        """See Artifacts.collect. Runs are not looked into; ConfigurationError where this one cannot be written."""
+        """See Artifacts.collect. Skips run folders. Raises ConfigurationError if the folder cannot be written."""
         try:
             return await self._collect(job, state, patch, rollout)
         except OSError as error:
             raise ConfigurationError(
                 f"{self._folder.artifacts} cannot be written: {error.strerror}.",
-                remedy="Make room there or give the right to write, or choose another folder with `-o`.",
+                remedy="Free space or grant write access there, or choose another folder with `-o`.",
             ) from error
 
     async def _collect(
@@ -69,7 +69,7 @@ class LocalArtifacts:
         return [*kept, *standard], left_out
 
     def _runs(self) -> Iterator[Path]:
-        """Yield the folders of the runs beside this one: each would keep all that the ones before it have kept."""
+        """Yield the folders of the runs beside this one: else each run would keep all artifacts of earlier ones."""
         return (events.parent for events in self._folder.path.parent.glob(f"*/{self._folder.events.name}"))
 
     def _redact(self, data: bytes) -> bytes:
@@ -78,7 +78,7 @@ class LocalArtifacts:
 
     async def _named(self, job: Job) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
         if not job.host.is_here:
-            return (), (f"left out all artifacts: they are on {job.host}, and only those of this machine are kept",)
+            return (), (f"left out all artifacts: they are on {job.host}, but only those of this machine are kept",)
 
         result = await asyncio.to_thread(
             collect,
@@ -94,6 +94,6 @@ class LocalArtifacts:
 
 
 def told(sentences: Sequence[str]) -> list[str]:
-    """Return what is said of what was left out: an agent can make a hundred thousand files, and no log bears that."""
+    """Return the first sentences about files left out, and a count: an agent can make a hundred thousand files."""
     more = len(sentences) - _TOLD
     return [*sentences[:_TOLD], *([f"left out {more:,} more"] if more > 0 else [])]

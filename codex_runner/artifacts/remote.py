@@ -1,4 +1,4 @@
-"""Artifacts of a job on another host: fetch them first, then keep them like those of this machine."""
+"""The artifacts of a job on another host: fetch them, then keep them like those of this machine."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class RemoteArtifacts:
-    """Implements ports.Artifacts over the Transport port. What is fetched lies in a private folder until it is kept."""
+    """Implements ports.Artifacts over the Transport port. Fetched files are in a private folder until they are kept."""
 
     def __init__(self, transport: Transport, local: LocalArtifacts, runs: Path) -> None:
-        """`local` keeps what was fetched: redacted, bounded, hashed. `runs` holds this machine's run directories."""
+        """`local` keeps the fetched files: redacted, bounded, hashed. `runs` holds this machine's run directories."""
         self._transport, self._local, self._runs = transport, local, runs
 
     async def collect(
@@ -45,7 +45,7 @@ class RemoteArtifacts:
             listing = Listing()
         wanted = matching(listing.files, job.artifacts)
         links = [f"left out {path}: a link or a special file" for path in matching(listing.others, job.artifacts)]
-        partial = [] if listing.complete else ["the host has more files than it can list: some may be missing"]
+        partial = [] if listing.complete else ["the host could not list all files: some may be missing"]
         with scratch_folder(self._runs) as scratch:
             fetched = await self._transport.fetch_files(
                 job.cwd, wanted[: limits.count], scratch, limit=limits.file, total=limits.total
@@ -58,7 +58,7 @@ class RemoteArtifacts:
 
 
 def matching(paths: Sequence[str], globs: Sequence[str]) -> list[str]:
-    """Return the paths that a glob names, in their order. A glob that is refused names none: keeping says why."""
+    """Return the paths that match a glob, in their order. A refused glob matches none; `LocalArtifacts` says why."""
     parsed = [glob for text in globs if isinstance(glob := parse(text), Glob)]
     start = frozenset(GlobState(glob, glob.names) for glob in parsed)
     found = []

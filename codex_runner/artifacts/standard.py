@@ -1,4 +1,4 @@
-"""The artifacts that a run leaves, whatever its job names: what was changed, and what the agent said and did."""
+"""The artifacts of every run: the changes, the agent's reply and its record. The job's globs do not matter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REPLY = "reply.json"
 ROLLOUT = "rollout.jsonl"
 
 
-def standard_artifacts(  # noqa: PLR0913 - what there may be to write
+def standard_artifacts(  # noqa: PLR0913 - the sources of the files
     state: RunState,
     folder: RunFolder,
     patch: bytes | None,
@@ -31,18 +31,18 @@ def standard_artifacts(  # noqa: PLR0913 - what there may be to write
     rollout: bytes = b"",
     structured: bool = False,
 ) -> list[ArtifactKept]:
-    """Write changes.patch, last-message.md, rollout.jsonl and, where `structured`, reply.json; return what there was.
+    """Write changes.patch, last-message.md, rollout.jsonl and, if `structured`, reply.json. Returns those written.
 
-    What is empty and a missing reply leave no file. reply.json is there where a schema was asked of the reply and the
-    reply is JSON at all. Everything is redacted. A file of the job's own that has such a name already stays, and
-    ours gets `run-` before its name; doing it again writes the same. OSError where the folder cannot be written.
+    Empty contents and a missing reply leave no file. reply.json is written only if the job has an output schema and the
+    reply is JSON. Everything is redacted. If the job's own artifacts have such a name already, the new file gets the
+    prefix `run-`. Idempotent. Raises OSError if the folder cannot be written.
     """
     reply = (state.reply or "").encode(errors="replace")
     files = {PATCH: patch or b"", MESSAGE: _ended(reply)}
     if structured and _is_json(reply):
         files[REPLY] = _ended(reply)
     contents = {name: redact(data) for name, data in files.items() if data.strip()}
-    if rollout:  # a line at a time, since each is JSON, and stays it
+    if rollout:  # redact line by line, so that each line stays JSON
         contents[ROLLOUT] = b"\n".join(map(redact, rollout.split(b"\n")))
     if not contents:
         return []

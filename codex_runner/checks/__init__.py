@@ -1,1 +1,1 @@
-"""Checks with a library behind them: the JSON Schema of a reply, the detector of credentials."""
+"""Checks that use a library: the JSON Schema of a reply, the detector of credentials."""

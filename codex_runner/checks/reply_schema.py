@@ -1,10 +1,10 @@
-"""The reply against the job's JSON Schema. codex asks the model to keep to it and does not look whether it did.
+"""JSON Schema validation of a run's reply. codex asks the model to follow the schema, but does not check the reply.
 
-The library is loaded with the first schema. Drafts 3 to 2020-12 are known by `$schema`; without one, 2020-12 is meant.
-A `$ref` stays within the schema: nothing is ever fetched. `format` is checked where the library can by itself.
+The library is loaded with the first schema. `$schema` names the draft, 3 to 2020-12; the default is 2020-12. A `$ref`
+stays within the schema: nothing is ever fetched. `format` is checked if the library can do so by itself.
 
-A process of its own judges the reply of a run. A `pattern` that backtracks (`^(a+)+$`) can hold a process beyond every
-signal that Python handles: only the end of the process ends it, and that process must not be the runner's.
+A separate process judges the reply. A `pattern` that backtracks (`^(a+)+$`) can block a process so that Python handles
+no signal: only a kill ends it, and that must not hit the runner.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SHOWN = 20  # problems
 _LONGEST = 300  # characters of one
 _FENCE = "```"
 _PACKAGE = str(Path(__file__).absolute().parents[1])
-# The package comes from where this process has it: the folder around it may be the agent's.
+# Load the package from the same folder as this process, by its path: the folder around it may be the agent's.
 _PROGRAM = """# codex_runner.checks.reply_schema
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -45,25 +45,25 @@ answer()
 
 
 class JsonSchema:
-    """A schema that has been found good: `problems` and `judge` say what is wrong with a reply. No state."""
+    """A valid schema. `problems` and `judge` say what is wrong with a reply. Stateless."""
 
     def __init__(self, text: str, environ: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Read the schema; ConfigurationError if it is none, or if a `$ref` leads nowhere in it.
+        """Parse the schema. Raises ConfigurationError if it is invalid, or if a `$ref` has no target in it.
 
-        `environ` is what the process that judges a reply gets, less what may hold a secret.
+        `environ` is the environment of the process that judges a reply, less what may hold a secret.
         """
         self._text, self._environ = text, environ
         self._validator = _validator(_schema(text))
 
     async def judge(self, reply: str, *, timeout: float) -> list[str] | None:
-        """Do what `problems` does in a process of its own; return None if it takes longer than `timeout` seconds.
+        """Run `problems` in a separate process. Returns None if it takes longer than `timeout` seconds.
 
-        That process ends with the call, however the call ends; if the runner is killed, soon after `timeout`.
+        That process ends with the call, however the call ends. If the runner is killed, it ends soon after `timeout`.
         """
         request = json.dumps({"schema": self._text, "reply": reply, "seconds": timeout}).encode()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-I",  # the current folder is the agent's, and PYTHONPATH may name another: nothing is imported from there
+            "-I",  # import nothing from the current folder, which is the agent's, nor from PYTHONPATH
             "-c",
             _PROGRAM,
             _PACKAGE,
@@ -88,10 +88,10 @@ class JsonSchema:
             return [f"The reply was not judged: the process that judges it ended with {process.returncode}."]
 
     def problems(self, reply: str) -> list[str]:
-        """Return a sentence for each problem, with a JSON pointer to where it is; none where the reply fits.
+        """Return a sentence for each problem, with a JSON pointer to its place. Returns [] if the reply is valid.
 
-        The reply must be JSON and nothing else: a fenced block is told of, not opened, since whoever reads the reply
-        after us would fail on it. Sentences may quote the reply.
+        The reply must be JSON and nothing else. A fenced block is a problem and is not unwrapped: the program that
+        reads the reply next would fail on it. Sentences may quote the reply.
         """
         try:
             value = _read(reply)
@@ -110,10 +110,10 @@ class _NotJsonError(ValueError):
 
 
 def _read(text: str) -> Any:
-    """Read JSON as strictly as the strictest reader after us: no NaN, no key twice."""
+    """Parse JSON as strictly as the strictest reader after us: no NaN, no duplicate keys."""
     stripped = text.strip()
     if not stripped:
-        raise _NotJsonError("The reply is empty, and the schema asks for JSON.")
+        raise _NotJsonError("The reply is empty, but the schema requires JSON.")
     if stripped.startswith(_FENCE):
         raise _NotJsonError(
             "The reply is wrapped in a Markdown code fence (```), which is not JSON: it must be JSON alone."
@@ -122,7 +122,7 @@ def _read(text: str) -> Any:
         return json.loads(stripped, object_pairs_hook=_unique, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        hint = "" if _FENCE not in stripped else " It has JSON in a Markdown code fence among other words, it seems."
+        hint = "" if _FENCE not in stripped else " It seems to have JSON in a Markdown code fence among other words."
         raise _NotJsonError(f"The reply is not JSON: {error.msg} at {where}.{hint}") from None
     except RecursionError:
         raise _NotJsonError("The reply is nested too deeply to be read.") from None
@@ -150,7 +150,7 @@ def _schema(text: str) -> Any:
         raise ConfigurationError(f"The output schema is not JSON: {error}.") from None
     if not isinstance(schema, dict | bool):
         raise ConfigurationError(
-            f"The output schema is a JSON {type(schema).__name__}.", remedy="A schema is a JSON object."
+            f"The output schema is a JSON {type(schema).__name__}.", remedy="Make the schema a JSON object."
         )
     return schema
 
@@ -165,7 +165,7 @@ def _validator(schema: Any) -> Any:
     kind = validators.validator_for(schema, default=unnamed)
     if kind is None:
         raise ConfigurationError(
-            f"The output schema names a draft of JSON Schema that is not known: {named!r}.",
+            f"The output schema names an unknown draft of JSON Schema: {named!r}.",
             remedy="Use `https://json-schema.org/draft/2020-12/schema`, or leave `$schema` out.",
         )
     try:
@@ -188,18 +188,18 @@ def _check_references(schema: Any, validator: Any) -> None:
     resolver = validator._resolver  # noqa: SLF001 - the only way to the resolver that validation will use
     for reference in _strings(schema, "$ref", "$dynamicRef"):
         if reference.startswith("#") and len(names) > 1:
-            continue  # relative to whichever of the names encloses it: validation will tell
+            continue  # relative to the `$id` that encloses it: validation will resolve it
         try:
             resolver.lookup(reference)
         except (Unresolvable, ValueError, KeyError):
             raise ConfigurationError(
                 f"The output schema refers to {_cut(reference)!r}, which is not in it.",
-                remedy="Only references within the schema work; put what it refers to under `$defs`.",
+                remedy="Put the schema that it refers to under `$defs`: only references within the schema work.",
             ) from None
 
 
 def _strings(schema: Any, *keywords: str) -> Iterator[str]:
-    """Yield the texts that stand at these keywords, anywhere but in values that are data."""
+    """Yield the text values of these keywords, anywhere but inside data (const, enum, default, examples)."""
     if isinstance(schema, dict):
         for key, value in schema.items():
             if key in keywords and isinstance(value, str):
@@ -223,7 +223,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _pointer(path: Sequence[str | int] | Any) -> str:
-    """Write a JSON pointer (RFC 6901); the whole value, whose pointer is empty, is `the top`."""
+    """Return a JSON pointer (RFC 6901). For the whole value, whose pointer is empty, return `the top`."""
     parts = [str(part).replace("~", "~0").replace("/", "~1") for part in path]
     return "".join(f"/{_cut(part)}" for part in parts) or "the top"
 
@@ -234,7 +234,7 @@ def _cut(text: str) -> str:
 
 
 def answer() -> None:
-    """Judge one reply: read a JSON object with `schema`, `reply` and `seconds` from stdin, print a JSON array."""
+    """Judge one reply: read a JSON object with `schema`, `reply` and `seconds` from stdin; print a JSON array."""
     request = json.load(sys.stdin)
     # If the runner is gone, the kernel's alarm ends this process.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # noqa: TID251 - in a process of its own

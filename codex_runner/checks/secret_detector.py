@@ -1,8 +1,8 @@
-"""What credentials look like, by detect-secrets. Needs the `scan` extra; the library is loaded with the first line.
+"""Detection of credentials by detect-secrets. Needs the `scan` extra; the library is loaded with the first line.
 
-All of its detectors are asked but those of entropy and of IP addresses, which take hashes and addresses for secrets.
-There is no allow list: whoever writes a credential could write `pragma: allowlist secret` beside it. No service is
-asked whether a credential works.
+All of its detectors run, except those of entropy and of IP addresses, which report hashes and addresses as secrets.
+There is no allow list: an agent that writes a credential could write `pragma: allowlist secret` beside it. No service
+is asked whether a credential works.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LEFT_OUT = frozenset({"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector"})
 
-# The detector of names (`password = "..."`) takes time that grows with the square of a line's length.
+# The detector of names (`password = "..."`) takes quadratic time in a line's length.
 _NAMES = "KeywordDetector"
 _PIECE = 512
 
@@ -30,11 +30,11 @@ class DetectSecrets:
     """Implements ports.Detector."""
 
     def __init__(self) -> None:
-        """ConfigurationError where the library is not installed."""
+        """Raises ConfigurationError if the library is not installed."""
         if find_spec("detect_secrets") is None:
             raise ConfigurationError(
                 "needs detect-secrets, which is not installed.",
-                remedy="Install it where codex-runner is: pip install 'codex-runner[scan]'.",
+                remedy="Install it into codex-runner's environment: pip install 'codex-runner[scan]'.",
             )
 
     @cached_property
@@ -59,7 +59,7 @@ def _sees_one(detector: BasePlugin, path: str, text: str) -> bool:
 
 
 def _is_innocent(detector: BasePlugin, value: str, line: str, *, by_name: bool) -> bool:
-    """Whether detect-secrets takes a find for what only looks like one: `{password}`, `secret: read(secret)`."""
+    """Whether detect-secrets judges a find to be a false positive: `{password}`, `secret: read(secret)`."""
     from detect_secrets.filters import heuristic
 
     return (

@@ -1,7 +1,7 @@
-"""CI systems: one file a system, and in it every fact that the runner knows about that system.
+"""CI systems: one file a system, which has every fact that the runner knows about that system.
 
-`Pipeline(environ)` answers for the system whose job this process is; `SYSTEMS` lists them all. A system more is a file
-with a class of `CiSystem`, and its line in `systems.py`.
+`Pipeline(environ)` answers for the system whose job this process is; `SYSTEMS` lists them all. To add a system, write a
+file with a subclass of `CiSystem`, and add its line to `systems.py`.
 """
 
 from __future__ import annotations

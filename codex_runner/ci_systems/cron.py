@@ -1,4 +1,4 @@
-"""cron: it starts runs on this machine, and is known by nothing in their environment."""
+"""cron: it starts runs on this machine, and sets no variable by which they could know it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Cron(CiSystem):
 
     def variable_step(self, variable: str) -> str:
         """See CiSystem.variable_step."""
-        return f'cron hands over no {variable}. Keep it in a file of mode 0600, and say `source = "file"`.'
+        return f'cron does not pass {variable} on. Keep it in a file of mode 0600, and set `source = "file"`.'
 
 
 def _quoted(value: str) -> str:
-    """Quote for the shell, and for cron, which takes a bare `%` for the end of the command."""
+    """Quote for the shell, and for cron, which reads a bare `%` as the end of the command."""
     return shlex.quote(value).replace("%", r"\%")

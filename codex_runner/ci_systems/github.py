@@ -1,4 +1,4 @@
-"""GitHub Actions, and what speaks like it: Gitea, Forgejo, act."""
+"""GitHub Actions and compatible systems: Gitea, Forgejo, act."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from codex_runner.ci_systems.starter import StarterRequest
 
 ISSUER: Final = "https://token.actions.githubusercontent.com"
-"""Who signs identity tokens on github.com."""
+"""The issuer of identity tokens on github.com."""
 USER_CLAIM: Final = "repository"
 """The claim that Vault names a login after."""
 MAPPED_CLAIMS: Final = ("run_id", "actor", "sha", "workflow_ref")
@@ -37,8 +37,8 @@ class GitHub(CiSystem):
     markers = ("GITHUB_ACTIONS",)
     log_format = "github"
     line_prefix = "| "  # `::` is obeyed at the beginning of a line, after white space too
-    # `pull_request` is judged by where it comes from; `pull_request_target`, `issue_comment` and the like run with
-    # rights on a stranger's words.
+    # `pull_request` is judged by the repository that it comes from. `pull_request_target`, `issue_comment` and the like
+    # run with the repository's rights on a stranger's words.
     trusted_events = (
         "merge_group",
         "pull_request",
@@ -87,7 +87,7 @@ class GitHub(CiSystem):
         )
 
     def proposal(self, environ: Mapping[str, str]) -> Proposal | None:
-        """See CiSystem.proposal. If it cannot be read, an event named `pull_request...` is one all the same."""
+        """See CiSystem.proposal. If the payload cannot be read, an event named `pull_request...` still is one."""
         payload = _payload(environ)
         event = environ.get("GITHUB_EVENT_NAME", "")
         number = (
@@ -133,9 +133,9 @@ class GitHub(CiSystem):
             title=self.title,
             url=url,
             bearer=GITHUB_ID_TOKEN,
-            if_missing="GitHub sets it beside ACTIONS_ID_TOKEN_REQUEST_URL: hand both on, or neither.",
-            if_silent="Run the job again; https://www.githubstatus.com tells whether GitHub Actions has an outage.",
-            if_refused="Give the workflow's job `permissions: { id-token: write }`; a request token ends with its job.",
+            if_missing="GitHub sets it beside ACTIONS_ID_TOKEN_REQUEST_URL: pass on both, or neither.",
+            if_silent="Run the job again; see https://www.githubstatus.com for an outage of GitHub Actions.",
+            if_refused="Give the workflow's job `permissions: { id-token: write }`. A request token ends with its job.",
         )
 
     def identity_remedy(self, environ: Mapping[str, str], audience: str) -> str:  # noqa: ARG002 - asked for later
@@ -174,9 +174,9 @@ def api_url(environ: Mapping[str, str]) -> str:
 
 
 def read_event(path: str) -> Mapping[str, object] | None:
-    """Return the event's payload; None if there is none that can be read. It may hold a stranger's words."""
+    """Return the event's payload, which may hold a stranger's words. Returns None if it cannot be read."""
     try:
-        # A pipe would never end, and opening one without a writer would wait for it.
+        # A pipe would never end, and opening one without a writer would block.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -193,10 +193,10 @@ def _payload(environ: Mapping[str, str]) -> Mapping[str, object]:
 
 
 def _fork(event: str, repository: str, payload: Mapping[str, object]) -> str | None:
-    """Return the repository whose content an event is about, if it is not `repository`; "" if it is not known.
+    """Return the repository whose content an event is about, if it is not `repository`. Returns "" if it is unknown.
 
-    Every event with a pull request in it is looked at: pull_request_target and pull_request_review have one too; and
-    what a workflow_run follows may have been a fork's.
+    It looks at every event with a pull request: pull_request_target and pull_request_review have one too. What a
+    workflow_run follows may also have been a fork's.
     """
     if payload.get("pull_request") is not None or event.startswith("pull_request"):
         source = _below(payload, "pull_request", "head", "repo", "full_name")  # no repo if the fork is deleted
@@ -210,7 +210,7 @@ def _fork(event: str, repository: str, payload: Mapping[str, object]) -> str | N
 
 
 def _below(value: object, *keys: str) -> object:
-    """Return what stands under `keys` in nested mappings; None if one is missing, or is something else."""
+    """Return the value under `keys` in nested mappings. Returns None if one is missing, or is not a mapping."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value

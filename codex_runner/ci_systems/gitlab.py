@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from codex_runner.ci_systems.starter import StarterRequest
 
 ISSUER: Final = "https://gitlab.com"
-"""Who signs identity tokens on gitlab.com."""
+"""The issuer of identity tokens on gitlab.com."""
 USER_CLAIM: Final = "project_path"
 """The claim that Vault names a login after."""
 MAPPED_CLAIMS: Final = ("pipeline_id", "user_login", "sha", "ci_config_ref_uri")
@@ -46,7 +46,7 @@ class GitLab(CiSystem):
     identity_claims = ("project_path", "project_id", "ref_protected", "pipeline_source", "ci_config_ref_uri")
 
     def is_here(self, environ: Mapping[str, str]) -> bool:
-        """See CiSystem.is_here. gitlab-ci-local, and others that only look like GitLab, say GITLAB_CI=false."""
+        """See CiSystem.is_here. gitlab-ci-local, and others that imitate GitLab, set GITLAB_CI=false."""
         return environ.get("GITLAB_CI") == "true"
 
     def wants_details(self, environ: Mapping[str, str]) -> bool:
@@ -83,7 +83,7 @@ class GitLab(CiSystem):
         number = environ.get("CI_MERGE_REQUEST_IID")
         if not number and environ.get("CI_PIPELINE_SOURCE") != "merge_request_event":
             return None
-        # The first is empty but in pipelines for merged results.
+        # The first is empty except in pipelines for merged results.
         shas = (environ.get("CI_MERGE_REQUEST_TARGET_BRANCH_SHA"), environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
         bases = [base for sha in shas for base in at_commit(sha)]
         target = environ.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
@@ -107,7 +107,7 @@ class GitLab(CiSystem):
         return IdentityVariable(GITLAB_ID_TOKEN) if environ.get(GITLAB_ID_TOKEN) else None
 
     def identity_remedy(self, environ: Mapping[str, str], audience: str) -> str:
-        """See CiSystem.identity_remedy. For gitlab-ci-local, which says GITLAB_CI=false, too."""
+        """See CiSystem.identity_remedy. Also for gitlab-ci-local, which sets GITLAB_CI=false."""
         if not environ.get("GITLAB_CI"):
             return ""
         return f"Give the job `id_tokens: {{ {GITLAB_ID_TOKEN}: {{ aud: {audience} }} }}`."
@@ -127,7 +127,7 @@ class GitLab(CiSystem):
         if _PIPELINE not in request.taken:
             return Starter({_PIPELINE: pipeline, **files}, steps)
         include, *_ = pipeline.partition("\n\n")
-        return Starter(files, (f"Add to the .gitlab-ci.yml that is there:\n\n{include}\n", *steps))
+        return Starter(files, (f"Add to your .gitlab-ci.yml:\n\n{include}\n", *steps))
 
     def setup_login(self, project: str) -> str:
         """See CiSystem.setup_login."""

@@ -1,4 +1,4 @@
-"""Where a CI system's identity token comes from: values, which `vault.oidc` reads or asks."""
+"""The source of a CI system's identity token: values, with which `vault.oidc` gets the token."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from codex_runner.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class IdentityVariable:
-    """The token is in a variable."""
+    """A variable that holds the token."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityEndpoint:
-    """The token is asked for over HTTPS: GET `url` with `?audience=`, and the bearer token in the variable `bearer`.
+    """An HTTPS endpoint for tokens: GET `url` with `?audience=`, and the bearer token in the variable `bearer`.
 
     `title` names the system in messages. The remedies are for a bearer token that is missing, an endpoint that does
     not answer, and one that refuses.

@@ -24,7 +24,7 @@ class Jenkins(CiSystem):
     name = "jenkins"
     title = "Jenkins"
     markers = ("JENKINS_URL",)
-    # Jenkins says no more than whether it builds a branch or somebody's proposal: these names are ours.
+    # Jenkins says only if it builds a branch or a change request: these event names are ours.
     trusted_events = ("branch", "change")
     origin = Origin(
         actor=("BUILD_USER_ID",),
@@ -37,7 +37,7 @@ class Jenkins(CiSystem):
     tracking_variables = ("JENKINS_NODE_COOKIE",)
 
     def is_here(self, environ: Mapping[str, str]) -> bool:
-        """See CiSystem.is_here. JENKINS_URL is not set by every Jenkins, and others set BUILD_TAG."""
+        """See CiSystem.is_here. Not every Jenkins sets JENKINS_URL, and other systems set BUILD_TAG too."""
         return environ.get("BUILD_TAG", "").startswith("jenkins-")
 
     def occasion(self, environ: Mapping[str, str]) -> Trigger:
@@ -70,13 +70,13 @@ class Jenkins(CiSystem):
     def starter(self, request: StarterRequest) -> Starter:
         """See CiSystem.starter."""
         file = f"{request.job}.{_FILE}" if _FILE in request.taken else _FILE
-        # Between three quotes of Groovy's a text stays as it is; a word of the shell holds no three in a row.
+        # Groovy keeps text between three quotes as it is; a quoted word of the shell never has three in a row.
         config = shlex.quote(request.config_file).replace("\\", "\\\\")
         steps = (
             f"{commit_step(file, '.codex-runner', request.config_file)}.",
-            "See to it that Jenkins has the plugins Pipeline, JUnit and Credentials Binding.",
-            f"Make the job: New Item > Pipeline > Pipeline script from SCM, Script Path {file}.",
-            "Build Now: from the first build on, it starts by itself every night.",
+            "Make sure that Jenkins has the plugins Pipeline, JUnit and Credentials Binding.",
+            f"Create the job: New Item > Pipeline > Pipeline script from SCM, Script Path {file}.",
+            "Build Now: from the first build on, Jenkins starts it every night.",
         )
         return Starter({file: request.fill(_FILE, {"CONFIG": config}), **request.locks}, steps)
 

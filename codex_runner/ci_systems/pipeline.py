@@ -1,4 +1,4 @@
-"""The detector: which CI system runs this process, and what it says of the pipeline."""
+"""The detector: which CI system runs this process, and what it knows of the pipeline."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _LONGEST: Final = 500  # characters of a name
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What the environment of this process says of the pipeline that it is a step of. Nothing is read before asked.
+    """What the environment of this process says of its pipeline. Nothing is read before a method is called.
 
-    What decides about trust is asked of `system` alone. Names and places come from the first system that has them:
-    containers and wrappers hand on a part of a system's variables only.
+    Only `system` answers what decides about trust. Names and places come from the first system that has them:
+    containers and wrappers pass on only a part of a system's variables.
     """
 
     environ: Mapping[str, str]
@@ -35,49 +35,49 @@ class Pipeline:
 
     @property
     def system(self) -> CiSystem | None:
-        """The system whose job this is, None outside of any."""
+        """The system whose job this is. None outside of any."""
         return next((each for each in self.systems if each.is_here(self.environ)), None)
 
     def occasion(self) -> Trigger | None:
-        """Return what started the pipeline; None outside any system that can say it."""
+        """Return what started the pipeline. Returns None if no system can tell."""
         system = self.system
         return None if system is None else system.occasion(self.environ)
 
     def proposal(self) -> Proposal | None:
-        """Return the pull or merge request that the pipeline works on, None outside of any."""
+        """Return the pull or merge request that the pipeline works on. Returns None outside of any."""
         system = self.system
         return None if system is None else system.proposal(self.environ)
 
     def repository(self) -> str:
-        """Return `<owner>/<repo>` as the system says it; empty if none does."""
+        """Return `<owner>/<repo>` as the system has it. Returns "" if none does."""
         return self._first(lambda system: system.repository(self.environ))
 
     def link(self) -> str:
-        """Return the address of the job's page; empty if there is none, or it is none for a browser."""
+        """Return the address of the job's page. Returns "" if there is none, or if it is not http(s)."""
         link = self._first(lambda system: system.link(self.environ))
         return link if link.startswith(("https://", "http://")) else ""
 
     def checkout(self) -> str:
-        """Return the folder that annotations' paths are relative to; empty if only git can tell."""
+        """Return the folder that annotations' paths are relative to. Returns "" if only git can tell."""
         return self._first(lambda system: system.checkout(self.environ))
 
     def summary_file(self) -> str:
-        """Return the path of the file whose Markdown is shown beside the job; empty if there is none."""
+        """Return the path of the file whose Markdown is shown beside the job. Returns "" if there is none."""
         return self._first(lambda system: self.environ.get(system.summary_variable, ""))
 
     def without_summary(self) -> dict[str, str]:
-        """Return the environment without that file, for a run that is not the pipeline's."""
+        """Return the environment without the summary file, for a run that is not the pipeline's."""
         names = {system.summary_variable for system in self.systems}
         return {name: value for name, value in self.environ.items() if name not in names}
 
     def is_disposable(self) -> bool:
-        """Whether the machine is thrown away after the job."""
+        """Whether the CI system throws the machine away after the job."""
         return any(system.is_disposable(self.environ) for system in self.systems)
 
     def origin(self) -> dict[str, str | None]:
-        """Say who asked for the run and why, for the audit log; outside of a CI system, the user.
+        """Return who asked for the run and why, for the audit log. Outside of a CI system, that is the user.
 
-        The environment is the runner's own: if somebody else may set it, Vault's audit log has the signed claims.
+        The environment is the runner's own. If others can set it, trust the signed claims in Vault's audit log instead.
         """
         tables = [*(system.origin for system in self.systems), _PERSON]
         found: dict[str, str | None] = {}
@@ -88,7 +88,7 @@ class Pipeline:
         return found
 
     def log_formats(self) -> tuple[str, ...]:
-        """Return the values of `--log-format` that are understood here, the best first; none outside a CI system."""
+        """Return the values of `--log-format` that the log understands, the best first. Empty outside a CI system."""
         return tuple(system.log_format for system in self.systems if system.log_format and system.is_here(self.environ))
 
     def wants_details(self) -> bool:
@@ -100,22 +100,22 @@ class Pipeline:
         return bool(self.environ.get(_ANY))
 
     def may_be_read(self) -> bool:
-        """Whether a CI system may take a printed line for a command. Rather yes than no."""
+        """Whether a CI system may take a printed line for a command. True if in doubt."""
         said = self.environ.get(_ANY) not in {None, "", "false"}
         return said or any(system.may_read(self.environ) for system in self.systems)
 
     def line_prefix(self) -> str:
-        """Return what must precede each line of foreign text in this log."""
+        """Return the prefix for each line of foreign text in this log."""
         system = self.system
         return "" if system is None else system.line_prefix
 
     def identity(self) -> IdentityVariable | IdentityEndpoint | None:
-        """Return where this job's identity token comes from, None if nothing offers one."""
+        """Return the source of this job's identity token. Returns None if there is none."""
         offers = (system.identity(self.environ) for system in self.systems)
         return next((offer for offer in offers if offer is not None), None)
 
     def identity_remedy(self, audience: str) -> str:
-        """Return what gives this job an identity token; empty if nothing is known to."""
+        """Return the remedy that gives this job an identity token. Returns "" if none is known."""
         return self._first(lambda system: system.identity_remedy(self.environ, audience))
 
     def _first(self, ask: Callable[[CiSystem], str]) -> str:

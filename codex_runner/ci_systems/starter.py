@@ -1,4 +1,4 @@
-"""Starters: the files with which a system runs a job, as `codex-runner init SYSTEM` writes them."""
+"""Starters: the files by which a system runs a job, as `codex-runner init SYSTEM` writes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """Files to write, by their path below the folder that they are for, and what to tell the person."""
+    """Files to write, by their path below the folder that they are for, and the next steps for the person."""
 
     files: Mapping[str, str]
     next_steps: tuple[str, ...]
@@ -32,7 +32,7 @@ class Machine:
 
 
 class Fill(Protocol):
-    """Fills a template in."""
+    """Fills in a template."""
 
     def __call__(self, template: str, values: Mapping[str, str], /) -> str:
         """Return the template of that name with these values in addition to the job's own."""
@@ -43,9 +43,9 @@ class StarterRequest:
     """Which job is to run where.
 
     `config_file` is the configuration's path from the folder that the files are for. `source` is where the job's
-    credential comes from (`vault`, `env`, `file`, `none`), `auth_method` how Vault is logged in to. `action` is where
-    GitHub finds the action. Files of the system's `movable` that are `taken` are left to their owner. `locks` are the
-    files that a pipeline installs codex-runner by, with hashes.
+    credential comes from (`vault`, `env`, `file`, `none`), `auth_method` is the method of Vault's login. `action` is
+    where GitHub finds the action. `movable` files of the system that are `taken` are not overwritten. `locks` are the
+    lock files, with hashes, from which a pipeline installs codex-runner.
     """
 
     job: str
@@ -60,10 +60,10 @@ class StarterRequest:
 
 
 def commit_step(*files: str) -> str:
-    """Return the step that puts these files into the repository."""
+    """Return the step that adds these files to the repository."""
     return f"git add {' '.join(map(shlex.quote, files))}; commit and push"
 
 
 def for_yaml(value: str) -> str:
-    """Write a scalar of YAML."""
+    """Quote a scalar of YAML."""
     return json.dumps(value, ensure_ascii=False)

@@ -55,7 +55,7 @@ class Systemd(CiSystem):
 
 
 def _word(value: str, *, command: bool = False) -> str:
-    """Write one word of a unit's line. In a command line `$` begins a variable; everywhere `%` begins a specifier."""
+    """Quote one word of a unit's line. In a command line `$` begins a variable; everywhere `%` begins a specifier."""
     value = value.replace("%", "%%")
     if command:
         value = value.replace("$", "$$")

@@ -16,7 +16,7 @@ from codex_runner.ci_systems.teamcity import TeamCity
 if TYPE_CHECKING:
     from codex_runner.ci_systems.system import CiSystem
 
-# Those whose pipelines are judged come first: a variable of another system must not take them out of the judges' sight.
+# Systems that judge their pipelines come first: a variable of another system must not keep a pipeline from judgement.
 SYSTEMS: Final[tuple[CiSystem, ...]] = (
     GitHub(),
     GitLab(),

@@ -2,6 +2,6 @@
 
 import gc
 
-# What is loaded at the start stays to the end: looking through it for garbage again and again costs a twentieth of the
-# time until a job begins. A long run still collects, less often.
+# What is loaded at the start stays to the end: collecting it again and again costs a twentieth of the time until a job
+# begins. A long run still collects, less often.
 gc.set_threshold(100_000)

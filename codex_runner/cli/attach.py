@@ -40,16 +40,16 @@ def attach(
     log_format: LogFormatOption = LogFormat.AUTO,
     by_shape: Annotated[
         bool,
-        typer.Option("--by-shape", help="Go on where a secret of the run is not to be had: mask what looks like one."),
+        typer.Option("--by-shape", help="If a secret of the run is not available, go on and mask what looks like one."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
-    """Follow a run whose runner was killed, and end it as if nothing had happened.
+    """Follow a run whose runner was killed, and finish it: checks, verdict and reports.
 
-    It goes on after the last complete record of events.jsonl. What was judged already is not judged again. With --host,
-    it may be a run that another machine has begun: everything is then brought here, from the first byte on.
+    Goes on after the last complete record of events.jsonl, and judges nothing twice. With --host, the run may be one
+    that another machine began: the command then fetches all of it, from the first byte on.
 
-    One runner at a time has a run. Exit code 14: another one has renewed its claim within the last 60 seconds.
+    One runner at a time has a run. Exit code 14: another runner has renewed its claim within the last 60 seconds.
     """
     loaded, output_dir = runs_config(config, output)
     looking = Invocation.of(loaded, os.environ, None, complain=warn)

@@ -1,4 +1,4 @@
-"""`codex-runner cancel`: end a run that somebody else follows, or nobody."""
+"""`codex-runner cancel`: end a run, with or without a runner that follows it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def cancel(
     config: ConfigOption = None,
     output: OutputOption = None,
 ) -> None:
-    """End a run. The runner that follows the run writes its reports; if none does, `attach` will.
+    """End a run. The runner that follows it writes the reports. If no runner follows it, run `attach` for them.
 
-    That goes for its agent, for a check, and for the wait for another attempt.
+    Ends the run's agent, a check, or the wait for another attempt.
 
-    With --host, from any machine, also while another one follows the run.
+    With --host, works from any machine, also while another machine follows the run.
     """
     loaded, output_dir = runs_config(config, output)
     asyncio.run(end(output_dir, run, host, Invocation.of(loaded, os.environ, None, complain=warn)))

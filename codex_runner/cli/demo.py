@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def demo(
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the scratch folder, and say how to run the job by hand.")
+        bool, typer.Option("--keep", help="Keep the scratch folder, and print how to run the job by hand.")
     ] = False,
     output: OutputOption = None,
     log_format: LogFormatOption = LogFormat.AUTO,
@@ -52,7 +52,7 @@ def demo(
             by_hand = _by_hand(world)
         _show_what_is_left(folder, time.monotonic() - began)
         if keep:
-            typer.echo(f"\nThe scratch folder stays: {scratch}\n{by_hand}", err=True)
+            typer.echo(f"\nThe scratch folder is kept: {scratch}\n{by_hand}", err=True)
     finally:
         if not keep:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -60,7 +60,7 @@ def demo(
 
 
 def _revocation(world: DemoWorld) -> str:
-    """Say what Vault's own audit log has of the run."""
+    """Say what Vault's audit log shows of the run."""
     paths = [entry.get("request", {}).get("path") for entry in world.audit()]
     given_back = "auth/token/revoke-self" in paths
     return f"Vault's audit log {'shows' if given_back else 'does NOT show'} that the login was given back"

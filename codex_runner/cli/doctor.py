@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 def doctor(
     job: Annotated[
-        str | None, typer.Argument(help="Only what this job needs; by default all jobs.", show_default=False)
+        str | None, typer.Argument(help="Check only what this job needs. Default: all jobs.", show_default=False)
     ] = None,
     config: ConfigOption = None,
     settings: SetOption = None,
     junit: JunitOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Look at everything that a run needs, and start none: exit code 0, or the one that the run would end with.
+    """Check all that a run needs, and start none. Exits with 0, or with the code that the run would end with.
 
-    It logs in to Vault, judges the token, asks `codex login status` about it, and leaves nothing behind.
+    Logs in to Vault, judges the token and asks `codex login status` about it. Leaves nothing behind.
     """
     found = _examine(config, settings, job)
     if junit is not None:

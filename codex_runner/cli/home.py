@@ -1,4 +1,4 @@
-"""The folders that a process finds in its environment, made such that every part of a run understands them alike."""
+"""HOME, XDG_STATE_HOME and PATH, made such that every part of a run understands them alike."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ if TYPE_CHECKING:
 
 
 def settle_home(environ: MutableMapping[str, str]) -> str:
-    """Make HOME and XDG_STATE_HOME absolute paths, or leave the second out; return a sentence if it is ignored.
+    """Make HOME and XDG_STATE_HOME absolute paths. A relative XDG_STATE_HOME is removed; return a warning if so.
 
-    Without HOME, it is the password database's; without an entry there it is `/`, as container engines have it.
+    If HOME is missing or relative, it becomes the password database's entry, or `/` without one, as container engines
+    do it.
     """
     if not environ.get("HOME", "").startswith("/"):
         environ["HOME"] = _home()
     state = environ.get("XDG_STATE_HOME")
     if state is None or state.startswith("/"):
         return ""
-    # The XDG specification has it ignored. The runner and each shell that it starts would find different folders.
+    # The XDG specification ignores a relative one: the runner and the shells that it starts would find other folders.
     del environ["XDG_STATE_HOME"]
-    return f"XDG_STATE_HOME is {state!r}, which is no absolute path: it is ignored." if state else ""
+    return f"XDG_STATE_HOME is {state!r}, which is not an absolute path: it is ignored." if state else ""
 
 
 def settle_search(environ: MutableMapping[str, str]) -> None:
-    """Take the current folder out of PATH and LD_LIBRARY_PATH, where an empty entry means it: it is the agent's."""
+    """Remove the current folder, as `.` or as an empty entry, from PATH and LD_LIBRARY_PATH: the agent writes it."""
     for name in ("PATH", "LD_LIBRARY_PATH"):
         if name in environ:
             environ[name] = ":".join(each for each in environ[name].split(":") if each not in {"", ".", "./"})
 
 
 def here() -> Path:
-    """Return the folder that the command was given in. UsageError if it has been removed."""
+    """Return the current folder. Raises UsageError if it has been removed."""
     try:
         return Path.cwd()
     except OSError as error:
         raise UsageError(
-            f"The folder in which codex-runner was started cannot be found any more: {error.strerror}.",
-            remedy="Change to a folder that is there.",
+            f"The current folder does not exist any more: {error.strerror}.",
+            remedy="Change to a folder that exists.",
         ) from None
 
 

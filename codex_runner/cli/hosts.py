@@ -25,17 +25,18 @@ if TYPE_CHECKING:
 
 def hosts(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[ALIAS]...", help="Only these; by default all.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="[ALIAS]...", help="Only these aliases. Default: all.", show_default=False),
     ] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Connect to each, and look at what it has.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Connect to each host, and list what it has.")] = False,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """List the aliases of the OpenSSH configuration: each can be a job's `host`.
+    """List the aliases of the OpenSSH configuration. Each can be a job's `host`.
 
-    With --probe, exit code 6 where one of them cannot be reached.
+    With --probe, exits with 6 if one of them cannot be reached.
     """
-    # A project is not needed, so its configuration need not be.
+    # No project is needed, so a configuration is optional.
     invocation = Invocation.of(optional_config(config, None), os.environ, None)
     documents = asyncio.run(inventory(names, invocation, tell, probe=probe))
     if as_json:

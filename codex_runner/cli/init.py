@@ -26,7 +26,7 @@ def init(
     system: Annotated[
         str | None,
         typer.Argument(
-            help=f"Write what this system needs to run a job ({', '.join(STARTERS)}); without one, the configuration.",
+            help=f"The system that runs the job ({', '.join(STARTERS)}). Default: write the configuration.",
             show_default=False,
             autocompletion=lambda: list(STARTERS),
         ),
@@ -34,16 +34,20 @@ def init(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", "-c", metavar="FILE", help="The configuration, or its folder.", show_default="codex-runner.toml"
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="The configuration file, or its folder.",
+            show_default="codex-runner.toml",
         ),
     ] = None,
     job: Annotated[
-        str | None, typer.Option(help="The job that the system is to run; by default the only one.", show_default=False)
+        str | None, typer.Option(help="The job that the system runs. Default: the only one.", show_default=False)
     ] = None,
-    action: Annotated[str, typer.Option(metavar="USES", help="Where GitHub finds the action.")] = ACTION,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    action: Annotated[str, typer.Option(metavar="USES", help="The action's place on GitHub.")] = ACTION,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
-    """Write a commented codex-runner.toml with a first job, or what a CI system needs to run a job.
+    """Write a commented codex-runner.toml with a first job, or the files with which a CI system runs a job.
 
     Example: codex-runner init github --job nightly-docs
     """
@@ -55,9 +59,7 @@ def init(
 
 def _named(system: str) -> CiSystem:
     if system not in STARTERS:
-        raise UsageError(
-            f"{system!r} is no system that a job can be set up for.", remedy=f"Give one of: {', '.join(STARTERS)}."
-        )
+        raise UsageError(f"{system!r} is not a supported system.", remedy=f"Give one of: {', '.join(STARTERS)}.")
     return STARTERS[system]
 
 
@@ -68,8 +70,8 @@ def _write_configuration(config: Path, *, force: bool) -> None:
     typer.echo(
         f"Wrote {path}, with one job: {FIRST_JOB}.\n"
         f"Next:\n"
-        f"  in {path}, take the # from `credential`: it says where the job's key comes from\n"
-        f"  codex-runner run {FIRST_JOB}{elsewhere} --dry-run    shows what would be done\n"
+        f"  in {path}, uncomment `credential`: it says where the job's key comes from\n"
+        f"  codex-runner run {FIRST_JOB}{elsewhere} --dry-run    shows what it would do\n"
         f"  codex-runner run {FIRST_JOB}{elsewhere}              does it"
     )
 
@@ -100,7 +102,7 @@ def _write_pipeline(system: CiSystem, config: Path | None, job: str | None, acti
     for name, text in made.files.items():
         path = Path(os.path.relpath(root / name))
         if _holds(path, text):
-            typer.echo(f"{path} is as it should be.")
+            typer.echo(f"{path} is up to date.")
             continue
         _write(path, text, force=force, parents=True)
         typer.echo(f"Wrote {path}.")
@@ -110,7 +112,7 @@ def _write_pipeline(system: CiSystem, config: Path | None, job: str | None, acti
 
 
 def _differing(made: Starter, root: Path) -> list[str]:
-    """Name the files that are there already, and are not what is to be written."""
+    """Return those of the files that exist and differ from what is to be written."""
     return [name for name, text in made.files.items() if (root / name).exists() and not _holds(root / name, text)]
 
 
@@ -131,9 +133,9 @@ def _write(path: Path, text: str, *, force: bool, parents: bool = False) -> None
         raise UsageError(_is_there(path), remedy="Give --force to replace it, or -c for another file.") from None
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be written: {error.strerror or error}.", remedy="Name a place that can be written with -c."
+            f"{path} cannot be written: {error.strerror or error}.", remedy="Name a writable place with -c."
         ) from None
 
 
 def _is_there(*paths: Path) -> str:
-    return f"{', '.join(map(str, paths))} {'is' if len(paths) == 1 else 'are'} there already."
+    return f"{', '.join(map(str, paths))} {'exists' if len(paths) == 1 else 'exist'} already."

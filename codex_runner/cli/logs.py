@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class _UnreadError(Exception):
-    """Nobody reads what is shown any more."""
+    """The reader of stdout has left."""
 
 
 class _WhileRead:
-    """A sink for as long as stdout is read: what is followed may go on for hours."""
+    """A sink that ends the command once stdout has no reader: a run that is followed may go on for hours."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -47,12 +47,12 @@ class _WhileRead:
 
 def logs(
     run: RunArgument,
-    go_on: Annotated[bool, typer.Option("--follow", "-f", help="Follow a run that is going on until it ends.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show whole what is cut otherwise.")] = False,
+    go_on: Annotated[bool, typer.Option("--follow", "-f", help="Follow a running run until it ends.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show long output uncut.")] = False,
     config: ConfigOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Show a run again as it was shown when it ran; with -f, follow one that runs in another terminal.
+    """Show the log of a run. With -f, follow a run that another process has started.
 
     Example: codex-runner logs -f last
     """
@@ -67,4 +67,4 @@ def logs(
         tell(f"{folder.run_id} was killed before it began")
     elif state.verdict is None:
         going = history.is_live(folder)
-        tell(f"{folder.run_id} {'goes on: -f follows it' if going else 'has no ending: `attach` goes on with it'}")
+        tell(f"{folder.run_id} {'runs: follow it with -f' if going else 'has no ending: go on with `attach`'}")

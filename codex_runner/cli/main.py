@@ -29,7 +29,7 @@ _GROUPS = ("token", "vault")
 
 
 def command_line(wanted: str | None = None) -> typer.Typer:
-    """Return the command line, with the one command `wanted`, or with all where that is not the name of one.
+    """Return the command line with the one command `wanted`, or with all commands if it is not the name of one.
 
     Typer reads the parameters of every command that it knows: half of the time from the start to a job's own command.
     """
@@ -37,7 +37,7 @@ def command_line(wanted: str | None = None) -> typer.Typer:
         name="codex-runner",
         help="Runs OpenAI's Codex agent in CI pipelines, and can be trusted there.",
         no_args_is_help=True,
-        # Locals in a traceback would be secrets in a log.
+        # Locals in a traceback would put secrets into a log.
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
         callback=_options,
@@ -77,9 +77,10 @@ def _look_at_system() -> None:
 
 
 def program() -> NoReturn:
-    """Run the command line, and end the process: what `codex-runner` calls.
+    """Run the command line, and end the process: the entry point `codex-runner`.
 
-    All is written and given back by now. To take the interpreter apart as well costs 10 ms and frees only memory.
+    All output is written and all logins are given back by now. Taking the interpreter apart would cost 10 ms and only
+    free memory.
     """
     try:
         main()
@@ -97,17 +98,19 @@ def main() -> NoReturn:
     os.umask(os.umask(0o077) & 0o077)
     code = _carried_out()
     if (lost := streams.lost()) is not None:
-        tell(f"the result could not be written to stdout: {lost.strerror}.", "Give stdout a place that takes it.")
+        tell(
+            f"the result could not be written to stdout: {lost.strerror}.", "Connect stdout to a place that accepts it."
+        )
         code = code or int(ExitCode.JOB_FAILED)
-    if not 0 <= code <= _LARGEST_STATUS:  # a system keeps the lowest byte: of 256 that is a success
+    if not 0 <= code <= _LARGEST_STATUS:  # the system keeps only the lowest byte: 256 would be 0
         code = int(ExitCode.INTERNAL)
-    # Who calls this ends soon: looking through every module for garbage on the way out costs a twentieth of a second.
+    # The caller ends soon: a garbage collection through every module on the way out costs a twentieth of a second.
     gc.freeze()
     sys.exit(code)
 
 
 def _carried_out() -> int:
-    """Return the exit code that the command line comes to."""
+    """Return the exit code of the command line."""
     try:
         _look_at_system()
         command_line(sys.argv[1] if len(sys.argv) > 1 else None)()

@@ -1,4 +1,4 @@
-"""What a person has to do once a pipeline's files are written: where its credential comes from, and what starts it."""
+"""What a person does once a pipeline's files are written: provide the credential, and start the pipeline."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ FOR_A_START = 'credential = { kind = "api_key", source = "env" }'
 
 
 def credential_steps(system: CiSystem, config: Config, job: JobSettings, repository: str) -> tuple[str, ...]:
-    """Say how `system` hands over what the job's credential needs. `repository` is `<owner>/<repo>`, or empty."""
+    """Return the steps by which `system` provides the job's credential. `repository` is `<owner>/<repo>`, or empty."""
     spec = job.credential
     if spec is None:
-        told = f"Say under [jobs.{job.name}] where it comes from: Vault (docs/vault.md) or, for a start, {FOR_A_START}."
+        told = f"Set one under [jobs.{job.name}]: from Vault (docs/vault.md) or, for a start, {FOR_A_START}."
         return (f"The job has no `credential` yet. {told} Then write these files again, with --force.",)
     if spec.source is CredentialSource.VAULT:
         return _from_vault(system, config, job, repository)
     if spec.source is CredentialSource.ENV:
         return (system.variable_step(spec.variable or spec.environment_variable),)
-    return (f"The credential is read from {spec.file}: see to it that it is there, of mode 0600.",)
+    return (f"The credential is read from {spec.file}: make sure that the file exists, with mode 0600.",)
 
 
 def _from_vault(system: CiSystem, config: Config, job: JobSettings, repository: str) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ def _from_vault(system: CiSystem, config: Config, job: JobSettings, repository: 
         again = " Then write these files again, with --force." if system.starter_has_login else ""
         steps.append(f"{system.title} gives its jobs {what}: log in with `{login}`, as that command prints it.{again}")
     if config.vault.address is None:
-        steps.append("Say where Vault is: `address` under [vault], or VAULT_ADDR in the pipeline.")
+        steps.append("Set Vault's address: `address` under [vault], or VAULT_ADDR in the pipeline.")
     steps.append(
         f"Store the token, if there is none: codex-runner token put {shlex.quote(workflow)} --owner YOU --expires 30d"
     )
@@ -46,7 +46,7 @@ def _from_vault(system: CiSystem, config: Config, job: JobSettings, repository: 
 
 
 def _setup(system: CiSystem, workflow: str, repository: str) -> str:
-    """Return the command that makes the job's Vault role, with what is known of it."""
+    """Return the command that makes the job's Vault role, as far as its values are known."""
     parts = workflow.split("/")
     project = shlex.quote(repository or ("/".join(parts[:-1]) if len(parts) > 2 else "OWNER/NAME"))
     return f"codex-runner vault setup --workflow {shlex.quote(workflow)} {system.setup_login(project)}"

@@ -1,4 +1,4 @@
-"""What the commands share that keep Vault and its tokens: their configuration, their questions, their answers."""
+"""What the commands for Vault and its tokens share: their configuration and their questions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def optional_config(config: Path | None, settings: list[str] | None) -> Config | None:
-    """Load the configuration if there is one: these commands need none where VAULT_ADDR says where Vault is."""
+    """Load the configuration if there is one: VAULT_ADDR is enough for these commands."""
     if config is None and not settings:
         try:
             find(Path.cwd())
@@ -30,7 +30,7 @@ def optional_config(config: Path | None, settings: list[str] | None) -> Config |
 
 
 def duration(text: str, option: str) -> float:
-    """Read a duration in seconds. UsageError names the option."""
+    """Parse a duration, in seconds. Raises UsageError, which names the option."""
     try:
         return parse_duration(text)
     except ValueError as error:
@@ -38,11 +38,11 @@ def duration(text: str, option: str) -> float:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask on a terminal, and go on only after a yes. UsageError where nobody can be asked."""
+    """Ask for confirmation on a terminal. Raises UsageError if stdin is not one and `yes` is not given."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("Nobody can be asked here whether this is meant.", remedy="Give --yes.")
+        raise UsageError("Confirmation is required, and stdin is not a terminal.", remedy="Give --yes.")
     try:
         meant = typer.confirm(question, err=True)
     except typer.Abort:  # the terminal has gone, or nothing more comes from it

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they come to."""
+"""Options that several commands share, and the values they stand for."""
 
 from __future__ import annotations
 
@@ -35,53 +35,55 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-RunArgument = Annotated[str, typer.Argument(help="The run's id; `last` is the newest run.")]
+RunArgument = Annotated[str, typer.Argument(help="The run's id, or `last` for the newest run.")]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="The configuration; by default codex-runner.toml here or above.", show_default=False
+        "--config", "-c", help="The configuration file. Default: codex-runner.toml here or above.", show_default=False
     ),
 ]
 OutputOption = Annotated[
     Path | None,
     typer.Option(
-        "--output-dir", "-o", help="Where runs leave their folders; by default the configuration's.", show_default=False
+        "--output-dir", "-o", help="The folder of all runs. Default: the configuration's.", show_default=False
     ),
 ]
 HostOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Where it runs, if another machine has begun it: `local`, or a host.", show_default=False
+        metavar="NAME", help="The run's host, if another machine began it: `local`, or an alias.", show_default=False
     ),
 ]
-JunitOption = Annotated[Path | None, typer.Option("--junit", help="Write junit.xml here too.", show_default=False)]
+JunitOption = Annotated[
+    Path | None, typer.Option("--junit", help="Write a copy of junit.xml here.", show_default=False)
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE", help="Override a key, such as jobs.docs.timeout=10m.", show_default=False
     ),
 ]
-LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How progress is written.")]
+LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="The format of progress on stderr.")]
 
 
 def sinks(log_format: LogFormat, secrets: Iterable[Secret], job: Job | None = None) -> list[Sink]:
-    """Choose the sinks for this terminal, or this CI system, and for the `job` whose checks they will tell of."""
+    """Choose the sinks for this terminal or CI system, and for the checks of the `job`."""
     return run_sinks(log_format.value, sys.stderr, os.environ, secrets, job)
 
 
 def clear_junit(path: Path | None) -> None:
-    """Refuse a place for junit.xml that cannot be written before anything is spent, and take away what is there."""
+    """Remove junit.xml. Raises an error if it cannot be written there, before anything is spent."""
     if path is not None:
         clear_place(path, "--junit")
 
 
 def warn(sentence: str) -> None:
-    """Say something on stderr that does not change what the command comes to."""
+    """Print a warning on stderr. It does not change the exit code."""
     tell(f"warning: {sentence}")
 
 
 def output_dir(given: Path | None, config: Path | None) -> Path:
-    """Return the folder of the runs: what is given, or what the configuration says."""
+    """Return the output folder: `output` if given, else the configuration's."""
     if given is not None:
         return given.absolute()
 
@@ -89,7 +91,7 @@ def output_dir(given: Path | None, config: Path | None) -> Path:
 
 
 def runs_config(config: Path | None, output: Path | None) -> tuple[Config | None, Path]:
-    """Return the configuration and the folder of the runs. Where `output` names that, none is needed."""
+    """Return the configuration and the output folder. No configuration is needed if `output` is given."""
     try:
         loaded = load(config, Path.cwd(), os.environ)
     except ConfigurationError:

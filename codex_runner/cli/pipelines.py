@@ -1,6 +1,6 @@
-"""What a CI system, cron or systemd needs to run a job: the templates, filled in, and what a person has to do next.
+"""What a CI system, cron or systemd needs to run a job: the templates, filled in, and the steps for a person.
 
-Which files a system needs, and what they must say, its file in `ci_systems` knows.
+Its module in `ci_systems` knows which files a system needs, and what they must say.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ STARTERS: Mapping[str, CiSystem] = {system.name: system for system in SYSTEMS if
 class WantedStarter:
     """Which job is to run where. `root` is the folder that the files' paths begin at.
 
-    `repository` is `<owner>/<repo>`, or empty; `action` is where GitHub finds the action. Of the system's `movable`
-    files, those that are `taken` are left to their owner, and done in another way.
+    `repository` is `<owner>/<repo>`, or empty; `action` is where GitHub finds the action. Files that the system has as
+    `movable` and that are `taken` are not overwritten: the job is set up in another file.
     """
 
     config: Config
@@ -63,9 +63,9 @@ class WantedStarter:
         return "none" if self.job.credential is None else str(self.job.credential.source)
 
     def fill(self, template: str, more: Mapping[str, str]) -> str:
-        """Fill a template in. A line that begins with `?vault `, `?env ` or `?file ` is for that source of credentials.
+        """Fill in a template. A line that begins with `?vault `, `?env ` or `?file ` is for that source of credentials.
 
-        What more there is to fill in, or in another way, is `more`.
+        `more` adds values, or replaces the job's own.
         """
         spec, source = self.job.credential, self.source
         values = {
@@ -86,7 +86,7 @@ class WantedStarter:
 
 
 def this_machine(root: Path, environ: Mapping[str, str]) -> Machine:
-    """Describe this machine, with the codex-runner that runs now."""
+    """Describe this machine and the running codex-runner."""
     home = Path(environ.get("HOME") or "/")
     runner = shutil.which("codex-runner") or str(Path(sys.executable).with_name("codex-runner"))
     folders = [str(Path(runner).parent)]
@@ -106,12 +106,12 @@ def this_machine(root: Path, environ: Mapping[str, str]) -> Machine:
 def _login_name() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container may run as a number without a name
+    except KeyError:  # a container may run under a number without a name
         return "codex-runner"
 
 
 def top_of(folder: Path) -> Path:
-    """Return the top of the repository that a folder is in; the folder itself if it is in none, or there is no git."""
+    """Return the top of the folder's repository. Returns the folder if it is in none, or git is not installed."""
     if shutil.which("git") is None:
         return folder
     asked = subprocess.run(
@@ -124,7 +124,7 @@ def top_of(folder: Path) -> Path:
 
 
 def choose_job(config: Config, wanted: str | None) -> JobSettings:
-    """Return the job that is named, or the only one. ConfigurationError where it is not clear which."""
+    """Return the job `wanted`, or the only one. Raises ConfigurationError if there is no such job, or several."""
     if wanted is None and len(config.jobs) == 1:
         return next(iter(config.jobs.values()))
     if wanted is not None and wanted in config.jobs:
@@ -132,12 +132,12 @@ def choose_job(config: Config, wanted: str | None) -> JobSettings:
     told = f"has no job {wanted!r}" if wanted else "has several jobs" if config.jobs else "has no job"
     raise ConfigurationError(
         f"{config.path} {told}.",
-        remedy=f"Say which with --job: {', '.join(config.jobs)}." if config.jobs else "Add one.",
+        remedy=f"Name one with --job: {', '.join(config.jobs)}." if config.jobs else "Add a [jobs.NAME] table.",
     )
 
 
 def plan(system: CiSystem, request: WantedStarter) -> Starter:
-    """Return what to write for this system, and what to do then."""
+    """Return the files for this system, and the steps for a person."""
     _require_one_line(system, request)
     made = system.starter(
         StarterRequest(
@@ -157,20 +157,20 @@ def plan(system: CiSystem, request: WantedStarter) -> Starter:
 
 
 def _require_one_line(system: CiSystem, request: WantedStarter) -> None:
-    """Refuse names that would break a line of these files in two: cron and systemd obey what stands in a line."""
+    """Refuse names that would break a line of these files in two: cron and systemd obey each line."""
     named = [request.config_file, request.action]
     if system.on_this_machine:
         named += astuple(request.place)
     for name in named:
         if not name.isprintable():
             raise ConfigurationError(
-                f"{name!r} cannot stand in a file for {system.name}: it has a line break or another control character.",
+                f"{name!r} cannot be used in a file for {system.name}: it has a line break or a control character.",
                 remedy="Rename it.",
             )
 
 
 def _locks() -> dict[str, str]:
-    """Return what a pipeline installs beside codex-runner, by hash."""
+    """Return the lock files by which a pipeline installs codex-runner, with hashes."""
     return {f".codex-runner/{name}": _template(name) for name in ("requirements.txt", "codex.txt")}
 
 

@@ -16,24 +16,25 @@ from codex_runner.domain.errors import UsageError
 
 def prune(
     older_than: Annotated[
-        str | None, typer.Option(help="Only runs that ended longer ago: 30d, 12h.", show_default=False)
+        str | None,
+        typer.Option(help="Only runs that ended longer ago than this, such as 30d or 12h.", show_default=False),
     ] = None,
-    keep_last: Annotated[int | None, typer.Option(min=0, help="Keep so many, the newest.", show_default=False)] = None,
+    keep_last: Annotated[int | None, typer.Option(min=0, help="Keep the newest N runs.", show_default=False)] = None,
     job: Annotated[str | None, typer.Option(help="Only runs of this job.", show_default=False)] = None,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Also runs without an ending that nobody writes any more.")
+        bool, typer.Option("--unfinished", help="Also runs without an ending that no runner writes any more.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")] = False,
     config: ConfigOption = None,
     output: OutputOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Remove the folders of old runs. Those that go on stay, and without --unfinished those that have no ending too.
+    """Remove the folders of old runs. Keeps running runs, and without --unfinished also those without an ending.
 
     Example: codex-runner prune --older-than 30d --keep-last 20
     """
     if older_than is None and keep_last is None:
-        raise UsageError("It is not said which runs may go.", remedy="Give --older-than, --keep-last, or both.")
+        raise UsageError("No runs selected.", remedy="Give --older-than, --keep-last, or both.")
     seconds = None if older_than is None else duration(older_than, "--older-than")
     where = output_dir(output, config)
     gone = remove(where, older_than=seconds, keep_last=keep_last, job=job, unfinished=unfinished, dry_run=dry_run)
@@ -43,4 +44,4 @@ def prune(
         for run in gone:
             typer.echo(f"{'would remove' if dry_run else 'removed'} {show_path(str(run.folder.path))}")
     if not gone:
-        tell(f"nothing in {where} may go")
+        tell(f"nothing to remove in {where}")

@@ -21,17 +21,17 @@ _STDOUT = "-"
 def report(
     run: RunArgument,
     junit: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="Write junit.xml here too.", show_default=False)
+        str | None, typer.Option(metavar="FILE|-", help="Write a copy of junit.xml here.", show_default=False)
     ] = None,
     html: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="Write report.html here too.", show_default=False)
+        str | None, typer.Option(metavar="FILE|-", help="Write a copy of report.html here.", show_default=False)
     ] = None,
     config: ConfigOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Write all reports of a run anew, from its events.jsonl alone."""
+    """Write all reports of a run again, from its events.jsonl alone."""
     if junit == html == _STDOUT:
-        raise UsageError("Both reports are to go to stdout.", remedy="Write one of them into a file.")
+        raise UsageError("Both reports are to go to stdout.", remedy="Write one of them to a file.")
     folder = find_run(output_dir(output, config), run)
     loaded = optional_config(config, None)
     for path in rebuild(folder, guards=loaded.junit_guards if loaded else True):

@@ -1,4 +1,4 @@
-"""How a command that followed a run says goodbye: the result on stdout, the verdict as the exit code."""
+"""The end of a command that followed a run: the result on stdout, the verdict as the exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def finish(folder: RunFolder, state: RunState, invocation: Invocation, *, as_json: bool) -> None:
-    """Print the result and exit with the verdict's code. A good run whose result cannot be printed fails."""
+    """Print the result and exit with the verdict's code. A run that succeeded fails if its result cannot be printed."""
     verdict = state.verdict
     result = verdict.result if verdict else "failed"
     code = int(ExitCode.INTERNAL) if verdict is None else verdict.exit_code

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def run(
     job: Annotated[str, typer.Argument(help="The job's name in the configuration.")],
     stdin: Annotated[
-        str | None, typer.Argument(metavar="[-]", help="`-` takes the prompt from stdin.", show_default=False)
+        str | None, typer.Argument(metavar="[-]", help="`-` reads the prompt from stdin.", show_default=False)
     ] = None,
     config: ConfigOption = None,
     prompt: Annotated[str | None, typer.Option(help="The prompt, instead of the job's.", show_default=False)] = None,
@@ -57,19 +57,20 @@ def run(
     ] = None,
     context: Annotated[
         str | None,
-        typer.Option(metavar="FILE|-", help="Text handed to the agent beside the prompt.", show_default=False),
+        typer.Option(metavar="FILE|-", help="Text for the agent beside the prompt.", show_default=False),
     ] = None,
     host: Annotated[
-        str | None, typer.Option(help="Where to run: `local`, or a host of your OpenSSH config.", show_default=False)
+        str | None,
+        typer.Option(help="The host: `local`, or an alias of your OpenSSH configuration.", show_default=False),
     ] = None,
     output: OutputOption = None,
     junit: JunitOption = None,
     settings: SetOption = None,
     log_format: LogFormatOption = LogFormat.AUTO,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result (or the plan) as JSON on stdout.")] = False,
 ) -> None:
-    """Run a job, follow it, judge it, and leave a log, JUnit and artifacts.
+    """Run a job and follow it. Leaves a verdict, a log, JUnit, reports and artifacts.
 
     Example: git log v1.. --oneline | codex-runner run release-notes --context -
     """
@@ -80,7 +81,7 @@ def run(
         raise UsageError(f"Unexpected argument {stdin!r}.", remedy="Give the prompt with --prompt, --prompt-file or -.")
     if stdin == "-" and context == "-":
         raise UsageError(
-            "Both the prompt and the context are to come from stdin.", remedy="Put one of them into a file."
+            "Both the prompt and the context are to come from stdin.", remedy="Give one of them in a file."
         )
     source = PromptSource(prompt, prompt_file, _standard_input() if stdin == "-" else None)
     resolved = resolve_job(
@@ -131,7 +132,7 @@ def _context(given: str | None) -> str | None:
         data = sys.stdin.buffer.read() if given == "-" else Path(given).read_bytes()
     except OSError as error:
         raise UsageError(
-            f"--context {given}: {error.strerror}.", remedy="Name a file that can be read, or `-`."
+            f"--context {given} cannot be read: {error.strerror}.", remedy="Name a readable file, or `-`."
         ) from None
     return data.decode("utf-8", "replace")
 

@@ -1,4 +1,4 @@
-"""`codex-runner runs`: what has run, and how it ended."""
+"""`codex-runner runs`: past and running runs, and how they ended."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def runs(
     job: Annotated[str | None, typer.Option(help="Only runs of this job.", show_default=False)] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only runs that failed.")] = False,
     since: Annotated[
-        str | None, typer.Option(help="Only runs that began in this time: 24h.", show_default=False)
+        str | None, typer.Option(help="Only runs that began within this time, such as 24h.", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="At most N runs, the newest.")] = 20,
     config: ConfigOption = None,
     output: OutputOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """List the runs, the newest first: when, which job, where, how it ended, how long it took, its tokens.
+    """List the runs, the newest first: start, job, host, ending, duration and tokens.
 
     Example: codex-runner runs --failed --since 24h
     """
@@ -49,13 +49,13 @@ def runs(
     if found:
         _show(found)
     if not found:
-        tell(f"there is no such run in {where}" if where.is_dir() else f"there is no folder {where}")
+        tell(f"no such run in {where}" if where.is_dir() else f"the folder {where} does not exist")
     elif next(every, None) is not None:
-        tell(f"these are the newest {limit}; --limit shows more")
+        tell(f"only the newest {limit} are shown; give --limit for more")
 
 
 def as_document(run: PastRun) -> dict[str, Any]:
-    """Return a run for programs, in the words of run.json. Times are ISO 8601 in UTC, durations seconds."""
+    """Return a run as JSON, with the keys of run.json. Times are ISO 8601 in UTC, durations seconds."""
     return {
         "run_id": run.folder.run_id,
         "job": run.job,
@@ -73,7 +73,7 @@ def as_document(run: PastRun) -> dict[str, Any]:
 
 
 def _show(found: Sequence[PastRun]) -> None:
-    """Show them, what is most to be known first; the id, which is long, stands where it breaks no line."""
+    """Print the runs as a table. The id, which is long, is the last column, so that it breaks no line."""
     headers = ("STARTED", "JOB", "HOST", "ENDING", "TOOK", "TOKENS", "RUN")
     colours = ["green" if run.exit_code == 0 else "red" if run.exit_code else "yellow" for run in found]
     show_columns(

@@ -44,12 +44,12 @@ def unwind() -> None:
     """Let TERM and HUP raise SystemExit, as INT raises KeyboardInterrupt. Comes first in the process."""
     for number in _asked() - {signal.SIGINT}:
         signal.signal(number, _unwind)
-    # The parent may have ignored it, and then the exit status of a child would be lost.
+    # The parent may have ignored SIGCHLD: then the exit status of a child would be lost.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def settle(code: int) -> None:
-    """End the process at once with `code` on a signal: the verdict stands, and only words are left to be written.
+    """End the process at once with `code` on a signal: the verdict stands, and only output is left to be written.
 
     The log may be a pipe that another process does not read: then the signal is the only way out.
     """
@@ -58,14 +58,14 @@ def settle(code: int) -> None:
 
 
 class Following:
-    """A context manager around a run and all that follows it. Signals are the run's wish to stop.
+    """A context manager around a run and all that follows it. A signal asks the run to stop.
 
     `request` gets the reason for each signal, also before the run begins and after it has ended. If the run stops
-    before it has begun (`Stopped`), the signal does what it did before.
+    before it has begun (`Stopped`), the signal's earlier action is taken.
     """
 
     def __init__(self, request: Callable[[StopReason], None]) -> None:
-        """`request` may be called at any place of the program, any number of times."""
+        """`request` must be safe to call at any place of the program, any number of times."""
         self._request = request
         self._before: dict[int, _Handler] = {}
         self._first: int | None = None
@@ -79,20 +79,20 @@ class Following:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let the signals do again what they did, unless `settle` has said otherwise."""
+        """Restore the earlier handlers, unless `settle` has set its own."""
         _restore(self._before, self._hear)
         if isinstance(error, Stopped) and self._first is not None:
             _do(self._before[self._first], self._first)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run the coroutine in an event loop of its own, which a signal wakes up."""
+        """Run the coroutine in its own event loop, which a signal wakes up."""
         return asyncio.run(self._awake(work))
 
     async def _awake(self, work: Coroutine[Any, Any, T]) -> T:
-        """Hear of signals by a socket: Python runs handlers in the main thread alone, and that may sleep in `select`.
+        """Wake the event loop by a socket: Python runs handlers in the main thread alone, which may sleep in `select`.
 
-        asyncio's own handlers would do the same. Between their removal and the next handler a signal has its default
-        action, and to block it meanwhile protects the main thread alone.
+        asyncio's own handlers would do the same. But between their removal and the next handler, a signal has its
+        default action; to block it meanwhile protects the main thread alone.
         """
         loop = asyncio.get_running_loop()
         near, far = socket.socketpair()
@@ -126,7 +126,7 @@ class Following:
 
 
 def follow(request: Callable[[StopReason], None], work: Coroutine[Any, Any, T]) -> T:
-    """Run the coroutine to its end, as `Following` does, with no command's end behind it."""
+    """Run the coroutine to its end, as `Following` does, for a command that has nothing to do afterwards."""
     with Following(request) as following:
         return following.run(work)
 
@@ -140,14 +140,14 @@ class Interruption(Wish):
     """
 
     def __init__(self) -> None:
-        """Nothing is heard yet."""
+        """Sets no handler yet."""
         super().__init__()
         self._number: int | None = None
         self._before: dict[int, _Handler] = {}
         self._raising = self._raised = self._over = False
 
     def __enter__(self) -> Self:
-        """Listen from now on. In any other than the main thread nothing is heard."""
+        """Set the handlers. Does nothing outside the main thread."""
         if threading.current_thread() is threading.main_thread():
             for number in _REASONS:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
@@ -157,14 +157,14 @@ class Interruption(Wish):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let the signals do again what they did, and raise what one of them wanted."""
+        """Restore the earlier handlers, and raise what the first signal asked for."""
         self._over = True
         _restore(self._before, self._hear)
         if self._number is not None and not self._raised:
             self._end(self._number)
 
     def interruptibly(self, work: Callable[[], T]) -> T:
-        """Do what may be cut short at any place, and return what it returns."""
+        """Call the function, which a signal may cut short at any place, and return its result."""
         try:
             self._raising = True
             if self._number is not None:
@@ -186,14 +186,14 @@ class Interruption(Wish):
 
 
 def _asked() -> set[signal.Signals]:
-    """Return the signals that ask a command to end: SIGHUP is none of them if it is ignored, as below `nohup`."""
+    """Return the signals that ask a command to end: not SIGHUP if it is ignored, as below `nohup`."""
     hangup = set() if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else {signal.SIGHUP}
     return {signal.SIGINT, signal.SIGTERM, *hangup}
 
 
 def _unwind(number: int, _frame: object) -> None:
     for each in _asked() - {signal.SIGINT}:
-        signal.signal(each, signal.SIG_IGN)  # once: a second one would cut the unwinding short
+        signal.signal(each, signal.SIG_IGN)  # a second signal would cut the unwinding short
     raise SystemExit(ExitCode.HUNG_UP if number == signal.SIGHUP else ExitCode.TERMINATED)
 
 
@@ -208,7 +208,7 @@ def _restore(before: dict[int, _Handler], ours: _Handler) -> None:
 
 
 def _do(handler: _Handler, number: int) -> None:
-    """Do what a handler that was there before would have done. The default action is to end."""
+    """Do what the earlier handler would have done. The default action is to end."""
     if callable(handler) and not isinstance(handler, signal.Handlers):
         handler(number, None)
     else:

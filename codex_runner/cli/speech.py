@@ -1,4 +1,4 @@
-"""What a command says on stderr and prints for programs: whatever is in it, no CI system and no terminal obeys it."""
+"""Messages on stderr and results for programs, cleaned: no CI system and no terminal obeys what is in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from codex_runner.text.clean import clean_line
 
 
 def tell(text: str, remedy: str = "") -> None:
-    """Say something on stderr, beside the result. Each line of it begins with our name; the remedy is one line."""
+    """Print a message on stderr. Each line of it begins with our name; the remedy is one line."""
     lines = [f"codex-runner: {clean_line(line)}" for line in text.splitlines()]
     if remedy:
         lines.append(f"  {clean_line(' '.join(remedy.splitlines()))}")
@@ -21,17 +21,17 @@ def tell(text: str, remedy: str = "") -> None:
 
 
 def print_json(value: object, *, indent: int | None = 2) -> None:
-    """Print the result for programs, on stdout: valid UTF-8, also where a name of a file is none."""
+    """Print JSON on stdout: valid UTF-8, even if a file's name is not."""
     only_ascii = sys.stdout.encoding.lower().replace("-", "") != "utf8"
     text = json.dumps(value, indent=indent, ensure_ascii=only_ascii).encode("utf-8", "backslashreplace").decode()
-    # Some CI systems take `##[...]` for a command wherever it stands; outside of strings JSON knows no number sign.
+    # Some CI systems take `##[...]` for a command anywhere in a line. Outside of strings, JSON has no number sign.
     typer.echo(text.replace("##", "#\\u0023"))
 
 
 def printable(text: str) -> str:
-    """Return an agent's or a stranger's text as it is printed on stdout: word for word to a program.
+    """Return the agent's or another foreign text as it is printed on stdout: word for word for a program.
 
-    In the log of a CI system no line of it may be taken for a command; on a terminal, nothing in it moves the cursor.
+    In the log of a CI system, no line of it may be taken for a command. On a terminal, it cannot move the cursor.
     """
     here = Pipeline(os.environ)
     if not here.may_be_read() and not sys.stdout.isatty():

@@ -1,6 +1,6 @@
-"""Stdin, stdout and stderr, whatever state they are in: closed, full, not read any more.
+"""Stdin, stdout and stderr in any state: closed, full, without a reader.
 
-None of them raises. What could not be written to stdout is remembered: `lost` says why, and the command ends with it.
+None of them raises. A failed write to stdout is remembered: `lost` returns it, and the command ends with it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 # The reader has left, also of a socket; or there never was one.
-_NOBODY = (errno.EPIPE, errno.ECONNRESET, errno.EBADF)
+_NO_READER = (errno.EPIPE, errno.ECONNRESET, errno.EBADF)
 
-# A name of a file may be no text, and half of a character stand in a reply: a stream that refuses them gets escapes.
+# A file's name may not be text, and a reply may contain half of a character: a strict stream gets escapes.
 _REFUSING = ("strict", "surrogateescape")
 
 
 class _Descriptor(io.RawIOBase):
-    """Writes all that it is given, or remembers in `failure` why it could not, and drops what follows."""
+    """A stream that writes all it is given. After a failure, which is in `failure`, it drops what follows."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -59,10 +59,10 @@ _stdout = _Descriptor(_STDOUT)
 
 
 def settle() -> None:
-    """Put streams that never raise in place of Python's own, also if a descriptor is closed."""
+    """Replace Python's own streams by ones that never raise, even if a descriptor is closed."""
     closed = [number for number in (_STDIN, _STDOUT, _STDERR) if not _is_open(number)]
     for number in closed:
-        # Otherwise the next file that is opened gets the number, and what is meant for a person is written into it.
+        # Otherwise the next file that is opened gets the number, and messages for the user are written into it.
         null = os.open(os.devnull, os.O_RDWR)
         if null != number:
             os.dup2(null, number)
@@ -75,14 +75,14 @@ def settle() -> None:
 
 
 def lost() -> OSError | None:
-    """Say why part of what was printed on stdout is not there; None if it is, or if its reader has left."""
+    """Return why a part of the output on stdout is missing. Returns None if none is, or if the reader has left."""
     sys.stdout.flush()
     failure = _stdout.failure
-    return None if failure is None or failure.errno in _NOBODY else failure
+    return None if failure is None or failure.errno in _NO_READER else failure
 
 
 def is_read() -> bool:
-    """Whether anything that is still printed on stdout arrives somewhere."""
+    """Whether stdout still has a reader, and no write has failed."""
     if _stdout.failure is not None:
         return False
     return not any(told & select.POLLERR for _, told in _poll(_STDOUT, 0).poll(0))
@@ -103,7 +103,7 @@ def _poll(number: int, events: int) -> select.poll:
 
 
 def _stream(descriptor: _Descriptor, given: TextIO | None, *, at_once: bool = False) -> TextIO:
-    """Return a text stream to the descriptor, encoded as the `given` one."""
+    """Return a text stream to the descriptor, with the encoding of the `given` one."""
     errors = (given and given.errors) or "strict"
     return io.TextIOWrapper(
         io.BufferedWriter(descriptor),

@@ -21,7 +21,7 @@ _STYLES = {
 
 
 def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], environ: Mapping[str, str]) -> None:
-    """Print a table. What its cells hold may come from anywhere: it cannot move a cursor or command a CI system."""
+    """Print a table. Cells may hold foreign text: it cannot move a cursor or command a CI system."""
     clean = [[clean_line(cell) for cell in row] for row in rows]
     if sys.stdout.isatty() and environ.get("TERM") != "dumb":
         _show_rich(headers, clean)
@@ -39,7 +39,7 @@ def show_columns(
     right: Collection[str],
     colours: Mapping[str, Sequence[str]],
 ) -> None:
-    """Print columns that never wrap, for rows that people copy from; numbers stand to the `right`.
+    """Print columns that never wrap, for rows that people copy from; numbers are aligned `right`.
 
     `colours` has a colour (`red`, `green`, `yellow`) for each row of the columns that it names.
     """
@@ -63,6 +63,6 @@ def _show_rich(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(*headers, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        # Text, not markup: square brackets of a cell are square brackets.
+        # Text, not markup: rich would read a cell's square brackets as a style.
         table.add_row(*(Text(cell, style=_STYLES.get(cell, ""), overflow="fold") for cell in row))
     Console().print(table)

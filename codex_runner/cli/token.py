@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 token_app = typer.Typer(
     name="token",
-    help="Store, rotate, look over and destroy the tokens that Vault keeps for the workflows.\n\n"
-    "Vault is reached as the configuration's table `vault` says, or VAULT_ADDR. A Vault token of your own "
-    "(VAULT_TOKEN, or `vault login`) is used before the pipeline's login, which may do none of this.",
+    help="Store, rotate, list, check and destroy the tokens that Vault keeps for the workflows.\n\n"
+    "Vault's address is in the configuration's table `vault`, or in VAULT_ADDR. A Vault token of your own "
+    "(VAULT_TOKEN, or `vault login`) comes before the pipeline's login, which has no right to any of this.",
     no_args_is_help=True,
 )
 
@@ -45,21 +45,21 @@ WorkflowArgument = Annotated[
 MountOption = Annotated[str | None, typer.Option(help="The KV mount.", show_default="codex")]
 PathOption = Annotated[str | None, typer.Option(help="The path in the mount.", show_default="the workflow's name")]
 FieldOption = Annotated[str | None, typer.Option(help="The field that holds the token.", show_default="token")]
-PrefixArgument = Annotated[str, typer.Argument(help="Only those below this folder.", show_default=False)]
+PrefixArgument = Annotated[str, typer.Argument(help="Only tokens below this folder.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-OwnerOption = Annotated[str, typer.Option(help="Who made the token and can revoke it.")]
+OwnerOption = Annotated[str, typer.Option(help="The person who made the token and can revoke it.")]
 ExpiresOption = Annotated[
     str | None,
-    typer.Option(help="When it ends: 30d, a date, or never. A token that is a JWT says so itself.", show_default=False),
+    typer.Option(help="The token's expiry: 30d, a date, or never. A JWT names its own.", show_default=False),
 ]
-IssuedOption = Annotated[str | None, typer.Option(help="When it was made: a date.", show_default="now")]
+IssuedOption = Annotated[str | None, typer.Option(help="The token's date of issue.", show_default="now")]
 GraceOption = Annotated[
-    str, typer.Option(help="How long the old version stays: longer than any run that has started on it.")
+    str, typer.Option(help="How long to keep the old version: longer than any run that started on it.")
 ]
 KindOption = Annotated[
     TokenKind | None,
     typer.Option(
-        help="What it is; a job that uses it names the same `kind`.", show_default="the job's, or by its looks"
+        help="The token's kind. A job that uses it names the same `kind`.", show_default="the job's, or by its looks"
     ),
 ]
 
@@ -79,9 +79,9 @@ def put(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Store a workflow's token, which comes on stdin, once `codex login status` has accepted it.
+    """Store a workflow's token from stdin, after `codex login status` has accepted it.
 
-    A version that is there already is retired: `token sweep` destroys it when its grace is over.
+    Retires the version before it: `token sweep` destroys that version when its grace is over.
 
     Example: pass show codex | codex-runner token put acme/app/release-notes --owner ada --expires 30d
     """
@@ -106,9 +106,9 @@ def rotate(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace a workflow's token by one from stdin that has proven itself: by a preflight, and by a turn of a real run.
+    """Replace a workflow's token by one from stdin, after a preflight and a turn of a real run have proven it.
 
-    Where a proof fails, nothing is stored. `token sweep` destroys the old version when its grace is over.
+    If a proof fails, the command stores nothing. `token sweep` destroys the old version when its grace is over.
     """
     desk, target, _ = _open(config, settings, workflow, mount, path, field, kind)
     seconds = duration(grace, "--grace")
@@ -124,7 +124,7 @@ def list_(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List all tokens with owner, age, expiry and state. It needs no right to read a token."""
+    """List all tokens with owner, age, expiry and state. Needs no right to read a token."""
     desk, where, _ = _open_mount(config, settings, mount)
     entries = desk.entries(where, prefix)
     if as_json:
@@ -152,18 +152,18 @@ def list_(
 @token_app.command()
 def check(
     workflows: Annotated[
-        list[str] | None, typer.Argument(help="Only these; by default all of the mount.", show_default=False)
+        list[str] | None, typer.Argument(help="Only these workflows. Default: all of the mount.", show_default=False)
     ] = None,
-    within: Annotated[str, typer.Option(help="Refuse what expires within this time.")] = "7d",
-    sweep: Annotated[bool, typer.Option("--sweep", help="Destroy the retired versions that are due.")] = False,
-    prefix: Annotated[str, typer.Option(help="Only those below this folder.", show_default=False)] = "",
+    within: Annotated[str, typer.Option(help="Refuse tokens that expire within this time.")] = "7d",
+    sweep: Annotated[bool, typer.Option("--sweep", help="Destroy the retired versions whose grace is over.")] = False,
+    prefix: Annotated[str, typer.Option(help="Only tokens below this folder.", show_default=False)] = "",
     mount: MountOption = None,
     junit: Annotated[Path | None, typer.Option(help="Write a JUnit report here.", show_default=False)] = None,
     config: ConfigOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Guard against tokens that end: exit code 4 where one is due to expire, or where that cannot be known."""
+    """Refuse tokens that expire soon: exit code 4 if one does, or if its expiry is not known."""
     desk, where, loaded = _open_mount(config, settings, mount)
     seconds = duration(within, "--within")
     paths = [_target(loaded, name, mount, None, None).spec.path for name in workflows or ()]
@@ -197,7 +197,7 @@ def sweep_(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Destroy the retired versions whose grace is over. The newest version is never among them."""
+    """Destroy the retired versions whose grace is over. Never destroys the newest version."""
     desk, where, _ = _open_mount(config, settings, mount)
     swept = desk.sweep(where, prefix)
     if as_json:
@@ -212,14 +212,14 @@ def sweep_(
 @token_app.command()
 def destroy(
     workflow: WorkflowArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     mount: MountOption = None,
     path: PathOption = None,
     config: ConfigOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Destroy Vault's copies of a token, every version, for good. The token itself lives on: see `token revoke`."""
+    """Destroy every version of a token in Vault for good. The token itself stays valid: see `token revoke`."""
     desk, target, _ = _open(config, settings, workflow, mount, path, None)
     confirm(f"Destroy every version of {target.place}, for good?", yes=yes)
     versions = desk.destroy(target)
@@ -235,32 +235,32 @@ def revoke(
     workflow: WorkflowArgument,
     stdin: Annotated[
         str | None,
-        typer.Argument(metavar="[-]", help="`-` takes the token from stdin, in place of Vault.", show_default=False),
+        typer.Argument(metavar="[-]", help="`-` reads the token from stdin, not from Vault.", show_default=False),
     ] = None,
     wait: Annotated[str, typer.Option(help="How long to wait until the service refuses the token.")] = "10m",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     mount: MountOption = None,
     path: PathOption = None,
     field: FieldOption = None,
     config: ConfigOption = None,
     settings: SetOption = None,
 ) -> None:
-    """End a token: wait until the service refuses it, then destroy Vault's copies. Only then is the exit code 0.
+    """Wait until the service refuses a token, then destroy its versions in Vault. Only then is the exit code 0.
 
-    Vault cannot revoke a token of the model service; its owner does that where it was made. Until the service refuses
-    it, nothing is destroyed, so that the command can be run again. A version that is stored meanwhile stays.
+    Vault cannot revoke a token of the model service: its owner does that at the place of issue. Until the service
+    refuses the token, the command destroys nothing, and may be run again. A version that is stored meanwhile stays.
     """
     desk, target, _ = _open(config, settings, workflow, mount, path, field)
     patience = duration(wait, "--wait")
     if target.spec.kind is not CredentialKind.ACCESS_TOKEN:
         raise UsageError(
-            f"codex cannot say whether a {target.spec.kind} still works, so its end cannot be proven.",
+            f"codex cannot check a {target.spec.kind}, so its revocation cannot be proven.",
             remedy="Revoke it where it was made, and remove Vault's copies with `codex-runner token destroy`.",
         )
     if stdin not in {None, "-"}:
         raise UsageError(f"Unexpected argument {stdin!r}.", remedy="A token is never an argument; give it on stdin.")
     if stdin == "-" and not yes:
-        raise UsageError("Nobody can be asked while stdin holds the token.", remedy="Give --yes.")
+        raise UsageError("Confirmation is required, and stdin holds the token.", remedy="Give --yes.")
     confirm(f"Destroy every version of {target.place}, for good, once the service refuses it?", yes=yes)
     secret = read_stdin(target) if stdin == "-" else _fetch(desk, target)
     entry = desk.entry(target)
@@ -283,7 +283,7 @@ def _fetch(desk: TokenDesk, target: Target) -> Secret:
 
 
 def _destroy_refused(desk: TokenDesk, target: Target, last: int) -> None:
-    """Destroy the copies of a token that the service refuses: all that were there when the command began."""
+    """Destroy the copies of a token that the service refuses: all that existed when the command began."""
     try:
         versions = desk.destroy(target, up_to=last)
     except RunnerError as error:
@@ -329,7 +329,7 @@ def _target(
     kept = None if kind is None else CredentialKind(kind.value)
     target = target_of(loaded, workflow, mount=mount, path=path, field=field, kind=kept)
     if target.workflow != workflow:
-        tell(f"the job {target.job} keeps its token at {workflow}, and asks for one of the workflow {target.workflow}")
+        tell(f"the job {target.job} keeps its token at {workflow}, but requires one of the workflow {target.workflow}")
     return target
 
 

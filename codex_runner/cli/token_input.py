@@ -1,4 +1,4 @@
-"""What the token commands are given: a token on stdin, never as an argument, and its dates."""
+"""Input of the token commands: a token on stdin, never as an argument, and its dates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LARGEST = 64 * 1024  # bytes: no token is longer
 
 
 class TokenKind(StrEnum):
-    """What a token is that Vault keeps."""
+    """The kind of a token that Vault keeps."""
 
     ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind's name, not a token
     API_KEY = "api_key"
@@ -37,7 +37,7 @@ def token_and_dates(
 ) -> tuple[Secret, Target, Dates]:
     """Read the token, and settle its kind and its dates: `expires` is a time from now, a date, or `never`.
 
-    `is_given`: its kind is what the command line says. CredentialError if the job's kind is another one.
+    `is_given`: the command line gives its kind. Raises CredentialError if the job's kind is another one.
     """
     now = time.time()
     never = expires == "never"
@@ -51,17 +51,17 @@ def token_and_dates(
 
 
 def read_stdin(target: Target) -> Secret:
-    """Read a token from stdin; on a terminal it is not shown."""
+    """Read a token from stdin; a terminal does not echo it."""
     if sys.stdin.isatty():
-        return read_token(getpass.getpass("The token (it is not shown): ", sys.stderr).encode(), target.spec, warn)
+        return read_token(getpass.getpass("Token (not shown): ", sys.stderr).encode(), target.spec, warn)
     data = sys.stdin.buffer.read(_LARGEST + 1)
     if len(data) > _LARGEST:
-        raise UsageError("What came on stdin is too long for a token.", remedy="Give the token alone.")
+        raise UsageError("The input on stdin is too long for a token.", remedy="Give the token alone.")
     return read_token(data, target.spec, warn)
 
 
 def _date(text: str, option: str, now: float | None = None) -> float:
-    """Read a date, or with `now` a time from now on."""
+    """Parse a date; with `now`, a time from now is allowed too. Both as seconds since the epoch."""
     if now is not None:
         try:
             return now + parse_duration(text)
@@ -71,4 +71,4 @@ def _date(text: str, option: str, now: float | None = None) -> float:
         return parse_day_or_date(text)
     except (ValueError, OverflowError):
         example = "30d, 2026-01-31, 2026-01-31T12:00:00Z or never" if now is not None else "2026-01-31T12:00:00Z"
-        raise UsageError(f"{option} {text!r} is no date.", remedy=f"Write it as {example}.") from None
+        raise UsageError(f"{option} {text!r} is not a date.", remedy=f"Write it as {example}.") from None

@@ -1,4 +1,4 @@
-"""What the token commands answer, for people and as JSON. Never a token."""
+"""Output of the token commands, for people and as JSON. Never a token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def show_stored(target: Target, stored: Stored, dates: Dates, *, as_json: bool) -> None:
-    """Say what is stored now, and what was retired."""
+    """Print what is stored now, and what was retired."""
     expires = None if dates.expires is None else format_date(dates.expires)
     retired = None if stored.retire_after is None else format_date(stored.retire_after)
     if stored.settled:

@@ -9,9 +9,9 @@ _PR_SET_DUMPABLE = 4
 
 
 def become_undumpable() -> bool:
-    """Let nobody but root read this process's memory, environment and open files, and leave no core file of it.
+    """Let only root read this process's memory, environment and open files, and leave no core file.
 
-    Return whether it worked; only Linux can. What this process starts is as readable as ever.
+    Returns False if that failed, as it does outside of Linux. Child processes stay readable.
     """
     if sys.platform != "linux":
         return False

@@ -35,55 +35,61 @@ def _vault() -> None:
 @vault_app.command()
 def setup(
     workflow: Annotated[
-        str, typer.Option(help="The workflow, and the path of its token: acme/app/release-notes.", show_default=False)
+        str,
+        typer.Option(
+            help="The workflow and the path of its token, such as acme/app/release-notes.", show_default=False
+        ),
     ],
     repo: Annotated[str | None, typer.Option(help="GitHub: owner/name.", show_default=False)] = None,
     repository_id: Annotated[
         str | None,
-        typer.Option(help="GitHub: the repository's number; by default GitHub is asked.", show_default=False),
+        typer.Option(help="GitHub: the repository's number. Default: ask GitHub.", show_default=False),
     ] = None,
     workflow_file: Annotated[
         str | None,
         typer.Option(help="GitHub: the workflow's file.", show_default=".github/workflows/<last part>.yml"),
     ] = None,
-    ref: Annotated[str, typer.Option(help="The one ref that it may run on.")] = "refs/heads/main",
+    ref: Annotated[str, typer.Option(help="The one ref on which the workflow may run.")] = "refs/heads/main",
     event: Annotated[
         list[str] | None,
-        typer.Option(help="What may start it, once each.", show_default="schedule, push, workflow_dispatch"),
+        typer.Option(
+            help="An event that may start the workflow. May be repeated.",
+            show_default="schedule, push, workflow_dispatch",
+        ),
     ] = None,
     tag_prefix: Annotated[
-        str | None, typer.Option(help="In place of --ref: all tags that begin so, pushed.", show_default=False)
+        str | None, typer.Option(help="Instead of --ref: pushed tags that begin with this.", show_default=False)
     ] = None,
     pull_requests: Annotated[
-        bool, typer.Option("--pull-requests", help="GitHub, with --environment: pull requests into --ref instead.")
+        bool, typer.Option("--pull-requests", help="GitHub, with --environment: pull requests into --ref.")
     ] = False,
     lister: Annotated[
-        bool, typer.Option("--lister", help="It lists all tokens of the mount, in place of reading its own.")
+        bool, typer.Option("--lister", help="The role lists all tokens of the mount, and reads none.")
     ] = False,
     environment: Annotated[
-        str | None, typer.Option(help="The deployment environment that it must run in.", show_default=False)
+        str | None, typer.Option(help="The deployment environment in which the workflow must run.", show_default=False)
     ] = None,
     gitlab_project: Annotated[
         str | None, typer.Option(help="GitLab: the project's number, or its path.", show_default=False)
     ] = None,
     issuer: Annotated[
-        str | None, typer.Option(help="Who issues the identity tokens.", show_default="GitHub's or GitLab's own")
+        str | None, typer.Option(help="The issuer of the identity tokens.", show_default="GitHub's or GitLab's own")
     ] = None,
     approle: Annotated[
         list[str] | None,
         typer.Option(metavar="CIDR", help="Make an AppRole too, for these addresses only.", show_default=False),
     ] = None,
-    secret_id_ttl: Annotated[str, typer.Option(help="AppRole: how long a secret id lives.")] = "30d",  # noqa: S107 - a time
+    secret_id_ttl: Annotated[str, typer.Option(help="AppRole: the lifetime of a secret id.")] = "30d",  # noqa: S107 - a time
     mount: Annotated[str, typer.Option(help="The KV mount.")] = "codex",
-    jwt_mount: Annotated[str, typer.Option(help="Where JWT logins are mounted.")] = "jwt",
-    approle_mount: Annotated[str, typer.Option(help="Where AppRole logins are mounted.")] = "approle",
+    jwt_mount: Annotated[str, typer.Option(help="The mount of JWT logins.")] = "jwt",
+    approle_mount: Annotated[str, typer.Option(help="The mount of AppRole logins.")] = "approle",
     audience: Annotated[str, typer.Option(help="The audience of the identity tokens.")] = "codex-runner",
-    format_: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.SH,
-    apply: Annotated[bool, typer.Option("--apply", help="Make it, with a Vault token that may.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="The format of what is printed.")] = Format.SH,
+    apply: Annotated[bool, typer.Option("--apply", help="Make it, with a Vault token that has the rights.")] = False,
     config: ConfigOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Print what Vault needs for a workflow, or make it with --apply: a mount, three policies, and a login of its own.
+    """Print Vault's setup for a workflow, or make it with --apply: a mount, three policies, and a login of its own.
 
     Example: codex-runner vault setup --workflow acme/app/release-notes --repo acme/app
     """

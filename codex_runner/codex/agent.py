@@ -40,7 +40,7 @@ class Codex:
         places: Sequence[OutsidePath] = (),
         proposal: Proposal | None = None,
     ) -> None:
-        """`fallback` is a codex to take where the job names none and PATH has none.
+        """`fallback` is a codex to use if the job names none and PATH has none.
 
         `hidden` are paths on the host that the agent must not read, `kept` those that it must not write, `places` those
         that it must not write if they lie where it may. `proposal` is the pull or merge request that the pipeline works

@@ -1,10 +1,10 @@
-"""The class of a failure, told from what codex says of it: one table, from which docs/failures.md is written too.
+"""Classifies a failure by codex's error message: one table, from which ci/docs writes docs/failures.md, too.
 
 codex gives its errors no type in `exec --json`. It builds sentences: `unexpected status 403 Forbidden: BODY, url: ...`,
-`exceeded retry limit, last status: 429 Too Many Requests`, and one of its own for what it knows. So the HTTP status
-counts first, then `code` and `type` of a JSON body, then words. Each sentence was seen from codex 0.163 and 0.171.
+`exceeded retry limit, last status: 429 Too Many Requests`, and special ones for errors that it knows. So the HTTP
+status counts first, then `code` and `type` of a JSON body, then words. codex 0.163 and 0.171 print each sentence.
 
-Only codex's own text of an error comes here: never a message of the agent, and never the output of a command.
+Only codex's own error messages come here: never a message of the agent, and never the output of a command.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What tells of a class: HTTP statuses, `code` or `type` of a JSON body, words (case does not matter)."""
+    """The signs of a class: HTTP statuses, `code` or `type` of a JSON body, words (a regex that ignores case)."""
 
     failure: Failure
     statuses: tuple[int, ...] = ()
@@ -30,11 +30,11 @@ class Row:
     words: str = ""
 
     def has_words(self, text: str) -> bool:
-        """Whether its words stand in `text`."""
+        """Return True if `text` has the row's words."""
         return bool(self.words) and re.search(self.words, text, re.IGNORECASE) is not None
 
 
-# First match wins: the particular before the general. Apostrophes may be typographic.
+# First match wins: the narrow rows come first. Apostrophes may be typographic.
 ROWS = (
     Row(
         Failure.RESPONSE_INCOMPLETE,
@@ -111,14 +111,14 @@ ROWS = (
         words=r"thread/resume failed",
     ),
 )
-# A status or code of these is general: the code or the words of a narrower class beside it count more.
+# A status or code of these classes is general: the code or the words of a narrower class have precedence.
 NARROWER = {
     Failure.BAD_REQUEST: (Failure.CONTEXT_FULL, Failure.UNKNOWN_MODEL),
     Failure.NOT_FOUND: (Failure.UNKNOWN_MODEL,),
     Failure.RATE_LIMIT: (Failure.QUOTA,),
 }
 
-# What stands before the status is codex's own: no quote, no brace, no tag, as a service's text would have.
+# Only codex's own words may precede the status: no quote, brace or tag, since a service's text would have those.
 _STATUS = re.compile(r"""\A[^"'{}<>\n]{0,160}?(?:unexpected|last|failed with|\() ?status:? (\d{3})\b""")
 _URL = re.compile(r", url: \S+(, (cf-ray|request id|auth error( code)?): [^,]*)*\s*\Z")
 
@@ -127,15 +127,15 @@ _READ = 16_384  # characters
 
 
 def classify(message: str) -> Failure:
-    """Return the class of an error of codex. One that no row matches is UNKNOWN: never retried, never a success."""
-    # A service may answer with a page of any length, and what tells of the class is at its beginning.
+    """Return the class of a codex error. Returns UNKNOWN if no row matches: never retried, never a success."""
+    # A service may answer with a page of any length, and the signs of the class are at its beginning.
     text = _URL.sub("", message if len(message) <= _READ else message[:_READ] + message[-_READ // 4 :])
-    # An event of codex's own that it printed in place of words is no body.
+    # codex may print one of its own events instead of a sentence: that is no body.
     body = None if text.startswith('{"type": "turn.failed"') else _body(text)
     status = _STATUS.match(text)
     found = _of_status(int(status[1])) if status else None
     found = found or _of_codes(body, ROWS) or (Failure.BAD_REQUEST if _is_refusal(text, body) else None)
-    if found is None:  # what a service says beside a status that is in no row decides nothing
+    if found is None:  # if the status is in no row, the service's words do not count
         return next((row.failure for row in ROWS if not status and row.has_words(text)), Failure.UNKNOWN)
     narrower = [row for row in ROWS if row.failure in NARROWER.get(found, ())]
     by_words = (row.failure for row in narrower if not _names_another(body) and row.has_words(text))
@@ -143,7 +143,7 @@ def classify(message: str) -> Failure:
 
 
 def _names_another(body: dict[str, Any] | None) -> bool:
-    """Whether a body says by itself what is wrong, and it is not the model: then words about models decide nothing."""
+    """Return True if the body blames a parameter other than the model: then words about models do not count."""
     for part in (body or {}, *(body or {}).values()):
         if isinstance(part, dict) and isinstance(part.get("param"), str) and part["param"] not in {"", "model"}:
             return True
@@ -151,7 +151,7 @@ def _names_another(body: dict[str, Any] | None) -> bool:
 
 
 def _is_refusal(text: str, body: dict[str, Any] | None) -> bool:
-    """Whether this is the body of a refused request: codex shows that of a 400 as it is, without the status."""
+    """Return True for the bare body of a refused request: codex prints the body of a 400 without its status."""
     return text.startswith("{") and body is not None and ("detail" in body or isinstance(body.get("error"), dict))
 
 
@@ -160,7 +160,7 @@ def _of_status(status: int) -> Failure | None:
 
 
 def _of_codes(body: dict[str, Any] | None, rows: tuple[Row, ...] | list[Row]) -> Failure | None:
-    """Return the class of a body's `code`, or else of its `type`."""
+    """Return the class of a body's `code`, otherwise of its `type`."""
     return next((row.failure for word in _codes(body) for row in rows if word in row.codes), None)
 
 
@@ -171,7 +171,7 @@ def _codes(body: dict[str, Any] | None) -> Iterator[str]:
 
 
 def _body(text: str) -> dict[str, Any] | None:
-    """Return the JSON object that a message is, or ends with."""
+    """Return the JSON object in a message: the whole message, or its end. Returns None if there is none."""
     start = text.find("{")
     if start < 0:
         return None

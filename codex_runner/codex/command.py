@@ -1,6 +1,6 @@
-"""How codex is started: its arguments, its configuration, its environment.
+"""How the runner starts codex: arguments, configuration, environment.
 
-Settings go into the run's own config.toml, so that the command line carries only what must stand there.
+Settings go into the run's own config.toml, so that the command line stays short.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.secret import Secret
 
-# Off where the installed codex has them, each for a reason that was measured:
+# Disabled if the installed codex has them, each for a measured reason:
 DISABLED_FEATURES = (
     "unbounded_connection_retries",  # an unreachable model service would hang the run for ever
     "shell_snapshot",  # writes codex's environment, its token included, into a file that the agent can read
@@ -52,10 +52,10 @@ def launch(  # noqa: PLR0913 - what a start consists of
     resume: str | None = None,
     told: str | None = None,
 ) -> Launch:
-    """Say how to start an attempt of this job with this codex. `hidden` and `kept`: see permissions().
+    """Return the launch of an attempt of this job with this codex. `hidden` and `kept`: see permissions().
 
-    `survey` is what the repository has for codex, of which it gets the instructions that `mode` says.
-    With `resume`, the thread of that id goes on, in the same CODEX_HOME, and is `told` this, or only to go on.
+    `survey` is what the repository has for codex; `mode` says which of its instructions codex gets. With `resume`,
+    codex resumes the thread of that id in the same CODEX_HOME, with the prompt `told`, by default GO_ON.
     """
     prompt = job.prompt if resume is None else told or GO_ON
     return Launch(
@@ -68,7 +68,7 @@ def launch(  # noqa: PLR0913 - what a start consists of
         timeout=job.limits.timeout,
         orphan=job.limits.orphan,
         retention=job.limits.retention,
-        # codex runs git in `cwd` by itself, outside the sandbox, and the agent may have made a repository there.
+        # codex itself runs git in `cwd`, outside the sandbox, and the agent may have made a repository there.
         environment=guarded({**job.codex.environment, **environment}),
         schema=job.output_schema,
         instructions=project.text(survey, job),
@@ -78,7 +78,7 @@ def launch(  # noqa: PLR0913 - what a start consists of
 def argv(install: Install, resume: str | None = None, *, schema: str | None = None) -> tuple[str, ...]:
     """Return the command line. The prompt comes on stdin (`-`); the working directory is the process's own.
 
-    `schema` is the path on the host of the final message's JSON Schema: codex asks the model to keep to it.
+    `schema` is the path on the host of the final message's JSON Schema, which codex passes to the model.
     """
     thread = () if resume is None else ("resume", resume)
     shape = () if schema is None else ("--output-schema", schema)
@@ -86,7 +86,7 @@ def argv(install: Install, resume: str | None = None, *, schema: str | None = No
 
 
 def _schema_path(install: Install, run_id: str) -> str:
-    """Return where the host puts what a launch carries as its schema."""
+    """Return the path on the host of a launch's schema."""
     return f"{install.runs}/{run_id}/home/output-schema.json"
 
 
@@ -101,7 +101,7 @@ def config(  # noqa: PLR0913 - the same
     hidden: Sequence[str] = (),
     kept: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the run's config.toml as a mapping: ours, then the user's on top, then what keeps the promises."""
+    """Return the run's config.toml as a mapping: our defaults, then the user's settings, then the enforced ones."""
     ours: dict[str, Any] = {
         "sandbox_mode": job.sandbox.value,
         "check_for_update_on_startup": False,
@@ -115,7 +115,7 @@ def config(  # noqa: PLR0913 - the same
     merged = merge(merge(ours, profile), job.codex.config)
     if profile:
         merged["default_permissions"] = profile["default_permissions"]
-    # The mark by which a sweep finds what the agent left running, where it could escape otherwise.
+    # A sweep finds the agent's remaining processes by this mark on systems that have no surer way.
     policy = merged["shell_environment_policy"]
     policy["set"] = {**policy.get("set", {}), "CODEX_RUNNER_MARK": f"{run_id}/{attempt}/"}
     return {**merged, **project.settings(survey, mode, merged)}
@@ -127,13 +127,13 @@ def toml(settings: Mapping[str, Any]) -> str:
 
 
 def login_config(job: Job) -> str:
-    """Return the config.toml for asking about the login: what the job says of the service."""
+    """Return the config.toml for `codex login status`: the job's settings of the service."""
     features = {"unbounded_connection_retries": False}
     return toml(merge({"check_for_update_on_startup": False, "features": features}, job.codex.config))
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one nested mapping over another; tables are merged, everything else is replaced."""
+    """Return `under` with `over` on top: nested tables are merged, other values replaced."""
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)

@@ -1,8 +1,8 @@
-"""One line of `codex exec --json` becomes one Event. Nothing raises, nothing is lost: what is not known is kept.
+"""Parser: one line of `codex exec --json` becomes one Event. It raises nothing, and keeps unknown events.
 
-The shapes were seen from codex 0.163, 0.169 and 0.171. codex promises no schema, so every field is read tolerantly. An
-event whose name is known keeps its meaning whatever its shape: a failed turn has failed, a message that cannot be read
-is a message, and counts that are no numbers are no counts.
+The shapes are those of codex 0.163, 0.169 and 0.171. codex promises no schema, so the parser is tolerant. A known event
+keeps its meaning even in an unknown shape: a failed turn has failed, an unreadable message is a message, and counts
+that are no numbers are no counts.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _DEEPEST = 64
 # 2026-11-21T01:37:00.957101Z ERROR codex_core::tools::router: error=...
 _LOG_LINE = re.compile(r"^\S+Z\s+(?P<level>ERROR|WARN)\s+(?P<message>.*)$")
 THREAD = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*", re.ASCII)
-# A line that broke off, or is damaged otherwise, and tells all the same that the turn has failed.
+# A truncated or damaged line that still says that the turn has failed.
 _BROKEN_FAILURE = re.compile(rb'\s*\{\s*"type"\s*:\s*"turn\.failed"')
 _NOISE = ("Reading additional input from stdin...", "Reading prompt from stdin...")
 
 
 def parse(line: bytes) -> ev.Event:
-    """Read one line, without its newline."""
+    """Parse one line, without its newline."""
     try:
         text = line.decode()
     except UnicodeDecodeError:
@@ -46,11 +46,11 @@ def parse(line: bytes) -> ev.Event:
     try:
         return _event(data)
     except (KeyError, TypeError, ValueError, AttributeError):
-        # A known type in a new shape: kept whole rather than guessed at.
+        # A known type in a new shape: keep it whole, and do not guess.
         return ev.OtherEvent(_text(data["type"]), _without_type(data))
 
 
-# What codex puts first, and in this order. Nothing that the agent writes can stand there.
+# codex writes these keys first, in this order. The agent's text comes later in the line.
 _ITEM_BEGINS = re.compile(
     rb'\{"type":"item\.(started|updated|completed)","item":\{"id":"([0-9A-Za-z_-]{1,100})","type":"([a-z_]{1,40})"[,}]'
 )
@@ -59,7 +59,7 @@ _AFTER_A_REPLY = {"command_execution", "reasoning", "todo_list"}
 
 
 def parse_truncated(head: bytes, tail: bytes, size: int, *, whole: bool) -> ev.Unparsed:
-    """Read a line of `size` bytes of which only the ends are at hand: of what it tells, if that is proven."""
+    """Parse a line of `size` bytes of which only `head` and `tail` are kept. `whole` says that its end arrived."""
     text = head[:_SHOWN].decode("utf-8", "replace")
     begins = _ITEM_BEGINS.match(head)
     if begins is None or not whole or not tail.rstrip().endswith(b"}}"):
@@ -73,7 +73,10 @@ def parse_truncated(head: bytes, tail: bytes, size: int, *, whole: bool) -> ev.U
 
 
 def parse_diagnostic(line: bytes) -> ev.Diagnostic | None:
-    """Read one line of stderr: codex's own ERROR and WARN lines, and errors that end it before any event."""
+    """Parse one line of stderr: codex's ERROR and WARN lines, and errors that end it before any event.
+
+    Returns None for other lines.
+    """
     text = line.decode("utf-8", "replace").strip()
     if not text or text in _NOISE:
         return None
@@ -110,7 +113,7 @@ def _event(data: dict[str, Any]) -> ev.Event:  # noqa: PLR0911 - one return a ty
 
 
 def _thread(value: object) -> str:
-    """Return the id of a thread: a resume puts it on codex's command line, where it must not be an option."""
+    """Return the id of a thread. A resume puts it on codex's command line, so it must not look like an option."""
     if not THREAD.fullmatch(_text(value)):
         raise ValueError(value)
     return str(value)
@@ -126,7 +129,7 @@ def _words(data: dict[str, Any], key: str) -> str:
 
 
 def _item(data: Any) -> ev.Item:
-    """Read an item. One of an unknown shape is an OtherItem of its type, with an empty id or type where it has none."""
+    """Parse an item. Returns an OtherItem for an unknown shape, with an empty id or type if it has none."""
     if not isinstance(data, dict):
         return ev.OtherItem("", "", data)
     kind, identity = (_text(word) if isinstance(word, str) else "" for word in (data.get("type"), data.get("id")))
@@ -198,7 +201,7 @@ _NEEDED = {"input_tokens", "output_tokens"}
 
 
 def _is_counted(usage: Any) -> bool:
-    """Whether these are codex's counts: all numbers, and those among them that a budget is about."""
+    """Return True if these are codex's token counts: all are numbers, and the counts that a budget needs exist."""
     return isinstance(usage, dict) and all(
         _is_count(usage[name]) if name in usage else name not in _NEEDED for name in _COUNTS
     )
@@ -209,7 +212,7 @@ def _turn_completed(usage: Any) -> ev.Event:
 
 
 def read_usage(data: dict[str, Any]) -> Usage:
-    """Read codex's counts of tokens; what is missing or no number is 0."""
+    """Parse codex's token counts. A count is 0 if it is missing, or no number."""
     return Usage(
         input=_count(data.get("input_tokens")),
         cached_input=_count(data.get("cached_input_tokens")),
@@ -229,7 +232,7 @@ def _is_count(value: Any) -> bool:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
-    # Lone surrogates can stand in JSON and nowhere else: no file and no report could hold them.
+    # JSON can hold lone surrogates, but UTF-8 files and reports cannot.
     return value.encode("utf-8", "replace").decode() if _has_surrogates(value) else value
 
 
@@ -246,7 +249,7 @@ def _without_type(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_deep(line: bytes, data: Any) -> bool:
-    """Whether lists and objects nest deeper than what writes and reads events.jsonl can follow."""
+    """Return True if lists and objects nest too deeply for the code that writes and reads events.jsonl."""
     if line.count(b"[") + line.count(b"{") <= _DEEPEST:
         return False
     level = [data]

@@ -1,7 +1,7 @@
-"""Proves an API key with one request to an address that the job names: codex itself cannot say what a key is worth.
+"""Proves an API key with one request to an address that the job names: codex itself cannot check a key.
 
-Asked from the host that executes, where that has curl: what it can reach is what codex will reach. The key is in curl's
-configuration on stdin, in no command line and no trace of a shell. A host without curl is asked for by the runner.
+The host that executes sends the request if it has curl, since codex will have the same network. The key is in curl's
+configuration on stdin, and so in no command line and no shell trace. If the host has no curl, the runner sends it.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 15.0  # seconds
 GUARD = "credential-preflight"
-_PLAIN = re.compile(r"[!#-\[\]-~]+", re.ASCII)  # what means nothing within the quotes of curl's configuration
+_PLAIN = re.compile(r"[!#-\[\]-~]+", re.ASCII)  # characters that need no escape within curl's quotes
 
 
 async def check_key(
     url: str, key: Secret, tell: Callable[[Event], None], job: Job, transport: Transport
 ) -> dict[str, str]:
-    """GET `url` with the key as bearer; return what was done, for run.json.
+    """GET `url` with the key as bearer token. Returns the facts of the request for run.json.
 
-    401 and 403 are a refusal: TokenRefusedError. Whatever else comes back proves nothing for the key nor against it;
-    that, or no answer at all, is a warning, since the model service may be reached by another way.
+    Raises TokenRefusedError if the answer is 401 or 403. 2xx proves the key. Any other answer, or none, proves nothing:
+    that is a warning, since codex may reach the model service by another way.
     """
     began = time.monotonic()
     status, asked = None, "the runner"
     if not job.host.is_here:
         status, asked = await _ask_on_host(url, key, job.host, transport), job.host
         if status is None:
-            tell(Warned(GUARD, f"{job.host} has no curl to prove the key with: the runner asks, from where it is."))
+            tell(Warned(GUARD, f"{job.host} has no curl: the runner checks the key from its own machine instead."))
             asked = "the runner"
     if status is None:
         status = await _ask_from_here(url, key)
@@ -71,22 +71,28 @@ def _tell_unproven(message: str, tell: Callable[[Event], None]) -> None:
 
 
 async def _ask_from_here(url: str, key: Secret) -> int:
-    """Return the HTTP status, 0 where nobody answered."""
+    """Return the HTTP status. Returns 0 if there was no answer."""
     import httpx
 
     try:
         async with asyncio.timeout(_TIMEOUT), httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client:
             headers = {"Authorization": f"Bearer {key.reveal()}"}
-            async with client.stream("GET", url, headers=headers) as answer:  # its body proves nothing: it is not read
+            async with client.stream("GET", url, headers=headers) as answer:  # do not read the body: it proves nothing
                 return answer.status_code
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
         return 0
 
 
 async def _ask_on_host(url: str, key: Secret, host: str, transport: Transport) -> int | None:
-    """Return the HTTP status, 0 where nobody answered, None where the host cannot ask."""
+    """Return the HTTP status. Returns 0 if there was no answer, None if the host has no curl.
+
+    Raises CredentialError if curl's configuration cannot hold the key.
+    """
     if not _PLAIN.fullmatch(key.reveal()):
-        raise CredentialError(f"The key holds characters that no header can, so {host} cannot be asked with it.")
+        raise CredentialError(
+            f"The key has characters that an HTTP header cannot hold, so {host} cannot check it.",
+            remedy="Store the key again, without spaces, quotes, backslashes or line ends.",
+        )
     done = await transport.ask(
         shell_script("codex_runner.codex", "key_preflight.sh"),
         arguments=(url, f"{_TIMEOUT:g}"),

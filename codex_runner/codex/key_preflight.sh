@@ -1,4 +1,4 @@
-# Asks the address $1 with the key in PREFLIGHT_KEY, for $2 seconds at most, and prints the HTTP status.
+# Sends a GET to the address $1 with the key in PREFLIGHT_KEY, within $2 seconds, and prints the HTTP status.
 command -v curl >/dev/null || { echo no-curl; exit 0; }
 awk 'BEGIN { printf "header = \"Authorization: Bearer %s\"\n", ENVIRON["PREFLIGHT_KEY"] }' | (
 	unset PREFLIGHT_KEY

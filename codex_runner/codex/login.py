@@ -1,7 +1,7 @@
-"""What `codex login status` says of an access token: taken, refused, or that nobody could say.
+"""Parses the answer of `codex login status` about an access token: taken, refused, or unknown.
 
-Only the service can refuse a token. A service that is down, or out of reach, has refused nothing: people would throw a
-good token away. The words are those of codex 0.163 and 0.171.
+Only the service can refuse a token. A service that is down, or out of reach, has refused nothing: otherwise users would
+throw a good token away. The words are those of codex 0.163 and 0.171.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from codex_runner.text.durations import format_duration
 _STATUS = re.compile(r"\bstatus (\d{3})\b")
 _NO_CONNECTION = re.compile(r"error sending request|failed to request agent identity JWKS")
 _SERVER_ERRORS: Final = range(500, 600)
-_SHOWN: Final = 300  # characters of codex's words, if they are understood
-_WHOLE: Final = 4000  # and if they are not
+_SHOWN: Final = 300  # characters of codex's words that are shown if the parser knows them
+_WHOLE: Final = 4000  # and if it does not
 
 
 class LoginAnswer(StrEnum):
-    """What the authentication service made of the token."""
+    """The authentication service's answer about the token."""
 
     TAKEN = "taken"
     REFUSED = "refused"
@@ -33,14 +33,14 @@ class LoginAnswer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was answered, in codex's words, and the class of the failure; None if the token was taken."""
+    """The answer, codex's words, and the class of the failure (None if the token was taken)."""
 
     answer: LoginAnswer
     words: str
     failure: Failure | None = None
 
     def error(self) -> CredentialError | ModelServiceError:
-        """Return what a run, or whoever stores the token, raises of it."""
+        """Return the error for a run, or for the command that stores the token. Call it unless the token was taken."""
         match self.answer:
             case LoginAnswer.REFUSED:
                 return TokenRefusedError(
@@ -55,12 +55,12 @@ class Said:
             case _:
                 return CredentialError(
                     f"It is unknown whether the access token is good. codex login status: {self.words}.",
-                    remedy="codex's own words say what is wrong: with the token, with the service, or between the two.",
+                    remedy="Read codex's words: the fault is in the token, in the service, or in the network between.",
                 )
 
 
 def read_login(exit_code: int | None, output: str, patience: float) -> Said:
-    """Say what `codex login status` came to. `exit_code` is None if it had not ended after `patience` seconds."""
+    """Parse the result of `codex login status`. `exit_code` is None if it did not end within `patience` seconds."""
     if exit_code is None:
         return Said(LoginAnswer.OUT_OF_REACH, f"no answer within {format_duration(patience)}", Failure.NETWORK)
     words = _told(output)
@@ -88,7 +88,7 @@ def _meaning(words: str) -> tuple[LoginAnswer, Failure]:
 
 
 def _told(output: str) -> str:
-    """Find what it says among the warnings around it."""
+    """Return the line with the answer, from among warnings."""
     lines = [line.strip() for line in output.splitlines()]
     lines = [line for line in lines if line and not line.startswith(("WARNING:", "Stack backtrace", "0:", "1:"))]
     told = next((line for line in lines if line.startswith(("Error", "Logged in", "Not logged in"))), None)

@@ -1,13 +1,13 @@
-# What runs outside of the agent's sandbox, looked for in the folders in which the agent may write.
+# Finds programs and files that are used outside of the agent's sandbox but lie in folders that the agent may write.
 #
-# Functions only; the look at codex (preflight.py) calls `look_outside`. They print lines `KEY VALUE` as survey.sh does:
+# Functions only; the preflight (preflight.py) calls `look_outside`. They print lines `KEY VALUE` as survey.sh does:
 #
 #   writable     a folder in which the agent may write, as the kernel names it
 #   outside      `KIND PATH` of a file or folder below such a folder that the agent must not write; it may be missing
 #   home         the account's home, if it lies below such a folder
 #   link         `KIND PATH` of a symbolic link below such a folder on the way to one
 
-writable() { # PATH: does it lie in a folder of the agent's?
+writable() { # PATH: true if it lies in a folder that the agent may write
 	IFS=$nl
 	set -f
 	for each in $writable; do
@@ -24,13 +24,13 @@ writable() { # PATH: does it lie in a folder of the agent's?
 	return 1
 }
 
-is_whole() { # PATH: is it a folder of the agent's itself?
+is_whole() { # PATH: true if it is itself a folder that the agent may write
 	case $nl$writable in *"$nl${1:-/}$nl"*) return 0 ;; esac
 	return 1
 }
 
-trace() { # KIND PATH [FILE]: tells each link of the agent's on the way, and the place; the place is in $REPLY
-	# With FILE, it is the folder of one, and a folder of the agent's itself cannot be kept whole
+trace() { # KIND PATH [FILE]: prints each link on the way that the agent may write, and the place; the place is in $REPLY
+	# With FILE, PATH is the folder of that file. A folder that the agent may write cannot itself become read-only.
 	REPLY='' rest=$2 hops=0
 	case $rest in
 	/*) ;;
@@ -64,7 +64,7 @@ trace() { # KIND PATH [FILE]: tells each link of the agent's on the way, and the
 	if writable "$REPLY"; then told outside "$1 $REPLY"; fi
 }
 
-trace_tools() { # KIND FOLDER: what the runner's own scripts call may be a link in it that leads to a file of the agent's
+trace_tools() { # KIND FOLDER: programs of the runner's scripts may be links in it to a file that the agent may write
 	writable "$2" || return 0
 	for tool in sh bash dash env git git-lfs ssh cksum codex bwrap awk basename cat chmod cp cut date dd df dirname du \
 		find grep head id kill ln ls mkdir mkfifo mktemp mv nohup od openssl perl ps python3 readlink rm rmdir sed \
@@ -73,7 +73,7 @@ trace_tools() { # KIND FOLDER: what the runner's own scripts call may be a link 
 	done
 }
 
-trace_file() { # KIND FILE: the folders of the file, and of each link that leads to it
+trace_file() { # KIND FILE: the folders of the file, and of each link to it
 	file=$2 turns=0
 	while [ "$turns" -le 16 ]; do
 		turns=$((turns + 1))
@@ -97,7 +97,7 @@ trace_file() { # KIND FILE: the folders of the file, and of each link that leads
 	done
 }
 
-trace_list() { # KIND LIST: entries between colons
+trace_list() { # KIND LIST: entries separated by colons
 	left=$2:
 	while [ -n "$left" ]; do
 		entry=${left%%:*} left=${left#*:}
@@ -112,7 +112,7 @@ look_outside() { # ROOTS PLACES CODEX FOLDER: lines of folders, and of `KIND PAT
 	writable=''
 	here=$(cd -P "${4:-/}" 2>/dev/null && pwd) || return 0
 	while IFS= read -r line; do
-		# shellcheck disable=SC2088 # a tilde that a configuration has
+		# shellcheck disable=SC2088 # a tilde from a configuration
 		case $line in
 		:tmpdir) line=${TMPDIR-} ;;
 		"~" | "~/"*) line=${HOME-}${line#"~"} ;;
@@ -141,16 +141,16 @@ look_outside() { # ROOTS PLACES CODEX FOLDER: lines of folders, and of `KIND PAT
 	done <<-END
 		$2
 	END
-	# What shells, ssh and git read there before they do anything.
+	# Start-up files: shells, ssh and git read them first.
 	real_home=$(cd -P "${HOME:-/}" 2>/dev/null && pwd) || return 0
 	writable "$real_home" || return 0
 	told home "$real_home"
-	# Two sandboxes at once take away each other's empty files for what is missing: not in a home that runs share.
+	# Two sandboxes at once remove each other's empty files for missing paths. So make none in a home that runs share.
 	for name in $STARTUP; do
 		if [ "$real_home" = "$here" ] || [ -e "$real_home/$name" ]; then trace home "$real_home/$name"; fi
 	done
-	# What the profile denies is left out: `~/.ssh` and `~/.config`, unless they are missing in the job's own folder.
-	# Of two that are missing below a missing folder, the sandbox can make only one.
+	# Paths that the profile denies are left out: `~/.ssh` and `~/.config`, unless missing in the job's own folder.
+	# The sandbox can make only one of two missing paths below a missing folder.
 	if [ -e "$real_home/.config" ]; then
 		for name in .config/fish .config/git; do
 			if [ "$real_home" = "$here" ] || [ -e "$real_home/$name" ]; then trace home "$real_home/$name"; fi

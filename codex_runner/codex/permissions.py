@@ -1,9 +1,9 @@
-"""What codex lets the agent's commands read and write: a permission profile of codex, narrower than its sandbox modes.
+"""Permission profile: limits what the agent's commands may read and write more narrowly than codex's sandbox modes.
 
-codex's read-only and workspace-write modes let the agent read every file that the user can read. The profile takes away
-the run directories (every run's prompt, transcript and configuration), the notes of runs that were discarded, and the
-places where credentials usually lie, and keeps the run's own output from being rewritten. Measured with codex 0.163 and
-0.169: a denied path is an empty one without permissions to the agent's commands, whether it exists or not.
+codex's read-only and workspace-write modes let the agent read every file that the user can read. The profile denies the
+run directories (every run's prompt, transcript and configuration), the tombstones of discarded runs, and the usual
+places of credentials. It also protects the run's own output from being rewritten. Measured with codex 0.163 and 0.169:
+the agent's commands see a denied path as an empty one without permissions, whether it exists or not.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 PROFILE = "codex-runner"
 
-# Where credentials lie that an agent has no business with. Files that builds need to be able to read (~/.npmrc,
-# ~/.m2/settings.xml, ~/.gradle) are left alone, and so is ~/.codex as a whole, since codex may be installed there.
+# Places of credentials that an agent does not need. Not denied: files that builds may need to read (~/.npmrc,
+# ~/.m2/settings.xml, ~/.gradle), and ~/.codex as a whole, since codex may be installed there.
 CREDENTIAL_PATHS = (
     "/run/secrets",
     "~/.aws",
@@ -56,7 +56,7 @@ CREDENTIAL_PATHS = (
     "~/.vault-token",
 )
 
-# What of it is looked for on a host, with the folders around it: see `_credential_paths`.
+# The paths that preflight looks for on a host, with their parent folders: see `_credential_paths`.
 LOOKED_FOR = tuple(
     sorted(
         {
@@ -74,7 +74,7 @@ _NO_PATH = re.compile(r"[*?\[\ud800-\udfff]")
 
 
 def check_settings(job: Job) -> None:
-    """Refuse what the job says to codex that would undo what is promised of its sandbox. ConfigurationError."""
+    """Raise ConfigurationError if the job's `codex.config` would weaken its sandbox."""
     settings = job.codex.config
     if "projects" in settings:
         raise ConfigurationError(
@@ -87,35 +87,36 @@ def check_settings(job: Job) -> None:
         raise ConfigurationError(
             "codex.config.project_root_markers: codex-runner looks for instructions and skills from the top of the git "
             "repository down, and codex must not look further.",
-            remedy="Leave it out.",
+            remedy="Remove `codex.config.project_root_markers`.",
         )
     mode = settings.get("sandbox_mode", job.sandbox.value)
     if mode != job.sandbox.value:
         raise ConfigurationError(
             f"codex.config.sandbox_mode = {mode!r}, and the job's `sandbox` is {job.sandbox.value!r}.",
-            remedy="Set the job's `sandbox`; it is written to codex's configuration.",
+            remedy="Remove `codex.config.sandbox_mode`, and set only the job's `sandbox`.",
         )
     inherit = _table(settings, "shell_environment_policy").get("inherit", _INHERIT[0])
     if inherit not in _INHERIT:
         raise ConfigurationError(
             f"codex.config.shell_environment_policy.inherit = {inherit!r}: the agent would see codex's token.",
-            remedy="Name what they need in `codex.config.shell_environment_policy.set`, with its value.",
+            remedy="Set what the agent needs in `codex.config.shell_environment_policy.set`, with its value.",
         )
     if _table(settings, "features").get("shell_snapshot"):
         raise ConfigurationError(
-            "codex.config.features.shell_snapshot = true: codex would write its environment into a file.",
-            remedy="Leave it out.",
+            "codex.config.features.shell_snapshot = true: codex would write its environment, with its token, into a "
+            "file.",
+            remedy="Remove `codex.config.features.shell_snapshot`.",
         )
     if settings.get("hooks") and "state" not in settings["hooks"]:
         raise ConfigurationError(
-            "codex.config.hooks: codex skips hooks that nobody has reviewed, and says nothing of it.",
-            remedy="Give each one's `trusted_hash` in `codex.config.hooks.state`, or use the workspace's policy.",
+            "codex.config.hooks: codex skips hooks that are not marked as reviewed, without a warning.",
+            remedy="Give each hook's `trusted_hash` in `codex.config.hooks.state`, or use the workspace's policy.",
         )
     _refuse_wider(job)
 
 
 def _refuse_wider(job: Job) -> None:
-    """Refuse a permission profile of the job's own that allows more than the job's `sandbox` says."""
+    """Raise ConfigurationError if the job's own permission profile allows more than the job's `sandbox`."""
     if job.sandbox is Sandbox.DANGER_FULL_ACCESS:
         return
     settings, key = job.codex.config, "codex.config.default_permissions"
@@ -134,7 +135,7 @@ def _refuse_wider(job: Job) -> None:
     if chosen.startswith(":") and chosen not in _ALLOWED[job.sandbox]:
         raise ConfigurationError(
             f"{key} = {chosen!r}: allows more than the job's `sandbox` = {job.sandbox.value!r}, or is not known.",
-            remedy="Set the job's `sandbox`.",
+            remedy="Set the job's `sandbox` to what the agent needs, or choose a narrower profile.",
         )
     if job.sandbox is not Sandbox.READ_ONLY:
         return
@@ -145,12 +146,12 @@ def _refuse_wider(job: Job) -> None:
             what = f"filesystem.{written[0]!r}" if written else "network.enabled"
             raise ConfigurationError(
                 f"codex.config.permissions.{name}.{what}: allows more than the job's `sandbox` = 'read-only'.",
-                remedy="Set the job's `sandbox` to 'workspace-write', or leave the rule out.",
+                remedy="Set the job's `sandbox` to 'workspace-write', or remove the rule.",
             )
 
 
 def _rules(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return the rules of a `filesystem` table, those of nested tables too (`":project_roots" = { "." = "write" }`)."""
+    """Return the rules of a `filesystem` table and of its nested tables (`":project_roots" = { "." = "write" }`)."""
     found: list[tuple[str, Any]] = []
     for path, rule in table.items():
         if isinstance(rule, dict):
@@ -161,9 +162,9 @@ def _rules(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def granted(job: Job) -> dict[str, Any]:
-    """Return what the agent's commands may beside the job's `sandbox`, for run.json: the job's own rules.
+    """Return the rights that the job's own rules add to its `sandbox`, for run.json.
 
-    `profile` is the permission profile's name; `write` are further paths, `network` whether it has one.
+    `profile` is the permission profile's name, `write` are more writable paths, `network` is True with network access.
     """
     if job.sandbox is Sandbox.DANGER_FULL_ACCESS:
         return {"profile": None, "write": ["/"], "network": True}
@@ -188,7 +189,7 @@ def granted(job: Job) -> dict[str, Any]:
 
 
 def writable(job: Job) -> list[str]:
-    """Return where the agent may write beside `cwd`; `:tmpdir` is TMPDIR. A profile of the job's own may have less."""
+    """Return the agent's writable paths beside `cwd`; `:tmpdir` is TMPDIR. The job's own profile may allow fewer."""
     settings = job.codex.config
     chosen = settings.get("default_permissions", PROFILE)
     old = _table(settings, "sandbox_workspace_write") if chosen == PROFILE else {}
@@ -198,10 +199,10 @@ def writable(job: Job) -> list[str]:
 
 
 def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the tables of config.toml that make the profile: none for danger-full-access, where codex has no sandbox.
+    """Return the tables of config.toml with the profile. Returns {} for danger-full-access, which has no sandbox.
 
-    `hidden` are paths on the host that the agent must not read beside the usual ones, `kept` those that it must not
-    write. A profile that the job chooses for itself (`default_permissions`) gets the same denials below its own rules.
+    `hidden` are more paths on the host that the agent must not read, `kept` those that it must not write. A profile
+    that the job itself chooses (`default_permissions`) gets the same denials below its own rules.
     """
     if job.sandbox is Sandbox.DANGER_FULL_ACCESS:
         return {}
@@ -225,41 +226,41 @@ def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Se
         widen = chosen in {PROFILE, *_BASES.values()}
         rules |= {_exact(path): rule for path, rule in outside_rules(install.outside, own, widen=widen).items()}
         if rules.get(install.outside.home) == "write":
-            # codex closes these below each folder that can be written, and cannot deny what is missing there.
+            # codex makes these read-only below each writable folder, and cannot deny what is missing there.
             rules |= {path: "read" for path in ("~/.codex", "~/.aws") if path in install.absent and path in rules}
     profile["filesystem"] = rules
     return {"default_permissions": named, "permissions": {named: profile}}
 
 
 def _exact(path: str) -> str:
-    """Return a path that a rule can name; ConfigurationError where codex would take it for a pattern, or for no text.
+    """Return the path. Raises ConfigurationError if codex would read it as a pattern, or if it is not UTF-8.
 
-    `[1]` would match a folder `1`, and the file in the folder `[1]` be there to read.
+    `[1]` would match a folder `1`, and the agent could read the files in the folder `[1]`.
     """
     if _NO_PATH.search(path):
         raise ConfigurationError(
-            f"{show_path(path)}: codex's permissions cannot name this path (`*`, `?`, `[`, or no UTF-8), and so "
-            "not keep the agent from it.",
+            f"{show_path(path)}: codex's permissions cannot name this path (it has `*`, `?` or `[`, or is not UTF-8), "
+            "so they cannot protect it from the agent.",
             remedy="Rename the folder, or choose another: `output_dir`, the credential's `file`, XDG_STATE_HOME.",
         )
     return path
 
 
 def _credential_paths(install: Install) -> list[str]:
-    """Return where credentials lie on this host, as far as codex's sandbox can take it away.
+    """Return the places of credentials on this host that codex's sandbox can deny.
 
-    The sandbox fails, and every command with it, where two denials lie below one folder that is missing and writable,
-    and where something is denied that is missing in the very folder in which the agent works.
+    The sandbox fails, and every command with it, if two denials lie below one missing folder in a writable place. It
+    also fails if a denied path is missing directly in the folder in which the agent works.
     """
     if install.at_home:
         return [path for path in CREDENTIAL_PATHS if path not in install.absent]
-    # A missing folder stands for all that could lie in it.
+    # A denied missing folder covers all paths below it.
     paths = {*CREDENTIAL_PATHS, *install.absent}
     return sorted(path for path in paths if not any(path.startswith(f"{folder}/") for folder in install.absent))
 
 
 def _translate(old: Mapping[str, Any], profile: dict[str, Any], rules: dict[str, Any]) -> None:
-    """Say in the profile's words what `sandbox_workspace_write` says: codex ignores that table beside a profile."""
+    """Translate `sandbox_workspace_write` into rules of the profile: codex ignores that table if there is a profile."""
     if old.get("network_access"):
         profile["network"] = {"enabled": True}
     rules |= dict.fromkeys(old.get("writable_roots", ()), "write")

@@ -1,9 +1,8 @@
-"""Looks at the codex that a host has, before anything is started: where it is, its version, whether it can log in."""
+"""Preflight: finds a host's codex before the run starts anything, with its version, and checks its login."""
 
 from __future__ import annotations
 
 import json
-import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from codex_runner.codex.command import login_config
 from codex_runner.codex.key_preflight import check_key
 from codex_runner.codex.login import read_login
 from codex_runner.codex.permissions import LOOKED_FOR, writable
+from codex_runner.codex.versions import VERSIONS, Standing
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import CredentialKind
 from codex_runner.domain.errors import ConfigurationError, HostError
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from codex_runner.codex.survey import Survey
+    from codex_runner.codex.versions import Versions
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
     from codex_runner.domain.outside import OutsidePath
     from codex_runner.domain.ports import Transport
 
-# The oldest version that the tests run.
-OLDEST = (0, 163, 0)
-
 _INSTALL = "Install it (`npm install -g @openai/codex`, or `pip install openai-codex-cli-bin`)"
+_INSTALL_ANOTHER = "Use `npm install -g @openai/codex@VERSION` or `pip install openai-codex-cli-bin==VERSION`"
 
 
 def _probe() -> str:
-    return f"{surveys.functions()}\n{outsides.functions()}\n{shell_script('codex_runner.codex', 'preflight.sh')}"
+    own = shell_script("codex_runner.codex", "versions.sh", "preflight.sh")
+    return f"{surveys.functions()}\n{outsides.functions()}\n{own}"
 
 
 # For as long as codex may take to say all this. A service that is out of reach keeps `login status` waiting for ever.
@@ -51,10 +51,10 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class LoginStatus:
-    """What `codex login status` came to: its exit code, None where it had none in time, and what it printed.
+    """The result of `codex login status`: its exit code (None if it was late), and its output.
 
-    `identity` is whose the token is (`account`, `account_id`, `plan`), as far as the service has told; None where
-    nobody asked.
+    `identity` is the token's owner (`account`, `account_id`, `plan`), as far as the service has answered. It is None
+    if the runner did not ask.
     """
 
     exit_code: int | None
@@ -70,15 +70,17 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
     fallback: str | None = None,
     wanted: str = "",
     places: Sequence[OutsidePath] = (),
+    versions: Versions = VERSIONS,
 ) -> tuple[Install, Survey, LoginStatus | None]:
     """Find codex where the job says, or as `codex` in the host's PATH, or at `fallback`; ask it about an access token.
 
     `wanted` is what to look for in the job's folder (`survey.wanted`), `places` what must not be written there.
-    ConfigurationError where there is none that works. Other credentials it cannot prove: there is no Login then.
+    ConfigurationError if there is none that works, or one that `versions` refuses, which does not get the token. Other
+    credentials it cannot prove: there is no Login then.
     """
     # Relative, it is one of a workspace that is not made yet: a plan's, or the doctor's.
     path, cwd = job.codex.path, job.cwd if job.cwd.startswith("/") else ""
-    there, remedy = _hints(job)
+    there, otherwise = _hints(job)
     may_write = job.sandbox is Sandbox.WORKSPACE_WRITE
     proven = granted.kind is CredentialKind.ACCESS_TOKEN
     identify = "1" if job.credential is not None and job.credential.identify else ""
@@ -93,6 +95,7 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
             wanted,
             "\n".join([cwd, *writable(job)]) if cwd and may_write else "",
             "\n".join(f"{place.kind} {place.path}" for place in places if "\n" not in place.path),
+            versions.refused(),
             *LOOKED_FOR,
         ),
         environment={**job.codex.environment, **granted.environment} if proven else {},
@@ -104,7 +107,7 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
     missing = next((value for key, _, value in facts if key == "missing"), None)
     if missing is not None:
         where = f"at {missing!r}" if missing else "in PATH"
-        raise ConfigurationError(f"no codex {where}{there}.", remedy=remedy)
+        raise ConfigurationError(f"no codex {where}{there}.", remedy=f"{_INSTALL}{otherwise}")
     values = {key: value for key, _, value in facts if key != "feature"}
     if "full" in values:
         raise HostError(
@@ -121,22 +124,22 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
             f"codex could not be looked at{there}: {why}.",
             remedy="The host's own shell says so: look at its disk, its memory and its load.",
         )
-    version = re.fullmatch(r"codex-cli (\d+)\.(\d+)\.(\d+)(\S*)", values["version"].strip())
-    if version is None:
+    name, _, version = values["version"].strip().partition(" ")
+    verdict = versions.judge(version if name == "codex-cli" else "")
+    if verdict.standing is Standing.UNKNOWN:
         raise ConfigurationError(
             f"{values['path']} is not a codex that works{there}: `--version` says {values['version'][:200]!r}.",
-            remedy=remedy,
+            remedy=f"{_INSTALL}{otherwise}",
         )
-    numbers = tuple(map(int, version.groups()[:3]))
-    if numbers < OLDEST:
+    if verdict.standing.is_refused:
         raise ConfigurationError(
-            f"codex {'.'.join(map(str, numbers))} at {values['path']}{there} is too old.",
-            remedy=f"codex-runner needs {'.'.join(map(str, OLDEST))} or later. {remedy}",
+            f"codex {version} at {values['path']}{there} is {verdict.why}.",
+            remedy=f"{verdict.remedy} {_INSTALL_ANOTHER}{otherwise}",
         )
     features = frozenset(value for key, _, value in facts if key == "feature")
     install = Install(
         values["path"],
-        values["version"].removeprefix("codex-cli ").strip(),
+        version,
         features,
         runs=values.get("runs", ""),
         at_home="at_home" in values,
@@ -162,7 +165,7 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
 
 
 def _identity(answer: str) -> dict[str, str]:
-    """Read what codex's app server says of the account (`account/read`). Empty where it says it in another way."""
+    """Parse the answer of codex's app server about the account (`account/read`). Returns {} for an unknown shape."""
     try:
         result = json.loads(answer)["result"]
         account, routing = result["account"], result.get("workspaceRouting") or {}
@@ -177,12 +180,12 @@ def _identity(answer: str) -> dict[str, str]:
 
 
 def _hints(job: Job) -> tuple[str, str]:
-    """Return where codex is looked for, as the end of a clause, and what to do where it is not found there."""
+    """Return where codex is looked for, as the end of a clause, and how else to have one than to install it there."""
     if job.host.is_here:
-        return "", f"{_INSTALL}, or set `codex.path`."
+        return "", ", or set `codex.path`."
     return f" on {job.host}", (
-        f"{_INSTALL} there, or set `codex` in [hosts.{job.host}] to its path: "
-        f"`codex-runner hosts {job.host} --probe` finds it where only login shells do."
+        f" there, or set `codex` in [hosts.{job.host}] to its path: "
+        f"`codex-runner hosts {job.host} --probe` finds one that only login shells have."
     )
 
 
@@ -191,7 +194,7 @@ async def check_login(
 ) -> dict[str, Any]:
     """Judge whether the service takes the credential; return what was done, for run.json.
 
-    Only access tokens can be proven by `codex login status`: of keys it says "Not logged in" whatever they are worth.
+    Only access tokens can be proven by `codex login status`: it answers "Not logged in" for every key, even a good one.
     TokenRefusedError if the service refuses the token, ModelServiceError if the service is out of reach,
     CredentialError if its answer is not understood.
     """

@@ -6,7 +6,7 @@
 # codex drops a bad access token silently and goes on without one, so it is asked about it first: with the settings that
 # `$4` holds, in a home of its own. All in one go, since to an SSH host each question is a round trip, and codex takes
 # its time to start. What the service is asked comes last: all else is known by then, also where no answer ever comes.
-# Whose the token is, `login status` does not say; codex's app server does (`$5`).
+# Whose the token is, `login status` does not say; codex's app server does (`$5`). `$9` is the table of versions.
 echo() { printf '%s\n' "$*"; } # some shells' own reads backslashes
 found=$1
 if [ -z "$found" ]; then
@@ -44,17 +44,28 @@ for up in "$runs" "${runs%/*}" "${runs%/*/*}"; do
 	if real=$(cd -P "$up" 2>/dev/null && pwd); then runs=$real${runs#"$up"}; break; fi
 done
 echo "runs $runs"
+# While the rest is looked at. With a token, codex would ask the service also for this.
+(
+	unset CODEX_ACCESS_TOKEN
+	exec "$found" --version
+) >"$scratch/version" 2>"$scratch/stderr" &
+versioned=$!
 [ -z "$3" ] || survey "$3" "$6"
 [ -z "$7" ] || look_outside "$7" "$8" "$found" "$3"
 if [ -n "$3" ] && [ "$(cd -P "$3" 2>/dev/null && pwd)" = "$(cd -P "$HOME" && pwd)" ]; then echo at_home; fi
-settings=$4 identify=$5
-shift 8
+settings=$4 identify=$5 table=$9
+shift 9
 # While a sandbox of another codex runs, what it denies and is missing is there, as an empty file until that one ends.
 for place; do
 	at=$HOME/${place#"~/"}
 	case $kept in "$at"/*) continue ;; esac  # where runs lie: it is made before codex starts
 	if [ ! -e "$at" ] || { [ -f "$at" ] && [ ! -s "$at" ]; }; then echo "absent $place"; fi
 done
+if wait "$versioned"; then broken=''; else broken=1; fi
+version=$(cat "$scratch/version")
+[ -z "$broken" ] || version="broken $version $(tail -c 500 "$scratch/stderr")"
+# A codex that a run refuses gets no token: what is bad about it may be what it does with one.
+if [ -n "$settings" ] && is_refused "${version#codex-cli }" "$table"; then settings=''; fi
 if [ -n "$settings" ]; then
 	mkdir "$scratch/login"
 	printf '%s' "$settings" >"$scratch/login/config.toml"
@@ -78,11 +89,9 @@ if [ -n "$settings" ]; then
 		asked=$!
 	fi
 fi
-# With a token codex would ask the service also for this.
 unset CODEX_ACCESS_TOKEN
 "$found" features list >"$scratch/features" 2>/dev/null &
 features=$!
-version=$("$found" --version 2>"$scratch/stderr") || version="broken $version $(tail -c 500 "$scratch/stderr")"
 wait "$features"
 echo "path $found"
 echo "version $version"

@@ -1,4 +1,4 @@
-"""A codex that was looked at, with all that a start of it needs."""
+"""The result of the preflight: a codex, and everything that its start needs."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What the repository may tell codex, and what it may not: no file of it changes the run's sandbox, programs or model.
+"""Project trust: the repository may give codex instructions, but no file of it changes sandbox, programs or model.
 
-codex 0.163 trusts the project of a job that may write, by itself, and then obeys its `.codex` folder: it starts the MCP
-servers and hooks that are named there outside the sandbox, where they can read codex's token from /proc. So every
-project is set to `untrusted`, which both 0.163 and 0.171 honour. That takes the repository's AGENTS.md away too; the
-ones that the job's `instructions` choose are handed over in the run's own CODEX_HOME, and so are its skills.
+codex 0.163 trusts the project of a job that may write, without asking, and then obeys its `.codex` folder. It starts
+the MCP servers and hooks named there outside the sandbox, and they can read codex's token from /proc. So the runner
+sets every project to `untrusted`, which both 0.163 and 0.171 honour. codex then ignores the repository's AGENTS.md as
+well. The runner hands over the files and skills that the job's `instructions` choose, in the run's own CODEX_HOME.
 """
 
 from __future__ import annotations
@@ -22,44 +22,45 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.engine.proposal import Proposal
 
-# codex's own default of `project_doc_max_bytes`; more than the second does not fit into an answer of the host.
+# The first is codex's default of `project_doc_max_bytes`. More than the second does not fit into a host's answer.
 _DOCUMENT_BYTES = 32 * 1024
 _MOST_DOCUMENT_BYTES = 256 * 1024
 _NAMES = ("AGENTS.override.md", "AGENTS.md")
-# Each is an entry of config.toml, which travels in a variable: 128 KiB at the most.
+# Each skill is an entry of config.toml, which is sent in an environment variable: 128 KiB at most.
 _MOST_SKILLS = 300
 _SHOWN = 5
 
 
 def chosen(job: Job, proposal: Proposal | None) -> Instructions:
-    """Return whose instructions the agent gets."""
+    """Return the job's `instructions`. The default is BASE on a pull or merge request, otherwise WORKSPACE."""
     if job.instructions is not None:
         return job.instructions
     return Instructions.WORKSPACE if proposal is None else Instructions.BASE
 
 
 def limit(job: Job) -> int:
-    """Return how many bytes of instructions the agent gets: codex's `project_doc_max_bytes`, within our own bound."""
+    """Return the limit of the agent's instructions in bytes: codex's `project_doc_max_bytes`, or ours if less."""
     wanted = job.codex.config.get("project_doc_max_bytes", _DOCUMENT_BYTES)
     return min(wanted, _MOST_DOCUMENT_BYTES) if isinstance(wanted, int) and wanted >= 0 else _DOCUMENT_BYTES
 
 
 def names(job: Job) -> Sequence[str]:
-    """Return the names that a file of instructions may have, in codex's order."""
+    """Return the names of instruction files, in codex's order."""
     others = job.codex.config.get("project_doc_fallback_filenames", ())
     return (*_NAMES, *(name for name in others if isinstance(name, str) and name and "/" not in name))
 
 
 def settings(survey: Survey, mode: Instructions, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tables of config.toml that keep the repository out; they go on top of `given`, the job's own.
+    """Return the tables of config.toml that disable the repository's own settings. They override `given`, the job's.
 
-    ConfigurationError if the folder cannot be named there.
+    Raises ConfigurationError if the folder's name is not UTF-8, or if the repository's skills cannot be disabled and
+    `mode` is not WORKSPACE.
     """
     places = dict.fromkeys((survey.at, survey.root))
     if not all(place and _is_text(place) for place in places):
         raise ConfigurationError(
-            f"cwd: {survey.at!r} cannot be named in codex's configuration (no UTF-8), so its `.codex` folder cannot be "
-            "kept out.",
+            f"cwd: {survey.at!r} cannot be named in codex's configuration, since it is not UTF-8. So the runner cannot "
+            "disable its `.codex` folder.",
             remedy="Rename the folder.",
         )
     skills = given.get("skills", {})
@@ -69,31 +70,31 @@ def settings(survey: Survey, mode: Instructions, given: Mapping[str, Any]) -> di
         raise ConfigurationError(
             f"{_why_not(survey)}: the repository's own skills cannot all be switched off, and the job's `instructions` "
             f"is {mode.value!r}.",
-            remedy="Have the repository's skills tidied up on its base first; or, if you trust who wrote them, set the "
+            remedy="Fix the repository's skills on its base branch first. Or, if you trust their authors, set the "
             'job\'s `instructions` to "workspace".',
         )
     if mode is Instructions.NONE or not can_hide(survey):
         table["include_instructions"] = False
     return {
         "projects": {place: {"trust_level": "untrusted"} for place in places},
-        # What codex would read by itself, had a later version another idea of "untrusted".
+        # A safeguard: a later version of codex might read these files even if the project is untrusted.
         "project_doc_max_bytes": 0,
         "skills": table,
     }
 
 
 def effective(mode: Instructions, survey: Survey) -> Instructions:
-    """Return the mode that holds: `none` if the base commit was wanted and is not there."""
+    """Return the mode that applies: NONE if `mode` is BASE and the clone lacks the base commit."""
     return Instructions.NONE if mode is Instructions.BASE and not survey.commit else mode
 
 
 def text(survey: Survey, job: Job) -> str:
-    """Return what codex gets as its AGENTS.md: the files joined, cut at the limit; empty if there is nothing to say."""
+    """Return the text of codex's AGENTS.md: the files joined, cut at the limit. Returns "" if there are none."""
     return "\n\n".join(part for _, part in _given(survey, job) if part.strip())
 
 
 def facts(survey: Survey, job: Job, mode: Instructions) -> dict[str, Any]:
-    """Return what run.json says of the instructions. A digest is of the part that the agent got."""
+    """Return the facts about the instructions for run.json. A digest is of the part that the agent got."""
     files = [
         {
             "path": survey.shown(document.path),
@@ -112,14 +113,14 @@ def facts(survey: Survey, job: Job, mode: Instructions) -> dict[str, Any]:
 
 
 def doubts(survey: Survey, job: Job, wanted: Instructions, proposal: Proposal | None) -> list[Warned]:
-    """Return what a person should know of what the repository would have told codex."""
+    """Return warnings about instructions and settings of the repository that codex does not get."""
     found = []
     if survey.project:
         found.append(
             Warned(
                 "project-config",
-                f"{_listed(survey, survey.project)}: a repository's own configuration of codex is not obeyed, and was "
-                "left out. Name what the job needs in `codex.config` (`mcp_servers`, for one).",
+                f"{_listed(survey, survey.project)}: the runner left out the repository's own configuration of codex. "
+                "Put what the job needs into `codex.config`, such as `mcp_servers`.",
             )
         )
     if wanted is Instructions.BASE and not survey.commit:
@@ -167,7 +168,7 @@ def _why_not(survey: Survey) -> str:
 
 
 def can_hide(survey: Survey) -> bool:
-    """Whether every skill that codex would find in the repository by itself is known, and can be switched off."""
+    """Return True if the runner knows every skill that codex would find in the repository, and can disable it."""
     return not survey.unlisted_skills and len(survey.skills) <= _MOST_SKILLS and all(map(_is_text, survey.skills))
 
 
@@ -176,12 +177,12 @@ def _hidden(survey: Survey) -> Sequence[str]:
 
 
 def _given(survey: Survey, job: Job) -> Iterator[tuple[Document, str]]:
-    """Yield each file of instructions with the part of it that the agent gets: the limit is that of all together."""
+    """Yield each instruction file with the part that the agent gets. The limit applies to all files together."""
     left = limit(job)
     for document in survey.documents:
         data = document.data[:left]
         whole = data.decode("utf-8", "replace").replace("\0", "")
-        # A character that the cut has halved goes; other bytes that are no UTF-8 stay visible.
+        # Drop a character that the cut has halved; other bytes that are not UTF-8 stay visible.
         yield document, whole.rstrip("\ufffd") if len(data) < document.size else whole
         left = max(0, left - document.size)
 

@@ -1,19 +1,20 @@
-# Makes the run's own CODEX_HOME on the host, with the skills that were chosen, and proves codex's sandbox in it.
+# Makes the run's own CODEX_HOME on the host, with the chosen skills, and proves codex's sandbox in it.
 #
 # sh -c SCRIPT sh RUN CODEX PROFILE FOLDER ROOT COMMIT FOLDERS SOURCE...
 #
-# FOLDERS, a line each, are made if they are missing: what is missing the sandbox would make, as an empty file.
+# FOLDERS, a line each, are made if they are missing: the sandbox would make an empty file in place of each.
 #
-# SETTINGS_0, SETTINGS_1 ... are the parts of config.toml, since no variable may have more than 128 KiB. COMMIT is the base commit, or empty. PROFILE is empty if there is no sandbox. A SOURCE is a folder of skills, `folder PATH` or
+# SETTINGS_0, SETTINGS_1 ... are the parts of config.toml, since a variable is limited to 128 KiB. COMMIT is the base
+# commit, or empty. PROFILE is empty if there is no sandbox. A SOURCE is a folder of skills, `folder PATH` or
 # `tree HASH PATH` (see survey.sh, whose functions come before this text). Prints lines `KEY VALUE`:
 #
 #   handed       `SHA256 PATH` of a SKILL.md that was handed over
-#   dropped      how many files of a folder of skills were not: links out of the repository, odd names, what is no file
-#   too-large, unreadable   a folder of skills that was left out
+#   dropped      the number of skipped files of a folder of skills: links out of the repository, odd names, special files
+#   too-large, unreadable   a skipped folder of skills
 #   proof        the exit code of the proof; then `wrote` or `kept-out`, `read` or `denied`, by a command in the sandbox
 #   said         the last lines that codex printed on stderr
-#   unwritable   the folder is not writable for this user without any sandbox
-#   sysctl, container, system   what explains a sandbox that fails
+#   unwritable   the folder is not writable for this user, even without a sandbox
+#   sysctl, container, system   facts that explain why a sandbox fails
 
 umask 077
 nl='
@@ -30,20 +31,20 @@ digest() { # FILE
 	{ sha256sum <"$1" || shasum -a 256 <"$1" || openssl dgst -sha256 -r <"$1"; } 2>/dev/null | sed 's/[^0-9a-f].*//'
 }
 
-small() { # FOLDER: few files, and not too many bytes
+small() { # FOLDER: true if it has few files and bytes
 	[ "$(find "$1" | head -n $((most_files + 1)) | wc -l)" -le "$most_files" ] || return 1
 	kib=$(du -sk "$1" | sed 's/[^0-9].*//')
 	[ "${kib:-$most_kib}" -lt "$most_kib" ]
 }
 
-plain_names() { # FOLDER...: no line break in any name: what follows reads names by the line
+plain_names() { # FOLDER...: true if no name has a line break: the next commands read a name a line
 	for each; do
 		case $each in *"$nl"*) return 1 ;; esac
 		[ -z "$(find "$each" -name "*$nl*" 2>/dev/null | head -n 1)" ] || return 1
 	done
 }
 
-take_folder() { # PATH DESTINATION: its files; what a link leads to, if that lies in the repository
+take_folder() { # PATH DESTINATION: copies its files, and the targets of links if these lie in the repository
 	folder_of "$1" && inside "$REPLY" && plain_names "$REPLY" "$2" || return 2
 	small "$REPLY" || return 1
 	from=$REPLY
@@ -67,7 +68,7 @@ take_folder() { # PATH DESTINATION: its files; what a link leads to, if that lie
 	chmod -R u+rwX,go-rwx "$2"
 }
 
-take_tree() { # HASH PATH DESTINATION DEPTH: the files of a tree of the base commit, over links within that commit
+take_tree() { # HASH PATH DESTINATION DEPTH: copies the files of a tree of the base commit; follows links within it
 	plain_git ls-tree -r -l "$1" >"$skills/list.$4" || return 2
 	awk -v files="$most_files" -v bytes=$((most_kib * 1024)) '{ sum += $4 } END { exit NR > files || sum > bytes }' \
 		"$skills/list.$4" || return 1
@@ -78,7 +79,7 @@ take_tree() { # HASH PATH DESTINATION DEPTH: the files of a tree of the base com
 		set -- "$1" "$2" "$3" "$4" ${line%%"$tab"*}
 		mode=$5 hash=$7
 		case $path in
-		'"'*) # a name that git quotes
+		'"'*) # a quoted name
 			echo dropped 1
 			continue
 			;;
@@ -140,13 +141,13 @@ take_skills() { # SOURCE...
 	done
 }
 
-prove() { # with a folder, which git does not see: the tree is being looked at meanwhile
-	rmdir "$folder"/.codex-runner-proof-* 2>/dev/null # of a run that was killed right here
+prove() { # writes a folder and no file: git ignores empty folders, and reads the tree at the same time
+	rmdir "$folder"/.codex-runner-proof-* 2>/dev/null # left by a run that was killed during its proof
 	mark=$folder/.codex-runner-proof-$run
 	trap 'rmdir "$mark" 2>/dev/null' EXIT
 	note_points "$folder" "${home%/home}" "$around"
-	# Where a denied file is missing, a sandbox puts an empty one there for as long as it lasts. The end of another run's
-	# sandbox takes it away in the moment in which this one mounts it: so a failure is believed only when it stays.
+	# If a denied file is missing, a sandbox makes an empty one until it ends. Race: another run's sandbox may end and
+	# remove that file at the moment at which this sandbox mounts it. So a failure counts only if it repeats.
 	for pause in 0.1 0.5 1 ''; do
 		# shellcheck disable=SC2016 # for the shell in the sandbox
 		CODEX_HOME=$home "$codex" sandbox -P "$profile" -C "$folder" -- sh -c '
@@ -172,7 +173,7 @@ prove() { # with a folder, which git does not see: the tree is being looked at m
 }
 
 rm -rf "$skills"
-mkdir -p "$home" "$state/discarded" || exit 1 # what is denied and missing would be made, as an empty file
+mkdir -p "$home" "$state/discarded" || exit 1 # the sandbox would make an empty file for a denied missing path
 if [ $# -gt 0 ]; then mkdir -p "$skills" && take_skills "$@" || exit 1; fi
 if [ -n "$profile" ]; then
 	awk 'BEGIN { for (n = 0; ("SETTINGS_" n) in ENVIRON; n++) printf "%s", ENVIRON["SETTINGS_" n] }' \

@@ -1,7 +1,7 @@
-"""What codex refuses the agent and says only in passing: on stderr, in `error` items, in the output of a command.
+"""Refusals that codex reports only in passing: on stderr, in `error` items, in the output of a command.
 
-`codex exec` asks nobody: what would need an approval is refused, and its events do not tell. docs/failures.md is
-written from this table.
+`codex exec` asks for no approval: it refuses what would need one, and its events do not say so. ci/docs writes a part
+of docs/failures.md from this table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from codex_runner.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RefusalKind:
-    """A kind of refusal: `code` is the warning's, `words` find it in what codex says."""
+    """A kind of refusal: `code` is the warning's code, `words` match codex's message."""
 
     code: str
     words: re.Pattern[str]
@@ -22,7 +22,7 @@ class RefusalKind:
 
 _POLICY = "policy-downgraded"
 
-# First match wins. Each was seen from codex 0.163 and 0.169.
+# First match wins. codex 0.163 and 0.169 print each of them.
 REFUSALS = (
     RefusalKind(
         "escalation-refused",
@@ -38,13 +38,11 @@ REFUSALS = (
     RefusalKind(
         "command-not-started",
         re.compile(r"Failed to create unified exec process"),
-        "codex could not start a command of the agent: the folder that it was to run in is missing, for one",
+        "codex could not start a command of the agent, for example because its folder is missing",
     ),
+    RefusalKind("command-rejected", re.compile(r"Rejected\("), "codex rejected a command of the agent and said why"),
     RefusalKind(
-        "command-rejected", re.compile(r"Rejected\("), "codex rejected a command of the agent; its words say why"
-    ),
-    RefusalKind(
-        "patch-refused", re.compile(r"patch rejected: "), "the agent's patch went outside of what it may write"
+        "patch-refused", re.compile(r"patch rejected: "), "the agent's patch touched files that it may not write"
     ),
     RefusalKind(
         _POLICY,
@@ -58,8 +56,8 @@ SANDBOX_FAILED = RefusalKind(
     "codex's sandbox did not start, so the agent's command did not run",
 )
 
-# Sentences of `error` items that tell of a setting, and of nothing that the model or the agent did. Each is one of
-# codex 0.163 or 0.171. What says that something is tried again is not among them: "Falling back from WebSockets ...".
+# Sentences of `error` items about a setting, and not about the model's or the agent's work. Each is from codex 0.163 or
+# 0.171. Sentences about a retry are not among them: "Falling back from WebSockets ...".
 WARNINGS = (
     re.compile(r"\AUnder-development features enabled: "),
     re.compile(r"\A`--dangerously-bypass-hook-trust` is enabled"),
@@ -70,25 +68,25 @@ WARNINGS = (
     re.compile(r"\A`[^`]*` is deprecated\b"),
 )
 
-_LOOKED_AT = 4096  # characters: what a sandbox says of its own failure comes first
+_LOOKED_AT = 4096  # characters: a sandbox prints its own failure first
 _ROUTER = "codex_core::tools::router: error="
 
 
 def code_of(message: str) -> str:
-    """Return the code of what is refused with these words; empty where nothing is."""
+    """Return the code of the refusal with these words. Returns "" if they are no refusal."""
     return next((refusal.code for refusal in REFUSALS if refusal.words.search(message)), "")
 
 
 def is_known_warning(message: str) -> bool:
-    """Whether an `error` item tells of a setting or a policy alone. All others may tell of a failure, or of work."""
+    """Return True if an `error` item is only about a setting or a policy. Others may be about a failure, or work."""
     return code_of(message) == _POLICY or any(words.search(message) for words in WARNINGS)
 
 
 def plain(message: str) -> str:
-    """Return a message without the name of the place in codex's source that it comes from."""
+    """Return a message without the name of its module in codex's source."""
     return message.removeprefix(_ROUTER)
 
 
 def sandbox_failed(output: str, exit_code: int | None) -> bool:
-    """Whether a command ended because its sandbox did not start."""
+    """Return True if a command failed because its sandbox did not start."""
     return bool(exit_code) and SANDBOX_FAILED.words.search(output[:_LOOKED_AT]) is not None

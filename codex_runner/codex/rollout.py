@@ -1,4 +1,4 @@
-"""The thread as codex itself records it, in its home: where its tokens stand before the turn is over, and all of it."""
+"""Reads codex's own record (rollout) of a thread: its token counts so far, whether its last turn has a reply, all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _script() -> str:
 
 
 async def last_usage(transport: Transport, run_id: str, thread_id: str, *, timeout: float) -> Usage | None:
-    """Return what the thread has come to by codex's last count; None where there is none (yet). May raise HostError."""
+    """Return the thread's usage by codex's last token count. Returns None if there is none yet. Raises HostError."""
     if not THREAD.fullmatch(thread_id):
         return None
     done = await transport.ask(_script(), arguments=("last-count", run_id, thread_id), timeout=timeout)
@@ -35,15 +35,15 @@ async def last_usage(transport: Transport, run_id: str, thread_id: str, *, timeo
 
 
 def _record(output: bytes) -> bytes:
-    """Return the record in what a host printed: a shell may complain first, of a locale or a library for one."""
+    """Return the record from a host's output: a shell may print warnings first, of a locale or a library."""
     return next((line for line in reversed(output.splitlines()) if line.startswith(b"{")), b"")
 
 
 async def has_reply(transport: Transport, run_id: str, thread_id: str, *, timeout: float) -> bool | None:
-    """Return whether the thread's last turn ended with a message of the agent; None if the record does not say so.
+    """Return whether the thread's last turn ended with a message of the agent. Returns None if the record is unclear.
 
-    `exec` prints the messages, and neither prints nor tells by `-o` that the model was asked again after the last one
-    and said nothing. May raise HostError.
+    `codex exec` prints all messages. But neither its events nor `-o` show that it asked the model again after the last
+    message, and got an empty answer. Raises HostError.
     """
     if not THREAD.fullmatch(thread_id):
         return None
@@ -57,17 +57,17 @@ async def has_reply(transport: Transport, run_id: str, thread_id: str, *, timeou
 
 
 async def read_rollout(transport: Transport, run_id: str) -> bytes:
-    """Return what codex recorded of all threads of a run, in the order in which they were begun. Not redacted.
+    """Return codex's records of all threads of a run, in the order of their beginning. Not redacted.
 
-    HostError where it does not arrive whole, or is too large to be kept.
+    Raises HostError if they do not arrive whole, or are too large.
     """
     listed = await transport.ask(_script(), arguments=("files", run_id))
     if listed.exit_code != 0:
-        raise HostError(f"it could not be looked for: {listed.last_words}")
+        raise HostError(f"the search for it failed: {listed.last_words}")
     files = _FILE.findall(listed.output.decode("utf-8", "replace"))
     total = sum(int(size) for size, _ in files)
     if total > _LARGEST:
-        raise HostError(f"it has {total:,} bytes, and {_LARGEST:,} are kept at most.")
+        raise HostError(f"it has {total:,} bytes, and the limit is {_LARGEST:,}.")
     return b"".join([await _read(transport, run_id, name, int(size)) for size, name in files])
 
 
@@ -77,8 +77,8 @@ async def _read(transport: Transport, run_id: str, name: str, size: int) -> byte
         wanted = (str(len(read) + 1), str(min(_PAGE, size - len(read))))
         done = await transport.ask(_script(), arguments=("part", run_id, name, *wanted))
         if done.exit_code != 0 or not done.output:
-            raise HostError(f"of {name}, {len(read):,} of {size:,} bytes arrived.")
+            raise HostError(f"only {len(read):,} of {size:,} bytes of {name} arrived.")
         read += done.output
-    if read and not read.endswith(b"\n"):  # codex was killed in a line
+    if read and not read.endswith(b"\n"):  # codex was killed while it wrote a line
         read += b"\n"
     return bytes(read)

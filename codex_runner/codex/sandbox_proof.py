@@ -1,6 +1,6 @@
-"""Proves codex's sandbox on the host before anything is spent, and hands over the skills in the same go (`prove.sh`).
+"""Proves codex's sandbox on the host before the run spends tokens, and hands over the skills in the same request.
 
-A sandbox that does not start lets no command of the agent run, and codex says nothing of it in its events.
+If the sandbox does not start, no command of the agent runs, and codex's events do not say so. See `prove.sh`.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Transport
 
 _PATIENCE = 60.0  # seconds
-_PART = 30_000  # characters of config.toml in one variable, of which each may have four bytes
+_PART = 30_000  # characters of config.toml in one variable; each may have four bytes
 
-# How bubblewrap says that the system does not let it make namespaces, or mount in them.
+# bubblewrap's messages if the system forbids it to make namespaces, or to mount in them.
 _FORBIDDEN = re.compile(r"bwrap: .*(namespace|uid map|gid map|RTM_NEWADDR|mount|not permitted)", re.IGNORECASE)
-# codex's own words for settings that it cannot work with; those of its sandbox name a program or a panic.
+# codex's errors about invalid settings; errors of its sandbox name a program or a panic.
 _OF_SETTINGS = re.compile(r"Error\b(?!.*(bwrap|bubblewrap|panicked|sandbox))", re.DOTALL)
 _CHOWN = (
-    "Give the folder to the user that codex-runner runs as (`chown -R`): the sandbox must be able to make folders in "
-    "it, and has no more rights there than its owner leaves to others, not even as root."
+    "Give the folder to the user that runs codex-runner (`chown -R`): the sandbox must make folders in it, and even "
+    "as root it has only the rights that the owner gives to others."
 )
 _READ_CODEX = "Let the profile read codex's own program and the system's folders: `:minimal` by itself does not."
 _BY_WORDS = (
     (
         re.compile("symlink"),
-        "Replace the symbolic link by what it leads to, or let the job work in another folder (`cwd`).",
+        "Replace the symbolic link by its target, or set the job's `cwd` to another folder.",
     ),
     (re.compile(r"bwrap: Can't (mkdir|create)"), _CHOWN),
     (re.compile("execvp"), _READ_CODEX),
 )
 _USERNS = "codex's sandbox needs unprivileged user namespaces. "
-# What /proc says, and what to do about it; the first that fits.
+# A file of /proc, its bad value, and the remedy; first match wins.
 _SYSCTLS = (
     (
         "kernel/apparmor_restrict_unprivileged_userns",
@@ -69,16 +69,16 @@ _SYSCTLS = (
 _CONTAINER = (
     _USERNS
     + "This is a container: start it with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined` "
-    "(in Kubernetes `seccompProfile: {type: Unconfined}`), or, if the container itself is the wall, set "
+    "(in Kubernetes `seccompProfile: {type: Unconfined}`), or, if the container itself isolates the agent, set "
     '`sandbox = "danger-full-access"`.'
 )
-_SETTINGS = "Correct `codex.config`; `codex-runner run JOB --dry-run` shows what codex gets of it."
-_ELSE = "Try `codex sandbox` on the host by hand; docs/security.md has what it needs on each system."
+_SETTINGS = "Correct `codex.config`; `codex-runner run JOB --dry-run` shows the configuration that codex gets."
+_ELSE = "Try `codex sandbox` on the host by hand; docs/security.md lists what it needs on each system."
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What `prove.sh` printed: its lines by key, in order."""
+    """The output of `prove.sh`: its lines by key, in order."""
 
     lines: tuple[tuple[str, str], ...]
 
@@ -98,10 +98,11 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
     transport: Transport,
     tell: Callable[[Event], None],
 ) -> Sequence[str]:
-    """Hand over the skills, and try the sandbox; return a line `SHA256 PATH` for each skill.
+    """Hand over the skills, and try the sandbox. Returns a line `SHA256 PATH` for each skill.
 
-    `config` is the run's config.toml. ConfigurationError if the sandbox does not start, or does not keep what the job's
-    `sandbox` says; `tell` gets the guard's outcome and warnings. Without a sandbox nothing is tried.
+    `config` is the text of the run's config.toml. `tell` gets the guard's outcome and warnings. Raises
+    ConfigurationError if the sandbox does not start, or does not enforce the job's `sandbox`. Tries nothing if the job
+    has no sandbox.
     """
     sandboxed = job.sandbox is not Sandbox.DANGER_FULL_ACCESS
     sources = survey.sources if can_hide(survey) else ()
@@ -127,8 +128,8 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
     where = "" if job.host.is_here else f" on {job.host}"
     if not answer.has("proved") and done.exit_code is not None:
         raise ConfigurationError(
-            f"the run's own CODEX_HOME could not be made{where}: {done.last_words or 'its shell said nothing'}.",
-            remedy="Look at the room, and at who may write, where run directories lie (XDG_STATE_HOME).",
+            f"cannot create the run's own CODEX_HOME{where}: {done.last_words or 'the shell printed nothing'}.",
+            remedy="Check the free space and the permissions of the folder of run directories (XDG_STATE_HOME).",
         )
     _tell_of_skills(answer, survey, tell)
     if sandboxed:
@@ -139,7 +140,7 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
         failure = (Failure.STARTUP if refused else Failure.REFUSED).value if wrong else None
         tell(Guarded(PROOF, wrong is None, message, done.seconds, failure))
         if wrong is not None and refused:
-            raise ConfigurationError(f"codex{where} does not take its configuration: {said}.", remedy=_SETTINGS)
+            raise ConfigurationError(f"codex{where} rejects its configuration: {said}.", remedy=_SETTINGS)
         if wrong is not None:
             raise ConfigurationError(f"codex's sandbox{where}: {wrong[0]}.", remedy=wrong[1])
     return answer.all("handed")
@@ -155,14 +156,14 @@ def _tell_of_skills(answer: _Answer, survey: Survey, tell: Callable[[Event], Non
             tell(Warned("instructions", f"{survey.shown(path)}: the skills were left out: {why}."))
     if dropped := len(answer.all("dropped")):
         files = f"{dropped} file{'' if dropped == 1 else 's'}"
-        sentence = f"{files} of the skills left out: what leads out of the repository, or is no regular file."
+        sentence = f"{files} of the skills left out: each leads out of the repository, or is no regular file."
         tell(Warned("instructions", sentence))
 
 
 def _judge(job: Job, answer: _Answer, *, own: bool, late: bool) -> tuple[str, str] | None:
-    """Return what is wrong with the sandbox and what to do about it; None if it does as `sandbox` says.
+    """Return the sandbox's fault and its remedy. Returns None if it enforces the job's `sandbox`.
 
-    `own`: the job has a permission profile of its own, which may close the folder to the agent.
+    `own`: the job has its own permission profile, which may make the folder read-only.
     """
     codes = answer.all("proof")
     if late:
@@ -185,7 +186,7 @@ def _judge(job: Job, answer: _Answer, *, own: bool, late: bool) -> tuple[str, st
 
 
 def _judge_write(job: Job, answer: _Answer, *, own: bool) -> tuple[str, str] | None:
-    """Judge whether a command in the sandbox could write in the folder, as `sandbox` says."""
+    """Return the fault and its remedy if a command could write in the folder against `sandbox`, or could not."""
     may_write, wrote = job.sandbox is Sandbox.WORKSPACE_WRITE, answer.has("wrote")
     if wrote == may_write or (may_write and own):
         return None
@@ -195,7 +196,7 @@ def _judge_write(job: Job, answer: _Answer, *, own: bool) -> tuple[str, str] | N
 
 
 def _remedy(job: Job, answer: _Answer, said: str) -> str:
-    """Say what to do about a sandbox that does not start, by what it said: of the system only if that is the cause."""
+    """Return the remedy for a sandbox that does not start, by its output. Blames the system only if that forbids it."""
     features = job.codex.config.get("features", {})
     if isinstance(features, dict) and features.get("use_legacy_landlock"):
         return (

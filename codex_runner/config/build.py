@@ -1,4 +1,4 @@
-"""From checked tables to the domain's values. The inverse of `config.tables`: it reads the same metadata."""
+"""Builds the domain's values from checked tables. The inverse of `config.tables`: both read the same metadata."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PLAIN = Key()
 
 
 def build(cls: type[_T], table: Mapping[str, Any], root: Path) -> _T:
-    """Make a `cls` of a checked table. Keys that it leaves out get the defaults of `cls`.
+    """Build a `cls` from a checked table. Keys that the table lacks get the defaults of `cls`.
 
-    Files come out absolute: a relative one starts at `root`. A field that is no key may be given by its own name.
+    Files come out absolute: a relative one starts at `root`. A field that is not a key may be given by its own name.
     """
     values: dict[str, Any] = {}
     for field in fields(cast("Any", cls)):

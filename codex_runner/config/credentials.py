@@ -31,8 +31,8 @@ def credential_problem(table: Mapping[str, Any]) -> tuple[str, str] | None:
         return None
     if source == CredentialSource.VAULT and "path" not in table:
         other = next((name for name in ("variable", "file") if name in table), None)
-        hint = f'; with `{other}`, say `source = "{"env" if other == "variable" else other}"`' if other else ""
-        return "path", f"missing: where the token lies in Vault, such as acme/app/release-notes{hint}"
+        hint = f'; with `{other}`, set `source = "{"env" if other == "variable" else other}"`' if other else ""
+        return "path", f"missing: the token's path in Vault, such as acme/app/release-notes{hint}"
     if source == CredentialSource.FILE and "file" not in table:
         return "file", "missing: the file that holds the credential"
     return None

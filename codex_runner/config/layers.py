@@ -1,4 +1,4 @@
-"""The three places that settings come from, each read into nested tables: the file, the environment, and `--set`."""
+"""The three layers of settings, each read into nested tables: the file, the environment, and `--set`."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from codex_runner.config.tables import Node
 
 PREFIX = "CODEX_RUNNER_"
-# Variables with our prefix that are not settings: what a run leaves in the environment of what it starts, so that a
-# codex-runner which is called by a check does not take it for a misspelt key.
+# Variables with our prefix that are not settings: a run sets them for the processes that it starts. A check may call
+# codex-runner, which must not take them for misspelt keys.
 NOT_SETTINGS = frozenset({"CODEX_RUNNER_MARK", "CODEX_RUNNER_CLAIM_PACE"})
 
 
 @dataclass(slots=True)
 class Layer:
-    """Nested tables, and for every path that was given, what a message calls the place that gave it."""
+    """Nested tables, and by path the origin of each value, as messages name it."""
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[tuple[str, ...], str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def put(self, path: tuple[str, ...], value: Any, origin: str) -> None:
-        """Set the value at `path`, making tables on the way; what stood there before is replaced."""
+        """Set the value at `path`, and make missing tables on the way. Replaces what was there."""
         table = self.values
         for key in path[:-1]:
             below = table.get(key)
@@ -58,7 +58,7 @@ def from_file(path: Path, name: str) -> Layer:
 
 
 def from_overrides(overrides: Sequence[str]) -> Layer:
-    """Read `KEY=VALUE`s: the key as TOML writes it (`jobs."a.b".timeout`), the last one of a key winning."""
+    """Parse `KEY=VALUE` overrides. A key is written as in TOML (`jobs."a.b".timeout`); its last value wins."""
     layer = Layer()
     for override in overrides:
         path, text = _split(override)
@@ -77,9 +77,9 @@ def from_overrides(overrides: Sequence[str]) -> Layer:
 
 
 def from_environment(environ: Mapping[str, str], weaker: Layer, stronger: Layer) -> Layer:
-    """Read `CODEX_RUNNER_*`. Names of jobs and other tables are matched with those that the other layers have.
+    """Read `CODEX_RUNNER_*`. Names of jobs and other tables are matched with those of the other layers.
 
-    `__` goes one table down. Upper and lower case, and `-`, `.` and `_`, are the same: `JOBS__RELEASE_NOTES__TIMEOUT`
+    `__` goes one table down. Case does not matter, and `-`, `.` and `_` are the same: `JOBS__RELEASE_NOTES__TIMEOUT`
     is `jobs.release-notes.timeout`. The environment changes jobs; it never makes one.
     """
     layer = Layer()
@@ -105,12 +105,15 @@ class _NoSuchKeyError(Exception):
 
 
 def _locate(rest: str, present: Sequence[Any]) -> tuple[tuple[str, ...], Node | None]:
-    """Find the path that the name of a variable (without its prefix) means, and what stands there."""
+    """Return the path that a variable's name (without its prefix) means, and the node there.
+
+    Raises _NoSuchKeyError if there is no such key, or several.
+    """
     node: Node | None = tables.CONFIG_FILE
     path: tuple[str, ...] = ()
     while rest:
         if path[-2:] == ("codex", "env"):
-            key, rest = rest, ""  # the names of variables are taken as they are
+            key, rest = rest, ""  # names of variables are used as written
         else:
             key, rest = _next_key(node, path, rest, present)
         node = tables.below(node, key)
@@ -130,7 +133,7 @@ def _next_key(node: Node | None, path: tuple[str, ...], rest: str, present: Sequ
     longest = max((len(folded[name]) for name in fits), default=0)
     fits = sorted(name for name in fits if len(folded[name]) == longest)
     if len(fits) > 1:
-        raise _NoSuchKeyError(path, f"may mean {' or '.join(dotted((*path, name)) for name in fits)}; use --set")
+        raise _NoSuchKeyError(path, f"is ambiguous: {' or '.join(dotted((*path, name)) for name in fits)}; use --set")
     if fits:
         return fits[0], rest[longest:].removeprefix("__")
     head, _, tail = rest.partition("__")
@@ -149,7 +152,7 @@ def _fold(name: str) -> str:
 
 
 def _split(override: str) -> tuple[tuple[str, ...] | None, str]:
-    """Split at the first `=` that leaves a whole TOML key before it: a quoted key may hold one."""
+    """Split at the first `=` that follows a whole TOML key: a quoted key may contain `=`."""
     for at, character in enumerate(override):
         if character == "=" and (path := _toml_key(override[:at])):
             return path, override[at + 1 :].strip()
@@ -171,7 +174,7 @@ def _toml_key(text: str) -> tuple[str, ...] | None:
 
 
 def _toml_value(text: str) -> Any:
-    """Read a TOML value; what is none is the text itself, so that `10m` needs no quotes."""
+    """Parse a TOML value. Returns the text itself if it is not TOML, so that `10m` needs no quotes."""
     try:
         table = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
@@ -182,7 +185,7 @@ def _toml_value(text: str) -> Any:
 def keep_one_prompt(layers: Sequence[Layer]) -> None:
     """Let a stronger layer's `prompt` replace a weaker one's `prompt_file`, and the reverse. The strongest is first.
 
-    Both in one table of one layer contradict each other: that is noted as the layer's problem.
+    Both in one table of one layer are a contradiction, which becomes a problem of the layer.
     """
     pair = ("prompt", "prompt_file")
     decided: set[tuple[str, ...]] = set()
@@ -203,7 +206,7 @@ def keep_one_prompt(layers: Sequence[Layer]) -> None:
 def keep_one_login(layers: Sequence[Layer]) -> None:
     """Let a stronger layer's `vault.auth.method` replace a weaker `vault.auth` whole. The strongest is first.
 
-    The keys of a method mean nothing to another one.
+    The keys of one method mean nothing to another.
     """
     chosen: object = None
     for layer in layers:
@@ -217,13 +220,11 @@ def keep_one_login(layers: Sequence[Layer]) -> None:
 
 
 def refuse_trusted_forks(file: Layer) -> None:
-    """Refuse `trusted_forks` in the file: a fork's pull request may have changed it. That is the layer's problem."""
+    """Refuse `trusted_forks` in the file: a fork's pull request may have changed it. Adds a problem to the layer."""
     for path, table in _job_tables(file.values):
         if "trusted_forks" in table:
             key = (*path, "trusted_forks")
-            told = (
-                f"may not stand in the file, which a fork can change; say --set '{dotted(key)}=[...]' in the pipeline"
-            )
+            told = f"must not be in the file, which a fork can change; give --set '{dotted(key)}=[...]' in the pipeline"
             file.problems.append(Problem(file.origins[()], key, told))
 
 

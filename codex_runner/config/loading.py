@@ -1,4 +1,4 @@
-"""From the places that settings come from to a `Config`: pydantic stops here."""
+"""Loads a `Config` from the file, the environment and `--set`. The callers of this module never see pydantic."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _incomplete(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], st
             yield ("jobs", name, "credential", key), message
         merged = {**values.get("defaults", {}), **job}
         if "checks" in merged.get("retry", {}) and merged.get("on_check_failure") != "retry":
-            yield ("jobs", name, "retry", "checks"), 'means nothing without `on_check_failure = "retry"`'
+            yield ("jobs", name, "retry", "checks"), 'has no effect without `on_check_failure = "retry"`'
 
 
 def _credential(*tables: Mapping[str, Any]) -> dict[str, Any] | None:

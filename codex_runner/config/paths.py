@@ -8,7 +8,7 @@ from codex_runner.domain.errors import ConfigurationError
 
 
 def below(root: Path, path: str) -> Path:
-    """Resolve a path of the configuration: `~` is the home folder, anything relative starts at the file's folder.
+    """Resolve a path of the configuration: `~` is the home folder, a relative path starts at the file's folder.
 
     Raises ConfigurationError if it begins with the home of an unknown user.
     """
@@ -16,5 +16,5 @@ def below(root: Path, path: str) -> Path:
         return Path(root, Path(path).expanduser())
     except RuntimeError:
         raise ConfigurationError(
-            f"{path!r}: this machine knows no home of this user.", remedy="Write the path from `/` on."
+            f"{path!r}: the home folder of this user cannot be found.", remedy="Write an absolute path."
         ) from None

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from codex_runner.config.tables import Node
 
-    # For every path that was given, what a message calls the place that gave it.
+    # By path: the origin of the value, as messages name it.
     Origins = Mapping[tuple[str, ...], str]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-OURS = "codex_runner"  # the error type whose message is written for people, and shown as it is
-CONFIGURATION = "configuration"  # the origin of what no place in particular said
+OURS = "codex_runner"  # the error type whose message is ours, and is shown as it is
+CONFIGURATION = "configuration"  # the origin of a problem that no single layer has
 _MASK = "***"
 _LONGEST_VALUE = 60
 _WORDS = {
@@ -48,7 +48,7 @@ class Problem:
     value: str | None = None
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return the message, one line."""
         key = dotted(self.path)
         said = key if self.value is None else f"{key} = {self.value}"
         return ": ".join(part for part in (self.origin, said, self.problem) if part)
@@ -63,7 +63,7 @@ def _translate(error: Any, layers: Sequence[Origins]) -> Problem:
     of_key = error["loc"][-1:] == ("[key]",)
     path = tuple(part for part in error["loc"] if part != "[key]")
     inner = (error.get("ctx") or {}).get("key")
-    if inner is not None:  # found by looking at a whole table
+    if inner is not None:  # found by the check of a whole table
         path = (*path, inner)
         return Problem(origin(path, layers), path, error["msg"])
     where = origin(path, layers)
@@ -81,7 +81,7 @@ def _translate(error: Any, layers: Sequence[Origins]) -> Problem:
 
 
 def origin(path: tuple[str | int, ...], layers: Sequence[Origins]) -> str:
-    """Return the source of what stands at `path`, or of the nearest table above it. The strongest layer is first."""
+    """Return the origin of the value at `path`, or of the nearest table above it. The strongest layer is first."""
     for layer in layers:
         for given, name in layer.items():
             shared = min(len(given), len(path))
@@ -104,7 +104,7 @@ def unknown_key(key: str, known: Iterable[str], path: Sequence[str | int]) -> st
     if guess := nearest(key, known):
         return f"unknown key{_did_you_mean(guess)}"
     if not path and (guess := nearest(key, table(JobSettings).keys)) == key:
-        return f"unknown key; `{guess}` belongs into [jobs.NAME] or [defaults]"
+        return f"unknown key; `{guess}` belongs in [jobs.NAME] or [defaults]"
     return f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
 
 
@@ -132,7 +132,7 @@ def dotted(path: Iterable[str | int]) -> str:
 
 
 def _shown(path: Sequence[str | int], value: object) -> str | None:
-    """Return a value for a message, shortened. Masked if it may be a secret, put in place of something else."""
+    """Return a value for a message, shortened. Masked if it may be a misplaced secret."""
     if _may_be_secret(path):
         return _MASK
     if not isinstance(value, str | int | float):
@@ -142,7 +142,7 @@ def _shown(path: Sequence[str | int], value: object) -> str | None:
 
 
 def _may_be_secret(path: Sequence[str | int]) -> bool:
-    """Whether people may have put a secret here: into codex's environment, or for the name of a variable.
+    """Whether the value may be a secret: in codex's environment, or in place of a variable's name.
 
     True for a table that shows some of its keys, and for the keys that it does not show.
     """

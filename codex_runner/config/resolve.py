@@ -29,9 +29,9 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|[^/.~:][^/:]*:", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class PromptSource:
-    """The prompt that the command line gives: at most one of the three. None of them leaves the job's own.
+    """The prompt of the command line: at most one of the three. Without any, the job's own stays.
 
-    `file` is relative to the current folder; `stdin` is what was read from there.
+    `file` is relative to the current folder; `stdin` is what was read from stdin.
     """
 
     text: str | None = None
@@ -79,8 +79,8 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
     price = config.prices.get(str(settings.codex.model or settings.codex.config.get("model")))
     if settings.budget.money is not None and price is None:
         problems.append(
-            f"{config.path}: jobs.{name}.budget.money needs the price of the job's model: set `model`, and "
-            "`[prices.MODEL]` of it."
+            f"{config.path}: jobs.{name}.budget.money needs the price of the job's model: set `model` and its "
+            "`[prices.MODEL]`."
         )
     if problems:
         raise ConfigurationError("\n".join(problems))
@@ -113,7 +113,7 @@ def files_of(config: Config, name: str, prompt: PromptSource = NO_PROMPT) -> tup
 
 
 def resolve_codex(config: Config, settings: JobSettings, host: Host = LOCAL_HOST) -> CodexSettings:
-    """Return what a job says of codex, with the binary's path decided for this host."""
+    """Return a job's settings of codex, with the binary's path decided for this host."""
     return replace(settings.codex, path=_codex_path(config, settings, host))
 
 
@@ -153,15 +153,13 @@ def _cwd(config: Config, settings: JobSettings, host: Host) -> str:
     if settings.workspace is not None:
         path = PurePosixPath(settings.cwd or ".")
         if path.is_absolute() or ".." in path.parts or settings.cwd == "~":
-            raise ConfigurationError(f"{key} = {settings.cwd!r}: with `workspace`, it is relative to the top of that.")
+            raise ConfigurationError(f"{key} = {settings.cwd!r}: with `workspace`, it must be relative to its top.")
         return str(path)
     if not host.is_here:
         if not settings.cwd:
-            raise ConfigurationError(f"{key}: is needed on the host {host!r}: the folder there to work in.")
+            raise ConfigurationError(f"{key} is missing: on the host {host!r}, it must name the folder to work in.")
         if not settings.cwd.startswith("/"):
-            raise ConfigurationError(
-                f"{key} = {settings.cwd!r}: on the host {host!r} it is a path that begins with '/'."
-            )
+            raise ConfigurationError(f"{key} = {settings.cwd!r}: on the host {host!r}, it must be an absolute path.")
         return settings.cwd
     folder = below(config.root, settings.cwd or ".")
     if not folder.is_dir():
@@ -170,7 +168,7 @@ def _cwd(config: Config, settings: JobSettings, host: Host) -> str:
 
 
 def _workspace(config: Config, settings: JobSettings) -> WorkspaceSpec | None:
-    """Find the repository that is meant: a path is one of this machine, and an address stays as it is."""
+    """Resolve the repository: a path is one of this machine, and an address stays as it is."""
     spec = settings.workspace
     if spec is None or _ADDRESS.match(spec.repo):
         return spec
@@ -189,7 +187,7 @@ def _codex_path(config: Config, settings: JobSettings, host: Host) -> str | None
 def _prompt(config: Config, settings: JobSettings, given: PromptSource) -> str:
     count = sum(source is not None for source in (given.text, given.file, given.stdin))
     if count > 1:
-        raise ConfigurationError("Two prompts on the command line: --prompt, --prompt-file and - exclude each other.")
+        raise ConfigurationError("Several prompts on the command line: give one of --prompt, --prompt-file and -.")
     if given.text is not None:
         return _checked(given.text, "--prompt")
     if given.stdin is not None:

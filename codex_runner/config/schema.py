@@ -1,7 +1,7 @@
 """The configuration as pydantic checks it. Imported late: pydantic costs more than all else in a short run.
 
-What is built holds only the keys that were written, and those that must be: a schema of all of them costs ten times as
-much. What the tables are, `config.tables` says; what a key means, docs/configuration.md, which a test compares with it.
+The model holds only the keys that were written and those that are required: a schema of all keys costs ten times as
+much. `config.tables` derives the tables. docs/configuration.md explains the keys, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def read(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merge `layers`, the strongest first, and return what they hold, checked. Raises pydantic's ValidationError."""
+    """Merge `layers`, the strongest first, and return the checked values. Raises pydantic's ValidationError."""
     keys = _keys(CONFIG_FILE, layers)
     fields: dict[str, Any] = {name: (annotation, ... if must else None) for name, (annotation, must) in keys.items()}
     given: dict[str, Any] = {"layers": layers}
@@ -38,7 +38,7 @@ def read(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 class _Layer(PydanticBaseSettingsSource):
-    """One place that settings come from, already read."""
+    """One layer of settings, already read."""
 
     def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
         super().__init__(settings_cls)
@@ -118,7 +118,7 @@ def _annotation(node: Node | None, written: Sequence[object]) -> Any:
     return Annotated[annotation, AfterValidator(whole)] if whole else annotation
 
 
-# What holds for a table or an array as a whole.
+# Rules for a table or an array as a whole.
 
 
 def _fitting(auth: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _fitting(auth: dict[str, Any]) -> dict[str, Any]:
 def _room(budget: dict[str, Any]) -> dict[str, Any]:
     a_day, tokens = budget.get("tokens_per_day"), budget.get("tokens")
     if a_day is not None and (tokens is None or tokens > a_day):
-        raise problem("needs `tokens`, and at most as many: so much of it is set aside for a run", "tokens_per_day")
+        raise problem("needs `tokens`, and must not be smaller: each run reserves that many", "tokens_per_day")
     return budget
 
 
@@ -139,16 +139,16 @@ def _named_apart(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     names = [check["name"] for check in checks]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise problem(f"each check needs a name of its own; given twice: {', '.join(twice)}")
+        raise problem(f"each check needs a unique name; used twice: {', '.join(twice)}")
     if ours := sorted(OWN_CHECKS & set(names)):
-        raise problem(f"a name of codex-runner's own checks: {', '.join(ours)}")
+        raise problem(f"reserved for codex-runner's own checks: {', '.join(ours)}")
     return checks
 
 
 def _addressed(targets: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for target in targets:
         if ("url_variable" in target) == ("url_file" in target):
-            raise problem(f"{target['name']}: needs `url_variable` or `url_file`, one of them: the address is a secret")
+            raise problem(f"{target['name']}: needs either `url_variable` or `url_file`: the address is a secret")
     return targets
 
 

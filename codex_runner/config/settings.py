@@ -1,4 +1,4 @@
-"""What the configuration comes to, for all jobs, before one of them is chosen and given its prompt."""
+"""The loaded configuration, for all jobs: before one of them is chosen and gets its prompt."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class JobSettings(Job):
     """The template of a job: `[defaults]` and `[codex]` are merged in, and nothing is looked up yet.
 
     Paths and the repository of `workspace` are as written, and `output_schema` is the file's name. `prompt` and `cwd`
-    are empty if they are not given. `codex.path` is set only if the job (or `[defaults]`) names one itself: the host's
+    are empty if they are not given. `codex.path` is set only if the job or `[defaults]` sets it: the host's path
     comes before `[codex]`'s.
 
-    The fields of its own are keys that no job has once it is complete. `i_understand` allows an agent without a sandbox
-    to run with a credential within its reach. `model` is short for `codex.model`. `on_check_failure` and
-    `trusted_config` decide `retry.checks` and `trust.base_config`.
+    Its own fields are keys that a complete job does not have. `i_understand` allows an agent without a sandbox to run
+    with a credential within its reach. `model` is short for `codex.model`. `on_check_failure` and `trusted_config`
+    decide `retry.checks` and `trust.base_config`.
     """
 
     name: str = field(default="", metadata=NO_KEY)
@@ -46,13 +46,13 @@ class JobSettings(Job):
     trusted_config: str = field(default="workspace", metadata=key(choices=("workspace", "base")))
 
     def complete(self, **found: Any) -> Job:
-        """Make the job: its fields, but for those that were `found`."""
+        """Build the job: its fields, except those that were `found`."""
         return Job(**{each.name: found.get(each.name, getattr(self, each.name)) for each in fields(Job)})
 
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What is particular to one host. `codex` is the binary's path on it.
+    """Settings of one host. `codex` is the binary's path on it.
 
     `environment` names variables that its ssh gets although the runner reads a secret from them.
     """
@@ -71,9 +71,10 @@ class AuditSettings:
 
 @dataclass(frozen=True, slots=True)
 class NotifySettings:
-    """A `[[notify]]`: who is told of which endings. Its address and keys are named, not held; files are absolute.
+    """A `[[notify]]` table: a target, and the endings that it is notified of. Files are absolute.
 
-    `attempts`, `timeout` and `deadline` are None if they are left to NotifyTarget.
+    It names where its address and keys are, and holds none of them. `attempts`, `timeout` and `deadline` are None if
+    NotifyTarget's defaults apply.
     """
 
     name: str
@@ -94,11 +95,10 @@ class NotifySettings:
 class Config:
     """The whole configuration, checked.
 
-    `path` is the file, absolute; its folder is what relative paths are resolved against. `output_dir`, `ledger` (None
-    is the user's own), `ssh_config` (what `ssh -F` gets) and all files of `vault` and `audit` are absolute.
-    `codex_path` is `[codex] path` as written. `defaults` is what a job that says nothing comes to.
-    `prices` are by model. `metrics` is the folder for the collector's files. `junit_guards` says whether JUnit reports
-    show the runner's own promises that were kept.
+    `path` is the file, absolute; relative paths start at its folder. `output_dir`, `ledger` (None is the user's own),
+    `ssh_config` (the argument of `ssh -F`) and all files of `vault` and `audit` are absolute. `codex_path` is
+    `[codex] path` as written. `defaults` is a job without settings of its own. `prices` are by model. `metrics` is
+    the folder for the collector's files. `junit_guards` says if JUnit reports show the guards that passed.
     """
 
     path: Path

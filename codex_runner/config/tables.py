@@ -1,6 +1,6 @@
 """The tables of the configuration and their keys, derived from the domain's dataclasses: see `domain.key`.
 
-A class is not read before a key of its table is asked for.
+A class is read when a key of its table is first asked for.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class TableKey(NamedTuple):
 
     @property
     def node(self) -> Node:
-        """What stands under the key."""
+        """The node under the key."""
         return _node(hint_of(self.owner, self.name), self.written)
 
 
@@ -72,7 +72,7 @@ class Table:
     """A table whose keys are the fields of `cls`, those of a field that is spread among them."""
 
     def __init__(self, cls: type) -> None:
-        """Read nothing yet."""
+        """Reads nothing."""
         self.cls = cls
         self._keys: dict[str, TableKey] | None = None
 
@@ -87,7 +87,7 @@ class Table:
         yield from keys_of_class(self.cls)
 
     def node(self, name: str) -> Node | None:
-        """Return what stands under the key `name`. Returns None if the table has no such key."""
+        """Return the node under the key `name`. Returns None if the table has no such key."""
         found = self.keys.get(name)
         return None if found is None else found.node
 
@@ -206,7 +206,7 @@ CONFIG_FILE: Final = Table(ConfigFile)
 
 
 def below(node: Node | None, name: str | int) -> Node | None:
-    """Return what stands under a key of `node`, or at an index of an array. Returns None if nothing may."""
+    """Return the node under a key of `node`, or at an index of an array. Returns None if there is none."""
     match node:
         case Table():
             return node.node(str(name))

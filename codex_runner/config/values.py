@@ -1,4 +1,4 @@
-"""What one value of the configuration may be, by its form: checks that pydantic calls. Imported late, as it is."""
+"""What one value of the configuration may be, by its form: checks that pydantic calls. Imported late, as pydantic."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ADDRESS = r"[a-z][a-z0-9+.-]*://([^/]*)|([^/.~:][^/:]*):"
 _REF = r"[^\s\x00-\x20\x7f:?*\[\\^+-][^\s\x00-\x20\x7f:?*\[\\]*"
 _LARGEST_SECRET = 64 * 1024  # bytes, as for all that is read as a secret
 _VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-# What some shell keeps for itself, so that it would not arrive, and what the runner sets.
+# Variables that some shell resets, so that they would not reach codex, and those that the runner sets.
 SHELLS_OWN = frozenset(
     (
         *("BASHOPTS", "BASHPID", "BASH_VERSINFO", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS", "EUID", "FUNCNAME"),
@@ -44,8 +44,8 @@ SHELLS_OWN = frozenset(
 
 
 def problem(message: str, key: str | None = None) -> PydanticCustomError:
-    """Make an error whose message is for people. `key` is the one inside the checked table that is wrong."""
-    # The message travels as a parameter: as a template its braces would be filled in.
+    """Return an error whose message is shown to the user. `key` is the wrong key inside the checked table."""
+    # The message is passed as a parameter: in a template, pydantic would fill in its braces.
     return PydanticCustomError(OURS, "{message}", {"message": message, "key": key})
 
 
@@ -137,18 +137,18 @@ def _rule_glob(value: str) -> str:
 
 def _ending(value: str) -> str:
     if value not in ENDINGS:
-        raise problem(f"is not an ending; there are: {', '.join(sorted(ENDINGS))}")
+        raise problem(f"is not an ending; the endings are: {', '.join(sorted(ENDINGS))}")
     return value
 
 
 def _repository(value: str) -> str:
     if re.search(_PASSWORD, _filled(value)):
-        raise problem("must not hold a password: it would be in every record; the host's own git has its credentials")
+        raise problem("must not contain a password, which every record would show; give it to the host's git instead")
     if re.match(r"\w+:(:|//)", value) and not value.lower().startswith(_GIT_SCHEMES):
         raise problem(f"must be a path, or an address that begins with {', '.join(_GIT_SCHEMES)}")
     address = re.match(_ADDRESS, value, re.IGNORECASE)
     if address and (host := address[1] or address[2]) and (wrong := host_name_problem(host)):
-        raise problem(wrong)  # git hands it to ssh
+        raise problem(wrong)  # git passes it to ssh
     return value
 
 
@@ -160,7 +160,7 @@ def _ref(value: str) -> str:
 
 def _an_hour(value: float) -> float:
     if value < 3600:
-        raise problem("must be 1h at least: otherwise the host may remove a run that still goes on")
+        raise problem("must be at least 1h: otherwise the host may remove a run that still goes on")
     return value
 
 
@@ -183,7 +183,7 @@ def _amount(value: object) -> Decimal:
 
 
 def _secret(value: str) -> str:
-    # A document may be one: line breaks are no fault.
+    # A document may be one: line breaks are allowed.
     if "\ufeff" in value:
         raise problem("must not hold a byte order mark")
     if len(value.encode("utf-8", "surrogatepass")) > _LARGEST_SECRET:

@@ -1,6 +1,6 @@
 """Credentials without a store: a variable, a file, or the CI system's identity. Vault is the better place.
 
-The same rules hold as far as the dates are known: from the job's settings, or from the token itself where it is a JWT.
+The same rules hold if the dates are known: from the job's settings, or from the token itself if it is a JWT.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _IDENTITY_MASK = "OPENAI_IDENTITY_TOKEN"
 
 @dataclass(frozen=True, slots=True)
 class WorkloadIdentity:
-    """What codex needs to exchange the CI system's identity for a token: the variables, and what was checked."""
+    """The variables with which codex exchanges the CI system's identity for a token, and the events of the check."""
 
     environment: Mapping[str, str]
     events: tuple[Event, ...]
@@ -50,11 +50,11 @@ def take(
     on_event: Callable[[Event], None] = lambda _: None,
     on_secret: Callable[[Secret], None] = lambda _: None,
 ) -> Borrowed:
-    """Take the credential from the variable or the file that `spec` names, and judge it by what is known of it.
+    """Read the credential from the variable or the file that `spec` names, and judge it by the facts known.
 
-    `occasion` should not be `complete`. A file must be readable by nobody else (mode 0600 or less). `on_event` gets
-    each event as it happens, `on_secret` the value before anything else does. CredentialError if it is missing or
-    unfit.
+    `occasion` should not be `complete`. No other user may be able to read a file (mode 0600 or less). `on_event` gets
+    each event as it happens, `on_secret` the value before anything else does. Raises CredentialError if it is missing
+    or unfit.
     """
     events: list[Event] = []
 
@@ -76,18 +76,18 @@ def take(
     tell(
         Warned(
             SOURCE,
-            f"The credential comes from {spec.place}: it is not bound to this workflow and nobody rotates it. "
-            "Vault is the better place for it.",
+            f"The credential comes from {spec.place}: it is not bound to this workflow, and nothing rotates it. "
+            "Keep it in Vault instead.",
         )
     )
     return Borrowed(Credential(secret, facts), tuple(events))
 
 
 def check_workload_identity(environment: Mapping[str, str], *, now: float) -> WorkloadIdentity:
-    """Check what codex exchanges by itself: the federation rule, and the file with the CI system's identity token.
+    """Check the inputs of codex's token exchange: the federation rule, and the file with the CI identity token.
 
-    codex reads both; here they are only looked at, since it says little when one is wrong. The file has to be named
-    by an absolute path, readable, and hold a JWT that is not expired at `now`. CredentialError says what is not so.
+    codex reads both itself, but says little if one is wrong. The file must have an absolute path, be readable, and hold
+    a JWT that is not expired at `now`. Raises CredentialError if one of these fails.
     """
     rule, path = environment.get(FEDERATION_RULE, "").strip(), environment.get(IDENTITY_TOKEN_FILE, "").strip()
     for name, value in ((FEDERATION_RULE, rule), (IDENTITY_TOKEN_FILE, path)):
@@ -98,7 +98,7 @@ def check_workload_identity(environment: Mapping[str, str], *, now: float) -> Wo
             )
     if not Path(path).is_absolute():
         raise CredentialError(
-            f"{IDENTITY_TOKEN_FILE}={path} is not an absolute path.", remedy="Name the file from the root on."
+            f"{IDENTITY_TOKEN_FILE}={path} is not an absolute path.", remedy="Give the file's absolute path."
         )
     token = SecretReader(environment).file(path, _IDENTITY_MASK, "the identity token")
     claims = unverified_claims(token.reveal())
@@ -132,18 +132,18 @@ def _from_variable(spec: CredentialSpec, reader: SecretReader) -> Secret:
 
 def _from_file(spec: CredentialSpec, reader: SecretReader) -> Secret:
     if not spec.file:
-        raise CredentialError("The credential's file is not named.", remedy="Name it in the job's `credential.file`.")
+        raise CredentialError("The credential's file is missing.", remedy="Name it in the job's `credential.file`.")
     return reader.file(spec.file, spec.environment_variable, "the credential", private=True)
 
 
 def _dates(spec: CredentialSpec, secret: Secret) -> tuple[str | None, str | None]:
-    """What the job's settings say of the dates, else what the token says of itself, if it is a JWT."""
+    """Return issue and expiry from the job's settings, or else from the token itself if it is a JWT."""
     claims = unverified_claims(secret.reveal())
     return spec.issued_at or _own_date(claims, "iat"), spec.expires_at or _own_date(claims, "exp")
 
 
 def _own_date(claims: Mapping[str, Any], name: str) -> str | None:
-    """Return a date of a JWT as RFC 3339. One that cannot be read stays as it is: the rule on dates refuses it."""
+    """Return a date of a JWT as RFC 3339. An unreadable date stays as it is: the rule on dates refuses it."""
     try:
         seconds = claimed_date(claims, name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the scripted model service answers, and what it was asked."""
+"""The answers of the scripted model service, and the requests that it got."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ _ACCOUNT = {
 
 
 class Answers:
-    """The scenarios, the tokens that are accepted, and the requests so far.
+    """The scenarios, the accepted tokens, and the requests so far. Thread-safe.
 
     Prompts choose a scenario by the marker `SCN:name` (or `SCN:name:number`); others get the `default` one. `requests`
-    lists all that arrived, oldest first. `url` is the address that the service has, once it listens; `closing` is
-    set when it ends. Every method may be called from any thread.
+    lists all requests, oldest first. `url` is the service's address once it listens; `closing` is set when it ends.
     """
 
     url = ""
@@ -38,7 +37,7 @@ class Answers:
     def __init__(
         self, default: str, *, scenarios: Mapping[str, Scenario] | None, bearers: Collection[str] | None
     ) -> None:
-        """Begin with these. `bearers` are the tokens to accept, None for anything."""
+        """Begin with these. `bearers` are the tokens to accept, None for any."""
         self.default = default
         self._scenarios = {**BUILT_IN, **(scenarios or {})}
         self._bearers = None if bearers is None else frozenset(bearers)
@@ -51,42 +50,42 @@ class Answers:
 
     @property
     def requests(self) -> list[ModelRequest]:
-        """Everything that has arrived so far."""
+        """All requests so far."""
         with self._lock:
             return list(self._requests)
 
     @property
     def responses(self) -> list[ModelRequest]:
-        """The requests for a response of the model so far."""
+        """All requests for a model response so far."""
         return [request for request in self.requests if request.scenario is not None]
 
     def scenario(self, name: str, play: Scenario) -> None:
-        """Register a scenario, in place of another of that name."""
+        """Register a scenario, and replace one of the same name."""
         with self._lock:
             self._scenarios[name] = play
 
     def require(self, policy: str) -> None:
-        """Hand out a workspace's policy (requirements.toml), to whoever comes with an access token."""
+        """Set the workspace's policy (requirements.toml) for every request with an access token."""
         fragment = {"id": "policy", "name": "Workspace", "contents": policy}
         self._policy = {"requirements_toml": {"enterprise_managed": [fragment]}}
 
     def accept(self, bearers: Collection[str] | None) -> None:
-        """Accept these tokens from now on and no others; None accepts anything, even no token at all."""
+        """Accept only these tokens from now on. None accepts any token, and requests without one."""
         with self._lock:
             self._bearers = None if bearers is None else frozenset(bearers)
 
     def revoke(self, bearer: str) -> None:
-        """Refuse this token from now on. ConfigurationError where the service accepts anything."""
+        """Refuse this token from now on. Raises ConfigurationError if the service accepts any token."""
         with self._lock:
             if self._bearers is None:
                 raise ConfigurationError(
                     "The model service accepts any token, so it cannot revoke one.",
-                    remedy="Say which tokens it accepts: accept({...}).",
+                    remedy="Name the tokens that it accepts: accept({...}).",
                 )
             self._bearers -= {bearer}
 
     def break_endpoint(self, name: str, status: int | None) -> None:
-        """Answer every path that ends in `name` (`whoami`, `bundle`) with this HTTP status; None repairs it."""
+        """Answer every path that ends in `name` (`whoami`, `bundle`) with this HTTP status. None repairs it."""
         with self._lock:
             if status is None:
                 self._endpoint_errors.pop(name, None)
@@ -99,7 +98,7 @@ class Answers:
             return self._bearers is None or bearer in self._bearers
 
     def note(self, request: ModelRequest) -> ModelRequest:
-        """Note a request, and tell it how often its like was here before."""
+        """Record a request. Returns it with `asked`, the number of earlier requests for its scenario and step."""
         with self._lock:
             if request.scenario is not None:
                 place = (request.scenario, request.step)
@@ -109,7 +108,7 @@ class Answers:
         return request
 
     def endpoint(self, path: str) -> tuple[int, Any]:
-        """Answer what codex asks beside responses: who owns the token, the workspace's policy, its accounts."""
+        """Answer codex's other requests: who owns the token, the workspace's policy, its accounts."""
         with self._lock:
             broken = next((status for name, status in self._endpoint_errors.items() if path.endswith(name)), None)
         if broken is not None:
@@ -119,14 +118,14 @@ class Answers:
         if path.endswith(("/config/bundle", "/settings/user")):
             return 200, self._policy if path.endswith("bundle") else {}
         if path.endswith("/models"):
-            return 200, {"models": []}  # codex goes on with those that it knows; a 404 it would complain about
+            return 200, {"models": []}  # codex then uses the models that it knows; it would complain about a 404
         if path.endswith("/accounts/check"):
             account = {"id": _ACCOUNT["chatgpt_account_id"], "workspace_backend_origin": self.url}
             return 200, {"accounts": [{**account, "account_routing_override": "NO_CONSTRAINT"}]}
-        return 404, {"error": {"message": f"nothing is at {path}"}}
+        return 404, {"error": {"message": f"there is nothing at {path}"}}
 
     def play(self, request: ModelRequest) -> Answer:
-        """Ask the scenario. What is wrong with it becomes an answer that codex shows and does not retry."""
+        """Return the scenario's answer. If the scenario fails, the answer is an error that codex does not retry."""
         with self._lock:
             play = self._scenarios.get(request.scenario or "")
             known = ", ".join(sorted(self._scenarios))

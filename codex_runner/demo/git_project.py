@@ -1,4 +1,4 @@
-"""The demo's project: a scratch repository with a real codex-runner.toml in it."""
+"""The demo's project: a scratch repository and a real codex-runner.toml beside it."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ run = 'test "$(git status --porcelain)" = "?? RELEASE_NOTES.md"'
 def make_project(
     folder: Path, *, vault: Mapping[str, Any], credential: Mapping[str, Any], codex: Mapping[str, Any]
 ) -> Path:
-    """Make the repository in `folder` and the configuration beside it; return the configuration's path.
+    """Make the repository and the configuration in `folder`. Returns the configuration's path.
 
-    The mappings become the tables `[vault]`, `credential` of the job, and `[codex]`.
+    The mappings become the tables `[vault]`, the job's `credential`, and `[codex]`.
     """
     make_repository(folder / "project")
     settings = folder / "codex-runner.toml"
     borrowed = tomli_w.dumps({"jobs": {JOB: {"credential": credential}}, "vault": vault})
     service = tomli_w.dumps({"codex": codex})
     settings.write_text(
-        f"{_SETTINGS}\n# Where the token lies, and how this pipeline logs in for it.\n{borrowed}\n"
-        f"# The scripted model service, in place of OpenAI's.\n{service}",
+        f"{_SETTINGS}\n# The token's place in Vault, and how this pipeline logs in for it.\n{borrowed}\n"
+        f"# The scripted model service, instead of OpenAI's.\n{service}",
         encoding="utf-8",
     )
     return settings

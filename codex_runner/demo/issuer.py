@@ -1,7 +1,7 @@
-"""An identity provider on 127.0.0.1 that speaks as GitHub's does: discovery, keys, and tokens for a job.
+"""An identity provider (OIDC) on 127.0.0.1 with GitHub's protocol: discovery, keys, and tokens for a job.
 
-The keys are made and used by the embedded server's transit engine, so that no cryptography is written here. For the
-demo and the tests only: it signs whatever it is asked to.
+The embedded server's transit engine makes and uses the keys, so there is no cryptography here. For the demo and the
+tests only: it signs any claims.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _KEY = "ci-issuer"
 _MOUNT = "transit-ci-issuer"
 _VARIABLES = ("repository", "event_name", "actor", "sha")  # claims that are variables too
 NOT_OF_THE_JOB = ("GITHUB_EVENT_PATH", "GITHUB_TRIGGERING_ACTOR")
-"""Variables of a real job that the made-up one of `Issuer.environment` does not have."""
+"""Variables of a real job that `Issuer.environment` does not set."""
 
 
 def github_claims(repository: str, workflow_file: str, /, **changes: Any) -> dict[str, Any]:
-    """Return the claims that GitHub gives a scheduled run of this workflow on main; `changes` replace some of them.
+    """Return the claims that GitHub gives a scheduled run of this workflow on main, updated by `changes`.
 
-    A change to None leaves the claim out.
+    A change to None removes the claim.
     """
     owner = repository.split("/", maxsplit=1)[0]
     ref = "refs/heads/main"
@@ -58,14 +58,14 @@ def github_claims(repository: str, workflow_file: str, /, **changes: Any) -> dic
 
 
 class Issuer:
-    """Serves `url` while inside its `with`, and signs tokens with a key of the given server.
+    """A context manager that serves `url`, and signs tokens with a key of the given server.
 
-    `failures` are statuses with which the next requests for a token end; `repositories` are the numbers of those that
-    `url`/api knows.
+    `failures` are the HTTP statuses of the next requests for a token. `repositories` maps the repositories that
+    `url`/api knows to their numbers.
     """
 
     def __init__(self, server: VaultServer) -> None:
-        """Bind to a server that runs; nothing is served yet."""
+        """Use a running server. Serves nothing yet."""
         self._vault = server
         self._claims: dict[str, Any] = {}
         self._request_token = secrets.token_urlsafe(24)
@@ -94,7 +94,7 @@ class Issuer:
             self._http.server_close()
 
     def sign(self, claims: Mapping[str, Any], audience: str = "codex-runner") -> Secret:
-        """Return a token from this issuer, valid for five minutes. `claims` may say otherwise; None leaves one out."""
+        """Return a token of this issuer, valid for five minutes unless `claims` differ. None removes a claim."""
         now = int(time.time())
         whole = {"iss": self.url, "aud": audience, "iat": now, "nbf": now - 5, "exp": now + 300, **claims}
         whole = {name: value for name, value in whole.items() if value is not None}
@@ -112,7 +112,7 @@ class Issuer:
         return Secret("CI_IDENTITY_TOKEN", f"{signed}.{answer['data']['signature'].rsplit(':', 1)[1]}")
 
     def environment(self, claims: Mapping[str, Any]) -> dict[str, str]:
-        """Return what GitHub Actions sets in a job that may ask for a token; from now on the tokens claim this."""
+        """Return the variables of a GitHub Actions job that may request a token. Later tokens have these claims."""
         self._claims = dict(claims)
         return {
             "GITHUB_ACTIONS": "true",
@@ -150,7 +150,7 @@ class Issuer:
 
     def _answer_with_token(self, query: str, authorization: str) -> tuple[int, dict[str, Any]]:
         if self.failures:
-            return self.failures.pop(0), {"message": "as asked for"}
+            return self.failures.pop(0), {"message": "a requested failure"}
         if authorization != f"Bearer {self._request_token}":
             return 401, {"message": "bad request token"}
         audience = parse_qs(query).get("audience", ["https://github.com/acme"])[0]
@@ -169,7 +169,7 @@ def _handler(issuer: Issuer) -> type[http.server.BaseHTTPRequestHandler]:
             self.wfile.write(text)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
-            """Say nothing: paths hold no news, and stderr is the user's."""
+            """Log nothing: stderr is the user's."""
 
     return Handler
 
@@ -183,7 +183,7 @@ def _encode(value: Mapping[str, Any]) -> str:
 
 
 def _rsa_numbers(pem: str) -> tuple[bytes, bytes]:
-    """Take modulus and exponent out of a PEM public key: the two last INTEGERs of its DER."""
+    """Return modulus and exponent of a PEM public key: the last two INTEGERs of its DER."""
     der = base64.b64decode("".join(line for line in pem.splitlines() if "-----" not in line))
     bits = _der_value(_der_value(der, 0x30), 0x03, skip=1)  # SubjectPublicKeyInfo, its BIT STRING
     sequence = _der_value(bits[1:], 0x30)  # after the count of unused bits: RSAPublicKey
@@ -191,7 +191,7 @@ def _rsa_numbers(pem: str) -> tuple[bytes, bytes]:
 
 
 def _der_value(data: bytes, tag: int, skip: int = 0) -> bytes:
-    """Return the content of the element after `skip` others; it must have `tag`."""
+    """Return the content of the element after `skip` others. Raises ValueError if it does not have `tag`."""
     length, start = data[1], 2
     if length & 0x80:
         size = length & 0x7F
@@ -199,5 +199,5 @@ def _der_value(data: bytes, tag: int, skip: int = 0) -> bytes:
     if skip:
         return _der_value(data[start + length :], tag, skip - 1)
     if data[0] != tag:
-        raise ValueError(f"the key has tag {data[0]:#x} where {tag:#x} was expected")
+        raise ValueError(f"the key has tag {data[0]:#x}, but {tag:#x} was expected")
     return data[start : start + length]

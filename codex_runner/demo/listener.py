@@ -1,4 +1,4 @@
-"""The HTTP side of the scripted model service: connections, headers, streams that can be cut or starved."""
+"""The HTTP server of the scripted model service: connections, headers, streams that can break or stall."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Listener(ThreadingHTTPServer):
-    """The listener, which knows its connections so that closing it can break them."""
+    """An HTTP server that tracks its connections, so that closing it can break them."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -33,7 +33,7 @@ class Listener(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve one connection in a thread of its own, known before it starts."""
+        """Serve one connection in a thread of its own, which is tracked before it starts."""
         arguments = (request, client_address)
         thread = threading.Thread(
             target=self.process_request_thread, args=arguments, name="model-connection", daemon=True
@@ -56,23 +56,23 @@ class Listener(ThreadingHTTPServer):
             thread.join(2.0)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Let clients go as they like: a killed codex is what some tests are about. Bugs still reach stderr."""
+        """Ignore broken connections: some tests kill codex. Bugs still reach stderr."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection of codex's. Responses travel chunked, so that one can be cut in the middle."""
+    """One connection of codex. Responses are chunked, so that one can be cut in the middle."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Listener
 
     def log_message(self, *_arguments: Any) -> None:
-        """Say nothing: `Answers.requests` is the log."""
+        """Log nothing: `Answers.requests` is the log."""
 
     def do_GET(self) -> None:
-        """Answer an endpoint beside the model's. There are no websockets here: codex falls back when told so."""
+        """Answer another endpoint than the model's. Refuses websockets; codex then falls back to HTTP."""
         request = self.server.service.note(self._request(None))
         if self.headers.get("upgrade"):
             self._send(426, {"error": {"message": "no websockets"}})
@@ -82,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(*self.server.service.endpoint(request.path))
 
     def do_POST(self) -> None:
-        """Answer with a response of the model, or as GET does."""
+        """Answer with a model response, or like GET."""
         service = self.server.service
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
         try:
@@ -142,13 +142,13 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(answer, Silence):
             closing.wait(answer.seconds)
         if isinstance(answer, CutStream | Silence) or closing.is_set():
-            self.close_connection = True  # without the chunk of size 0 that would end it well
+            self.close_connection = True  # without the final chunk of size 0
         else:
             self.wfile.write(b"0\r\n\r\n")
 
 
 def _paced(events: Iterable[bytes], delay: float, closing: threading.Event) -> Iterable[bytes]:
-    """Yield all events as one piece, or one by one with a pause before each, until the service closes."""
+    """Yield all events as one piece, or one by one with `delay` seconds before each, until the service closes."""
     if not delay:
         yield b"".join(events)
         return

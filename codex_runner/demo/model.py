@@ -1,6 +1,6 @@
-"""A scripted stand-in for the model service, on 127.0.0.1: the real codex binary talks to it as it would to OpenAI.
+"""A scripted model service on 127.0.0.1: the real codex binary talks to it as to OpenAI.
 
-By hand: `python -m codex_runner.demo.model --scenario release_notes` prints what to put into codex's config.toml.
+By hand: `python -m codex_runner.demo.model --scenario release_notes` prints the tables for codex's config.toml.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ PROVIDER = "scripted"
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What makes codex use the service: tables of its config.toml, and its environment with the credential in clear."""
+    """The setup that makes codex use the service: tables of its config.toml, and variables with the credential."""
 
     config: dict[str, Any]
     environment: dict[str, str]
 
 
 class ModelService(Answers):
-    """The service while it runs: a context manager, listening once it has been made."""
+    """The running service: a context manager that listens from its creation."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class ModelService(Answers):
         bearers: Collection[str] | None = None,
         port: int = 0,
     ) -> None:
-        """Listen on 127.0.0.1; port 0 finds a free one. The rest is as in Answers."""
+        """Listen on 127.0.0.1; port 0 picks a free one. For the rest see Answers."""
         super().__init__(default, scenarios=scenarios, bearers=bearers)
         self._server = Listener(("127.0.0.1", port), self)
         self.port: int = self._server.server_address[1]
@@ -63,7 +63,7 @@ class ModelService(Answers):
         self.close()
 
     def close(self) -> None:
-        """Stop listening, break every connection, wait for their threads. A second call does nothing."""
+        """Stop listening, break every connection, wait for their threads. Idempotent."""
         self.closing.set()
         self._server.shutdown()
         self._server.break_connections()
@@ -71,7 +71,7 @@ class ModelService(Answers):
         self._thread.join()
 
     def with_provider_key(self, key: str, *, env_key: str = "SCRIPTED_MODEL_KEY", **provider: Any) -> Setup:
-        """Set codex up for a provider whose key stands in the variable `env_key`."""
+        """Set codex up for a provider whose key is in the variable `env_key`."""
         return Setup(self._config(provider, env_key=env_key), {env_key: key})
 
     def with_api_key(self, key: str, **provider: Any) -> Setup:
@@ -79,10 +79,10 @@ class ModelService(Answers):
         return Setup(self._config(provider, requires_openai_auth=True), {"CODEX_API_KEY": key})
 
     def with_access_token(self, token: str, **provider: Any) -> Setup:
-        """Set codex up for a ChatGPT access token, CODEX_ACCESS_TOKEN, whose owner and policy codex asks for first.
+        """Set codex up for a ChatGPT access token, CODEX_ACCESS_TOKEN. codex first requests its owner and policy.
 
-        codex takes a token that begins with `at-` for a personal access token, and anything else for a JWT, which this
-        service does not serve. Further arguments, here as above, are keys of codex's provider table.
+        codex takes a token that begins with `at-` for a personal access token, and any other for a JWT, which this
+        service does not support. Further arguments, here as above, are keys of codex's provider table.
         """
         config = self._config(provider, requires_openai_auth=True)
         config["chatgpt_base_url"] = f"{self.url}/backend-api/"
@@ -94,7 +94,7 @@ class ModelService(Answers):
             "base_url": f"{self.url}/v1",
             "wire_api": "responses",
             "supports_websockets": False,
-            # codex's own retries, as few as show that it retries at all
+            # codex's own retries: as few as possible, but one, which shows that it retries
             "request_max_retries": 0,
             "stream_max_retries": 1,
             **provider,
@@ -104,13 +104,13 @@ class ModelService(Answers):
 
 
 def main() -> None:
-    """Serve until interrupted, for a codex that is started by hand; print how to configure it and what it asks."""
-    # A shell that starts it in the background has interrupts ignored, and that is inherited.
+    """Serve a codex that is started by hand, until interrupted. Prints its configuration and its requests."""
+    # A shell that starts this in the background ignores SIGINT, and this process inherits that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="python -m codex_runner.demo.model", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0, the default, finds a free one")
+    parser.add_argument("--port", type=int, default=0, help="0, the default, picks a free one")
     parser.add_argument("--scenario", default="hi", help="for prompts without SCN:name: " + ", ".join(BUILT_IN))
-    parser.add_argument("--token", help="the only token to accept; without it, any is accepted")
+    parser.add_argument("--token", help="the only token to accept; the default accepts any")
     options = parser.parse_args()
     bearers = None if options.token is None else {options.token}
     with ModelService(options.scenario, bearers=bearers, port=options.port) as service:

@@ -1,4 +1,4 @@
-"""What arrived at the scripted model service, taken apart so that a scenario can decide by it."""
+"""Requests to the scripted model service, parsed so that a scenario can decide by them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from codex_runner.dataclass import dataclass
 
 _MARKER = re.compile(r"\bSCN:(\w+)(?::(\d+))?")
 
-# What codex itself adds to a conversation as the user: `<environment_context>`, `<turn_aborted>` and the like.
+# User messages that codex itself adds to a conversation: `<environment_context>`, `<turn_aborted>` and others.
 _ADDED_BY_CODEX = re.compile(r"\s*<\w+>")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One HTTP request, whatever it was for.
+    """One HTTP request.
 
-    `bearer` is the token of its Authorization header, None without one. The rest stands only in requests for a
-    response. `scenario` and `argument` come from the marker `SCN:name` or `SCN:name:number` in the latest user message
-    that has one; `step` counts the tool results after that message, and `outputs` holds them; `follow_ups` are the
-    user's messages after it (a resumed thread has some). `asked` counts the earlier requests for this scenario and
-    step, whoever made them: a retry sees it grow. `tools` names what codex offers the model.
+    `bearer` is the token of its Authorization header, None without one. Only requests for a response have the rest.
+    `scenario` and `argument` come from the marker `SCN:name` or `SCN:name:number` in the latest user message that has
+    one. `step` counts the tool results after that message, and `outputs` holds them. `follow_ups` are the user's
+    messages after it (a resumed thread has some). `asked` counts the earlier requests of all clients for this scenario
+    and step, so it grows with each retry. `tools` names the tools that codex offers the model.
     """
 
     method: str
@@ -41,7 +41,7 @@ class ModelRequest:
 
 
 def for_response(request: ModelRequest, default: str) -> ModelRequest:
-    """Fill in what a request for a response says; without a marker it is for the `default` scenario."""
+    """Return the request with the fields of a request for a response. Without a marker, the scenario is `default`."""
     items = [item for item in request.body.get("input", []) if isinstance(item, dict)]
     prompts = [index for index, item in enumerate(items) if _is_from_user(item)]
     marked = [index for index in prompts if _MARKER.search(_text(items[index].get("content")))]
@@ -71,7 +71,7 @@ def _is_tool_result(item: dict[str, Any]) -> bool:
 
 
 def _text(content: Any) -> str:
-    """Return the text of a message's content or of a tool's output, in each of the forms that codex sends."""
+    """Return the text of a message's content or of a tool's output, in any of codex's forms."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):

@@ -1,4 +1,4 @@
-"""The wire shapes of OpenAI's Responses API: what a model says, how it can fail to, and how both travel as SSE."""
+"""The wire format of OpenAI's Responses API: output items, failures, and their encoding as server-sent events."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 Item = dict[str, Any]
-"""One output item of a response, still without the ids that `encode` gives it."""
+"""One output item of a response, without the ids that `encode` adds."""
 
 
 def message(text: str) -> Item:
-    """Return text for the user; the last message of a turn is its reply."""
+    """Return a message for the user. The last message of a turn is its reply."""
     return {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
 
 
 def refusal(text: str) -> Item:
-    """Return a refusal: codex completes the turn and shows nothing."""
+    """Return a refusal. codex completes the turn and shows nothing."""
     return {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": text}]}
 
 
 def reasoning(summary: str) -> Item:
-    """Return the summary of a thought."""
+    """Return a summary of reasoning."""
     return {"type": "reasoning", "summary": [{"type": "summary_text", "text": summary}], "encrypted_content": None}
 
 
 def web_search(query: str) -> Item:
-    """Return a search that the service has already made."""
+    """Return a web search that the service has already made."""
     return {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": query}}
 
 
 def call(tool: str, arguments: Mapping[str, Any]) -> Item:
-    """Return the call of any function tool by its name."""
+    """Return a call of a function tool, by its name."""
     return {"type": "function_call", "name": tool, "arguments": json.dumps(arguments)}
 
 
 def shell(command: str, *, wait: float = 10.0) -> Item:
-    """Return a command for codex's shell. After `wait` seconds (0.25 to 30) codex reports what there is so far."""
+    """Return a command for codex's shell. After `wait` seconds (0.25 to 30) codex reports the output so far."""
     return call("exec_command", {"cmd": command, "yield_time_ms": round(wait * 1000)})
 
 
 def plan(*steps: tuple[str, str]) -> Item:
-    """Return a todo list: (text, `pending` | `in_progress` | `completed`). codex offers the tool only when asked to."""
+    """Return a todo list: (text, `pending` | `in_progress` | `completed`). codex offers it only if configured."""
     return call("update_plan", {"plan": [{"step": text, "status": status} for text, status in steps]})
 
 
 def patch(*hunks: str) -> Item:
-    """Return a call of apply_patch; `add_file` and its kin make the hunks."""
+    """Return a call of apply_patch. `add_file`, `update_line` and `delete_file` make the hunks."""
     text = "\n".join(["*** Begin Patch", *hunks, "*** End Patch"])
     return {"type": "custom_tool_call", "name": "apply_patch", "input": text}
 
 
 def add_file(path: str, content: str) -> str:
-    """Return the hunk that writes a whole file; one that is already there is replaced."""
+    """Return the hunk that writes a whole file, and replaces an existing one."""
     return "\n".join([f"*** Add File: {path}", *(f"+{line}" for line in content.splitlines())])
 
 
@@ -74,7 +74,7 @@ def delete_file(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """The tokens that one response bills. Cached ones are part of the input, reasoning is part of the output."""
+    """The tokens that one response bills. Cached tokens are part of the input, reasoning is part of the output."""
 
     input: int = 100
     cached: int = 20
@@ -82,7 +82,7 @@ class TokenUsage:
     reasoning: int = 5
 
     def as_json(self) -> dict[str, Any]:
-        """Return the object that `response.completed` carries."""
+        """Return the usage object of `response.completed`."""
         return {
             "input_tokens": self.input,
             "input_tokens_details": {"cached_tokens": self.cached},
@@ -94,7 +94,7 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response that succeeds. With a `delay`, each of its events waits that many seconds for its turn."""
+    """A response that succeeds. Each of its events comes after a `delay` in seconds."""
 
     items: tuple[Item, ...] = ()
     usage: TokenUsage = field(default_factory=TokenUsage)
@@ -102,13 +102,13 @@ class Reply:
 
 
 def reply(*items: Item) -> Reply:
-    """Return a response of these items, at the usual price."""
+    """Return a response of these items, with the default usage."""
     return Reply(items)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpError:
-    """No response at all: an HTTP status with OpenAI's error object, or with a `body` of any other shape."""
+    """An HTTP error instead of a response, with OpenAI's error object or with another `body`."""
 
     status: int
     error: Mapping[str, Any] = field(default_factory=dict)
@@ -118,7 +118,7 @@ class HttpError:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A response that begins and then says `response.failed`."""
+    """A response that begins and ends with `response.failed`."""
 
     code: str
     message: str
@@ -126,7 +126,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Incomplete:
-    """A response that ends before it is done: `reason` is `content_filter` or `max_output_tokens`."""
+    """A response that ends early: `reason` is `content_filter` or `max_output_tokens`."""
 
     reason: str
     items: tuple[Item, ...] = ()
@@ -141,7 +141,7 @@ class CutStream:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A response that begins, and then nothing for so many seconds; after them the connection closes."""
+    """A response that begins and stalls. The connection closes after `seconds`."""
 
     seconds: float = 600.0
 
@@ -161,7 +161,7 @@ def event(data: Mapping[str, Any]) -> bytes:
 
 
 def encode(answer: Streamed, tools: Collection[str]) -> Iterator[bytes]:
-    """Encode a response as its server-sent events. `tools` names what the request offers the model."""
+    """Encode a response as server-sent events. `tools` names the tools that the request offers the model."""
     response = _new_id("resp")
     yield event({"type": "response.created", "response": {"id": response}})
     match answer:
@@ -184,7 +184,7 @@ def encode(answer: Streamed, tools: Collection[str]) -> Iterator[bytes]:
 
 def _encode_items(items: tuple[Item, ...], tools: Collection[str]) -> Iterator[bytes]:
     for index, item in enumerate(items):
-        item = _as_offered(item, tools)  # noqa: PLW2901 - the same item, in the words of this request
+        item = _as_offered(item, tools)  # noqa: PLW2901 - the same item, adapted to this request
         item["id"] = _new_id(item["type"])
         place = {"output_index": index}
         if item["type"] != "message":
@@ -198,7 +198,7 @@ def _encode_items(items: tuple[Item, ...], tools: Collection[str]) -> Iterator[b
 
 
 def _as_offered(item: Item, tools: Collection[str]) -> Item:
-    """Give a call its id. A model for which codex knows no apply_patch tool patches through the shell instead."""
+    """Return the item, a call with its id. Without an apply_patch tool, patch through the shell instead."""
     if item["type"] not in ("function_call", "custom_tool_call"):
         return dict(item)
     if item["name"] == "apply_patch" and "apply_patch" not in tools:
@@ -207,12 +207,12 @@ def _as_offered(item: Item, tools: Collection[str]) -> Item:
 
 
 def _words(item: Item) -> list[str]:
-    """Split a message's text as a model streams it: a few words at a time, and long texts in larger pieces."""
+    """Split a message's text as a model streams it: into a few words at a time, and long texts into larger pieces."""
     text = "".join(part.get("text", "") for part in item["content"])
     size = max(16, len(text) // 20)
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
 def _new_id(kind: str) -> str:
-    """Make an id that stays unique when a thread is resumed against another service."""
+    """Return an id that stays unique if a thread is resumed against another service."""
     return f"{kind}_{secrets.token_hex(8)}"

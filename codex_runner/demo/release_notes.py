@@ -1,4 +1,4 @@
-"""The scenario `release_notes`: an agent that reads the repository's log and drafts RELEASE_NOTES.md from it."""
+"""The scenario `release_notes`: an agent that drafts RELEASE_NOTES.md from the repository's log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 FILE = "RELEASE_NOTES.md"
 LOG_COMMAND = "git --no-pager log --oneline --no-decorate --no-color --no-merges -n 200"
 
-# Login shells print things of their own into a command's output: only lines that are a commit count.
+# Login shells may print their own lines into a command's output: only lines with a commit count.
 _COMMIT = re.compile(r"^([0-9a-f]{7,40}) (\S.*)$", re.MULTILINE)
 
 _SECTIONS = {
@@ -26,7 +26,7 @@ _PREFIX = re.compile(r"^\w+(\([^)]*\))?!?: ")  # of a conventional commit: `feat
 
 
 def release_notes(step: int, request: ModelRequest) -> Answer:
-    """Read the log, write the notes from what came back, say how many commits they cover."""
+    """Read the log, write the notes from its output, say how many commits they cover."""
     if step == 0:
         return reply(message(f"I will read the log and draft {FILE} from it."), shell(LOG_COMMAND))
     commits = _COMMIT.findall(request.outputs[0])

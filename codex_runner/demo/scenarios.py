@@ -1,8 +1,8 @@
-"""What the scripted model can play: each scenario answers a request by its step, as a model would or as one fails.
+"""The scenarios of the scripted model: each answers a request by its step, like a model or like a failing one.
 
-A scenario is called with the step (how many tool results have come back since the user's message) and the request. It
-keeps nothing: what it must know of earlier requests is in the request (`asked`, `outputs`, `follow_ups`). A number
-after its name in the prompt (`SCN:slow:5`) reaches it as `request.argument`.
+A scenario is called with the step (the number of tool results since the user's message) and the request. It is
+stateless: the request holds the facts of earlier ones (`asked`, `outputs`, `follow_ups`). A number after its name in
+the prompt (`SCN:slow:5`) is `request.argument`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Scenario = Callable[[int, "ModelRequest"], Answer]
 
 
 def script(*steps: Answer | Item | tuple[Item, ...]) -> Scenario:
-    """Make a scenario of fixed steps; the last one is played again for as long as codex asks."""
+    """Return a scenario of fixed steps. It repeats the last one for as long as codex asks."""
     answers = [_as_answer(step) for step in steps]
     return lambda step, _request: answers[min(step, len(answers) - 1)]
 
@@ -60,7 +60,7 @@ def _argument(request: ModelRequest, default: int) -> int:
 
 
 def _rate_limited(_step: int, request: ModelRequest) -> Answer:
-    """Refuse once too many requests were made, and say in how many seconds (the argument, 1) to come again."""
+    """Refuse with a rate limit. The argument (default 1) is the seconds until the next try."""
     seconds = _argument(request, 1)
     text = f"Rate limit reached. Please try again in {seconds}s."
     error = {"message": text, "type": "requests", "code": "rate_limit_exceeded"}
@@ -68,7 +68,7 @@ def _rate_limited(_step: int, request: ModelRequest) -> Answer:
 
 
 def _usage_limited(_step: int, request: ModelRequest) -> Answer:
-    """Refuse until the plan's limit resets, the argument (3600) in seconds from now."""
+    """Refuse until the plan's limit resets. The argument (default 3600) is the seconds until then."""
     resets = int(time.time()) + _argument(request, 3600)
     error = {
         "type": "usage_limit_reached",
@@ -81,67 +81,67 @@ def _usage_limited(_step: int, request: ModelRequest) -> Answer:
 
 
 def _flaky(_step: int, request: ModelRequest) -> Answer:
-    """Fail as often as the argument (2) says, then work."""
+    """Fail as often as the argument (default 2) says, then succeed."""
     if request.asked < _argument(request, 2):
-        return refuse(500, "a passing failure", kind="server_error")
+        return refuse(500, "a transient failure", kind="server_error")
     return reply(message("recovered"))
 
 
 def _slow(step: int, request: ModelRequest) -> Answer:
-    """Work through as many commands of one second as the argument (20) says."""
+    """Run as many commands of one second as the argument (default 20) says."""
     if step < _argument(request, 20):
         return reply(shell(f"echo step {step}; sleep 1"))
     return reply(message("slow work done"))
 
 
 def _long_command(step: int, request: ModelRequest) -> Answer:
-    """Run one command for the argument (60) in seconds, waiting for its end as long as codex lets a model wait."""
+    """Run one command for the argument (default 60) in seconds, and wait for it as long as codex allows."""
     if step == 0:
         return reply(shell(f"echo start; sleep {_argument(request, 60)}; echo end", wait=30))
     return reply(message("the long command is done"))
 
 
 def _background(step: int, request: ModelRequest) -> Answer:
-    """End the turn while a command of the argument (60) in seconds still runs in codex's shell."""
+    """End the turn while a command of the argument (default 60) in seconds still runs in codex's shell."""
     if step == 0:
         return reply(shell(f"echo begin; sleep {_argument(request, 60)}; echo finish", wait=0.5))
     return reply(message("did not wait for the command"))
 
 
 def _detached(step: int, request: ModelRequest) -> Answer:
-    """Leave behind a process of the argument (60) in seconds, in a session of its own."""
+    """Leave a process of the argument (default 60) in seconds behind, in a session of its own."""
     if step == 0:
         return reply(shell(f"setsid sleep {_argument(request, 60)} </dev/null >/dev/null 2>&1 & echo detached"))
     return reply(message("left a process behind"))
 
 
 def _big_output(step: int, request: ModelRequest) -> Answer:
-    """Print the argument (1,000,000) in bytes, as lines of 80."""
+    """Print as many bytes as the argument (default 1,000,000) says, in lines of 80."""
     if step == 0:
-        # The pipe ends by itself from its head: codex's commands ignore SIGPIPE, and `yes | cut` would never end.
+        # The pipe ends from its first program: codex's commands ignore SIGPIPE, so `yes | cut` would never end.
         size = _argument(request, 1_000_000) * 79 // 80
         return reply(shell(f"head -c {size} /dev/zero | tr '\\0' x | fold -w 79", wait=30))
     return reply(message("big output done"))
 
 
 def _many_items(_step: int, request: ModelRequest) -> Answer:
-    """Say as many messages in one response as the argument (1,000) says."""
+    """Send as many messages in one response as the argument (default 1,000) says."""
     return reply(*(message(f"item {number}") for number in range(_argument(request, 1000))))
 
 
 def _tokens(_step: int, request: ModelRequest) -> Answer:
-    """Bill the argument (1,000,000) as input tokens."""
+    """Bill the argument (default 1,000,000) as input tokens."""
     return Reply((message("that was expensive"),), TokenUsage(input=_argument(request, 1_000_000)))
 
 
 def _drip(_step: int, request: ModelRequest) -> Answer:
-    """Answer in small pieces, one in as many milliseconds as the argument (200) says."""
+    """Answer in small pieces, one after each pause of the argument (default 200) in milliseconds."""
     text = "A slow answer that comes a few words at a time, but it does come to its end."
     return Reply((message(text),), delay=_argument(request, 200) / 1000)
 
 
 def _silent(_step: int, request: ModelRequest) -> Answer:
-    """Begin a response and say nothing for the argument (600) in seconds."""
+    """Begin a response and stall for the argument (default 600) in seconds."""
     return Silence(_argument(request, 600))
 
 
@@ -206,7 +206,7 @@ BUILT_IN: dict[str, Scenario] = {
     "cut_after_command": script(shell("echo before the cut"), CutStream()),
     "silent": _silent,
     "drip": _drip,
-    # commands that take long, print much, stay, or pry
+    # commands that take long, print much, keep running, or search for secrets
     "slow": _slow,
     "long_command": _long_command,
     "background": _background,
@@ -215,6 +215,6 @@ BUILT_IN: dict[str, Scenario] = {
     "many_items": _many_items,
     "tokens": _tokens,
     "environment": script(shell("env | sort"), message("environment printed")),
-    # Where a secret could lie in an agent's reach. All of it is printed, so a test looks for the secret in the output.
+    # Prints all places in an agent's reach that could hold a secret, so that a test can search the output for it.
     "snoop": script(shell(shell_script("codex_runner.demo", "snoop.sh")), message("looked everywhere")),
 }

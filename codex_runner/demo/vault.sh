@@ -1,5 +1,5 @@
-# The shell between us and the server holds our pipe: when it closes, because we closed it or because we were killed,
-# the server is killed too. It keeps its state in memory, so there is nothing that it should have saved.
+# This shell between the runner and the server reads the runner's pipe. When the pipe closes, because the runner closed
+# it or was killed, this kills the server. The server's state is in memory, so it has nothing to save.
 umask 077
 exec 3<&0
 "$@" >>"$SERVER_LOG" 2>&1 </dev/null 3<&- &

@@ -1,4 +1,4 @@
-"""One start of codex, as far as it is known."""
+"""The state of one attempt: one start of codex, as far as the records tell."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TURN_FAILED = "failed"
 class Attempt:
     """One start of codex: what it said, and how it ended. Times are seconds since the epoch.
 
-    `resumes` is the thread that it was to go on with; `own_retries` counts the tries that codex announced by itself.
+    `resumes` is the thread that it was told to resume. `own_retries` counts codex's own retries.
     `checks` are those that ran after it. `usage` is cumulative over the thread, `spent` is this attempt's part of it.
-    `uncounted`: codex ended a turn without saying, in numbers, what it had used.
-    `reply` is the last message; `answered`, that nothing came after it which makes another one the final message;
-    `voided` names what did come, or what may have been a message and cannot be read.
-    `items` counts what it did and said, `commands` its finished commands, `refused` those that never ran.
-    `open_plan` is the id of a plan (todo_list) that has begun and is not completed. `unread` names a line that was too
-    long to be read, and that may have been a message or the turn's end; empty without one.
+    `uncounted`: codex ended a turn without the counts of its tokens.
+    `reply` is the last message. `answered`: no later event shows that it is not the final one. `voided` describes such
+    an event, or a line that may be a message and cannot be read.
+    `items` counts all items, `commands` the finished commands, `refused` the commands that never ran.
+    `open_plan` is the id of a plan (todo_list) that has begun and is not completed. `unread` describes an overlong line
+    that may be a message or the turn's end; "" if there is none.
     """
 
     number: int
@@ -61,5 +61,5 @@ class Attempt:
 
     @property
     def out_of_reach(self) -> bool:
-        """Whether it is over for the runner alone: its host could not be reached, and codex may go on there."""
+        """Whether it ended only for the runner: its host was unreachable, and codex may still run there."""
         return self.ending is not None and self.ending.failure is Failure.TRANSPORT and self.exit is None

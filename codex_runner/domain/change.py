@@ -1,4 +1,4 @@
-"""What a working tree lost and gained: a change a path, as git sees it."""
+"""Changes of a working tree, one for each path, as git sees them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class ChangeKind(StrEnum):
-    """What happened to a path.
+    """The kind of a change.
 
-    `INSIDE_GIT` is a change of git's own settings or hooks, `REPOSITORY` a folder or file below the top that git would
-    take for a repository or a pointer to one, new or changed. `UNSEEN` is what nobody can look at. No rule can allow
-    one of them.
+    `INSIDE_GIT` is a change of git's own settings or hooks. `REPOSITORY` is a new or changed folder or file below the
+    top that git takes for a repository, or a pointer to one. `UNSEEN` is a path that cannot be read. No rule can allow
+    these three.
     """
 
     ADDED = "added"
@@ -31,7 +31,7 @@ class ChangeKind(StrEnum):
     UNSEEN = "unseen"
 
 
-# Notes of changes that are judged by them.
+# Notes by which the path rules judge a change.
 UNREADABLE = "git cannot read it"
 GONE = "the repository is gone"
 LOST = "objects are gone that the repository had"
@@ -40,11 +40,11 @@ REPLACED = "another repository may have taken its place"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One path that is not as it was. `path` is relative to the repository's top; bytes outside UTF-8 are surrogates.
+    """A changed path. `path` is relative to the repository's top; bytes outside UTF-8 are surrogates.
 
-    `old_path` is where a renamed file was. Lines are those of git's diff, of a binary file too. `note` says what git
-    could not: that a file cannot be read. `ignored` is what lies in a folder that the rules from before the agent
-    ignore; `newly_ignored` is what only the rules that it has left ignore.
+    `old_path` is the earlier path of a renamed file. Lines are those of git's diff, of a binary file too. `note` adds
+    what git's status does not say, such as that a file cannot be read. `ignored`: the ignore rules from before the
+    agent cover the path. `newly_ignored`: only ignore rules that the agent has changed cover it.
     """
 
     path: str
@@ -64,17 +64,17 @@ class Change:
 
     @property
     def shown(self) -> str:
-        """The path for people and reports: one line, always valid text."""
+        """The path for people and reports: escaped to one line of valid text."""
         return show_path(self.path)
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Every path that the change touches: a rename also takes a file away."""
+        """Every path that the change touches: both paths of a rename."""
         return (self.path,) if self.old_path is None else (self.old_path, self.path)
 
 
 def count_lines(changed: Sequence[Change], committed: Sequence[Change] = ()) -> int:
-    """Count the lines that changed, over all paths. Of what was committed too, the larger figure counts."""
+    """Count the changed lines over all paths. If a path was also committed, its larger count is used."""
     lines = {change.path: change.lines for change in changed}
     for change in committed:
         lines[change.path] = max(change.lines, lines.get(change.path, 0))
@@ -82,5 +82,5 @@ def count_lines(changed: Sequence[Change], committed: Sequence[Change] = ()) -> 
 
 
 def show_path(path: str) -> str:
-    """Write a path so that it fits on a line: control characters and bytes outside UTF-8 are escaped."""
+    """Return a path as one line: control characters and bytes outside UTF-8 are escaped."""
     return escape_unprintable(path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))

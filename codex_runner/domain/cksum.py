@@ -1,7 +1,7 @@
-"""POSIX `cksum`, fast, and in pieces: what the host says of a whole file, checked against what arrived of it.
+"""Incremental POSIX `cksum`: verifies received bytes against the checksum that the host gives for the whole file.
 
-zlib's CRC-32 has the same polynomial, reflected: reversing the bits of every byte on the way in and of the result on
-the way out turns one into the other. The state is one integer, so that it can be kept with an offset.
+zlib's CRC-32 has the same polynomial, reflected. Reversing the bits of each input byte and of the result turns one into
+the other. The state is one integer, so that it can be stored with an offset.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def advance(state: int, data: bytes) -> int:
-    """Take more bytes in. The first state is START."""
+    """Return the state after more bytes. The first state is START."""
     return zlib.crc32(data.translate(_REVERSED), state)
 
 
 def finish(state: int, size: int) -> int:
-    """Return the checksum that `cksum` prints for a file of `size` bytes whose bytes led to `state`."""
+    """Return the checksum that `cksum` prints for a file of `size` bytes that led to `state`."""
     length = size.to_bytes((size.bit_length() + 7) // 8, "little")
     return int(f"{advance(state, length):032b}"[::-1], 2)
 

@@ -1,4 +1,4 @@
-"""The claim on a run: one runner at a time follows it, runs its checks, collects and judges."""
+"""The claim on a run, a lease on its host: one runner at a time follows, checks, collects and judges the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ODD = re.compile(r"[^A-Za-z0-9._:@+=-]")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A runner's process: its machine's name and id, its boot, its pid, and when it began, as the system tells it."""
+    """A runner's process: its machine's name and id, boot id, pid, and start time as the system gives it."""
 
     node: str
     machine: str
@@ -31,15 +31,15 @@ class Process:
 
     @classmethod
     def of(cls, node: str, machine: str, boot: str, pid: int, born: str) -> Process:
-        """Name a process in words that hosts can keep."""
+        """Return a Process whose texts have only characters that a claim's word may have."""
         return cls(_plain(node), _plain(machine), _plain(boot), pid, _plain(born))
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a runner claims a run with. It renews it every `renewal` seconds.
+    """A runner's lease on a run, renewed every `renewal` seconds.
 
-    After `expiry` seconds without that, by the host's clock, another runner may take the run over.
+    After `expiry` seconds without a renewal, by the host's clock, another runner may take the run over.
     """
 
     run_id: str
@@ -50,7 +50,7 @@ class Claim:
 
     @property
     def word(self) -> str:
-        """The claim as hosts keep it: one word, the same for as long as the runner lives."""
+        """The claim as hosts store it: one word, which stays the same while the runner lives."""
         who = self.process
         seconds = f"{max(1, round(self.expiry))}"
         return "/".join((self.run_id, self.token, seconds, who.node, who.machine, who.boot, str(who.pid), who.born))
@@ -58,9 +58,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The runner that has a run's claim, as the host tells it; None for what it does not tell.
+    """The runner that holds a run's claim, as its host reports it; None for what the host does not report.
 
-    `number` counts the claims of the run. `age` and `idle` are the seconds since it was taken and since it was renewed.
+    `number` counts the claims of the run. `age` is the seconds since this one was acquired, `idle` since its renewal.
     """
 
     number: int | None = None
@@ -70,7 +70,7 @@ class Holder:
 
     @classmethod
     def of(cls, word: str, *, number: int | None, age: float | None, idle: float | None) -> Holder:
-        """Read a claim's word. One that is damaged names no process."""
+        """Read a claim's word. `process` is None if the word is damaged."""
         words = word.split("/")
         process = None
         if len(words) == _WORDS and words[6].isdigit():
@@ -78,7 +78,7 @@ class Holder:
         return cls(number, process, age, idle)
 
     def __str__(self) -> str:
-        """Say it in a message."""
+        """Return the holder as part of a sentence."""
         who = "another runner" if self.process is None else f"the runner {self.process.pid} on {self.process.node}"
         since = "" if self.age is None else f" for {format_duration(self.age)}"
         renewed = "" if self.idle is None else f", renewed {format_duration(self.idle)} ago"
@@ -86,10 +86,10 @@ class Holder:
 
 
 class ClaimTakenError(Exception):
-    """Another runner has the run's claim. No HostError: nothing may be tried again, and nothing more be started."""
+    """Another runner holds the run's claim. Not a HostError: this runner must not retry, nor start anything more."""
 
     def __init__(self, holder: Holder) -> None:
-        """Keep who it is."""
+        """Keep the holder of the claim."""
         super().__init__(str(holder))
         self.holder = holder
 

@@ -1,4 +1,4 @@
-"""The commands of an agent, as they were meant: codex runs each in a shell, and prints the shell with it."""
+"""The agent's commands without their shell wrapper: codex runs each in a shell, and prints that too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNQUOTED = 4096  # characters; shlex reads them one by one
 
 
 def command_text(command: str) -> str:
-    """Return a command as its author typed it: without the shell that codex wraps it in."""
+    """Return a command as the agent wrote it, without the shell that codex wraps around it."""
     match = _SHELL.match(command)
     if match is None:
         return command

@@ -1,4 +1,4 @@
-"""One run at a time: a group of jobs that exclude one another, and what the second one does."""
+"""Concurrency groups: jobs whose runs exclude one another, and the policy of a run that finds the lock held."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from codex_runner.dataclass import dataclass
 
 
 class LockPolicy(StrEnum):
-    """What a run does that finds its group taken."""
+    """What a run does if another run holds its group's lock."""
 
     SKIP = "skip"
     WAIT = "wait"

@@ -1,6 +1,6 @@
-"""What a job needs to prove who it is: where its credential lies, what is known of it, and how Vault is reached.
+"""Credentials: their place, their facts, the findings of the rules, and the settings of Vault. Plain values.
 
-Durations are in seconds. Everything here is a plain value: `config` builds it, `vault` and the rules use it.
+Durations are in seconds. `config` builds the settings; `vault` and the rules use them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class CredentialKind(StrEnum):
-    """What codex takes the credential for."""
+    """The kind of a credential, as codex takes it."""
 
     ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind's name, not a token
     API_KEY = "api_key"
@@ -37,7 +37,7 @@ class CredentialKind(StrEnum):
 
 
 class CredentialSource(StrEnum):
-    """Where the credential is taken from."""
+    """The source that the credential is read from."""
 
     VAULT = "vault"
     ENV = "env"
@@ -49,13 +49,12 @@ _VARIABLES = {CredentialKind.ACCESS_TOKEN: ACCESS_TOKEN, CredentialKind.API_KEY:
 
 @dataclass(frozen=True, slots=True)
 class CredentialSpec:
-    """Where a job's credential lies, and what must hold before it is used.
+    """The place of a job's credential, and the conditions for its use.
 
     `mount`, `path` and `field` name one field of a KV v2 secret (source `vault`); `variable` names an environment
     variable (source `env`), `file` a file (source `file`). `env_key` is the variable in which codex gets the value:
-    by default that of its kind. `min_ttl` is the least life the credential must have left; the job's own timeout and
-    a margin are asked for in any case. `issued_at` and `expires_at` (RFC 3339) say what a source without fields
-    cannot say.
+    by default that of its kind. `min_ttl` is the least lifetime that must be left; the job's timeout and a margin are
+    always required. `issued_at` and `expires_at` (RFC 3339) are for a source without fields.
     """
 
     kind: CredentialKind = setting(default=CredentialKind.ACCESS_TOKEN, metadata=SHOWN)
@@ -79,12 +78,12 @@ class CredentialSpec:
 
     @property
     def environment_variable(self) -> str:
-        """The variable in which codex gets the value; it is also the name on the secret's mask."""
+        """The variable in which codex gets the value. It is also the name in the secret's mask."""
         return self.env_key or _VARIABLES.get(self.kind, CREDENTIAL)
 
     @property
     def place(self) -> str:
-        """Where it lies, for messages: never the value."""
+        """The credential's place, for messages; never the value."""
         match self.source:
             case CredentialSource.VAULT:
                 return f"{self.mount}/{self.path}"
@@ -96,11 +95,11 @@ class CredentialSpec:
 
 @dataclass(frozen=True, slots=True)
 class CredentialFacts:
-    """What is known of a credential beside its value; all of it may be shown. It goes into run.json.
+    """The facts of a credential, without its value. They are public, and go into run.json.
 
-    `issued_at` and `expires_at` stand as they were written (RFC 3339 if they can be read); `created_at` is when the
-    store got this version. `workflow` is the one that the credential names for itself. The login's facts are empty
-    if there was no login; `lease_seconds` is how long the login would have lived.
+    `issued_at` and `expires_at` are kept as they were written (RFC 3339 if they can be read). `created_at` is when the
+    store got this version. `workflow` is the workflow that the credential names. The login's facts are None if there
+    was no login; `lease_seconds` is the lifetime that the login had.
     """
 
     source: str
@@ -124,7 +123,7 @@ class CredentialFacts:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A credential that has been taken from its source: the value, and what is known of it."""
+    """A credential as read from its source: the value, and its facts."""
 
     secret: Secret
     facts: CredentialFacts
@@ -132,7 +131,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Borrowed:
-    """What a run gets: the credential, and what was proven on the way, in the order in which it happened."""
+    """A borrowed credential, and the events of its checks in their order."""
 
     credential: Credential
     events: tuple[Event, ...]
@@ -140,9 +139,9 @@ class Borrowed:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What codex gets so that it can prove who it is: variables of its environment, and what may be told of them.
+    """The credential as codex gets it: environment variables, and the public facts.
 
-    `kind` is None if the job names no credential at all.
+    `kind` is None if the job names no credential.
     """
 
     kind: CredentialKind | None = None
@@ -156,17 +155,17 @@ class Granted:
 
 
 class Outcome(StrEnum):
-    """What a rule says."""
+    """The result of a rule."""
 
     PASSED = "passed"
     WARNED = "warned"
     REFUSED = "refused"
-    UNJUDGED = "not judged"  # nothing is known that the rule could judge
+    UNJUDGED = "not judged"  # the facts that the rule needs are not known
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule says of one credential. `rule` is its stable name; `remedy` is empty if nothing is wrong."""
+    """The result of one rule for one credential. `rule` is its stable name; `remedy` is "" if nothing is wrong."""
 
     rule: str
     outcome: Outcome
@@ -174,7 +173,7 @@ class Finding:
     remedy: str = ""
 
 
-# --- how Vault is reached --------------------------------------------------------------------------------------------
+# --- the settings of Vault -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +196,8 @@ class JwtAuth:
 class AppRoleAuth:
     """A login with a role id and a secret id, for hosts without an identity of their own.
 
-    `role` is the role's name: with `wrapped`, the secret id is a wrapping token whose origin must be that role. A
-    `single_use` secret id is tried once and never again; a wrapped one always counts as such.
+    `role` is the role's name: with `wrapped`, the secret id is a wrapping token that must come from that role. A
+    `single_use` secret id is tried only once; a wrapped one always counts as single-use.
     """
 
     method: ClassVar[str] = "approle"
@@ -246,7 +245,7 @@ class CertAuth:
 
 @dataclass(frozen=True, slots=True)
 class TokenAuth:
-    """No login: a Vault token that is already there, in `token_file`, VAULT_TOKEN or ~/.vault-token."""
+    """No login: an existing Vault token, in `token_file`, VAULT_TOKEN or ~/.vault-token."""
 
     method: ClassVar[str] = "token"
     token_file: str | None = setting(default=None, metadata=SECRET_FILE)
@@ -263,15 +262,15 @@ class AgentAuth:
 VaultAuth = JwtAuth | AppRoleAuth | KubernetesAuth | UserpassAuth | CertAuth | TokenAuth | AgentAuth
 
 AUTH_METHODS: Mapping[str, type[VaultAuth]] = {cls.method: cls for cls in get_args(VaultAuth)}
-"""The ways to log in, by their word in the configuration. Metadata marks the fields that name a secret's place."""
+"""The login methods by their name in the configuration. Metadata marks the fields that name a secret's place."""
 
 
 @dataclass(frozen=True, slots=True)
 class VaultSettings:
-    """How to reach Vault and log in. What is None falls back to the VAULT_* variable of the same meaning.
+    """How to reach Vault and log in. A setting that is None falls back to the VAULT_* variable of the same meaning.
 
-    A request may take `request_timeout`; whatever can pass is tried again until `retry_deadline` after the first
-    try, a sealed Vault only until `sealed_deadline`. The revocation has `revoke_deadline` of its own.
+    `request_timeout` limits one request. A failure that can pass is retried until `retry_deadline` after the first try,
+    a sealed Vault only until `sealed_deadline`. The revocation has its own `revoke_deadline`.
     """
 
     address: str | None = setting(default=None, metadata=key(form=Form.URL))

@@ -1,4 +1,4 @@
-"""Errors, each of which owns an exit code.
+"""Errors; each class owns an exit code.
 
 An error carries one sentence that says what happened and, in `remedy`, one that says what to do. Only `cli.main` turns
 an error into an exit code.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RunnerError(Exception):
-    """The root of everything that codex-runner raises on purpose.
+    """The base class of all errors that codex-runner raises on purpose.
 
     `exit_code` belongs to the class. `remedy` is a sentence for the person who reads the log: what to do next.
     """
@@ -32,7 +32,7 @@ class RunnerError(Exception):
 
 
 class UsageError(RunnerError):
-    """The command line contradicts itself or names something that is not there."""
+    """The command line contradicts itself, or names something that does not exist."""
 
     exit_code = ExitCode.USAGE
     default_remedy = "See `codex-runner --help`."
@@ -46,9 +46,9 @@ class ConfigurationError(RunnerError):
 
 
 class FolderGoneError(ConfigurationError):
-    """The folder that something is to run in is not there, or cannot be entered."""
+    """The folder for a command does not exist, or cannot be entered."""
 
-    default_remedy = "Set the job's `cwd` to a folder that is there."
+    default_remedy = "Set the job's `cwd` to a folder that exists on its host."
 
 
 class CredentialError(RunnerError):
@@ -59,13 +59,13 @@ class CredentialError(RunnerError):
 
 
 class TokenRefusedError(CredentialError):
-    """The service itself refused the credential: HTTP status 401 or 403."""
+    """The model service refused the credential: HTTP status 401 or 403."""
 
 
 class ModelServiceError(RunnerError):
     """The model service, or its authentication service, cannot be reached or cannot answer. It has refused nothing.
 
-    `failure` is the class of it, which says how soon trying again can help.
+    `failure` is its class, which says how soon a retry can help.
     """
 
     exit_code = ExitCode.MODEL_SERVICE
@@ -81,7 +81,7 @@ class ModelServiceError(RunnerError):
 
 
 class QuotaError(RunnerError):
-    """The account's usage limit or quota is reached: the credential is good, and of no use for a while."""
+    """The account has reached its usage limit or quota: the credential is valid, but cannot be used for a while."""
 
     exit_code = ExitCode.QUOTA
     default_remedy = "Wait until the limit resets, or raise it in the workspace's settings."
@@ -95,30 +95,30 @@ class SecretStoreError(RunnerError):
 
 
 class HostError(RunnerError):
-    """The host that executes cannot be reached, or lost the run."""
+    """The host that executes the job cannot be reached, or has lost the run."""
 
     exit_code = ExitCode.HOST
     default_remedy = "Check the host; `codex-runner hosts --probe` tries it."
 
 
 class UnreachableError(HostError):
-    """The host cannot be reached, or not any more. What runs there goes on, for a while."""
+    """The host cannot be reached, or not any more. An agent there keeps running for a while."""
 
 
 class RunGoneError(HostError):
     """The run, or its attempt, is not on this host, or not any more."""
 
-    default_remedy = "It may have been collected and removed, or it runs on another host (`--host`)."
+    default_remedy = "Name the host of the run (`--host`); a run that was collected is no longer on any host."
 
 
 class TakenOverError(HostError):
     """Another runner has taken the run over: it follows, judges and reports it."""
 
-    default_remedy = "The reports are on the machine that attached; this runner has written none."
+    default_remedy = "Read the reports on the machine of that runner; this one has written none."
 
 
 class BudgetSpentError(RunnerError):
-    """What the workflow may spend on this day does not suffice for this run."""
+    """The workflow's tokens of the day do not suffice for this run."""
 
     exit_code = ExitCode.BUDGET
     default_remedy = "Wait for the next day (UTC), or raise `budget.tokens_per_day`."
@@ -132,20 +132,20 @@ class LockedError(RunnerError):
 
 
 class LeakError(RunnerError):
-    """A secret was in what the run left."""
+    """The run's folder held a secret."""
 
     exit_code = ExitCode.FORBIDDEN_CHANGE
     default_remedy = "Revoke the secret: it has been on disk. Then find out what wrote it."
 
 
 class DeliveryError(RunnerError):
-    """What the agent drafted could not be delivered."""
+    """The agent's draft could not be delivered."""
 
     exit_code = ExitCode.DELIVERY
-    default_remedy = "The draft is kept in the run's artifacts; deliver it by hand or repair the delivery settings."
+    default_remedy = "Deliver the draft by hand (it is in the run's artifacts), or correct the delivery settings."
 
 
 def bug(error: Exception) -> str:
-    """Say what an exception that nobody expected is, and where it was raised; its values may be secret."""
+    """Describe an unexpected exception by its type and source line, without values: they may be secret."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"

@@ -1,7 +1,7 @@
-"""What happened, as values: everything the agent did and everything the runner noticed.
+"""Events, as values: what the agent did, and what the runner noticed.
 
-A `Record` is one line of `events.jsonl`: an `Event` with its sequence number, its time, its attempt, and the
-position in the host's output that it stands for. Events carry no Secret: bytes are redacted before they are parsed.
+A `Record` is one line of `events.jsonl`: an `Event` with its sequence number, its time, its attempt, and the position
+in the host's output that it covers. Events carry no Secret: bytes are redacted before they are parsed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 
 
 class Event:
-    """Something that happened. `kind` is its stable name in events.jsonl; it never changes once published."""
+    """An event. `kind` is its stable name in events.jsonl, and never changes once published."""
 
     kind: ClassVar[str]
     __slots__ = ()
@@ -32,7 +32,7 @@ class Event:
 
 
 class Item:
-    """A piece of a turn: a message, a command, an edit. `id` is codex's own, unique in its thread and attempt."""
+    """An item of a turn: a message, a command, an edit. `id` is codex's own, unique in its thread and attempt."""
 
     kind: ClassVar[str]
     id: str
@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class AgentMessage(Item):
-    """Text that the agent addressed to whoever asked. The last one of a turn is the reply."""
+    """Text of the agent for the user. The last one of a turn is the reply."""
 
     kind = "agent_message"
     id: str
@@ -50,7 +50,7 @@ class AgentMessage(Item):
 
 @dataclass(frozen=True, slots=True)
 class Reasoning(Item):
-    """A summary of what the model thought."""
+    """A summary of the model's reasoning."""
 
     kind = "reasoning"
     id: str
@@ -61,7 +61,7 @@ class Reasoning(Item):
 class Command(Item):
     """A shell command. `status` is codex's word: in_progress, completed, failed or declined.
 
-    `refused`: it never ran, since its sandbox did not start.
+    `refused` is true if it never ran because its sandbox did not start.
     """
 
     kind = "command_execution"
@@ -124,7 +124,7 @@ class Todo:
 
 @dataclass(frozen=True, slots=True)
 class TodoList(Item):
-    """The agent's plan, whole each time."""
+    """The agent's plan, complete each time."""
 
     kind = "todo_list"
     id: str
@@ -133,9 +133,9 @@ class TodoList(Item):
 
 @dataclass(frozen=True, slots=True)
 class ItemWarning(Item):
-    """An `error` item: despite its name, codex's way to warn (a clamped setting, a policy that fell back).
+    """An `error` item: despite its name, a warning of codex (a clamped setting, a policy that fell back).
 
-    `code` is that of the warning that it is. `known`: this version knows the sentence, and that it is only a warning.
+    `code` is the warning's own. `known` is true if this version knows the sentence as only a warning.
     """
 
     kind = "error"
@@ -147,7 +147,7 @@ class ItemWarning(Item):
 
 @dataclass(frozen=True, slots=True)
 class OtherItem(Item):
-    """An item of a kind that this version does not know, kept whole: shown by its type, never lost."""
+    """An item of a kind that this version does not know, kept whole and shown by its type."""
 
     kind = "other"
     id: str
@@ -157,7 +157,7 @@ class OtherItem(Item):
 
 @dataclass(frozen=True, slots=True)
 class ThreadStarted(Event):
-    """codex is up. `thread_id` is what a resume names."""
+    """codex has started. `thread_id` is the thread that a resume names."""
 
     kind = "thread.started"
     thread_id: str
@@ -165,7 +165,7 @@ class ThreadStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted(Event):
-    """The model has been asked."""
+    """A turn has begun: codex has asked the model."""
 
     kind = "turn.started"
 
@@ -174,7 +174,7 @@ class TurnStarted(Event):
 class TurnCompleted(Event):
     """The turn's end. `usage` is cumulative over the whole thread.
 
-    `counted` is False if codex's counts are missing or no numbers: what the turn used is then unknown.
+    `counted` is False if codex's counts are missing or no numbers. The turn's usage is then unknown.
     """
 
     kind = "turn.completed"
@@ -184,7 +184,7 @@ class TurnCompleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class UsageSeen(Event):
-    """Tokens of the whole thread so far, by codex's own record: read before the turn's end, or in its stead."""
+    """Tokens of the whole thread so far, by codex's own record. Read before the turn's end, or if it has none."""
 
     kind = "usage"
     usage: Usage
@@ -192,7 +192,7 @@ class UsageSeen(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReplyMissing(Event):
-    """codex's own record of the thread says that the turn's last answer held no message, whatever was said before."""
+    """codex's own record of the thread says that the turn's last answer held no message, even if an earlier one did."""
 
     kind = "reply.missing"
     thread_id: str
@@ -200,7 +200,7 @@ class ReplyMissing(Event):
 
 @dataclass(frozen=True, slots=True)
 class TurnFailed(Event):
-    """The turn's end, and why. `message` is word for word codex's, or the JSON that it printed in place of words."""
+    """The turn's end, and why. `message` is codex's own, word for word, or the JSON that it printed instead."""
 
     kind = "turn.failed"
     message: str
@@ -208,7 +208,7 @@ class TurnFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class StreamError(Event):
-    """A top-level `error`: not fatal by itself, since runs that succeed print `Reconnecting...` too."""
+    """A top-level `error`. Not fatal by itself: successful runs print `Reconnecting...` too."""
 
     kind = "error"
     message: str
@@ -232,7 +232,7 @@ class ItemUpdated(Event):
 
 @dataclass(frozen=True, slots=True)
 class ItemCompleted(Event):
-    """An item is done. Some kinds come only so, without a start."""
+    """An item is done. Some kinds have only this event, without a start."""
 
     kind = "item.completed"
     item: Item
@@ -240,7 +240,7 @@ class ItemCompleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class OtherEvent(Event):
-    """A JSON event of a type that this version does not know, kept whole."""
+    """A JSON event of a type that this version does not know. `data` is the whole event."""
 
     kind = "other"
     type: str
@@ -248,17 +248,17 @@ class OtherEvent(Event):
 
 
 TRUNCATED = "truncated"
-"""The reason of an Unparsed that is longer than the runner reads. codex.jsonl has it whole."""
+"""The reason of an Unparsed for a line that is longer than the runner reads. codex.jsonl has the whole line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unparsed(Event):
-    """Lines that are not events: not JSON, not an object, cut off, or `truncated`, since longer than the runner reads.
+    """Lines that are not events: not JSON, not an object, cut off, or `truncated` (longer than the runner reads).
 
-    `count` lines that follow each other, of `size` bytes together; `text` holds their first characters. `voids` is
-    False if the beginning of a truncated line proves that a reply before it is still the reply. `item_type` says
-    of which kind of item it tells, if the beginning proves that it is neither a message nor the turn's end; `item_id`,
-    which item it completes.
+    `count` successive lines have `size` bytes together. `text` holds their first characters. `voids` is False if the
+    beginning of a truncated line proves that a reply before it is still the reply. If the beginning proves that the
+    line is neither a message nor the turn's end, `item_type` is the kind of its item. `item_id` is the item that it
+    completes.
     """
 
     kind = "unparsed"
@@ -273,9 +273,9 @@ class Unparsed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic(Event):
-    """A line of codex's stderr that matters: `level` is its own word (ERROR, WARN).
+    """An important line of codex's stderr. `level` is codex's own word (ERROR, WARN).
 
-    Where it tells of a refusal that no other event tells of, `code` is that of the warning that it is.
+    If it is a refusal that no other event shows, `code` is the warning's own.
     """
 
     kind = "diagnostic"
@@ -289,7 +289,7 @@ class Diagnostic(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(Event):
-    """The run has its folder. `facts` says what was asked, completely enough to attach (never a secret)."""
+    """The run has its folder. `facts` are the job, complete enough to attach, without any secret."""
 
     kind = "run.started"
     run_id: str
@@ -300,7 +300,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunPrepared(Event):
-    """The run could begin: what was found out before anything was spent (codex's version, the credential's facts)."""
+    """The run can begin. `facts` are known before anything is spent: codex's version, the credential's facts."""
 
     kind = "run.prepared"
     facts: dict[str, Any]
@@ -308,9 +308,9 @@ class RunPrepared(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceMade(Event):
-    """The run has a tree of its own on the host: its top, the folder in it to work in, and the commit it is at.
+    """The run has its own tree on the host: its top, the folder in it to work in, and its commit.
 
-    `repo` and `ref` are what the job says of where it comes from.
+    `repo` and `ref` are the job's keys for its source.
     """
 
     kind = "workspace.made"
@@ -323,7 +323,7 @@ class WorkspaceMade(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceKept(Event):
-    """The run's tree stays on the host, for people to look at. After so many `seconds` a later run removes it."""
+    """The run's tree stays on the host, for people to look at. After `seconds`, a later run removes it."""
 
     kind = "workspace.kept"
     path: str
@@ -332,9 +332,9 @@ class WorkspaceKept(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted(Event):
-    """codex has been started, or a codex that was already there has been joined (`attached`).
+    """codex has been started, or a running codex has been joined (`attached`).
 
-    `thread_id` is the thread that this attempt goes on with, None where it begins a new one.
+    `thread_id` is the thread that this attempt goes on with, None if it begins a new one.
     """
 
     kind = "attempt.started"
@@ -346,7 +346,7 @@ class AttemptStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded(Event):
-    """An attempt is over, and how."""
+    """An attempt has ended. `ending` says how."""
 
     kind = "attempt.ended"
     number: int
@@ -356,7 +356,7 @@ class AttemptEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class Retrying(Event):
-    """An attempt failed in a way that can pass, and there will be another one after `seconds`."""
+    """An attempt failed in a way that can pass. Another one begins after `seconds`."""
 
     kind = "attempt.retry"
     number: int
@@ -367,7 +367,7 @@ class Retrying(Event):
 
 @dataclass(frozen=True, slots=True)
 class Warned(Event):
-    """Something that a person should know. `code` is stable, for programs; `message` is for people."""
+    """A warning. `code` is stable, for programs; `message` is for people."""
 
     kind = "warning"
     code: str
@@ -376,24 +376,24 @@ class Warned(Event):
 
 @dataclass(frozen=True, slots=True)
 class CredentialTaken(Event):
-    """The credential has been read, and is judged next. `facts` are what may be shown of it (CredentialFacts)."""
+    """The credential has been read, and is judged next. `facts` are those that may be shown (CredentialFacts)."""
 
     kind = "credential.taken"
     facts: dict[str, Any]
 
 
 NOT_JUDGED = "not judged"
-"""The third state of a promise, in the words of every report."""
+"""The third outcome of a guard, in the words of every report."""
 
 NO_BUDGET = "no-budget"
-"""The code of a warning that many runs carry, and that no log should be loud about."""
+"""The code of a warning that many runs have: logs show it without an annotation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guarded(Event):
-    """One of the runner's own promises, kept or not (a credential rule, a revocation, a sweep).
+    """One of the runner's own promises, kept or not: a credential rule, a revocation, a sweep.
 
-    `judged` is false if nothing proves either; `passed` is then false too.
+    `judged` is false if nothing proves either. `passed` is then false too.
     """
 
     kind = "guard"
@@ -406,7 +406,7 @@ class Guarded(Event):
 
     @classmethod
     def unjudged(cls, name: str, message: str, seconds: float = 0.0) -> Self:
-        """Make a guard that nothing could judge: neither kept nor broken."""
+        """Return a guard that could not be judged: neither kept nor broken."""
         return cls(name, False, message, seconds, judged=False)
 
     @property
@@ -416,13 +416,13 @@ class Guarded(Event):
 
     @property
     def outcome(self) -> str:
-        """Say it as every report does."""
+        """The outcome in the words of every report."""
         return "kept" if self.passed else "not kept" if self.judged else NOT_JUDGED
 
 
 @dataclass(frozen=True, slots=True)
 class StopRequested(Event):
-    """The runner has decided to end the agent, or a run whose agent is done, and why (a `StopReason`)."""
+    """The runner has decided to end the agent, or a run whose agent is done. `reason` is a `StopReason`."""
 
     kind = "stop.requested"
     reason: str
@@ -440,7 +440,7 @@ class CheckStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class CheckEnded(Event):
-    """A check is done. `exit_code` is None where it ran out of time. `output` holds its tail."""
+    """A check is done. `exit_code` is None if it ran out of time. `output` holds its tail."""
 
     kind = "check.ended"
     name: str
@@ -452,7 +452,7 @@ class CheckEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class ArtifactKept(Event):
-    """A file that the run leaves behind. `path` is relative to the run's folder; `size` is in bytes."""
+    """A file that the run leaves. `path` is relative to the run's folder. `size` is in bytes."""
 
     kind = "artifact"
     path: str
@@ -462,9 +462,9 @@ class ArtifactKept(Event):
 
 @dataclass(frozen=True, slots=True)
 class Leaked(Event):
-    """A secret was in what the run left: in which file (relative to the run's folder), and what was done about it.
+    """A secret was in a file that the run left. `path` is relative to the run's folder.
 
-    `done` is `removed`, or `masked` where the file is the run's own record. A removed artifact is none any more.
+    `done` is `removed`, or `masked` if the file is the run's own record. A removed artifact is no artifact any more.
     """
 
     kind = "leak"
@@ -475,11 +475,11 @@ class Leaked(Event):
 
 @dataclass(frozen=True, slots=True)
 class Changed(Event):
-    """What git says the agent changed: how many paths and lines, the diffstat, and the rules that are broken.
+    """The agent's changes by git: the counts of paths and lines, the diffstat, and the broken rules.
 
-    `exit_code` is that of the gravest finding, 0 without any. Of the paths, `newly_ignored` are ignored by no rule but
-    those that the agent has left, and are not to be delivered; `repositories` are what git would take for a repository
-    of its own, new or changed; the lines of `uncounted` cannot be counted.
+    `exit_code` is that of the gravest finding, 0 without any. Of the paths, `newly_ignored` are ignored only by rules
+    that the agent has left, and are not to be delivered. `repositories` are what git would take for a repository of
+    its own, new or changed. The lines of `uncounted` cannot be counted.
     """
 
     kind = "changes"
@@ -495,7 +495,7 @@ class Changed(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunEnded(Event):
-    """The verdict, and what to do about it. Where a report cannot be written, a second one follows: the last counts."""
+    """The verdict, and what to do about it. If a report cannot be written, a second one follows. The last counts."""
 
     kind = "run.ended"
     exit_code: int
@@ -506,11 +506,11 @@ class RunEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far the host's output has been read, and how far our copies of it reach. All in bytes.
+    """How far the host's output has been read and copied. All in bytes.
 
-    `stdout` and `stderr` are offsets in the host's files; `stdout_copy` and `stderr_copy` are the lengths of
-    codex.jsonl and stderr.log, which differ from them where something was redacted, and run over all attempts.
-    `stdout_crc` is the state of the POSIX cksum over the first `stdout` bytes (see `engine.cksum`).
+    `stdout` and `stderr` are offsets in the host's files. `stdout_copy` and `stderr_copy` are the lengths of
+    codex.jsonl and stderr.log: these differ after a redaction, and hold all attempts. `stdout_crc` is the state of the
+    POSIX cksum over the first `stdout` bytes (see `domain.cksum`).
     """
 
     stdout: int = 0
@@ -543,7 +543,7 @@ ITEM_KINDS: dict[str, type[Item]] = _concrete(Item)
 
 
 def to_json(value: Any) -> Any:
-    """Turn a domain value into what `json` can write. Events and items carry their `kind`."""
+    """Return a domain value as JSON types. Events and items carry their `kind`."""
     if isinstance(value, Event | Item):
         return {"kind": value.kind, **_fields(value)}
     if dataclasses.is_dataclass(value):
@@ -552,9 +552,9 @@ def to_json(value: Any) -> Any:
         return [to_json(part) for part in value]
     if isinstance(value, Mapping):
         return {key: to_json(part) for key, part in value.items()}
-    if isinstance(value, Decimal):  # as text, since a number would come back as another one
+    if isinstance(value, Decimal):  # as text: a JSON number would come back as a float, with another value
         return str(value)
-    # TOML knows dates, and JSON does not.
+    # TOML has dates, and JSON has not.
     return value.isoformat() if isinstance(value, dt.date | dt.time) else value
 
 
@@ -563,7 +563,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def record_to_json(record: Record) -> dict[str, Any]:
-    """Turn a record into its JSON object. `end_offset` and `codex_length` are what attaching goes on from."""
+    """Return a record as its JSON object. A runner that attaches continues at `end_offset` and `codex_length`."""
     at = record.position
     return {
         "schema": SCHEMA_VERSION,
@@ -580,7 +580,7 @@ def record_to_json(record: Record) -> dict[str, Any]:
 
 
 def record_from_json(data: dict[str, Any]) -> Record:
-    """Read a record back. A kind that this version does not know becomes `OtherEvent`; a missing key is a KeyError."""
+    """Read a record from its JSON object. An unknown kind becomes `OtherEvent`. Raises KeyError if a key is missing."""
     return Record(
         seq=data["seq"],
         time=data["time"],
@@ -597,7 +597,7 @@ def record_from_json(data: dict[str, Any]) -> Record:
 
 
 def event_from_json(data: dict[str, Any]) -> Event:
-    """Read an event back from its JSON object."""
+    """Read an event from its JSON object. An unknown kind becomes `OtherEvent`."""
     cls = EVENT_KINDS.get(data["kind"])
     if cls is None:
         return OtherEvent(type=data["kind"], data={k: v for k, v in data.items() if k != "kind"})
@@ -605,7 +605,7 @@ def event_from_json(data: dict[str, Any]) -> Event:
 
 
 def build(cls: type, data: dict[str, Any]) -> Any:
-    """Make a domain dataclass from a JSON object; keys that it does not have are ignored (a newer writer)."""
+    """Build a domain dataclass from a JSON object. Ignores unknown keys, which a newer version may have written."""
     hints = _hints(cls)
     known = {f.name for f in dataclasses.fields(cls)}
     return cls(**{key: _read(hints[key], value) for key, value in data.items() if key in known})
@@ -626,7 +626,7 @@ def _read(hint: Any, value: Any) -> Any:  # noqa: PLR0911 - one return a shape
     origin = typing.get_origin(hint)
     if origin is types.UnionType or origin is typing.Union:
         arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
-        # Of several arms, a JSON array is the tuple, and anything else the plain type that it is.
+        # Of several arms, the tuple takes a JSON array, and the plain type anything else.
         fitting = (arm for arm in arms if (typing.get_origin(arm) is tuple) == isinstance(value, list))
         return _read(arms[0] if len(arms) == 1 else next(fitting, Any), value)
     if origin is tuple:

@@ -1,4 +1,4 @@
-"""The run's folder on the runner's side: one class that names every file in it."""
+"""The run's folder on the runner's machine: one class names every file in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATCH = "changes.patch"
-"""The artifact with what the agent changed, below `artifacts/`."""
+"""The artifact with the agent's changes, below `artifacts/`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,32 +26,32 @@ class RunFolder:
 
     @property
     def run_json(self) -> Path:
-        """The run for programs: what it was asked, and what it came to."""
+        """The run for programs: the job, and its result."""
         return self.path / "run.json"
 
     @property
     def room(self) -> Path:
-        """Space that is taken while the run goes on, so that run.json has some on a disk that is full by its end."""
+        """Space reserved during the run, so that run.json can be written although the disk is full at the end."""
         return self.path / ".room"
 
     @property
     def events(self) -> Path:
-        """Every record, in order: what the reports are rebuilt from."""
+        """Every record, in order. The reports can be rebuilt from it."""
         return self.path / "events.jsonl"
 
     @property
     def is_reported(self) -> bool:
-        """Whether the last of the reports that every run gets has been written: all of them are there then."""
+        """Whether the last report that every run gets has been written: then all of them exist."""
         return self.report.exists()
 
     @property
     def codex(self) -> Path:
-        """What codex printed: redacted, otherwise byte for byte."""
+        """The stdout of codex: redacted, otherwise byte for byte."""
         return self.path / "codex.jsonl"
 
     @property
     def stderr(self) -> Path:
-        """What codex wrote to stderr, redacted."""
+        """The stderr of codex, redacted."""
         return self.path / "stderr.log"
 
     @property
@@ -71,7 +71,7 @@ class RunFolder:
 
     @property
     def artifacts(self) -> Path:
-        """The folder of what the job left."""
+        """The folder of the job's artifacts."""
         return self.path / "artifacts"
 
     @property

@@ -1,4 +1,4 @@
-"""What runs where: a launch for a host, and what comes back from it."""
+"""The host that executes a job: its name, the launch that it gets, and the output and ending that it returns."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 Stream = Literal["stdout", "stderr"]
 
 KEPT: Final = 1 << 20
-"""How many bytes of a command's output are kept at most. transports/host/head.sh has the same number."""
+"""The most bytes that are kept of a command's output. transports/host/head.sh has the same number."""
 
-# What OpenSSH itself refuses from 9.6 on: older ones hand a name to the shell of a ProxyCommand or a `Match exec`.
+# OpenSSH itself refuses other names from 9.6 on. Older ones pass a name to the shell of a ProxyCommand or `Match exec`.
 _HOST_NAME = re.compile(r"(?!-)[^\s\x00-\x20\x7f'`\"$\\;&<>|(){}]+")
 
 
@@ -42,7 +42,7 @@ LOCAL_HOST: Final = Host("local")
 
 
 def host_name_problem(name: str) -> str | None:
-    """Say why `name` cannot be given to ssh as a host's name; None where it can."""
+    """Returns None if ssh may get `name` as a host's name, otherwise why not."""
     if _HOST_NAME.fullmatch(name) and name.isprintable():
         return None
     return "a host's name has no spaces, none of '`\"$\\;&<>|(){} and does not begin with '-'"
@@ -50,14 +50,14 @@ def host_name_problem(name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """All that a host needs to start one attempt.
+    """All that a host needs to start one attempt. Durations are in seconds.
 
-    `command` is codex's argv, its first element the binary's absolute path; it never holds a secret. The environment
+    `command` is codex's argv; its first element is the binary's absolute path, and none holds a secret. The environment
     travels on stdin. `config` becomes `home/config.toml`, `schema` (if any) `home/output-schema.json`, `instructions`
-    (if any) `home/AGENTS.md`, `prompt` becomes codex's stdin. Seconds throughout: after `timeout` the supervisor ends
-    codex by itself; after `orphan` seconds without a ping, too. What finished runs left on the host goes with this one,
-    `retention` seconds after somebody last touched it. `records` is what a runner elsewhere must know of the run so
-    far, as lines of events.jsonl.
+    (if any) `home/AGENTS.md`, and `prompt` codex's stdin. The supervisor ends codex by itself after `timeout`, and
+    after `orphan` without a ping of a runner. The launch also removes what finished runs left on the host `retention`
+    after its last use. `records` are the run's records so far, as lines of events.jsonl, for a runner on another
+    machine that attaches.
     """
 
     run_id: str
@@ -77,14 +77,14 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The answer to a launch. `new` is False where the attempt was already there and has been joined."""
+    """The answer to a launch. `new` is False if the attempt existed already, and the runner has joined it."""
 
     new: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Bytes that codex wrote. `offset` is where they begin in the host's file of that stream."""
+    """Bytes that codex wrote. `offset` is their first byte's position in the host's file of that stream."""
 
     stream: Stream
     offset: int
@@ -93,14 +93,14 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """codex is gone, and all it wrote has been handed over."""
+    """codex has ended, and all of its output has been yielded."""
 
     exit: ProcessExit
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The supervisor is gone without saying how codex ended, and all that was written has been handed over."""
+    """The supervisor is gone without codex's exit, and all output that was written has been yielded."""
 
     message: str
 
@@ -110,11 +110,11 @@ Piece = Output | Ended | Lost
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """A codex found on a host. `version` is its own word, such as `0.169.0`; `features` its feature flags.
+    """A codex found on a host. `version` is its own text, such as `0.169.0`; `features` its feature flags.
 
-    `runs` is the folder of the host's run directories, empty where it is not known. `absent` are places in the user's
-    home (`~/.config/gh`) that were looked for and are not there; `at_home`: the home is the job's folder. `outside` is
-    what runs outside of the sandbox where the agent may write.
+    `runs` is the folder of the host's run directories, "" if it is not known. `absent` are credential places in the
+    user's home (`~/.config/gh`) that do not exist. `at_home`: the home is the job's folder. `outside` lists programs
+    that run outside of the sandbox and that the agent may overwrite.
     """
 
     path: str
@@ -128,10 +128,10 @@ class Install:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A finished command. `exit_code` is None if it ran out of time.
+    """A finished command. `exit_code` is None if it ran out of time; `seconds` is its duration.
 
-    `output` is what it printed: stdout and stderr together, or of a script that was asked (`Transport.ask`) its answer
-    alone. `complaint` is then the rest: what its stderr got, and what the host printed before the script began.
+    After `Transport.execute`, `output` is stdout and stderr together. After `Transport.ask`, it is the script's answer
+    alone; `complaint` is then its stderr, and what the host printed before the script began.
     """
 
     exit_code: int | None
@@ -141,6 +141,6 @@ class Completed:
 
     @property
     def last_words(self) -> str:
-        """Return what people should read if a script failed: the end of its complaint, else of its answer."""
+        """The text for people if a script failed: the end of its complaint, or of its answer if there is none."""
         said = self.complaint.strip() or self.output.strip()
         return end_of(said.decode("utf-8", "replace"), 500)

@@ -1,4 +1,4 @@
-"""What is asked for: a job, its limits, and what must hold when it is done. Durations are in seconds."""
+"""The job: what the agent is asked, its limits, and its checks. Durations are in seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from codex_runner.domain.workspace import WorkspaceSpec  # noqa: TC001
 
 
 class Sandbox(StrEnum):
-    """What codex lets the agent's commands touch."""
+    """The access that codex's sandbox gives to the agent's commands."""
 
     READ_ONLY = "read-only"
     WORKSPACE_WRITE = "workspace-write"
@@ -38,12 +38,12 @@ class Instructions(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long each thing may take, in seconds.
+    """Timeouts, in seconds.
 
-    `stall` is silence while no item is open; an open command has `command` instead, since a quiet command prints
-    nothing for as long as it runs. `exit_grace` is what codex gets between its final event and its exit.
-    `orphan` is how long an agent lives with no runner attached. `reconnect` bounds the search for a lost host.
-    `retention` is how long a host keeps what finished runs left there, if no runner collects it.
+    `stall` limits codex's silence while no item is open; while a command runs, `command` counts instead, since codex
+    prints nothing of a quiet command. `exit_grace` limits the time between codex's final event and its exit. `orphan`
+    is how long an agent lives with no runner attached. `reconnect` limits the search for a lost host. `retention` is
+    how long a host keeps what finished runs left there, if no runner collects it.
     """
 
     timeout: float = 1800.0
@@ -59,7 +59,7 @@ class Limits:
 class Check:
     """A command that must exit 0 in the workspace after the agent is done. It runs in `sh -c`.
 
-    `git` is `guarded`, so that its git commands run nothing that a repository names, or `as is`.
+    With `git` as `guarded`, its git commands run no program that a repository names; otherwise `as is`.
     """
 
     name: str
@@ -96,13 +96,13 @@ class CodexSettings:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job, complete and checked: nothing in it needs looking up again. Each field is a key of `[jobs.NAME]`.
+    """One job, complete and validated. Each field is a key of `[jobs.NAME]`.
 
     `prompt` is the final text for the agent, its variables filled and its context appended. `cwd` is an absolute
     path on the host that executes; with a `workspace`, it is relative to its top until that is made. `output_schema` is
-    the text of a JSON Schema for the final message. `secret_scan`: whether what it adds is searched for credentials.
-    `keep_rollout`: whether codex's own transcript is kept, redacted. `instructions`: None is `base` on a pull or merge
-    request, and `workspace` outside of any.
+    the text of a JSON Schema for the final message. `secret_scan`: search the lines that the agent adds for
+    credentials. `keep_rollout`: keep codex's own transcript, redacted. `instructions` None means `base` on a pull or
+    merge request, and otherwise `workspace`.
     """
 
     name: str = field(metadata=NO_KEY)

@@ -1,7 +1,7 @@
-"""Keys of the configuration, as metadata of the fields that they set.
+"""Configuration keys, as metadata of the dataclass fields that they set.
 
-A field is a key of its own name, and its type says what the key holds. `key` says what is different about it. The
-schema, the messages, the build of the values, the agent's denied files and the hidden variables derive from this.
+A field is a key of the same name, and its type is the key's type; `key` adds what differs. The schema, the messages,
+the build of the values, the agent's denied files and the hidden variables derive from this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _METADATA: Final = "codex_runner.key"
 
 
 class Form(StrEnum):
-    """What a value is, beyond its type. Of an array it is each item, of tables by name each name."""
+    """The form of a value, beyond its type: of each item of an array, of each name of named tables."""
 
     PLAIN = "plain"  # of a text: not empty
     ANY_TEXT = "any text"  # may be empty
@@ -50,8 +50,8 @@ class Form(StrEnum):
 class Key(NamedTuple):
     """How a field is written in the configuration.
 
-    `name` is empty if it is the field's own. `choices` are the only values. `shown`: messages may quote the value; in a
-    table with such a key they mask all other values, since people may have put a secret there.
+    `name` is "" if the key has the field's name. `choices` are the only values. `shown`: messages may quote the value.
+    In a table with such a key, messages mask all other values, since people may have put a secret there.
     """
 
     name: str = ""
@@ -73,7 +73,7 @@ def key(
 SECRET_FILE: Final = key(form=Form.SECRET_FILE)
 """A file that the runner reads a secret from: absolute, and denied to the agent."""
 SECRET_VARIABLE: Final = key(form=Form.SECRET_VARIABLE)
-"""The name of a variable that the runner reads a secret from: what it starts does not get that variable."""
+"""The name of a variable that the runner reads a secret from: programs that it starts do not get that variable."""
 FILE: Final = key(form=Form.FILE)
 SHOWN: Final = key(shown=True)
 NO_KEY: Final = key(form=Form.NO_KEY)

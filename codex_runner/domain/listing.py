@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What lies below some paths of a folder. All paths are relative to the folder.
+    """The files below some paths of a folder. All paths are relative to the folder.
 
-    `others` are links and special files, which no transport follows. `complete` is False if there was more than a host
-    may list (16 MiB of names).
+    `others` are links and special files, which no transport follows. `complete` is False if the host could
+    not list all of it: a folder that cannot be read, or more than it may list (16 MiB of names).
     """
 
     files: tuple[str, ...] = ()
@@ -25,9 +25,9 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What came of some files. `files` are here, whole and proven. `left_out` maps each other path to the reason.
+    """The result of a transfer. `files` arrived whole, with the right checksum. `left_out` maps other paths to reasons.
 
-    `received` counts the bytes that came from the host, what was begun anew left out.
+    `received` counts the bytes from the host, without those of transfers that were restarted.
     """
 
     files: tuple[str, ...]

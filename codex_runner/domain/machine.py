@@ -1,4 +1,4 @@
-"""What this machine may refuse to any program: processes, memory, open files, room, rights. None of it is a bug."""
+"""Faults of the runner's machine: out of processes, memory, files or disk space, or no permission. None is a bug."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _REMEDIES: Final = {
     errno.EAGAIN: "Raise the limit of processes (`ulimit -u`, a container's `pids` limit), or end some.",
     errno.ENOMEM: "Give the machine, or the container, more memory.",
     errno.EMFILE: "Raise the limit of open files (`ulimit -n`).",
-    errno.ENFILE: "The whole machine has too many open files: end what holds them.",
+    errno.ENFILE: "End programs that hold many open files: the whole machine has too many.",
     errno.ENOSPC: "Make room on the disk.",
     errno.EDQUOT: "Make room within the user's quota.",
     errno.EROFS: "Name places that can be written (`output_dir`, TMPDIR, XDG_STATE_HOME).",
-    errno.EIO: "Look at the disk: the kernel cannot read or write it.",
+    errno.EIO: "Check the disk: the kernel cannot read or write it.",
 }
 _PROGRAMS: Final = {"sh", "git", "ssh", "ps"}
 _NO_THREAD: Final = "can't start new thread"
@@ -23,7 +23,7 @@ _NO_FOLDER: Final = "No usable temporary directory"
 
 
 def machine_fault(error: BaseException) -> RunnerError | None:
-    """Return what the machine refused, if that is what an exception means; None if it means anything else."""
+    """Return an error for what the machine refused. Returns None if the exception means anything else."""
     if isinstance(error, MemoryError):
         return _refused("no more memory", errno.ENOMEM)
     if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
@@ -35,16 +35,16 @@ def _system_fault(error: OSError) -> RunnerError | None:
     said = (error.strerror or "").lower()
     if _NO_FOLDER.lower() in said:
         return HostError(
-            "this machine has no folder for temporary files that can be written and has room.",
-            remedy="Point TMPDIR to one.",
+            "this machine has no folder for temporary files that is writable and has room.",
+            remedy="Set TMPDIR to such a folder.",
         )
     if error.errno == errno.ENOENT and error.filename in _PROGRAMS:
         return ConfigurationError(
-            f"there is no `{error.filename}` on this machine: PATH has none.", remedy="Install it, or correct PATH."
+            f"`{error.filename}` was not found in PATH on this machine.", remedy="Install it, or correct PATH."
         )
     if error.errno in {errno.EACCES, errno.EPERM} and error.filename:
         return ConfigurationError(
-            f"{error.filename} cannot be used: {said}.", remedy="Give this user the right to, or name another place."
+            f"{error.filename} cannot be used: {said}.", remedy="Give this user permission, or name another place."
         )
     return _refused(said, error.errno) if error.errno in _REMEDIES else None
 

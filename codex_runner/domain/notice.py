@@ -1,4 +1,4 @@
-"""Who is told how a run ended: where, in which shape, and of which endings. Durations are in seconds."""
+"""Notification webhooks: their addresses, formats, and the endings that they get. Durations are in seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDINGS = frozenset({ALWAYS, *RESULTS, *(code.name.lower().replace("_", "-") for
 
 
 class NoticeFormat(StrEnum):
-    """The shape of what is sent."""
+    """The format of a notification."""
 
     JSON = "json"
     SLACK = "slack"
@@ -28,11 +28,11 @@ class NoticeFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NotifyTarget:
-    """A webhook. `name` is how warnings call it; its address is never shown, for whoever knows it may post there.
+    """A webhook. Warnings call it by `name`, and never show its address: a person who knows it can post there.
 
-    `on` holds words of ENDINGS, `jobs` names of jobs (empty: all). `key` signs what is sent; `token` goes along as a
-    bearer token. A try may take `timeout`, all of them together `deadline`. `ca_file` (absolute) is trusted in place
-    of the system's certificates.
+    `on` holds words of ENDINGS, `jobs` names of jobs (empty: all). `key` signs the notification; `token` is sent as a
+    bearer token. `timeout` limits one try, `deadline` all of them. `ca_file` (absolute) replaces the system's
+    certificates.
     """
 
     name: str
@@ -49,5 +49,5 @@ class NotifyTarget:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """All that must not be shown."""
+        """The values that must not be shown."""
         return tuple(secret for secret in (self.url, self.key, self.token) if secret)

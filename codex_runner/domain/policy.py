@@ -1,4 +1,4 @@
-"""What a job may spend, how often it may try, and for whom it works: limits as values. Durations are in seconds."""
+"""Policies of a job: retries, budget, prices, path rules, trust. Durations are in seconds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _RULE = key(form=Form.RULE)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, in all, and with how much time left.
+    """Limits on retries.
 
-    `attempts` counts starts of codex, the first one too; 1 means never again. `tries` counts starts of codex and the
-    tries that codex made by itself. `total` bounds the seconds since the first start, waiting included; None leaves it
-    to the job's timeout. `least` is the time that must be left after the pause for another attempt to be worth it.
-    `checks` is how often the thread is told of checks that failed and gets another turn; `attempts` leaves these out.
+    `attempts` limits starts of codex, the first one included; 1 means no retry. `tries` limits starts of codex plus its
+    own retries. `total` limits the seconds since the first start, waiting included; None means the job's timeout.
+    `least` is the seconds that must be left after the pause. `checks` is how often the thread gets another turn after
+    failed checks; `attempts` does not count these.
     """
 
     attempts: int = 3
@@ -30,11 +30,11 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The limits of one run, over all its attempts; None leaves one out. What reaches a limit is fine, more is not.
+    """The limits of one run, over all its attempts. None is no limit; a run may reach a limit, but not exceed it.
 
     `tokens` counts input and output together (cached and reasoning tokens are in them). `money` is in the currency of
-    the price table and needs one. `tokens_per_day` bounds all runs of the workflow on a UTC day; `tokens` of it are set
-    aside for each, so it needs that too.
+    the price table and needs one. `tokens_per_day` limits all runs of the workflow on a UTC day. Each run reserves
+    `tokens` of it, so it needs that key too.
     """
 
     tokens: int | None = None
@@ -49,16 +49,16 @@ class Budget:
 
     @property
     def unlimited(self) -> bool:
-        """Whether nothing bounds what the model may cost: worth a warning."""
+        """Whether no limit bounds the model's cost: that gets a warning."""
         bounds = (self.tokens, self.input_tokens, self.output_tokens, self.turns, self.money)
         return all(bound is None for bound in bounds)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a million tokens of a model cost. Nothing is known of prices but what is configured.
+    """The configured price of a million tokens of a model.
 
-    Without `cached_input`, cached tokens are counted like any other input: never too cheap.
+    Without `cached_input`, cached tokens cost as much as other input: rather too much than too little.
     """
 
     input: Decimal
@@ -69,7 +69,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class PathRules:
-    """What an agent may change, and must. None leaves a rule out; an empty `allowed_paths` allows no change at all.
+    """The paths that an agent may or must change. None is no rule; an empty `allowed_paths` allows no change.
 
     `must_change`: True asks for any change; globs ask for at least one change under each. `max_changed_lines` counts
     lines added and deleted together. Globs are relative to the repository's top.
@@ -88,12 +88,12 @@ class PathRules:
 
 @dataclass(frozen=True, slots=True)
 class TrustPolicy:
-    """Whom a job with a credential works for.
+    """Which triggers may start a job with a credential.
 
-    `events` are the CI system's own names of what may start it; None is the default of that system. `actors` are the
-    only accounts that may; None is everyone who can cause a trusted event. `forks` are the repositories whose pull
-    requests may, though somebody else writes what is in them. `base_config`: whether a pull or merge request may not
-    change what the run is configured by.
+    `events` are the CI system's own names of the events that may start it; None means the system's default. `actors`
+    are the only accounts that may start it; None means every account that can cause a trusted event. `forks` are the
+    repositories whose pull requests may start it, although other people write their content. `base_config`: a pull or
+    merge request must not change the run's configuration.
     """
 
     events: tuple[str, ...] | None = field(default=None, metadata=key("trusted_events"))

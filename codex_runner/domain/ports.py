@@ -1,4 +1,4 @@
-"""The doors of the engine. Each docstring is the contract that `tests/contract` holds every implementation to."""
+"""The ports of the engine. Each docstring is the contract that `tests/contract` proves for every implementation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Transport(Protocol):
     """A host that executes attempts. Every method may raise HostError; none ever starts a second codex.
 
-    Raises UnreachableError if the host cannot be reached, or not any more: what runs there goes on.
+    Raises UnreachableError if the host cannot be reached, or not any more: an agent there keeps running.
     """
 
     @property
@@ -48,8 +48,8 @@ class Transport(Protocol):
         """Acquire the run's claim, to go on with it; `start` acquires it too. Returns False if there is no such run.
 
         Raises ClaimTakenError if another runner has it and has renewed it in time, unless it is the claim with the
-        number `dead`. When this returns, nothing runs any more that an earlier holder has begun with `execute` or
-        `ask`. Once another runner has the claim, every method raises ClaimTakenError, `stop` too, and does nothing.
+        number `dead`. When this returns, every command that an earlier holder began with `execute` or `ask` has ended.
+        Once another runner has the claim, every method raises ClaimTakenError, `stop` too, and does nothing.
         """
         ...
 
@@ -78,7 +78,7 @@ class Transport(Protocol):
         ...
 
     async def cancel(self, run_id: str) -> None:
-        """End the run, whatever it does: its agent runs, a check runs, or it waits for its next attempt. Idempotent.
+        """End the run in any state: its agent runs, a check runs, or it waits for its next attempt. Idempotent.
 
         From then on `start` and `execute` do nothing for it and raise RunCancelledError, and `renew` returns True.
         Raises RunGoneError if the run is not there, or not any more.
@@ -98,8 +98,8 @@ class Transport(Protocol):
 
         Its process group is ended after `timeout` seconds. Nothing that looks like a credential is in its environment
         but what `environment` adds, which travels like a launch's.
-        At most the last MiB of output is kept. The output is for people: stdout and stderr in one, and whatever the
-        host prints beside them. A program reads what `ask` returns.
+        At most the last MiB of output is kept. The output is for people: stdout and stderr in one, with other output of
+        the host in between. Programs use `ask` instead.
         """
         ...
 
@@ -114,9 +114,9 @@ class Transport(Protocol):
     ) -> Completed:
         """Run a script of the runner's own as `execute` does, and return its stdout alone, byte for byte.
 
-        What a host prints of itself is no part of the answer: its shells' start-up files, a locale or a library that is
-        missing, a wrapper that warns. That is in `complaint`, with all of stderr. An answer has a MiB at most; a longer
-        one is none, and `output` is empty.
+        The answer excludes what the host itself prints: its shells' start-up files, warnings of a missing locale or
+        library, or of a wrapper. These are in `complaint`, with all of stderr. An answer has at most one MiB: if it is
+        longer, `output` is empty.
         """
         ...
 
@@ -149,9 +149,10 @@ class Transport(Protocol):
         ...
 
     async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
-        """Remove the run's directory, and its workspace unless `keep_workspace`: all has been collected. Idempotent.
+        """Remove the run's directory, and its workspace unless `keep_workspace`. Idempotent.
 
-        Raises RunCancelledError if the run was cancelled before; all is removed then too.
+        Call it once everything has been collected. Raises RunCancelledError if the run was cancelled before; it removes
+        the directory then too.
         """
         ...
 
@@ -161,105 +162,104 @@ class Transport(Protocol):
 
 
 class Workspaces(Protocol):
-    """Makes the tree of files that a run works in, on the host that executes it. `Transport.discard` removes it."""
+    """Makes a run's workspace, a tree of files on the host that executes it. `Transport.discard` removes it."""
 
     async def make(self, job: Job, run_id: str, tell: Callable[[Event], None]) -> Workspace:
-        """Make what `job.workspace` asks for; `job.cwd` is relative to it. Again gives the same tree.
+        """Make the workspace that `job.workspace` asks for; `job.cwd` is relative to it. Idempotent.
 
-        `tell` gets a warning for each thing that is not in it as one might think. ConfigurationError where there is no
-        such repository, commit or folder; HostError where the host cannot have it.
+        `tell` gets a warning for each thing that a user may expect in it and that is missing, such as submodules.
+        Raises ConfigurationError if there is no such repository, commit or folder, HostError if the host fails.
         """
         ...
 
     async def reset(self, workspace: Workspace, run_id: str) -> None:
-        """Put it back to how it was made; nothing may be alive in it. HostError where that fails."""
+        """Reset the workspace to the state in which it was made. No process may work in it. Raises HostError."""
         ...
 
 
 class Agent(Protocol):
-    """All that the engine must know of the agent's program, and it is codex."""
+    """The agent's program, which is codex, as the engine uses it."""
 
     async def prepare(
         self, job: Job, transport: Transport, granted: Granted, tell: Callable[[Event], None]
     ) -> Prepared:
-        """Look at what is installed and at whether the job can run at all; return what a start needs.
+        """Check that codex is installed and that the job can run with it. Uses no tokens.
 
-        `tell` gets what was proven on the way. ConfigurationError or CredentialError where the job cannot run. Nothing
-        has been spent when it returns.
+        `tell` gets the events of the checks. Raises ConfigurationError or CredentialError if the job cannot run.
         """
         ...
 
     def parse(self, line: bytes) -> Event:
-        """Read one line of its stdout (without the newline). Never raises; what cannot be read is Unparsed."""
+        """Parse one line of codex's stdout (without the newline). Never raises; returns Unparsed if it is no event."""
         ...
 
     def parse_truncated(self, head: bytes, tail: bytes, size: int, *, whole: bool) -> Event:
-        """Read the two ends of a line of its stdout that is too long to be read, `size` bytes. Never raises.
+        """Parse the two ends of an overlong line of codex's stdout, which has `size` bytes. Never raises.
 
         `whole` says whether a newline ended it.
         """
         ...
 
     def parse_diagnostic(self, line: bytes) -> Event | None:
-        """Read one line of its stderr; None where it is noise."""
+        """Parse one line of codex's stderr. Returns None if it is noise."""
         ...
 
     async def read_usage(self, transport: Transport, run_id: str, thread_id: str) -> Usage | None:
-        """Read on the host what the thread has come to, before its turn says so; None where that is not to be had.
+        """Read from the host how many tokens the thread has used so far. Returns None if codex's record does not say.
 
-        May raise HostError.
+        Raises HostError if the host fails.
         """
         ...
 
     async def has_reply(self, transport: Transport, run_id: str, thread_id: str) -> bool | None:
-        """Read on the host whether the last answer of the thread's last turn held a message, by the agent's own record.
+        """Read from codex's own record on the host whether the last answer of the thread's last turn held a message.
 
-        None if the record does not say. May raise HostError.
+        Returns None if the record does not say. Raises HostError if the host fails.
         """
         ...
 
     async def read_rollout(self, transport: Transport, run_id: str) -> bytes:
-        """Read on the host what the agent itself recorded of the run's threads: lines of JSON, which are not redacted.
+        """Read codex's own record of the run's threads from the host: lines of JSON, not redacted.
 
-        Comes after the last attempt has ended. May raise HostError.
+        Call it after the last attempt has ended. Raises HostError if the host fails.
         """
         ...
 
     def judge(self, attempt: Attempt, exit_: ProcessExit, stderr_tail: str) -> Ending:
-        """Say how an attempt ended that nobody stopped."""
+        """Return the ending of an attempt that was not stopped."""
         ...
 
 
 class Prepared(Protocol):
-    """The agent's program as `Agent.prepare` has found it on the host of the job."""
+    """The codex that `Agent.prepare` has found on the job's host."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What run.json should say of it."""
+        """Its facts for run.json."""
         ...
 
     async def prove(
         self, job: Job, run_id: str, transport: Transport, tell: Callable[[Event], None]
     ) -> Mapping[str, Any]:
-        """Try the agent's sandbox on the host, and put there what the run needs of it; return more facts for run.json.
+        """Test the agent's sandbox on the host, and install what the run needs of it. Returns more facts for run.json.
 
-        `tell` gets what was proven. ConfigurationError if the sandbox does not start, or does not keep what the job's
-        `sandbox` says. `Transport.discard` removes what it leaves.
+        `tell` gets the events of the test. Raises ConfigurationError if the sandbox does not start, or does not enforce
+        the job's `sandbox`. `Transport.discard` removes its files.
         """
         ...
 
     def launch(
         self, job: Job, run_id: str, attempt: int, resume: str | None = None, prompt: str | None = None
     ) -> Launch:
-        """Say how to start it for this job, or how to go on with the thread `resume`.
+        """Return the launch that starts codex for this job, or that resumes the thread `resume`.
 
-        `prompt` is what the thread is told; without one, it is told to go on with what it was about.
+        `prompt` is the text for the resumed thread; None tells it to continue its work.
         """
         ...
 
 
 class Credentials(Protocol):
-    """Where a job's credential comes from. What was borrowed for it is given back before `borrow` returns."""
+    """The source of a job's credential. `borrow` gives a login back before it returns."""
 
     async def borrow(
         self,
@@ -272,49 +272,50 @@ class Credentials(Protocol):
     ) -> Granted:
         """Fetch the job's credential and judge it as of `now` (seconds since the epoch).
 
-        `tell` gets each rule's guard and warning as it happens, also before an error; `on_retry` gets a sentence for
-        each new try; `on_secret` gets each secret before it is used, those of the login too. CredentialError where it
-        is missing or unfit, SecretStoreError where the store cannot answer.
+        `tell` gets each rule's guard and warning as it happens, also before an error. `on_retry` gets a sentence for
+        each retry. `on_secret` gets each secret before it is used, those of the login too. Raises CredentialError if
+        the credential is missing or unfit, SecretStoreError if the store cannot answer.
         """
         ...
 
 
 class ConfigTrust(Protocol):
-    """Whether what configures the run may be believed, in a pipeline that works on somebody's proposal."""
+    """Whether to trust the run's configuration in a pipeline that works on a pull or merge request."""
 
     async def judge(self, tell: Callable[[Event], None]) -> Mapping[str, Any]:
-        """Compare it with the base of the proposal; return facts for run.json. CredentialError if the job refuses it.
+        """Compare the configuration with the proposal's base commit. Returns facts for run.json.
 
-        `tell` gets a warning or a guard. Comes before anything is borrowed.
+        `tell` gets a warning or a guard. Raises CredentialError if it differs and the job refuses that. Call it before
+        `Credentials.borrow`.
         """
         ...
 
 
 class Sink(Protocol):
-    """Somewhere that records are shown. It may fail: the run goes on and carries a warning."""
+    """An output that shows records. If it raises, the run goes on without it, with a warning."""
 
     def mask(self, secret: Secret) -> None:
-        """Learn of a secret before anything could print it: some CI systems can mask it for us too."""
+        """Mask a secret before anything can print it, if the CI system can do that."""
         ...
 
     def accept(self, record: Record, state: RunState) -> None:
-        """Show a record. `state` already includes it."""
+        """Show a record. `state` includes it already."""
         ...
 
     def tick(self, now: float, state: RunState) -> None:
-        """Show that time passes: called about once a second. `now` is seconds since the epoch."""
+        """Show that time passes. Called about once a second. `now` is seconds since the epoch."""
         ...
 
     def close(self) -> None:
-        """Finish: nothing more will come."""
+        """Finish the output. The last call."""
         ...
 
 
 class Journal(Protocol):
-    """The run's own memory: the copies of what codex wrote, and events.jsonl. If it fails, the run fails."""
+    """The run's write-ahead log: events.jsonl, and the copies of codex's output. If it fails, the run fails."""
 
     def copy(self, stream: Stream, data: bytes) -> None:
-        """Append redacted bytes to codex.jsonl or stderr.log. Comes before the record that stands for them."""
+        """Append redacted bytes to codex.jsonl or stderr.log. Called before the record that covers them."""
         ...
 
     def append(self, record: Record) -> None:
@@ -322,88 +323,88 @@ class Journal(Protocol):
         ...
 
     def close(self) -> None:
-        """Make sure that it is on disk."""
+        """Flush everything to disk (fsync). The last call."""
         ...
 
 
 class Group(Protocol):
-    """The place of a job's concurrency group, of which there is one on the runner's machine."""
+    """The lock of a job's concurrency group on the runner's machine."""
 
     async def enter(self, tell: Callable[[str, str], None]) -> str | None:
-        """Take the place as the group's policy says; return None once it is ours, else why this run is to be skipped.
+        """Acquire the group's lock by its policy. Returns None once acquired, otherwise the reason to skip this run.
 
-        `tell` gets a warning's code and message where the place is waited for, or was a dead run's. LockedError where
-        the policy refuses, or the wait has run out.
+        `tell` gets a warning's code and message if the run waits, or takes the lock of a dead run. Raises LockedError
+        if the policy refuses, or the wait times out.
         """
         ...
 
     def leave(self) -> None:
-        """Let the next run in. Idempotent; also where the place was never ours."""
+        """Release the lock. Idempotent; does nothing if it was not acquired."""
         ...
 
 
 class Account(Protocol):
-    """What one workflow spends on a UTC day, over all runs that share the ledger."""
+    """One workflow's account of a UTC day, over all runs that share the ledger."""
 
     def reserve(self, run_id: str, tokens: int, *, now: float, until: float, limit: int | None) -> None:
-        """Set aside `tokens` for a run that starts at `now` and is over by `until` (seconds since the epoch).
+        """Reserve `tokens` for a run that starts at `now` and is over by `until` (seconds since the epoch).
 
-        BudgetSpentError where the workflow's day would then pass `limit`. Idempotent on `run_id`.
+        Raises BudgetSpentError if the workflow would exceed `limit` tokens on that day. Idempotent on `run_id`.
         """
         ...
 
     def charge(self, run_id: str, tokens: int, *, now: float, money: Decimal | None, final: bool) -> None:
-        """Say what the run has come to so far, in all. `final` gives back what was set aside and not needed."""
+        """Charge the run's total so far. `final` releases the rest of its reservation. Idempotent."""
         ...
 
 
 class ReplySchema(Protocol):
-    """What the final message must look like. Making one refuses a schema that cannot work (ConfigurationError)."""
+    """The JSON Schema of the final message. Its constructor raises ConfigurationError if the schema cannot work."""
 
     async def judge(self, reply: str, *, timeout: float) -> Sequence[str] | None:
-        """Return a sentence for each thing that is wrong with a reply, none if it fits; None after `timeout` seconds.
+        """Return a sentence for each problem of a reply, empty if it fits. Returns None after `timeout` seconds.
 
-        The runner goes on meanwhile. A call that is cancelled leaves nothing behind.
+        Does not block the event loop. A cancelled call leaves no process behind.
         """
         ...
 
 
 class Detector(Protocol):
-    """Knows what credentials look like. Pure, and without a network."""
+    """Detects what looks like a credential. Pure, and without a network."""
 
     def kinds(self, path: str, text: str) -> Collection[str]:
-        """Return what kinds of credential `text` looks like, in words; none of the text itself. Never raises.
+        """Return the kinds of credential in `text`, in words, without any of the text. Never raises.
 
-        `text` is a line, or a part of a long one, that was added to the file `path`. It takes seconds at most, whatever
-        is in it, where it is not longer than 4096 characters.
+        `text` is a line, or a part of a long one, that was added to the file `path`. For up to 4096 characters, it
+        takes seconds at most.
         """
         ...
 
 
 class Artifacts(Protocol):
-    """Brings what the job left into the run's folder."""
+    """Collects the job's artifacts into the run's folder."""
 
     async def collect(
         self, job: Job, state: RunState, patch: bytes, rollout: bytes
     ) -> tuple[Sequence[ArtifactKept], Sequence[str]]:
-        """Keep what the job's globs name, the patch, the agent's last message and, unless empty, its own record.
+        """Keep the files that the job's globs match, the patch, the last message, and codex's record unless empty.
 
-        Return what was kept, and a sentence for each thing that was left out and why.
+        Returns what was kept, and a sentence with the reason for each thing that was left out.
         """
         ...
 
 
 class Reports(Protocol):
-    """Writes everything that people and CI systems read, from the state alone."""
+    """Writes all reports for people and CI systems, from the state alone."""
 
     def begin(self, state: RunState) -> None:
-        """Write run.json: a run that never ends, because its machine did, has left that much."""
+        """Write run.json at the start, so that a run whose machine dies has left at least that."""
         ...
 
     def prepare(self) -> None:
-        """Take room on the disk, and load what writing needs, now that there is time: codex is starting."""
+        """Reserve disk space and import what `write` needs, while codex is starting."""
         ...
 
     def write(self, state: RunState) -> Sequence[Path]:
-        """Write all reports, each by rename, and return their paths. Safe to call again."""
+        """Write all reports, each as an atomic write. Returns their paths. Idempotent."""
         ...

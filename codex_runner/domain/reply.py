@@ -1,8 +1,8 @@
-"""Whether the agent's last message is its final one: what may follow it, and what takes that away.
+"""The reply: whether the agent's last message is its final one, and which later events show that it is not.
 
-codex marks no message as final. So a message counts as the reply only if nothing came after it but what is known to
-change nothing: the completed plan, reasoning, known warnings, and the end of work that had begun before it. Some work
-leaves no event at all: a call that codex refuses, a hook that has the model go on. codex's own record tells of that.
+codex marks no message as final. So a message counts as the reply only if all later events are known to be harmless: the
+completed plan, reasoning, known warnings, and the end of work that began before it. Some work has no event: a call that
+codex refuses, a hook that makes the model continue. Only codex's own record shows that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _ENDED = frozenset({"completed", "failed", "declined"})
 
 
 def voided_by(event: ev.Event, attempt: Attempt) -> str | None:  # noqa: C901, PLR0911 - one arm a kind of event
-    """Return why a message before `event` is not the final one, None if it still is. Call before `event` is folded."""
+    """Returns None if a message before `event` may still be the final one, otherwise why not.
+
+    Call it before `event` is applied to the state.
+    """
     match event:
         case ev.ItemCompleted():
             return _voided_by_completed(event.item, attempt)
@@ -46,7 +49,7 @@ def voided_by(event: ev.Event, attempt: Attempt) -> str | None:  # noqa: C901, P
 
 
 def is_unreadable(event: ev.Event) -> bool:
-    """Whether `event` may have been a message, and cannot be read as one."""
+    """Whether `event` may be a message that cannot be read."""
     match event:
         case ev.OtherEvent() | ev.Unparsed(voids=True):
             return True
@@ -57,12 +60,12 @@ def is_unreadable(event: ev.Event) -> bool:
 
 
 def is_work(item: ev.Item) -> bool:
-    """Whether an item is something that runs: a command, a patch, a call; no message, plan or warning."""
+    """Whether an item is work that runs: a command, a patch, a call; not a message, plan or warning."""
     return not isinstance(item, ev.AgentMessage | ev.Reasoning | ev.TodoList | ev.ItemWarning)
 
 
 def named(item: ev.Item) -> str:  # noqa: PLR0911 - one return a kind of item
-    """Name an item in a sentence."""
+    """Return an item's name for a sentence."""
     match item:
         case ev.Command():
             return f"the command {_short(item.command)!r}"

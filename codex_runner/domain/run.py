@@ -1,4 +1,4 @@
-"""One run of a job: its name, how its process and its attempts ended, and what it came to."""
+"""One run of a job: its id, its token usage, how its process and its attempts ended, and its verdict."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def new_run_id(job: str, now: float | None = None) -> str:
 
 
 def check_run_id(text: str) -> str:
-    """Return `text` if it is a whole run id. A truncated one names no run: UsageError."""
+    """Return `text` if it is a whole run id. Raises UsageError otherwise, also for a truncated one."""
     if not _RUN_ID.fullmatch(text):
         raise UsageError(
             f"{text!r} is not a run id (such as 20260102T030405Z-release-notes-0a1b2c3d).",
@@ -34,7 +34,7 @@ def check_run_id(text: str) -> str:
 
 
 def run_started(run_id: str) -> float:
-    """Return when a run of this id was begun, to the second: seconds since the epoch; 0 where it names no time."""
+    """Return when the run of this id began, in whole seconds since the epoch. Returns 0 if the id has no valid time."""
     try:
         return float(calendar.timegm(time.strptime(run_id[:16], "%Y%m%dT%H%M%SZ")))
     except ValueError:
@@ -42,13 +42,13 @@ def run_started(run_id: str) -> float:
 
 
 def run_job(run_id: str) -> str:
-    """Return the job that a run id names."""
+    """Return the name of the job in a run id."""
     return run_id[17:-9]
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. codex counts them over a whole thread; a resume goes on from the last total."""
+    """Tokens. codex counts them over a whole thread. A resume goes on from the last total."""
 
     input: int = 0
     cached_input: int = 0
@@ -80,7 +80,7 @@ class Usage:
 
 
 class StopReason(StrEnum):
-    """Why somebody ended the agent. The values are the words that the supervisor writes into `exit`."""
+    """Why the runner or the supervisor ended the agent. The supervisor writes these values into the file `exit`."""
 
     NONE = "none"
     TIMEOUT = "timeout"
@@ -99,7 +99,7 @@ class StopReason(StrEnum):
 
 
 class Sweep(StrEnum):
-    """How surely no process of the agent is left."""
+    """How certain it is that no process of the agent is left."""
 
     CLEAN = "clean"
     BEST_EFFORT = "best-effort"
@@ -110,9 +110,9 @@ class Sweep(StrEnum):
 class ProcessExit:
     """How codex's process ended, as its supervisor saw it.
 
-    At most one of `code` and `signal` is set; neither where the supervisor died first. `stdout_size` (bytes) and
-    `stdout_cksum` (POSIX cksum) describe the whole of what codex printed. `killed` counts processes that the sweep had
-    to end. `swept` says how sure it is.
+    At most one of `code` and `signal` is set, and neither if the supervisor died first. `stdout_size` (bytes) and
+    `stdout_cksum` (POSIX cksum) describe all that codex printed. `killed` counts processes that the sweep had to end.
+    `swept` says how certain the sweep is.
     """
 
     code: int | None
@@ -125,7 +125,7 @@ class ProcessExit:
     killed: int = 0
 
     def __str__(self) -> str:
-        """Say it in the usual words."""
+        """Return the code or the signal in words."""
         if self.signal is not None:
             return f"signal {self.signal}"
         return "an unknown exit code" if self.code is None else f"exit code {self.code}"
@@ -133,9 +133,9 @@ class ProcessExit:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt ended: `failure` is None exactly where the agent did its turn. `message` is for people.
+    """How an attempt ended. `failure` is None exactly if the agent completed its turn. `message` is for people.
 
-    `remedy` is what to do about it, where more is known than the class of the failure says.
+    `remedy` is what to do about it, if more is known than the class of the failure says.
     """
 
     failure: Failure | None
@@ -144,15 +144,15 @@ class Ending:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The exit code that this ending alone would give."""
+        """The exit code of this ending, without checks and guards."""
         return ExitCode.SUCCEEDED if self.failure is None else self.failure.exit_code
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the whole run came to. `reason` is one sentence, `remedy` another one: what to do about it.
+    """The result of the whole run. `reason` is one sentence; `remedy` is another one that says what to do.
 
-    `skipped`: its group was taken, and nothing was done.
+    `skipped`: another run held the group's lock, and this run did nothing.
     """
 
     exit_code: ExitCode
@@ -163,7 +163,7 @@ class Verdict:
 
     @classmethod
     def of(cls, ending: Ending) -> Self:
-        """Return the verdict of a run whose last attempt ended so, badly."""
+        """Return the verdict of a run whose last attempt failed with this ending."""
         failure = ending.failure or Failure.UNKNOWN
         return cls(failure.exit_code, ending.message, failure, remedy=ending.remedy or failure.remedy)
 

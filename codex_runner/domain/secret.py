@@ -1,4 +1,4 @@
-"""A secret, and the promise that printing it prints a mask."""
+"""Secret values that print as a mask."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from codex_runner.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value that must never be shown, and the name under which its absence is shown.
+    """A value that must never be shown. `name` is public: the mask `***NAME***` shows it.
 
-    `name` is what a mask says (`***NAME***`), so it must not itself be secret.
-    `reveal()` is the only way to the value; it is called where bytes leave for codex or Vault, and in the redactor.
+    `reveal()` is the only access to the value. Call it only for bytes that go to codex or Vault, and in the redactor.
     """
 
     name: str
@@ -31,7 +30,7 @@ class Secret:
         return f"Secret({self.name!r}, '***')"
 
     def __bool__(self) -> bool:
-        """Whether there is a value at all."""
+        """Whether the value is not empty."""
         return bool(self._value)
 
     def __reduce__(self) -> str:

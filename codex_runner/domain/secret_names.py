@@ -1,7 +1,7 @@
-"""The variables from which the runner reads a secret: the one table of their names.
+"""The single table of environment variables from which the runner reads a secret.
 
-What reads a secret takes its name from here, and what starts a program with the caller's environment leaves these out.
-`named` are the variables that a configuration names beside them (`credential.variable`, `url_variable`, ...).
+Code that reads a secret takes the variable's name from here. Code that starts a program with the caller's environment
+removes these. `named` are further variables that a configuration names (`credential.variable`, `url_variable`, ...).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-# Vault and OpenBao: the login itself, or what it is made with.
+# Vault and OpenBao: tokens, and the secrets of a login.
 VAULT_TOKEN: Final = "VAULT_TOKEN"  # noqa: S105 - a variable's name, like those below
 BAO_TOKEN: Final = "BAO_TOKEN"  # noqa: S105
 VAULT_SECRET_ID: Final = "VAULT_SECRET_ID"  # noqa: S105
@@ -23,7 +23,7 @@ GITLAB_ID_TOKEN: Final = "VAULT_ID_TOKEN"  # noqa: S105 - the name that GitLab's
 GITHUB_ID_TOKEN: Final = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"  # noqa: S105
 # GitHub's API.
 GITHUB_TOKENS: Final = ("GITHUB_TOKEN", "GH_TOKEN")
-# What codex gets, by the kind of the credential.
+# Codex's own variables, by the kind of the credential.
 ACCESS_TOKEN: Final = "CODEX_ACCESS_TOKEN"  # noqa: S105
 API_KEY: Final = "CODEX_API_KEY"
 CREDENTIAL: Final = "CODEX_CREDENTIAL"
@@ -37,10 +37,10 @@ NAMES: Final = frozenset(
         *(ACCESS_TOKEN, API_KEY, CREDENTIAL, *OTEL_HEADERS),
     )
 )
-"""What the runner reads by itself, whatever a configuration says."""
+"""The variables that the runner reads without any configuration."""
 
 SETTINGS: Final = "CODEX_RUNNER_"
-"""How the runner's own settings begin, `codex.env` with its secrets among them."""
+"""The prefix of the runner's own settings. `codex.env`, with its secrets, is among them."""
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 PROXIES: Final = frozenset(
@@ -49,7 +49,7 @@ PROXIES: Final = frozenset(
         *(f"{vendor}_{name}" for vendor in ("VAULT", "BAO") for name in ("PROXY_ADDR", "HTTP_PROXY")),
     )
 )
-"""Addresses of proxies: a secret if there is a password in one."""
+"""Variables with addresses of proxies: secret if the address has a password."""
 
 
 def holds_secret(name: str, value: str, named: Collection[str] = ()) -> bool:
@@ -62,12 +62,12 @@ def holds_secret(name: str, value: str, named: Collection[str] = ()) -> bool:
 def without_secrets(
     environ: Mapping[str, str], named: Collection[str] = (), given: Collection[str] = ()
 ) -> dict[str, str]:
-    """Return the environment less every variable from which the runner reads a secret, but for those `given`."""
+    """Return the environment without the variables from which the runner reads a secret, except those `given`."""
     return {key: value for key, value in environ.items() if key in given or not holds_secret(key, value, named)}
 
 
 def secrets_of(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the secrets that the table finds in an environment, each with its name."""
+    """Yield the name and value of each secret in an environment."""
     for name, value in environ.items():
         if name in PROXIES:
             yield from (("PROXY_PASSWORD", password) for password in proxy_passwords(value))
@@ -76,7 +76,7 @@ def secrets_of(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def proxy_passwords(address: str) -> Iterator[str]:
-    """Yield the password in a proxy's address, as written and decoded: codex gets it, and errors quote it."""
+    """Yield the password in a proxy's address, as written and decoded: codex gets it, and errors may quote it."""
     # Not urlsplit: addresses without a scheme are common, and a broken one must not hide its password.
     login, at, _ = address.rpartition("@")
     _, colon, password = login.rpartition("//")[2].partition(":")

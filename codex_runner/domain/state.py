@@ -1,4 +1,4 @@
-"""What is known of a run so far: a fold over its records, so that every report can be rebuilt from events.jsonl."""
+"""The state of a run: a fold over its records, so that every report can be rebuilt from events.jsonl."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from codex_runner.domain.run import Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Of one code. An agent may have a thousand commands refused, each told in other words.
+# The most warnings of one code. codex may refuse a thousand commands of an agent, each with another message.
 _MOST_WARNINGS = 100
 
 
@@ -23,10 +23,10 @@ _MOST_WARNINGS = 100
 class RunState:
     """Everything that a report needs. Only `apply` changes it.
 
-    `checks` and `changes` are those after the last attempt: what was found after an earlier one counts no more.
-    `files` maps each path that the agent says it changed to its last change; `commands` and `failed_commands` count
-    finished commands; `no_events` and `no_event_bytes` lines that codex printed and that are no events, and
-    `no_event_warning` says which of the warnings tells of them. `told` are the warnings of codex, by their code.
+    `checks` and `changes` are those after the last attempt; results after an earlier one no longer count. `files` maps
+    each path that the agent reported as changed to its last change. `commands` and `failed_commands` count finished
+    commands. `no_events` and `no_event_bytes` count codex's lines that are no events; `no_event_warning` is the index
+    of the warning about them. `told` are codex's warnings by their code.
     """
 
     run_id: str = ""
@@ -65,27 +65,27 @@ class RunState:
 
     @property
     def reply(self) -> str | None:
-        """The agent's final message, of its last attempt; None if what it said last is not final."""
+        """The final message of the last attempt. None if its last message is not final."""
         attempt = self.attempt
         return attempt.reply if attempt and attempt.answered else None
 
     @property
     def uncounted(self) -> bool:
-        """Whether an attempt used tokens that codex did not count, so that `usage` is too small."""
+        """Whether codex did not count the tokens of an attempt, so that `usage` is too small."""
         return any(attempt.uncounted for attempt in self.attempts)
 
     @property
     def thread_id(self) -> str | None:
-        """The last thread id that codex gave."""
+        """The last thread id that codex printed."""
         return next((a.thread_id for a in reversed(self.attempts) if a.thread_id), None)
 
     @property
     def seconds(self) -> float:
-        """How long the run has taken, until its end or until its last record."""
+        """The run's duration in seconds, until its end or its last record."""
         return max(0.0, (self.ended or self.updated) - self.started)
 
     def apply(self, record: ev.Record) -> None:
-        """Take one more record into account."""
+        """Apply one more record."""
         self.seq, self.position, self.updated = record.seq, record.position, record.time
         self._take(record.event, record.time)
 
@@ -129,7 +129,7 @@ class RunState:
         if not event.attached:
             self.attempts.append(Attempt(event.number, time, event.reason, event.thread_id))
             self.checks, self.changes = self.attempts[-1].checks, None
-        elif self.attempts:  # where its host had been lost, it is not over after all
+        elif self.attempts:  # attached: if its host had been unreachable, the attempt is not over after all
             self.verdict = self.ended = None
             self.attempts[-1].ending = self.attempts[-1].ended = None
 
@@ -170,7 +170,7 @@ class RunState:
         if isinstance(event, ev.TurnFailed):
             attempt.turn, attempt.turn_error = TURN_FAILED, event.message
             return
-        # What has failed, nothing but another turn can make good.
+        # A failed turn stays failed: only another turn can succeed.
         attempt.turn = TURN_FAILED if attempt.turn == TURN_FAILED else TURN_COMPLETED
         if event.counted:
             self._count_usage(attempt, event.usage)
@@ -179,7 +179,7 @@ class RunState:
             self._warn("usage-unknown", "codex ended its turn without saying how many tokens it used.")
 
     def _count_usage(self, attempt: Attempt, usage: Usage) -> None:
-        """Add what is new: codex counts per thread, over resumes."""
+        """Add the new tokens: codex counts over the whole thread, resumes included."""
         same_thread = [a.usage for a in self.attempts if a.thread_id == attempt.thread_id]
         attempt.usage = usage
         before = max(same_thread, key=lambda u: u.total, default=Usage())
@@ -187,7 +187,7 @@ class RunState:
         attempt.spent = attempt.spent + (usage - before)
 
     def _warn(self, code: str, message: str) -> None:
-        """Take a warning of codex, if it is one, once: an agent that is refused something asks again and again."""
+        """Add a warning of codex once, if there is a code: a refused agent tries the same again and again."""
         told = self.told.setdefault(code, set())
         if not code or message in told or len(told) > _MOST_WARNINGS:
             return
@@ -196,7 +196,7 @@ class RunState:
         self.warnings.append(ev.Warned(code, more if len(told) > _MOST_WARNINGS else message))
 
     def _take_unparsed(self, attempt: Attempt, event: ev.Unparsed) -> None:
-        if event.item_id:  # it is done, and counts although it cannot be read
+        if event.item_id:  # the item is done, and counts although it cannot be read
             attempt.open_items.pop(event.item_id, None)
             attempt.items += 1
             if event.item_type == ev.Command.kind:
@@ -220,7 +220,7 @@ class RunState:
         if self.no_event_warning is None:
             self.no_event_warning = len(self.warnings)
             self.warnings.append(told)
-        else:  # one warning, however many there are
+        else:  # replace it: one warning for all of these lines
             self.warnings[self.no_event_warning] = told
 
     def _take_item(self, attempt: Attempt, event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted) -> None:
@@ -244,7 +244,7 @@ class RunState:
                 attempt.refused += item.refused
                 if item.refused:
                     self._warn("sandbox-failed", item.output.partition("\n")[0])
-            case ev.OtherItem(type=ev.Command.kind):  # it cannot be read, and counts all the same
+            case ev.OtherItem(type=ev.Command.kind):  # counts although it cannot be read
                 self.commands += 1
                 self.failed_commands += 1
             case ev.FileChange() if item.status == "completed":
@@ -256,12 +256,12 @@ class RunState:
 
 
 def _is_warning(item: ev.Item) -> bool:
-    """Whether codex warns with this item, also if it cannot be read."""
+    """Whether this item is a warning of codex, also if it cannot be read."""
     return isinstance(item, ev.ItemWarning) or (isinstance(item, ev.OtherItem) and item.type == ev.ItemWarning.kind)
 
 
 def _void(attempt: Attempt, event: ev.Event) -> None:
-    """Note that the last message is not the final one, if `event` says so. The first cause stays, or one unreadable."""
+    """Note that the last message is not the final one, if `event` shows that. Keeps the first cause."""
     why = voided_by(event, attempt)
     if why is None:
         return
@@ -271,7 +271,7 @@ def _void(attempt: Attempt, event: ev.Event) -> None:
 
 
 def fold(records: Iterable[ev.Record]) -> RunState:
-    """Build the state that these records come to."""
+    """Return the state after these records."""
     state = RunState()
     for record in records:
         state.apply(record)

@@ -1,6 +1,6 @@
-"""What programs that the runner starts for itself get of its environment: lists of what may pass, not of what may not.
+"""Allow-lists of environment variables for the programs that the runner starts for itself.
 
-ssh, and the checks of a job, get more: the caller's environment without secrets (`secret_names`).
+ssh and the job's checks get more: the caller's environment without secrets (`secret_names`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What the supervisor, and through it codex, gets; `scrub` on the host has the same list.
+# The variables of the supervisor, and so of codex; `scrub` on the host has the same list.
 PASSED: Final = frozenset(
     (
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
@@ -20,7 +20,7 @@ PASSED: Final = frozenset(
     )
 )
 
-# What git, its ssh and its credential helpers are configured by, beside that: where things lie, never what opens them.
+# Further variables for git, its ssh and its credential helpers: places of files and sockets, never secrets.
 _OF_GIT = frozenset(
     (
         *("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
@@ -35,12 +35,12 @@ _CREDENTIAL_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "PRI
 
 
 def passed(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what codex and its supervisor get."""
+    """Return the environment of codex and its supervisor."""
     return {key: value for key, value in environ.items() if key in PASSED or key.startswith("LC_")}
 
 
 def for_git(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what git gets, and every script of the runner's own that may call it."""
+    """Return the environment of git, and of the runner's own scripts that may call it."""
     more = {
         key: value
         for key, value in environ.items()
@@ -50,6 +50,6 @@ def for_git(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def names_a_credential(name: str) -> bool:
-    """Whether a variable's name speaks of a credential, or is one of the runner's own settings."""
+    """Whether a variable's name suggests a credential, or is one of the runner's own settings."""
     upper = name.upper()
     return upper.startswith(("VAULT_", "BAO_", "CODEX_RUNNER_")) or any(word in upper for word in _CREDENTIAL_WORDS)

@@ -1,14 +1,14 @@
-"""The wish that a run end: of a signal, or of `codex-runner cancel`, which the run's host keeps for its followers."""
+"""Cancellation of a run: by a signal, or by `codex-runner cancel`, which leaves a file on the run's host."""
 
 from __future__ import annotations
 
 WISH = "cancelled"
-"""The name of the file in the run's directory on its host, and the host's word for it."""
+"""The name of the cancel file in the run's directory on its host, and the host's word for it."""
 
 
 class RunCancelledError(Exception):
-    """Somebody has cancelled the run. No HostError: nothing may be tried again, and nothing more be started."""
+    """`codex-runner cancel` cancelled the run. Not a HostError: the runner must not retry, nor start anything more."""
 
 
 class Stopped(Exception):  # noqa: N818 - no error: it unwinds
-    """The run is to end now: what was going on for it has been given up."""
+    """The run is to end now, and the work for it was cancelled."""

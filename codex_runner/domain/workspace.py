@@ -1,4 +1,4 @@
-"""A tree of files that the runner makes for one run, and what becomes of it afterwards."""
+"""Workspaces: the tree of files that the runner makes for one run, and whether it stays afterwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from codex_runner.domain.key import SHOWN, Form, key
 
 
 class Keep(StrEnum):
-    """Whether the tree stays on the host after the run, for people to look at. What stays goes after `retention`."""
+    """Whether the workspace stays on the host after the run, for people to inspect. It is removed after `retention`."""
 
     NEVER = "never"
     ON_FAILURE = "on-failure"
@@ -19,10 +19,10 @@ class Keep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceSpec:
-    """Where a run's tree comes from: `repo` at `ref`.
+    """The source of a run's workspace: `repo` at `ref`.
 
     `repo` is an absolute path on the runner's machine, or a URL that the executing host fetches by itself. `ref` names
-    a commit there.
+    a commit of it.
     """
 
     repo: str = field(default=".", metadata=key(form=Form.REPOSITORY))
@@ -31,17 +31,17 @@ class WorkspaceSpec:
 
     @property
     def is_url(self) -> bool:
-        """Whether the executing host fetches it."""
+        """Whether the executing host fetches the repository by itself."""
         return not self.repo.startswith("/")
 
     def stays(self, *, failed: bool) -> bool:
-        """Whether the tree is kept after a run that ended so."""
+        """Whether the workspace stays after a run that failed, or succeeded."""
         return self.keep is Keep.ALWAYS or (self.keep is Keep.ON_FAILURE and failed)
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A tree that was made. `path` is its top, `cwd` the folder in it to work in: both absolute, on the host."""
+    """A workspace on the host. `path` is its top, `cwd` the folder in it to work in; both are absolute."""
 
     path: str
     cwd: str

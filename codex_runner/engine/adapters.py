@@ -1,4 +1,4 @@
-"""What a run works with, and what its runner knows of it beside the job. `wiring.compose` makes both."""
+"""The adapters of a run, and what its runner knows of it beside the job. `app.compose` makes both."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """The ports of one run. Each part of the engine gets those that it uses, and no more.
+    """The ports of one run. Each part of the engine gets only those that it uses.
 
-    `schema`, `scan`, `workspaces`, `group` and `account` are there if the job asks for one, `config_trust` on a pull or
-    merge request.
+    `schema`, `scan`, `workspaces`, `group` and `account` are None unless the job asks for one. `config_trust` is None
+    unless the pipeline works on a pull or merge request.
     """
 
     transport: Transport
@@ -52,10 +52,11 @@ class Adapters:
 class RunContext:
     """What the runner knows of a run beside its job.
 
-    `folder` is what the run leaves: it is searched for secrets at the end. `doubts` are warnings to record at the
-    beginning. `own` are folders on the host that the runner writes. `later` is what the host keeps of the attempts
-    behind the one that is attached to: its records, an attempt each. `renewal` is in seconds: how often the run's claim
-    is renewed. `configuration` is a digest of what a runner that attaches goes by beside the job.
+    `folder` is the run's folder, which the runner searches for secrets at the end. `doubts` are warnings to record at
+    the beginning. `own` are folders on the host that the runner writes. `later` holds the host's records of the
+    attempts after the one that this runner attaches to, one sequence for each attempt. `renewal` is the seconds between
+    two renewals of the run's claim. `configuration` is a digest of the settings beside the job that a runner needs to
+    attach.
     """
 
     folder: RunFolder | None = None

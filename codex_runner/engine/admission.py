@@ -1,4 +1,4 @@
-"""What lets a run in: the place of its job's group, and what its workflow may still spend today."""
+"""Admission of a run: the lock of its job's group, and the tokens that its workflow may still spend today."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Admission:
-    """Lets one run in, and out again."""
+    """Admits one run: acquires the lock and reserves tokens, and releases both at the end."""
 
     def __init__(  # noqa: PLR0913 - what a run is let in by
         self,
@@ -30,19 +30,19 @@ class Admission:
         group: Group | None = None,
         account: Account | None = None,
     ) -> None:
-        """Nothing is taken yet. A `group` and an `account` are there if the job has them."""
+        """Acquire nothing yet. `group` and `account` are given if the job has them."""
         self._job, self._run_id = job, run_id
         self._recorder, self._stopping = recorder, stopping
         self._group, self._account = group, account
         self._reserved = False
 
     async def enter(self) -> str | None:
-        """Take the group's place and set aside what the run may spend; return why the run is to be skipped, or None.
+        """Acquire the group's lock and reserve the run's tokens. Returns None, or the reason to skip the run.
 
-        LockedError and BudgetSpentError where it is refused.
+        Raises LockedError if the lock is refused, BudgetSpentError if the day's tokens do not suffice.
         """
         if self._job.budget.unlimited:
-            self._recorder.warn(NO_BUDGET, "The job has no `budget`: nothing bounds what the model may cost.")
+            self._recorder.warn(NO_BUDGET, "The job has no `budget`: nothing limits what the model may cost.")
         if (taken := await self._take_place()) is not None:
             return taken
         account, budget = self._account, self._job.budget
@@ -56,25 +56,28 @@ class Admission:
         return None
 
     async def enter_again(self) -> None:
-        """Take the place that the runner before lost when it died. Where it is taken, the agent runs all the same."""
+        """Acquire the lock again: the earlier runner lost it when it died.
+
+        If another run holds it, this run continues with a warning, since its agent is running already.
+        """
         if (taken := await self._take_place()) is not None:
-            self._recorder.warn("group-taken", f"{taken} This run goes on beside it.")
+            self._recorder.warn("group-taken", f"{taken} This run continues beside it.")
 
     def charge(self, *, final: bool = False) -> None:
-        """Enter what the run has come to. A ledger that cannot be written does not change what the agent did."""
+        """Charge the tokens and the money that the run has used. A ledger that cannot be written is a warning only."""
         account, state = self._account, self._recorder.state
         if account is None or state.verdict is not None or not (self._reserved or state.attempts):
             return
         try:
             money = cost(state.usage, self._job.price)
-            # What codex did not count may be all that the job may use.
+            # codex did not count a turn: charge the whole budget, since the turn may have used it up.
             tokens = max(state.usage.total, (self._job.budget.tokens or 0) if state.uncounted else 0)
             account.charge(self._run_id, tokens, now=state.started, money=money, final=final)
         except RunnerError as error:
-            self._recorder.warn("ledger", f"What the run has spent was not entered: {error.message}")
+            self._recorder.warn("ledger", f"The run's tokens were not charged to the ledger: {error.message}")
 
     def leave(self) -> None:
-        """Let the next run in."""
+        """Release the lock. Idempotent."""
         if self._group is not None:
             self._group.leave()
 

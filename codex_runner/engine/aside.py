@@ -1,4 +1,4 @@
-"""Work that takes its time, done beside the event loop."""
+"""Blocking work in a thread, beside the event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 async def aside(work: Callable[[], T]) -> T:
-    """Do it in a thread, or here if the machine gives none: what must be done is done."""
+    """Run `work` in a thread and return its result. If the machine refuses a thread, run it here, blocking the loop."""
     try:
         return await asyncio.to_thread(work)
     except RuntimeError as error:

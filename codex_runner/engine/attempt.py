@@ -1,4 +1,4 @@
-"""Follows one attempt from its first byte to its ending, watches it, and ends it when that is due."""
+"""Follows one attempt from its first byte to its ending, and ends it when a limit is reached."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ if TYPE_CHECKING:
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
 
-# Seconds. How often limits are looked at: the pauses double from the one to the other while nothing comes.
+# Seconds between two looks at the limits. While codex writes nothing, the pause doubles from the first to the second.
 _SOON, _LATE = 0.25, 1.0
 _SHOW = 1.0
 
-# INT, 2 s, TERM, 1 s, KILL and the sweep, and as much again for a slow host.
+# Seconds. INT, 2 s, TERM, 1 s, KILL and the sweep take half of it; the other half is for a slow host.
 _STOP_PATIENCE = 8.0
 
-# What a runner that comes late takes to read what there is, at the most.
+# Seconds at most in which a runner that attaches after the deadline reads what codex has written.
 _READING = 10.0
 
-# For codex's own record of the thread, which is read from the host.
+# Seconds at most for reading codex's own record of the thread from the host.
 _ASKING = 30.0
 
 
 class AttemptFollower:
-    """One attempt of one run. The host has it already; `follow` may begin at any offset."""
+    """One attempt of one run, which the host has started already. `follow` may begin at any offset."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what an attempt consists of
         self, job: Job, run_id: str, recorder: Recorder, transport: Transport, agent: Agent, stopping: Stopping
     ) -> None:
-        """The attempt is the recorder's last one, and begins where its position stands."""
+        """Follow the recorder's last attempt, from the recorder's position on."""
         self._job, self._run_id = job, run_id
         self._recorder, self._transport, self._agent, self._stopping = recorder, transport, agent, stopping
         self._asked: tuple[Stop, float] | None = None
@@ -71,7 +71,10 @@ class AttemptFollower:
         self._transcript = Transcript(recorder, agent, self._hear, said=self._catch_up())
 
     async def follow(self) -> Ending:
-        """Follow to the end, record it, and return it. HostError where the host is out of reach for good."""
+        """Follow the attempt to its end, record the ending and return it.
+
+        Raises HostError if the host stays unreachable.
+        """
         pieces = self._transport.follow(self._run_id, self._attempt.number, self._recorder.position)
         following = asyncio.ensure_future(anext(pieces))
         shown, looked, pause = 0.0, time.monotonic(), _SOON
@@ -106,7 +109,7 @@ class AttemptFollower:
                     await self._stop(stop, now)
                 if self._asked and now - self._asked[1] > _STOP_PATIENCE:
                     return self._record(
-                        self._unreached("codex was told to end, and its host did not confirm it."), None
+                        self._unreached("the runner told codex to end, and the host did not confirm it."), None
                     )
                 if now - shown >= _SHOW:
                     shown = now
@@ -124,16 +127,17 @@ class AttemptFollower:
         return self._recorder.state.attempts[-1]
 
     def _deadline(self) -> float:
-        """When the whole run's time is up, on the monotonic clock: an attach does not begin it anew.
+        """The deadline of the whole run, on the monotonic clock. An attach does not restart it.
 
-        Where it is up already, what codex has written is read first. The host keeps the time by itself meanwhile.
+        If it has passed, the runner still gets some seconds to read what codex has written. The supervisor on the host
+        keeps the deadline by itself.
         """
         spent = max(0.0, self._recorder.clock.now() - self._recorder.state.attempts[0].started)
         left = self._job.limits.timeout - spent
         return time.monotonic() + (left if left > 0 else _READING)
 
     def _catch_up(self) -> bytes:
-        """Take over what another runner saw: what is open, whether the turn is over. Returns codex's last words."""
+        """Tell the watchdogs what an earlier runner saw: open items, the turn's end. Returns codex's errors so far."""
         now = time.monotonic()
         for item in self._attempt.open_items.values():
             self._watch.saw(ItemStarted(item), now)
@@ -151,18 +155,18 @@ class AttemptFollower:
             self._watch.saw(event, time.monotonic())
 
     def _out_of_hearing(self, seconds: float) -> None:
-        """For so long nobody could hear codex: that is no silence of its own, and a turn that is done can wait."""
+        """The connection was down for `seconds`. Do not count them as silence, nor against `exit_grace`."""
         self._watch.skip(seconds)
         if self._asked and self._asked[0].reason is StopReason.LINGERED:
             self._asked = (self._asked[0], self._asked[1] + seconds)
 
     def _spent(self) -> Stop | None:
-        """Say whether the job's budget is passed."""
+        """Return a Stop if the run has exceeded the job's budget, otherwise None."""
         passed = over(self._job.budget, self._recorder.state, self._job.price)
         return None if passed is None else Stop(StopReason.BUDGET, passed)
 
     async def _finish(self, end: Ended | Lost, pieces: AsyncIterator[Piece]) -> None:
-        """Take the last lines, and ask the host for what codex did not print."""
+        """Read the last lines, then ask the host for what codex did not print: tokens, and its record of the reply."""
         self._transcript.finish()
         await self._meter.finish()
         if isinstance(end, Ended):
@@ -170,7 +174,7 @@ class AttemptFollower:
             await self._look_for_reply(end.exit)
 
     async def _look_for_reply(self, exit_: ProcessExit) -> None:
-        """Ask codex's own record whether the last message is the final one: not all that the model does is an event."""
+        """Ask codex's own record whether the last message is the final one. Some of the model's work has no event."""
         attempt = self._attempt
         ended = attempt.turn == TURN_COMPLETED and exit_.stopped in {StopReason.NONE, StopReason.LINGERED}
         if not ended or attempt.thread_id is None or not attempt.answered or is_blank(attempt.reply or ""):
@@ -182,14 +186,14 @@ class AttemptFollower:
             said = None
             self._recorder.warn(
                 "reply-unproven",
-                "The last message may not be the final one: the host did not show codex's record in time.",
+                "The last message may not be the final one: the host did not return codex's record in time.",
             )
         if said is False:
             self._recorder.emit(ReplyMissing(attempt.thread_id))
 
     async def _end_lost(self, lost: Lost) -> Piece:
-        """Nobody is left there to end codex, so end it from here, and ask once more how it ended."""
-        with contextlib.suppress(HostError):  # another host's, or before a reboot: what there is to know is in `lost`
+        """The supervisor is gone: end codex from here, then ask the host once more how it ended."""
+        with contextlib.suppress(HostError):  # another host, or one that has rebooted: `lost` says what is known
             await self._transport.stop(self._run_id, self._attempt.number, StopReason.LOST)
         read = self._transcript.received
         at = dataclasses.replace(self._recorder.position, stdout=read("stdout"), stderr=read("stderr"))
@@ -226,12 +230,12 @@ class AttemptFollower:
         stopped = stopped_ending(self._attempt, exit_.stopped)
         if stopped is not None:
             return stopped
-        # codex tells its tokens at the turn's end, so this may be the first that is known of them.
+        # codex prints its token counts at the turn's end, so the budget may show as exceeded only now.
         if (spent := self._spent()) is not None:
             return stop_ending(spent.reason, spent.message)
         begun, wanted = self._attempt.thread_id, self._attempt.resumes
         if wanted is not None and begun is not None and begun != wanted:
-            return Ending(Failure.UNKNOWN, f"codex was to go on with thread {wanted}, and silently began {begun}")
+            return Ending(Failure.UNKNOWN, f"codex was told to resume thread {wanted}, and began thread {begun}")
         return self._agent.judge(self._attempt, exit_, self._transcript.stderr_tail.decode("utf-8", "replace"))
 
     def _unreached(self, why: str) -> Ending:
@@ -240,14 +244,14 @@ class AttemptFollower:
     def _record(self, ending: Ending, exit_: ProcessExit | None) -> Ending:
         self._transcript.settle()
         if exit_ is not None and exit_.stopped is StopReason.LINGERED:
-            self._recorder.warn("lingered", "codex did not exit by itself after its final event, and was ended")
+            self._recorder.warn("lingered", "codex did not exit after its final event, and the supervisor ended it")
         self._recorder.emit(sweep_guard(exit_, self._recorder.state.attempts[:-1]))
         self._recorder.emit(AttemptEnded(self._attempt.number, ending, exit_))
         return ending
 
 
 async def end_unseen(transport: Transport, run_id: str, number: int, reason: StopReason) -> ProcessExit | None:
-    """End an attempt without looking at what it says; return its exit, None where the host does not tell in time."""
+    """End an attempt without reading its output. Returns its exit, or None if the host does not report it in time."""
     with contextlib.suppress(HostError, TimeoutError):
         async with asyncio.timeout(_STOP_PATIENCE):
             await transport.stop(run_id, number, reason)
@@ -258,9 +262,9 @@ async def end_unseen(transport: Transport, run_id: str, number: int, reason: Sto
 
 
 async def end_unfinished(recorder: Recorder, transport: Transport, verdict: Verdict, stop: Stop | None) -> None:
-    """End the attempt that is running, since the run has come to its verdict without it, and record how it ended.
+    """End the running attempt after the run has got its verdict without it, and record how it ended.
 
-    Without a wish to `stop`, it is the runner that cannot go on: whoever attaches later must not look for a signal.
+    Without a `stop`, the runner itself cannot continue: record RUNNER_FAILED, so that no reader looks for a signal.
     """
     state = recorder.state
     attempt, reason = state.attempts[-1], stop.reason if stop else StopReason.RUNNER_FAILED
@@ -271,19 +275,20 @@ async def end_unfinished(recorder: Recorder, transport: Transport, verdict: Verd
 
 
 def sweep_guard(exit_: ProcessExit | None, earlier: Sequence[Attempt] = ()) -> Guarded:
-    """Say what the host's word comes to: whether any process is left, of this attempt or of an `earlier` one."""
+    """Return the guard of the process sweep: whether a process of this attempt or of an `earlier` one is left."""
     name = "process sweep"
     for attempt in earlier:
         if attempt.exit is not None and attempt.exit.swept is Sweep.FAILED:
-            message = f"processes of the agent could not be ended after attempt {attempt.number}"
+            message = f"the supervisor could not end all processes of the agent after attempt {attempt.number}"
             return Guarded(name, passed=False, message=message)
     if exit_ is None:
-        return Guarded(name, passed=False, message="nobody confirmed that the agent's processes are gone")
-    ended = f"; {exit_.killed} that the agent had left behind were ended" if exit_.killed else ""
+        return Guarded(name, passed=False, message="the host did not confirm that the agent's processes are gone")
+    ended = f"; the supervisor ended {exit_.killed} that the agent had left behind" if exit_.killed else ""
     match exit_.swept:
         case Sweep.CLEAN:
             return Guarded(name, passed=True, message=f"no process of the agent is left{ended}")
         case Sweep.BEST_EFFORT:
             return Guarded(name, passed=True, message=f"sweep: best effort (the host has no child subreaper){ended}")
         case Sweep.FAILED:
-            return Guarded(name, passed=False, message=f"processes of the agent could not be ended{ended}")
+            message = f"the supervisor could not end all processes of the agent{ended}"
+            return Guarded(name, passed=False, message=message)

@@ -1,4 +1,4 @@
-"""Starts codex, and starts it again: until the agent has done its turn, or trying again cannot help."""
+"""Retries of codex: starts it, and starts it again until the agent has done its turn or a retry cannot help."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
 
-# A runner that was killed while it handed a job over: in so many seconds the host has taken it, or never will.
+# Seconds. If the earlier runner was killed while it handed an attempt over, the host has it after this time, or never.
 _BIRTH = 2.0
 
 
 class Attempts:
-    """The attempts of one run, one after the other."""
+    """The attempts of one run, in sequence."""
 
     def __init__(  # noqa: PLR0913 - what attempts consist of
         self,
@@ -55,9 +55,9 @@ class Attempts:
         workspaces: Workspaces | None = None,
         later: Sequence[Sequence[Record]] = (),
     ) -> None:
-        """Go on from where the recorder's state stands. `later`: see RunContext.
+        """Continue from the recorder's state. `later`: see RunContext.
 
-        Without a `prepared` agent, this runner has attached to a run: then it starts nothing.
+        `prepared` is None if this runner has attached to the run: then it starts no attempt.
         """
         self._planned, self._run_id = job, run_id
         self._recorder, self._stopping = recorder, stopping
@@ -78,28 +78,28 @@ class Attempts:
         return placed(self._planned, self._state)
 
     async def until_done(self) -> Ending:
-        """Try until the agent has done its turn, or trying again cannot help."""
+        """Run attempts until the agent has done its turn, or a retry cannot help. Returns the last ending."""
         ending = await self._first()
         for records in self._later:
-            for record in records:  # as of now: what codex said before it has only just been read
+            for record in records:  # with the time of now: the runner has only just read what codex wrote before it
                 self._recorder.emit(record.event)
             ending = await self._follow()
         return await self._insist(ending)
 
     async def another_turn(self, prompt: str, reason: str) -> Ending:
-        """Give the thread that has done its turn another one, and try until it has done that too."""
+        """Give the thread another turn, with retries as in `until_done`. Returns the last ending."""
         number = len(self._state.attempts) + 1
         reason = f"{reason}; the thread goes on"
         self._recorder.emit(Retrying(number, 0.0, True, reason))
         return await self._insist(await self._start(number, resume=self._state.thread_id, prompt=prompt, reason=reason))
 
     def can_go_on(self) -> str | None:
-        """Return why the thread can have no other turn, None where it can."""
+        """Returns None if the thread can have another turn, otherwise the reason against it."""
         left = self._job.limits.timeout - (self._recorder.clock.now() - self._state.attempts[0].started)
         if self._is_attached:
-            return "a run that was attached to is not started again"
+            return "this runner attached to the run, and so does not start codex again"
         if self._state.thread_id is None:
-            return "codex gave no thread to go on with"
+            return "codex named no thread to resume"
         if left < self._job.retry.least:
             return f"only {format_duration(left)} are left"
         return None
@@ -116,11 +116,11 @@ class Attempts:
         return ending
 
     def _again(self, ending: Ending) -> Retrying | None:
-        """Decide whether there is another attempt; where there might have been one, say why there is none."""
+        """Decide on a retry. Returns None if there is none; warns of the reason if a retry might have helped."""
         attempt = self._state.attempt
         if ending.failure is None or attempt is None or self._stopping.stop is not None:
             return None
-        if attempt.out_of_reach and attempt.stop is not None:  # it may be running, against a wish that still stands
+        if attempt.out_of_reach and attempt.stop is not None:  # codex may still run although the runner told it to end
             return None
         decision = decide(
             self._job.retry,
@@ -138,14 +138,16 @@ class Attempts:
                 self._recorder.warn("no-retry", decision.reason)
             return None
         if self._is_attached:
-            self._recorder.warn("no-retry", "A run that was attached to is not tried again; start the job anew.")
+            self._recorder.warn(
+                "no-retry", "This runner attached to the run, and so does not retry it. Start the job again."
+            )
             return None
         resume = decision.resume and self._state.thread_id is not None
-        how = "the thread goes on" if resume else f"{self._fresh}: there is no thread to go on with"
+        how = "the thread goes on" if resume else f"{self._fresh}: there is no thread to resume"
         return Retrying(attempt.number + 1, decision.seconds, resume, f"{decision.reason}; {how}")
 
     def _in_a_row(self) -> int:
-        """Count the attempts since the agent last did its turn."""
+        """Count the failed attempts since the agent last did its turn."""
         failed = itertools.takewhile(lambda each: each.ending and each.ending.failure, reversed(self._state.attempts))
         return sum(1 for _ in failed)
 
@@ -156,15 +158,15 @@ class Attempts:
         return f"a fresh start, in the workspace {where}"
 
     async def _put_back(self) -> bool:
-        """Put a workspace that was made for this run back to where it began; leave any other as it is.
+        """Reset a workspace that the runner made for this run; leave any other as it is.
 
-        False where it cannot be done, since somebody may be at work in it yet, or the host fails.
+        Returns False if that fails: a process of the agent may still work in it, or the host has failed.
         """
         made, attempt = self._state.workspace, self._state.attempts[-1]
         if made is None or self._workspaces is None:
             return True
-        problem = "nobody confirmed that the agent's processes are gone."
-        # They are where its supervisor says so.
+        problem = "the host did not confirm that the agent's processes are gone."
+        # The attempt's exit, which the supervisor writes, is that confirmation.
         if attempt.exit or await end_unseen(self._transport, self._run_id, attempt.number, StopReason.LOST):
             workspace = Workspace(made.path, made.cwd, made.commit)
             try:
@@ -173,11 +175,11 @@ class Attempts:
                 problem = self._recorder.redactor.text(error.message)
             else:
                 return True
-        self._recorder.warn("no-retry", f"The workspace was not put back, so there is no other attempt: {problem}")
+        self._recorder.warn("no-retry", f"The workspace could not be reset, so there is no retry: {problem}")
         return False
 
     async def _first(self) -> Ending:
-        """Start codex where no attempt has been begun, or find out how the last one that was begun ends."""
+        """Start codex if there is no attempt yet; otherwise find out how the last attempt ends."""
         attempt = self._state.attempt
         if attempt is None:
             return await self._start(1)
@@ -189,12 +191,14 @@ class Attempts:
     async def _start(
         self, number: int, *, resume: str | None = None, prompt: str | None = None, reason: str = ""
     ) -> Ending:
-        """Start an attempt and follow it: with a thread to `resume`, or fresh, from the job's own prompt."""
+        """Start an attempt and follow it: it resumes the thread `resume`, or begins with the job's own prompt."""
         if self._prepared is None:
-            # The job's secrets are not in the record, and may be others by now.
-            raise HostError(f"the runner of {self._run_id} was gone before codex was started.", remedy="Run it again.")
+            # The record does not have the job's secrets, and they may have changed since.
+            raise HostError(
+                f"the runner of {self._run_id} ended before it started codex.", remedy="Start the job again."
+            )
         launch = self._prepared.launch(self._job, self._run_id, number, resume, prompt)
-        # On record before it happens: a runner that dies in between leaves a run that `attach` can explain.
+        # Recorded before the start: if the runner dies in between, `attach` can explain the run.
         self._recorder.emit(AttemptStarted(number, reason=reason, thread_id=resume))
         launch = dataclasses.replace(launch, records=to_lines(self._recorder.take_between()))
         self._reports.begin(self._state)
@@ -206,7 +210,7 @@ class Attempts:
         except RunnerError as error:
             if error.exit_code is ExitCode.CONFIGURATION:
                 return self._end_unstarted(Failure.STARTUP, error)
-            # It may be that only the answer was lost.
+            # Perhaps only the answer was lost, and codex runs.
             exit_ = await end_unseen(self._transport, self._run_id, number, StopReason.LOST)
             if exit_ is None and isinstance(error, UnreachableError):
                 return self._end_unreached(error)

@@ -1,4 +1,4 @@
-"""Calls of a third party's server, bounded in time and size: whatever it sends, and however slowly."""
+"""Deadlines for calls of a third party's server, which may answer slowly, without an end, or not at all."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ANSWER_BYTES: Final = 8 << 20
-"""More than any answer that is needed has: a listing of 100,000 tokens."""
+"""The largest answer that is read, in bytes: more than a listing of 100,000 tokens."""
 
 _GLANCE: Final = 0.05  # seconds between two looks at whether a caller has been told to stop
 
 
 class StoppedError(Exception):
-    """The caller was told to stop, and the call was given up."""
+    """The run is to stop, and the call was given up."""
 
 
 class Wish:
-    """Whether somebody wants the caller to stop. Unlike threading.Event it may be set by a signal's handler.
+    """A stop flag for blocking calls. Unlike threading.Event, a signal handler may set it.
 
-    An Event that is set by a handler deadlocks if its own thread is just about to wait for it.
+    An Event that a handler sets deadlocks if the handler's own thread is just about to wait for it.
     """
 
     def __init__(self) -> None:
-        """Nobody does yet."""
+        """Begin unset."""
         self._is_set = False
         self._awake: SimpleQueue[None] = SimpleQueue()
 
     def set(self) -> None:
-        """Want it from now on. Idempotent."""
+        """Set the flag. Idempotent."""
         self._is_set = True
         self._awake.put(None)
 
     def is_set(self) -> bool:
-        """Whether somebody does."""
+        """Whether the flag is set."""
         return self._is_set
 
     def wait(self, seconds: float) -> bool:
-        """Wait for so long, or until somebody does. For one thread at a time. Returns `is_set`."""
+        """Wait for `seconds`, or until the flag is set. Returns `is_set`. For one thread at a time."""
         if not self._is_set and seconds > 0:
             with contextlib.suppress(Empty):
                 self._awake.get(timeout=seconds)
         return self._is_set
 
     def interruptibly(self, work: Callable[[], T]) -> T:
-        """Do what may be cut short at any place, and return what it returns. See cli/signals.py."""
+        """Return `work()`, which a signal may interrupt at any point. See cli/signals.py."""
         return work()
 
 
 def run_within(
     seconds: float, work: Callable[[], T], *, wish: Wish, grace: float = 0.0, abandon: Callable[[int], None]
 ) -> T:
-    """Return what `work` returns or raise what it raises; give it up after so many seconds.
+    """Return what `work` returns, or raise what it raises; give it up after `seconds`.
 
-    `work` runs in a thread of its own: names that are not resolved, headers and bodies that trickle, nothing in it can
-    hold the caller. TimeoutError if it took too long; StoppedError if it was not over `grace` seconds after the `wish`
-    to stop. Then `abandon` gets the thread's identity, to cut what it waits for.
+    `work` runs in a thread of its own, so that a name that does not resolve or a body that trickles cannot hold the
+    caller. Raises TimeoutError if it takes too long, StoppedError if it is not over `grace` seconds after `wish` was
+    set. Before that, `abandon` gets the thread's identity, to close what the thread waits for.
     """
     done: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
 
     def run() -> None:
         try:
             done.put((work(), None))
-        except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits for it
+        except BaseException as error:  # noqa: BLE001 - the waiting caller raises it
             done.put((None, error))
 
     thread = threading.Thread(target=run, name="call", daemon=True)

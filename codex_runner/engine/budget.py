@@ -1,4 +1,4 @@
-"""What a run may spend, and what its tokens cost. Pure: a state comes in, the limit that it passes comes out."""
+"""Budgets: whether a run has exceeded a limit, and what its tokens cost. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MILLION = Decimal(1_000_000)
 
 
 def cost(usage: Usage, price: Price | None) -> Decimal | None:
-    """Return what the tokens cost, exactly, in the price's currency; None where no price is known."""
+    """Return the exact cost of the tokens, in the price's currency. Returns None if there is no price."""
     if price is None:
         return None
     cached = min(usage.cached_input, usage.input)
@@ -24,10 +24,10 @@ def cost(usage: Usage, price: Price | None) -> Decimal | None:
 
 
 def over(budget: Budget, state: RunState, price: Price | None = None) -> str | None:
-    """Name the first limit that the run has passed, with the figures; None while it keeps them all.
+    """Return the first limit that the run has exceeded, with the figures. Returns None if it keeps all of them.
 
-    A limit on tokens or money is not kept if codex did not count what it used. Files and lines are those that git saw.
-    Before it was asked, the files that the agent says it changed are counted, and no lines.
+    A limit on tokens or money counts as exceeded if codex did not count its tokens. Files and lines are git's figures.
+    Before git has been asked, the files are those that the agent says it changed, and lines are not counted.
     """
     usage, changes = state.usage, state.changes
     if (unknown := _uncounted(budget, state)) is not None:
@@ -44,10 +44,10 @@ def over(budget: Budget, state: RunState, price: Price | None = None) -> str | N
     )
     for name, spent, limit in used:
         if limit is not None and spent is not None and spent > limit:
-            return f"budget.{name} is passed: {spent:,} of {limit:,}"
-    # What a rule forbids is told by the rule.
+            return f"budget.{name} is exceeded: {spent:,} of {limit:,}"
+    # If a path rule is broken, its own message says more.
     if budget.changed_lines is not None and changes is not None and changes.uncounted and not changes.findings:
-        return f"budget.changed_lines cannot be told: nobody can count the lines of {', '.join(changes.uncounted)}"
+        return f"budget.changed_lines cannot be judged: git cannot count the lines of {', '.join(changes.uncounted)}"
     return None
 
 

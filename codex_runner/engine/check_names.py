@@ -1,4 +1,4 @@
-"""What a run's records tell of its checks: names and commands, in which a secret may stand."""
+"""Redacted names and commands of a run's checks, as its records show them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,11 @@ if TYPE_CHECKING:
     from codex_runner.redaction.redactor import Redactor
 
 MASKED = "masked_checks"
-"""The fact of a run's first record that names the checks whose commands it has with masks alone."""
+"""The key of the first record's facts that lists the checks whose commands it shows with a mask."""
 
 
 def with_shown_names(job: Job, redactor: Redactor) -> Job:
-    """Return the job with names of its checks that hold no secret, and that still differ: results go by them.
-
-    Idempotent.
-    """
+    """Return the job with its checks' names redacted, and still unique: results are stored by name. Idempotent."""
     taken, checks = set(OWN_CHECKS), []
     for check in job.checks:
         name = shown = redactor.text(check.name)
@@ -41,5 +38,5 @@ def masked(job: Job, redactor: Redactor) -> list[str]:
 
 
 def is_lost(check: Check, facts: Mapping[str, Any], redactor: Redactor) -> bool:
-    """Whether all that is left of the check's command is what the record has: with a mask where a secret stood."""
+    """Whether the check's command is known only from the record, with a mask in place of its secret."""
     return check.name in facts.get(MASKED, ()) and redactor.text(check.run) == check.run

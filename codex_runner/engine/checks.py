@@ -1,4 +1,4 @@
-"""What must hold once the agent has done its turn: the reply's shape, and the job's own checks."""
+"""Checks after the agent's turn: the reply against its schema, and the job's own commands."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from codex_runner.redaction.redactor import Redactor
 
 _TAIL = 64 * 1024  # bytes
-_CANNOT_RUN = 126  # a shell's own word for it
-# How the keeper of a check (transports/host/keeper.sh) tells of what the check has left.
+_CANNOT_RUN = 126  # the shells' exit code for a command that cannot be executed
+# How transports/host/keeper.sh reports processes that a check has left behind.
 _KEEPER, _LEFT = "codex-runner: ", "this command left behind"
 _LOST = (
-    "The command holds a secret. The run's record has a mask in its place, so that whoever attaches cannot run it. "
-    "Start the job anew, and let the command read the secret from a file or a variable."
+    "The command holds a secret, and the run's record has a mask in its place: a runner that attaches cannot run it. "
+    "Start the job again, and let the command read the secret from a file or a variable."
 )
 _TOLD = 16_000  # characters of an output
 
-# For how many seconds a reply may be judged: what is left of the job's time, within these bounds. A process has to
-# start, and no schema that works takes longer.
+# Bounds in seconds for judging a reply, which otherwise gets what is left of the job's timeout. The lower one lets a
+# process start; no schema that works needs more than the upper one.
 _JUDGED_AT_LEAST, _JUDGED_AT_MOST = 5.0, 60.0
 _BACKTRACKS = "a `pattern` of the schema may take exponential time on it, as `^(a+)+$` does."
 
@@ -47,14 +47,14 @@ _PROMPT = (
 
 
 def names(job: Job) -> list[str]:
-    """Return the names of all that will be checked, in their order."""
+    """Return the names of all checks of the job in their order, the runner's own first."""
     ours = {RULES: job.rules.any, SCAN: job.secret_scan, SCHEMA: job.output_schema is not None}
     return [*(name for name, asked in ours.items() if asked), *(check.name for check in job.checks)]
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What the agent is told of checks that failed: the prompt of its next turn, and the reason for it in the log."""
+    """The answer to failed checks: the prompt of the agent's next turn, and the reason for that turn in the log."""
 
     prompt: str
     reason: str
@@ -71,7 +71,7 @@ class Checks:
         transport: Transport,
         schema: ReplySchema | None = None,
     ) -> None:
-        """`schema` is the reply's, if the job has one."""
+        """`schema` is None if the job has no `output_schema`."""
         self._planned, self._recorder, self._stopping = job, recorder, stopping
         self._transport, self._schema = transport, schema
 
@@ -80,9 +80,9 @@ class Checks:
         return placed(self._planned, self._recorder.state)
 
     async def run(self) -> None:
-        """Check whatever another runner has not checked already, and record what came of it.
+        """Run each check that no earlier runner has run, and record the results.
 
-        Nothing is run in a tree in which a git command of a check would do what the agent's own repository says.
+        Runs none if the agent has made a repository in the tree: a check's git command would obey its settings.
         """
         done, changes = self._recorder.state.checks, self._recorder.state.changes
         if changes is not None and changes.repositories and changes.exit_code == ExitCode.FORBIDDEN_CHANGE:
@@ -94,9 +94,9 @@ class Checks:
                 await self._stopping.unless_stopped(self._run(check))
 
     def complaint(self) -> Complaint | None:
-        """Return what to tell the agent; None where all holds, where the job wants no retry, or none is left.
+        """Return what to tell the agent of failed checks. Returns None if none failed or no such turn is left.
 
-        A change that no rule can allow, or a credential, is none to be made good: it ends the run.
+        Also returns None after a forbidden change or a credential in the tree: these end the run.
         """
         state = self._recorder.state
         failed = [check for check in state.checks.values() if not check.passed]
@@ -113,7 +113,7 @@ class Checks:
         command = next((each.run for each in self._job.checks if each.name == check.name), None)
         how = "ran out of time" if check.exit_code is None else f"exited with {check.exit_code}"
         head = f"# {check.name}" if command is None else f"# {check.name}: this command {how}\n$ {command}"
-        # The agent's context is no place for a secret either.
+        # A secret must not get into the agent's context either.
         return f"{self._recorder.redactor.text(head)}\n{check.output[-_TOLD:].strip()}\n"
 
     async def _check_reply(self) -> None:
@@ -130,7 +130,7 @@ class Checks:
         self._recorder.emit(CheckEnded(SCHEMA, not problems, code, clock.now() - began, "\n".join(problems)))
 
     async def _run(self, check: Check) -> None:
-        # A secret that was learned since the plan was recorded may stand in them too.
+        # Redacted again: the redactor may have learned a secret since the plan was recorded.
         masked = self._recorder.redactor.text
         name = masked(check.name)
         self._recorder.emit(CheckStarted(name, masked(check.run)))
@@ -141,8 +141,8 @@ class Checks:
         try:
             done = await self._transport.execute(script, cwd=self._job.cwd, timeout=check.timeout, arguments=arguments)
         except FolderGoneError as error:
-            # It was there when codex began to work in it.
-            told = self._recorder.redactor.text(f"{error.message} It was there when the agent began.")
+            # The folder existed when codex was started in it.
+            told = self._recorder.redactor.text(f"{error.message} It existed when the agent began.")
             self._recorder.emit(CheckEnded(name, False, _CANNOT_RUN, 0.0, told))
             return
         # Redacted before it is cut: a cut could halve a secret and hide it from the redactor.
@@ -154,7 +154,7 @@ class Checks:
 
 
 def _redacted(output: bytes, redactor: Redactor) -> bytes:
-    """Redact what is kept of an output; of one that was cut, leave out so much that no half of a secret stays."""
+    """Redact the kept output. If its beginning was cut off, drop enough that no half of a secret stays."""
     if len(output) < KEPT:
         return redactor(output)
     start = max(OVERLAP, redactor.longest)

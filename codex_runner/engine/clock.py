@@ -1,4 +1,4 @@
-"""The clock of a run: what time it is, told by one that never jumps."""
+"""The monotonic clock of a run, in seconds since the epoch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Seconds since the epoch that only ever grow. The system's clock is asked once, the monotonic one from then on.
+    """Seconds since the epoch that never go back: the system's clock is read once, then the monotonic one.
 
-    A machine that is set right by a day while a run goes on changes neither the order of its events nor a duration.
+    If the machine's clock is corrected by a day during a run, neither the events' order nor a duration changes.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Clock:
         return self._last
 
     def reach(self, moment: float) -> None:
-        """Go on from `moment` if it lies ahead: another machine's clock has told it of an event of this run."""
+        """Move on to `moment` if it lies ahead: the time of an event of this run by another machine's clock."""
         ahead = moment - self.now()
         if ahead > 0:
             self._offset += ahead

@@ -1,4 +1,4 @@
-"""The end of a run: what is left is searched for secrets, then the verdict is recorded and the reports are written."""
+"""The conclusion of a run: search its folder for secrets, record the verdict, write the reports."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Conclusion:
-    """What comes behind a verdict. Nothing in here makes a bad run good."""
+    """The steps after the verdict. None of them turns a failed run into a good one."""
 
     def __init__(self, recorder: Recorder, reports: Reports, folder: RunFolder | None = None) -> None:
-        """Do nothing yet. `folder` is what the run leaves: it is searched for secrets."""
+        """Do nothing yet. `folder` is the run's folder, which `search` reads."""
         self._recorder, self._reports, self._folder = recorder, reports, folder
 
     @property
@@ -33,7 +33,10 @@ class Conclusion:
         return self._recorder.state
 
     async def search(self, verdict: Verdict) -> Verdict:
-        """Look for every secret in all that is left but the reports, which are made from it; a leak is the verdict."""
+        """Search the run's folder for every secret. Returns `verdict`, or a new one if there is a leak.
+
+        The reports are not searched: they are written later, from what was searched.
+        """
         folder = self._folder
         if folder is None or self._state.verdict is not None:
             return verdict
@@ -57,18 +60,18 @@ class Conclusion:
         return Verdict(LEAK.exit_code, f"{verdict.reason}, but {told}", LEAK, remedy=LEAK.remedy)
 
     def conclude(self, verdict: Verdict) -> None:
-        """Record the verdict, unless the run has one."""
+        """Record the verdict, unless the run has one already."""
         if self._state.verdict is not None:
             return
         clean = self._recorder.redactor.text
         event = RunEnded(int(verdict.exit_code), verdict.result, clean(verdict.reason), clean(verdict.remedy))
         try:
             self._recorder.emit(event)
-        except RunnerError as error:  # the journal's; from now on the state and the sinks alone get it
+        except RunnerError as error:  # the journal failed: from now on only the state and the sinks get records
             self._recorder.emit(self._marred(event, error))
 
     def report(self) -> None:
-        """Write the reports. What keeps one of them, or the journal, from being whole is said in those that can be."""
+        """Write the reports and close the journal. If one of these fails, the other reports say so."""
         for last in (lambda: self._reports.write(self._state), self._recorder.close):
             try:
                 last()
@@ -76,7 +79,7 @@ class Conclusion:
                 self._amend(error)
 
     def _amend(self, error: RunnerError) -> None:
-        """Record a second verdict, which replaces the first: nothing is green whose reports are not there."""
+        """Record a second verdict, which replaces the first: a run without its reports must not be green."""
         verdict = self._state.verdict
         if verdict is None:
             return
@@ -86,7 +89,7 @@ class Conclusion:
             self._reports.write(self._state)
 
     def _marred(self, verdict: RunEnded, error: RunnerError) -> RunEnded:
-        """Return the verdict of a run that could not be kept whole: a good one fails, a bad one keeps its code."""
+        """Return the verdict after a report or the journal failed: a good run fails, a failed one keeps its code."""
         reason = self._recorder.redactor.text(f"{verdict.reason}; and {error.message}")
         if verdict.exit_code and not isinstance(error, LeakError):
             return dataclasses.replace(verdict, result="failed", reason=reason)

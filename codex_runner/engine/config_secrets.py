@@ -1,4 +1,4 @@
-"""Secrets in `codex.config`: codex itself has keys for them, and programs get them as variables and arguments."""
+"""Secrets in `codex.config`: in keys of codex's own, and in the variables and arguments of programs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import CodexSettings
 
 PREFIX: Final = "codex.config."
-"""How the names of these secrets begin: the path of the key follows."""
+"""The prefix of these secrets' names; the path of the key follows."""
 
 # Tables in which each string may be a secret: variables of MCP servers and of the agent's commands, headers of MCP
 # servers, providers and collectors of telemetry, queries.
 _TABLES = frozenset(("env", "http_headers", "headers", "query_params", "set"))
-# What names variables holds none of their values.
+# Keys that hold names of variables, not their values.
 _NAMES = re.compile(r"env_http_headers|env_vars|env_key(?:_instructions)?|.*_env_var")
-# `experimental_bearer_token`, `client_secret`. codex's `cli_auth_credentials_store` says where, not what.
+# `experimental_bearer_token`, `client_secret`. codex's `cli_auth_credentials_store` names a place, no secret.
 _KEYS = re.compile(r"(?:.*[_-])?(?:token|secret|password|passphrase|credential|api[_-]?key)", re.IGNORECASE)
 _FLAG = re.compile(r"--?[\w-]+")
 _PATH = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -30,26 +30,26 @@ _LONGEST = 100  # characters of a name
 
 
 def secrets_of(codex: CodexSettings) -> list[Secret]:
-    """Return the secrets of `codex.env`, and those of `codex.config` that its keys or its shape tell."""
+    """Return the secrets of `codex.env`, and those in `codex.config`, recognized by their keys or their shape."""
     reader = _Reader()
     reader.shown(codex.config, ())
     return [*codex.environment.values(), *reader.secrets]
 
 
 def without_secrets(codex: CodexSettings) -> CodexSettings:
-    """Return the settings as everybody may read them: without `codex.env`, and with masks in `codex.config`."""
+    """Return the settings without secrets: no `codex.env`, and masks in `codex.config`."""
     return dataclasses.replace(codex, environment={}, config=_Reader().shown(codex.config, ()))
 
 
 class _Reader:
-    """Reads a configuration once, and gathers what is secret in it."""
+    """Reads a configuration once, and collects the secrets in it."""
 
     def __init__(self) -> None:
         self.secrets: list[Secret] = []
         self._named: dict[str, int] = {}
 
     def shown(self, node: Any, path: tuple[str, ...], *, told: bool = False) -> Any:
-        """Return `node` with masks. `told`: it stands in a table whose strings may all be secrets."""
+        """Return `node` with masks. `told`: it is in a table whose strings may all be secrets."""
         if isinstance(node, str):
             return self._text(node, path, told=told)
         if isinstance(node, list | tuple):

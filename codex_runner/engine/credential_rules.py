@@ -1,6 +1,6 @@
-"""Whether a credential is fit for a run. Pure: what is known of it and the time go in, findings come out.
+"""Rules that judge whether a credential is fit for a run. Pure: facts and the time go in, findings come out.
 
-Every rule fails closed and has a stable name, which stands in errors, in JUnit and in events.jsonl.
+Each rule fails closed. Its name is stable, and appears in errors, in JUnit and in events.jsonl.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ RULES = {
     AGE: "it is not older than `max_age`",
 }
 
-LIFETIME_MARGIN = 300.0  # seconds beyond the job's timeout, for what comes before and after codex
-CLOCK_SKEW = 300.0  # seconds that a date of issue may lie in the future, since clocks differ
+LIFETIME_MARGIN = 300.0  # seconds beyond the job's timeout, for the work before and after codex
+CLOCK_SKEW = 300.0  # seconds that `issued_at` may lie in the future, since clocks differ
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialUse:
     """The run that a credential is judged for: its workflow, its job's timeout (seconds), and now (since the epoch).
 
-    `complete` says that the source keeps all facts beside the value, as Vault does: then one that is missing is a
-    refusal. Without it (a variable, a file), only what is known is judged. `version` is the one that the run has
-    already, of a source that keeps older ones; None asks for the newest.
+    `complete` is True if the source keeps all facts beside the value, as Vault does: a missing fact is then a refusal.
+    Otherwise (a variable, a file), the rules judge only the facts that are known. `version` is the version that the
+    run has already, if the source keeps older ones; None asks for the newest.
     """
 
     workflow: str
@@ -65,17 +65,17 @@ class CredentialUse:
 
     @property
     def remedy(self) -> str:
-        """What helps against most findings."""
+        """The remedy for most findings."""
         return f"Store a fresh token with `codex-runner token rotate {self.workflow}`."
 
 
 def default_workflow(repository: str, job: str) -> str:
-    """Name a job's workflow, `<owner>/<repo>/<job>`: what its credential has to say in its field `workflow`."""
+    """Return a job's default workflow, `<owner>/<repo>/<job>`: its credential's field `workflow` must say the same."""
     return f"{repository}/{job}"
 
 
 def unverified_claims(token: str) -> dict[str, Any]:
-    """Return the claims of a JWT without checking its signature; empty where `token` is no JWT."""
+    """Return the claims of a JWT without checking its signature. Returns {} if `token` is no JWT."""
     parts = token.split(".")
     if len(parts) != 3:  # header, claims, signature
         return {}
@@ -87,9 +87,9 @@ def unverified_claims(token: str) -> dict[str, Any]:
 
 
 def claimed_date(claims: Mapping[str, Any], name: str) -> float | None:
-    """Return a JWT's date in seconds since the epoch; None if it has none.
+    """Return a JWT's date in seconds since the epoch. Returns None if the claim is missing.
 
-    ValueError says what is wrong with one that is no date, such as NaN, or milliseconds.
+    Raises ValueError if the claim is no date in seconds, such as NaN or milliseconds.
     """
     try:
         return numeric_date(claims.get(name))
@@ -98,7 +98,7 @@ def claimed_date(claims: Mapping[str, Any], name: str) -> float | None:
 
 
 def planned_guards(spec: CredentialSpec | None) -> tuple[str, ...]:
-    """Name the guards that a run with this credential reaches if nothing goes wrong, in their order."""
+    """Return the names of the guards that a run with this credential passes if nothing fails, in their order."""
     if spec is None:
         return ()
     if spec.kind is CredentialKind.WORKLOAD_IDENTITY:
@@ -117,10 +117,9 @@ def planned_guards(spec: CredentialSpec | None) -> tuple[str, ...]:
 
 
 def judge_credential(facts: CredentialFacts, spec: CredentialSpec, occasion: CredentialUse) -> tuple[Finding, ...]:
-    """Apply every rule, in order.
+    """Apply every rule, in order. Pure: call it again for a later `now`.
 
-    A rule that cannot be judged since a date is unreadable gives no finding; the date's own refusal stands for it.
-    Safe to call again at a later `now`.
+    If a date is unreadable, DATES refuses it, and the rules that need it give no finding.
     """
     findings = []
     if occasion.complete or facts.workflow is not None:
@@ -140,7 +139,7 @@ def judge_credential(facts: CredentialFacts, spec: CredentialSpec, occasion: Cre
 
 
 def require(findings: Sequence[Finding]) -> None:
-    """Raise CredentialError naming every rule that refused; return where none did."""
+    """Raises CredentialError, with every rule that refused, if any did."""
     refused = [finding for finding in findings if finding.outcome is Outcome.REFUSED]
     if refused:
         raise CredentialError(
@@ -149,7 +148,7 @@ def require(findings: Sequence[Finding]) -> None:
 
 
 def events_of(findings: Sequence[Finding]) -> tuple[Event, ...]:
-    """Tell the findings as events: a guard each, and a warning beside it if there is something to do about it."""
+    """Return the findings as events: a guard for each, and a warning if it asks for an action."""
     events: list[Event] = []
     for finding in findings:
         refused = finding.outcome is Outcome.REFUSED
@@ -176,7 +175,7 @@ def _judge_workflow(facts: CredentialFacts, workflow: str) -> Finding:
 
 
 def _read_dates(facts: CredentialFacts, now: float) -> tuple[float | None, float | None, str]:
-    """Return issue, expiry, and what is wrong with them; an unreadable one is None."""
+    """Return the dates of issue and expiry (None if missing or unreadable), and what is wrong with them."""
     dates: dict[str, float] = {}
     wrong = []
     for name in ("issued_at", "expires_at"):
@@ -222,9 +221,10 @@ def _judge_missing_expiry(facts: CredentialFacts, spec: CredentialSpec, occasion
         return Finding(EXPIRY, Outcome.UNJUDGED, "It names no expiry, and the job allows that.")
     if not occasion.complete:
         message = f"The expiry of {facts.place} is not known, so it could not be judged."
-        return Finding(EXPIRY, Outcome.UNJUDGED, message, "Say it with `credential.expires_at`, or keep it in Vault.")
+        remedy = "Set `credential.expires_at`, or keep the credential in Vault."
+        return Finding(EXPIRY, Outcome.UNJUDGED, message, remedy)
     message = f"{facts.place} names no expiry (`expires_at`)."
-    return Finding(EXPIRY, Outcome.REFUSED, message, f"{occasion.remedy} Or say `allow_unexpiring = true` in the job.")
+    return Finding(EXPIRY, Outcome.REFUSED, message, f"{occasion.remedy} Or set `allow_unexpiring = true` in the job.")
 
 
 def _judge_age(facts: CredentialFacts, occasion: CredentialUse, issued: float | None, max_age: float) -> Finding:

@@ -1,4 +1,4 @@
-"""How an attempt ended that somebody stopped, or whose supervisor was lost."""
+"""Endings of attempts that were stopped, whose supervisor was lost, or whose host is unreachable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codex_runner.text.dates import format_date
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job
 
-# What a supervisor takes on top of a job's `timeout` before it ends codex by itself, and to end it, in seconds.
+# Seconds beyond a job's `timeout` after which its supervisor has ended codex by itself.
 _GRACE = 15.0
 
 _FAILURES = {
@@ -33,21 +33,21 @@ _FAILURES = {
 _MESSAGES = {
     StopReason.TIMEOUT: "the supervisor ended codex: the job's time was over (timeout)",
     StopReason.ORPHANED: "the supervisor ended codex: no runner had been attached for orphan_timeout",
-    StopReason.DISK_FULL: "the supervisor ended codex: the host's disk is full where runs lie",
+    StopReason.DISK_FULL: "the supervisor ended codex: the host's disk is full (the disk of the run directories)",
     StopReason.CANCELLED: "the run was cancelled",
-    StopReason.TERMINATED: "the supervisor on the host got SIGTERM: the host shut down, or somebody ended it there",
-    StopReason.LOST: "the supervisor on the host was killed, and codex was ended in its stead",
+    StopReason.TERMINATED: "the supervisor on the host got SIGTERM: the host shut down, or another process ended it",
+    StopReason.LOST: "the supervisor on the host was killed, and codex was ended without it",
     StopReason.RUNNER_FAILED: "the runner that began the run could not go on, and ended codex",
 }
 
-# What to do about a stop that no runner has asked for, if it is not what the failure's class says.
+# Remedies for stops that no runner has asked for, if that of the failure's class does not fit.
 _REMEDIES = {StopReason.TERMINATED: "Find out what ended it on the host, and run the job again."}
 
 
 def stopped_ending(attempt: Attempt, reason: StopReason) -> Ending | None:
-    """Say how an attempt ended that was stopped for `reason`; None where the agent had done its turn before.
+    """Return the ending of an attempt that was stopped for `reason`. Returns None if the agent had done its turn.
 
-    A codex that lingers after its final event has done its work: what it came to is judged like any other.
+    A codex that lingers after its final event has done its work, and is judged like one that exits.
     """
     if reason is StopReason.NONE or reason is StopReason.LINGERED:
         return None
@@ -57,20 +57,20 @@ def stopped_ending(attempt: Attempt, reason: StopReason) -> Ending | None:
 
 
 def stop_ending(reason: StopReason, message: str) -> Ending:
-    """Give a stop its class of failure."""
+    """Return the ending of an attempt that was stopped, with the failure of its reason."""
     return Ending(_FAILURES[reason], message)
 
 
 def lost_ending(attempt: Attempt, message: str) -> Ending:
-    """Say how an attempt ended whose supervisor will never report."""
+    """Return the ending of an attempt whose supervisor is gone without a report."""
     done = " after its turn was completed" if attempt.turn == TURN_COMPLETED else ""
-    return Ending(Failure.LOST, f"nobody can say how codex ended{done}: {message}")
+    return Ending(Failure.LOST, f"it is not known how codex ended{done}: {message}")
 
 
 def unreached_ending(why: str, job: Job, run_id: str, attempt: Attempt, now: float) -> Ending:
-    """Say how an attempt ended whose host is out of reach: where its agent may be running, and until when.
+    """Return the ending of an attempt whose host is unreachable: it says until when the agent may still run there.
 
-    `now` is seconds since the epoch. The times are near ones: the host counts in ticks of its own.
+    `now` is seconds since the epoch. The time is approximate, since the host counts in ticks of its own.
     """
     until, limit = min(
         (now + job.limits.orphan, "orphan_timeout"), (attempt.started + job.limits.timeout + _GRACE, "timeout")

@@ -1,4 +1,4 @@
-"""Keeping a run's claim while the run goes on, and letting go of everything once another runner has it."""
+"""Lease of a run: renew its claim while the run goes on, and hand over once another runner has taken it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class Keeping:
-    """The claim of one run, for as long as this runner has it."""
+    """The claim of one run, while this runner holds it."""
 
     def __init__(self, recorder: Recorder, stopping: Stopping, transport: Transport, renewal: float) -> None:
-        """`renewal` is in seconds: how often the claim is renewed."""
+        """`renewal` is the seconds between two renewals of the claim."""
         self._recorder, self._stopping = recorder, stopping
         self._transport, self._renewal = transport, renewal
 
@@ -38,11 +38,10 @@ class Keeping:
         search: Callable[[Verdict], Awaitable[Verdict]],
         leave: Callable[[], None],
     ) -> T:
-        """Do `work`, and renew the run's claim meanwhile, which tells if another process cancels the run.
+        """Await `work` and return its result; renew the run's claim meanwhile. A renewal also tells of a cancel.
 
-        Once another runner has the claim, `work` is cancelled, and the run is that runner's: nothing more is started or
-        reported, but the log is finished, and `search` looks through it for secrets. Then raises TakenOverError, or
-        LeakError.
+        Once another runner has taken the claim, cancel `work`, start and report nothing more, let `search` look for
+        secrets in the log, and close it. Then raises TakenOverError, or LeakError if `search` found one.
         """
         working = asyncio.ensure_future(work)
         keeping = asyncio.ensure_future(self._keep())
@@ -62,7 +61,7 @@ class Keeping:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(self._renewal)
-            with contextlib.suppress(RunnerError, OSError):  # whatever else is under way tells of a host that fails
+            with contextlib.suppress(RunnerError, OSError):  # the other calls of the run report a host that fails
                 if await self._transport.renew():
                     self._stopping.request(StopReason.CANCELLED)
 
@@ -83,9 +82,9 @@ class Keeping:
 
 
 def is_judged(taken: ClaimTakenError, state: RunState) -> bool:
-    """Whether a run that was removed from its host is to be taken for one that another runner has judged.
+    """Whether a run that is gone from its host counts as judged by another runner.
 
-    If its last attempt has failed, it may have been removed by hand from under that.
+    If no other runner is known and the last attempt failed, a person may have removed the run by hand.
     """
     attempt = state.attempt
     known = taken.holder.number is not None or taken.holder.process is not None
@@ -94,10 +93,10 @@ def is_judged(taken: ClaimTakenError, state: RunState) -> bool:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Suppress every failure but that of a claim which another runner has."""
+    """Suppress every exception except ClaimTakenError."""
     try:
         yield
     except ClaimTakenError:
         raise
-    except Exception:  # noqa: BLE001, S110 - as it says
+    except Exception:  # noqa: BLE001, S110 - the purpose of this function
         pass

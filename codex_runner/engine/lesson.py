@@ -1,4 +1,4 @@
-"""What a run learns of secrets beside its job's own, and which of them no leak is."""
+"""Secrets that a run learns beside its job's own, and which of them a runner that attaches does not need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Lesson:
-    """The secrets of a login: gone when it is given back, so nobody needs them to attach."""
+    """The secrets of a login: it is given back before the run starts, so no runner needs them to attach."""
 
     def __init__(self, job: Job, recorder: Recorder) -> None:
         """Learn nothing yet."""
@@ -24,7 +24,7 @@ class Lesson:
 
     @property
     def names(self) -> list[str]:
-        """The names of all secrets that are needed to go on with the run."""
+        """The names of all secrets that a runner needs to attach to the run."""
         return sorted(self._recorder.redactor.names - self._of_login)
 
     @property
@@ -32,16 +32,16 @@ class Lesson:
         return json.dumps([self._job.name, self._recorder.state.facts.get("job")]).encode()
 
     def learn(self, secret: Secret) -> None:
-        """Keep a secret out of everything from now on: the credential's own, or one that the login is made with."""
+        """Redact this secret from now on: the credential itself, or one that the login needs."""
         redactor = self._recorder.redactor
         known = secret.name in redactor.names
         self._recorder.learn(secret)
         if known or secret.name == self._own:
             return
         self._of_login.add(secret.name)
-        # A password that is a plain word stands in words of the runner's own.
+        # The runner's own messages may contain a password that is a plain word: that is no leak.
         redactor.spare(plain({secret.name: secret}, self._said, redactor))
 
     def go_on(self) -> None:
-        """Pass over what the run's configuration says, as its beginning did."""
+        """Exempt parts of secrets that the run's configuration shows from the search, as the first runner did."""
         self._recorder.redactor.pass_over(self._said)

@@ -1,4 +1,4 @@
-"""Reads how many tokens the agent has used before its turn is over. At the end of a turn codex tells them itself."""
+"""Token meter: reads the tokens used before a turn ends. At the turn's end codex prints them itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Meter:
     """The meter of one attempt, the recorder's last one."""
 
     def __init__(self, job: Job, run_id: str, recorder: Recorder, transport: Transport, agent: Agent) -> None:
-        """Nothing is read yet."""
+        """Read nothing yet."""
         budget = job.budget
         bounds = (budget.tokens, budget.input_tokens, budget.output_tokens, budget.money)
         self._bounded = any(bound is not None for bound in bounds)
@@ -34,18 +34,18 @@ class Meter:
         self._reading: asyncio.Task[None] | None = None
 
     def tick(self, now: float) -> None:
-        """Begin another reading where a limit depends on it, and one is due. `now` is of the monotonic clock."""
+        """Start a reading if one is due and the budget limits tokens or money. `now` is of the monotonic clock."""
         if self._bounded and now - self._last >= _INTERVAL and (self._reading is None or self._reading.done()):
             self._last = now
             self._reading = asyncio.create_task(self._read())
 
     async def finish(self) -> None:
-        """Read for the last time: whoever was ended has told nothing."""
+        """Read for the last time: a codex that was ended has printed no tokens."""
         await self.stop()
         await self._read()
 
     async def stop(self) -> None:
-        """Leave no reading behind."""
+        """Cancel a reading that is under way. Idempotent."""
         if self._reading is not None:
             self._reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -56,7 +56,7 @@ class Meter:
         if attempt.thread_id is None or attempt.turn == TURN_COMPLETED:
             return
         usage = None
-        with contextlib.suppress(HostError, TimeoutError, ClaimTakenError):  # `follow` tells of the last one
+        with contextlib.suppress(HostError, TimeoutError, ClaimTakenError):  # `follow` raises ClaimTakenError itself
             async with asyncio.timeout(_PATIENCE):
                 usage = await self._agent.read_usage(self._transport, self._run_id, attempt.thread_id)
         if usage is not None and usage.total > attempt.usage.total and attempt.turn != TURN_COMPLETED:

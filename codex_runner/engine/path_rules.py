@@ -1,8 +1,9 @@
-"""What an agent may change, and must: the changes that git saw against the job's rules. Pure.
+"""Path rules: judge the changes that git saw by the paths that a job allows, forbids or requires. Pure.
 
-Globs are read as .gitignore reads a pattern that begins with a slash: from the repository's top, `*` and `?` within a
-name, `[...]` a class, `**` any number of folders, and a folder that matches stands for all that is in it. So `*.md`
-names those at the top and `**/*.md` all. `!` is not supported: what is allowed and what is forbidden are two lists.
+A glob has the meaning of a .gitignore pattern that begins with a slash, relative to the repository's top. `*` and `?`
+match within a name, `[...]` is a class, `**` matches any number of folders. A folder that matches includes all files
+below it. So `*.md` matches files at the top, and `**/*.md` all of them. `!` is not supported: allowed and forbidden
+paths are two lists.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ ALLOWED_PATHS = "allowed_paths"
 MAX_CHANGED_LINES = "max_changed_lines"
 MUST_CHANGE = "must_change"
 
-# An opening bracket (not an escaped one) that no plain class follows.
+# An unescaped opening bracket that does not begin a plain class.
 _BAD_CLASS = re.compile(r"(?<!\\)(?:\\\\)*\[(?![!^]?[^]\\/\[][^]\\/\[]*\])")
 
 _EXIT_CODES = {
@@ -44,7 +45,7 @@ _EXIT_CODES = {
 
 _TAKEN = (GONE, LOST, REPLACED)
 
-# What no rule can allow, and why.
+# Changes that no rule can allow, and why.
 _NEVER = {
     ChangeKind.INSIDE_GIT: (INSIDE_GIT, "git's own settings and hooks are never an agent's to change"),
     ChangeKind.REPOSITORY: (REPOSITORY, "a git command in there does what its settings say"),
@@ -54,7 +55,7 @@ _NEVER = {
 
 @dataclass(frozen=True, slots=True)
 class BrokenRule:
-    """A rule that is broken. `path` is None where no single path is to blame; `message` is one sentence."""
+    """A broken rule. `path` is None if no single path broke it; `message` is one sentence."""
 
     rule: str
     path: str | None
@@ -62,17 +63,18 @@ class BrokenRule:
 
     @property
     def exit_code(self) -> ExitCode:
-        """FORBIDDEN_CHANGE where something changed that must not, JOB_FAILED where the job came out wrong."""
+        """FORBIDDEN_CHANGE if a forbidden path changed, JOB_FAILED if the changes are too many or missing."""
         return _EXIT_CODES[self.rule]
 
 
 def judge_changes(
     rules: PathRules, changed: Sequence[Change], committed: Sequence[Change] = (), *, scanned: bool = False
 ) -> tuple[BrokenRule, ...]:
-    """Return every rule that the changes break, by path; the forbidden ones first. Both ends of a rename count.
+    """Return every rule that the changes break, sorted by path, then the rules without a path.
 
-    Without any rule, what git would take for a repository, and what nobody can see, is forbidden all the same.
-    `committed` is what commits changed, whether it was put back or not; `scanned`, that all of it is to be searched.
+    Both paths of a rename count. Also without any rule, a new repository in the tree and a path that git cannot read
+    are forbidden. `committed` are the changes of commits, reverted ones too. `scanned`: a secret scan follows, which
+    must see everything.
     """
     findings = [
         finding
@@ -85,7 +87,7 @@ def judge_changes(
 
 
 def unjudged(rules: PathRules, changed: Sequence[Change]) -> list[str]:
-    """Return a sentence for each change that is worth a warning, and that no rule of the job forbids."""
+    """Return a sentence for each change that deserves a warning although no rule of the job forbids it."""
     return [
         f"{_deed(change, change.path)}."
         for change in changed
@@ -94,14 +96,14 @@ def unjudged(rules: PathRules, changed: Sequence[Change]) -> list[str]:
 
 
 def uncounted(changed: Sequence[Change], committed: Sequence[Change] = ()) -> list[str]:
-    """Return the paths of files whose lines nobody can count, for people."""
+    """Return the paths of files whose lines git cannot count, escaped for messages."""
     blind = [change for change in changed if change.note == UNREADABLE]
     blind += [change for change in changed if change.kind is ChangeKind.UNSEEN and not change.ignored]
     return [change.shown for change in (*blind, *(each for each in committed if each.kind is ChangeKind.UNSEEN))]
 
 
 def exit_code_of(findings: Sequence[BrokenRule]) -> ExitCode:
-    """Return the gravest exit code of the findings; SUCCEEDED where there are none."""
+    """Return the gravest exit code of the findings. Returns SUCCEEDED if there are none."""
     codes = {finding.exit_code for finding in findings}
     for code in (ExitCode.FORBIDDEN_CHANGE, ExitCode.JOB_FAILED):
         if code in codes:
@@ -110,21 +112,21 @@ def exit_code_of(findings: Sequence[BrokenRule]) -> ExitCode:
 
 
 def matches(glob: str, path: str) -> bool:
-    """Whether a path, relative to the top, is named by a glob or lies in a folder that is."""
+    """Whether a glob matches a path, or a folder above it. The path is relative to the repository's top."""
     return _expression(glob).fullmatch(path) is not None
 
 
 def check_glob(rule: str, glob: str) -> None:
-    """Refuse a glob that could never match, or means something else than it seems to: ConfigurationError."""
+    """Raises ConfigurationError if a glob can never match, or does not mean what it seems to mean."""
     problem = None
     if glob.startswith("!"):
-        problem = "`!` is not supported: list what is meant in `allowed_paths` or `forbidden_paths`"
+        problem = "`!` is not supported: list the path in `allowed_paths` or `forbidden_paths` instead"
     elif not glob.strip("/") or "\0" in glob:
-        problem = "it names nothing"
+        problem = "it matches nothing"
     elif {".", ".."} & set(glob.split("/")):
         problem = "`.` and `..` are not resolved: write the path from the repository's top"
     elif _BAD_CLASS.search(glob):
-        problem = "a class is `[a-z]` or `[!a-z]`, closed, without a backslash and without a named class"
+        problem = "a class must be `[a-z]` or `[!a-z]`, closed, without a backslash or a named class"
     else:
         try:
             _expression(glob)
@@ -133,7 +135,7 @@ def check_glob(rule: str, glob: str) -> None:
     if problem:
         raise ConfigurationError(
             f"{rule} has the glob {glob!r}: {problem}.",
-            remedy="Globs are relative to the repository's top, such as `docs/**` or `*.md`.",
+            remedy="Write globs relative to the repository's top, such as `docs/**` or `*.md`.",
         )
 
 
@@ -210,10 +212,10 @@ def _missing(rules: PathRules, changed: Sequence[Change]) -> list[BrokenRule]:
 
 @lru_cache(maxsize=1024)
 def _expression(glob: str) -> re.Pattern[str]:
-    """Turn a glob into an expression over whole paths.
+    """Compile a glob to a regular expression over whole paths, without catastrophic backtracking.
 
-    What a star stands for is settled once what follows it has been found: a path of an agent's choice must not make the
-    search for another way through many stars take for ever.
+    The groups are atomic: once the part behind a star has matched, the star does not try another length. Otherwise an
+    agent could choose a path on which a glob with many stars takes exponential time.
     """
     names = [name for name in glob.split("/") if name]
     folders_only = glob.endswith("/")
@@ -230,7 +232,7 @@ def _expression(glob: str) -> re.Pattern[str]:
 
 
 def _split(tokens: Sequence[str], star: str) -> list[str]:
-    """Return what stands before the first `star`, and what follows each one."""
+    """Split the tokens at each `star`, and join each part."""
     parts = [""]
     for token in tokens:
         if token == star:
@@ -241,7 +243,7 @@ def _split(tokens: Sequence[str], star: str) -> list[str]:
 
 
 def _settled(first: str, anything: str, later: Sequence[str]) -> str:
-    """Match `first`, then each later part at the first place where it fits behind `anything`; the last one anywhere."""
+    """Match `first`, then each later part at its first position behind `anything`; the last part at any position."""
     if not later:
         return first
     *middle, last = later

@@ -1,4 +1,4 @@
-"""What a run was asked, as its first record tells it: enough to attach, and nothing secret."""
+"""The facts of a run's first record: the job as planned, enough to attach, and nothing secret."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def planned(job: Job, recorder: Recorder, configuration: str = "") -> dict[str, Any]:
-    """Return what the run was asked, for its first record: enough to attach, nothing secret.
+    """Return the facts of the run's first record: the job, its checks and guards; nothing secret.
 
-    `configuration` is a digest of what else a runner reads that attaches: where it logs in, and whom it tells.
+    `configuration` is a digest of the other settings that a runner needs to attach: its login, its notifications.
     """
     shown = dataclasses.replace(job, codex=without_secrets(job.codex))
     said = json.dumps(to_json(shown)).encode()
@@ -45,6 +45,6 @@ def _proof(job: Job) -> tuple[str, ...]:
 
 
 def planned_job(state: RunState) -> Job:
-    """Return the job that a run's first record tells of. Its secrets are not in it."""
+    """Return the job from a run's first record, without its secrets."""
     job: Job = build(Job, state.facts["job"])
     return job

@@ -1,4 +1,4 @@
-"""The prompt's last steps: variables filled in, and context from strangers set beside it."""
+"""The prompt's template variables, and untrusted context appended to it."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _CONTEXT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 def fill(template: str, variables: Mapping[str, str]) -> str:
     r"""Replace each `{{NAME}}` by the variable of that name, as plain text that is not scanned again.
 
-    A NAME is `[A-Z][A-Z0-9_]*`; with spaces, in lower case or after `$` it is left alone, so that Jinja and `${{ }}`
-    pass. `\{{` stands for `{{`. A name without a variable, and a variable that the template does not name, are one
-    ConfigurationError together.
+    A NAME is `[A-Z][A-Z0-9_]*`. With spaces, in lower case or after `$` it stays as it is, so that Jinja and `${{ }}`
+    pass. `\{{` stands for `{{`. Raises ConfigurationError if a name has no variable, or the template does not name a
+    variable; one error lists all of them.
     """
     named = names(template)
     problems = [_unfilled(name, variables.keys() - named) for name in sorted(named - variables.keys())]
     problems += [_unnamed(name, template, named - variables.keys()) for name in sorted(variables.keys() - named)]
     if problems:
         raise ConfigurationError(
-            "\n".join(problems), remedy=r"Give --var NAME=VALUE for each {{NAME}}; a literal one is written \{{NAME}}."
+            "\n".join(problems), remedy=r"Give --var NAME=VALUE for each {{NAME}}; write a literal one as \{{NAME}}."
         )
     return _MARK.sub(lambda match: variables[match[1]] if match[1] else "{{", template)
 
 
 def names(template: str) -> frozenset[str]:
-    """Return the names of the variables that a prompt has."""
+    """Return the names of the variables in a prompt."""
     return frozenset(match[1] for match in _MARK.finditer(template) if match[1])
 
 
 def with_context(prompt: str, name: str, text: str) -> str:
-    """Append `text` to the prompt as data, between two lines that it cannot forge.
+    """Append untrusted `text` to the prompt as data, between two lines that it cannot forge.
 
-    `name` says what it is (`[a-z0-9][a-z0-9._-]*`). The lines carry a digest of the text: nobody can write a
-    text that holds its own, so nothing in it can close the block. The same input gives the same prompt.
+    `name` says what the text is (`[a-z0-9][a-z0-9._-]*`). The two lines carry the text's SHA-256: a text cannot contain
+    its own digest, so it cannot close the block. The same input gives the same prompt.
     """
     if not _CONTEXT_NAME.fullmatch(name):
         raise ValueError(f"not a name for context: {name!r}")
@@ -60,7 +60,7 @@ def with_context(prompt: str, name: str, text: str) -> str:
 
 def _unfilled(name: str, spare: Iterable[str]) -> str:
     guess = nearest(name, spare)
-    return f"The prompt names {{{{{name}}}}} and no --var fills it{_instead_of(guess)}."
+    return f"The prompt names {{{{{name}}}}}, and no --var sets it{_instead_of(guess)}."
 
 
 def _unnamed(name: str, template: str, unfilled: Iterable[str]) -> str:
@@ -69,7 +69,7 @@ def _unnamed(name: str, template: str, unfilled: Iterable[str]) -> str:
     if re.search(rf"\{{\{{\s+{name}\s*\}}\}}|\{{\{{\s*{name}\s+\}}\}}", template):
         return f"--var {name}: the prompt has it with spaces; write {{{{{name}}}}}."
     if f"${{{{{name}}}}}" in template:
-        return f"--var {name}: the prompt has it only after a $, where it is left alone."
+        return f"--var {name}: the prompt has it only after a $, and there it is not replaced."
     guess = nearest(name, unfilled)
     return f"--var {name}: the prompt does not name {{{{{name}}}}}{_instead_of(guess)}."
 
@@ -79,6 +79,6 @@ def _instead_of(guess: str | None) -> str:
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """Return the one of `words` that `word` was probably meant to be."""
+    """Return the closest match for `word` among `words`. Returns None if none is close."""
     found = difflib.get_close_matches(word, sorted(words), n=1)
     return found[0] if found else None

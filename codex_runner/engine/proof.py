@@ -1,4 +1,4 @@
-"""Proves that the job can run at all, and asks again while the service that must say so is out of reach."""
+"""Preflight with retries: proves that the job can run, and asks again while the model service is unreachable."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 
 class Proof:
-    """The look at codex and its token before anything is spent, as often as the job's retry policy says."""
+    """The check of codex and its token before any cost, repeated by the job's retry policy."""
 
     def __init__(self, agent: Agent, transport: Transport, recorder: Recorder) -> None:
-        """Nothing is asked yet."""
+        """Ask nothing yet."""
         self._agent, self._transport, self._recorder = agent, transport, recorder
         self._random = random.Random()  # noqa: S311 - spreads retries, protects nothing
 
     async def of(self, job: Job, granted: Granted) -> Prepared:
-        """Prepare the agent (`Agent.prepare`). ModelServiceError once no try is left.
+        """Prepare the agent (`Agent.prepare`). Raises ModelServiceError once no try is left.
 
-        A guard that fails is recorded only if it is the last word.
+        Records a failed guard only if no later try follows.
         """
         began, tries = time.monotonic(), 0
         while True:
@@ -66,7 +66,7 @@ class Proof:
         return tell
 
     def _pause(self, job: Job, error: ModelServiceError, tries: int, elapsed: float) -> float | None:
-        """Return the seconds after which to ask again; None, with the reason in a warning, if there is no other try."""
+        """Return the seconds to wait before the next try. Returns None, and warns of the reason, if there is none."""
         decision = decide(
             job.retry,
             error.failure,

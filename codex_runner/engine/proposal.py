@@ -1,6 +1,6 @@
-"""A pull or merge request that a pipeline works on: who proposes a change chose the files that the agent reads.
+"""A pull or merge request that a pipeline works on: its author chose the files that the agent reads.
 
-A CI system makes the places where the base commit may be with the functions here, which let no other name through.
+Each CI system builds the candidates for the base commit with these functions, which accept only safe names.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from codex_runner.dataclass import dataclass
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
-# No character that git refuses in a branch name, or that a shell or a revision could take for something else.
+# No character that git refuses in a branch name, or that has a meaning in a shell or a revision.
 _BRANCH = re.compile(r"[A-Za-z0-9_][\w./+@=,-]*", re.ASCII)
 
 
@@ -18,9 +18,9 @@ _BRANCH = re.compile(r"[A-Za-z0-9_][\w./+@=,-]*", re.ASCII)
 class Proposal:
     """A proposed change. `name` is for people (`pull request 12`).
 
-    `bases` are the places where its base commit may be, the best first, for `survey.sh`: `commit SHA`,
-    `ref refs/remotes/origin/main`, `fork-point refs/remotes/origin/main`, or `merge-parent SHA`: HEAD's first parent,
-    if HEAD is the CI system's own merge of the base and the proposal's head SHA.
+    `bases` are candidates for its base commit, the best first, for `survey.sh`: `commit SHA`,
+    `ref refs/remotes/origin/main`, `fork-point refs/remotes/origin/main`, or `merge-parent SHA`. The last one is HEAD's
+    first parent, if HEAD is the CI system's own merge of the base and the proposal's head SHA.
     """
 
     name: str
@@ -28,22 +28,22 @@ class Proposal:
 
 
 def at_commit(sha: object) -> tuple[str, ...]:
-    """Return the place that a commit's full id is; none for any other text."""
+    """Return the candidate for a commit's full id. Returns () for any other text."""
     return (f"commit {sha}",) if isinstance(sha, str) and _COMMIT.fullmatch(sha) else ()
 
 
 def at_merge_parent(head: object) -> tuple[str, ...]:
-    """Return the place before the CI system's merge of the proposal's `head`, a commit's full id."""
+    """Return the candidate before the CI system's merge of `head`, a full commit id. Returns () for any other text."""
     return (f"merge-parent {head}",) if isinstance(head, str) and _COMMIT.fullmatch(head) else ()
 
 
 def at_tip(branch: object) -> tuple[str, ...]:
-    """Return the place that the tip of a branch of `origin` is; none if it is no branch's name."""
+    """Return the candidate at the tip of a branch of `origin`. Returns () if `branch` is no branch name."""
     return (f"ref refs/remotes/origin/{branch}",) if _is_branch(branch) else ()
 
 
 def at_fork_point(branch: object) -> tuple[str, ...]:
-    """Return the place at which the proposal left a branch of `origin`; none if it is no branch's name."""
+    """Return the candidate at the fork point from a branch of `origin`. Returns () if `branch` is no branch name."""
     return (f"fork-point refs/remotes/origin/{branch}",) if _is_branch(branch) else ()
 
 

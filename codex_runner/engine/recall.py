@@ -1,4 +1,4 @@
-"""What a host keeps of a run that a runner on another machine has begun: enough to go on with it from here."""
+"""Records of a run that its host keeps, so that a runner on another machine can attach to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Transport
 
 
-# Below what an answer may have (Transport.ask).
+# Bytes: below the largest answer of Transport.ask.
 _AT_ONCE = 1 << 19
 
 
@@ -25,15 +25,15 @@ def _script() -> str:
 
 
 def to_lines(records: Iterable[Record]) -> bytes:
-    """Write records for the host to keep: a line of JSON each, the same object as in events.jsonl."""
+    """Return records as the host keeps them: one line of JSON each, the same object as in events.jsonl."""
     lines = (json.dumps(record_to_json(record), separators=(",", ":")) for record in records)
     return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
 async def attempts_of(transport: Transport, run_id: str, host: str) -> list[tuple[int, bool]]:
-    """Return the run's attempts on this host, in their order: the number, and whether its agent has ended.
+    """Return the run's attempts on this host, in their order: each number, and whether its agent has ended.
 
-    RunGoneError where there is no such run.
+    Raises RunGoneError if there is no such run, HostError if the attempts cannot be listed.
     """
     done = await transport.ask(_script(), arguments=("attempts", run_id), timeout=30)
     if done.exit_code != 0:
@@ -45,7 +45,7 @@ async def attempts_of(transport: Transport, run_id: str, host: str) -> list[tupl
 
 
 async def recall(transport: Transport, run_id: str, host: str) -> list[list[Record]]:
-    """Return for each attempt what its runner had recorded since the one before had ended, from the first on."""
+    """Return the host's records of each attempt, in order: those since the previous attempt had ended."""
     return [await _records(transport, run_id, number) for number, _ in await attempts_of(transport, run_id, host)]
 
 
@@ -55,7 +55,7 @@ async def _records(transport: Transport, run_id: str, attempt: int) -> list[Reco
         arguments: Sequence[str] = ("part", run_id, str(attempt), str(len(text) + 1), str(_AT_ONCE))
         done = await transport.ask(_script(), arguments=arguments)
         if done.exit_code != 0:
-            raise HostError(f"what the host keeps of {run_id} could not be read: {done.last_words}")
+            raise HostError(f"the records of {run_id} on its host could not be read: {done.last_words}")
         text += done.output
         if len(done.output) < _AT_ONCE:
             break
@@ -63,5 +63,6 @@ async def _records(transport: Transport, run_id: str, attempt: int) -> list[Reco
         return [record_from_json(json.loads(line)) for line in text.splitlines()]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise HostError(
-            f"what the host keeps of {run_id} cannot be read.", remedy="It may be of another version of codex-runner."
+            f"the records of {run_id} on its host are damaged, or of another version of codex-runner.",
+            remedy="Use the version of codex-runner that started the run.",
         ) from None

@@ -1,4 +1,4 @@
-"""Where every event of a run goes: into the journal, into the state, to the sinks, in this order."""
+"""The recorder: writes each event of a run to the journal, then applies it to the state, then shows it to the sinks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """Numbers events, and hands them on. Nothing is seen by anybody before it is in the journal."""
+    """Write-ahead: numbers each event and writes it to the journal before any sink sees it."""
 
     def __init__(
         self,
@@ -31,27 +31,27 @@ class Recorder:
         *,
         clock: Clock | None = None,
     ) -> None:
-        """Go on from `state`: its sequence number, its attempt, its position, its time."""
+        """Continue from `state`: its sequence number, its attempt, its position, its time."""
         self.state = state
         self.clock = clock or Clock(state.updated)
         self.redactor = redactor
         self._journal = journal
         self._sinks = list(sinks)
-        # What has been read and copied, and what of it the next record stands for.
+        # How far output has been read and copied, and how far the next record covers it.
         self._position = self._told = state.position
         self._between: list[Record] = []
         self.broken = False
-        """Whether the journal has failed: what came since is in the state alone."""
+        """Whether the journal has failed. Later records are in the state only."""
 
     @property
     def position(self) -> Position:
-        """How far the host's output has been read and copied, including what no record stands for yet."""
+        """How far the host's output has been read and copied, including bytes that no record covers yet."""
         return self._position
 
     def emit(self, event: Event, at: float | None = None) -> None:
-        """Record an event. After the journal has failed, which raises once, only the state and the sinks get it.
+        """Record an event. Raises once if the journal fails; from then on only the state and the sinks get events.
 
-        `at` is when another runner saw it, in seconds since the epoch. The times of records never run backwards.
+        `at` is when another runner saw the event, in seconds since the epoch. The times of records never decrease.
         """
         if isinstance(event, AttemptStarted) and not event.attached:
             self._position = dataclasses.replace(self._position, stdout=0, stderr=0, stdout_crc=Position().stdout_crc)
@@ -71,15 +71,15 @@ class Recorder:
         self._each_sink(lambda sink: sink.accept(record, self.state))
 
     def take_between(self) -> Sequence[Record]:
-        """Return what was recorded since the last attempt ended, or since the beginning, up to the one that begins."""
+        """Return the records since the last attempt ended, or since the run began, and forget them."""
         records, self._between = self._between, []
         return records
 
     def copy(self, stream: Stream, data: bytes, *, end: int, crc: int | None = None, told: bool = True) -> None:
-        """Keep redacted bytes of a stream, which stand for the host's bytes up to `end`.
+        """Append redacted bytes to the copy of a stream; they stand for the host's bytes up to the offset `end`.
 
-        Unless they are `told`, no record stands for them before `settle`, or before later ones of the stream are told:
-        a runner that goes on with the run reads them again.
+        With `told` False, no record covers them until `settle`, or until later bytes of the stream are told. A runner
+        that attaches before then reads them again.
         """
         self._keep(lambda: self._journal.copy(stream, data))
         at, more = self._position, len(data)
@@ -92,25 +92,25 @@ class Recorder:
             self.settle(stream)
 
     def settle(self, stream: Stream) -> None:
-        """Let the next record stand for all of a stream that has been copied."""
+        """Let the next record cover all bytes of a stream that have been copied."""
         out, err = (self._position, self._told) if stream == "stdout" else (self._told, self._position)
         self._told = Position(out.stdout, err.stderr, out.stdout_copy, err.stderr_copy, out.stdout_crc)
 
     def learn(self, secret: Secret) -> None:
-        """Keep a secret out of everything from now on."""
+        """Redact a secret from now on, and tell the sinks to mask it."""
         self.redactor.learn(secret)
         self._each_sink(lambda sink: sink.mask(secret))
 
     def warn(self, code: str, message: str) -> None:
-        """Record a warning. What it quotes may hold a secret."""
+        """Record a warning, redacted: the message may quote a secret."""
         self.emit(Warned(code, self.redactor.text(message)))
 
     def tick(self, now: float) -> None:
-        """Let the sinks that want to show that time passes do so. `now` is seconds since the epoch."""
+        """Let the sinks show that time passes. `now` is seconds since the epoch."""
         self._each_sink(lambda sink: sink.tick(now, self.state))
 
     def close(self) -> None:
-        """Finish the sinks and the journal. Raises where the journal may not be whole; it has failed then."""
+        """Close the sinks and the journal. Raises if the journal may be incomplete; it counts as failed then."""
         self._each_sink(lambda sink: sink.close())
         self._keep(self._journal.close)
 
@@ -122,15 +122,15 @@ class Recorder:
             raise
 
     def _each_sink(self, show: Callable[[Sink], None]) -> None:
-        """Show something to each sink. One that fails goes and the run stays: a full pipe must not end what works."""
+        """Call each sink. Drop one that raises, with a warning: a broken pipe must not end the run."""
         failed: list[tuple[Sink, Exception]] = []
         for sink in self._sinks:
             try:
                 show(sink)
-            except Exception as error:  # noqa: BLE001 - whatever a sink raises
+            except Exception as error:  # noqa: BLE001 - a sink may raise anything
                 failed.append((sink, error))
-        # Told only now, and to those that are left: a warning in between would reach some of them before its cause.
+        # Warn only after the loop: a warning in between would reach some sinks before the event that caused it.
         gone = [sink for sink, _ in failed]
         self._sinks = [sink for sink in self._sinks if sink not in gone]
         for sink, why in failed:
-            self.warn("sink", f"{type(sink).__name__} failed and shows no more: {type(why).__name__}: {why}")
+            self.warn("sink", f"{type(sink).__name__} failed, and gets no more events: {type(why).__name__}: {why}")

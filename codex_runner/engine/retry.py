@@ -1,8 +1,8 @@
-"""Whether and when to try again: a decision by the class of a failure. Pure; all times are seconds.
+"""Retry with exponential backoff and jitter, decided by the class of the failure. Pure; all times are in seconds.
 
-Whoever asks for money or says no will say no again, so only what can pass by itself is retried. What the service says
-of the time ("try again in 20s") is kept to; where it does not fit into the time that is left, nothing is tried. codex
-retries by itself before it gives up: those tries are counted in, and the pauses go on from where its own ended.
+Only failures that can pass by themselves are retried: a refusal or an exceeded quota would be the same again. If the
+service names a time ("try again in 20s"), the pause is at least that; if it does not fit into the time left, there is
+no retry. codex retries by itself before it gives up: its tries count, and the backoff continues from them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RetryIn:
-    """Try again after `seconds`. `resume`: the thread can go on, where it had begun; else a fresh start."""
+    """Retry after `seconds`. `resume`: resume the thread if there is one; otherwise start afresh."""
 
     seconds: float
     resume: bool
@@ -34,7 +34,7 @@ class RetryIn:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Do not try again; `reason` is a sentence. `might_pass`: another try could have helped, and there is none left."""
+    """Do not retry; `reason` is a sentence. `might_pass`: a retry could have helped, but none is left."""
 
     reason: str
     might_pass: bool = True
@@ -42,13 +42,13 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Pauses that double from `first` up to `longest`. A half of each is left to chance, so that jobs spread out."""
+    """Exponential backoff from `first` up to `longest` seconds. Half of each pause is jitter, so that jobs spread."""
 
     first: float
     longest: float
 
 
-# Per class: what is wrong decides how soon it can be right again.
+# By class of failure: how soon each can pass.
 PACES = {
     Failure.CAPACITY: Pace(15.0, 240.0),
     Failure.RATE_LIMIT: Pace(20.0, 300.0),
@@ -58,7 +58,7 @@ PACES = {
     Failure.THREAD_LOST: Pace(1.0, 30.0),
 }
 
-# Not retried as a class, but they may name the time at which they end.
+# Retried only if the message names the time at which they end.
 _ENDS_BY_ITSELF = frozenset({Failure.QUOTA})
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -89,10 +89,10 @@ def decide(  # noqa: PLR0913 - all that a decision rests on
     now: dt.datetime,
     own_retries: int = 0,
 ) -> RetryIn | GiveUp:
-    """Decide what follows attempt number `attempt` (from 1), which ended in `failure` with codex's `message`.
+    """Decide whether to retry after attempt number `attempt` (from 1), which ended in `failure` with `message`.
 
-    `elapsed` and `deadline` (the job's timeout) count from the run's start. `now` is the host's wall clock, with its
-    zone: codex names times of the day in it. `own_retries` is what codex tried by itself, over the whole run.
+    `elapsed` and `deadline` (the job's timeout) count from the run's start. `now` is the host's wall clock with its
+    time zone, in which codex names times of the day. `own_retries` counts codex's own retries over the whole run.
     """
     told = told_pause(message, now)
     if not failure.retried and not (failure in _ENDS_BY_ITSELF and told is not None):
@@ -101,7 +101,7 @@ def decide(  # noqa: PLR0913 - all that a decision rests on
         return GiveUp(f"{attempt} of {policy.attempts} attempts are used (retry.attempts)")
     if attempt + own_retries >= policy.tries:
         return GiveUp(f"{attempt} attempts and {own_retries} tries of codex's own reach retry.tries ({policy.tries})")
-    # What has been said is the least: a later moment is as good, and not the same for all that wait.
+    # The service's time is a minimum: jitter on top keeps waiting jobs from retrying all at once.
     pace = PACES.get(failure, PACES[Failure.RATE_LIMIT])
     pause = _pause(pace, attempt + (own_retries > 0), rng) if told is None else told + rng.random() * min(10, 1 + told)
     end = deadline if policy.total is None else min(deadline, policy.total)
@@ -114,7 +114,7 @@ def decide(  # noqa: PLR0913 - all that a decision rests on
 
 
 def told_pause(message: str, now: dt.datetime) -> float | None:
-    """Return the seconds after which a message says to try again, or None where it does not say."""
+    """Return the seconds after which a message says to try again. Returns None if it names no time."""
     if found := _IN.search(message):
         return sum(float(number) * _unit(word) for number, word in _PIECE.findall(found[1]))
     if found := _HEADER.search(message):
@@ -139,7 +139,7 @@ def _until(found: re.Match[str], now: dt.datetime) -> float | None:
             at += dt.timedelta(days=1)
     except ValueError:  # no such time
         return None
-    # The seconds were cut off when it was written.
+    # The message is cut to the minute: round up to the next one.
     return max(0.0, (at - now).total_seconds() + _MINUTE)
 
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
 
-# Whoever asks a run to end, a CI system for one, waits no longer than some seconds.
+# Seconds for cleaning up after a stop: a CI system kills the runner soon after it asks it to end.
 _HURRY = 5.0
 
 
@@ -59,7 +59,7 @@ class _Skipped:
 
 
 class Runner:
-    """One run, new or begun by a runner that has gone. Call `run`, once."""
+    """One run: a new one, or one that an earlier runner began. Call `run` once."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts of one run
         self,
@@ -70,7 +70,7 @@ class Runner:
         stopping: Stopping,
         context: RunContext | None = None,
     ) -> None:
-        """Take everything; do nothing yet. Go on from where the recorder's state stands."""
+        """Do nothing yet. `run` continues from the recorder's state."""
         self._planned, self._run_id, self._adapters = job, run_id, adapters
         self._recorder, self._stopping = recorder, stopping
         self._context = context or RunContext()
@@ -88,7 +88,7 @@ class Runner:
 
     @property
     def _out_of_reach(self) -> bool:
-        """Whether the last that is known of the run is that its host was lost: attaching goes on with it."""
+        """Whether the run's last attempt ended because its host was unreachable: `attach` may continue it."""
         return self._state.attempt is not None and self._state.attempt.out_of_reach
 
     @property
@@ -96,9 +96,10 @@ class Runner:
         return placed(self._planned, self._state)
 
     async def run(self) -> RunState:
-        """Go on from where the state stands to the verdict and the reports.
+        """Continue from the state to the verdict and the reports. Returns the final state.
 
-        Of RunnerErrors, raises TakenOverError alone (or LeakError in its place): then nothing is reported.
+        Raises TakenOverError if another runner takes the run over (LeakError if its log held a secret), without
+        reports. Any other RunnerError becomes the verdict.
         """
         keeping = Keeping(self._recorder, self._stopping, self._transport, self._context.renewal)
         return await keeping.during(self._run(), self._conclusion.search, self._admission.leave)
@@ -115,7 +116,7 @@ class Runner:
             verdict = self._stopped_verdict()
         except RunnerError as error:
             verdict = Verdict(error.exit_code, error.message, remedy=self._with_attach(error.remedy))
-        except Exception as error:  # noqa: BLE001 - a bug of ours must not leave an agent running, nor a run without reports
+        except Exception as error:  # noqa: BLE001 - a bug must not leave an agent running, nor a run without reports
             verdict = self._own_failure(error)
         await self._let_go(verdict)
         self._admission.charge(final=True)
@@ -136,9 +137,9 @@ class Runner:
         return judge_run(self._job, self._state)
 
     async def _work(self, prepared: Prepared | None) -> bytes:
-        """Have the agent do its turn, and check what came of it; return the patch.
+        """Let the agent do its turn, run the checks, and return the patch.
 
-        If a check fails, and the job says so, the same thread is told and has another turn.
+        If a check fails and the job's `retry.checks` allows it, the same thread gets another turn.
         """
         attempts = Attempts(
             self._planned,
@@ -155,7 +156,7 @@ class Runner:
         ending = await attempts.until_done()
         while True:
             patch = await self._compare()
-            self._admission.charge()  # a runner that is killed from here on has said what was spent
+            self._admission.charge()  # before the checks: a runner that is killed later has charged its tokens
             if ending.failure is not None:
                 return patch
             await self._checks.run()
@@ -163,20 +164,20 @@ class Runner:
             if complaint is None:
                 return patch
             if (why_not := attempts.can_go_on()) is not None:
-                self._recorder.warn("no-retry", f"No other turn {complaint.reason}: {why_not}.")
+                self._recorder.warn("no-retry", f"The agent gets no other turn {complaint.reason}: {why_not}.")
                 return patch
             ending = await attempts.another_turn(complaint.prompt, complaint.reason)
 
     # --- before the agent --------------------------------------------------------------------------------------------
 
     async def _begin(self) -> Prepared | _Skipped | None:
-        """Record what was asked, and prepare the agent for it. Returns None for a run that was attached to.
+        """Record the run's start, and prepare the agent. Returns None if this runner has attached to the run.
 
-        Nothing has been spent when it returns.
+        No tokens have been used when it returns.
         """
         if self._state.run_id:
             self._lesson.go_on()
-            self._noted = True  # by whoever began it, as far as can be told
+            self._noted = True  # presumably by the runner that began the run
             await self._admission.enter_again()
             return None
         self._recorder.emit(
@@ -194,7 +195,7 @@ class Runner:
         return await self._stopping.unless_stopped(self._prepare())
 
     async def _prepare(self) -> Prepared:
-        """Borrow the credential and look at codex: what can be refused is refused here, before anything is spent."""
+        """Borrow the credential and check codex: raise what can be refused here, before any token is used."""
         trust = self._adapters.config_trust
         judged = {} if trust is None else await trust.judge(self._recorder.emit)
         granted = await self._borrow(time.time())
@@ -208,7 +209,7 @@ class Runner:
         except UnreachableError:
             self._noted = False
             raise
-        finally:  # over before anybody cleans up after it
+        finally:  # wait for it, before the cleanup removes its files
             noting.cancel()
             await asyncio.gather(noting, return_exceptions=True)
         self._recorder.emit(
@@ -232,7 +233,7 @@ class Runner:
         self._noted = True
         try:
             made = await self._adapters.workspaces.make(job, self._run_id, self._recorder.emit)
-        except UnreachableError:  # a later run there removes what has come of it
+        except UnreachableError:  # a later run on that host removes what was made
             self._noted = False
             raise
         self._recorder.emit(
@@ -260,7 +261,7 @@ class Runner:
     # --- after it: what must hold, and what is left ------------------------------------------------------------------
 
     async def _compare(self) -> bytes:
-        """Let git say what the agent changed, before any check changes more, and search that; return the patch."""
+        """Compare the tree, before a check changes it too, and scan the patch for secrets. Returns the patch."""
         noted = self._state.facts.get("tree")
         if noted is None or self._out_of_reach:
             return b""
@@ -274,7 +275,7 @@ class Runner:
         kept, left_out = await self._stopping.unless_stopped(
             self._adapters.artifacts.collect(self._job, self._state, patch, rollout)
         )
-        # A runner that was killed in here may have recorded some of it.
+        # An earlier runner that was killed here may have recorded some of them.
         for artifact in kept:
             if self._state.artifacts.get(artifact.path) != artifact:
                 self._recorder.emit(artifact)
@@ -305,15 +306,15 @@ class Runner:
                 raise
         except (UnreachableError, TimeoutError) as error:
             why = error.message if isinstance(error, UnreachableError) else "the host did not answer in time."
-            # All that matters is here already, and a later run there removes what is left.
-            self._recorder.warn("run-directory", f"The run's directory is left on {self._job.host}: {clean(why)}")
+            # Everything is collected already, and a later run on that host removes the directory.
+            self._recorder.warn("run-directory", f"The run's directory stays on {self._job.host}: {clean(why)}")
         except RunnerError as error:
             message = clean(f"not removed: {error.message}")
             self._recorder.emit(Guarded("run directory", passed=False, message=message))
         else:
             if made is not None and keep:
                 self._recorder.emit(WorkspaceKept(made.path, self._job.limits.retention))
-            if late is not None:  # the last that the host says of the run is that somebody had cancelled it
+            if late is not None:  # `codex-runner cancel` came before the directory was removed
                 raise late
 
     async def _discard(self, *, keep: bool) -> RunCancelledError | None:
@@ -324,7 +325,7 @@ class Runner:
         return None
 
     async def _let_go(self, verdict: Verdict) -> None:
-        """Leave nothing on the host, however the run came to its verdict."""
+        """End the agent and remove the run from the host, unless that has been done or the host is unreachable."""
         attempt = self._state.attempt
         if self._given_back or self._state.verdict is not None or (attempt is None and not self._noted):
             return
@@ -334,18 +335,18 @@ class Runner:
         with quietly():
             if attempt is not None and attempt.ending is None:
                 await end_unfinished(self._recorder, self._transport, verdict, self._stopping.stop)
-            # What codex wrote is nowhere else where the journal could not take it.
+            # If the journal has failed, codex's output is on the host only.
             if not self._recorder.broken:
                 await self._give_back(verdict)
 
     def _with_attach(self, remedy: str) -> str:
-        """Say how what codex wrote is brought here, if the journal could not take it: the host keeps it for a while."""
+        """Add how to fetch codex's output if the journal has failed: the host keeps it for a while."""
         if not self._recorder.broken or self._state.attempt is None:
             return remedy
-        return f"{remedy} `codex-runner attach {self._run_id}` then brings the rest of codex's output here."
+        return f"{remedy} Then fetch the rest of codex's output with `codex-runner attach {self._run_id}`."
 
     def _own_failure(self, error: Exception) -> Verdict:
-        """Say what the machine refused, or where the bug is. The values at hand may be secret: do not show them."""
+        """Return the verdict for a fault of the machine, or else for a bug, without values: they may be secret."""
         if (fault := machine_fault(error)) is not None:
             return Verdict(fault.exit_code, fault.message, remedy=fault.remedy)
         said = f"a bug in codex-runner: {bug(error)}"
@@ -353,7 +354,7 @@ class Runner:
 
     def _stopped_verdict(self) -> Verdict:
         stop, attempt = self._stopping.stop, self._state.attempt
-        # If the agent is done, nothing else says why its run had to end.
+        # If the agent is done, no other record says why the run had to end.
         if stop is not None and attempt is not None and attempt.ending is not None and attempt.stop is None:
             with contextlib.suppress(RunnerError):
                 self._recorder.emit(StopRequested(stop.reason.value, stop.message))

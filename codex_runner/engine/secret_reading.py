@@ -1,7 +1,8 @@
-"""The one reader of secret values: what is taken from a variable, a file or a store, and what is refused.
+"""The single reader of secret values from variables, files and stores: it strips, validates and registers them.
 
-A value that is no good header makes libraries quote it, and one of several lines slips through filters. So it is
-refused here, by name and rule, and never shown; and what is taken is learned by the redactor before it is used.
+Libraries quote a value that is no valid header in their errors, and a value of several lines slips through line
+filters. So the reader refuses such a value, by name and rule, and never shows it. The redactor learns each value
+before it is used.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ LARGEST: Final = 64 * 1024  # bytes: no token is longer
 
 WHITE_SPACE: Final = "secret-white-space"
 FILE_MODE: Final = "secret-file-mode"
-"""The codes of its warnings."""
+"""The codes of the reader's warnings."""
 
 _BOM: Final = "\ufeff"
 
 
 def rule_broken(value: str, *, word: bool = True) -> str:
-    """Say what is wrong with a secret value, as the end of a sentence; empty if nothing is.
+    """Return what is wrong with a secret value, as the end of a sentence. Returns "" if it is valid.
 
-    A `word` is printable ASCII without a space, as all that goes into a header is; a password may hold more.
+    A `word` is printable ASCII without a space, as in a header; a password may hold more.
     """
     rules = {
         f"is longer than {LARGEST // 1024} KiB": len(value.encode("utf-8", "surrogatepass")) > LARGEST,
@@ -50,8 +51,8 @@ def rule_broken(value: str, *, word: bool = True) -> str:
 class SecretReader:
     """Reads secrets from `environ` and from files.
 
-    `learn` gets each before it is returned, or refused; `warn` gets a code and a sentence for what is taken all the
-    same. `refusal` is the error that is raised: ConfigurationError if the value is a setting.
+    `learn` gets each secret before it is returned or refused. `warn` gets a code and a sentence for an accepted value
+    with a defect. `refusal` is the class of the errors: ConfigurationError if the value is a setting.
     """
 
     environ: Mapping[str, str]
@@ -60,7 +61,7 @@ class SecretReader:
     refusal: type[RunnerError] = CredentialError
 
     def telling(self, learn: Callable[[Secret], None]) -> SecretReader:
-        """Return the same reader, which tells `learn` of each secret first."""
+        """Return the same reader, which calls `learn` with each secret first."""
 
         def both(secret: Secret) -> None:
             learn(secret)
@@ -69,30 +70,33 @@ class SecretReader:
         return replace(self, learn=both)
 
     def find(self, name: str, *, mask: str | None = None, word: bool = True) -> Secret | None:
-        """Read a variable; None if it is not set, or holds nothing but white space. `mask` is the secret's name."""
+        """Read a variable. Returns None if it is unset, or only white space. `mask` is the secret's name."""
         value = self.environ.get(name, "")
         return self.value(value, mask or name, f"the variable {name}", word=word) if value.strip() else None
 
     def variable(self, name: str, what: str, remedy: str, *, mask: str | None = None, word: bool = True) -> Secret:
-        """Read a variable that is needed. The error says that it should hold `what`, and `remedy`."""
+        """Read a required variable. Raises `refusal` if it is unset: the error names `what` it should hold."""
         found = self.find(name, mask=mask, word=word)
         if found is None:
             raise self.refusal(f"The variable {name}, which should hold {what}, is not set.", remedy=remedy)
         return found
 
     def file(self, path: str, mask: str, what: str, *, word: bool = True, private: bool = False) -> Secret:
-        """Read a small regular file, without the line break at its end. Nothing else is opened: a pipe could hang.
+        """Read a small regular file, without the line break at its end. Opens nothing else: a pipe could block.
 
-        `private` asks that nobody but its owner, who is us or root, may touch it. Otherwise a file that others may
-        read is warned of, since Kubernetes and CI systems mount such; one that others may write is refused.
+        With `private`, only the file's owner may have access, and it must be this user or root. Without it, a file that
+        others may read is a warning, since Kubernetes and CI systems mount such files; one that others may write is
+        refused.
         """
         text = self._content(path, what, private=private)
         if not text.strip():
-            raise self.refusal(f"The file {path} for {what} is empty.", remedy="Put it there, or correct the path.")
+            raise self.refusal(
+                f"The file {path} for {what} is empty.", remedy="Write the value into it, or correct the path."
+            )
         return self.value(text.removesuffix("\n").removesuffix("\r"), mask, f"the file {path}", word=word)
 
     def value(self, value: str, mask: str, where: str, *, word: bool = True) -> Secret:
-        """Take a value as it was found at `where`: strip it and say so, learn it, and refuse what breaks a rule."""
+        """Return a value found at `where` as a Secret: strip it with a warning, learn it, and refuse an invalid one."""
         stripped = value.strip()
         if not stripped:
             raise self.refusal(f"{_capital(where)} is empty.", remedy="Store it again, as one line.")
@@ -102,11 +106,11 @@ class SecretReader:
             self.learn(secret)
         if broken:
             raise self.refusal(
-                f"{_capital(where)} {broken}: it is no usable {mask}.",
+                f"{_capital(where)} {broken}: it is not a usable {mask}.",
                 remedy="Store it again, as one line without anything else.",
             )
         if stripped != value:
-            self.warn(WHITE_SPACE, f"{_capital(where)} has white space around its value. It was stripped.")
+            self.warn(WHITE_SPACE, f"{_capital(where)} has white space around its value. The runner stripped it.")
         return secret
 
     def _content(self, path: str, what: str, *, private: bool) -> str:
@@ -114,7 +118,7 @@ class SecretReader:
             self._require_regular(path, os.stat(path))  # noqa: PTH116 - before it is opened: a pipe must not be
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(descriptor, "rb") as file:  # noqa: PTH123 - Path.open takes no descriptor
-                # Once more, of what was opened: it may have been swapped in between.
+                # Again, on the open file: another process may have swapped it in between.
                 status = os.fstat(file.fileno())
                 self._require_regular(path, status)
                 self._judge_mode(path, status, private=private)
@@ -128,17 +132,17 @@ class SecretReader:
             raise self.refusal(f"Cannot read {what}: its path holds a NUL.", remedy="Correct the path.") from None
         if len(data) > LARGEST:
             raise self.refusal(
-                f"The file {path} is longer than {LARGEST // 1024} KiB: it is no usable {what}.",
-                remedy="Name a file with the value alone in it.",
+                f"The file {path} is longer than {LARGEST // 1024} KiB: it is not a usable {what}.",
+                remedy="Name a file that holds only the value.",
             )
         try:
             return data.decode()
         except UnicodeDecodeError:
-            raise self.refusal(f"The file {path} is not text.", remedy="Name a file with the value in it.") from None
+            raise self.refusal(f"The file {path} is not text.", remedy="Name a file that holds the value.") from None
 
     def _require_regular(self, path: str, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
-            raise self.refusal(f"{path} is not a regular file.", remedy="Name a file with the value in it.")
+            raise self.refusal(f"{path} is not a regular file.", remedy="Name a file that holds the value.")
 
     def _judge_mode(self, path: str, status: os.stat_result, *, private: bool) -> None:
         mode = stat.S_IMODE(status.st_mode)
@@ -147,7 +151,7 @@ class SecretReader:
         remedy = f"Make it yours alone, `chmod 600 {path}`, and replace the value if others have read it."
         if private and (mode & 0o077 or foreign):
             raise self.refusal(f"{told}: others may read the token.", remedy=remedy)
-        # A user's own group, by which many systems make files, is nobody else.
+        # Many systems create files with the user's own group, which has no other members.
         if mode & 0o002 or (mode & 0o020 and status.st_gid not in {os.getegid(), 0}):
             raise self.refusal(f"{told}: others may write it.", remedy=remedy)
         if mode & 0o077 or foreign:

@@ -1,7 +1,7 @@
-"""Lines that an agent has added and that look like credentials: told by file and line, and kept out of artifacts.
+"""Secret scan of the lines that an agent has added: reports credentials by file and line, and masks them in artifacts.
 
-What they look like, a detector knows. Where they are, git's patch says: of all that was changed, new files included.
-What git takes for binary has no lines.
+A detector knows what credentials look like. The lines come from git's patch of all changes, new files included. Binary
+files have no lines, and are not scanned.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 _MASK = b"***secret_scan***"
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-_PIECE = 4096  # characters: what a detector is given at once
+_PIECE = 4096  # characters that a detector gets at once
 _TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A line that a patch adds: to which file (from the repository's top), as which line of it, without its end."""
+    """An added line: its file's path from the repository's top, its number in that file, its text without newline."""
 
     path: str
     number: int
@@ -41,7 +41,7 @@ class Added:
 
 
 def added_lines(patch: bytes) -> Iterator[Added]:
-    """Yield every line that a patch of git's adds, in its order. A line cannot pass for the patch's own words."""
+    """Yield every line that git's patch adds, in order. An added line cannot imitate the patch's own headers."""
     path, number, before, after = "", 0, 0, 0
     for line in patch.split(b"\n"):
         if before > 0 or after > 0:
@@ -59,17 +59,17 @@ def added_lines(patch: bytes) -> Iterator[Added]:
 
 
 class SecretScan:
-    """The search of one run. It remembers the lines that it has found, and nobody else does."""
+    """The secret scan of one run. It keeps the lines that it has found, in memory only."""
 
     def __init__(self, detector: Detector, *, patience: float = 300.0) -> None:
-        """`patience`: seconds, after which what was not searched counts as a find."""
+        """`patience` is in seconds: after it, the rest of the patch counts as a find."""
         self._detector, self._patience = detector, patience
         self._lines: set[bytes] = set()
 
     async def search(self, patch: bytes, recorder: Recorder) -> None:
-        """Search what a patch adds, and record what came of it, unless another runner has: as a check.
+        """Scan the lines that a patch adds, and record the result as a check, unless an earlier runner has.
 
-        What is recorded says where, and what kind of credential it may be, and holds nothing of it.
+        The result names file, line and kind of each credential, and nothing of its text.
         """
         began = time.monotonic()
         sentences = []
@@ -77,7 +77,8 @@ class SecretScan:
             where = f"{show_path(line.path)}, line {line.number}"
             if time.monotonic() - began > self._patience:
                 sentences.append(
-                    f"{where}, and all after it: not searched, since that took over {format_duration(self._patience)}."
+                    f"{where}, and all after it: not searched, since the scan took over "
+                    f"{format_duration(self._patience)}."
                 )
                 break
             if kinds := await self._kinds(line):
@@ -94,11 +95,11 @@ class SecretScan:
         kinds: set[str] = set()
         for piece in pieces(line.text.decode("utf-8", "replace"), _PIECE):
             kinds |= set(self._detector.kinds(line.path, piece))
-            await asyncio.sleep(0)  # whoever wants to end the run is heard in between
+            await asyncio.sleep(0)  # lets a stop request through
         return kinds
 
     def hide(self, data: bytes) -> bytes:
-        """Return a redacted text, or a patch of one, without the lines that were found."""
+        """Return a redacted text, or a patch of one, with the found lines masked."""
         if not self._lines:
             return data
         return b"\n".join(map(self._hidden, data.split(b"\n")))
@@ -110,7 +111,7 @@ class SecretScan:
 
 
 def pieces(line: str, size: int) -> Iterator[str]:
-    """Yield the parts of a line, of `size` characters at most. They overlap by half: what one cuts, another has."""
+    """Yield parts of a line, at most `size` characters each. They overlap by half, so that no cut hides a match."""
     yield line[:size]
     for start in range(size // 2, len(line) - size // 2, size // 2):
         yield line[start : start + size]

@@ -1,4 +1,4 @@
-"""The wish from outside that a run end: a signal, or a cancel. The first one counts; later ones change nothing."""
+"""Cancellation of a run by a signal or a cancel. The first request counts; later ones change nothing."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _SENTENCES = {
 
 
 class Stopping:
-    """Carries the wish to all that is going on for one run. It may be made before there is an event loop."""
+    """The stop request of one run, for all its tasks. It may be created before there is an event loop."""
 
     def __init__(self) -> None:
-        """Nothing is asked yet."""
+        """Begin without a request."""
         self.stop: Stop | None = None
         self._event = asyncio.Event()
 
@@ -37,16 +37,16 @@ class Stopping:
             self._event.set()
 
     def raise_if_asked(self) -> None:
-        """Raise Stopped if the run is to end: for what is about to be made."""
+        """Raises Stopped if the run is to end. Call it before making something."""
         if self.stop is not None:
             raise Stopped
 
     async def wait(self) -> None:
-        """Return once somebody has asked."""
+        """Return once a stop has been requested."""
         await self._event.wait()
 
     async def unless_stopped(self, work: Coroutine[None, None, T]) -> T:
-        """Do `work`, or cancel it and raise Stopped as soon as somebody asks."""
+        """Await `work` and return its result. On a stop request, cancels it and raises Stopped."""
         working = asyncio.ensure_future(work)
         asked = asyncio.ensure_future(self._event.wait())
         try:

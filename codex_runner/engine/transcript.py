@@ -1,4 +1,4 @@
-"""What codex writes, on its way from bytes to records: split, checked, redacted, copied, read, recorded."""
+"""The transcript of codex's output: splits its bytes into lines, redacts, copies and parses them, records events."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _STDERR_TAIL = 8192
 
-# How much of a line that is too long the agent's parser gets to see: its beginning and its end, in bytes.
+# Bytes of the beginning and of the end of an overlong line that the agent's parser gets.
 _HEAD = 1 << 16
 _TAIL = 64
 
-# What is shown of lines that are no events, in characters. A run of them is recorded once so many seconds brought no
-# other line, or at the latest after so many, although it goes on: somebody may be watching. Its lines are copied so
-# many at once.
+# Consecutive lines that are no events become one event, which shows _SHOWN characters of them. It is recorded after
+# _QUIET seconds without another such line, and at the latest after _LONGEST seconds: a person may be watching the log.
+# Their bytes are copied _AT_ONCE lines at a time.
 _SHOWN = 500
 _AT_ONCE = 4096
 _QUIET = 1.0
@@ -34,7 +34,7 @@ _LONGEST = 60.0
 
 
 class _Run:
-    """Lines that are no events and that follow each other."""
+    """Consecutive lines that are no events."""
 
     def __init__(self, first: Unparsed) -> None:
         self._first, self._reason = first, first.reason
@@ -45,14 +45,14 @@ class _Run:
         self._end = 0
 
     def hold(self, raw: bytes, redacted: bytes, end: int) -> bool:
-        """Hold the bytes of a line of it, up to the offset `end`. Returns whether it is time to write."""
+        """Buffer a line, which ends at the offset `end`. Returns whether the buffer is full: then `write`."""
         self._raw.append(raw)
         self._redacted.append(redacted)
         self._end = end
         return len(self._raw) >= _AT_ONCE
 
     def write(self, recorder: Recorder) -> None:
-        """Copy what is held. One write serves thousands of lines: no record stands for them yet."""
+        """Copy the buffered lines with one write. No record covers them yet."""
         if self._raw:
             crc = cksum.advance(recorder.position.stdout_crc, b"".join(self._raw))
             recorder.copy("stdout", b"".join(self._redacted), end=self._end, crc=crc, told=False)
@@ -68,7 +68,7 @@ class _Run:
             self._text = f"{self._text}\n{more.text}"[:_SHOWN]
 
     def is_due(self, now: float) -> bool:
-        """Whether to record it although it may go on."""
+        """Whether to record the lines although more may follow."""
         if not self._seen:
             self._since = now
         if self._count != self._seen:
@@ -82,14 +82,14 @@ class _Run:
 
 
 class _LongLine:
-    """A line of which only the ends are kept, redacted."""
+    """An overlong line: only its redacted beginning and end are kept in memory."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._stream = StreamRedactor(recorder.redactor)
         self.head = self.tail = b""
 
     def take(self, part: Part) -> bytes:
-        """Return what can be told by now."""
+        """Take the next part; return the bytes that are redacted by now."""
         told = self._stream.feed(part.data) + (self._stream.finish() if part.last else b"")
         self.head += told[: _HEAD - len(self.head)]
         self.tail = (self.tail + told[-_TAIL:])[-_TAIL:]
@@ -97,11 +97,11 @@ class _LongLine:
 
 
 class Transcript:
-    """The two streams of one attempt, the recorder's last one. Begins where its position stands.
+    """The two streams of the recorder's last attempt, from the recorder's position on.
 
-    Memory is in proportion to `bound`, the length in bytes of the longest line that is read. A longer one is copied
-    whole, and recorded as one event that says so. A run of lines that are no events is one event, too. While such a
-    line or run goes on, no record stands for its bytes: a runner that goes on with the attempt reads them again.
+    Memory is in proportion to `bound`, the length in bytes of the longest line that is parsed. A longer line is copied
+    whole, and becomes one event that says so. Consecutive lines that are no events become one event, too. Until that
+    event is recorded, no record covers its bytes: a runner that attaches reads them again.
     """
 
     def __init__(
@@ -113,9 +113,9 @@ class Transcript:
         bound: int = BOUND,
         said: bytes = b"",
     ) -> None:
-        """`heard` is told of each event before it is recorded, and with None that codex says something at all.
+        """`heard` gets each event before it is recorded, and None if codex wrote something that is no event.
 
-        `said` is the end of what codex wrote to stderr before.
+        `said` is the end of codex's earlier stderr.
         """
         self._recorder, self._agent, self._heard = recorder, agent, heard
         at = recorder.position
@@ -126,14 +126,14 @@ class Transcript:
         self._long: dict[Stream, _LongLine] = {}
         self._run: _Run | None = None
         self.stderr_tail = said[-_STDERR_TAIL:]
-        """The end of what codex wrote to stderr, redacted."""
+        """The redacted end of codex's stderr."""
 
     def received(self, stream: Stream) -> int:
-        """Return the offset behind the last byte of a stream that came."""
+        """Return the offset behind the last byte received of a stream."""
         return self._splitters[stream].received
 
     def take(self, output: Output) -> None:
-        """Take more of a stream in."""
+        """Take more bytes of a stream."""
         for piece in self._splitters[output.stream].feed(output.data):
             self._take(output.stream, piece)
         if self._run is not None and output.stream == "stdout":
@@ -141,14 +141,14 @@ class Transcript:
             self._heard(None)
 
     def finish(self) -> None:
-        """Take what is left: both streams are over."""
+        """Take the unfinished last lines: both streams have ended."""
         for stream, splitter in self._splitters.items():
             for piece in splitter.finish():
                 self._take(stream, piece)
         self.settle()
 
     def settle(self) -> None:
-        """Record a run of lines that are no events, if there is one."""
+        """Record the pending lines that are no events, if there are any. Idempotent."""
         if self._run is not None:
             run, self._run = self._run, None
             run.write(self._recorder)
@@ -156,7 +156,7 @@ class Transcript:
             self._recorder.emit(run.event())
 
     def tick(self, now: float) -> None:
-        """Record a run of lines that are no events, if it is due. `now` is of the monotonic clock."""
+        """Record the pending lines that are no events if that is due. `now` is of the monotonic clock."""
         if self._run is not None and self._run.is_due(now):
             self.settle()
 

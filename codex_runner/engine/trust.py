@@ -1,7 +1,7 @@
-"""Whether what started this pipeline may use a credential. Pure: an `Occasion` in, a refusal or None out.
+"""Trust policy: whether the pipeline's trigger may use a credential. Pure: a `Trigger` in, a refusal or None out.
 
-This is a courtesy: it ends a run early and says why. Who can change the pipeline can change this too, so the wall is
-the secret store's role, which is bound to the workflow's own claims.
+This check only ends a run early, with a reason. A person who can change the pipeline can remove it, so the protection
+is the secret store's role, which is bound to the workflow's own claims.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _BARE_KEY = re.compile(r"[\w-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What started a pipeline. `system` is for people, `event_key` and `actor_key` say where the facts come from.
+    """What started a pipeline. `system` is for people; `event_key` and `actor_key` name the sources of the facts.
 
-    `actors` are all who had a part: who wrote it, who pushed, and who ran it again. `default_events` are those that
-    nobody without rights to the repository can cause with content of their own. `fork` is the repository that a pull
-    request comes from if that is another one, "" if it is not known, None if it is no fork.
+    `actors` are all accounts that took part: author, pusher, and the one that ran it again. `default_events` are the
+    events that an account without write access cannot trigger with content of its own. `fork` is the repository that a
+    pull request comes from if it is another one; "" if that is not known, None if it is no fork.
     """
 
     system: str
@@ -36,15 +36,15 @@ class Trigger:
     fork: str | None = None
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return one line for people."""
         return f"{self.system}: {self.event}" + (f", by {', '.join(self.actors)}" if self.actors else "")
 
 
 @dataclass(frozen=True, slots=True)
 class TrustRefusal:
-    """Why a run is refused. `claim` is what the CI system says, `allow` the exact line that would allow it.
+    """Why a run is refused. `claim` is what the CI system says, `allow` the exact line that would allow the run.
 
-    `allow` is empty where nothing would; `where` is the place that the line belongs into.
+    `allow` is empty if no line would. `where` is the place for that line.
     """
 
     claim: str
@@ -54,16 +54,16 @@ class TrustRefusal:
 
     @property
     def remedy(self) -> str:
-        """What to do, for the person who reads the log."""
+        """What the person who reads the log can do."""
         if not self.allow:
-            return "Run it from a branch of the repository itself, after somebody who may has looked at the change."
-        return f"If you do trust it, write {self.where}: {self.allow}"
+            return "Have a person with write access review the change, then run it from a branch of the repository."
+        return f"If you trust it, write {self.where}: {self.allow}"
 
 
 def judge_trust(occasion: Trigger | None, policy: TrustPolicy, job: str) -> TrustRefusal | None:
-    """Return why the job with a credential must not run, None where it may. `occasion` is None outside any CI system.
+    """Returns None if a job with a credential may run, otherwise the refusal. `occasion` is None outside a CI system.
 
-    A fork is judged before anything else: its author chose what the agent reads, whoever started the pipeline.
+    A fork is judged first: its author chose what the agent reads, no matter which account started the pipeline.
     """
     if occasion is None:
         return None
@@ -98,20 +98,20 @@ def judge_trust(occasion: Trigger | None, policy: TrustPolicy, job: str) -> Trus
 def _fork_refused(system: str, fork: str, trusted: tuple[str, ...], table: str) -> TrustRefusal:
     claim = f"fork={fork or '?'}"
     message = f"{system} says {claim}: a pull request from a fork, whose author chose what the agent reads."
-    if not _REPOSITORY.fullmatch(fork):  # not known, or nothing to hand on to a shell
+    if not _REPOSITORY.fullmatch(fork):  # not known, or not safe in a shell command
         return TrustRefusal(claim, message)
-    # Never into the file: the fork may have changed it.
+    # Never in the configuration file: the fork may have changed it.
     line = f"--set '{table}.trusted_forks={_array(*trusted, fork)}'"
     return TrustRefusal(claim, message, line, "in the pipeline's own definition, behind `codex-runner run`")
 
 
 def named(*names: object) -> tuple[str, ...]:
-    """Return the names of actors that are known, each once, as the CI system writes them."""
+    """Return the known names of actors without duplicates, as the CI system writes them."""
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
 
 
 def _array(*names: str) -> str:
-    """Write an array of strings of TOML."""
+    """Return a TOML array of strings."""
     return f"[{', '.join(_quoted(name) for name in names)}]"
 
 

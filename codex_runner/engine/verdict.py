@@ -1,4 +1,4 @@
-"""What a run comes to: it succeeds only when all agree, and a disagreement says which two disagree."""
+"""The verdict of a run: it succeeds only if all sources agree. Otherwise the reason names the two that disagree."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import RunState
 
 _BUT = "the agent completed its turn, but"
-_RULE_BROKEN = "Look at the patch (artifacts/changes.patch); widen the rules only if the job may do that."
+_RULE_BROKEN = "Read the patch (artifacts/changes.patch); widen the rules only if the job may make this change."
 _CREDENTIAL = (
-    "Revoke what is real: it has been on disk. Have the agent write otherwise what only looks like one, or leave out "
-    "`secret_scan`."
+    "Revoke a real credential: it has been on disk. If it only looks like one, have the agent write it differently, or "
+    "remove `secret_scan`."
 )
-_MISFIT = "Compare the reply with `output_schema`, and say in the prompt what the schema cannot."
+_MISFIT = "Compare the reply with `output_schema`, and say in the prompt what the schema cannot express."
 _UNJUDGED = "Give each `pattern` of `output_schema` one way to match a text: no repetition within a repetition."
-# What keeps the runner from what it promises, and is no bug of its own.
+# Remedies for broken guards that are no bug of the runner.
 _PROMISES = {
-    "process sweep": "Look on the host for what is left of the agent, and end it; a full disk, or a process that waits "
-    "for a dead one, may keep the runner from it.",
-    "run directory": "Remove the run's directory on the host by hand; its own words say what keeps the runner from it.",
+    "process sweep": "End the agent's processes that are left on the host. A full disk, or a process that waits for a "
+    "dead one, can keep the runner from it.",
+    "run directory": "Remove the run's directory on the host by hand; the message says why the runner could not.",
 }
 _CHECK_FAILED = "Look at the output of the check, and at the patch that it judged (artifacts/changes.patch)."
 
 
 def judge_run(job: Job, state: RunState) -> Verdict:
-    """Judge a run whose last attempt has ended and whose checks have run."""
+    """Return the verdict of a run whose last attempt has ended and whose checks have run."""
     attempt = state.attempt
     ending = attempt.ending if attempt else None
     if ending is None:
@@ -51,7 +51,7 @@ def judge_run(job: Job, state: RunState) -> Verdict:
 
 
 def _judge_budget(job: Job, state: RunState) -> Verdict | None:
-    """Judge what only the end can tell: lines, and files that no patch of the agent names."""
+    """Judge the budget once more: only git knows the changed lines, and files that the agent did not report."""
     passed = over(job.budget, state, job.price)
     return None if passed is None else Verdict(ExitCode.BUDGET, f"{_BUT} {passed}", Failure.BUDGET)
 
@@ -61,7 +61,7 @@ def _judge_secrets(job: Job, state: RunState) -> Verdict | None:
         return None
     result = state.checks.get(SCAN)
     if result is None:
-        return Verdict(ExitCode.JOB_FAILED, f"{_BUT} what it wrote was never searched for credentials")
+        return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its changes were never searched for credentials")
     return _judge_own(result, ExitCode.FORBIDDEN_CHANGE, "wrote what looks like a credential", _CREDENTIAL)
 
 
@@ -80,7 +80,7 @@ def _judge_reply(job: Job, state: RunState) -> Verdict | None:
         return None
     result = state.checks.get(SCHEMA)
     if result is None:
-        return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its reply was never held against the schema")
+        return Verdict(ExitCode.JOB_FAILED, f"{_BUT} its reply was never checked against the schema")
     if result.exit_code is None:
         return _judge_own(result, ExitCode.JOB_FAILED, "its reply was not judged", _UNJUDGED)
     return _judge_own(result, ExitCode.JOB_FAILED, "its reply does not fit the schema", _MISFIT)
@@ -106,7 +106,7 @@ def _judge_guards(_job: Job, state: RunState) -> Verdict | None:
 
 
 def _judge_own(result: CheckEnded, code: ExitCode, what: str, remedy: str) -> Verdict | None:
-    """Judge a check of the runner's own: its output is what is wrong, a line each."""
+    """Judge one of the runner's own checks: each line of its output is a problem."""
     if result.passed:
         return None
     said = _first(result.output.split("\n"))

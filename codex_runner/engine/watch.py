@@ -1,6 +1,6 @@
-"""The watchdogs: when to end an agent. Pure: time comes in, a stop comes out.
+"""Watchdog timers: when to end an agent. Pure: events and times in, a `Stop` out.
 
-Times are of one monotonic clock, in seconds.
+Times are seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The wish to end the agent, and a sentence that says why."""
+    """A request to end the agent, and a sentence that says why."""
 
     reason: StopReason
     message: str
 
 
 class Watch:
-    """Watches one attempt. Tell it what happens; ask it now and then what is due."""
+    """The watchdogs of one attempt. Call `saw` and `heard` as codex writes, and `due` from time to time."""
 
     def __init__(self, limits: Limits, deadline: float, now: float) -> None:
-        """`deadline` is when the job's whole time is up; silence is counted from `now`."""
+        """`deadline` is when the job's timeout ends; silence counts from `now` on."""
         self._limits, self._deadline = limits, deadline
         self._heard = now
         self._open: dict[str, tuple[float, ev.Item]] = {}
         self._turn_ended: float | None = None
 
     def heard(self, now: float) -> None:
-        """Take note that codex says something, whatever it is."""
+        """Note that codex wrote something: it is not silent."""
         self._heard = now
 
     def saw(self, event: ev.Event, now: float) -> None:
-        """Take note of an event of codex."""
+        """Note an event of codex."""
         self._heard = now
         match event:
             case ev.Unparsed() if event.item_id:
@@ -57,14 +57,14 @@ class Watch:
                 pass
 
     def skip(self, seconds: float) -> None:
-        """Leave so much time out of account: nothing could be heard. The job's own deadline stays where it is."""
+        """Do not count `seconds` in which the connection was down. The job's deadline does not move."""
         self._heard += seconds
         self._open = {item_id: (began + seconds, item) for item_id, (began, item) in self._open.items()}
         if self._turn_ended is not None:
             self._turn_ended += seconds
 
     def due(self, now: float) -> Stop | None:
-        """Say whether the agent must be ended now, and why."""
+        """Return a Stop if the agent must be ended now, otherwise None."""
         limits = self._limits
         if self._turn_ended is not None and now - self._turn_ended >= limits.exit_grace:
             return Stop(
@@ -88,5 +88,5 @@ class Watch:
 
 
 def _works(item: ev.Item) -> bool:
-    """Whether an open item means that something is running: a plan stays open for the whole turn and is not work."""
+    """Whether an open item is running work. A plan stays open for the whole turn, and is none."""
     return not isinstance(item, ev.TodoList)

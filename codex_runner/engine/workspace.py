@@ -1,4 +1,4 @@
-"""What the agent did to the working tree, seen by git: noted before, compared after, judged by the job's rules."""
+"""The agent's changes to the working tree: git notes the tree before, compares it after, and the rules judge it."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ if TYPE_CHECKING:
     from codex_runner.engine.recorder import Recorder
     from codex_runner.git.diff_reader import Changes
 
-UNWATCHED = "nobody sees what the agent changes"
+UNWATCHED = "the runner does not see what the agent changes"
 
-# Seconds for a look at the tree of a run whose time has run out.
+# Seconds at least for comparing the tree, also if the job's timeout is over.
 _LEAST = 10.0
 _TOLD = 20
 
 
 def needs_git(job: Job) -> bool:
-    """Whether something is asked of the changes that git alone can answer."""
+    """Whether the job's rules, secret scan or budget need git's view of the changes."""
     return job.rules.any or job.secret_scan or job.budget.changed_lines is not None
 
 
 def placed(job: Job, state: RunState) -> Job:
-    """Return the job with the folder that it works in: in the run's own workspace, once that is made."""
+    """Return the job with its final `cwd`: in the run's own workspace, once that is made."""
     return job if state.workspace is None else dataclasses.replace(job, cwd=state.workspace.cwd)
 
 
 def is_watched(job: Job) -> bool:
-    """Whether the tree is looked at: an agent that may only read changes nothing, and has nothing to be judged for."""
+    """Whether git compares the tree. An agent that may only read changes nothing, unless the job has rules."""
     return needs_git(job) or job.sandbox is not Sandbox.READ_ONLY
 
 
 async def note(
     job: Job, run_id: str, transport: Transport, recorder: Recorder, own: Sequence[str] = ()
 ) -> dict[str, Any] | None:
-    """Note the tree before the agent, as a mapping for the run's facts; None if git cannot look at it.
+    """Snapshot the tree before the agent starts, as a mapping for the run's facts. Returns None without git.
 
-    `own` are the runner's folders, whose files are not the agent's doing. ConfigurationError if the job has rules, and
-    there is no git, or no repository to hold them against. It takes the job's `timeout` at most.
+    `own` are the runner's folders, whose files are not the agent's changes. Raises ConfigurationError if the job has
+    rules and there is no git or no repository. Takes at most the job's `timeout`.
     """
     try:
         before = await snapshot(transport, job.cwd, run_id, skip=own, timeout=job.limits.timeout)
@@ -79,18 +79,18 @@ async def note(
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What was found: the patch of all that changed, and the patches of what was committed meanwhile."""
+    """The result of `compare`: the patch of all changes, and the patches of commits made during the run."""
 
     patch: bytes = b""
     commits: bytes = b""
 
 
 async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorder: Recorder) -> Compared:
-    """Compare the tree with what was noted, record it with the verdict of the rules, and return the patches.
+    """Compare the tree with its snapshot, record the changes and the broken rules, and return the patches.
 
-    Where a runner that was killed since has recorded it, only the patches are fetched again. Raises if nobody can say
-    what changed, and nothing else has failed the run yet. It takes what is left of the job's time, or a little if that
-    has run out: what was done by then is worth keeping.
+    If an earlier runner has recorded the changes before it was killed, only fetches the patches again. Raises
+    RunnerError if the changes cannot be determined and the verdict depends on them. Takes what is left of the job's
+    timeout, and some seconds if nothing is left: the agent's work so far is worth keeping.
     """
     before: Before = build(Before, noted)
     known = recorder.state.changes is not None
@@ -107,7 +107,7 @@ async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorde
     except RunnerError as error:
         if not _matters_not(job, recorder.state, error, known=known and searched):
             raise
-        recorder.warn("changes", f"What changed could not be found out: {error.message}")
+        recorder.warn("changes", f"The agent's changes could not be determined: {error.message}")
         return Compared()
     if found is not None:
         _record(job, before, found, recorder)
@@ -115,12 +115,12 @@ async def compare(job: Job, noted: dict[str, Any], transport: Transport, recorde
 
 
 def _left(job: Job, state: RunState, now: float) -> float:
-    """Return how many seconds of the job's time are left: it began with the first attempt."""
+    """Return how many seconds of the job's timeout are left. It counts from the first attempt."""
     return job.limits.timeout - (now - state.attempts[0].started) if state.attempts else job.limits.timeout
 
 
 def _matters_not(job: Job, state: RunState, error: RunnerError, *, known: bool) -> bool:
-    """Whether the run's verdict depends on nothing that could not be seen."""
+    """Whether the verdict does not depend on the changes that could not be determined."""
     failed = state.attempt is not None and state.attempt.ending is not None and state.attempt.ending.failure is not None
     return known or failed or (isinstance(error, UnreachableError) and not needs_git(job))
 
@@ -155,7 +155,7 @@ def _record(job: Job, before: Before, found: Changes, recorder: Recorder) -> Non
 
 
 def _moved(before: str, after: str) -> str:
-    """Say where HEAD went, and no more than is known of how: a commit, a reset and another branch look alike."""
+    """Describe how HEAD moved. A commit, a reset and a switch of the branch look alike: do not guess which it was."""
     if not after:
         return (
             f"HEAD was {before} and names no commit any more: its branch, .git/HEAD or objects of the repository "

@@ -1,1 +1,1 @@
-"""All that knows git: what an agent changed, workspaces, repositories, and settings that keep git from running code."""
+"""Everything about git: an agent's changes, workspaces, repositories, and settings that keep git from running code."""

@@ -1,8 +1,8 @@
-"""What an agent changed in a git working tree, found by git on the host and not by asking the agent.
+"""Finds what an agent changed in a git working tree: it runs git on the host, and does not ask the agent.
 
-`snapshot` comes before the agent, `changes` and `patch` after it, as often as one likes. All that they keep is in the
-run's directory on the host and goes with it (`Transport.discard`); the repository is only read. How it is done, and why
-an agent cannot fool it, is written at the top of changes.sh.
+Call `snapshot` before the agent, `changes` and `patch` after it, as often as you like. They keep everything in the
+run's directory on the host (`Transport.discard` removes it), and only read the repository. The top of changes.sh says
+how it works, and why an agent cannot deceive it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ANSWER = re.compile(rb"ok (\d+) (\d+)\n")
 
 
 class NotRepositoryError(ConfigurationError):
-    """The workspace is in no git repository whose files could be compared."""
+    """The workspace is in no git repository with files to compare."""
 
     default_remedy = "Run `git init` there, or leave out the settings that need git (path rules, `max_changed_lines`)."
 
@@ -44,36 +44,34 @@ NO_GIT = "git is not installed on this host."
 
 
 class NoGitError(ConfigurationError):
-    """The host has no git: nothing can be said of what the agent changes there."""
+    """The host has no git, so the agent's changes there are unknown."""
 
-    default_remedy = "Install git on the host that executes, or leave out the settings that need it."
+    default_remedy = "Install git on the host that executes, or leave out the settings that need git."
 
 
 class TamperedError(HostError):
-    """What was noted before the agent is gone or was changed: nothing can be said of what the agent did."""
+    """The snapshot from before the agent was removed or changed, so the agent's changes are unknown."""
 
     default_remedy = (
-        "An agent with `danger-full-access` can have done it; else something outside of its sandbox, such as a "
-        "clean-up of the state folder. Look at the host before you trust it."
+        "Check the host before you trust it. An agent with `danger-full-access` may have changed the snapshot, or "
+        "another program outside of the agent's sandbox, such as a clean-up of the state folder."
     )
 
 
 class TreeTimeoutError(RunnerError):
-    """The job's time ran out while git looked at the working tree."""
+    """The job's time ran out while git read the working tree."""
 
     exit_code = ExitCode.TIMEOUT
-    default_remedy = (
-        "Raise the job's `timeout`; look at the repository's size, and at files that .gitignore should name."
-    )
+    default_remedy = "Raise the job's `timeout`, or give git less to read: add generated files to .gitignore."
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The state of a working tree, noted before the agent. All its fields are texts, so it can be kept in a record.
+    """Snapshot of a working tree, from before the agent. All its fields are texts, so a record can hold it.
 
-    `top` is the repository's top on the host; `head` the commit, empty before the first one; `tree` the id of all that
-    was there, uncommitted files included. `seal` is a hash of what is kept on the host. `dirty`: the tree was not
-    that of `head`. `unwatched` names submodules too strangely named to be looked into.
+    `top` is the repository's top on the host; `head` the commit, empty before the first one; `tree` the id of a tree
+    of all files, uncommitted ones included. `seal` is a hash of the files kept on the host. `dirty`: the tree was not
+    that of `head`. `unwatched` are submodules that are not compared, since their names are too strange.
     """
 
     run_id: str
@@ -88,9 +86,9 @@ class Before:
 async def snapshot(
     transport: Transport, cwd: str, run_id: str, *, skip: Sequence[str] = (), timeout: float = 300.0
 ) -> Before:
-    """Note the working tree around `cwd`. `skip`: absolute folders on the host that are not the agent's doing.
+    """Take a snapshot of the working tree around `cwd`. `skip`: absolute folders on the host to ignore.
 
-    NotRepositoryError where there is none. Calling it again for the same run starts anew.
+    Raises NotRepositoryError if there is none. A second call for the same run replaces the first snapshot.
     """
     facts = dict(pairs(await _ask(transport, cwd, ("snapshot", run_id, *skip), timeout)))
     unwatched = tuple(text(unquote(line)) for line in facts[b"unwatched"].splitlines())
@@ -107,26 +105,26 @@ async def snapshot(
 
 
 async def changes(transport: Transport, before: Before, *, timeout: float = 300.0) -> Changes:
-    """Compare the working tree with what it was. Ignored files are left out, as git leaves them out.
+    """Compare the working tree with the snapshot. Files that git ignores are left out.
 
-    TamperedError where what was noted has been touched.
+    Raises TamperedError if the snapshot was changed.
     """
     answer = await _ask(transport, None, ("changes", before.run_id, before.seal), timeout)
     return GitAnswer(answer).read()
 
 
 async def patch(transport: Transport, before: Before, *, timeout: float = 300.0) -> bytes:
-    """Return what the last `changes` found as a patch for `git apply`, with new and binary files. Not redacted."""
+    """Return the findings of the last `changes` as a patch for `git apply`, new and binary files too. Not redacted."""
     return await _ask(transport, None, ("patch", before.run_id, before.seal), timeout)
 
 
 async def committed(transport: Transport, before: Before, *, timeout: float = 300.0) -> bytes:
-    """Return the patches of the commits that the last `changes` found, one behind the other. Not redacted."""
+    """Return the concatenated patches of the commits that the last `changes` found. Not redacted."""
     return await _ask(transport, None, ("commits", before.run_id, before.seal), timeout)
 
 
 def diffstat(changed: Sequence[Change]) -> str:
-    """Say it in a line a path, such as `docs/a.md | 3 +2 -1`, and a line of totals; empty where nothing changed."""
+    """Return a line for each path, such as `docs/a.md | 3 +2 -1`, and a line of totals. Returns "" for no change."""
     if not changed:
         return ""
     rows = []
@@ -144,18 +142,18 @@ def diffstat(changed: Sequence[Change]) -> str:
 
 
 def script() -> str:
-    """Return what runs on the host, comments and all, as one text."""
+    """Return the host's script as one text, with its comments."""
     parts = shell_script("codex_runner.git", *(f"{part}.sh" for part in _PARTS))
     return f"{shell_script('codex_runner.shell', 'points.sh')}\n{parts}"
 
 
 async def _ask(transport: Transport, cwd: str | None, arguments: tuple[str, ...], timeout: float) -> bytes:
-    """Run the script and bring home its whole answer, page by page, within `timeout` seconds in all."""
+    """Run the script and fetch its whole answer, page by page, within `timeout` seconds in total."""
     whole, until = script(), time.monotonic() + timeout
     done = await transport.ask(whole, cwd=cwd, timeout=timeout, arguments=arguments)
     if done.exit_code is None:
         raise TreeTimeoutError(
-            f"git could not look at the workspace in {format_duration(timeout)}, and more is not left."
+            f"git could not read the workspace within {format_duration(timeout)}, the rest of the job's time."
         )
     said = _ANSWER.match(done.output)
     if said is None:
@@ -183,11 +181,11 @@ def _error(done: Completed) -> RunnerError:
             return NoGitError(f"{message}.")
         case "special":
             return ConfigurationError(
-                f"The workspace cannot be looked at: {message}.", remedy="Remove it: a fifo or device there is a trap."
+                f"git cannot read the workspace: {message}.", remedy="Remove the fifo or device: it would block git."
             )
         case "tampered":
-            return TamperedError(f"What was noted of the workspace before the agent is lost: {message}.")
+            return TamperedError(f"The snapshot of the workspace from before the agent is lost: {message}.")
         case _:
             return HostError(
-                f"Looking at the workspace's changes failed: {message}", remedy="Try `git status` there by hand."
+                f"git could not find the workspace's changes: {message}", remedy="Try `git status` there by hand."
             )

@@ -1,20 +1,20 @@
-# What changed in a git working tree between two moments, told by git itself and without a write to the repository.
+# Compares a git working tree with a snapshot. git itself does it, and nothing writes to the repository.
 #
-# sh -c SCRIPT sh snapshot RUN [PATH...]   note the state of the working tree around the current directory
-# sh -c SCRIPT sh changes RUN SEAL         compare; the current directory may be anything
+# sh -c SCRIPT sh snapshot RUN [PATH...]   take a snapshot of the working tree around the current directory
+# sh -c SCRIPT sh changes RUN SEAL         compare; works in any current directory
 # sh -c SCRIPT sh patch RUN SEAL           the last comparison, as a patch
-# sh -c SCRIPT sh commits RUN SEAL         what was committed meanwhile, a patch a commit, for those who search it
+# sh -c SCRIPT sh commits RUN SEAL         the commits since the snapshot, a patch a commit, for searches
 # sh -c SCRIPT sh page RUN OFFSET SIZE     more of the last answer
 #
 # Each answers `ok SIZE CKSUM`, a newline and the first bytes of its answer, or `error CODE MESSAGE`.
 #
-# Everything lies in runs/RUN/git of codex-runner's state, where a sandboxed agent cannot write: for each repository (the
-# one asked for is 0, submodules follow) a bare repository of our own, `git`, that has copies of the settings that matter,
-# and an `index`. What git needs to know is read from these copies afterwards: an agent that changes .git/config can
-# neither hide a file nor have a program run here. Git is never told to open what may be no file, and is asked nothing in
-# a repository that the agent could have written to.
+# A snapshot is in runs/RUN/git of codex-runner's state, which a sandboxed agent cannot write. For each repository (the
+# one of the current directory is 0, submodules follow) it has our own bare repository, `git`, with copies of the relevant
+# settings, and an `index`. Afterwards, git reads its settings from these copies only. So an agent that changes
+# .git/config can neither hide a file nor run a program here. The script never lets git open what may be no file, and
+# runs no git command by the settings of a repository that the agent could have written to.
 #
-# This is the last part of the script; the others, which it needs, lie in the folder `git`.
+# This is the last part of the script; the other parts are in the same folder.
 #
 # Git's own names of files are C-quoted lines (core.quotePath), so that any name passes through a shell.
 
@@ -39,8 +39,8 @@ fail() { # CODE MESSAGE
 	exit 0
 }
 
-answer() { # FILE: says how much there is, and the beginning of it
-	mv -f "$1" "$scratch/answer" || fail failed "no answer could be written to $scratch"
+answer() { # FILE: prints its size, its checksum and its beginning
+	mv -f "$1" "$scratch/answer" || fail failed "cannot write the answer to $scratch"
 	sum=$(cksum <"$scratch/answer")
 	printf 'ok %s %s\n' "${sum#* }" "${sum%% *}"
 	head -c "$PAGE" "$scratch/answer"
@@ -53,7 +53,7 @@ whole() { # COMMAND...: its output in $REPLY, with all newlines but the last one
 }
 
 
-ours() { # DIR COMMAND...: runs git in our bare repository, by nobody's settings but the copied ones
+ours() { # DIR COMMAND...: runs git in our bare repository, with the copied settings only
 	_dir=$1
 	shift
 	(
@@ -95,7 +95,7 @@ note() { # DIR PREFIX SKIP...: notes the repository whose top is the current dir
 	settings "$dir"
 	: >"$dir/skipped"
 	: >"$dir/unwalked"
-	for skip; do # absolute paths of the runner's own, such as its output folder
+	for skip; do # the runner's own folders, such as its output folder
 		skip=$(cd "$skip" 2>/dev/null && pwd -P) || continue
 		case $skip in
 		"$(pwd -P)"/*)
@@ -114,13 +114,13 @@ note() { # DIR PREFIX SKIP...: notes the repository whose top is the current dir
 	cat "$dir/before/attributes" >"$dir/git/info/attributes" || return 1
 	remember "$dir" "$gitdir" "$common" || return 1
 	if [ -f "$gitdir/index" ]; then
-		# With its time: by it git knows which files were written in the same instant.
+		# Keep its time: git compares it to find files that were written in the same instant (racy git).
 		cp -p "$gitdir/index" "$dir/work" || return 1
 		for shared in "$gitdir"/sharedindex.*; do
 			[ -f "$shared" ] && cp -p "$shared" "$dir/git/"
 		done
 	fi
-	# Files that git was told not to look at are looked at.
+	# Read the files, too, that git was told to ignore (assume-unchanged, skip-worktree).
 	tree "$dir" ls-files -v >"$dir/list" || return 1
 	sed -n 's/^[Ss] //p' "$dir/list" | tree "$dir" update-index --no-skip-worktree --stdin
 	sed -n 's/^[a-z] //p' "$dir/list" | tree "$dir" update-index --no-assume-unchanged --stdin
@@ -134,7 +134,7 @@ note() { # DIR PREFIX SKIP...: notes the repository whose top is the current dir
 	if [ -f "$dir/work" ]; then mv "$dir/work" "$dir/index"; else : >"$dir/index"; fi
 }
 
-note_all() { # PREFIX SKIP...: notes the repository around the current directory, and its submodules
+note_all() { # PREFIX SKIP...: takes the snapshot of the repository around the current directory, and of its submodules
 	n=0
 	while [ -d "$scratch/$n" ]; do n=$((n + 1)); done
 	root=$scratch/$n at=$1
@@ -146,7 +146,7 @@ note_all() { # PREFIX SKIP...: notes the repository around the current directory
 	done <"$root/links"
 }
 
-seal() { # of everything that a comparison starts from
+seal() { # a hash of the whole snapshot
 	n=0
 	while [ -d "$scratch/$n" ]; do
 		for name in top prefix gitdir common head tree links left watched git/config before/attributes git/shallow index \
@@ -169,8 +169,8 @@ snapshot() {
 	fi
 	cd "$REPLY" || fail no-repository "$said"
 	rm -rf "$scratch"
-	tombstones=${scratch%/*/*/*}/discarded # which appear as other runs end
-	mkdir -p "$scratch" "$tombstones" || fail failed "$scratch cannot be made"
+	tombstones=${scratch%/*/*/*}/discarded # other runs add files there when they end
+	mkdir -p "$scratch" "$tombstones" || fail failed "cannot create $scratch"
 	(note_all '' "${scratch%/*/*}" "$tombstones" "$@") 2>"$scratch/stderr"
 	case $? in
 	0) ;;
@@ -200,7 +200,7 @@ compared() { # DIR COMMAND...: diffs between before and after, with the objects 
 		"$(cat "$_of/tree")" "$(cat "$_of/after")"
 }
 
-counting() { # DIR COMMAND...: with attributes by which git counts the lines of each file, whatever bytes are in it
+counting() { # DIR COMMAND...: with attributes that make git count the lines of each file, even of a binary one
 	_kept=$1
 	shift
 	echo '* diff' >>"$_kept/git/info/attributes" || return 1
@@ -218,7 +218,7 @@ section() { # NAME FILE...
 	done
 }
 
-walked() { # DIR: tells what the walk over the whole tree has found
+walked() { # DIR: prints the findings of the walk over the whole tree
 	for name in repos special unseen; do section "$name" "$1/before/$name" "$1/now/$name" || return 1; done
 	{
 		cut -d ' ' -f 4- "$1/now/repos"
@@ -233,7 +233,7 @@ perilous() { # DIR GITDIR COMMON: whether git would open something that is no fi
 		find "$place/" ! -type f ! -type d ! -type l ! -type s | sed 's,^.*/.git/,.git/,' >>"$1/now/peril"
 		[ "$2" = "$3" ] && break
 	done
-	# What these lead to is opened too, wherever it lies.
+	# git also opens the targets of these links, in any folder.
 	ordinary "$3/objects/info/alternates" | cmp -s - "$1/alternates" ||
 		echo .git/objects/info/alternates >>"$1/now/peril"
 	[ -s "$1/now/peril" ] || return 1
@@ -282,7 +282,7 @@ compare() { # DIR
 	printf '%s\n' "$REPLY" >"$dir/after"
 	compared "$dir" --raw --numstat -z >"$dir/diff" || return 1
 	cat "$dir/diff"
-	if tr '\000' '\n' <"$dir/diff" | grep -q "^-$tab-$tab"; then # one NUL byte, and git counts no line of a file
+	if tr '\000' '\n' <"$dir/diff" | grep -q "^-$tab-$tab"; then # git counts no lines of a file with a NUL byte
 		counting "$dir" compared "$dir" --numstat -z || return 1
 	fi
 	left "$dir" | sort -u >"$dir/now/left"
@@ -293,9 +293,9 @@ compare() { # DIR
 	fi
 }
 
-sealed() { # SEAL: or nothing that is here can be believed
+sealed() { # SEAL: fails if the snapshot has changed
 	[ -d "$scratch/0" ] || fail tampered "$scratch is gone"
-	[ "$(seal)" = "$1" ] || fail tampered "$scratch is not as it was left"
+	[ "$(seal)" = "$1" ] || fail tampered "$scratch was changed"
 }
 
 changes() {
@@ -312,7 +312,7 @@ changes() {
 	answer "$scratch/out"
 }
 
-patches() { # SEAL FILE COMMAND OPTION...: what the command makes of each repository that has this file
+patches() { # SEAL FILE COMMAND OPTION...: the command's output for each repository that has this file
 	sealed "$1"
 	needed=$2
 	shift 2

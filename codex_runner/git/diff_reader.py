@@ -1,4 +1,4 @@
-"""What the script that looks at a working tree has answered, as changes. See changes.sh for how it comes about."""
+"""Parses the answer of changes.sh, the script that compares a working tree, into changes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _C_LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is not as it was, by path, and the commit that HEAD names now (agents have no business moving it).
+    """The changes by path, and the commit that HEAD names now (an agent should not move it).
 
-    `committed` is what new commits did to their first parents, whether it was put back since or not.
+    `committed` are the changes of new commits against their first parents, even if they were reverted since.
     """
 
     changed: tuple[Change, ...]
@@ -42,18 +42,18 @@ class Changes:
 
 
 def text(data: bytes) -> str:
-    """Decode what git prints; bytes outside UTF-8 become surrogates."""
+    """Decode git's output. Bytes outside UTF-8 become surrogates."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def pairs(answer: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Read an answer of names and values."""
+    """Parse an answer of names and values, each ended by a NUL."""
     tokens = answer.split(b"\0")[:-1]
     return zip(tokens[::2], tokens[1::2], strict=True)
 
 
 def unquote(name: bytes) -> bytes:
-    """Read a name as git writes it with core.quotePath: as it is, or as a C string."""
+    """Parse a name as git writes it with core.quotePath: unchanged, or as a C string."""
     if not name.startswith(b'"'):
         return name
     return _C_ESCAPE.sub(
@@ -62,10 +62,10 @@ def unquote(name: bytes) -> bytes:
 
 
 class GitAnswer:
-    """Reads the tokens of `changes`, in which each repository's diff stands as git wrote it."""
+    """Parser for the tokens of `changes`, which hold each repository's diff as git wrote it."""
 
     def __init__(self, answer: bytes) -> None:
-        """Take the whole answer; `read` reads it, once."""
+        """Take the whole answer. Call `read` once."""
         self._tokens = iter(answer.split(b"\0")[:-1])
         self._prefix = b""
         self._into = self._found = dict[str, Change]()
@@ -74,7 +74,7 @@ class GitAnswer:
         self._head = ""
 
     def read(self) -> Changes:
-        """Return what it says. HostError if it says what nobody knows."""
+        """Return the changes. Raises HostError if the answer has an unknown section."""
         for token in self._tokens:
             if token.startswith(b":"):
                 self._raw(token)
@@ -95,12 +95,12 @@ class GitAnswer:
             case b"special":
                 self._new(ChangeKind.ADDED, "a fifo, socket or device")
             case b"unseen":
-                self._new(ChangeKind.UNSEEN, "a folder that cannot be looked into")
+                self._new(ChangeKind.UNSEEN, "an unreadable folder")
             case b"ignored":
                 self._ignored(_lines(next(self._tokens)))
             case b"peril":
                 for line in _lines(next(self._tokens)):
-                    self._add(unquote(line), ChangeKind.UNSEEN, note="git would open it, and it is no file")
+                    self._add(unquote(line), ChangeKind.UNSEEN, note="git would open it, and it is no regular file")
             case b"gone":
                 self._add(b".git" if not self._prefix else b"", ChangeKind.INSIDE_GIT, note=GONE)
             case b"lost":
@@ -112,8 +112,8 @@ class GitAnswer:
             case b"newly":
                 self._newly(_lines(next(self._tokens)))
             case b"many":
-                more = f"full of new commits, more than {text(next(self._tokens))}, which were not looked into"
-                # Where nothing is asked of the changes, an agent may fetch as many as it likes.
+                more = f"more than {text(next(self._tokens))} new commits, which codex-runner did not read"
+                # If no rule is about the changes, an agent may fetch as many commits as it likes.
                 self._committed[".git"] = Change(".git", ChangeKind.UNSEEN, note=more, ignored=True)
             case b"commits" | b"end":
                 self._keep_commit()
@@ -131,7 +131,7 @@ class GitAnswer:
         self._into[shown] = Change(shown, kind, old_path=old_path, note=note)
 
     def _keep_commit(self) -> None:
-        """Keep what the commit that was read has changed, a path once, with the most lines that a commit changed."""
+        """Store the changes of the commit just read. A path is kept once, from the commit that changed most lines."""
         if self._into is self._found:
             return
         for path, change in self._into.items():
@@ -176,14 +176,14 @@ class GitAnswer:
             tell(*place, kind)
 
     def _watched(self, where: bytes, path: bytes, kind: ChangeKind) -> None:
-        if where == b"loose":  # a file where a submodule is not checked out: git itself would never name it
+        if where == b"loose":  # a file in the folder of a submodule that is not checked out: git never lists it
             self._add(path, kind, note="where a submodule is not checked out")
         else:
             note = REPLACED if where == b"top" else kind.value
             self._add(path if where == b"top" else b".git/" + path, ChangeKind.INSIDE_GIT, note=note)
 
     def _repository(self, _where: bytes, path: bytes, kind: ChangeKind) -> None:
-        if kind is not ChangeKind.DELETED:  # one that is gone executes nothing; its files are changes by themselves
+        if kind is not ChangeKind.DELETED:  # a removed repository executes nothing; its files are listed themselves
             self._add(unquote(path), ChangeKind.REPOSITORY, note=kind.value)
 
     def _new(self, kind: ChangeKind, note: str) -> None:
@@ -193,7 +193,7 @@ class GitAnswer:
                 self._add(unquote(line), kind, note=note)
 
     def _ignored(self, lines: dict[bytes, None]) -> None:
-        """Mark what the walk has found in ignored folders. Special files there are nobody's concern."""
+        """Mark the changes that are in ignored folders. Drop special files there: they do no harm."""
         for path in map(text, map(unquote, lines)):
             known = self._found.get(path.removesuffix("/_"))
             if known is not None and known.kind is ChangeKind.ADDED:
@@ -220,12 +220,12 @@ def _sorted(found: dict[str, Change]) -> tuple[Change, ...]:
 
 
 def _lines(section: bytes) -> dict[bytes, None]:
-    """Read lines, each once, in their order."""
+    """Return the lines, each once, in their order."""
     return dict.fromkeys(filter(None, section.split(b"\n")))
 
 
 def _notes(section: bytes) -> dict[tuple[bytes, bytes], bytes]:
-    """Read lines of HASH CLASS MODE PATH."""
+    """Parse lines of HASH CLASS MODE PATH."""
     notes = {}
     for line in _lines(section):
         said = _NOTE.fullmatch(line)

@@ -1,7 +1,7 @@
-"""Settings that keep git from running what a repository names: no bare one is taken for one, no fsmonitor, no hooks.
+"""Settings that keep git from running a repository's programs: no embedded bare repository, no fsmonitor, no hooks.
 
-They travel in the environment (GIT_CONFIG_COUNT), behind what is there already, and so hold for each git that a program
-starts, in each repository that it comes upon. git 2.31 reads them; `safe.bareRepository` is known since 2.38.
+They are in the environment (GIT_CONFIG_COUNT), behind existing settings. So they hold for each git that a program
+starts, in each repository. git reads them since 2.31, and knows `safe.bareRepository` since 2.38.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _COUNT = "GIT_CONFIG_COUNT"
 
 
 def guard_script() -> str:
-    """Return the shell function `guard_git`, which does here what `guarded` does there."""
+    """Return the shell function `guard_git`, which does the same in a shell as `guarded` does in Python."""
     return shell_script("codex_runner.git", "guard.sh")
 
 
 def guarded_command() -> str:
-    """Return a script that executes its only argument, a command for `sh -c`, under these settings."""
+    """Return a script that executes its only argument, a command for `sh -c`, with these settings."""
     return shell_script("codex_runner.git", "guard.sh", "guarded.sh")
 
 
@@ -32,7 +32,10 @@ _Value = TypeVar("_Value", str, str | Secret)
 
 
 def guarded(environ: Mapping[str, _Value]) -> dict[str, _Value]:
-    """Return a copy of the environment with these settings. A count that is no number is left to git, which refuses."""
+    """Return a copy of the environment with these settings.
+
+    Adds none if GIT_CONFIG_COUNT is no number: git itself refuses that.
+    """
     given = environ.get(_COUNT) or "0"
     count = given.reveal() if isinstance(given, Secret) else given
     if not (count.isascii() and count.isdigit()):

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Keeps git from running what a repository names: three settings, behind those that the environment has already.
+# Keeps git from running programs that a repository names: adds three settings to those of the environment.
 
 guard_git() {
 	_n=${GIT_CONFIG_COUNT:-0}

@@ -1,3 +1,3 @@
-# Behind guard.sh: executes its only argument, a command for `sh -c`, under those settings.
+# Needs guard.sh before it. Executes its only argument, a command for `sh -c`, with those settings.
 guard_git
 exec sh -c -- "$1" sh

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# What was committed meanwhile, and whether what was committed before is still there. Of a repository that the agent may
-# have written to nothing is read but refs, logs of refs and objects: its settings could name a program.
+# New commits since the snapshot, and whether the earlier commits still exist. From a repository that the agent may have
+# written to, the script reads only refs, reflogs and objects: its settings could name a program.
 
 MOST=1000
 
@@ -20,7 +20,7 @@ borrowing() { # DIR COMMAND...: git in our repository, with the objects of the r
 	shift
 	whole cat "$_at/common" || return 1
 	(
-		# Git reads a quoted path here as it reads C strings.
+		# git parses a quoted path here as a C string.
 		# shellcheck disable=SC2089
 		GIT_ALTERNATE_OBJECT_DIRECTORIES=\"$(printf '%s' "$REPLY/objects" | sed 's/[\\"]/\\&/g')\"
 		# shellcheck disable=SC2090
@@ -29,7 +29,7 @@ borrowing() { # DIR COMMAND...: git in our repository, with the objects of the r
 	)
 }
 
-tips() { # GITDIR COMMON: lists every commit that a ref or a log of one names, in any worktree
+tips() { # GITDIR COMMON: lists every commit that a ref or a reflog names, in any worktree
 	if [ -d "$2/reftable" ]; then
 		git --git-dir="$1" rev-list --no-walk --all --reflog | sort -u
 		return
@@ -42,7 +42,7 @@ tips() { # GITDIR COMMON: lists every commit that a ref or a log of one names, i
 				[ -e "$name" ] && set -- "$@" "$name"
 			done
 			[ $# -gt 0 ] || exit 0
-			# A link counts as what it leads to, and a fifo as nothing: it would halt the one who reads it.
+			# A link counts as its target. A fifo is skipped: it would block its reader.
 			# shellcheck disable=SC2016
 			find "$@" ! -type d \( ! -path 'worktrees/*' -o -name HEAD -o -path '*/logs/*' -o -path '*/refs/*' \) \
 				-exec sh -c 'n=$#
@@ -54,7 +54,7 @@ tips() { # GITDIR COMMON: lists every commit that a ref or a log of one names, i
 	sort -u "$scratch/tips"
 }
 
-head_of() { # GITDIR COMMON: the commit that HEAD names now, empty if there is none
+head_of() { # GITDIR COMMON: prints the commit that HEAD names now, nothing if there is none
 	[ -d "$2/reftable" ] && git --git-dir="$1" rev-parse -q --verify HEAD
 	name=HEAD
 	for _ in 1 2 3 4 5; do
@@ -79,16 +79,16 @@ stored() { # COMMON: lists the files of its objects
 	(cd "$1/objects" && find . -type f \( -name '*.pack' -o -path './[0-9a-f][0-9a-f]/*' \)) | sort
 }
 
-remember() { # DIR GITDIR COMMON: notes what there is before the agent
+remember() { # DIR GITDIR COMMON: records the commits and objects before the agent
 	tips "$2" "$3" >"$1/tips" || return 1
 	stored "$3" >"$1/objects" || return 1
 	ordinary "$3/objects/info/alternates" >"$1/alternates"
 	if [ -f "$3/shallow" ]; then cat "$3/shallow" >"$1/git/shallow"; fi
-	# A partial clone lacks objects that nobody has taken away.
+	# A partial clone lacks objects from the beginning: the agent has not removed them.
 	git config --get-regexp '^(remote\..*\.promisor|extensions\.partialclone)$' >"$1/partial" || :
 }
 
-lost() { # DIR COMMON: whether objects are gone that were reachable
+lost() { # DIR COMMON: true if objects are missing that were reachable
 	stored "$2" >"$1/now/objects" || return 0
 	if [ -s "$1/head" ]; then borrowing "$1" cat-file -e "$(cat "$1/head")^{tree}" || return 0; fi
 	[ -n "$(comm -23 "$1/objects" "$1/now/objects")" ] || return 1
@@ -99,7 +99,7 @@ lost() { # DIR COMMON: whether objects are gone that were reachable
 	! borrowing "$1" rev-list --quiet --stdin ${objects:+"$objects"} <"$1/list"
 }
 
-commits() { # DIR GITDIR COMMON: lists, with its first parent, what is reachable now and was not; says if it is too much
+commits() { # DIR GITDIR COMMON: lists the commits that have become reachable, with their first parents, or `many`
 	: >"$1/commits"
 	tips "$2" "$3" >"$1/now/tips" || return 1
 	comm -13 "$1/tips" "$1/now/tips" >"$1/new"
@@ -113,7 +113,7 @@ commits() { # DIR GITDIR COMMON: lists, with its first parent, what is reachable
 	cut -d ' ' -f 1,2 "$1/new" >"$1/commits"
 }
 
-committed() { # DIR OPTION...: what each of these commits has done to its first parent
+committed() { # DIR OPTION...: the diff of each of these commits against its first parent
 	_from=$1
 	shift
 	borrowing "$_from" diff-tree --stdin --root -r -M --text --no-ext-diff --no-textconv --no-color --full-index \

@@ -1,34 +1,33 @@
 # shellcheck shell=sh
-# What git would take for a repository, or for a pointer to one, below the top; and what nobody must open or cannot see.
+# Nested repositories and pointers to repositories below the top, special files, and folders that cannot be read.
 
-look() { # DIR INTO COMMON: walks over the whole tree around the current directory, once, ignored folders included
+look() { # DIR INTO COMMON: walks over the whole tree around the current directory once, with ignored folders
 	_dir=$1 _into=$2 _common=$3
 	rm -rf "$_into"
 	mkdir -p "$_into" || return 1
 	walk "$_dir" "$_into" || [ -s "$_into/shut" ] || walk "$_dir" "$_into" || [ -s "$_into/shut" ] ||
-		echo './/./.' >"$_into/shut" # something went away in the meantime; twice is no accident
+		echo './/./.' >"$_into/shut" # a file disappeared during the walk; if that happens twice, report it
 	ignore_rules "$_dir" "$_common" <"$_into/said" >"$_into/rules" || return 1
 	attribute_rules "$_dir" "$_common" <"$_into/said" >"$_into/attributes" || return 1
 	: >"$_into/repos"
 	: >"$_into/special"
 	: >"$_into/unseen"
 	: >"$_into/peril"
-	[ "$_dir" = "$scratch/0" ] || return 0 # the first one's walk has seen all
+	[ "$_dir" = "$scratch/0" ] || return 0 # the walk of the first repository has covered the others
 	each_path found <"$_into/found"
 	each_path shut <"$_into/shut"
 	each_path linked <"$_into/links"
 	for list in repos special unseen peril; do sort -u -o "$_into/$list" "$_into/$list" || return 1; done
 }
 
-walk() { # DIR INTO: rules, and all that is worth a closer look
+walk() { # DIR INTO: lists files of rules, and paths to inspect
 	_into=$2
 	_unwalked=$1/unwalked
 	set -- .//.
 	[ -d .git/modules ] && set -- "$@" .//./.git/modules
 	while IFS= read -r skip; do set -- "$@" -path "$skip" -prune -o; done <"$_unwalked"
-	# Other shells do the work, for many paths at once. Among the rules awk gets only what can be read. A newline within
-	# a name is told apart by the two slashes, which nothing but the beginning of a path has. Nothing that is executed
-	# stands in brackets: busybox would forget it.
+	# find starts other shells for many paths at once. awk gets only readable files of rules. Only the beginning of a path
+	# has two slashes, so a newline within a name is no separator. No -exec is in parentheses: busybox would skip it.
 	# shellcheck disable=SC2016,SC2146
 	find "$@" -path './/./.git' -prune -o -type d -name objects -path '*/.[gG][iI][tT]/*' -prune -o \
 		-type d ! -name '.[gG][iI][tT]' \
@@ -78,17 +77,17 @@ quoted() { # TEXT: on one line, as git quotes names
 	esac
 }
 
-shut() { # PATH: a folder that nobody can look into, or whose path is longer than any call can take
+shut() { # PATH: a folder that this user cannot read, or whose path is too long for a system call
 	case ${#1} in
 	[0-9] | [0-9][0-9] | [0-9][0-9][0-9]) quoted "$1" ;;
 	*) quoted "$(printf '%s' "$1" | head -c 300)..." ;;
 	esac >>"$_into/unseen"
 }
 
-found() { # PATH: what the walk has come upon
+found() { # PATH: classifies a path that the walk has found
 	_name=${1##*/}
 	if halts "$1"; then
-		# Git opens what is called so without a look at what it is.
+		# git opens a file of this name without a check of its type.
 		case /$1 in */.git* | */.mailmap | */.[gG][iI][tT]/* | */HEAD) quoted "$1" >>"$_into/peril" ;; esac
 	fi
 	if ! [ -h "$1" ] && ! [ -f "$1" ] && ! [ -d "$1" ]; then
@@ -114,17 +113,17 @@ found() { # PATH: what the walk has come upon
 	esac
 }
 
-linked() { # PATH: a link to a folder elsewhere that is in a repository: git looks around where the link leads to
+linked() { # PATH: a link to a folder of another repository: git searches around the target
 	_leads=$1/.git
 	if ! [ -e "$_leads" ] && [ -e "$1/HEAD" ]; then _leads=$1; fi
 	repository "$1" "$_leads"
 }
 
-halts() { # PATH: whether to open it may take for ever: a fifo, a device, or a link to one
+halts() { # PATH: true if opening it may block for ever: a fifo, a device, or a link to one
 	[ -p "$1" ] || [ -b "$1" ] || [ -c "$1" ]
 }
 
-halting() { # GITDIR: whether there is such a thing among what git reads of a repository that it comes upon
+halting() { # GITDIR: true if git would open such a file when it discovers this repository
 	for _each in HEAD commondir gitdir config config.worktree packed-refs; do
 		halts "$1/$_each" && return 0
 	done
@@ -143,7 +142,7 @@ pointer() { # PATH: a `.git` that is a file or a link
 	repository "$1" "$_leads"
 }
 
-repository() { # PATH GITDIR: a line that is another one once anything in it is that makes git run or believe something
+repository() { # PATH GITDIR: prints a line that changes with each file in it that makes git run or believe something
 	case $2 in /*) _place=$2 ;; *) _place=$(pwd -P)/$2 ;; esac
 	if halting "$_place"; then quoted "$1" >>"$_into/peril"; fi
 	_digest=$(
@@ -154,7 +153,7 @@ repository() { # PATH GITDIR: a line that is another one once anything in it is 
 	printf '%s repo - %s\n' "$(printf '%s\n' "$_digest" | ours "$_dir" hash-object --stdin)" "$(quoted "$1")" >>"$_into/repos"
 }
 
-decisive() { # lists what in the current directory, a repository's own, makes git run or believe something
+decisive() { # lists files of the current directory, a git folder, that make git run or believe something
 	set --
 	for name in config config.worktree commondir gitdir hooks info objects/info/alternates; do
 		[ -e "$name" ] || [ -h "$name" ] && set -- "$@" "$name"
@@ -165,8 +164,8 @@ decisive() { # lists what in the current directory, a repository's own, makes gi
 
 # --- codex's own mount points ----------------------------------------------------------------------------------------
 
-unmount() { # removes those that are there by now and empty
+unmount() { # removes the mount points that exist by now and are empty
 	whole cat "$scratch/0/cwd"
-	(cd "$REPLY" 2>/dev/null && remove_empty <"$scratch/0/mounts")
+	(cd "$REPLY" && unused - <"$scratch/0/mounts" | remove_empty) 2>/dev/null
 	return 0
 }

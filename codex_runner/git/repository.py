@@ -1,4 +1,4 @@
-"""A repository on the runner's machine, and a commit of it that is to be elsewhere."""
+"""A repository on the runner's machine, and the commit of it that a workspace needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_ELSEWHERE = frozenset(  # what a hook of git, from which a job may be started, points to its own repository
+_ELSEWHERE = frozenset(  # variables that git sets in a hook, and that point to the hook's own repository
     f"GIT_{name}"
     for name in (
         *("DIR", "WORK_TREE", "INDEX_FILE", "OBJECT_DIRECTORY", "ALTERNATE_OBJECT_DIRECTORIES", "COMMON_DIR"),
@@ -31,16 +31,16 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class GitError(Exception):
-    """git said no. The message is its own, for people."""
+    """git failed. The message is git's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A commit of a repository here.
+    """A commit of a repository on this machine.
 
-    `common` is its git folder, the main one where this is a linked worktree. `shallow` are the commits at which its
-    history was cut off, a line each, empty where it is whole. `partial` says that it fetches objects when they are
-    needed. `mirror` names what a host keeps of it. `object_format` is empty for SHA-1.
+    `common` is its git folder, for a linked worktree the main one. `shallow` are the commits at which its history is
+    cut off, a line each, empty if it is whole. `partial` says that git fetches missing objects when it needs them.
+    `mirror` is the name of its mirror on hosts. `object_format` is empty for SHA-1.
     """
 
     path: str
@@ -54,11 +54,14 @@ class Repository:
 
     @classmethod
     async def find(cls, path: str, ref: str, environ: Mapping[str, str]) -> Self:
-        """Find the commit `ref` of the repository around the folder `path`. ConfigurationError where there is none."""
+        """Find the commit `ref` of the repository around the folder `path`.
+
+        Raises ConfigurationError if there is no such repository or commit.
+        """
         environ = {key: value for key, value in for_git(environ).items() if key not in _ELSEWHERE}
         environ |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
         environ = guarded(environ)
-        if _is_bare(Path(path)):  # what the configuration names is meant, and nothing that git finds by itself
+        if _is_bare(Path(path)):  # allow the bare repository that the configuration names, and no other
             environ |= {"GIT_DIR": "."}
 
         async def ask(*arguments: str) -> str:
@@ -97,7 +100,10 @@ class Repository:
         )
 
     async def uncommitted(self) -> int:
-        """Count the changes that are not in the commit, untracked files included; none where it is not HEAD."""
+        """Return the number of changes that are not in the commit, untracked files included.
+
+        Returns 0 if the commit is not HEAD, or in a bare repository.
+        """
         try:
             if await self._ask("rev-parse", "--verify", "--quiet", "HEAD") != self.commit.encode() + b"\n":
                 return 0
@@ -106,15 +112,15 @@ class Repository:
             return 0
 
     async def known(self, commits: Sequence[str]) -> list[str]:
-        """Return those of the commits that are here."""
+        """Return those of the commits that this repository has."""
         wanted = "".join(f"{each}^{{commit}}\n" for each in commits).encode()
         said = await self._ask("cat-file", "--batch-check=%(objectname)", stdin=wanted)
         return [line for line in said.decode().splitlines() if " " not in line]
 
     async def bundle(self, into: Path, haves: Sequence[str] = ()) -> None:
-        """Write a git bundle: the commit as HEAD, and the tags in its history, without what comes with `haves`.
+        """Write a git bundle: the commit as HEAD, and the tags in its history, without the objects of `haves`.
 
-        Written by hand, since `git bundle create` drops tags of commits that the other side has.
+        The header is written by hand, since `git bundle create` drops tags of commits that the other side has.
         """
         listed = await self._ask(
             "for-each-ref", f"--merged={self.commit}", "--format=%(objectname) %(refname)", "refs/tags"
@@ -138,7 +144,7 @@ class Repository:
 
 
 def mirror_name(origin: str) -> str:
-    """Return the name of what a host keeps of the repository at this URL or path, whoever fetches it, and however."""
+    """Return the name of a host's mirror of the repository at this URL or path: the same for each user and protocol."""
     place = _SCHEME.sub("", origin.rstrip("/").removesuffix(".git"))
     if not place.startswith("/"):
         place = place.rpartition("@")[2].replace(":", "/", 1)
@@ -167,14 +173,16 @@ async def _git(
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE if stdout is None else stdout,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # a terminal's Ctrl-C is for the runner, which then ends it
+            start_new_session=True,  # a terminal's Ctrl-C must reach only the runner, which then ends git
         )
     except FileNotFoundError:
-        raise ConfigurationError("git is not installed here.", remedy="Install it, or leave `workspace` out.") from None
+        raise ConfigurationError(
+            "git is not installed on this machine.", remedy="Install git, or remove the job's `workspace`."
+        ) from None
     try:
         output, complaint = await process.communicate(stdin)
     except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):  # with what it has started, to fetch what is missing for one
+        with contextlib.suppress(ProcessLookupError):  # the whole group: git may have started a fetch
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         raise

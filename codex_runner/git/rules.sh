@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# The rules by which git ignores files and converts them, kept by content: those of the tree, of `info`, and the user's.
+# Copies the contents of git's ignore rules and attributes: from the tree, from `info`, and from the user's files.
 #
-# All .gitignore files become one list of patterns from the top, and all .gitattributes files one `info/attributes`. Git
-# asks the deepest file first, and in each file its last line: so the shallow ones come first.
+# All .gitignore files become one list of patterns from the top, and all .gitattributes files one `info/attributes`. In
+# git, the deepest file has precedence, and in each file the last line. So the shallow files come first.
 
 # shellcheck disable=SC2016 # awk's own variables
 RULES='
@@ -49,21 +49,21 @@ $0 == "" || /^#/ || /^!/ || /^"!/ || /^\[attr\]/ { next }
 }
 '
 
-by_depth() { # KIND: the rules of this kind, as awk has printed them, the shallow ones first
+by_depth() { # KIND: the rules of this kind from awk's output, those of shallow files first
 	sed -n "s/^$1$tab//p" | sort -t "$tab" -k1,1n -k2,2n | cut -f 3-
 }
 
-ordinary() { # FILE: its lines, if it is a file: to open a fifo would wait for ever
+ordinary() { # FILE: prints its lines if it is a regular file: opening a fifo would block for ever
 	if [ -f "$1" ] && [ -r "$1" ]; then sed "1s/^$(printf '\357\273\277')//" "$1" && echo; fi
 }
 
-user_file() { # KEY NAME: where the user's own rules lie, into $REPLY
+user_file() { # KEY NAME: the path of the user's own rules, into $REPLY
 	if ! whole git config --path "$1"; then
 		REPLY=${XDG_CONFIG_HOME:-${HOME:-}/.config}/git/$2
 	fi
 }
 
-ignore_rules() { # DIR COMMON: the list, from what the walk over the tree has found (on stdin)
+ignore_rules() { # DIR COMMON: the list, from the files that the walk has found (on stdin)
 	whole cat "$1/excludesfile"
 	ordinary "$REPLY"
 	ordinary "$2/info/exclude"
@@ -71,17 +71,17 @@ ignore_rules() { # DIR COMMON: the list, from what the walk over the tree has fo
 	cat "$1/skipped"
 }
 
-attribute_rules() { # DIR COMMON: the same for attributes. All that matter are set, so that git asks no file of the tree
+attribute_rules() { # DIR COMMON: the same for attributes. Sets all relevant ones, so that git reads no file of the tree
 	echo '[attr]binary -diff -merge -text'
 	echo '* !text !crlf !eol !ident !filter !working-tree-encoding'
 	whole cat "$1/attributesfile"
 	ordinary "$REPLY"
 	by_depth a
 	ordinary "$2/info/attributes"
-	echo '* !diff' # no attribute takes a file's lines out of sight
+	echo '* !diff' # no attribute hides a file's lines
 }
 
-others() { # DIR: lists what is not in the index, and is ignored neither by the rules from before nor by those of now
+others() { # DIR: lists files that are not in the index, and that neither the old nor the new rules ignore
 	tree "$1" ls-files --others --exclude-from="$1/before/rules" >"$1/list" || return 1
 	if [ -f "$1/now/rules" ] && ! cmp -s "$1/before/rules" "$1/now/rules"; then
 		tree "$1" ls-files --others --exclude-from="$1/now/rules" >>"$1/list" || return 1
@@ -89,13 +89,13 @@ others() { # DIR: lists what is not in the index, and is ignored neither by the 
 	sort -u "$1/list"
 }
 
-excluded() { # DIR RULES: those of the paths on stdin that these rules ignore. Nothing of the tree is read
+excluded() { # DIR RULES: those of the paths on stdin that these rules ignore. Reads no file of the tree
 	mkdir -p "$1/empty"
 	(
 		cd "$1/empty" || exit
 		GIT_WORK_TREE=$1/empty
 		export GIT_WORK_TREE
-		# A name that begins with a colon would mean something else.
+		# git would parse a name that begins with a colon as a pathspec's magic.
 		sed -e 's|^"|"./|' -e t -e 's|^|./|' >"$1/asked" || exit
 		ours "$1" -c core.excludesFile="$2" check-ignore --no-index --stdin <"$1/asked" >"$1/told" || [ $? = 1 ] || exit
 		sed -e 's|^"\./|"|' -e t -e 's|^\./||' "$1/told"

@@ -1,11 +1,11 @@
 # shellcheck shell=sh
-# A working tree, read by git into an index of our own, by settings that were copied; and the files beside it that matter.
+# git reads a working tree into our own index, with the copied settings. Also lists files outside the tree that matter.
 
-configured() { # PATTERN: a line KEY VALUE for each key of the repository at hand that matches, whatever the value holds
+configured() { # PATTERN: a line KEY VALUE for each matching key of the repository at hand; values may have any bytes
 	git config -z --get-regexp "$1" | tr '\n\000' ' \n'
 }
 
-settings() { # DIR: copies what decides how files are read and which are ignored, and turns off what runs or skips
+settings() { # DIR: copies settings of reading and ignoring files; turns off those that run programs or skip files
 	configured '^core\.(autocrlf|eol|filemode|symlinks|ignorecase|precomposeunicode|bigfilethreshold)$' |
 		while IFS= read -r line; do
 			value=${line#* }
@@ -33,9 +33,9 @@ settings() { # DIR: copies what decides how files are read and which are ignored
 	END
 }
 
-filters() { # DIR: copies the filters of git-lfs; the names of all others, which are not run, go to `raw`
-	# An earlier job's agent may have written this configuration (a repository within the workspace is its to write), and
-	# this one's may write the program that it names.
+filters() { # DIR: copies the filters of git-lfs; writes the names of all others, which must not run, to `raw`
+	# An earlier job's agent may have written this configuration (it may write a repository within the workspace), and this
+	# job's agent may write the program that it names.
 	: >"$1/raw"
 	configured '^filter\..*\.(clean|process)$' |
 		while IFS= read -r line; do
@@ -52,7 +52,7 @@ filters() { # DIR: copies the filters of git-lfs; the names of all others, which
 		done
 }
 
-unfiltered() { # DIR: takes files whose filter is not run into the index as they are, lest a mere touch change them
+unfiltered() { # DIR: puts files whose filter does not run into the index unchanged: a mere touch is no change
 	sort -u "$1/raw" | while IFS= read -r driver; do
 		case $driver in *[!A-Za-z0-9_.-]*) continue ;; esac
 		tree "$1" ls-files | tree "$1" check-attr --stdin filter | sed -n "s/: filter: $driver\$//p" >"$1/list"
@@ -61,7 +61,7 @@ unfiltered() { # DIR: takes files whose filter is not run into the index as they
 	done
 }
 
-take() { # DIR LIST: brings the files of the list into the index; what cannot be read is left over, and told later
+take() { # DIR LIST: adds the files of the list to the index; unreadable files stay in the list, and are reported later
 	[ -s "$2" ] || return 0
 	tree "$1" update-index --add --remove --replace --stdin <"$2" && return 0
 	while IFS= read -r name; do
@@ -76,7 +76,7 @@ fill() { # DIR: makes `work` say what the working tree holds, and writes its tre
 	tree "$1" diff-files --name-only --no-renames --ignore-submodules=dirty >"$1/list" || return 1
 	take "$1" "$1/list"
 	others "$1" >"$1/others" || return 1
-	# A name that ends in a slash is a repository inside this one; one without a commit cannot be taken in.
+	# A name that ends in a slash is a nested repository; git cannot add one without a commit.
 	grep -v '/"\{0,1\}$' "$1/others" >"$1/list"
 	take "$1" "$1/list"
 	sed -n 's|/\("\{0,1\}\)$|\1|p' "$1/others" >"$1/list" || return 1
@@ -84,7 +84,7 @@ fill() { # DIR: makes `work` say what the working tree holds, and writes its tre
 	REPLY=$(tree "$1" write-tree --missing-ok)
 }
 
-left() { # DIR: lists what git saw and could not read
+left() { # DIR: lists the files that git could not read
 	others "$1"
 	tree "$1" diff-files --name-only --no-renames --ignore-submodules=dirty
 }
@@ -97,7 +97,7 @@ noted() { # CLASS DIR: for each path on stdin, relative to here, a line HASH CLA
 		if [ -h "$path" ]; then
 			mode=link:$(readlink "./$path" | ours "$2" hash-object --stdin)
 		elif ! [ -f "$path" ]; then
-			mode=special # to open a fifo would wait for ever
+			mode=special # opening a fifo would block for ever
 		elif ! [ -r "$path" ]; then
 			mode=unreadable
 		else
@@ -111,7 +111,7 @@ noted() { # CLASS DIR: for each path on stdin, relative to here, a line HASH CLA
 	ours "$2" hash-object --no-filters --stdin-paths <"$2/hashed" | paste -d ' ' - "$2/marks"
 }
 
-watched() { # DIR GITDIR COMMON: what makes git run or believe something, and files where a submodule is not checked out
+watched() { # DIR GITDIR COMMON: files that make git run or believe something, or lie in a submodule not checked out
 	if [ -f .git ] || [ -h .git ]; then echo .git | noted top "$1"; fi
 	for place in "$2" "$3"; do
 		(cd "$place" && decisive)

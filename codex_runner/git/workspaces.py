@@ -1,4 +1,4 @@
-"""Workspaces by git: on this machine from the repository itself, on another host from a bundle that is sent there."""
+"""git workspaces: on this machine made from the repository itself, on another host from a bundle (upload)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Transport
     from codex_runner.domain.workspace import WorkspaceSpec
 
-# A repository of many gigabytes over a slow line; whoever waits may interrupt.
+# Seconds: enough for many gigabytes over a slow connection. A user who does not want to wait can interrupt.
 _PATIENCE = 6 * 3600.0
 
 _LEFT = {
@@ -32,7 +32,7 @@ _LEFT = {
 
 
 class _RefusedError(Exception):
-    """The host could not do it. `code` is the script's word."""
+    """The host's script failed. `code` is its word for the reason."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -76,13 +76,13 @@ class GitWorkspaces:
         try:
             await self._ask("reset", run_id, workspace.commit)
         except _RefusedError as refused:
-            raise HostError(f"the workspace could not be put back to {workspace.commit}: {refused}.") from None
+            raise HostError(f"the host could not reset the workspace to {workspace.commit}: {refused}.") from None
 
     async def _from_bundle(
         self, job: Job, run_id: str, repository: Repository, tell: Callable[[Event], None]
     ) -> Workspace:
-        """Send what the host lacks; where that is not enough after all, everything."""
-        # What is cut off has no ancestors that could be there already, and a mirror of it would be cut off for others.
+        """Send the objects that the host lacks. If that turns out not to be enough, send all."""
+        # A shallow clone lacks the ancestors that the host may have, and would make a shallow mirror for other runs.
         mirror = "" if repository.shallow or job.host.is_here else repository.mirror
         haves: Sequence[str] = ()
         if mirror:
@@ -123,14 +123,17 @@ class GitWorkspaces:
         for key, value in pairs:
             if key == "error":
                 code, _, message = value.partition(" ")
-                raise _RefusedError(code, message.strip().rstrip(".") or "git did not say why")
+                raise _RefusedError(code, message.strip().rstrip(".") or "git printed no reason")
         if ("ok", "") not in pairs:
             raise _RefusedError("failed", f"the host's shell ended early: {done.last_words}")
         return pairs
 
 
 async def look(spec: WorkspaceSpec, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Say what would be made, and make nothing. ConfigurationError where there is no such repository or commit."""
+    """Return what `make` would make, and make nothing.
+
+    Raises ConfigurationError if there is no such repository or commit.
+    """
     said: dict[str, Any] = {"repo": spec.repo, "ref": spec.ref, "keep": spec.keep.value}
     if not spec.is_url:
         repository = await Repository.find(spec.repo, spec.ref, environ)
@@ -139,8 +142,8 @@ async def look(spec: WorkspaceSpec, environ: Mapping[str, str]) -> dict[str, Any
 
 
 def _uncommitted(spec: WorkspaceSpec, commit: str, changes: int) -> Warned:
-    what = "1 uncommitted change, which stays" if changes == 1 else f"{changes} uncommitted changes, which stay"
-    return Warned("uncommitted", f"{spec.repo} has {what} here: the agent works on commit {commit[:12]}.")
+    what = "1 uncommitted change" if changes == 1 else f"{changes} uncommitted changes"
+    return Warned("uncommitted", f"{spec.repo} has {what}, and the agent gets commit {commit[:12]} without them.")
 
 
 def _error(refused: _RefusedError, job: Job, spec: WorkspaceSpec) -> RunnerError:
@@ -156,7 +159,7 @@ def _error(refused: _RefusedError, job: Job, spec: WorkspaceSpec) -> RunnerError
         case "source":
             return HostError(
                 f"{job.host} could not fetch {spec.repo}: {refused}.",
-                remedy="Give the host access to it, or name a repository of this machine, whose commit is sent there.",
+                remedy="Give the host access to it, or name a repository of this machine: the runner sends its commit.",
             )
         case _:
-            return HostError(f"the workspace could not be made on {job.host}: {refused}.")
+            return HostError(f"{job.host} could not make the workspace: {refused}.")

@@ -1,4 +1,4 @@
-"""The ledger: what each workflow has spent, a UTC day, over all runs that share one file."""
+"""The ledger: the spending of each workflow on each UTC day, over all runs that share one file."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The ledger's file: SQLite, safe for any number of runs at once on one machine.
+"""The ledger's file: SQLite, safe for any number of concurrent runs on one machine.
 
-One row a run. The default rollback journal and a busy timeout, not WAL: homes are often on a network, where WAL's
-shared memory does not work. Every change is one immediate transaction, so a check and what follows from it cannot be
-parted.
+One row for each run. It uses the default rollback journal and a busy timeout, not WAL: home folders are often on a
+network file system, on which WAL's shared memory does not work. Every change is one immediate transaction, so a check
+and its write are atomic.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _VERSION = 1
-_APPLICATION = 0x636F6472  # "codr": that the file is ours
+_APPLICATION = 0x636F6472  # "codr": marks the file as ours
 _PATIENCE = 10.0  # seconds that a run waits for another one's transaction
 _KEPT_DAYS = 400
 
@@ -45,25 +45,23 @@ CREATE TABLE spending (
 class LedgerError(ConfigurationError):
     """The ledger's file cannot be used."""
 
-    default_remedy = (
-        "Set `ledger` to a file that can be written; a damaged one can be moved away, and its count is lost."
-    )
+    default_remedy = "Set `ledger` to a writable file. If the file is damaged, move it away; its count is lost."
 
 
 class Ledger:
-    """One file. Its folder is made when it is first needed; each call opens and closes it."""
+    """One ledger file. Each call opens and closes it, and makes its folder if it is missing."""
 
     def __init__(self, path: Path) -> None:
-        """Nothing is touched yet."""
+        """Opens nothing yet."""
         self._path = path
 
     def reserve(  # noqa: PLR0913 - a row's columns
         self, workflow: str, run_id: str, tokens: int, *, now: float, until: float, limit: int | None
     ) -> None:
-        """Set aside `tokens` for a run that starts at `now` and is over by `until` (seconds since the epoch).
+        """Reserve `tokens` for a run that starts at `now` and is over by `until` (seconds since the epoch).
 
-        BudgetSpentError where the workflow's day would then pass `limit`, or has no token left. Nothing of a run that
-        was killed is set aside after its `until`. Idempotent on `run_id`.
+        Raises BudgetSpentError if the workflow's day would then pass `limit`, or has no tokens left. The reservation of
+        a killed run expires at its `until`. Idempotent on `run_id`.
         """
         day = utc_day(now)
         with self._open() as file:
@@ -72,7 +70,7 @@ class Ledger:
             if limit is not None and (taken + tokens > limit or taken >= limit):
                 raise BudgetSpentError(
                     f"The workflow {workflow!r} has {max(0, limit - taken):,} of {limit:,} tokens left for {day} UTC; "
-                    f"this run may need {tokens:,}: {spent:,} are spent and {reserved:,} set aside."
+                    f"this run may need {tokens:,}. {spent:,} are spent and {reserved:,} reserved by other runs."
                 )
             file.execute(
                 "INSERT INTO spending VALUES (?, ?, ?, ?, ?, 0, NULL) "
@@ -84,9 +82,9 @@ class Ledger:
     def charge(  # noqa: PLR0913 - a row's columns
         self, workflow: str, run_id: str, tokens: int, *, now: float, money: Decimal | None, final: bool
     ) -> None:
-        """Say what the run has come to so far, in all: a later call replaces an earlier one.
+        """Record the run's total so far. A later call replaces an earlier one.
 
-        `final` gives back what was set aside and not needed. A run that was never reserved is entered all the same.
+        `final` releases the rest of the reservation. A run without a reservation is recorded all the same.
         """
         with self._open() as file:
             file.execute(
@@ -97,7 +95,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """Open the file and begin a transaction, which is taken back where anything goes wrong."""
+        """Open the file and begin a transaction. Rolls back if anything raises."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with contextlib.closing(sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)) as file:
@@ -114,7 +112,7 @@ class Ledger:
             if "locked" in str(error):
                 raise LedgerError(
                     f"The ledger {self._path} was busy for {format_duration(_PATIENCE)}.",
-                    remedy="Another run holds it; look for one that hangs, and try again.",
+                    remedy="Find the run that locks it, end it if it hangs, and try again.",
                 ) from None
             raise LedgerError(f"The ledger {self._path} cannot be used: {error}.") from None
         except sqlite3.DatabaseError as error:
@@ -131,11 +129,11 @@ class WorkflowAccount:
     workflow: str
 
     def reserve(self, run_id: str, tokens: int, *, now: float, until: float, limit: int | None) -> None:
-        """See Account.reserve. LedgerError where the file cannot be used."""
+        """See Account.reserve. Raises LedgerError if the file cannot be used."""
         self.ledger.reserve(self.workflow, run_id, tokens, now=now, until=until, limit=limit)
 
     def charge(self, run_id: str, tokens: int, *, now: float, money: Decimal | None, final: bool) -> None:
-        """See Account.charge. LedgerError where the file cannot be used."""
+        """See Account.charge. Raises LedgerError if the file cannot be used."""
         self.ledger.charge(self.workflow, run_id, tokens, now=now, money=money, final=final)
 
 
@@ -154,13 +152,13 @@ def _prepare(file: sqlite3.Connection) -> None:
         file.execute(f"PRAGMA user_version = {_VERSION}")
         file.execute(f"PRAGMA application_id = {_APPLICATION}")
     elif application != _APPLICATION:
-        raise sqlite3.DatabaseError("it is a database of something else")
+        raise sqlite3.DatabaseError("it is another program's database")
     elif version != _VERSION:
-        raise sqlite3.DatabaseError(f"it has the version {version}, and this codex-runner knows version {_VERSION}")
+        raise sqlite3.DatabaseError(f"it has version {version}, but this codex-runner knows version {_VERSION}")
 
 
 def _taken(file: sqlite3.Connection, workflow: str, day: str, now: float, *, but: str) -> tuple[int, int]:
-    """Return what other runs than `but` have spent on this day, and what those that have not ended may still add."""
+    """Return the tokens that runs other than `but` have spent on this day, and those that they have reserved."""
     rows = file.execute(
         "SELECT tokens, CASE WHEN expires > ? THEN max(0, reserved - tokens) ELSE 0 END FROM spending "
         "WHERE workflow = ? AND day = ? AND run_id IS NOT ?",

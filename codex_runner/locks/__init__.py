@@ -1,4 +1,4 @@
-"""Concurrency groups on one machine: locks that are free the moment their holder is dead."""
+"""Locks of concurrency groups on one machine: the kernel releases a lock as soon as its holder is dead."""
 
 from __future__ import annotations
 

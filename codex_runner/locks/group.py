@@ -1,4 +1,4 @@
-"""A group's lock: flock on a file that is never removed. The kernel frees it with its holder, however that one dies."""
+"""A group's lock: flock on a file that is never removed. The kernel releases it when its holder dies."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Another run holds the group, and the policy is to skip. `message` is a sentence."""
+    """Another run holds the lock, and the policy is to skip. `message` is a sentence."""
 
     holder: LockHolder | None
     message: str
 
 
 class Held:
-    """The group is ours until `release`, or until this process is gone. Children do not inherit it."""
+    """An acquired lock, held until `release` or until this process ends. Children do not inherit it."""
 
     def __init__(self, descriptor: int, dead: LockHolder | None = None) -> None:
-        """`descriptor` is locked already. `dead` is the run before, where it died without giving the group back."""
+        """`descriptor` is locked already. `dead` is the previous holder if it died without releasing the lock."""
         self._descriptor: int | None = descriptor
         self.dead = dead
 
     def release(self) -> None:
-        """Let the next one in. Idempotent."""
+        """Release the lock. Idempotent."""
         if self._descriptor is not None:
             notes.clear(self._descriptor)
             os.close(self._descriptor)
@@ -69,11 +69,12 @@ async def acquire(
     birth: Callable[[int], str | None],
     on_wait: Callable[[str], None] = lambda _: None,
 ) -> Held | Taken:
-    """Take the group's lock, or do what its policy says where another run holds it.
+    """Acquire the group's lock by its policy.
 
-    `folder` holds a file a group and is made where it is missing. `skip` returns Taken; `fail`, a wait that lasts
-    longer than `wanted.timeout`, and a run that a newer one has overtaken raise LockedError. `birth` is that of
-    Holder.terminate; `on_wait` gets a sentence where there is a wait.
+    `folder` holds one file for each group and is made if it is missing. If another run holds the lock, `skip` returns
+    Taken and `fail` raises LockedError. The other policies wait: they raise LockedError after `wanted.timeout` seconds,
+    or if a newer run has overtaken this one. `birth` is that of LockHolder.terminate; `on_wait` gets a sentence if
+    there is a wait.
     """
     descriptor = _open(folder, wanted.group)
     try:
@@ -82,7 +83,7 @@ async def acquire(
             if taken is not None:
                 os.close(descriptor)
                 return taken
-        # Whoever gives the lock back takes its words away: those that still stand are of a run that was killed.
+        # A holder that releases the lock clears its note, so a note that is still there belongs to a killed run.
         dead = notes.read(descriptor)
         notes.write(descriptor, me)
     except BaseException:
@@ -98,7 +99,7 @@ async def _insist(
     birth: Callable[[int], str | None],
     on_wait: Callable[[str], None],
 ) -> Taken | None:
-    """Return None once the lock is ours."""
+    """Wait for the lock by the policy. Returns None once acquired, otherwise the reason to skip."""
     other = notes.read(descriptor)
     message = f"The group {wanted.group!r} is held by {other or 'another run'}."
     if wanted.policy is LockPolicy.SKIP:
@@ -106,7 +107,7 @@ async def _insist(
     if wanted.policy is LockPolicy.FAIL:
         raise LockedError(message)
     loop = asyncio.get_running_loop()
-    deed = "It is asked to end" if wanted.policy is LockPolicy.CANCEL_RUNNING else "It is waited for"
+    deed = "Asking it to end and waiting" if wanted.policy is LockPolicy.CANCEL_RUNNING else "Waiting for it"
     on_wait(f"{message} {deed}, for {format_duration(wanted.timeout)} at the most.")
     end = loop.time() + wanted.timeout
     asked: set[LockHolder] = set()
@@ -116,11 +117,11 @@ async def _insist(
             if (other.since, other.run_id) > (me.since, me.run_id):
                 raise LockedError(
                     f"The group {wanted.group!r} is held by {other}, which is newer than this run.",
-                    remedy="Nothing is wrong: with `cancel-running` the newest run goes on.",
+                    remedy="Do nothing: with `cancel-running` the newest run goes on.",
                 )
             if other.pid == me.pid:
                 raise LockedError(
-                    f"{message} This process runs both, and a signal would end all that it runs.",
+                    f"{message} This process runs both, so a signal would end both.",
                     remedy=f"End that run first: `codex-runner cancel {other.run_id}`.",
                 )
             other.terminate(birth)
@@ -141,7 +142,7 @@ def _try(descriptor: int) -> bool:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False
         raise ConfigurationError(
-            f"The file system of the locks' folder cannot lock: {error.strerror}.",
+            f"The file system of the locks' folder does not support locks: {error.strerror}.",
             remedy="Set XDG_STATE_HOME to a folder on a local disk.",
         ) from None
     return True
@@ -158,10 +159,10 @@ def _open(folder: Path, group: str) -> int:
     except OSError as error:
         raise ConfigurationError(
             f"The lock of the group {group!r} cannot be used: {error.filename}: {error.strerror}.",
-            remedy="Locks lie in the user's state folder; make it writable.",
+            remedy="Make the user's state folder, which holds the locks, writable.",
         ) from None
 
 
 def _file_name(group: str) -> str:
-    """Name a group's file: the group itself where that is a plain name, and otherwise its hash."""
+    """Return the name of a group's file: the group itself if it is a plain name, otherwise its hash."""
     return group if _PLAIN.fullmatch(group) else "=" + hashlib.sha256(group.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Who holds a lock: written into the lock's file by the holder, for messages and for cancelling it."""
+"""The holder of a lock: it writes itself into the lock's file, for messages and for cancelling it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LARGEST = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """A run and its process. `born` is the process's start time as the system tells it: a pid alone is used again.
+    """A run and its process. `born` is the process's start time as the system reports it, since pids are reused.
 
-    `since` is when the run asked for the lock, in seconds since the epoch.
+    `since` is when the run requested the lock, in seconds since the epoch.
     """
 
     run_id: str
@@ -31,13 +31,13 @@ class LockHolder:
     since: float
 
     def __str__(self) -> str:
-        """Say it in a message."""
+        """Return the holder as messages name it."""
         return f"run {self.run_id} (pid {self.pid}, since {format_date(self.since)})"
 
     def terminate(self, birth: Callable[[int], str | None]) -> None:
-        """Send SIGTERM, if the process is still the one that was noted: the run then ends its agent and its reports.
+        """Send SIGTERM if the pid is still the holder's process. The run then ends its agent and writes its reports.
 
-        `birth` tells a process's start time, None where there is no such process.
+        `birth` returns a process's start time, or None if there is no such process.
         """
         if self.pid > 1 and birth(self.pid) == self.born:
             with contextlib.suppress(ProcessLookupError):  # it ended just now
@@ -45,18 +45,18 @@ class LockHolder:
 
 
 def write(descriptor: int, holder: LockHolder) -> None:
-    """Make the lock's file say who holds it. Only the holder calls this."""
+    """Write the holder into the lock's file. Only the holder calls this."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(dataclasses.asdict(holder)).encode() + b"\n", 0)
 
 
 def clear(descriptor: int) -> None:
-    """Make it say that nobody does."""
+    """Remove the holder from the lock's file."""
     os.ftruncate(descriptor, 0)
 
 
 def read(descriptor: int) -> LockHolder | None:
-    """Return who holds the lock; None where that has not been written yet. A dead holder's words may still stand."""
+    """Return the holder of the lock, or None if it is not written yet. A dead holder may still be written there."""
     try:
         data = json.loads(os.pread(descriptor, _LARGEST, 0))
         return LockHolder(str(data["run_id"]), int(data["pid"]), str(data["born"]), float(data["since"]))

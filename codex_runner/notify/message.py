@@ -1,4 +1,4 @@
-"""What is told of a run that has ended: a document with a version, complete before any shape is made of it."""
+"""The notification of a run that has ended: a versioned document, complete before it gets a receiver's shape."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _REPLY = 4000  # characters; a notification points to a run, it does not replace
 
 
 def document(state: RunState, *, redact: Callable[[str], str], link: str = "") -> dict[str, Any]:
-    """Return what is told of a run that has its verdict. docs/notifications.md says what each key means.
+    """Return the notification of a run that has its verdict. docs/notifications.md explains each key.
 
-    Every text in it has gone through `redact` and is clean and bounded. `link` is where a person can look at the run.
+    Every text in it has gone through `redact`, is clean and bounded. `link` is the run's address for a person.
     """
     verdict = state.verdict
     data = {
@@ -68,7 +68,7 @@ def document(state: RunState, *, redact: Callable[[str], str], link: str = "") -
 
 def _fit(value: Any, redact: Callable[[str], str], limit: int = _LINE) -> Any:
     if isinstance(value, str):
-        # Twice: what is cut could halve a secret, and what is cleaned away could have hidden one.
+        # Redacted twice: cutting could halve a secret, and cleaning could bring one to light.
         text = redact(clean(redact(value))).strip()
         return one_line(text, limit) if limit == _LINE else shortened(text, limit)
     if isinstance(value, dict):
@@ -79,5 +79,5 @@ def _fit(value: Any, redact: Callable[[str], str], limit: int = _LINE) -> Any:
 
 
 def shortened(text: str, limit: int) -> str:
-    """Return `text`, or its beginning where it has more than `limit` characters."""
+    """Return `text`, or its beginning if it has more than `limit` characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,4 +1,4 @@
-"""Sending: bounded in time, tried again where that can help, and never the reason why a run fails."""
+"""Delivery of notifications: bounded in time, with retries and backoff. A failed delivery never fails the run."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _WAIT = tenacity.wait_random_exponential(multiplier=0.5, min=0.2, max=8.0)
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-class _Undelivered(Exception):  # noqa: N818 - a state of things, told as a warning
-    """Why it did not arrive: the end of a sentence. `passing` where another try may help, after `wait` seconds."""
+class _Undelivered(Exception):  # noqa: N818 - not an error of the run: it becomes a warning
+    """Why a notification was not delivered: the end of a sentence. If `passing`, retry, after `wait` seconds."""
 
     def __init__(self, why: str, *, passing: bool = False, wait: float | None = None) -> None:
         super().__init__(why)
@@ -52,11 +52,11 @@ async def notify(
     link: str = "",
     deadline: float | None = None,
 ) -> list[str]:
-    """Tell every target that wants to know how the run ended; return a sentence for each that could not be told.
+    """Notify every target that wants this ending; return a sentence for each failed delivery.
 
-    All are told at once. Every text goes through `redact` first. `link` is where a person can look at the run.
-    `deadline` (seconds) shortens the targets' own: for a runner that has been asked to end. Proxies and CA files are
-    those of the process's environment, as httpx reads them. Raises nothing but CancelledError.
+    All targets are notified at once. Every text goes through `redact` first. `link` is where a person can look at the
+    run. `deadline` (seconds) shortens the targets' own: for a runner that has been asked to end. Proxies and CA files
+    are those of the process's environment, as httpx reads them. Raises nothing but CancelledError.
     """
     told = [target for target in targets if wants(target, state)]
     sentences = await asyncio.gather(
@@ -66,7 +66,7 @@ async def notify(
 
 
 def wants(target: NotifyTarget, state: RunState) -> bool:
-    """Whether a target is to be told of this run: it has ended, in a way and in a job that the target names."""
+    """Whether to notify a target of this run: it has ended, in a way and in a job that the target names."""
     if state.verdict is None or (target.jobs and state.job not in target.jobs):
         return False
     return not {ALWAYS, state.verdict.result, word(state.verdict)}.isdisjoint(target.on)
@@ -82,8 +82,8 @@ async def _tell(target: NotifyTarget, content: Callable[[], Mapping[str, Any]], 
     except _Undelivered as error:
         why = str(error)
     except TimeoutError:
-        why = f"{tries[-1] if tries else 'no answer'}, and its {format_duration(seconds)} are over"
-    except Exception as error:  # noqa: BLE001 - whatever it is, a run that worked must not fail for it
+        why = f"{tries[-1] if tries else 'no answer'}, and its deadline of {format_duration(seconds)} has passed"
+    except Exception as error:  # noqa: BLE001 - no failed delivery may fail a run that worked
         why = f"{type(error).__name__}, which this version does not expect"
     else:
         return ""
@@ -92,7 +92,7 @@ async def _tell(target: NotifyTarget, content: Callable[[], Mapping[str, Any]], 
 
 
 async def _deliver(target: NotifyTarget, content: Mapping[str, Any], seconds: float, tries: list[str]) -> None:
-    """Post until it is taken; note in `tries` why each try failed. _Undelivered where it is not."""
+    """Post until a request succeeds; note in `tries` why each try failed. Raises _Undelivered if none succeeds."""
     address, body = shaped(target.format, content, target.url.reveal().strip())
     data = json.dumps(body, ensure_ascii=False).encode(errors="replace")
     identity = message_id(content["data"]["run_id"])
@@ -114,7 +114,7 @@ async def _deliver(target: NotifyTarget, content: Mapping[str, Any], seconds: fl
         wait=_wait,
         reraise=True,
     )
-    # The address is whole and secret: following a redirect would hand it, and the message, to somebody else.
+    # The address is a secret as a whole: following a redirect would give it, and the message, to another server.
     async with httpx.AsyncClient(verify=_trusted(target), timeout=target.timeout, follow_redirects=False) as client:
         await retrying(once)
 
@@ -135,16 +135,16 @@ async def _post(client: httpx.AsyncClient, target: NotifyTarget, address: str, d
             raise await _refused(response)
     except httpx.TransportError as error:
         raise _unreachable(error) from None
-    except (httpx.InvalidURL, ValueError):  # ValueError: a token with a newline in it, a port that is none
+    except (httpx.InvalidURL, ValueError):  # ValueError: a newline in the token, or an invalid port
         raise _Undelivered("its address or token cannot be used") from None
 
 
 async def _refused(response: httpx.Response) -> _Undelivered:
-    """Say what an answer means that is no success. Its first words help; those of an HTML page do not."""
+    """Return the reason in an answer that is not a success. Its first words help; those of an HTML page do not."""
     if response.is_redirect:
-        return _Undelivered(f"the answer was {response.status_code}, a redirect; name the final address")
+        return _Undelivered(f"the answer was {response.status_code}, a redirect; configure the final address")
     text = b""
-    # As it came: what is compressed, which was not asked for, may expand to anything.
+    # Raw bytes: a compressed answer, which was not asked for, may expand to any size.
     if "html" not in response.headers.get("content-type", "") and "content-encoding" not in response.headers:
         async for piece in response.aiter_raw():
             text += piece
@@ -157,7 +157,7 @@ async def _refused(response: httpx.Response) -> _Undelivered:
 
 
 def _unreachable(error: httpx.TransportError) -> _Undelivered:
-    """Say why there was no answer, from what lies beneath: httpx's own words may have the address in them."""
+    """Return why there was no answer, from the underlying error: httpx's own words may contain the address."""
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         return _Undelivered("its address or token cannot be used")
     cause: BaseException | None = error
@@ -174,14 +174,14 @@ def _unreachable(error: httpx.TransportError) -> _Undelivered:
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
-    """Wait as long as the server asks for, else longer with each try."""
+    """Return the backoff: the seconds that the server asks for, else longer with each try."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.wait if isinstance(error, _Undelivered) else None
     return _WAIT(state) if asked is None else asked
 
 
 def _retry_after(value: str) -> float | None:
-    """Read Retry-After: seconds, or a date; None where it is neither."""
+    """Parse Retry-After, seconds or a date. Returns None if it is neither."""
     if value.isascii() and value.isdigit():
         return float(value[:9])
     try:
@@ -195,11 +195,11 @@ def _trusted(target: NotifyTarget) -> ssl.SSLContext | bool:
         return True
     try:
         return ssl.create_default_context(cafile=target.ca_file)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # includes ssl.SSLError
         raise _Undelivered(f"{target.ca_file} cannot be used as ca_file: {error.strerror or error}") from None
 
 
 def _pieces(target: NotifyTarget) -> list[Secret]:
-    """Return all that an answer could echo of a target's secrets: a server's 404 may well name the path."""
+    """Return each part of a target's secrets that an answer could echo: a server's 404 may contain the path."""
     pieces = target.url.reveal().split("://", 1)[-1].replace("?", "/").replace("&", "/").split("/")[1:]
     return [*target.secrets, *(Secret(target.url.name, piece) for piece in pieces)]

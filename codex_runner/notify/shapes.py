@@ -1,4 +1,4 @@
-"""The same document in the shapes that receivers read. Text of the agent and of the job cannot become markup in any."""
+"""The notification in the formats of the receivers. Text of the agent and the job cannot become markup in any."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REPLY = 1500
 
 
 def shaped(shape: NoticeFormat, document: Mapping[str, Any], address: str) -> tuple[str, dict[str, Any]]:
-    """Return the address to post to and the JSON object to post, for a receiver at `address`."""
+    """Return the address to post to, and the JSON object to post, for a receiver at `address`."""
     data = document["data"]
     match shape:
         case NoticeFormat.JSON:
@@ -35,7 +35,7 @@ def shaped(shape: NoticeFormat, document: Mapping[str, Any], address: str) -> tu
 
 
 def title(data: Mapping[str, Any]) -> str:
-    """Say job and ending: `release-notes: succeeded`, `release-notes: failed (timeout)`."""
+    """Return job and ending: `release-notes: succeeded`, `release-notes: failed (timeout)`."""
     ending = data["ending"].replace("-", " ")
     if data["result"] == "failed":
         ending = "failed" if data["exit_code"] == ExitCode.JOB_FAILED else f"failed ({ending})"
@@ -58,7 +58,7 @@ def _facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _paragraphs(data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what there is to read, the most important first; none is empty, which Slack would refuse."""
+    """Yield the paragraphs, the most important first. None is empty: Slack would refuse it."""
     failed = [check["name"] for check in data["checks"] if not check["passed"]]
     warnings = data["warnings"]
     texts = (
@@ -73,7 +73,7 @@ def _paragraphs(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _slack(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an incoming webhook's message. `plain_text` knows no markup and no mentions."""
+    """Return an incoming webhook's message. `plain_text` has no markup and no mentions."""
     context = f"<{_slack_escaped(data['link'])}|Open the run>  " if data["link"] else ""
     fields = [f"*{name}*\n{_slack_escaped(shorten(value, 500))}" for name, value in _facts(data)]
     return {
@@ -99,7 +99,7 @@ def _slack_escaped(text: str) -> str:
 
 
 def _teams(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an adaptive card for a workflow's webhook. A TextRun, unlike a TextBlock, knows no Markdown."""
+    """Return an adaptive card for a workflow's webhook. A TextRun, unlike a TextBlock, has no Markdown."""
     colour = {"succeeded": "good", "skipped": "default"}.get(data["result"], "attention")
     rows = (_teams_text(text) for text in _paragraphs(data))
     facts = " · ".join(f"{name}: {shorten(value, 200)}" for name, value in _facts(data))
@@ -126,7 +126,7 @@ def _teams_text(text: str, **style: Any) -> dict[str, Any]:
 
 
 def _ntfy(data: Mapping[str, Any], address: str) -> tuple[str, dict[str, Any]]:
-    """Return the server's address and a message that names the topic: headers would take no more than ASCII."""
+    """Return the server's address and a message that names the topic: headers would allow only ASCII."""
     parts = urlsplit(address)
     folder, _, topic = parts.path.rstrip("/").rpartition("/")
     text = "\n\n".join([*_paragraphs(data), " · ".join(f"{name}: {value}" for name, value in _facts(data))])

@@ -1,4 +1,4 @@
-"""Signatures as the Standard Webhooks specification has them, which libraries of many languages can check."""
+"""Signatures by the Standard Webhooks specification, which libraries of many languages can verify."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _PREFIX = "whsec_"
 
 
 def message_id(run_id: str) -> str:
-    """Return the id of a run's notification: the same for each try, so that a receiver can drop a second one."""
-    # A run id may have dots in it, and a dot is what separates the parts of what is signed.
+    """Return the id of a run's notification: the same for each try, so that a receiver can drop duplicates."""
+    # A run id may contain dots, and a dot separates the parts of the signed content.
     return "msg_" + hashlib.sha256(f"run.ended {run_id}".encode()).hexdigest()[:32]
 
 
 def signed_headers(key: Secret | None, identity: str, timestamp: int, body: bytes) -> dict[str, str]:
     """Return the headers `webhook-id` and `webhook-timestamp`, and with a key `webhook-signature`.
 
-    The signature is HMAC-SHA256 over `id.timestamp.body`. `timestamp` is seconds since the epoch. ValueError where
+    The signature is HMAC-SHA256 over `id.timestamp.body`. `timestamp` is seconds since the epoch. Raises ValueError if
     the key begins with `whsec_` and is not base64 after that.
     """
     headers = {"webhook-id": identity, "webhook-timestamp": str(timestamp)}

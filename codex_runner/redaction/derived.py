@@ -1,4 +1,4 @@
-"""A text that was made from another by replacing pieces of it, and where in the other each of its bytes stands."""
+"""Derived texts: a text made by replacements in another, with a map from each of its bytes to the original."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Replacement = Callable[[re.Match[bytes]], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One round of replacing: of what, and by what."""
+    """One round of replacements: a pattern, and what replaces its matches."""
 
     pattern: re.Pattern[bytes]
     replacement: Replacement
@@ -25,14 +25,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What these rounds made of `raw`."""
+    """The text `plain`, made from `raw` by these steps."""
 
     plain: bytes
     raw: bytes
     steps: tuple[Step, ...]
 
     def origins(self) -> tuple[array[int], array[int]]:
-        """Return where each byte of `plain` begins in `raw`, and where it ends."""
+        """Return the offsets in `raw` at which each byte of `plain` begins, and at which it ends."""
         text, starts, ends = self.raw, array("L", range(len(self.raw))), array("L", range(1, len(self.raw) + 1))
         for step in self.steps:
             text, starts, ends = _replaced(step, text, starts, ends)

@@ -1,4 +1,4 @@
-r"""Texts in which each character may be escaped, or some: `%73%6b`, `\u0073`, `\x73`, once or several times over."""
+r"""Unescaping of text whose characters are escaped, all or some, once or several times: `%73%6b`, `\u0073`, `\x73`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WIDEST = 9
-"""How many bytes one may take at most: `\\\\\\u0041`, with backslashes that are escaped themselves."""
+"""The most bytes of one escaped character: `\\\\\\u0041`, with backslashes that are escaped themselves."""
 
-# A letter or a digit need not be escaped; and a percent sign before one's code has been escaped again.
+# Escapes of letters and digits, which no program needs to escape. `%25` is a percent sign that was escaped again.
 _HINT = re.compile(rb"%(?:25)*(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9aA])|\\(?:u00|x)(?:3[0-9]|[46][1-9a-fA-F]|[57][0-9aA])")
 _ESCAPE = re.compile(
     rb"%([0-9A-Fa-f]{2})|\\+x([0-9A-Fa-f]{2})|\\+u([dD][89abAB][0-9a-fA-F]{2})\\+u([dD][c-fC-F][0-9a-fA-F]{2})|\\+u([0-9a-fA-F]{4})"
@@ -22,7 +22,7 @@ _ROUNDS = 3
 
 
 def regions(data: bytes, reach: int) -> list[tuple[int, int]]:
-    """Return the parts of `data` in which an escape may be of a secret, with `reach` bytes around each."""
+    """Return the parts of `data` in which an escape may belong to a secret, with `reach` bytes around each."""
     if b"%" not in data and b"\\" not in data:
         return []
     found: list[tuple[int, int]] = []
@@ -35,7 +35,7 @@ def regions(data: bytes, reach: int) -> list[tuple[int, int]]:
 
 
 def readings(data: bytes) -> Iterator[Text]:
-    """Yield the text without its escapes, then without those that come to light, and so on."""
+    """Yield the unescaped text, then unescape it again while escapes are left, for at most _ROUNDS rounds."""
     plain = data
     for done in range(1, _ROUNDS + 1):
         if not _HINT.search(plain):

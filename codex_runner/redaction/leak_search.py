@@ -1,6 +1,7 @@
-"""The last act of a run: is a secret in anything that it leaves? Names and symbolic links count as much as contents.
+"""Leak search at the end of a run: looks for secrets in its folder, in names and symbolic links as well as contents.
 
-Everything is redacted before it is written, so there should be none. What is found all the same is taken out.
+Everything is redacted before it is written, so there should be no secret. If there is one, the file is removed or
+masked.
 """
 
 from __future__ import annotations
@@ -36,23 +37,24 @@ _CHUNK = 1 << 20
 
 
 def plain(environment: Mapping[str, Secret], said: bytes, redactor: Redactor) -> set[str]:
-    """Return which secrets of `codex.env` are none: plain words, and what the configuration itself says (`said`).
+    """Return the names in `codex.env` whose values are not secret: plain words, and values in the configuration `said`.
 
-    They are masked like all others. But the runner's own words may hold them, and no leak is that.
+    They are masked like all others. But the runner's own messages may contain them, and that is no leak.
     """
     words = {name for name, secret in environment.items() if PLAIN.fullmatch(secret.reveal())}
     return words | (redactor.names_in(said) & environment.keys())
 
 
 def clean(folder: RunFolder, redactor: Redactor, spared: Collection[str] = ()) -> list[Leaked]:
-    """Search all of a run's folder and take out what holds a secret, but for those of the names `spared`.
+    """Search the whole folder of a run, and mask or remove each file that holds a secret. Returns the leaks.
 
-    The run's own records are masked, line by line; any other file goes. OSError where that cannot be done.
+    Masks the run's own records line by line, and removes any other file. Ignores the secrets named in `spared`. Raises
+    OSError if a file cannot be read, masked or removed.
     """
     records = (folder.events, folder.codex, folder.stderr)
     leaks = []
-    # The room for reports is the runner's own random bytes, and goes before they are written: they hold nothing, and
-    # random bytes take a hundred times as long to search as text.
+    # Not in the space reserved for reports: it has random bytes of the runner's own, is removed before the reports are
+    # written, and takes a hundred times as long to search as text.
     for find in search(folder.path, redactor, without=folder.room):
         if find.secret in spared:
             continue
@@ -66,19 +68,19 @@ def clean(folder: RunFolder, redactor: Redactor, spared: Collection[str] = ()) -
 
 
 def _mask(path: Path, redactor: Redactor) -> None:
-    """Mask in place: whoever appends to the file, or follows it, has it open."""
+    """Mask in place, without a rename: the journal, and programs that follow the file, have it open."""
     with path.open("r+b") as file, tempfile.TemporaryFile(dir=path.parent) as masked:
         masked.writelines(_masked(file, redactor))
         masked.seek(0)
         file.seek(0)
         shutil.copyfileobj(masked, file)
         file.truncate()
-    if _names_in_file(path, redactor):  # it spans lines
+    if _names_in_file(path, redactor):  # the secret spans lines
         os.truncate(path, 0)
 
 
 def _masked(file: BinaryIO, redactor: Redactor) -> Iterator[bytes]:
-    """Yield a file with every line redacted, none of which is held whole if it is long."""
+    """Yield a file with every line redacted. An overlong line is not held in memory whole."""
     splitter, stream = LineSplitter(), StreamRedactor(redactor)
     chunks = iter(lambda: file.read(_CHUNK), b"")
     for piece in itertools.chain(itertools.chain.from_iterable(map(splitter.feed, chunks)), splitter.finish()):
@@ -102,7 +104,7 @@ def _remove(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """A file that holds a secret: where it is, and the secret's name. `in_name` says that it is the path that does."""
+    """A file that holds a secret: its path, and the secret's name. `in_name`: the path itself holds the secret."""
 
     path: Path
     secret: str
@@ -110,11 +112,11 @@ class Find:
 
 
 def search(folder: Path, redactor: Redactor, without: Path | None = None) -> list[Find]:
-    """Look for every secret, in every form, in all below `folder`, binary files too; in order of their paths.
+    """Return each find of a secret, in any form, in all files below `folder`, binary ones too, in order of their paths.
 
-    `without` is left out, if it is a file and no link to one: where a link points to may be a secret.
-    Nothing is followed out of the folder: a symbolic link is searched for where it points to. Memory stays flat however
-    large a file is. OSError where something cannot be read, since nobody could then say that it holds no secret.
+    `without` is not searched if it is a regular file. Symbolic links are not followed; their targets' paths are
+    searched. Memory is constant, however large a file is. Raises OSError if a file cannot be read, since it may hold a
+    secret.
     """
     spared = without if without and without.is_file() and not without.is_symlink() else None
     return [find for path in _below(folder) if path != spared for find in _search_one(path, folder, redactor)]
@@ -132,7 +134,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def _search_one(path: Path, folder: Path, redactor: Redactor) -> Iterator[Find]:
     name = os.fsencode(path.relative_to(folder))
-    # A secret may be spread over a path of several folders, and each folder is looked at by itself: told once.
+    # A secret may span several folders of a path. Each folder is searched by itself, so report it only once.
     above = redactor.names_in(os.path.dirname(name))  # noqa: PTH120 - bytes, which Path does not take
     for secret in sorted(redactor.names_in(name) - above):
         yield Find(path, secret, in_name=True)
@@ -151,8 +153,8 @@ def _names_in_file(path: Path, redactor: Redactor) -> set[str]:
     overlap = max(OVERLAP, redactor.longest)
     names: set[str] = set()
     with path.open("rb") as file:
-        # What follows a cut is looked at together with as much before it as the longest needle could span, with what
-        # is not to be seen within it.
+        # Each chunk is searched together with the end of the previous one, as long as the longest secret with invisible
+        # characters within it can be.
         tail = b""
         while chunk := file.read(_CHUNK):
             window = tail + chunk

@@ -1,7 +1,7 @@
-"""A secret as programs quote it: for HTML, a shell, YAML, CSV, SQL, Python, and in any JSON.
+"""Quoted secrets: patterns that match a secret quoted for HTML, a shell, YAML, CSV, SQL, Python, or any JSON.
 
-Letters and digits are the same in all of them. So the longest row of these tells cheaply whether to look at all, and
-one pattern takes each other character in any way, escaped once or several times over.
+Letters and digits are the same in all of them. So the longest row of these is a cheap first test, and one pattern
+matches each other character in any form, escaped once or several times.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import re
 
 _ROW = re.compile(r"[A-Za-z0-9]+")
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
-# Of documents, the parts are looked for: a pattern of all would be large.
+# A longer secret is a document: its parts are searched instead, since a pattern of the whole would be too large.
 _LONGEST = 400
-# Bounded, since a row of backslashes without an end would cost quadratic time.
+# Bounded, since a long row of backslashes would take quadratic time.
 _SLASHES = rb"\\{0,16}+"
 _NAMES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos|#39"}
-# What shells and tables write in place of a quote, longest first.
+# Replacements of a quote by shells and tables, longest first.
 _LONGER = {
     "'": rb"'\\{0,16}\"'\\{0,16}\"'|'\\{1,16}''|'(?:\\{0,16}')?",
     '"': rb"\"(?:\\{0,16}\")?",
@@ -27,7 +27,7 @@ _LONGER = {
 
 
 def anchor_of(text: str) -> bytes | None:
-    """Return what stands in `text` however it is quoted; None if no quoting changes it, or it is not looked for."""
+    """Return the part of `text` that no quoting changes. Returns None if it has no pattern, or needs none."""
     if len(text) > _LONGEST or not text.isascii() or _PLAIN.fullmatch(text):
         return None
     row = max(_ROW.findall(text), key=len, default="")
@@ -35,7 +35,7 @@ def anchor_of(text: str) -> bytes | None:
 
 
 def pattern_of(text: str) -> re.Pattern[bytes]:
-    """Return the pattern of an ASCII text, quoted or not."""
+    """Return the pattern that matches an ASCII text, quoted or not."""
     parts = re.findall(r"\\+|[A-Za-z0-9_.~-]+|.", text, re.DOTALL)
     return re.compile(b"".join(_part(part) for part in parts))
 

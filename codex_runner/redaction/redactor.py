@@ -1,10 +1,10 @@
-"""Takes secrets out of bytes, a line at a time, before anything else sees them.
+"""The redactor: masks secrets in bytes, a line at a time, before any other code sees them.
 
-A secret is looked for as it is, and in the forms in which programs usually print one: escaped as in JSON, percent-
-encoded, each character of it escaped or some, base64 in each of its three alignments, hexadecimal. So is each part of
-one that is a document. What is found is replaced by a mask of fixed width that names the secret. Overlapping finds are
-masked as one. What merely looks like a token is masked as `***token***`. What cannot be seen in a line (colours,
-controls) does not keep a secret in it from being found.
+It searches for each secret as it is, and in the forms in which programs usually print one: JSON escapes, percent-
+encoding, all or some characters escaped, base64 in each of its three alignments, hexadecimal. A secret that is a
+document is searched part by part, too. A mask of fixed width, with the secret's name, replaces each find; overlapping
+finds get one mask. Text that only looks like a token becomes `***token***`. Invisible text within a secret (colours,
+controls) does not hide it.
 """
 
 from __future__ import annotations
@@ -33,41 +33,41 @@ _PERCENT = re.compile(r"%[0-9A-F]{2}")
 _HTML = re.compile("[&<>']")
 _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
-# Rows of letters that are shorter than this are too many to narrow anything.
+# Shorter rows of letters are too common to narrow the search.
 _NARROW = 16
 
-# How far from something unseen a token that nobody told of is looked for, in bytes.
+# How far from invisible text an unknown token is searched, in bytes.
 _REACH = 256
 
 
 class Redactor:
-    """Knows every secret of a run: their values, and in `names` what they are called."""
+    """Knows all secrets of a run: their values, and their `names`."""
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
-        """Secrets (or lines of them) shorter than SHORTEST characters are not looked for."""
+        """Learn these secrets. Those (or lines of them) shorter than SHORTEST characters are not searched."""
         self._masks: dict[bytes, bytes] = {}
-        # Those that have a long row of a token's letters, with that row, and the others.
+        # Needles with a long row of token letters, with that row, and all other needles.
         self._rows: dict[bytes, bytes] = {}
         self._others: list[bytes] = []
-        # Those that programs quote, each with what stands in it however it is quoted.
+        # Secrets that programs quote, each with the part that no quoting changes.
         self._quoted: dict[str, bytes] = {}
-        # Of this run alone, and made when one may be there: a cache of the module would keep secrets after their run.
+        # Compiled when first needed. Per instance, since a cache of the module would keep secrets after their run.
         self._patterns: dict[str, re.Pattern[bytes]] = {}
         self._shortest = token_shapes.SHORTEST
         self._alphabet = token_shapes.ALPHABET
         self.longest = 0
-        """The length in bytes of the longest secret that is looked for, in any form; 0 without any."""
+        """The length in bytes of the longest secret, in any form; 0 if there is none."""
         self.names: set[str] = set()
         self._spared: set[str] = set()
         self._raw = 0
-        # Of secrets that are documents: what is looked for of them, and which of it is a word like others.
+        # The needles of documents' parts, and those among them that are common words.
         self._parts: set[bytes] = set()
         self._passed: set[bytes] = set()
         for secret in secrets:
             self.learn(secret)
 
     def learn(self, secret: Secret) -> None:
-        """Look for this one too from now on, and for each part of it that is secret by itself: see `secret_parts`."""
+        """Mask this secret too from now on, and each part of it that is secret by itself: see `secret_parts`."""
         self.names.add(secret.name)
         mask = f"***{secret.name}***".encode()
         value = secret.reveal()
@@ -87,11 +87,11 @@ class Redactor:
         self._sort()
 
     def pass_over(self, said: bytes) -> None:
-        """Mask parts of secrets that stand in `said`, the configuration, as ever; but what holds one is no leak."""
+        """Exempt parts of secrets that are in the configuration `said` from `names_in`. They are still masked."""
         self._passed |= {part for part in self._parts if part in said}
 
     def spare(self, names: Iterable[str]) -> None:
-        """Mask these as ever, but name them nowhere: what holds one of them is no leak."""
+        """Exempt the secrets of these names from `names_in`. They are still masked."""
         self._spared |= set(names)
 
     def _sort(self) -> None:
@@ -103,9 +103,9 @@ class Redactor:
         self._alphabet = bytes({*token_shapes.ALPHABET, *b"".join(self._masks)})
 
     def __call__(self, data: bytes) -> bytes:
-        """Return `data` with every secret in it masked. The same bytes come back where there is none.
+        """Return `data` with every secret in it masked; unchanged if there is none.
 
-        A line of JSON stays one, unless a secret looks like JSON's own punctuation.
+        A line of JSON stays valid, unless a secret looks like JSON's own punctuation.
         """
         spans = self.spans(data)
         if not spans:
@@ -113,14 +113,14 @@ class Redactor:
         masked = _covered(data, spans)
         if data[:1] not in (b"{", b"[") or _is_json(masked) or not _is_json(data):
             return masked
-        # A find began or ended within an escape (a secret of "n..." in `\\n...`), or it was a number.
+        # A secret began or ended within an escape ("n..." in `\\n...`), or it is a number.
         covered = _covered(data, _within_tokens(data, spans))
         return masked if self.found(covered) else covered
 
     def spans(self, data: bytes) -> list[_Span]:
-        """Find what is to be masked, from left to right: where it begins and ends, and its mask.
+        """Return the spans to mask, from left to right: begin, end and mask.
 
-        What overlaps is one, under the name of what begins it.
+        Overlapping finds are one span, with the mask of the first.
         """
         classes = token_shapes.classes_of(data)
         narrowed = self._narrowed(data, classes)
@@ -129,7 +129,7 @@ class Redactor:
             seen = reading.seen(part)
             if hidden := self._finds(seen, self._narrowed(seen)):
                 at = reading.origins(part)
-                # What has nothing unseen in it is found already, if it is one: here a cut may stand before it.
+                # Only finds with invisible text within them: others are found already, or begin at a cut of this part.
                 found += [
                     (begin + at[start], begin + at[end - 1] + 1, mask)
                     for start, end, mask in hidden
@@ -138,14 +138,14 @@ class Redactor:
         for begin, text in self._unescaped(data):
             if hidden := self._finds(text.plain, self._narrowed(text.plain)):
                 starts, ends = text.origins()
-                # What has no escape in it is found already.
+                # Only finds with an escape within them: others are found already.
                 found += [
                     (begin + starts[start], begin + ends[end - 1], mask)
                     for start, end, mask in hidden
                     if ends[end - 1] - starts[start] > end - start
                 ]
         for text in wrapped.readings(data) if narrowed else ():
-            # Needles alone: what follows a token on the next line is not a part of it.
+            # Only known secrets, no token shapes: the next line does not continue a token.
             starts, ends = text.origins()
             found += [
                 (starts[at], ends[at + len(needle) - 1], self._masks[needle])
@@ -164,7 +164,7 @@ class Redactor:
         return spans
 
     def _finds(self, data: bytes, narrowed: bytes) -> list[_Span]:
-        """Find needles, and what looks like a token where no needle is, in any order."""
+        """Find the needles, and token shapes that no needle covers, in any order."""
         found = [
             (start, start + len(needle), self._masks[needle])
             for needle in self._present(data, narrowed)
@@ -180,7 +180,7 @@ class Redactor:
         reached = list(itertools.accumulate((behind for _, behind, _ in found), max))
         for start, end in token_shapes.spans(data, narrowed):
             before = bisect.bisect_left(begins, end)
-            # A key without an end reaches as far as the string: what is known within it leaves the rest of it a key.
+            # A private key without an end extends to the end of the string: a needle within it does not mask the rest.
             if not before or reached[before - 1] <= start or data.startswith(token_shapes.KEY_BEGINS, start):
                 found.append((start, end, token_shapes.MASK))
         return found
@@ -189,10 +189,7 @@ class Redactor:
         return token_shapes.rows(data, token_shapes.classes_of(data) if classes is None else classes, self._shortest)
 
     def _around_unseen(self, data: bytes, classes: bytes) -> Iterator[tuple[int, bytes, unseen.Reading]]:
-        """Yield the parts of `data` in which something unseen may keep a secret apart, each with how to read it.
-
-        The number is where the part begins.
-        """
+        """Yield the parts of `data` in which invisible text may split a secret, each with its offset and reading."""
         reach = max(self.longest, _REACH)
         parts: list[tuple[int, int]] = []
         for start, end in unseen.joints(data, self._alphabet, controls=token_shapes.CONTROL in classes):
@@ -206,9 +203,9 @@ class Redactor:
                 yield begin, part, reading
 
     def _unescaped(self, data: bytes) -> Iterator[tuple[int, Text]]:
-        """Yield the parts of `data` that hold escapes, each without them; the number is where the part begins.
+        """Yield the parts of `data` with escapes, each with its offset, unescaped.
 
-        All of it, as a reader shows it, if it holds a sequence that may have quotes or backslashes in it.
+        Yields the visible text of all of it, too, if it has a terminal sequence that may contain quotes or backslashes.
         """
         for text in shown.readings(data):
             yield 0, text
@@ -217,13 +214,13 @@ class Redactor:
                 yield begin, text
 
     def _present(self, data: bytes, narrowed: bytes) -> Iterator[bytes]:
-        """Yield the needles that are in `data`, whose long rows of a token's letters are given."""
+        """Yield the needles in `data`. `narrowed` are its long rows of token letters."""
         yield from (needle for needle in self._others if needle in data)
         if narrowed:
             yield from (needle for needle, row in self._rows.items() if row in narrowed and needle in data)
 
     def _needles(self, data: bytes, narrowed: bytes) -> Iterator[bytes]:
-        """Yield the needles that are in `data`, quoted ones too."""
+        """Yield the needles in `data`, quoted ones too."""
         yield from self._present(data, narrowed)
         for text in self._perhaps_quoted(data, narrowed):
             if self._pattern(text).search(data):
@@ -235,13 +232,13 @@ class Redactor:
         return self._patterns[text]
 
     def _perhaps_quoted(self, data: bytes, narrowed: bytes) -> Iterator[str]:
-        """Yield the secrets that may be in `data` as programs quote them."""
+        """Yield the secrets that may be in `data` in a quoted form."""
         for text, anchor in self._quoted.items():
             if anchor in (narrowed if len(anchor) >= self._shortest else data):
                 yield text
 
     def text(self, text: str) -> str:
-        """Do the same for text."""
+        """Return `text` with every secret in it masked."""
         return self(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def found(self, data: bytes) -> bool:
@@ -249,7 +246,7 @@ class Redactor:
         return bool(self.names_in(data))
 
     def names_in(self, data: bytes) -> set[str]:
-        """Return the names of the secrets that are in `data`, in any form."""
+        """Return the names of the secrets that are in `data`, in any form, without the exempted ones."""
         classes = token_shapes.classes_of(data)
         narrowed = self._narrowed(data, classes)
         found = set(self._needles(data, narrowed))
@@ -265,12 +262,12 @@ class Redactor:
 
 
 def forms(text: str) -> set[bytes]:
-    """Return the bytes under which `text` may appear."""
+    """Return the bytes of `text` in all forms that are searched."""
     raw = text.encode("utf-8", "surrogateescape")
     escaped = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    # As Go and others write JSON that may stand in a page.
+    # As Go and others write JSON that is safe in an HTML page.
     escaped |= {_HTML.sub(lambda found: f"\\u{ord(found[0]):04x}", before) for before in escaped}
-    # What a command prints stands escaped once more in an event of its output, and JSON may hold a text of JSON.
+    # A command's output is escaped once more in its event, and JSON may contain a string of JSON.
     for _ in range(2):
         escaped |= {json.dumps(before, ensure_ascii=False)[1:-1] for before in escaped}
     quoted = {urllib.parse.quote(raw, safe=safe) for safe in ("", "/", "~-._!*'()")} | {urllib.parse.quote_plus(raw)}
@@ -286,10 +283,10 @@ def forms(text: str) -> set[bytes]:
 
 
 def _base64(raw: bytes) -> Iterator[bytes]:
-    """Yield the part of each alignment that does not depend on the neighbours."""
+    """Yield the part of each of the three alignments that does not depend on the neighbouring bytes."""
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + raw)
-        # The first characters hold bits of what stands before; the last group may hold bits of what follows.
+        # The first characters have bits of the preceding bytes; the last group may have bits of the following ones.
         head = (0, 2, 3)[shift]
         whole = (shift + len(raw)) * 8 // 6
         core = encoded[head:whole]
@@ -307,7 +304,7 @@ def _covered(data: bytes, spans: Iterable[_Span]) -> bytes:
 
 
 def _within_tokens(data: bytes, spans: Sequence[_Span]) -> Iterator[_Span]:
-    """Cut spans to the strings of a JSON text, and widen them to whole escapes; a number is masked as a string."""
+    """Cut spans to the strings of a JSON text, and widen them to whole escapes. Masks a number as a string."""
     first = 0
     for token in _TOKEN.finditer(data):
         while first < len(spans) and spans[first][1] <= token.start():

@@ -1,8 +1,8 @@
-"""What of a document is secret by itself: a program prints one field of it, or a line without its indentation.
+"""Secret parts of a document: a program may print a single field of it, or a line without its indentation.
 
-Known are JSON, `key = value` and `key: value` in their usual dialects (dotenv, INI, YAML, TOML, HCL), netrc, XML, URLs,
-DSNs and PEM. What stands under a key like `name`, `host` or `email` stays readable, and so do dates, numbers, paths and
-addresses. What is none of these is taken line by line.
+The parsers know JSON, `key = value` and `key: value` in their usual dialects (dotenv, INI, YAML, TOML, HCL), netrc,
+XML, URLs, DSNs and PEM. Values of keys like `name`, `host` or `email` stay readable, and so do dates, numbers, paths
+and addresses. Of any other document, each line is secret.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from urllib.parse import unquote
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SHORTEST: Final = 6  # characters; shorter ones would mask half of every log and protect nothing
-LEAF: Final = 8  # characters, at the least, of a field that is a secret by itself
+SHORTEST: Final = 6  # characters; masking shorter secrets would mask half of every log, and protect nothing
+LEAF: Final = 8  # the least characters of a field that is a secret by itself
 _PEM_LINE: Final = 16
-_MEANING: Final = 4  # letters and digits, at the least, of a line that says something
+_MEANING: Final = 4  # the least letters and digits of a line that can be secret
 
 PLAIN = re.compile(r"[^0-9A-Z]*")
-"""What no token looks like, and what stands in every log: `warning`, `production`, `codex=debug`, `/usr/local/bin`."""
+"""Plain text, which no token looks like and every log has: `warning`, `production`, `codex=debug`, `/usr/local/bin`."""
 
-# The last word of a key under which nothing secret stands.
+# Last words of keys whose values are not secret.
 _OPEN_WORDS = frozenset(
     (
         *(
@@ -102,7 +102,7 @@ _OPEN_WORDS = frozenset(
         ),
     )
 )
-# Unless the word before it, or the key itself, says the opposite: `secret_id`, `session_token_name`.
+# Words of keys whose values are secret, also if an open word follows: `secret_id`, `session_token_name`.
 _CLOSED_WORDS = frozenset(("secret", "token", "password", "passwd", "passphrase", "credential", "auth"))
 _CLOSED = (*sorted(_CLOSED_WORDS), "pass", "pwd", "key", "sig", "sas")
 
@@ -112,7 +112,7 @@ _PEM_ENDS = re.compile(r"-----END [A-Z0-9 ]+-----")
 _PUBLIC = ("CERTIFICATE", "PUBLIC KEY", "CERTIFICATE REQUEST", "X509 CRL", "DH PARAMETERS", "EC PARAMETERS")
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>]+")
-# The last @ counts: passwords have some.
+# The last @ counts: passwords may have an @.
 _USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://([^/?#\s\"'<>]*)@")
 _PAIR = re.compile(
     r"^(?:(?:export|set|setenv)\s+)?(?:-\s+)?"
@@ -125,7 +125,7 @@ _XML_KEY = re.compile(r"<add\s+key=\"([^\"]+)\"\s+value=\"([^\"]+)\"")
 _NETRC = re.compile(r"(?:^|\s)(?:password|account)\s+(\"[^\"]+\"|\S+)")
 _MACHINE = re.compile(r"(?:^|\s)(?:machine\s+\S+|default(?=\s))\s+(?:login|user|password|account)\s", re.MULTILINE)
 _SCHEME = re.compile(r"(?:^|:\s)(?:Bearer|Basic|Token|Digest|ApiKey)\s+(\S+)$", re.IGNORECASE)
-# A key that says so, wherever it stands: in a table within one line, in a query, in what Python prints.
+# A key that names a secret, anywhere: in a table within one line, in a query, in a dict that Python prints.
 _SAYING = re.compile(
     r"([\w.-]{0,40}?(?:token|secret|passw(?:or)?d|passphrase|credential|api[_-]?key|access[_-]?key|pwd)[\w.-]{0,40})[\"']?\s*[:=]\s*"
     r"(?:\"([^\"]+)\"|'([^']+)'|([^\s\"',;&{}()]+))",
@@ -146,7 +146,7 @@ _RANDOM = re.compile(r"(?=.*[A-Za-z])(?=.*\d)[A-Za-z0-9_=-]{8,}|[A-Za-z0-9_-]{20
 
 
 def parts(value: str) -> set[str]:
-    """Return what is to be looked for beside the whole value: fields, de-indented lines, lines of keys, passwords."""
+    """Return the secret parts of a value: fields, lines without indentation, lines of keys, passwords."""
     return {part for part in _parts(value) if len(part) >= SHORTEST}
 
 
@@ -161,12 +161,12 @@ def _parts(value: str) -> Iterator[str]:
 
 
 def passwords(text: str) -> set[str]:
-    """Return what is secret in the addresses of a text: passwords, and what is random."""
+    """Return the secrets in the URLs of a text: passwords, and random parts."""
     return set(_passwords(text))
 
 
 def said(text: str) -> set[str]:
-    """Return what is secret in a text that tells of some value what it is: `--token=VALUE`; and in its addresses."""
+    """Return the secrets in a text by their keys (`--token=VALUE`), and those in its URLs."""
     pairs = ((found[1], next(filter(None, found.groups()[1:]))) for found in _SAYING.finditer(text))
     fields = (part for key, value in pairs for part in _field(key, value, SHORTEST))
     return {*_passwords(text), *_SCHEME.findall(text), *fields}
@@ -183,7 +183,7 @@ def _json(value: str) -> Any:
 
 
 def _leaves(node: Any, key: str) -> Iterator[str]:
-    """Yield the secret strings of a document, however deep: a stack, since recursion has an end."""
+    """Yield the secret strings of a JSON document. Iterative: a deep document would exceed the recursion limit."""
     todo = [(key, node)]
     while todo:
         name, each = todo.pop()
@@ -196,7 +196,7 @@ def _leaves(node: Any, key: str) -> Iterator[str]:
 
 
 def _field(key: str, text: str, shortest: int = LEAF) -> Iterator[str]:
-    """Yield what is secret of a field: itself, and parts of it; nothing if its key or its shape tells it is none."""
+    """Yield the secrets of a field: its text, and parts of it. Yields none if its key or its shape is not secret."""
     yield from _passwords(text)
     if is_open(key, text):
         return
@@ -212,7 +212,7 @@ def _field(key: str, text: str, shortest: int = LEAF) -> Iterator[str]:
 
 
 def _decoded(text: str) -> Iterator[str]:
-    """Yield what is secret of text in base64: docker keeps `user:password`, kubeconfig its keys, npm passwords."""
+    """Yield the secrets of decoded base64: docker has `user:password` in it, kubeconfig keys, npm passwords."""
     if "\n" in text:
         yield from _parts(text)
     elif "://" in text:
@@ -223,7 +223,7 @@ def _decoded(text: str) -> Iterator[str]:
 
 
 def is_open(key: str, text: str) -> bool:
-    """Whether a field may be read by everybody: by the last word of its key, or by the shape of its text."""
+    """Whether a field is not secret, by the last word of its key, or by the shape of its text."""
     words = [word.lower() for word in _WORDS.findall(key.rsplit(":", 1)[-1])]
     last, before = (words[-1] if words else ""), (words[-2] if len(words) > 1 else "")
     if last in _OPEN_WORDS and before not in _CLOSED_WORDS:
@@ -240,17 +240,17 @@ def is_open(key: str, text: str) -> bool:
 
 
 def is_closed(key: str) -> bool:
-    """Whether a key says that a secret stands under it."""
+    """Whether a key names a secret."""
     return any(word in key.lower() for word in _CLOSED)
 
 
 def _has_random_part(text: str) -> bool:
-    """Whether a path has a part that looks like a key: addresses of webhooks do."""
+    """Whether a path has a part that looks like a key, as addresses of webhooks do."""
     return "?" in text or any(_RANDOM.fullmatch(part) for part in re.split(r"[/\\]", text)[1:])
 
 
 def _passwords(text: str) -> Iterator[str]:
-    """Yield the passwords in addresses, as written and decoded; and what is random in one."""
+    """Yield the passwords in URLs, as written and decoded, and the random parts of URLs."""
     for found in _USERINFO.finditer(text):
         user, colon, password = found[1].partition(":")
         for word in (password if colon else user,):
@@ -272,7 +272,7 @@ def _of_lines(value: str, lines: list[str]) -> Iterator[str]:
     netrc = bool(_MACHINE.search(value))
     if netrc:
         yield from (found.strip('"') for found in _NETRC.findall(value))
-    label = None  # of the PEM that a line is within
+    label = None  # of the PEM block around the line
     for raw in lines:
         line = raw.strip()
         if begins := _PEM_BEGINS.search(line):
@@ -284,11 +284,14 @@ def _of_lines(value: str, lines: list[str]) -> Iterator[str]:
                 yield line
         elif not netrc or not re.search(r"\b(?:machine|default|login|password|account|macdef)\b", line):
             said = _COMMENT.sub("", line)
-            yield from _of_line(said, alone=said != line)  # a comment is no secret, and may hold one
+            yield from _of_line(said, alone=said != line)  # a comment is not secret, but may contain a secret
 
 
 def _of_line(line: str, *, alone: bool) -> Iterator[str]:
-    """Yield what is secret of one line. What says nothing of itself is, whole, unless it is `alone`: that is known."""
+    """Yield the secrets of one line; a line without a known format is one as a whole.
+
+    `alone`: the line is the whole value, which is known as a secret already.
+    """
     if tagged := [*_XML_FIELD.findall(line), *_XML_KEY.findall(line)]:
         for key, text in tagged:
             yield from _field(key, text, SHORTEST)
@@ -305,7 +308,7 @@ def _of_line(line: str, *, alone: bool) -> Iterator[str]:
 
 
 def _of_pairs(line: str, *, alone: bool) -> Iterator[str]:
-    """Yield what is secret of `key=value;key=value`, of `key = value` or `key: value`; else the line itself."""
+    """Yield the secrets of `key=value;key=value`, `key = value` or `key: value`; otherwise the line itself."""
     if "=" in line and (";" in line or alone):
         pairs = _IN_ONE_LINE.findall(line)
         for key, text in pairs:
@@ -331,7 +334,7 @@ def _unquoted(text: str) -> str:
 
 
 def _base64(text: str) -> str | None:
-    """Return the text that this is in base64; None if it is none."""
+    """Decode base64 text. Returns None if `text` is not base64, or holds no text."""
     if len(text) < LEAF or len(text) % 4 or not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", text):
         return None
     try:

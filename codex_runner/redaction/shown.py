@@ -1,7 +1,7 @@
-r"""What a reader shows of a text that holds titles, links and other long sequences: exactly what `text.clean` leaves.
+r"""Visible text without terminal titles, links and other long sequences: exactly what `text.clean` leaves.
 
-`unseen` knows the sequences as they stand in a line, quoted or not. One that holds a quote or a backslash itself, such
-as a title, is written in another way in each layer of JSON: so each layer is taken off, and the text read as it is.
+`unseen` handles sequences without quotes or backslashes, in plain lines and in JSON. A sequence with these, such as a
+title, has another form in each layer of JSON. So this module decodes layer by layer, and cleans the text of each.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from codex_runner.text.clean import ESCAPES_IN_UTF8
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Where a sequence begins that is neither a colour nor a movement of the cursor. These stand in every other log, hold
-# neither quotes nor backslashes, and need no second look.
+# The beginning of a sequence that is neither a colour nor a movement of the cursor. Those two are common in logs, have
+# neither quotes nor backslashes, and are left to `unseen`.
 _PLAIN = rb"(?!\[[0-?]{0,64}[@-Z^-~]|[ !#-/]{0,4}[0-OQ-WYZ`-~])"
-# Three, since each begins with a row of bytes that is quickly found.
+# Three patterns, since each begins with fixed bytes, which are fast to find.
 _BEGINS = (
     re.compile(rb"\x1b" + _PLAIN),
     re.compile(rb"\\u00(?:1[bB]" + _PLAIN + rb"|[89])"),
     re.compile(rb"\xc2[\x80-\x9f]"),
 )
 
-# An escape of JSON, of two halves too, and the quote at which a string begins or ends.
+# An escape of JSON (a surrogate pair too), or the quote at which a string begins or ends.
 _LAYER = re.compile(
     rb'"|\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(["\\/bfnrt]))'
 )
 _NAMED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
-# As many as a command's output has that prints an event of another one's output.
+# The layers of JSON in the output of a command that prints an event with another command's output.
 _LAYERS = 3
-# More control characters than one in so many bytes are no text.
+# Data with more than one control character in so many bytes is binary.
 _TEXT = 16
 
 
 def readings(data: bytes) -> Iterator[Text]:
-    """Yield what is shown of `data` as it is, then of the strings of JSON in it, of the strings in these, and so on."""
+    """Yield the visible text of `data`, then of the JSON strings in it, of the strings in these, up to _LAYERS."""
     if not any(begins.search(data) for begins in _BEGINS):
         return
-    # JSON has no control character as it is.
+    # JSON escapes control characters, so data with many raw ones is no JSON.
     layers = _LAYERS if len(data) - len(data.translate(None, CONTROLS)) <= len(data) // _TEXT else 0
     taken: tuple[Step, ...] = ()
     text = data
@@ -59,7 +59,7 @@ def _nothing(_: re.Match[bytes]) -> bytes:
 
 
 def _character(found: re.Match[bytes]) -> bytes:
-    """Return what stands for the character; a line's end for a string's, at which each sequence ends."""
+    """Return the escaped character; for a quote, a newline, since a sequence ends with its string at the latest."""
     high, low, single, named = found.groups()
     if named:
         return _NAMED.get(named, named)
@@ -70,7 +70,7 @@ def _character(found: re.Match[bytes]) -> bytes:
 
 @cache
 def _show() -> Step:
-    """Return the round that drops what a reader does not show. Made when first needed: see `unseen`."""
+    """Return the step that removes invisible text. Compiled when first needed: see `unseen`."""
     dropped = b"|".join([ESCAPES_IN_UTF8.pattern, b"[" + re.escape(CONTROLS) + b"]", C1, wide()])
     return Step(re.compile(dropped), _nothing)
 

@@ -1,4 +1,4 @@
-"""Takes secrets out of a line that is too long to be held: the same bytes as the Redactor's, from a window of it."""
+"""Streaming redaction of an overlong line: the same result as the Redactor's, with a sliding window."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ if TYPE_CHECKING:
 
     from codex_runner.redaction.redactor import Redactor
 
-# How many new bytes are looked at together.
+# New bytes in each window.
 _WINDOW = 1 << 20
 
-# How far before its end a window is looked at again with the next one, in bytes. What hides within a secret
-# (a terminal's title takes 4 kB) makes it longer than it is.
+# Bytes at a window's end that are searched again with the next one. Invisible text within a secret (a terminal's title
+# may have 4 kB) makes it longer.
 OVERLAP = 1 << 16
 
-# What a shape looks for before its first letter.
+# Bytes before a token's first letter that its shape needs.
 _CONTEXT = 64
 
-# What looks like a token may have no end within the window: so it goes on.
+# The continuation of a token, or of a private key, that does not end within the window.
 _TOKEN_GOES_ON = re.compile(rb"[A-Za-z0-9_.-]*")
 _KEY_GOES_ON = re.compile(rb'[^"]*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|(?="|-----BEGIN)|\Z)')
 
 
 class StreamRedactor:
-    """One line, fed in pieces. A find is masked once, wherever the pieces are cut.
+    """Redacts one line that comes in pieces. Each secret is masked once, wherever the pieces are cut.
 
-    The line of JSON that comes out need not be JSON any more: a find may begin within an escape.
+    A redacted line of JSON may be invalid JSON, since a secret may begin within an escape.
     """
 
     def __init__(self, redactor: Redactor, *, window: int = _WINDOW, overlap: int = OVERLAP) -> None:
-        """Look for what `redactor` knows. Memory is in proportion to `window` and `overlap`, both in bytes."""
+        """Redact the secrets of `redactor`. Memory is in proportion to `window` and `overlap`, both in bytes."""
         self._redactor, self._window, self._overlap = redactor, window, overlap
         self._buffer = b""
         self._fresh: list[bytes] = []
         self._waiting = 0
-        # Up to here in the buffer all has been handed on; what stands before it helps to see what comes.
+        # The offset in the buffer up to which all has been returned; the bytes before it are context for what follows.
         self._done = 0
-        self._masked = False  # whether what was handed on last is a mask
+        self._masked = False  # whether the last returned bytes are a mask
         self._trimmed = False
         self._goes_on: re.Pattern[bytes] | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """Take more of the line in; return what can be told by now, redacted. It may be nothing yet."""
+        """Take more of the line; return the bytes that are redacted by now, perhaps none."""
         out = []
         for at in range(0, len(data), self._window):
             self._fresh.append(data[at : at + self._window])
@@ -56,7 +56,7 @@ class StreamRedactor:
         return b"".join(out)
 
     def finish(self) -> bytes:
-        """Return the rest, redacted. The line is over."""
+        """Return the rest, redacted. The line has ended."""
         return self._hand_on(final=True)
 
     def _hand_on(self, *, final: bool) -> bytes:
@@ -74,7 +74,7 @@ class StreamRedactor:
         return out
 
     def _is_within(self, buffer: bytes, *, final: bool) -> bool:
-        """Whether all of `buffer` belongs to a find that was masked before, and that goes on."""
+        """Whether all of `buffer` continues a token that is masked already."""
         more = self._goes_on.match(buffer, self._done) if self._goes_on is not None else None
         if more is None:
             return False
@@ -86,16 +86,16 @@ class StreamRedactor:
         return True
 
     def _leave_room(self) -> None:
-        """Look at the last bytes again with what follows: the line that ends a key may have begun there."""
+        """Search the last bytes again with the next ones: the END line of a key may have begun there."""
         if self._goes_on is _KEY_GOES_ON:
             self._done = max(0, self._done - _CONTEXT)
 
     def _redacted(self, buffer: bytes, cut: int) -> Iterator[bytes]:
-        """Yield what stands before `cut`, and the masks of all that begins before it."""
+        """Yield the bytes before `cut`, with a mask for each secret that begins before it."""
         for start, end, mask in self._redactor.spans(buffer):
             if start >= cut:
                 break
-            # Where the buffer begins, a word may have lost its head: what begins there was looked at with its head.
+            # At the buffer's start, a word may be cut. The previous window has searched it whole.
             if end <= self._done or (start == 0 and self._trimmed and not self._masked):
                 continue
             if start >= self._done:

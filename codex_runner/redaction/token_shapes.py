@@ -1,4 +1,4 @@
-"""What common tokens look like: the second line of defence, for secrets that nobody told the runner of."""
+"""Shapes of common tokens: the second line of defence, for secrets that the runner does not know."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 MASK = b"***token***"
 KEY_BEGINS = b"-----BEGIN"
 
-# Letters that stand in long rows in tokens and in every usual encoding of one, and seldom elsewhere: no / and no dot.
+# Characters that form long rows in tokens and in each usual encoding of one, and seldom elsewhere: no / and no dot.
 _LETTERS = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-")
-ALPHABET = bytes({*_LETTERS, ord(".")})  # all that may stand in a shape; a private key has lines of its own
+ALPHABET = bytes({*_LETTERS, ord(".")})  # all characters of the shapes, except for private keys
 
-# What `classes` makes of each byte: one look at a line tells where rows are, and whether there is a control character.
+# The classes of bytes in `classes_of`: one pass over a line finds the rows, and whether it has a control character.
 _LETTER, _OTHER, CONTROL = b"a", b" ", b"\1"
 _CLASSES = bytes(ord(_LETTER if byte in _LETTERS else CONTROL if byte in CONTROLS else _OTHER) for byte in range(256))
 _ROW = re.compile(rb"[0-9A-Za-z_-]+")
 
-# No shape has a shorter row of letters: an AWS access key id, the first part of a JSON Web Token.
+# The shortest row of letters in any shape: an AWS access key id, or the first part of a JSON Web Token.
 SHORTEST = 20
 
-# How the shapes begin: two bytes before the row, or in it. Where none of these is, nothing can be.
+# The beginnings of the shapes: up to two bytes before the row, or in it. Without one of these, no shape can match.
 _BEFORE = 2
 _BEGINNINGS = (
     *(b"at-", b"sk-", b"pplx-", b" s.", b" b.", b" r.", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
@@ -34,8 +34,8 @@ _BEGINNINGS = (
 )
 
 _SHAPE = re.compile(
-    rb"(?:(?<![0-9A-Za-z_.-])|(?<=\\[nrt]))(?:"  # in JSON a line's first word stands behind the letter of an escape
-    rb"(?:at|sk|pplx)-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{24,}"  # OpenAI and those who name theirs alike
+    rb"(?:(?<![0-9A-Za-z_.-])|(?<=\\[nrt]))(?:"  # in JSON, a line's first word follows the letter of an escape
+    rb"(?:at|sk|pplx)-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{24,}"  # OpenAI, and others with the same prefixes
     rb"|hv[sbr]\.[A-Za-z0-9_-]{24,}"  # Vault
     rb"|[sb]\.(?=[A-Za-z]*[0-9])[A-Za-z0-9]{24}(?![A-Za-z0-9])"  # Vault until 1.10, OpenBao
     rb"|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}"
@@ -46,7 +46,7 @@ _SHAPE = re.compile(
     rb"|ey[JK][A-Za-z0-9_-]{10,}\.ey[JK][A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"  # a JSON Web Token
     rb")"
 )
-# A newline within it is escaped in an event; where it is a real one, only the first line can be told.
+# A newline within a key is escaped in an event. If it is a real newline, only the key's first line is found.
 _PRIVATE_KEY = re.compile(
     rb"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----"
     rb"(?:(?!-----BEGIN)[^\"])*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|(?=\"|-----BEGIN)|\Z)"
@@ -54,19 +54,19 @@ _PRIVATE_KEY = re.compile(
 
 
 def longest_row(needle: bytes) -> bytes:
-    """Return the longest row of a token's letters in `needle`, empty without any."""
+    """Return the longest row of token letters in `needle`. Returns b"" if there is none."""
     return max(_ROW.findall(needle), key=len, default=b"")
 
 
 def classes_of(data: bytes) -> bytes:
-    """Return the class of each byte: a token's letter, CONTROL, or neither."""
+    """Return the class of each byte: token letter, CONTROL, or other."""
     return data.translate(_CLASSES)
 
 
 def rows(data: bytes, classes: bytes, shortest: int) -> bytes:
-    """Return all rows of `shortest` or more of a token's letters, each with a space and two bytes before it.
+    """Return all rows of at least `shortest` token letters, each after a space and the two bytes before it.
 
-    Most text has few: looking for many needles there makes them cost little more than one.
+    Most text has few such rows, so that searching them for many secrets takes little longer than for one.
     """
     if CONTROL in classes:
         classes = classes.replace(CONTROL, _OTHER)
@@ -83,7 +83,7 @@ def rows(data: bytes, classes: bytes, shortest: int) -> bytes:
 
 
 def spans(data: bytes, narrowed: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where something that looks like a token stands, given the rows of SHORTEST or more."""
+    """Yield the spans that look like a token. `narrowed` are the rows of at least SHORTEST letters (see `rows`)."""
     if any(map(narrowed.__contains__, _BEGINNINGS)):
         for found in _SHAPE.finditer(data):
             yield found.span()

@@ -1,7 +1,7 @@
-"""What is in a line and not to be seen: terminal escapes, control characters, characters without a width.
+"""Invisible text in a line: terminal escapes, control characters, zero-width characters.
 
-Whoever shows the line drops them, so that what stood apart stands together: `grep --color` writes one into the middle
-of the word that it has found. They are known as they are, and as JSON escapes them, twice too.
+A program that shows the line drops them, and so joins the two halves of a secret: `grep --color` writes an escape into
+the middle of the word that it has found. This module finds them raw, and as JSON escapes them once or twice.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from codex_runner.text.clean import code_points
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-# Sequences are bounded, so that one without an end can neither hide what follows nor cost quadratic time.
-# They hold neither quotes nor backslashes, and so end with a string of JSON at the latest.
+# Sequences have a maximal length: an unfinished one must not hide what follows, nor take quadratic time.
+# They have neither quotes nor backslashes, and so end with their JSON string at the latest.
 _CSI = rb"[0-?]{0,64}[ !#-/]{0,8}[@-\[\]-~]"  # colours, the cursor
 _OSC = rb"[^\x07\x1b\\\"\r\n]{0,4096}+"  # a window's title, a link
 _SHORT = rb"[ !#-/]{0,4}[0-\[\]-~]"
-# A title holds no beginning of another: each of a long row of them would look for an end behind all others.
+# A title must not contain the beginning of another: in a long row of beginnings, each would search to the last end.
 _TITLE = rb"(?:[^\x07\x1b\\\"\r\n\xc2]|\xc2(?![\x90\x98\x9c-\x9f])){0,4096}+"
 
 CONTROLS = bytes({*range(0x20), 0x7F} - {0x09, 0x0A, 0x0D})
 
-# In most lines a backslash stands only before n or a quote.
+# A cheap first test: in most lines, a backslash comes only before n or a quote.
 _MAY_ESCAPE = re.compile(rb"\\[bfu]")
 
 
 _CONTROL = re.compile(b"[" + re.escape(CONTROLS) + b"]+")
 
 C1 = rb"\xc2[\x80-\x9f]"
-"""The pattern of the controls that have two bytes in UTF-8."""
+"""The pattern of the C1 controls, which have two bytes in UTF-8."""
 
 
 def _class(values: Iterable[int]) -> bytes:
@@ -43,17 +43,17 @@ def _class(values: Iterable[int]) -> bytes:
 
 
 def _merged(rows: Mapping[bytes, set[int]]) -> Iterator[bytes]:
-    """Yield patterns of rows: how each begins, and its last bytes. Rows that differ in one byte before that are one."""
+    """Yield patterns for rows of bytes, given as prefix and possible last bytes; join rows that differ in one byte."""
     same: dict[tuple[bytes, frozenset[int]], set[int]] = {}
     for row, last in rows.items():
         same.setdefault((row[:-1], frozenset(last)), set()).add(row[-1])
     yield from (re.escape(row) + _class(before) + _class(last) for (row, last), before in same.items())
 
 
-# Made when first needed: most runs print nothing that is unseen, and all of it takes 20 ms at each start.
+# Compiled when first needed: that takes 20 ms, and most runs print no invisible text.
 @cache
 def _wide() -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
-    """Return the characters of the table as UTF-8 has them: how some of them begin, and the pattern of these."""
+    """Return the table's characters in UTF-8, grouped: the common first bytes, and the pattern of the group."""
     kinds: dict[bytes, dict[bytes, set[int]]] = {}
     for point in code_points():
         encoded = chr(point).encode()
@@ -63,13 +63,13 @@ def _wide() -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
 
 @cache
 def _as_escapes() -> bytes:
-    r"""Return the pattern of the table's characters as JSON escapes them, without the first `\u`."""
+    r"""Return the pattern of the table's characters as JSON escapes, without the first `\u`."""
     rows: dict[bytes, set[int]] = {}
     for point in code_points():
         digits = chr(point).encode("utf-16-be").hex().encode()
         rows.setdefault(digits[:-1], set()).add(digits[-1])
     pattern = b"|".join(_merged(rows))
-    # Of two halves, the second is an escape of its own. Digits may be of either case: the classes hold one.
+    # The second half of a surrogate pair is an escape of its own. Hexadecimal digits may be of either case.
     pattern = re.sub(rb"(d[89ab][0-9a-f]{2})(?=d|\[d)", rb"\1\\\\+u", pattern)
     return b"(?i:" + pattern + b")"
 
@@ -80,13 +80,13 @@ def wide() -> bytes:
 
 
 class Reading:
-    """A way to read what is unseen: where a title without a proper end stops, one reader drops more than another."""
+    """One way to read invisible text. Terminals differ in how much they drop after a title without a proper end."""
 
     def __init__(self, *, titles: bool, backslashes: bytes = rb"\\{0,3}") -> None:
-        """With `titles`, what stands between the beginning and the end of a title is unseen too.
+        """With `titles`, the text between the beginning and the end of a title is invisible too.
 
-        `backslashes` is how many stand before the last one of an escape: text that is escaped several times has
-        several, and those of a text that ends in a backslash by itself are not the escape's.
+        `backslashes` is the pattern of those before an escape's last backslash. Text that was escaped several times has
+        several; a text that itself ends in a backslash has one that is not the escape's.
         """
         self._titles, self._backslashes = titles, backslashes
 
@@ -96,7 +96,7 @@ class Reading:
             return beginning + text + end + b"|" if self._titles else b""
 
         ends, json_ends = rb"(?:\x07|\x1b\\|\xc2\x9c)", rb"\\+u(?:0007|001[bB]\\+|009[cC])"
-        # All in one, since each may begin within another.
+        # One pattern for all, since each may begin within another.
         return re.compile(
             rb"[\x1b\xc2\\](?:"
             rb"(?<=\x1b)(?:\[" + _CSI + rb"|" + title(rb"[\]PX^_]", ends) + _SHORT + rb"|)"
@@ -110,7 +110,7 @@ class Reading:
         )
 
     def find(self, data: bytes, *, controls: bool) -> Iterator[re.Match[bytes]]:
-        """Yield what is unseen, kind by kind."""
+        """Yield the matches of invisible text, kind by kind."""
         if b"\x1b" in data or b"\xc2" in data or _MAY_ESCAPE.search(data):
             yield from self._sequence.finditer(data)
         if controls:
@@ -121,7 +121,7 @@ class Reading:
                     yield from pattern.finditer(data)
 
     def seen(self, data: bytes) -> bytes:
-        """Return what is to be seen of `data`."""
+        """Return the visible bytes of `data`."""
         data = self._sequence.sub(b"", data).translate(None, CONTROLS)
         for beginning, pattern in _wide():
             if beginning in data:
@@ -129,7 +129,7 @@ class Reading:
         return data
 
     def origins(self, data: bytes) -> array[int]:
-        """Return where each byte of `seen(data)` stands in `data`."""
+        """Return the offset in `data` of each byte of `seen(data)`."""
         at = array("L", range(len(data)))
         for pattern in (self._sequence, _CONTROL, *(pattern for _, pattern in _wide())):
             done, kept = 0, array("L")
@@ -142,17 +142,17 @@ class Reading:
 
 
 READINGS = (Reading(titles=True), Reading(titles=False))
-# For an escape behind backslashes of the text's own: it takes one, or two.
+# For an escape after backslashes of the text itself, with one or two backslashes of its own.
 EXACT = tuple(Reading(titles=titles, backslashes=count) for titles in (True, False) for count in (rb"", rb"\\"))
 
-# More than one in so many bytes is no text.
+# Data with more than one invisible piece in so many bytes is binary.
 _TEXT = 16
 
 
 def joints(data: bytes, alphabet: bytes, *, controls: bool = True) -> list[tuple[int, int]]:
-    """Return where something unseen stands between two letters of `alphabet`, from left to right.
+    """Return the spans of invisible text between two letters of `alphabet`, from left to right.
 
-    Of what is no text, the whole. `controls` is False where `data` is known to have no control character.
+    Of binary data, returns one span over all of it. `controls` is False if `data` has no control character.
     """
     most = len(data) // _TEXT + 1
     found = sorted(match.span() for match in islice(READINGS[0].find(data, controls=controls), most + 1))
@@ -164,7 +164,7 @@ def joints(data: bytes, alphabet: bytes, *, controls: bool = True) -> list[tuple
             runs[-1] = runs[-1][0], max(runs[-1][1], end)
         else:
             runs.append((start, end))
-    # The first of several backslashes may be a letter of what stands before.
+    # The first of several backslashes may belong to the text before it.
     return [
         (a, b)
         for a, b in runs

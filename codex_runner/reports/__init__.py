@@ -1,1 +1,1 @@
-"""What a run leaves for people and machines: the state in, text out."""
+"""Reports of a run for people and machines: they take the state and return text."""

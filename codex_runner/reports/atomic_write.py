@@ -1,4 +1,4 @@
-"""Writing a file so that nobody ever sees half of it."""
+"""Atomic file writes: temporary file, fsync, rename."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from codex_runner.domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ANOTHER_PLACE = "Name another place, make room there, or give the right to write."
+_ANOTHER_PLACE = "Name another path, free space there, or grant write access."
 
 
 def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> Path:
-    """Write `data` to `path` by a temporary file, fsync and rename; return the path.
+    """Write `data` to `path` atomically: temporary file, fsync, rename. Returns the path.
 
-    The mode, where none is given, is what the umask says: reports are redacted, and are read by other users than the
-    one who ran the job (a CI system's collector, a web server). OSError where it cannot be written; nothing is left
-    then.
+    The default `mode` comes from the umask: reports are redacted, and other users read them (a CI system's collector, a
+    web server). Raises OSError if it cannot be written, and leaves no file then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.part")
@@ -40,18 +39,18 @@ def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> Path:
 
 
 class Pinned:
-    """A file in a folder that stays the one that it was when this was made, whatever leads to it later. Close it."""
+    """A file whose folder is opened once, so that a swapped link cannot redirect later writes."""
 
     def __init__(self, path: Path) -> None:
-        """Open the folder, and make it if it is missing. OSError where that fails."""
+        """Open the folder, and make it if it is missing. Raises OSError if that fails."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def write(self, data: bytes) -> Path:
-        """Do what `write_whole` does. OSError, and nothing is written, if the path leads to another folder by now."""
+        """Write like `write_whole`. Raises OSError, and writes nothing, if the path now leads to another folder."""
         if not os.path.samestat(self._path.parent.stat(), os.fstat(self._folder)):
-            raise OSError(errno.ESTALE, "its folder was replaced since the run began")
+            raise OSError(errno.ESTALE, "its folder was replaced after the run began")
         name, temporary = self._path.name, f".{secrets.token_hex(16)}.part"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o666, dir_fd=self._folder)
@@ -68,17 +67,17 @@ class Pinned:
 
 
 def clear_place(path: Path, option: str) -> None:
-    """Make sure that a report can be written to `path` later: make its folder, and remove what an earlier run left.
+    """Check that a report can be written to `path` later: make its folder, and remove an earlier run's report.
 
-    A run that dies before it reports must not leave yesterday's green there. ConfigurationError, which names `option`,
-    where it cannot be written, or where something stands there that is no file: a rename would replace a device.
+    A run that dies before it reports must not leave yesterday's green there. Raises ConfigurationError, which names
+    `option`, if it cannot be written or is not a regular file: a rename would replace a device.
     """
     try:
         if path.exists() and not path.is_file():
-            raise ConfigurationError(f"{option} {path}: this is no file.", remedy=_ANOTHER_PLACE)
+            raise ConfigurationError(f"{option} {path} is not a regular file.", remedy=_ANOTHER_PLACE)
         write_whole(path, b"").unlink()
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise ConfigurationError(
-            f"{option} {path}: it cannot be written: {error.strerror}{where}.", remedy=_ANOTHER_PLACE
+            f"{option} {path} cannot be written: {error.strerror}{where}.", remedy=_ANOTHER_PLACE
         ) from None

@@ -1,4 +1,4 @@
-"""Findings that belong to no run, as a JUnit report: what `doctor` and `token check` looked at."""
+"""Findings outside of a run as a JUnit report: those of `doctor` and `token check`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def junit_of_findings(suite: str, findings: Sequence[tuple[str, Finding]], *, now: float | None = None) -> bytes:
-    """Return JUnit XML in UTF-8 with a case for each subject and finding; those refused are red."""
+    """Return JUnit XML in UTF-8 with a case for each subject and finding. Refused findings are failures."""
     refused = sum(finding.outcome is Outcome.REFUSED for _, finding in findings)
     unjudged = sum(finding.outcome is Outcome.UNJUDGED for _, finding in findings)
     counts = {"tests": str(len(findings)), "failures": str(refused), "errors": "0", "skipped": str(unjudged)}
     counts["time"] = "0.000"
     root = ET.Element("testsuites", {"name": f"codex-runner {suite}", **counts})
-    root.attrib.pop("skipped")  # Jenkins's schema has it on suites alone
+    root.attrib.pop("skipped")  # Jenkins's schema allows it on suites only
     stamp = format_instant(time.time() if now is None else now)[:19]
     element = ET.SubElement(root, "testsuite", {"name": suite, **counts, "timestamp": stamp})
     seen: Counter[tuple[str, str]] = Counter()
@@ -53,10 +53,10 @@ def junit_of_findings(suite: str, findings: Sequence[tuple[str, Finding]], *, no
 
 
 def write_junit(path: Path, suite: str, findings: Sequence[tuple[str, Finding]]) -> None:
-    """Write the report whole or not at all. ConfigurationError where it cannot be written."""
+    """Write the report atomically. Raises ConfigurationError if it cannot be written."""
     try:
         write_whole(path, junit_of_findings(suite, findings))
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be written: {error.strerror}.", remedy="Name another place with --junit."
+            f"{path} cannot be written: {error.strerror}.", remedy="Name another path with --junit."
         ) from None

@@ -8,5 +8,5 @@ from codex_runner.text.clean import clean
 
 
 def html_text(text: str) -> str:
-    """Clean `text` for an HTML page, its attributes included: whatever it holds is shown as text."""
+    """Return `text` cleaned and escaped for an HTML page, attributes included."""
     return html.escape(clean(text))

@@ -1,4 +1,4 @@
-"""What the reports read from a run's facts, which come from a file and may be of another version or missing."""
+"""Access to a run's facts for the reports. Facts come from a file: they may be another version's, or missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def planned(state: RunState, what: str) -> list[str]:
-    """Return the names of the `checks` or `guards` that the run set out to do, in order, each once."""
+    """Return the names of the run's planned `checks` or `guards`, in order, each once."""
     names = state.facts.get(what)
     return list(dict.fromkeys(str(name) for name in names)) if isinstance(names, list | tuple) else []
 
@@ -27,7 +27,7 @@ def every(state: RunState, what: str) -> list[str]:
 
 
 def fact(state: RunState, *names: str) -> str:
-    """Return the first of these facts that is there, as text; of the run itself, of its job, or of the job's codex."""
+    """Return the first known fact of these names as text, from the run, its job, or the job's codex; else empty."""
     job = _mapping(state.facts.get("job"))
     for source in (state.facts, job, _mapping(job.get("codex"))):
         for name in names:
@@ -38,12 +38,12 @@ def fact(state: RunState, *names: str) -> str:
 
 
 def prompt(state: RunState) -> str:
-    """Return what the agent was asked."""
+    """Return the agent's prompt."""
     return fact(state, "prompt")
 
 
 def model(state: RunState) -> str:
-    """Return the model that the job names; empty where codex chose."""
+    """Return the model that the job names; empty if codex chose it."""
     return fact(state, "model")
 
 
@@ -54,7 +54,7 @@ def codex_version(state: RunState) -> str:
 
 
 def commit(state: RunState) -> str:
-    """Return the commit that the agent began with; empty where git was not asked."""
+    """Return the commit that the agent began with; empty if git was not asked."""
     if state.workspace is not None:
         return state.workspace.commit
     head = _mapping(state.facts.get("tree")).get("head")
@@ -66,11 +66,11 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def money(state: RunState) -> tuple[Decimal, str] | None:
-    """Return what the run's tokens cost and in which currency; None where no price was configured for its model."""
+    """Return the cost of the run's tokens and its currency. Returns None if its model has no configured price."""
     price = _mapping(_mapping(state.facts.get("job")).get("price"))
     try:
         known: Price = build(Price, price)
         amount = cost(state.usage, known)
-    except (TypeError, ValueError, ArithmeticError):  # none, or one of another version
+    except (TypeError, ValueError, ArithmeticError):  # no price, or another version's
         return None
     return None if amount is None else (amount, known.currency)

@@ -1,7 +1,7 @@
-"""The report for people: one page that opens offline and runs nothing.
+"""The HTML report for people: one page that works offline and runs no script.
 
-Its policy forbids scripts, the network, and any style but its own, whose digest it carries. All that came from
-elsewhere goes through `text.html_text`: cleaned and escaped.
+Its content security policy forbids scripts, the network, and any style but its own, whose digest it carries. All
+foreign text goes through `escaping.html_text`: cleaned and escaped.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OUTPUT_BYTES = 64_000
 _DIFF_LINES = 5000
 _FRAME_BYTES = 200_000  # of a page, for its head and its styles
 _REASON = 4000  # characters
-_CHECK_LINES = 25  # of a check that failed, at the page's top; the list has all that there is
+_CHECK_LINES = 25  # of a failed check, at the page's top; the list below has the whole output
 _CHECK_BYTES = 16_000
 _DIFF_OPEN = 200  # lines
 _FILES_SHOWN = 20
@@ -53,13 +53,13 @@ _FILTERS = {
 def html_report(state: RunState, records: Iterable[Record], *, diff: str = "", limit: int = REPORT_BYTES) -> str:
     """Return the page, at most `limit` bytes of UTF-8.
 
-    `records` are the run's, in order; `diff` is a unified diff of what was changed, if any.
+    `records` are the run's, in order; `diff` is a unified diff of its changes, if any.
     """
     every = moments(records, Outputs().take)
     to = timeline.scale(every, state.started, state.ended or state.updated)
     red = state.verdict is not None and state.verdict.exit_code != 0
     page = Page(limit - _FRAME_BYTES)
-    # What matters most takes its room first.
+    # The most important sections take from the budget first.
     proof = _checks(state, "checks", "Checks")
     if len(proof) > limit // 8:
         proof = _checks(state, "checks", "Checks", outputs=False)
@@ -70,7 +70,7 @@ def html_report(state: RunState, records: Iterable[Record], *, diff: str = "", l
     rest = [_checks(state, "guards", "Guards"), _warnings(state), _artifacts(state), _asked(state)]
     rest = [page.take(section) for section in rest]
     drawn = page.take(_timeline(every, to))
-    # On a red run's page, what it was about comes first.
+    # A red run's page begins with its checks.
     sections = [*([proof] if red else []), figures, drawn, *work, *([] if red else [proof]), happened, *rest]
     body = "\n".join(section for section in sections if section)
     skip = '<a class="skip" href="#moments">To what happened</a>\n' if 'id="moments"' in body else ""
@@ -121,7 +121,7 @@ def _cut(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Put what a sentence quotes in backticks into code."""
+    """Return a sentence as HTML, with the parts in backticks as code."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
         return shown(text)
@@ -156,7 +156,7 @@ def _figures(state: RunState, every: Sequence[Moment]) -> str:
 def _kept(state: RunState) -> str:
     if state.workspace is None or not state.workspace_kept:
         return ""
-    return f"still there: {shown(one_line(state.workspace.path, 300))}"
+    return f"workspace kept: {shown(one_line(state.workspace.path, 300))}"
 
 
 def _tokens(usage: Usage) -> str:
@@ -240,7 +240,7 @@ def _row(name: str, how: str, message: str, time: str, *, passed: bool | None, j
 
 
 def _changes(state: RunState, diff: str) -> str:
-    """Show what git says; what the agent says it changed only where git was not asked."""
+    """Show git's diffstat. Show the agent's own list of changes only if git was not asked."""
     diffstat = facts.fact(state, "diffstat")
     opened = " open" if diff.count("\n") <= _DIFF_OPEN else ""
     parts = [
@@ -265,7 +265,7 @@ def _files(state: RunState) -> str:
 
 
 def coloured(diff: str) -> str:
-    """Return the lines of a unified diff as HTML, each with the class of what it does; at most 5,000 of them."""
+    """Return the lines of a unified diff as HTML, at most 5,000, each with the class of its kind."""
     lines = clean(diff).removesuffix("\n").split("\n")
     out = []
     for line in lines[:_DIFF_LINES]:
@@ -281,7 +281,7 @@ _DIFF_KINDS = (
 
 
 def _moments(every: Sequence[Moment], to: timeline.Scale, room: int) -> tuple[str, list[Moment]]:
-    """Return the list of what happened, in so many bytes, and all moments, of which only those in it are `listed`."""
+    """Return the list of events in at most `room` bytes, and all moments: only those in the list are `listed`."""
     numbers = [number for number, moment in enumerate(every) if moment.listed]
     if not numbers:
         return "", list(every)

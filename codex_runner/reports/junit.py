@@ -1,7 +1,7 @@
-"""The JUnit report: one suite a job, red exactly where the run's exit code is not 0.
+"""The JUnit report: one suite for each job, red if and only if the run's exit code is not 0.
 
-junit-xml builds the tree; what it leaves out or gets wrong is made good here (see `_complete`), and what comes out is
-read back and counted before anybody gets it. Jenkins's junit-10 schema is the strictest reader, and it is kept to.
+junit-xml builds the tree. `_complete` adds what it leaves out, and `_read_back` parses the result and counts its cases
+before it is written. The report follows Jenkins's junit-10 schema, the strictest of its readers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 CASE_BYTES = 1_000_000
 _SHORT_BYTES = 64_000
-_LEAST = 100  # bytes of a case, below which texts say nothing
+_LEAST = 100  # bytes of a case: shorter texts would say nothing
 _ATTEMPTS_SHOWN = 20
 _ATTACHMENTS = 200
 _NOT_REACHED = "not reached: the run ended before it"
@@ -68,14 +68,14 @@ class _Case:
 def junit(state: RunState, *, guards: bool = True, folder: Path | None = None, limit: int = REPORT_BYTES) -> bytes:
     """Return the report of a run as XML in UTF-8, in at most `limit` bytes.
 
-    Without `guards`, only those of the runner's own promises that were not kept are shown. With the run's absolute
-    `folder`, artifacts are named as attachments. A run without a verdict is red.
+    Without `guards`, only failed, tolerated and unjudged guards are shown. With the run's absolute `folder`, artifacts
+    are named as attachments. A run without a verdict is red.
     """
     cases = _cases(state, guards, folder)
     texts = limit
     data = _xml(state, cases, texts)
     while len(data) > limit and texts:
-        # Escaped, a text takes up to five times its bytes.
+        # Escaping makes a text up to five times longer.
         texts = texts * limit // len(data) * 9 // 10
         if texts < _LEAST * len(cases):
             texts, cases = 0, [replace(case, earlier=(), attachments=()) for case in cases]
@@ -85,13 +85,13 @@ def junit(state: RunState, *, guards: bool = True, folder: Path | None = None, l
 
 
 def _xml(state: RunState, cases: list[_Case], texts: int) -> bytes:
-    """Write the cases, with so many bytes of their texts together."""
+    """Return the cases as XML, with at most `texts` bytes of text in all."""
     limit = min(CASE_BYTES, texts // len(cases))
     data: bytes = _DECLARATION + ET.tostring(_complete(_tree(state, cases, limit), cases, limit), encoding="utf-8")
     return data
 
 
-# --- what the run comes to, as cases ---------------------------------------------------------------------------------
+# --- the run as cases ------------------------------------------------------------------------------------------------
 
 
 def _cases(state: RunState, guards: bool, folder: Path | None) -> list[_Case]:  # noqa: FBT001 - passed on as given
@@ -106,7 +106,7 @@ def _cases(state: RunState, guards: bool, folder: Path | None) -> list[_Case]:  
 
 
 def _agent_case(state: RunState, job: str, told: set[Blame], folder: Path | None) -> _Case:
-    """Make the agent's case. It carries the verdict wherever no check and no guard does."""
+    """Return the agent's case. It carries the verdict if no check and no guard does."""
     trouble = None if _agent_did_its_turn(state, told) else _verdict_trouble(state)
     verdict = state.verdict
     failed = [attempt for attempt in state.attempts if attempt.ending and attempt.ending.failure]
@@ -182,7 +182,7 @@ def _check_case(state: RunState, job: str, name: str) -> _Case:
         return _Case(classname, name, check.seconds, out=check.output, earlier=earlier)
     if state.verdict and state.verdict.exit_code == 0:
         return _Case(classname, name, check.seconds, skipped=f"tolerated: {_check_message(check)}", out=check.output)
-    # The output once: readers show it and what the failure holds one below the other.
+    # The output only once: readers show it below the failure, which holds it already.
     return _Case(classname, name, check.seconds, _check_trouble(check), earlier=earlier)
 
 
@@ -192,10 +192,10 @@ def _check_trouble(check: CheckEnded, *, attempt: int | None = None) -> _Trouble
 
 
 def _check_message(check: CheckEnded) -> str:
-    """Say what a check printed last, which usually tells why, and how it ended: lists of failures show this alone."""
+    """Return a check's last line, which usually says why, and how it ended: lists of failures show only this."""
     if check.name in OWN_CHECKS:
-        # no command that could have exited: its output is what is wrong, a line each
-        return one_line(check.output.partition("\n")[0]) or "it does not hold"
+        # a check of the runner's own has no command: each line of its output names one problem
+        return one_line(check.output.partition("\n")[0]) or "the check failed"
     how = "ran out of time" if check.exit_code is None else f"exited with {check.exit_code}"
     how = f"{how} after {format_elapsed(check.seconds)}"
     last = next((line for line in reversed(clean(check.output).split("\n")) if line.strip()), "")
@@ -226,12 +226,12 @@ def _attachments(state: RunState, folder: Path | None) -> tuple[str, ...]:
     if folder is None:
         return ()
     paths = (str(folder / kept.path) for kept in state.artifacts.values())
-    # A path that cleaning would change, or that ends the mark early, would name another file, or none.
+    # Skip paths that cleaning would change, or that end the mark early: they would name another file, or none.
     return tuple(path for path in paths if path == one_line(path, 4096) and "]]" not in path)[:_ATTACHMENTS]
 
 
 def _uniquely_named(cases: Iterable[_Case]) -> list[_Case]:
-    """Clean the names, and number those that come again: GitLab drops a case whose name it has seen."""
+    """Clean the names, and number repeated ones: GitLab drops a case whose name it has seen."""
     seen: set[tuple[str, str]] = set()
     named = []
     for case in cases:
@@ -273,7 +273,7 @@ def _tree(state: RunState, cases: list[_Case], limit: int) -> ET.Element:
         one_line(state.job, 200) or "job",
         built,
         hostname=one_line(state.host, 200) or None,
-        timestamp=format_instant(state.started)[:19],  # the schema knows no zone; it is UTC
+        timestamp=format_instant(state.started)[:19],  # UTC; the schema allows no zone
         properties=_properties(state),
     )
     root = ET.Element("testsuites")
@@ -282,7 +282,7 @@ def _tree(state: RunState, cases: list[_Case], limit: int) -> ET.Element:
 
 
 class _Texts:
-    """What is left of a case's bytes. A text gets at most half of it, so that the ones after it have a share."""
+    """A case's byte budget. A text gets at most half of the rest, so that later ones have a share."""
 
     def __init__(self, limit: int) -> None:
         self._left = limit
@@ -296,7 +296,7 @@ class _Texts:
 def _complete(root: ET.Element, cases: list[_Case], limit: int) -> ET.Element:
     """Add what junit-xml leaves out: times of 0, earlier attempts, the root's name and totals."""
     suite, short = root[0], min(_SHORT_BYTES // 8, limit // _ATTEMPTS_SHOWN)
-    del suite.attrib["disabled"]  # no reader needs it, and the schema does not know it at every level
+    del suite.attrib["disabled"]  # no reader needs it, and the schema does not allow it at every level
     for element, case in zip(suite.iter("testcase"), cases, strict=True):
         element.set("time", f"{plausible(case.seconds):.3f}")
         tag = "rerunFailure" if case.trouble else "flakyFailure"
@@ -334,12 +334,12 @@ def _properties(state: RunState) -> dict[str, str]:
 
 
 def _message(trouble: _Trouble) -> str:
-    said = one_line(trouble.message) or one_line(trouble.type) or "it failed, and nobody said why"
+    said = one_line(trouble.message) or one_line(trouble.type) or "it failed without a reason"
     return without_attachments(said)
 
 
 def _read_back(data: bytes, cases: list[_Case]) -> None:
-    """Parse the report as its readers will, and compare what it says with what it should say."""
+    """Parse the report as its readers will, and count its cases. Raises RunnerError if the counts are wrong."""
     root = ET.fromstring(data)  # noqa: S314 - the bytes were made a moment ago
     suite = root[0]
     kinds = {

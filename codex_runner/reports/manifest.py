@@ -1,4 +1,4 @@
-"""manifest.json: what a run has kept, for those who check or carry it."""
+"""manifest.json: the list of a run's artifacts with their checksums."""
 
 from __future__ import annotations
 

@@ -42,10 +42,10 @@ _READABLE = 0o644  # the collector is another user, and cron's umask is not alwa
 
 
 def write_metrics(state: RunState, folder: Path) -> Path | None:
-    """Write `codex_runner_<job>.prom` into `folder`, by rename, and return it; None where the run has no verdict.
+    """Write `codex_runner_<job>.prom` into `folder` atomically, and return its path. Returns None without a verdict.
 
-    Each job has a file of its own, so jobs share a folder. The time of the last success stays from run to run. A run
-    that ended before the one in the file changes nothing but that. OSError where the folder cannot be written.
+    Each job has its own file, so jobs can share a folder. The time of the last success is carried from run to run. A
+    run that ended before the one in the file changes only that. Raises OSError if the folder cannot be written.
     """
     if state.verdict is None:
         return None
@@ -64,10 +64,10 @@ def write_metrics(state: RunState, folder: Path) -> Path | None:
 
 
 def metrics(state: RunState, last_success: float) -> dict[str, list[tuple[dict[str, str], float]]]:
-    """Return the samples by metric: labels and value. `last_success` (seconds since the epoch) is 0 for never."""
+    """Return the samples by metric: labels and value. `last_success` is in seconds since the epoch, 0 for never."""
     verdict, usage = state.verdict, state.usage
     passed = sum(check.passed for check in state.checks.values())
-    # Not `job`, a label that Prometheus sets itself.
+    # Not `job`: Prometheus sets that label itself.
     job = {"codex_job": state.job}
     samples: dict[str, list[tuple[dict[str, str], float]]] = {
         "last_run_timestamp_seconds": [(job, state.ended or state.updated)],
@@ -93,7 +93,7 @@ def metrics(state: RunState, last_success: float) -> dict[str, list[tuple[dict[s
 
 
 def _text(samples: dict[str, list[tuple[dict[str, str], float]]]) -> str:
-    """Write samples in the text format, version 0.0.4, without times: the collector refuses those."""
+    """Return samples in the text format, version 0.0.4, without timestamps, which the collector refuses."""
     lines = []
     for name, values in samples.items():
         if values:
@@ -115,10 +115,10 @@ def _number(value: float) -> str:
 
 
 def _read(path: Path) -> dict[str, float]:
-    """Return what the file says now by metric; nothing where there is none, or where it cannot be read."""
+    """Return the file's current values by metric; empty if there is no file, or if it cannot be read."""
     values: dict[str, float] = {}
     with contextlib.suppress(OSError, ValueError):
-        if not path.is_file():  # nobody may ever write into a pipe
+        if not path.is_file():  # reading a pipe without a writer would block
             return values
         for line in path.read_text(encoding="utf-8").splitlines():
             name, brace, rest = line.partition("{")
@@ -130,7 +130,7 @@ def _read(path: Path) -> dict[str, float]:
 
 
 def _with_success(path: Path, state: RunState, success: float) -> str:
-    """Return the file as it is, with another last success."""
+    """Return the file's text with another last success."""
     kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _LAST_SUCCESS not in line]
     sample = _text({_LAST_SUCCESS: metrics(state, success)[_LAST_SUCCESS]})
     return "\n".join(kept) + "\n" + sample
@@ -138,7 +138,7 @@ def _with_success(path: Path, state: RunState, success: float) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Keep two runs of one job from writing at once: each carries over what the other wrote."""
+    """Hold a lock for the read and write: concurrent runs of one job each carry over the other's values."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""What happened in a run as moments in time: each with its beginning, its end, and what there is to say of it."""
+"""A run's events as moments: each with its beginning, its end and its text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 
-_TITLE = 4000  # characters, which are more than a page shows of one
+_TITLE = 4000  # characters: more than a page shows of a title
 
 
 class Lane(StrEnum):
@@ -34,7 +34,7 @@ class Lane(StrEnum):
 
 
 class Mood(StrEnum):
-    """How something went: it chooses the colour, and is said in words besides."""
+    """How something went. It chooses the colour; the words say it too."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -44,10 +44,10 @@ class Mood(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happened. Times are seconds since the epoch; `end` is `start` where it took no time.
+    """Something that happened. Times are seconds since the epoch; `end` is `start` if it took no time.
 
-    `text` is folded away unless `shown`. `kind` is what it was, in a word or two; `note` how it went. `listed` is False
-    for what only the timeline draws: that the model was waited for.
+    `text` is folded unless `shown`. `kind` says what it was, in a word or two, and `note` how it went. `listed` is
+    False for moments that only the timeline draws: waiting for the model.
     """
 
     lane: Lane
@@ -63,14 +63,14 @@ class Moment:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """Its duration in seconds."""
         return max(0.0, self.end - self.start)
 
 
 def moments(records: Iterable[ev.Record], keep: Callable[[str], str] = str) -> list[Moment]:
-    """Return all moments of a run, by their beginning; what this version does not know is among them.
+    """Return all moments of a run, sorted by their beginning, with events that this version does not know.
 
-    `keep` says how much of each text there is to be: all of them together may be hundreds of megabytes.
+    `keep` shortens each text: all of them together may have hundreds of megabytes.
     """
     reader = _Reader(keep)
     for record in records:
@@ -114,13 +114,13 @@ class _Reader:
                 self._read_other(event)
 
     def finish(self) -> None:
-        """Close what is still open: the run goes on, or its runner is gone."""
+        """Close what is still open: the run goes on, or its runner was killed."""
         self._wait_ends()
-        self._close_items("no end is known")
+        self._close_items("end unknown")
         if self._attempt:
             start, attempt = self._attempt
             title = f"attempt {attempt.number}"
-            self.moments.append(Moment(Lane.ATTEMPT, start, self._now, "attempt", title, Mood.WARN, "no end is known"))
+            self.moments.append(Moment(Lane.ATTEMPT, start, self._now, "attempt", title, Mood.WARN, "end unknown"))
         self._reach(None)
 
     # --- the agent's items -------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ class _Reader:
                 self._point(Lane.TROUBLE, "turn failed", event.message, Mood.BAD)
 
     def _wait_ends(self) -> None:
-        """Note how long the model has been waited for: the time of a turn in which no item was open."""
+        """Add the time spent waiting for the model: the part of a turn without an open item."""
         if self._idle_since is not None and self._now > self._idle_since:
             self.moments.append(Moment(Lane.MODEL, self._idle_since, self._now, "waiting", "the model", listed=False))
         self._idle_since = None
@@ -175,7 +175,7 @@ class _Reader:
             self.moments.append(Moment(Lane.ATTEMPT, start, self._now, "attempt", title, mood, note))
             self._attempt, self._between = None, self._now
         elif event.attached:
-            self._point(Lane.ATTEMPT, "attached", event.reason or "another runner goes on with it")
+            self._point(Lane.ATTEMPT, "attached", event.reason or "another runner took over")
         else:
             if self._between is not None:
                 self.moments.append(
@@ -199,10 +199,10 @@ class _Reader:
             self._point(Lane.TROUBLE, "warning", event.message, Mood.WARN, note=event.code)
 
     def _reach(self, message: str | None) -> None:
-        """End the time without a connection, if there is one."""
+        """End the disconnection, if there is one."""
         if self._unreachable:
             start, why = self._unreachable
-            note = message or "never connected again"
+            note = message or "never reconnected"
             mood = Mood.BAD if message is None else Mood.WARN
             self.moments.append(Moment(Lane.TROUBLE, start, self._now, "disconnected", why, mood, note))
             self._unreachable = None
@@ -219,9 +219,7 @@ class _Reader:
                 title = f"{event.reason} ({lines}{event.size:,} bytes)"
                 self._point(Lane.TROUBLE, kind, title, Mood.WARN, text=event.text)
             case ev.OtherEvent():
-                self._point(
-                    Lane.TOOL, event.type, "an event of a kind that this version does not know", text=_json(event.data)
-                )
+                self._point(Lane.TOOL, event.type, "an event of an unknown kind", text=_json(event.data))
             case ev.Retrying():
                 when = f" in {format_elapsed(event.seconds)}" if event.seconds else ""
                 title = f"attempt {event.number}{when} {event.reason}"
@@ -231,7 +229,7 @@ class _Reader:
                 self._point(
                     Lane.ATTEMPT, "end", event.reason or event.result, mood, note=f"exit code {event.exit_code}"
                 )
-            case _:  # facts, the thread's id, artifacts: the page has places of their own for them
+            case _:  # facts, the thread's id, artifacts: the page shows them in sections of their own
                 pass
 
     def _point(  # noqa: PLR0913 - a moment's parts, less its times
@@ -248,7 +246,7 @@ class _Reader:
 
 
 def item_moment(item: ev.Item, start: float, end: float) -> Moment:  # noqa: PLR0911 - one return a kind
-    """Say what an item of the agent was."""
+    """Return an item of the agent as a moment."""
     match item:
         case ev.Command():
             good = item.exit_code == 0 and item.status == "completed"
@@ -288,7 +286,7 @@ def item_moment(item: ev.Item, start: float, end: float) -> Moment:  # noqa: PLR
                 start,
                 end,
                 item.type,
-                "an item of a kind that this version does not know",
+                "an item of an unknown kind",
                 text=_json(item.data),
             )
         case _:
@@ -296,7 +294,7 @@ def item_moment(item: ev.Item, start: float, end: float) -> Moment:  # noqa: PLR
 
 
 def waited(every: Iterable[Moment]) -> float:
-    """Return for how many seconds the model was waited for."""
+    """Return the seconds spent waiting for the model."""
     return sum(moment.seconds for moment in every if moment.kind == "waiting")
 
 

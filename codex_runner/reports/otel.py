@@ -1,4 +1,4 @@
-"""A run's spans, sent to an OpenTelemetry collector over OTLP/HTTP. Needs the `otel` extra, and the usual variables."""
+"""Export of a run's spans to an OpenTelemetry collector over OTLP/HTTP. Needs the `otel` extra and OTEL_* variables."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
-_BATCH = 1000  # spans a request
+_BATCH = 1000  # spans in each request
 _DEADLINE = 30.0  # seconds for all requests; each has OTEL_EXPORTER_OTLP_TIMEOUT, 10 s by default
 
 
 def wants_spans(environ: Mapping[str, str]) -> bool:
-    """Whether the OTEL_* variables ask for spans: they name an endpoint or `otlp`, and do not switch it off."""
+    """Whether the OTEL_* variables ask for spans: they name an endpoint or `otlp`, and do not disable the SDK."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     exporters = environ.get("OTEL_TRACES_EXPORTER", "").replace(" ", "").lower()
@@ -42,17 +42,17 @@ def wants_spans(environ: Mapping[str, str]) -> bool:
 def export_spans(
     state: RunState, records: Iterable[Record], environ: Mapping[str, str], *, link: str = ""
 ) -> list[str]:
-    """Send the spans of a run where the OTEL_* variables say; return a sentence for what kept them from it.
+    """Send a run's spans to the endpoint of the OTEL_* variables. Returns a sentence if that failed, else [].
 
-    `environ` is the process's own environment, which the SDK reads by itself. With TRACEPARENT (and TRACESTATE) the
-    run belongs to that trace. Ids come from the run's id: sent again, the spans are the same. Blocks for 40 seconds at
-    the most where a collector answers nothing. `link` is the address of the CI job. Raises nothing.
+    `environ` is the process's own environment, which the SDK reads by itself. With TRACEPARENT (and TRACESTATE) the run
+    belongs to that trace. Ids are derived from the run's id, so it is idempotent. Blocks for at most 40 seconds if the
+    collector does not answer. `link` is the address of the CI job. Raises nothing.
     """
     if not wants_spans(environ):
         return []
     protocol = next((environ[name] for name in _PROTOCOLS if environ.get(name)), "http/protobuf")
     if protocol != "http/protobuf":
-        return [f"No traces were sent: {protocol} is asked for, and only http/protobuf is supported."]
+        return [f"No traces were sent: the protocol is {protocol}, but only http/protobuf is supported."]
     try:
         import opentelemetry.exporter.otlp.proto.http.trace_exporter
         import opentelemetry.sdk.trace  # noqa: F401 - an extra
@@ -61,19 +61,19 @@ def export_spans(
     with _sayings() as said:
         try:
             sent = _send(_made(spans(state, records, link=link), state.run_id, environ))
-        except Exception as error:  # noqa: BLE001 - whatever it is, a run that worked must not fail for it
+        except Exception as error:  # noqa: BLE001 - no error here may fail a run that succeeded
             sent = False
             said.append(f"{type(error).__name__}: {error}")
     if sent:
         return []
     why = one_line(
         Redactor(_header_values(environ)).text(" ".join(said[-2:])), 400
-    )  # the last says only: no more tries
-    return [f"Traces were not sent, or not all: {why or 'no reason is known'}"]
+    )  # the last message says only that there are no more tries
+    return [f"Traces were not sent, or not all: {why or 'reason unknown'}"]
 
 
 def _made(planned: Sequence[Span], run_id: str, environ: Mapping[str, str]) -> Sequence[Any]:
-    """Make the SDK's spans, as its sampler and limits let them be."""
+    """Return the SDK's spans, subject to its sampler and limits."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -121,7 +121,7 @@ def _send(finished: Sequence[Any]) -> bool:
 
 
 def _resource() -> Any:
-    """Return who sends: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES come first."""
+    """Return the sending resource: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence."""
     from opentelemetry.sdk.resources import Resource
 
     ours = Resource({"service.name": "codex-runner", "service.version": codex_runner.__version__})
@@ -131,7 +131,7 @@ def _resource() -> Any:
 
 
 class _Identities:
-    """Ids that come from the run's, so that the same spans have the same ones."""
+    """An id generator that derives ids from the run's id, so that the same spans get the same ids."""
 
     def __init__(self, run_id: str) -> None:
         self._run_id, self._spans = run_id, 0
@@ -148,11 +148,11 @@ class _Identities:
 
     def _number(self, what: str, size: int) -> int:
         digest = hashlib.sha256(f"{self._run_id} {what}".encode(errors="replace")).digest()
-        return int.from_bytes(digest[:size], "big") or 1  # 0 is no id
+        return int.from_bytes(digest[:size], "big") or 1  # 0 is not a valid id
 
 
 class _Sayings(logging.Handler):
-    """What is logged in this thread: the spans of another run may be sent at the same time, with another run's key."""
+    """Collects this thread's log: another thread may send another run's spans, with that run's key."""
 
     def __init__(self, said: list[str], *, propagated: bool) -> None:
         super().__init__(logging.WARNING)
@@ -169,7 +169,7 @@ _listening = threading.Lock()
 
 @contextlib.contextmanager
 def _sayings() -> Iterator[list[str]]:
-    """Collect what the SDK logs in the meantime, which would else be printed over the run's own log."""
+    """Collect the SDK's log messages, which would otherwise be printed into the run's own log."""
     said: list[str] = []
     logger = logging.getLogger("opentelemetry")
 
@@ -190,7 +190,7 @@ def _sayings() -> Iterator[list[str]]:
 
 
 def _header_values(environ: Mapping[str, str]) -> Iterator[Secret]:
-    """Yield the values of the headers that go along: usually keys."""
+    """Yield the values of the request headers: usually keys."""
     for variable in _HEADERS:
         for header in environ.get(variable, "").split(","):
             value = header.partition("=")[2].strip()

@@ -1,4 +1,4 @@
-"""How a run ended, as every report says it: in one word, one sentence, and what to do next."""
+"""A run's outcome, in the same words in every report: one word, one sentence, and the remedy."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 
 class Blame(Enum):
-    """Whose fault a bad ending is: of the job (JUnit's failure), or of what it runs on (JUnit's error)."""
+    """The cause of a bad ending: the job (JUnit's failure), or the infrastructure (JUnit's error)."""
 
     JOB = "failure"
     INFRASTRUCTURE = "error"
 
 
 _OF_THE_JOB = frozenset({ExitCode.JOB_FAILED, ExitCode.BUDGET, ExitCode.FORBIDDEN_CHANGE})
-UNFINISHED = "the run has no ending: it is still going on, or its runner was killed"
+UNFINISHED = "the run has no ending: it is still running, or its runner was killed"
 
 
 def blame(exit_code: int) -> Blame:
-    """Say whose fault an exit code is; one that this version does not know is the infrastructure's."""
+    """Return the cause behind an exit code. An unknown code is the infrastructure's."""
     return Blame.JOB if exit_code in _OF_THE_JOB else Blame.INFRASTRUCTURE
 
 
 def failure_exit_code(failure: str | None) -> int | None:
-    """Return the exit code of a class of failure; None where there is none, or none that this version knows."""
+    """Return the exit code of a class of failure. Returns None if there is none, or if it is unknown."""
     return next((int(known.exit_code) for known in Failure if known == failure), None)
 
 
 def failure_class(state: RunState) -> str | None:
-    """Return the class of failure behind the verdict: the last attempt's, a guard's or a stop's, of its exit code."""
+    """Return the class of failure with the verdict's exit code: the last attempt's, a guard's or a stop's."""
     verdict, attempt = state.verdict, state.attempt
     if verdict is None or verdict.exit_code == 0:
         return None
@@ -63,12 +63,12 @@ def reason(verdict: RunEnded | None) -> str:
 
 
 def meaning(exit_code: int) -> str:
-    """Return what an exit code means."""
+    """Return the meaning of an exit code."""
     return next((code.meaning for code in ExitCode if code == exit_code), f"exit code {exit_code}")
 
 
 def headline(verdict: RunEnded | None) -> str:
-    """Say the outcome to people: `succeeded`, `skipped`, `running`, `failed`, or `failed (model service)`."""
+    """Return the outcome for people: `succeeded`, `skipped`, `running`, `failed`, or `failed (model service)`."""
     outcome = word(verdict)
     if verdict is None or not verdict.exit_code:
         return outcome
@@ -76,8 +76,8 @@ def headline(verdict: RunEnded | None) -> str:
 
 
 def remedy(verdict: RunEnded | None) -> str:
-    """Return a sentence that says what to do next; empty where there is nothing to do."""
-    return "`codex-runner attach RUN` goes on with it." if verdict is None else verdict.remedy
+    """Return the remedy as a sentence; empty if there is nothing to do."""
+    return "Run `codex-runner attach RUN` to go on with it." if verdict is None else verdict.remedy
 
 
 def _name(exit_code: int) -> str:

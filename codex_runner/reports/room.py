@@ -1,4 +1,4 @@
-"""How much of a page or a document there is room for: what a run says may be hundreds of megabytes."""
+"""Size limits of reports: a run's texts may have hundreds of megabytes."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 REPORT_BYTES = 20_000_000
-"""What a report has at most: run.json, junit.xml, summary.md and report.html."""
+"""The maximum size of a report: run.json, junit.xml, summary.md and report.html."""
 
 _OUTPUT_BYTES = 64_000
 _SPENT_OUTPUT_BYTES = 400
-_KEYS = 50  # of an object, which stay in any case: what is a record has no more
-_OUTPUTS = 6_000_000  # bytes of outputs; after that each shows only its end, and after as many again none
+_KEYS = 50  # of an object, which are always kept: a record has no more
+_OUTPUTS = 6_000_000  # bytes of outputs in full; the next as many bytes hold only their ends, and the rest none
 
 
 class Outputs:
-    """The room of a page for outputs: 10,000 large ones would make it too heavy to open."""
+    """A page's byte budget for outputs: 10,000 large ones would make it too heavy to open."""
 
     def __init__(self, left: int = _OUTPUTS) -> None:
-        """Sizes are in bytes of the page, in which `<` takes four."""
+        """`left` is in bytes of the escaped page, in which `<` takes four."""
         self._left = self._spent = left
 
     def take(self, text: str) -> str:
-        """Return what of an output there is room for: its end."""
+        """Return the end of an output, as much as the budget allows."""
         if self._left <= 0 and self._spent <= 0:
             return ""
         kept = tail(text, _OUTPUT_BYTES if self._left > 0 else _SPENT_OUTPUT_BYTES)
@@ -40,7 +40,7 @@ class Outputs:
 
 
 class Page:
-    """The room of a page for its sections."""
+    """A page's byte budget for its sections."""
 
     def __init__(self, left: int) -> None:
         """`left` bytes of UTF-8."""
@@ -50,14 +50,14 @@ class Page:
         """Return a section if there is room for it, or if it has no more than `most` bytes; otherwise a note."""
         size = len(section.encode(errors="replace"))
         if size > (self.left if most is None else min(most, self.left)):
-            section = '<section><p class="text">A part that is too large for this page stood here.</p></section>'
+            section = '<section><p class="text">A section was too large for this page.</p></section>'
             size = len(section)
         self.left -= size
         return section
 
 
 def both_ends(count: int, make: Callable[[int], str], room: int) -> tuple[list[str], list[str]]:
-    """Make items 0 to `count` - 1 as far as `room` bytes go: the first ones, then the last ones."""
+    """Make items 0 to `count` - 1 in at most `room` bytes: the first ones, then the last ones."""
     first: list[str] = []
     half = room // 2
     for number in range(count):
@@ -78,7 +78,7 @@ def both_ends(count: int, make: Callable[[int], str], room: int) -> tuple[list[s
 
 
 def shortened(value: Any, characters: int, items: int) -> Any:
-    """Return a JSON value with no text of more than so many `characters`, no array and no table of more `items`."""
+    """Return a JSON value with texts of at most `characters`, and arrays and tables of at most `items`."""
     match value:
         case str() if len(value) > characters:
             left = f"\n[... {len(value) - characters:,} characters are left out ...]\n"
@@ -94,9 +94,9 @@ def shortened(value: Any, characters: int, items: int) -> Any:
 def fitted(
     document: dict[str, Any], write: Callable[[dict[str, Any]], bytes], limit: int, fixed: Sequence[str] = ()
 ) -> bytes:
-    """Write a document in at most `limit` bytes. Its key `cut` names those of its keys that are not whole then.
+    """Return a document in at most `limit` bytes. Its key `cut` names the keys that were shortened.
 
-    All but the `fixed` keys may be cut: first long texts, then many items.
+    All but the `fixed` keys may be shortened: first long texts, then many items.
     """
     data = write(document)
     for characters, items in (

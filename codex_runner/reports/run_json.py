@@ -1,4 +1,4 @@
-"""run.json: the run for programs. Its shape is a contract (docs/run.schema.json)."""
+"""run.json: the run for programs. Its schema is a contract (docs/run.schema.json)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
-# What programs branch on is there in any case, and whole.
+# The keys that programs branch on are always present and whole.
 _FIXED = (
     *("version", "run_id", "job", "host", "started", "updated", "ended", "seconds", "result", "ending", "exit_code"),
     *("failure", "thread_id", "usage", "money", "turns", "commands", "failed_commands", "cut"),
@@ -28,7 +28,7 @@ _FIXED = (
 
 
 def run_json(state: RunState, *, limit: int = REPORT_BYTES) -> bytes:
-    """Return the file: the document in at most `limit` bytes. What is too much for it is cut, and `cut` says what."""
+    """Return the document in at most `limit` bytes. Its key `cut` names the keys that were shortened."""
     return fitted(run_document(state), _written, limit, _FIXED)
 
 
@@ -37,7 +37,7 @@ def _written(document: dict[str, Any]) -> bytes:
 
 
 def run_document(state: RunState) -> dict[str, Any]:
-    """Return the document. While the run goes on, `result`, `exit_code`, `reason` and `ended` are None.
+    """Return the document. During the run, `result`, `exit_code`, `reason` and `ended` are None.
 
     Times are ISO 8601 in UTC, durations seconds, sizes bytes.
     """
@@ -116,7 +116,7 @@ def _money(state: RunState) -> dict[str, str] | None:
 
 
 def usage_document(usage: Usage) -> dict[str, int]:
-    """Return tokens by kind, as run.json and notifications have them."""
+    """Return tokens by kind, for run.json and notifications."""
     return {
         "input": usage.input,
         "cached_input": usage.cached_input,

@@ -1,6 +1,6 @@
 """A run as spans: the run, each attempt, each command and tool call of the agent, each check.
 
-Names and attributes are OpenTelemetry's for CI/CD and for generative AI, where it has some; ours begin with
+Names and attributes are OpenTelemetry's for CI/CD and for generative AI, if it has one; ours begin with
 `codex_runner.`.
 """
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 Attribute = str | int | float | bool
 _TIMED_OUT = frozenset({ExitCode.TIMEOUT, ExitCode.STALLED})
 _CANCELLED = frozenset({ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED})
-_NO_END = "no end is known"
+_NO_END = "end unknown"
 
 
 @dataclass(slots=True)
 class Span:
-    """Something that took time. Times are seconds since the epoch; `parent` is a place in the list, None for the run.
+    """A span. Times are seconds since the epoch; `parent` is an index into the list, None for the run.
 
-    `error` says what went wrong; empty where nothing did. `events` are (time, name, attributes).
+    `error` says what went wrong; empty if nothing did. `events` are (time, name, attributes).
     """
 
     name: str
@@ -50,7 +50,7 @@ def spans(state: RunState, records: Iterable[ev.Record], *, link: str = "") -> l
     for record in records:
         reader.read(record)
     reader.finish()
-    for span in reader.spans:  # a clock that was set back makes no span negative
+    for span in reader.spans:  # no negative durations if the clock was set back
         span.end = max(span.start, span.end)
     return reader.spans
 
@@ -98,7 +98,7 @@ class _Reader:
                 self._read_note(event)
 
     def finish(self) -> None:
-        """Close what is open: the run goes on, or its runner is gone."""
+        """Close what is open: the run goes on, or its runner was killed."""
         for at in self._checks.values():
             self._close(at, _NO_END)
         self._close_attempt(_NO_END)
@@ -117,7 +117,7 @@ class _Reader:
         self.spans[0].events.append((self._now, name, _clean(attributes)))
 
     def _read_note(self, event: ev.Event) -> None:
-        """Take what happened at one moment: an event of the run's span."""
+        """Add an event without a duration to the run's span."""
         match event:
             case ev.Warned():
                 self._note("warning", {"codex_runner.warning": event.code, "message": event.message})
@@ -207,7 +207,7 @@ def _of_run(state: RunState, link: str) -> dict[str, Attribute]:
 
 
 def _result(verdict: ev.RunEnded) -> str:
-    """Say the ending in OpenTelemetry's words for `cicd.pipeline.result`."""
+    """Return OpenTelemetry's word for `cicd.pipeline.result`."""
     if verdict.exit_code == 0:
         return "skip" if verdict.result == "skipped" else "success"
     if verdict.exit_code in _TIMED_OUT:

@@ -1,4 +1,4 @@
-"""The summary: what was asked, how it ended and why, and what it left, in Markdown for people."""
+"""The summary in Markdown for people: the prompt, the outcome and its reason, and the artifacts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from codex_runner.domain.attempt_state import Attempt
     from codex_runner.domain.state import RunState
 
-STEP_SUMMARY_BYTES = 1024 * 1024  # what GitHub takes of one step; a byte more, and it shows nothing of it
+STEP_SUMMARY_BYTES = 1024 * 1024  # GitHub's limit for one step; with a byte more it shows nothing at all
 _LIMIT = 256 * 1024
 _PROMPT_LINES = 12
 _WRAP = textwrap.TextWrapper(100, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
 _ROWS = 50
-# Escaped only where it could be read as markup: a report is read in a terminal, too.
+# Escape only characters that could be markup: people read a report in a terminal, too.
 _MARKUP = re.compile(
     r"(^[-+=>#]|[\\`*\[\]<|~@$]|#(?=\w)|&(?=[#\w])|(?<![^\W_])_|_(?![^\W_])|:(?=//|[\w+-]*[a-z+-][\w+-]*:)|(?<=www)\.)",
     re.IGNORECASE,
@@ -40,11 +40,11 @@ _SIGNS = {"succeeded": "✅", "skipped": "⏭️", "running": "⏳"}
 def summary(state: RunState, *, limit: int = _LIMIT) -> str:
     """Return the summary, at most `limit` bytes of UTF-8.
 
-    Text of the agent, of checks and of the repository stands in fences or is escaped: it cannot become markup.
-    Where it is too long, the sections that do not fit are left out, and a line says so.
+    Text of the agent, of checks and of the repository is fenced or escaped, so it cannot become markup. If the summary
+    is too long, sections that do not fit are left out, and a line says so.
     """
     red = state.verdict is not None and state.verdict.exit_code != 0
-    # What a red run was about is its checks; what a green one was about is what it did.
+    # A red run's checks come first; a green run's reply and changes do.
     proof, work = [_checks(state), _attempts(state.attempts)], [_reply(state), _changes(state)]
     sections = [
         _head(state),
@@ -59,40 +59,40 @@ def summary(state: RunState, *, limit: int = _LIMIT) -> str:
 
 
 def append_step_summary(path: Path, text: str, *, limit: int = STEP_SUMMARY_BYTES) -> bool:
-    """Append `text` to a CI step's summary file; return False, with only a note there, where it would be too large.
+    """Append `text` to a CI step's summary file. Returns False, and appends only a note, if it would be too large.
 
-    What others wrote there stays. OSError if the file cannot be written, or is none: a pipe could hold up a run that
-    has its verdict.
+    Keeps the file's contents. Raises OSError if it cannot be written or is not a regular file: a pipe could block a run
+    that has its verdict.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
     with os.fdopen(descriptor, "ab") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "this is no file", str(path))
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         there = found.st_size
         data = (b"\n" if there else b"") + text.encode(errors="replace")
         fits = there + len(data) <= limit
         if not fits:
-            data = b"\ncodex-runner: the summary does not fit here any more; see summary.md.\n"
+            data = b"\ncodex-runner: the summary is too large for this page: see summary.md.\n"
         if there + len(data) <= limit:
             file.write(data)
     return fits
 
 
 def fenced(text: str) -> str:
-    """Put `text` into a fence that nothing in it can close: one backtick longer than its longest run of them."""
+    """Return `text` in a fence that it cannot close: one backtick longer than its longest run of backticks."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"
 
 
 def escaped(text: str, limit: int = 300) -> str:
-    """Put `text` on one line and escape all that Markdown or HTML could read as markup."""
+    """Return `text` on one line, with all that Markdown or HTML could read as markup escaped."""
     return _NUMBERED.sub(r"\1\\", _MARKUP.sub(r"\\\1", one_line(text, limit)))
 
 
 def sentence(text: str, limit: int = 2000) -> str:
-    """Put a sentence on one line, escaped, but for what it quotes in backticks: that becomes code."""
+    """Return a sentence on one line, escaped, with the parts in backticks as code."""
     parts = one_line(text, limit).split("`")
     if len(parts) % 2 == 0:
         return escaped(text, limit)
@@ -109,7 +109,7 @@ def _head(state: RunState) -> str:
     if advice := remedy(verdict):
         lines.append(f"**What to do:** {sentence(advice)}")
     if state.workspace is not None and state.workspace_kept:
-        lines.append(f"The workspace is still there, on {code(state.host)}: {code(state.workspace.path)}")
+        lines.append(f"The workspace is kept on {code(state.host)}: {code(state.workspace.path)}")
     named = {
         "host": state.host,
         "model": facts.model(state),
@@ -125,7 +125,7 @@ def _head(state: RunState) -> str:
 
 
 def code(text: str) -> str:
-    """Put `text` into a code span that nothing in it can close, and that no table can split."""
+    """Return `text` in a code span that it cannot close, and that no table can split."""
     line = one_line(text, 300).replace("|", "¦")
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
     ticks = "`" * (longest + 1)
@@ -145,7 +145,7 @@ def _reply(state: RunState) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Break long lines between words: a fence does not, and prose often comes as one line a paragraph."""
+    """Wrap long lines between words: a fence does not wrap, and prose often has one line for each paragraph."""
     lines = text.strip("\n").split("\n")
     return "\n".join("\n".join(_WRAP.wrap(line)) if len(line) > _WRAP.width else line for line in lines)
 
@@ -212,7 +212,7 @@ def _warnings(state: RunState) -> str:
 
 
 def _artifacts(state: RunState) -> str:
-    """List the artifacts, and say what else there is: this text is often read where the run's folder is not seen."""
+    """List the artifacts and the other files: people often read this text without access to the run's folder."""
     kept = _list(f"{code(kept.path)} ({format_size(kept.size)})" for kept in state.artifacts.values())
     more = (
         f"The run's folder {code(state.run_id)} has them, `report.html` (each command with its output, the diff, "
@@ -252,7 +252,7 @@ def _and_more(count: int) -> str:
 
 
 def _within(sections: Iterable[str], limit: int) -> str:
-    note = "\nMore did not fit here; run.json has all of it.\n"
+    note = "\nSome sections are too large for this page: see run.json.\n"
     text, room, left_out = "", limit - len(note.encode()), False
     for section in sections:
         more = f"{text}\n{section}\n" if text else f"{section}\n"

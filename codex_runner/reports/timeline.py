@@ -1,7 +1,7 @@
-"""The timeline of a run as SVG: one strip a lane, all to the same scale.
+"""The timeline of a run as SVG: one strip for each lane, all to the same scale.
 
-Positions are percentages in presentation attributes, never styles: the page's policy allows no style but its own, and
-the strips grow and shrink with the screen.
+Positions are percentages in presentation attributes, never styles: the page's policy allows only its own style. So the
+strips grow and shrink with the screen.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from codex_runner.text.excerpts import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_NARROW = 0.15  # percent of the strip; what is narrower, and closer to its neighbour, cannot be told from it
-_TICK = 0.2  # percent: the width of what is narrow, where there is too much of it for dots
-_DOTS = 50  # a lane
-_DRAWN = (Mood.PLAIN, Mood.GOOD, Mood.WARN, Mood.BAD)  # in this order: what went wrong lies on top
+_NARROW = 0.15  # percent of the strip; bars narrower than this, and closer to their neighbour, are merged
+_TICK = 0.2  # percent: the width of narrow bars if there are too many for dots
+_DOTS = 50  # in a lane
+_DRAWN = (Mood.PLAIN, Mood.GOOD, Mood.WARN, Mood.BAD)  # drawn in this order: failures are on top
 _HEIGHT = 24
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
@@ -34,19 +34,19 @@ class Scale:
     seconds: float
 
     def percent(self, time: float) -> float:
-        """Return where a time stands, from 0 to 100."""
+        """Return the position of a time, from 0 to 100."""
         return min(100.0, max(0.0, (time - self.start) / self.seconds * 100))
 
 
 def scale(every: Sequence[Moment], start: float, end: float) -> Scale:
-    """Return the scale that has room for everything."""
+    """Return the scale from the first beginning to the last end."""
     first = min([start, *(moment.start for moment in every)])
     last = max([end, *(moment.end for moment in every)])
     return Scale(first, max(last - first, 0.001))
 
 
 def timeline(every: Sequence[Moment], to: Scale) -> str:
-    """Draw all lanes in which something happened, and the axis below them. Bars lead to `#m<number>` in the list."""
+    """Return all lanes that have moments, and the axis below them. Bars link to `#m<number>` in the list."""
     numbered = list(enumerate(every))
     strips = []
     for lane in Lane:
@@ -57,7 +57,7 @@ def timeline(every: Sequence[Moment], to: Scale) -> str:
 
 
 def summary(every: Sequence[Moment]) -> str:
-    """Say in words what the timeline shows, for those who do not see it."""
+    """Return the timeline in words, for screen readers."""
     parts = []
     for lane in Lane:
         those = list(of_lane(every, lane))
@@ -79,7 +79,7 @@ def _strip(lane: Lane, bars: Sequence[tuple[int, Moment]], to: Scale) -> str:
 
 
 def _groups(bars: Iterable[tuple[int, Moment]], mood: Mood, to: Scale) -> list[list[tuple[int, Moment]]]:
-    """Put together what is so narrow and so close that one shape has to stand for all of it."""
+    """Group moments that are so narrow and so close that one shape must represent them all."""
     groups: list[list[tuple[int, Moment]]] = []
     end, narrow = 0.0, False
     for number, moment in bars:

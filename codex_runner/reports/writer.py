@@ -1,4 +1,4 @@
-"""All reports of a run, written into its folder."""
+"""Writing all reports of a run into its folder."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from codex_runner.redaction.redactor import Redactor
 
 _DIFF_BYTES = 1_000_000
-_ROOM = 256 * 1024  # bytes: what run.json, junit.xml and summary.md of most runs need together
+_ROOM = 256 * 1024  # bytes that run.json, junit.xml and summary.md of most runs need together
 
 
 class FileReports:
-    """Writes run.json, junit.xml, summary.md, report.html and manifest.json (see domain.ports.Reports)."""
+    """Writes run.json, junit.xml, summary.md, report.html and manifest.json. Implements ports.Reports."""
 
     def __init__(
         self,
@@ -40,16 +40,16 @@ class FileReports:
         records: Callable[[], Iterable[Record]] | None = None,
         redactor: Redactor | None = None,
     ) -> None:
-        """Write JUnit to `extra_junit` too; without `guards`, leave the promises that were kept out of it.
+        """Write JUnit to `extra_junit` too. Without `guards`, JUnit leaves out guards that passed.
 
-        With `records`, which gives all of the run's from the first, report.html is written too. `redactor` sees each
-        report last: events hold no secret, so a report that does is told as a leak.
+        With `records`, which returns all records of the run, report.html is written too. `redactor` checks each report
+        last: events hold no secret, so a secret in a report is a leak.
         """
         self._folder, self._extra_junit, self._guards, self._records = folder, extra_junit, guards, records
         self._redactor = redactor
         self._pinned: Pinned | None = None
-        if extra_junit is not None:  # the agent may put a link in the place of its folder
-            with contextlib.suppress(OSError):  # it is told when the report is written
+        if extra_junit is not None:  # the agent may replace its folder with a link
+            with contextlib.suppress(OSError):  # the write of the report will raise it again
                 self._pinned = Pinned(extra_junit)
 
     def begin(self, state: RunState) -> None:
@@ -58,14 +58,14 @@ class FileReports:
 
     def prepare(self) -> None:
         """See Reports.prepare."""
-        # A disk that has no room for it now may have enough for a small run. Random: some file systems store zeros in
-        # no space at all.
+        # Reserve space for the reports. If that fails now, a small run may still fit. Random bytes, since some file
+        # systems store zeros in no space at all.
         with contextlib.suppress(OSError):
             write_whole(self._folder.room, os.urandom(_ROOM))
-        import junit_xml  # noqa: F401 - loaded while codex starts, not when it is waited for
+        import junit_xml  # noqa: F401 - load it while codex starts, not at the end, when the runner is waited for
 
     def write(self, state: RunState) -> Sequence[Path]:
-        """See Reports.write. One that cannot be written does not keep the others from it."""
+        """See Reports.write. If one report cannot be written, the others are written all the same."""
         folder = self._folder
         with contextlib.suppress(OSError):  # an agent without a sandbox may have put a folder there
             folder.room.unlink()
@@ -90,7 +90,7 @@ class FileReports:
         return html_report(state, records, diff=self._diff(state)).encode()
 
     def _diff(self, state: RunState) -> str:
-        """Return the run's own patch, or the first among the artifacts, or what of it a page can take."""
+        """Return the run's own patch, or else the first patch among the artifacts, cut to what a page can hold."""
         patches = [path for path in state.artifacts if path.endswith((".patch", ".diff"))]
         own = [path for path in (f"artifacts/run-{PATCH}", f"artifacts/{PATCH}") if path in state.artifacts]
         path = next(iter([*own, *patches]), None)
@@ -112,18 +112,18 @@ class FileReports:
                 written.append(pinned.write(data) if pinned else write_whole(path, data))
             except OSError as error:
                 failed.append(f"{path} ({error.strerror})")
-            except ConfigurationError as error:  # events.jsonl, which a page is made of, has been taken away
+            except ConfigurationError as error:  # events.jsonl, the source of the page, is gone
                 failed.append(f"{path} ({error.message.rstrip('.')})")
             except Exception as error:  # noqa: BLE001 - a bug in one report must not cost the others
                 bugs.append(f"{path} ({bug(error)})")
         if leaks:
-            raise LeakError(f"these reports would have held a secret, which is masked in them: {', '.join(leaks)}.")
+            raise LeakError(f"these reports held a secret before they were masked: {', '.join(leaks)}.")
         if bugs:
             raise RunnerError(f"these reports could not be made: {', '.join([*bugs, *failed])}.")
         if failed:
             raise ConfigurationError(
                 f"these reports could not be written: {', '.join(failed)}.",
-                remedy="Check that the folder exists, can be written, and has room; `codex-runner report RUN` "
-                "writes the reports again.",
+                remedy="Check that the folder exists, is writable, and has free space. Then write the reports again "
+                "with `codex-runner report RUN`.",
             )
         return written

@@ -1,1 +1,1 @@
-"""POSIX shell scripts: how they are read, temporary files, and what codex leaves behind on a host."""
+"""POSIX shell scripts: loading them, their temporary files, and the clean-up of codex's leftovers on a host."""

@@ -1,4 +1,4 @@
-"""What codex itself leaves on a host, as shell functions: see leftovers.sh and points.sh."""
+"""Shell functions that clean up what codex itself leaves on a host: see leftovers.sh and points.sh."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from codex_runner.shell.script import shell_script
 
 
 def leftovers_script() -> str:
-    """Return the functions that note and remove it, for scripts that run on a host."""
+    """Return the shell functions that record and remove codex's leftovers, for scripts that run on a host."""
     return shell_script("codex_runner.shell", "points.sh", "leftovers.sh")

@@ -5,10 +5,11 @@ helpers() { # TEXT: codex's helpers for files into $below, if TEXT, a part of th
 	# They have no mark. The path is in the command line, or in the PATH that codex gives them.
 	below=
 	[ -r /proc/self/cmdline ] || return 0
-	# shellcheck disable=SC2013 # file names of /proc have no spaces
-	for file in $(grep -lF -e --codex-run-as-fs-helper /proc/[0-9]*/cmdline 2>/dev/null); do
+	holding --codex-run-as-fs-helper /proc/[0-9]*/cmdline
+	for file in $holders; do
 		file=${file%/cmdline}
-		if grep -qF -e "$1" "$file/cmdline" "$file/environ" 2>/dev/null; then below="$below ${file#/proc/}"; fi
+		holding "$1" "$file/cmdline" "$file/environ"
+		[ -z "$holders" ] || below="$below ${file#/proc/}"
 	done
 }
 
@@ -20,6 +21,7 @@ end_helpers() { # TEXT: as above. TERM does not end them
 note_points() { # FOLDER RUN-DIRECTORY FOLDERS: which are not there, before a sandbox begins; by its path in FOLDERS, one a line
 	[ ! -e "$2/points" ] || return 0
 	ln -sfn "$1" "$2/points.at"
+	{ (cd -P "$1" && pwd -P) && printf '%s\n' "$3"; } >"$2/points.in" 2>/dev/null
 	{
 		# shellcheck disable=SC2086 # names without spaces
 		(cd "$1" && missing $POINTS)
@@ -31,6 +33,9 @@ note_points() { # FOLDER RUN-DIRECTORY FOLDERS: which are not there, before a sa
 
 remove_points() { # RUN-DIRECTORY: those that were not there, and are there by now and empty
 	[ -s "$1/points" ] || return 0
-	(exec 4<"$1/points" && cd -P "$1/points.at" && remove_empty <&4) 2>/dev/null
+	(
+		exec 4<"$1/points"
+		mine=$(cd -P "$1" && pwd -P) && cd -P "$1/points.at" && unused "$mine" <&4 | remove_empty
+	) 2>/dev/null
 	return 0
 }

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# The mount points of codex's sandbox: the one list of them, for whoever must not take them for something else.
+# The mount points of codex's sandbox: the only list of them, for scripts that must not take them for the agent's files.
 
-# Where the sandbox puts something over a path that is not there, it makes it. It leaves it if it is killed, and codex 0.163
-# does so below the top of a repository in any case.
+# If the sandbox mounts over a missing path, it makes that path. It leaves it behind if it is killed, and codex 0.163
+# always does so below the top of a repository.
 POINTS='.git .agents .codex .aws .azure .cargo .config .docker .git-credentials .gnupg .kube .local .netrc .password-store
 .pypirc .ssh .terraform.d .vault-token .bashrc .bash_profile .bash_login .bash_logout .profile .zshenv .zshrc .zprofile
 .zlogin .kshrc .mkshrc .cshrc .tcshrc .login .gitconfig .pam_environment'
@@ -24,4 +24,42 @@ remove_empty() { # stdin: paths; those that are there by now and empty
 		fi
 	done
 	return 0
+}
+
+unused() { # RUN-DIRECTORY; stdin: paths, those of this folder relative; lists those that no other run's sandbox may have mounted
+	# To remove the mount point of another sandbox takes its mount away, or keeps it from starting: a command failed so.
+	# The path goes to the list of that run, which removes it when it ends.
+	place=$(pwd -P)
+	sandboxes=$(living_sandboxes "$1")
+	while IFS= read -r point; do
+		case $point in /*) ;; *) point=$place/$point ;; esac
+		user=$(printf '%s\n' "$sandboxes" | while IFS= read -r sandbox; do
+			if [ -n "$sandbox" ] && grep -qxF -e "${point%/*}" "$sandbox/points.in"; then echo "$sandbox" && break; fi
+		done)
+		if [ -n "$user" ]; then printf '%s\n' "$point" >>"$user/points"; else printf '%s\n' "$point"; fi
+	done
+}
+
+living_sandboxes() { # RUN-DIRECTORY: lists the directories of all other runs of this user whose codex is alive
+	[ -r /proc/self/environ ] || return 0
+	holding CODEX_HOME= /proc/[0-9]*/environ
+	for file in $holders; do
+		{ tr '\0' '\n' <"$file" | sed -n 's,^CODEX_HOME=\(/.*/runs/[^/]*\)/home$,\1,p'; } 2>/dev/null
+	done | sort -u | while IFS= read -r sandbox; do [ "$sandbox" = "$1" ] || printf '%s\n' "$sandbox"; done
+}
+
+behind_nul=''
+
+holding() { # TEXT FILE...: those files of /proc that hold the text, behind a NUL or not, into $holders
+	sought=$1 holders=
+	shift
+	# grep -F of busybox reads a line to its first NUL, and no further.
+	[ -n "$behind_nul" ] || behind_nul=$(printf 'a\0b' | grep -qF b && echo seen || echo unseen)
+	if [ "$behind_nul" = seen ]; then
+		holders=$(grep -lF -e "$sought" "$@" 2>/dev/null)
+		return 0
+	fi
+	for candidate; do
+		if { tr '\0' '\n' <"$candidate" | grep -qF -e "$sought"; } 2>/dev/null; then holders="$holders $candidate"; fi
+	done
 }

@@ -1,8 +1,8 @@
-"""Temporary files and folders on this machine, out of the reach of every agent of this user.
+"""Temporary files and folders on this machine that no agent of this user can reach.
 
-An agent in codex's sandbox may write to TMPDIR and /tmp, and mode 0700 keeps no process of the same user away. So
-nothing that holds a secret or an output, or that the runner reads again, lies there. It lies in `.scratch` below the
-folder of the run directories, which codex's permissions deny to every agent.
+An agent in codex's sandbox may write to TMPDIR and /tmp, and mode 0700 does not stop a process of the same user. So the
+runner keeps secrets, outputs and files that it reads again in `.scratch`, below the folder of the run directories.
+codex's permissions deny that folder to every agent.
 """
 
 from __future__ import annotations
@@ -23,19 +23,22 @@ if TYPE_CHECKING:
 SCRATCH: Final = ".scratch"
 
 _ROOM = 4096  # bytes
-_KEPT = 86400.0  # seconds: what is older was left by a runner that was killed
+_KEPT = 86400.0  # seconds: older entries were left by a runner that was killed
 
 
 def scratch_script() -> str:
-    """Return the shell function `find_scratch`, which says where scripts put theirs, here and on other hosts."""
+    """Return the shell function `find_scratch`, which finds the folder for a script's temporary files on any host."""
     return shell_script("codex_runner.shell", "scratch.sh")
 
 
 def scratch_file(runs: Path) -> IO[bytes]:
-    """Open a temporary file without a name. `runs` is the folder of the run directories. OSError if it has no room."""
+    """Open a temporary file without a name. `runs` is the folder of the run directories.
+
+    Raises OSError if the file cannot be made, or the disk has no room.
+    """
     file = tempfile.TemporaryFile(dir=_folder(runs))  # noqa: SIM115 - the caller closes it
     try:
-        # A program that prints into a full disk loses it without a word.
+        # A program that prints to a full disk may lose its output without an error: check for room first.
         os.pwrite(file.fileno(), b" " * _ROOM, 0)
         os.truncate(file.fileno(), 0)
     except OSError:
@@ -46,7 +49,7 @@ def scratch_file(runs: Path) -> IO[bytes]:
 
 @contextlib.contextmanager
 def scratch_folder(runs: Path) -> Iterator[Path]:
-    """Make a temporary folder for as long as the context lasts, and remove old ones. OSError if it cannot be."""
+    """Make a temporary folder that lasts as long as the context. Also removes old ones. Raises OSError."""
     parent = _folder(runs)
     if parent is not None:
         _sweep(parent)
@@ -55,7 +58,7 @@ def scratch_folder(runs: Path) -> Iterator[Path]:
 
 
 def _folder(runs: Path) -> Path | None:
-    """Return where to make it. None, which is TMPDIR, only if this user can have no run directories."""
+    """Return the folder for temporary files. Returns None (TMPDIR) only if this user can have no run directories."""
     folder = runs / SCRATCH
     try:
         folder.mkdir(mode=0o700)

@@ -1,14 +1,14 @@
 # shellcheck shell=sh
-# Where temporary files of the runner's own scripts lie. An agent in codex's sandbox may write to TMPDIR and /tmp, so nothing
-# that holds a secret or an output, or that the runner reads again, lies there. codex's permissions deny to every agent the
-# folder of the run directories, and whatever lies below it.
+# Finds the folder for temporary files of the runner's scripts. An agent in codex's sandbox may write to TMPDIR and /tmp,
+# so secrets, outputs and files that the runner reads again must not be there. codex's permissions deny every agent the
+# folder of the run directories, and everything below it.
 
-no_core() { # a core of codex, or of us, would hold its key: in the folder in which it ran, for all to read
-	# shellcheck disable=SC3045 # without it, nothing is lost but this
+no_core() { # a core dump of codex or of this shell would hold the key, in the working directory, readable by others
+	# shellcheck disable=SC3045 # if the shell lacks it, only this protection is missing
 	ulimit -c 0 2>/dev/null || :
 }
 
-find_scratch() { # RUNS: into $scratch. TMPDIR only if this user can have no run directories, and so no agents. False: no room
+find_scratch() { # RUNS: into $scratch. TMPDIR only if this user can have no run directories, so no agents. False: no room
 	scratch=$1/.scratch
 	if [ -d "$scratch" ] || (umask 077 && mkdir -p "$scratch") 2>/dev/null || [ -d "$scratch" ]; then return 0; fi
 	above=$1

@@ -1,4 +1,4 @@
-"""The shell scripts of the house: each is a file beside the module that runs it, and shellcheck reads it there."""
+"""Loads shell scripts. Each is a file beside the module that runs it, so that shellcheck can read it."""
 
 from __future__ import annotations
 

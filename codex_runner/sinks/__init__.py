@@ -1,4 +1,4 @@
-"""Where the records of a run are shown: the console, CI logs, events.jsonl."""
+"""Sinks for a run's records: the console, CI logs, events.jsonl."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LogReader:
-    """What reads the log. `formats` are those that the CI system here understands, the best first; outside of one none.
+    """The reader of the log. `formats` are those that this CI system understands, the best first; empty without one.
 
-    `verbose` says that a person asked it for debug logging; `keeps_terminal` that a terminal may be the system's, which
-    keeps what is written to it as a log.
+    `verbose` is True if a user asked the CI system for debug logging. `keeps_terminal` is True if a terminal may be the
+    CI system's, which stores its output as a log.
     """
 
     formats: tuple[str, ...] = ()
@@ -43,9 +43,9 @@ def choose(  # noqa: PLR0913, PLR0917 - what a log depends on
     path_prefix: str | None = None,
     place: LogReader = NOWHERE,
 ) -> list[Sink]:
-    """Choose the sinks for `stream`. `log_format` is auto, text, github, gitlab or json.
+    """Return the sinks for `stream`. `log_format` is auto, text, github, gitlab or json.
 
-    `path_prefix` is GitHubLog's. `environ` says which colours a person wants.
+    `path_prefix` is GitHubLog's. `environ` holds the user's wishes about colours.
 
     `auto` is the CI system's own format if there is one, else the live view on a terminal, else plain lines. On GitHub
     the secrets are masked at once.

@@ -1,4 +1,4 @@
-"""Lines for auditors: who let which agent run with which secret, and how it ended. Never a secret."""
+"""The audit log: who let which agent run with which secret, and how it ended. Never a secret's value."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ SCHEMA: Final = 1
 SYSLOG_SOCKET: Final = "/dev/log"
 
 _PRIORITY: Final = 10 * 8 + 5  # authpriv.notice
-_LONGEST: Final = 500  # characters of a text: what is longer is no name
-_PATIENCE: Final = 10.0  # seconds for the digest of a binary that began when the run did
+_LONGEST: Final = 500  # characters of a text
+_PATIENCE: Final = 10.0  # seconds to wait at the end for the binary's digest, which starts with the run
 
 
 class AuditLog:
-    """A sink that writes a line of JSON when codex may start, and one when the run has ended.
+    """A sink that writes one line of JSON when codex may start, and one when the run has ended.
 
-    The file is only ever appended to, a line a write, under a lock, mode 0600, and on disk before the run goes on. A
-    run that is refused before codex could start has both lines at its end; whoever attaches writes the second one.
+    It only appends to the file: one write for each line, under a lock, mode 0600, with fsync before the run goes on. A
+    run that is refused before codex could start has both lines at its end. A runner that attaches writes the second.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class AuditLog:
     ) -> None:
         """Write to `file`, to the datagram socket `syslog`, or both.
 
-        `origin` says who asked for the run and why, as the CI system has it.
+        `origin` says who asked for the run and why, from the CI system.
 
-        ConfigurationError where one of them cannot be written: before the run, not at its end.
+        Raises ConfigurationError if one of them cannot be written: before the run, not at its end.
         """
         self._file, self._origin, self._config, self._syslog = file, dict(origin), config_sha256, syslog
         self._unsaid = False
@@ -62,7 +62,7 @@ class AuditLog:
                 os.close(_open(file))
             except OSError as error:
                 raise ConfigurationError(
-                    f"audit.file = {str(file)!r}: cannot be written: {error.strerror}.",
+                    f"audit.file = {str(file)!r} cannot be written: {error.strerror}.",
                     remedy="Name a file that this user may append to.",
                 ) from None
         if syslog is not None:
@@ -75,7 +75,7 @@ class AuditLog:
                 ) from None
 
     def accept(self, record: Record, state: RunState) -> None:
-        """Write a line where the record is a start or an end."""
+        """Write a line if the record is a start or an end."""
         match record.event:
             case RunStarted():
                 self._unsaid = True
@@ -90,13 +90,13 @@ class AuditLog:
                 self._unsaid = False
 
     def mask(self, secret: Secret) -> None:
-        """See Sink.mask. Records come redacted: there is nothing to do."""
+        """See Sink.mask. Does nothing: records come redacted."""
 
     def tick(self, now: float, state: RunState) -> None:
-        """Nothing: an auditor asks for starts and ends."""
+        """Does nothing: the audit log has only starts and ends."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing: no file stays open."""
 
     def _line(self, event: str, record: Record, state: RunState) -> dict[str, Any]:
         facts, job = state.facts, _table(state.facts.get("job"))
@@ -144,7 +144,7 @@ class AuditLog:
 
 
 class _Digest:
-    """The SHA-256 of a binary of this machine, made beside the run: it takes as long as a second."""
+    """The SHA-256 of a binary on this machine, computed in a thread: it takes up to a second."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -184,8 +184,8 @@ def _table(value: Any) -> dict[str, Any]:
 
 
 def _open(file: Path) -> int:
-    # Opened anew for each line: a log that was rotated meanwhile goes on in the new file.
-    # A pipe that nobody reads must not hold a run up.
+    # Reopened for each line: after a log rotation the next line goes into the new file.
+    # O_NONBLOCK: a pipe without a reader must not block a run.
     return os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
 
 

@@ -1,6 +1,6 @@
 """Progress for people: plain lines for logs and pipes, a live view on a terminal.
 
-Nothing here imports rich but `make_console` on a terminal: a run in a pipeline does not pay for it.
+Only `make_console` on a terminal imports rich: a run in a pipeline does not pay for it.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def make_console(  # noqa: PLR0913 - independent settings, all named
     verbose: bool = False,
     limit: int | None = LOG_LIMIT,
 ) -> Sink:
-    """Make the console for `stream`: the live view on a terminal, plain lines elsewhere.
+    """Return the console for `stream`: the live view on a terminal, plain lines elsewhere.
 
-    `width` is in characters; without one it is the terminal's, or LOG_WIDTH. `limit` bounds plain lines, in bytes;
-    None does not.
+    `width` is in characters; the default is the terminal's, or LOG_WIDTH. `limit` bounds plain lines, in bytes; None
+    means no limit.
     """
     if is_tty:
         from codex_runner.sinks.live import LiveConsole
@@ -66,10 +66,10 @@ def wants_color(environ: Mapping[str, str], *, is_tty: bool) -> bool:
 
 
 class PlainLog:
-    """A sink of plain lines: elapsed time, a word, what happened. Foreign text stands behind a bar.
+    """A sink of plain lines: elapsed time, a word, what happened. Foreign text comes after a bar.
 
-    No line begins with foreign text, so none can be taken for a command of a CI system; `text.clean_line` disarms
-    the one form that is obeyed in the middle of a line. After `limit` bytes only essential lines come.
+    No line begins with foreign text, so a CI system takes none for a command. `text.clean_line` disarms the one form of
+    command that works in the middle of a line. After `limit` bytes the log has only essential lines.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class PlainLog:
         self._narrator = Narrator(tail=_LOG_TAIL, verbose=verbose)
 
     def accept(self, record: Record, state: RunState) -> None:
-        """Show a record, in one write."""
+        """Write a record's lines."""
         stamp = format_clock(record.time - state.started) if state.started else format_clock(0)
         self._write(self._before(record, state))
         for line in self._narrator.tell(record, state):
@@ -101,25 +101,25 @@ class PlainLog:
         self._stream.flush()
 
     def mask(self, secret: Secret) -> None:
-        """See Sink.mask. Records come redacted: there is nothing to do."""
+        """See Sink.mask. Does nothing: records come redacted."""
 
     def tick(self, now: float, state: RunState) -> None:
-        """After a minute of silence, say what is still going on."""
+        """Write what still goes on, after a minute without a line."""
         line = self._narrator.silence(now, state)
         if line is not None:
             self._write(self._render(line, format_clock(now - state.started)))
             self._stream.flush()
 
     def close(self) -> None:
-        """Finish. The stream belongs to whoever opened it."""
+        """Flush. The stream stays open: it belongs to the caller."""
         self._stream.flush()
 
     def _before(self, record: Record, state: RunState) -> Iterable[str]:  # noqa: ARG002 - for logs with groups
-        """Lines in the CI system's own language to write before a record. They are always written."""
+        """Return lines in the CI system's own language to write before a record. They ignore the limit."""
         return ()
 
     def _after(self, record: Record, state: RunState) -> Iterable[str]:  # noqa: ARG002 - as above
-        """Lines in the CI system's own language to write after a record. They are always written."""
+        """Return lines in the CI system's own language to write after a record. They ignore the limit."""
         return ()
 
     def _render(self, line: LogLine, stamp: str) -> list[str]:
@@ -129,7 +129,7 @@ class PlainLog:
         return [f"{color}{head}{_RESET}", *body] if color else [head, *body]
 
     def _write(self, lines: Iterable[str], *, essential: bool | None = None) -> None:
-        """Write lines. `essential` is None for the CI system's own, True or False for those that people read."""
+        """Write lines. `essential` is None for the CI system's own lines, True or False for those that people read."""
         text = "".join(f"{line}\n" for line in lines)
         if not text:
             return
@@ -145,7 +145,7 @@ class PlainLog:
         if not self._full:
             self._full = True
             self._stream.write(
-                f"{'':8} log      ends here at {self._size:,} bytes: from now on only what matters most; "
-                "events.jsonl goes on\n"
+                f"{'':8} log      is full at {self._size:,} bytes: from now on it shows only essential lines; "
+                "events.jsonl has all\n"
             )
         return True

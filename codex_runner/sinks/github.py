@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
 
-ANNOTATIONS = 10  # a level and step: GitHub shows no more
+ANNOTATIONS = 10  # for each level and step: GitHub shows no more
 _MESSAGE = 4000  # characters of an annotation
 _TAIL = 10  # lines of a failed check's output in its annotation
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_SHORTEST = 3  # characters: a mask for `}` would blot out the log and protect nothing
+_SHORTEST = 3  # characters: a mask for `}` would make the log unreadable and protect nothing
 _PLACE = re.compile(
     r"(?:\./)?(?P<file>[\w./@+-]*[\w@+-]):(?P<line>\d{1,7})(?::(?P<col>\d{1,5}))?:?\s+(?P<message>\S.*)"
 )
 
 
 class GitHubLog(PlainLog):
-    """Plain lines, with a group an attempt and at most ten annotations a level.
+    """Plain lines, with a group for each attempt and at most ten annotations for each level.
 
-    Agent text is never put between `::stop-commands::` marks: what protects the log must not depend on a line that a
+    Agent text is never put between `::stop-commands::` marks. The log's protection must not depend on a line that a
     full pipe or a killed runner may fail to write, and act and Gitea read that mark differently. GitHub obeys `::` only
-    where a line begins (after white space), and none of ours begins with foreign text; it obeys `##[` anywhere, and
-    that is taken apart in all foreign text.
+    at the beginning of a line (after white space), and none of ours begins with foreign text. It obeys `##[` anywhere,
+    so `text.clean_line` breaks that up in all foreign text.
     """
 
     def __init__(  # noqa: PLR0913 - independent settings, all named
@@ -52,10 +52,10 @@ class GitHubLog(PlainLog):
         path_prefix: str | None = None,
         masks: bool = False,
     ) -> None:
-        """Write to `stream`. `path_prefix` leads from the repository's root to where checks run (`docs/`, or empty).
+        """Write to `stream`. `path_prefix` leads from the repository's root to the checks' folder (`docs/`, or empty).
 
-        None stands for what git says of it in the run's own records.
-        `masks` says that GitHub itself reads the log, and may be given secrets to mask.
+        None takes it from the run's own records of git. `masks` is True if GitHub itself reads the log, and may get
+        secrets to mask.
         """
         super().__init__(stream, color=color, width=width, verbose=verbose, limit=limit)
         self._prefix = path_prefix
@@ -65,10 +65,10 @@ class GitHubLog(PlainLog):
         self._used = dict.fromkeys(("notice", "warning", "error"), 0)
 
     def add_mask(self, values: Iterable[Secret]) -> bool:
-        """Have GitHub mask secrets, each whole and each of its parts, once. Comes before anything could print them.
+        """Have GitHub mask secrets, each whole and each of its parts, once. Call it before anything could print them.
 
-        To be called on GitHub only: the command holds the value, and GitHub takes it out of the log. Returns False,
-        with nothing written, where the stream is a plain file and the value would stay in it.
+        Call it on GitHub only: the command holds the value, and GitHub removes it from the log. Returns False, and
+        writes nothing, if the stream is a plain file: the value would stay in it.
         """
         if _is_file(self._stream):
             return False
@@ -118,7 +118,7 @@ class GitHubLog(PlainLog):
             case ev.Diagnostic(code=str(code)) as event if code:
                 return self._annotate("warning", event.message, {"title": f"codex-runner: {code}"})
             case ev.Unparsed(reason=ev.TRUNCATED) as event:
-                told = f"codex printed a line of {event.size:,} bytes, which is too long to be read: {event.text}"
+                told = f"codex printed a line of {event.size:,} bytes, which is too long to read: {event.text}"
                 return self._annotate("warning", told, {"title": f"codex-runner: {ev.TRUNCATED}"})
             case ev.Guarded(failed=True) as event:
                 return self._annotate("error", event.message, {"title": f"codex-runner: {event.name}"})
@@ -142,7 +142,7 @@ class GitHubLog(PlainLog):
         return ["::endgroup::"]
 
     def _annotate_check(self, event: ev.CheckEnded, prefix: str) -> list[str]:
-        """One annotation for the check, then one for each line of code that its output names."""
+        """Return one annotation for the check, then one for each line of code that its output names."""
         outcome = "ran out of time" if event.exit_code is None else f"failed with exit code {event.exit_code}"
         told = "\n".join((f"Check {first_line(event.name)} {outcome}.", *log_tail(event.output, _TAIL)))
         lines = self._annotate("error", told, {"title": f"codex-runner: {event.name}"})
@@ -156,7 +156,7 @@ class GitHubLog(PlainLog):
     def _annotate(
         self, level: str, message: str, properties: Mapping[str, str] = _NOTHING, *, verdict: bool = False
     ) -> list[str]:
-        """Write an annotation if GitHub would still show it. The last error is kept for the verdict."""
+        """Return an annotation if GitHub would still show it. The last error is reserved for the verdict."""
         kept = 1 if level == "error" and not verdict else 0
         if self._used[level] >= ANNOTATIONS - kept:
             return []
@@ -167,7 +167,7 @@ class GitHubLog(PlainLog):
 
 
 def _data(text: str) -> str:
-    """Encode what stands behind the second `::`."""
+    """Encode the text after the second `::`."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -177,7 +177,7 @@ def _property(text: str) -> str:
 
 
 def _prefix_of(state: RunState) -> str:
-    """Return what leads from the repository's top, which git told before the agent began, to the job's folder."""
+    """Return the path from the repository's top, which git named before the agent began, to the job's folder."""
     top = (state.facts.get("tree") or {}).get("top", "").rstrip("/")
     cwd = state.workspace.cwd if state.workspace else state.facts.get("job", {}).get("cwd", "")
     inside = cwd.rstrip("/").removeprefix(f"{top}/") if top else cwd
@@ -185,7 +185,7 @@ def _prefix_of(state: RunState) -> str:
 
 
 def _places(output: str) -> Iterator[re.Match[str]]:
-    """Find `file:line: message` at the beginning of lines; only files inside the repository."""
+    """Yield each `file:line: message` at the beginning of a line, for files inside the repository only."""
     seen = set()
     for text in log_tail(output, 200):
         match = _PLACE.match(text[:_MESSAGE])

@@ -1,4 +1,4 @@
-"""The log of a GitLab CI job: a collapsible section an attempt."""
+"""The log of a GitLab CI job: a collapsible section for each attempt."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 class GitLabLog(PlainLog):
-    """Plain lines, with a section an attempt and one for the checks.
+    """Plain lines, with a section for each attempt and one for the checks.
 
-    GitLab knows a section by a carriage return and an escape sequence after its name; foreign text has neither left.
+    GitLab recognizes a section by a carriage return and an escape sequence after its name. Foreign text is
+    cleaned of both.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class GitLabLog(PlainLog):
         self._token = secrets.token_hex(4)
 
     def close(self) -> None:
-        """Close the section that is open. GitLab shows the time since its start; the end was seen before."""
+        """Close the open section, at the last record's time: GitLab shows the section's duration."""
         self._write(self._end(self._last))
         super().close()
 

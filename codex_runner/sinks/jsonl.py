@@ -1,4 +1,4 @@
-"""Records as JSON, one a line: the run's journal (events.jsonl and the copies beside it), and a log for programs."""
+"""Records as JSON lines: the run's journal (events.jsonl and the copies beside it), and a log for programs."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
 
-_LOOKS = 10  # at a lock that is taken
-_NO_ROOM = "Make room there or give the right to write, or choose another folder with `-o`."
-_KEEP = "Keep the folder as it is for whoever looks into it, and start a new run."
+_LOOKS = 10  # retries for a lock that is taken
+_NO_ROOM = "Free space or grant write access there, or choose another folder with `-o`."
+_KEEP = "Keep the folder for the investigation, and start a new run."
 
 
 class FileJournal:
     """The journal in a run's folder: events.jsonl, codex.jsonl, stderr.log, all 0600.
 
-    Nothing is buffered: what `copy` and `append` have returned from survives the death of this process, in the order
-    in which it came. `close` makes it survive the machine's. A lock on events.jsonl, held until `close`, keeps every
-    other runner out. An append that fails is taken back as far as the file system allows, so the files stay readable.
+    Unbuffered: once `copy` or `append` has returned, its data survives the death of this process, in order. After
+    `close` it survives a crash of the machine. A lock on events.jsonl, held until `close`, keeps other runners out. A
+    failed append is truncated away if the file system allows it, so the files stay readable.
     """
 
     def __init__(self, events: _AppendFile, stdout: _AppendFile, stderr: _AppendFile, seq: int) -> None:
-        """Go on after record `seq`. For `create` and `recover`, which lock and measure first."""
+        """Continue after record `seq`. For `create` and `recover`, which lock and measure first."""
         self._events = events
         self._copies: dict[Stream, _AppendFile] = {"stdout": stdout, "stderr": stderr}
         self._seq = seq
 
     @classmethod
     def create(cls, folder: RunFolder) -> Self:
-        """Begin a run's journal; the folder is made (0700). UsageError if there is a run in it already."""
+        """Begin a run's journal, and make its folder (0700). Raises UsageError if the folder holds a run already."""
         try:
             folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.path.chmod(0o700)
@@ -64,22 +64,24 @@ class FileJournal:
 
     @classmethod
     def recover(cls, folder: RunFolder) -> tuple[Iterator[Record], Self]:
-        """Go on with a journal that ended anywhere, in the middle of a write too.
+        """Recover a journal that ended anywhere, even in the middle of a write.
 
-        Keeps events.jsonl up to the last whole record whose copies are whole, cuts codex.jsonl and stderr.log to the
-        lengths that this record names, and returns those records (read lazily, from the start) with the journal ready
-        to append. UsageError if there is no run, or if a newer version wrote it; LockedError if another runner writes
-        it; RunnerError if records are missing in the middle.
+        Keeps events.jsonl up to the last whole record whose copies are whole. Truncates codex.jsonl and stderr.log to
+        the lengths that this record names. Returns those records (read lazily, from the start) with the journal ready
+        to append. Raises UsageError if there is no run, or if a newer version wrote it; LockedError if another runner
+        writes it; RunnerError if records are missing in the middle.
         """
         if not folder.events.exists():
-            raise UsageError(f"{folder.path} holds no run: there is no events.jsonl.", remedy="`codex-runner runs`.")
+            raise UsageError(
+                f"{folder.path} holds no run: there is no events.jsonl.", remedy="List the runs: `codex-runner runs`."
+            )
         with contextlib.ExitStack() as undo:
             events = undo.enter_context(_AppendFile(folder.events))
             events.lock()
             stdout = undo.enter_context(_AppendFile(folder.codex, os.O_CREAT))
             stderr = undo.enter_context(_AppendFile(folder.stderr, os.O_CREAT))
             seq, length, at = _last_whole(folder.events, stdout.length, stderr.length)
-            # Events first: a death between these cuts leaves copies that are too long, which the next one cuts again.
+            # Events first: a crash between these truncations leaves copies too long, which the next recovery truncates.
             events.truncate(length)
             stdout.truncate(at.stdout_copy if at else 0)
             stderr.truncate(at.stderr_copy if at else 0)
@@ -88,18 +90,18 @@ class FileJournal:
         return records, cls(events, stdout, stderr, seq)
 
     def copy(self, stream: Stream, data: bytes) -> None:
-        """Append redacted bytes to codex.jsonl or stderr.log. Comes before the record that stands for them."""
+        """Append redacted bytes to codex.jsonl or stderr.log. Call it before `append` of their record."""
         self._copies[stream].append(data)
 
     def append(self, record: Record) -> None:
-        """Append a record to events.jsonl in one write. Its `seq` must be the next one."""
+        """Append a record to events.jsonl in one write. Its `seq` must be the next number."""
         if record.seq != self._seq + 1:
             raise RunnerError(f"Record {record.seq} does not follow record {self._seq} in {self._events.path}.")
         self._events.append(to_line(record).encode("ascii"))
         self._seq = record.seq
 
     def close(self) -> None:
-        """Make sure that it is on disk, and let go of the lock. Calling it again does nothing."""
+        """Sync to disk (fsync), and release the lock. Idempotent."""
         with contextlib.ExitStack() as closing:
             for file in (self._events, *self._copies.values()):
                 closing.callback(file.close)
@@ -108,7 +110,7 @@ class FileJournal:
 
 
 class JsonLog:
-    """A sink for programs: one record a line, the same object as in events.jsonl. It is not bounded."""
+    """A sink for programs: one record on each line, the same object as in events.jsonl. It has no limit."""
 
     def __init__(self, stream: TextIO) -> None:
         """Write to `stream`, which stays open."""
@@ -116,42 +118,42 @@ class JsonLog:
 
     def accept(self, record: Record, state: RunState) -> None:  # noqa: ARG002 - the port's; the record says it all
         """Write the record."""
-        # A CI system takes `##[...]` for a command of its own wherever it stands; in JSON the same character has a
-        # second spelling, and outside strings JSON knows no number sign.
+        # A CI system takes `##[...]` for a command anywhere in a line. JSON can escape `#`, which occurs in strings
+        # only.
         self._stream.write(to_line(record).replace("##", "#\\u0023"))
         self._stream.flush()
 
     def mask(self, secret: Secret) -> None:
-        """See Sink.mask. Records come redacted: there is nothing to do."""
+        """See Sink.mask. Does nothing: records come redacted."""
 
     def tick(self, now: float, state: RunState) -> None:
-        """Nothing: a program reads the time from the records."""
+        """Does nothing: a program reads the time from the records."""
 
     def close(self) -> None:
-        """Nothing: the stream belongs to whoever opened it."""
+        """Does nothing: the stream belongs to the caller."""
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Yield the records of an events.jsonl, one at a time, up to its last whole one.
+    """Yield the records of an events.jsonl, one at a time, up to the last whole one.
 
-    A line that is cut off at the end is not an error: a runner may be writing it. UsageError if a newer version wrote
+    A truncated line at the end is not an error: a runner may be writing it. Raises UsageError if a newer version wrote
     the file, RunnerError if records are missing in the middle, ConfigurationError if it cannot be read.
     """
     return (record for _, record in _scan(path))
 
 
 def to_line(record: Record) -> str:
-    """Write a record as one line of ASCII, with its newline."""
+    """Return a record as one line of ASCII, with its newline."""
     try:
         return json.dumps(record_to_json(record), separators=(",", ":")) + "\n"
     except RecursionError:
-        # Data may be nested deeper than it can be written. codex.jsonl has it whole.
+        # The data is nested too deeply for json.dumps. codex.jsonl has it whole.
         text = f"{type(record.event).__name__} is nested too deeply to be recorded"
         return to_line(dataclasses.replace(record, event=Unparsed("nested too deeply", text, 0)))
 
 
 class _AppendFile:
-    """A file that only grows, without a buffer, and knows its length."""
+    """An append-only, unbuffered file that knows its length."""
 
     def __init__(self, path: Path, flags: int = 0) -> None:
         self.path = path
@@ -163,7 +165,7 @@ class _AppendFile:
             self.length = os.fstat(self._fd).st_size
         except FileExistsError as error:
             raise UsageError(
-                f"{path} is there already: the folder holds a run.", remedy="A run needs a folder of its own."
+                f"{path} exists already: the folder holds a run.", remedy="Give each run a folder of its own."
             ) from error
         except OSError as error:
             self.close()
@@ -176,7 +178,7 @@ class _AppendFile:
         self.close()
 
     def lock(self) -> None:
-        """Take the lock that keeps other runners out; it goes with the descriptor."""
+        """Acquire the lock that keeps other runners out. Closing the descriptor releases it."""
         for looks_left in range(_LOOKS, -1, -1):
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -191,11 +193,11 @@ class _AppendFile:
             except OSError as error:
                 raise ConfigurationError(
                     f"{self.path} cannot be locked: {error.strerror}.",
-                    remedy="Choose an output folder with `-o` on a file system that has locks.",
+                    remedy="Choose an output folder with `-o` on a file system that supports locks.",
                 ) from error
             else:
                 return
-            time.sleep(0.01)  # `logs -f` and `runs` have it for a moment, to see whether a runner has
+            time.sleep(0.01)  # `logs -f` and `runs` take it for a moment, to see whether a runner holds it
 
     def append(self, data: bytes) -> None:
         """Write all of `data`, or raise and leave the file as it was."""
@@ -204,7 +206,7 @@ class _AppendFile:
             while done < len(data):
                 done += os.write(self._fd, memoryview(data)[done:])
         except OSError as error:
-            with contextlib.suppress(OSError):  # the first error is the one to tell
+            with contextlib.suppress(OSError):  # report the first error
                 os.ftruncate(self._fd, self.length)
             raise _cannot("written", self.path, error) from error
         self.length += len(data)
@@ -233,7 +235,7 @@ class _AppendFile:
 
 
 def _lock_holder(descriptor: int) -> int | None:
-    """Return the pid of the process that has locked a file, None if the system does not tell."""
+    """Return the pid of the process that has locked a file. Returns None if the system does not say."""
     inode = str(os.fstat(descriptor).st_ino)
     with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as locks:  # noqa: PTH123 - of the system
         for words in map(str.split, locks):
@@ -247,10 +249,10 @@ def _cannot(done: str, path: Path, error: OSError) -> ConfigurationError:
 
 
 def _last_whole(path: Path, stdout: int, stderr: int) -> tuple[int, int, Position | None]:
-    """Find the last record whose copies are whole: its seq, where it ends in bytes, and its position."""
+    """Return the last record whose copies are whole: its seq, the offset of its end in bytes, and its position."""
     seq, length, at = 0, 0, None
     for end, record in _scan(path):
-        # After a power cut a copy may be shorter than the record says. Lengths only grow, so the rest is lost too.
+        # After a power failure a copy may be shorter than its record says. Lengths only grow, so the rest is lost too.
         if record.position.stdout_copy > stdout or record.position.stderr_copy > stderr:
             break
         seq, length, at = record.seq, end, record.position
@@ -258,7 +260,7 @@ def _last_whole(path: Path, stdout: int, stderr: int) -> tuple[int, int, Positio
 
 
 def _scan(path: Path) -> Iterator[tuple[int, Record]]:
-    """Yield each record with the offset at which it ends. Torn lines at the end are left out, damage is raised."""
+    """Yield each record with the offset of its end. Skips torn lines at the end; raises if others are damaged."""
     end, seq, torn = 0, 0, 0
     try:
         with path.open("rb") as file:
@@ -269,7 +271,7 @@ def _scan(path: Path) -> Iterator[tuple[int, Record]]:
                     continue
                 if data["schema"] > SCHEMA_VERSION:
                     raise UsageError(
-                        f"{path}, line {number}: schema {data['schema']}, and this version reads {SCHEMA_VERSION}.",
+                        f"{path}, line {number}: schema {data['schema']}, but this version reads {SCHEMA_VERSION}.",
                         remedy="Use the codex-runner that wrote it, or a newer one.",
                     )
                 record = _build(data)
@@ -277,7 +279,7 @@ def _scan(path: Path) -> Iterator[tuple[int, Record]]:
                     torn = torn or number
                     continue
                 if torn:
-                    raise RunnerError(f"{path}, line {torn} cannot be read, and others follow it.", remedy=_KEEP)
+                    raise RunnerError(f"{path}, line {torn} cannot be read, but others follow it.", remedy=_KEEP)
                 if record.seq != seq + 1:
                     raise RunnerError(f"{path}, line {number}: record {record.seq} follows record {seq}.", remedy=_KEEP)
                 end, seq = end + len(line), record.seq

@@ -1,4 +1,4 @@
-"""What a record comes to in words: the lines that every log for people shows, however it shows them."""
+"""Log lines for people: every log shows the same lines for a record, each in its own way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SAID = 200  # lines of a message
 
 
 class Tone(Enum):
-    """How a line is meant."""
+    """The tone of a line, which chooses its colour."""
 
     PLAIN = auto()
     DIM = auto()
@@ -34,10 +34,10 @@ class Tone(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line for people. All of it is clean: nothing in it can move a cursor or command a CI system.
+    """One line for people. All of it is clean: it cannot move a cursor or command a CI system.
 
     `verb` is one of our own words, at most eight characters. `block` holds lines to show beneath. An `essential`
-    line is shown even when the log is full.
+    line is shown even if the log is full.
     """
 
     verb: str
@@ -48,15 +48,14 @@ class LogLine:
 
 
 class Narrator:
-    """Tells a run, record by record. Every record comes to at least one line, but for a line of codex's stderr again.
+    """Turns a run's records into lines: at least one for each record, except a repeated line of codex's stderr.
 
-    codex may complain of the same thing a thousand times: what comes after the same line is counted, and the count told
-    before whatever comes next. `tail` is how many lines of a failed command's output are told; `verbose` tells whole
-    what is cut otherwise.
+    codex may print the same complaint a thousand times. Repetitions are counted, and the count comes before the next
+    line. `tail` is the number of lines of a failed command's output. `verbose` shows in full what is cut otherwise.
     """
 
     def __init__(self, *, tail: int, verbose: bool = False) -> None:
-        """Begin with nothing told."""
+        """Begin with no line."""
         self._tail = tail
         self._verbose = verbose
         self._since: dict[str, float] = {}
@@ -66,7 +65,7 @@ class Narrator:
         self._repeated = 0
 
     def tell(self, record: Record, state: RunState) -> list[LogLine]:
-        """Say what the record means. `state` includes it."""
+        """Return the record's lines. `state` includes the record."""
         event = record.event
         if event == self._complaint and not self._verbose:
             self._repeated += 1
@@ -95,7 +94,7 @@ class Narrator:
                 return [_happening(record.event, state)]
 
     def silence(self, now: float, state: RunState) -> LogLine | None:
-        """Say what is still going on, once in a minute in which nothing was told."""
+        """Return a line about what still goes on. Returns None unless there was no line for a minute."""
         if not self._told or now < self._told:  # the clock was set back
             self._told = now
         if now - self._told < _SILENCE or state.verdict is not None:
@@ -106,7 +105,7 @@ class Narrator:
         return LogLine("...", f"still {text}{lasting}", Tone.DIM)
 
     def current(self, state: RunState) -> tuple[str, float | None]:
-        """Say what is being done now, and since when (seconds since the epoch) if that is known."""
+        """Return what the run does now, and since when (seconds since the epoch) if that is known."""
         if self._check is not None:
             return f"checking: {self._check[0]}", self._check[1]
         attempt = state.attempt
@@ -183,7 +182,7 @@ def _begun(event: ev.ItemStarted | ev.ItemUpdated | ev.ItemCompleted, verb: str,
 
 
 def _open(item: ev.Item) -> str:
-    """Name an item by what it does."""
+    """Return the name of an item: what it does."""
     match item:
         case ev.Command():
             return first_line(command_text(item.command))
@@ -240,7 +239,7 @@ def _attempt(event: ev.AttemptStarted | ev.AttemptEnded) -> list[LogLine]:
 
 
 def _run_ended(event: ev.RunEnded, state: RunState) -> list[LogLine]:
-    """Say how it ended. Whoever looks at a red job reads the end of its log: what failed and what to do stand there."""
+    """Return the verdict's lines. People read the end of a red job's log: it says what failed and what to do."""
     good = event.exit_code == 0
     told = f"{event.result} in {format_duration(state.seconds)}" if good else f"exit code {event.exit_code}"
     facts = [] if good else [f"after {format_duration(state.seconds)}"]
@@ -258,7 +257,7 @@ def _run_ended(event: ev.RunEnded, state: RunState) -> list[LogLine]:
 
 
 def _last_words(check: ev.CheckEnded, known: str) -> str:
-    """Say of a check that failed what it said last, which usually tells why; nothing where that is `known`."""
+    """Return a failed check's last line, which usually says why; empty if that is `known`."""
     last = next((line for line in reversed(check.output.splitlines()) if line.strip()), "it printed nothing")
     return "" if last.strip() in known else f"{first_line(check.name)}: {first_line(last)}"
 
@@ -291,7 +290,7 @@ def _happening(event: ev.Event, state: RunState) -> LogLine:  # noqa: C901, PLR0
         case ev.UsageSeen():
             return LogLine("tokens", f"{event.usage.total:,} so far", Tone.DIM)
         case ev.ReplyMissing():
-            return LogLine("trouble", "by codex's own record, the last answer held no message", Tone.WARN)
+            return LogLine("trouble", "codex's own record has no message in the last answer", Tone.WARN)
         case ev.TurnFailed():
             return _line("FAILED", f"turn: {event.message}", Tone.BAD)
         case ev.StreamError():
@@ -331,7 +330,7 @@ def _happening(event: ev.Event, state: RunState) -> LogLine:  # noqa: C901, PLR0
 
 
 def _facts(facts: dict[str, Any]) -> str:
-    """Name what a run was prepared with, a table by what it says of itself: `codex 0.169.0, model gpt-5.5`."""
+    """Return the facts of a prepared run, a table by its version: `codex 0.169.0, model gpt-5.5`."""
     said = []
     for key, value in facts.items():
         named = value.get("version") if isinstance(value, dict) else value
@@ -340,14 +339,14 @@ def _facts(facts: dict[str, Any]) -> str:
 
 
 def _origin(facts: dict[str, Any]) -> str:
-    """Say where a credential comes from: `codex/acme/app/docs, version 3, of ada, until 2026-01-31T12:00:00Z`."""
+    """Return a credential's origin: `codex/acme/app/docs, version 3, of ada, until 2026-01-31T12:00:00Z`."""
     words = {"version": "version ", "owner": "of ", "expires_at": "until "}
     known = [f"{word}{facts[key]}" for key, word in words.items() if facts.get(key) is not None]
     return ", ".join([str(facts.get("place", "")), *known])
 
 
 def _brief(data: object) -> str:
-    """Show the first characters of JSON data."""
+    """Return the first characters of JSON data."""
     try:
         return json.dumps(data, ensure_ascii=False, default=str)[:1000]
     except (RecursionError, ValueError):

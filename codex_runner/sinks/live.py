@@ -1,4 +1,4 @@
-"""The live view of a terminal: what happened scrolls by, what happens now stands beneath it."""
+"""The live view on a terminal: past events scroll by above, and the current state stays at the bottom."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _STYLES = {
     Tone.BAD: "red",
 }
 _TODOS = 6  # lines of the plan
-_NARROW = 20  # characters; a terminal may say that it has none
+_NARROW = 20  # characters; a terminal may report a width of 0
 
 
 class LiveConsole:
-    """A sink for a terminal. It draws when it is called and never by itself: no thread, no race with the state."""
+    """A sink for a terminal. It draws only when it is called: no thread, no race with the state."""
 
     def __init__(self, stream: TextIO, *, color: bool, width: int | None = None, verbose: bool = False) -> None:
-        """Draw on `stream`, which stays open. Without `width` it follows the terminal's."""
+        """Draw on `stream`, which stays open. The default `width` is the terminal's."""
         self._console = Console(
             file=stream,
             force_terminal=True,
@@ -62,26 +62,26 @@ class LiveConsole:
         )
 
     def accept(self, record: Record, state: RunState) -> None:
-        """Print what happened above, and draw what happens now."""
+        """Print the record's lines above, and redraw the current state."""
         shown = [text for line in self._narrator.tell(record, state) for text in self._texts(line, record.time, state)]
         self._now.time, self._now.state = record.time, state
         if not self._live.is_started and state.verdict is None:
             self._live.start()
-        self._console.print(Group(*shown))  # draws what stands beneath, too
+        self._console.print(Group(*shown))  # redraws the current state, too
         if state.verdict is not None:
             self._live.stop()
 
     def mask(self, secret: Secret) -> None:
-        """See Sink.mask. Records come redacted: there is nothing to do."""
+        """See Sink.mask. Does nothing: records come redacted."""
 
     def tick(self, now: float, state: RunState) -> None:
-        """Draw the time that has passed."""
+        """Redraw the elapsed time."""
         self._now.time, self._now.state = now, state
         if self._live.is_started:
             self._live.refresh()
 
     def close(self) -> None:
-        """Take away what stands beneath, and give the cursor back."""
+        """Remove the current state from the terminal, and restore the cursor."""
         self._live.stop()
 
     def _texts(self, line: LogLine, time: float, state: RunState) -> list[Text]:
@@ -98,7 +98,7 @@ class LiveConsole:
 
 
 class _Now:
-    """What stands beneath: read anew whenever it is drawn."""
+    """The current state at the bottom, computed on each redraw."""
 
     def __init__(self, narrator: Narrator) -> None:
         self._narrator = narrator
@@ -127,7 +127,7 @@ class _Now:
 
 
 def _flat(text: Text) -> Text:
-    """Have rich cut a line in cells: a character may take two, and a line that wraps would be drawn over."""
+    """Have rich cut a line by cells: a character may take two, and the redraw would overwrite a wrapped line."""
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
 
@@ -145,7 +145,7 @@ def _counts(state: RunState) -> str:
 
 
 def _window(state: RunState) -> tuple[Todo, ...]:
-    """Of a long plan, the part round what comes next."""
+    """Return the part of a long plan around the next step."""
     first = next((i for i, todo in enumerate(state.todo) if not todo.completed), 0)
     start = max(0, min(first - 1, len(state.todo) - _TODOS))
     return state.todo[start : start + _TODOS]

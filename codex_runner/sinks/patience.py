@@ -1,4 +1,4 @@
-"""A log whose reader may stall: a paused `less`, a CI system's collector that hangs. It must not hold up the run."""
+"""Write timeout for a log: its reader may stall (a paused `less`, a hung CI collector), but must not block the run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-PATIENCE: Final = 5.0  # seconds: while it lasts, nobody watches the agent, nor hears a signal
+PATIENCE: Final = 5.0  # seconds: meanwhile the runner neither watches the agent nor handles a signal
 
 
 def patient(stream: TextIO) -> TextIO:
-    """Return a stream to the same place that raises TimeoutError where nothing is taken for PATIENCE seconds.
+    """Return a stream to the same file that raises TimeoutError if its reader takes nothing for PATIENCE seconds.
 
-    What is written after that is dropped. A terminal stays as it is: whoever pauses it is there to go on.
+    It drops all writes after that. A terminal is returned as it is: the user who paused it is there to resume it.
     """
     if stream.isatty():
         return stream
@@ -48,11 +48,11 @@ class _Patient(io.RawIOBase):
 
     def write(self, data: ReadableBuffer, /) -> int:
         view = memoryview(data)
-        # Where poll says that a pipe can be written, so much does not block.
+        # If poll says that a pipe is writable, a write of PIPE_BUF bytes does not block.
         for start in range(0, len(view), select.PIPE_BUF):
             if not self._given_up and not self._poll.poll(PATIENCE * 1000):
                 self._given_up = True
-                raise TimeoutError(errno.ETIMEDOUT, "nobody reads it")
+                raise TimeoutError(errno.ETIMEDOUT, "its reader takes nothing")
             if not self._given_up:
                 os.write(self._descriptor, view[start : start + select.PIPE_BUF])
         return len(view)

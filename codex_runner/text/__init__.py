@@ -1,1 +1,1 @@
-"""Text, by itself: what can be seen of it. Pure; nothing here knows what the text is about."""
+"""Text: cleaning, excerpts, dates, durations, counts, lines. Pure; no module here knows what a text is about."""

@@ -1,15 +1,15 @@
-"""Counts: plural forms, thousands, bytes."""
+"""Counts: plural forms, thousands separators, sizes in bytes."""
 
 from __future__ import annotations
 
 
 def counted(count: int, noun: str) -> str:
-    """Write how many there are: `1 command`, `1,204 commands`."""
+    """Return the count and its noun: `1 command`, `1,204 commands`."""
     return f"{count:,} {plural(count, noun)}"
 
 
 def plural(count: int, noun: str) -> str:
-    """Return `noun` as it stands beside this number: `file`, `files`. For nouns that take an s."""
+    """Return the singular or plural of `noun` for this count: `file`, `files`. For nouns that take an s."""
     return noun if count == 1 else f"{noun}s"
 
 

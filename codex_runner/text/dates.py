@@ -1,4 +1,4 @@
-"""Dates: RFC 3339 in UTC, read and written; seconds since the epoch inside.
+"""Dates: parses and formats RFC 3339 in UTC; internally, dates are seconds since the epoch.
 
 To the second for dates of tokens and for people (`format_date`), to the millisecond for records and reports
 (`format_instant`).
@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-_DATES_END = 100_000_000_000.0  # seconds since the epoch, in the year 5138: what is more is in milliseconds
+_DATES_END = 100_000_000_000.0  # seconds since the epoch, in the year 5138: a larger number is in milliseconds
 
 
 def parse_date(text: str) -> float:
-    """Read an RFC 3339 date with a time zone into seconds since the epoch. ValueError says what is wrong with it."""
+    """Parse an RFC 3339 date with a time zone into seconds since the epoch. Raises ValueError, which says why."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -24,14 +24,14 @@ def parse_date(text: str) -> float:
 
 
 def parse_day_or_date(text: str) -> float:
-    """Read a date as `parse_date` does, or a day alone: its beginning in UTC, rather too early than too late."""
+    """Parse a date as `parse_date` does, or a day alone as its beginning in UTC: too early is the safe side."""
     return parse_date(f"{text}T00:00:00Z" if len(text) == len("2026-01-31") else text)
 
 
 def numeric_date(value: object) -> float | None:
-    """Return a JWT's date in seconds since the epoch; None stands for none.
+    """Return a JWT's date in seconds since the epoch. Returns None if `value` is None.
 
-    ValueError shows one that is no date, such as NaN, or milliseconds.
+    Raises ValueError if the value is no date in seconds, such as NaN or milliseconds.
     """
     if value is None:
         return None

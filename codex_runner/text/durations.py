@@ -1,7 +1,7 @@
-"""Durations: read from configuration, options and Vault; written in one way everywhere.
+"""Durations: parsed from configuration, options and Vault, and formatted in one way everywhere.
 
-What `format_duration` writes, `parse_duration` reads: a figure from a log can be set as a limit. Contracts for programs
-(JUnit, run.json, metrics, `--json`) are numbers of seconds and do not come here.
+`parse_duration` reads what `format_duration` writes, so that a figure from a log can be set as a limit. Formats for
+programs (JUnit, run.json, metrics, `--json`) are numbers of seconds, and do not use this module.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ _WRITTEN = ("d", "h", "m", "s")
 _DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d{{1,9}}(?:\.\d{{1,9}})?){unit})?" for unit in _WRITTEN), re.ASCII)
 _GO_PART = "([0-9]+(?:[.][0-9]*)?|[.][0-9]+)(h|ms|m|s|us|\u00b5s|\u03bcs|ns)"
 _GO = re.compile(rf"(?:{_GO_PART})+", re.ASCII)
-_OLDEST = 10 * 365 * 86400  # seconds; what is longer is no duration of a run
+_OLDEST = 10 * 365 * 86400  # seconds; no run is longer
 
 
 def parse_duration(value: object) -> float:
-    """Return the seconds that `value` stands for: more than none, at most a year. ValueError says what is wrong.
+    """Return the seconds of a duration, more than 0 and at most a year. Raises ValueError, which says what is wrong.
 
     A string is a sum of days, hours, minutes and seconds, each once and in this order: `90s`, `10m`, `1h30m`. A string
-    of digits alone is refused, since nobody can tell which unit was meant; a number is in seconds.
+    of digits alone is refused, since its unit would be a guess; a number is in seconds.
     """
     seconds = _seconds(value)
     if seconds is None:
         raise ValueError("must be a duration such as 90s, 10m or 1h30m, or a number of seconds")
     if not 0 < seconds <= LONGEST:  # also false for NaN
-        raise ValueError("must be longer than nothing and no longer than a year")
+        raise ValueError("must be longer than 0s and at most a year")
     return seconds
 
 
@@ -49,9 +49,9 @@ def _seconds(value: object) -> float | None:
 
 
 def parse_go_duration(text: str) -> float | None:
-    """Return the seconds of a duration as Go, and so Vault, writes it: `768h0m0s`, `1.5s`. None if it is none.
+    """Return the seconds of a duration in Go's format, which Vault uses: `768h0m0s`, `1.5s`. Returns None otherwise.
 
-    Any unit may come in any order, again too, as Go has it. A sign is refused: no duration of Vault's is negative.
+    As in Go, units may come in any order, and repeatedly. A sign is refused: no duration of Vault is negative.
     """
     if _GO.fullmatch(text) is None:
         return None
@@ -59,10 +59,10 @@ def parse_go_duration(text: str) -> float | None:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration for people, in its two largest units: `0.4s`, `12s`, `3m12s`, `30m`, `2h05m`, `3d04h`.
+    """Format a duration for people, in its two largest units: `0.4s`, `12s`, `3m12s`, `30m`, `2h05m`, `3d04h`.
 
-    Below ten seconds it is rounded to a tenth, above it is cut: a token never seems to live longer than it does. A
-    unit of which there is none is left out. What is negative or not finite counts as none: `0s`.
+    Below ten seconds it is rounded to a tenth; above, it is rounded down, so that a token never seems to live longer
+    than it does. A unit with a zero is omitted. A negative or infinite duration, or NaN, becomes `0s`.
     """
     seconds = max(0.0, seconds) if math.isfinite(seconds) else 0.0
     if seconds < 9.95:
@@ -77,12 +77,12 @@ def format_duration(seconds: float) -> str:
 
 
 def format_elapsed(seconds: float) -> str:
-    """Write how long something in a run took, as `format_duration` does; none for what a clock set anew made up."""
+    """Format a duration within a run, as `format_duration` does; `0s` if a change of the clock has falsified it."""
     return format_duration(plausible(seconds))
 
 
 def format_clock(seconds: float) -> str:
-    """Write a time since a start, to stand in a column: `0:07`, `12:03`, `1:02:03`."""
+    """Format the time since a start for a column: `0:07`, `12:03`, `1:02:03`."""
     whole = max(0, int(seconds))
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d}"
@@ -90,5 +90,5 @@ def format_clock(seconds: float) -> str:
 
 
 def plausible(seconds: float) -> float:
-    """Return a run's duration as every reader takes it; 0 for one that a clock set anew has made up."""
+    """Return a run's duration in seconds; 0 if it is impossible, since the clock was changed during the run."""
     return float(seconds) if math.isfinite(seconds) and 0 < seconds < _OLDEST else 0.0

@@ -11,13 +11,13 @@ import re
 from codex_runner.text.clean import clean, clean_line
 from codex_runner.text.counts import counted
 
-_READ = 65536  # characters of a text that a log looks at; far more than is ever shown of it
+_READ = 65536  # characters of a text that are read for a log, far more than are shown
 _ELLIPSIS = "…"
 _BREAK = re.compile(r"\s+")
 
 
 def first_line(text: str) -> str:
-    """Return the first line of `text` that is not blank, for a log, and how many more there are."""
+    """Return the first line of `text` that is not blank, for a log, with the count of further lines."""
     if "\n" not in text:
         return clean_line(text[:_READ]).strip()
     lines = [line for line in text[:_READ].split("\n") if line.strip()]
@@ -27,14 +27,14 @@ def first_line(text: str) -> str:
 
 
 def log_head(text: str, count: int) -> tuple[str, ...]:
-    """Return the first `count` lines of `text` for a log, and a line that says how many are left out."""
+    """Return the first `count` lines of `text` for a log, then a line that says how many are omitted."""
     lines = text[:_READ].strip("\n").split("\n", count)
     more = f"{_ELLIPSIS} {text.rstrip().count(chr(10)) + 1 - count:,} more lines"
     return (*(clean_line(line) for line in lines[:count]), *((more,) if len(lines) > count else ()))
 
 
 def log_tail(text: str, count: int) -> tuple[str, ...]:
-    """Return the last `count` lines of `text` for a log, after a line that says how many are left out."""
+    """Return the last `count` lines of `text` for a log, after a line that says how many are omitted."""
     if not (text := text.rstrip()):
         return ()
     lines = text[-_READ:].rsplit("\n", count)
@@ -57,12 +57,12 @@ def one_line(text: str, limit: int = 1000) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return `text`, or its beginning and an ellipsis if it has more than `limit` characters. It is not cleaned."""
+    """Truncate `text` to `limit` characters, with an ellipsis if it is longer. Does not clean it."""
     return text if len(text) <= limit else text[: limit - 1] + _ELLIPSIS
 
 
 def first_lines(text: str, lines: int, limit: int) -> str:
-    """Return the first `lines` lines of `text` for a report, at most `limit` characters, and whether there is more."""
+    """Return the first `lines` lines of `text` for a report, at most `limit` characters; then `…` if there is more."""
     kept = "\n".join(clean(text).strip("\n").split("\n")[: lines + 1])
     short = "\n".join(kept.split("\n")[:lines])[:limit]
     return short if short == kept else f"{short}\n{_ELLIPSIS}"
@@ -76,9 +76,9 @@ def last_lines(text: str, lines: int) -> str:
 
 
 def tail(text: str, limit: int) -> str:
-    """Return `text` for a report, or if it is larger than `limit` bytes of UTF-8, a note and its last bytes.
+    """Return `text` for a report; if it is larger than `limit` bytes of UTF-8, a note and its last bytes.
 
-    The note comes on top of the limit. The cut is at a line's beginning if one is near.
+    The note is not part of the limit. The cut is at a line's beginning if one is near.
     """
     data = clean(text).encode()
     if len(data) <= limit:
@@ -90,10 +90,10 @@ def tail(text: str, limit: int) -> str:
 
 
 def end_of(text: str, limit: int) -> str:
-    """Return the last `limit` characters at most, from the beginning of a line on, else of a word. Not cleaned.
+    """Return at most the last `limit` characters, from the beginning of a line or else of a word. Does not clean them.
 
-    For text that is not redacted yet. Empty if there is neither: half a word may be half a secret, which no redactor
-    finds.
+    For text that is not redacted yet. Returns "" if neither begins there: half a word may be half a secret, which no
+    redactor finds.
     """
     text = text.strip()
     if len(text) <= limit:

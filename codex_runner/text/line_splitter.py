@@ -1,4 +1,4 @@
-"""From bytes as they come to lines with offsets. Any split of the bytes gives the same lines."""
+"""Streaming line splitter: bytes to lines with offsets. The same bytes give the same lines, however they are split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BOUND = 8 * 1024 * 1024
-"""The length in bytes of the longest line that is held whole. codex caps what it prints of a command at 1 MiB."""
+"""The length in bytes of the longest line that is held whole. codex prints at most 1 MiB of a command's output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class LineSplitter:
         return self._end + self._held
 
     def feed(self, data: bytes) -> Iterator[Line | Part]:
-        """Take more bytes in; yield the lines that are now complete, and what there is of a line beyond the bound."""
-        # A line may be megabytes and come in pieces: they are joined once, when its newline is there.
+        """Take more bytes; yield the lines that are now complete, and the parts of a line beyond the bound."""
+        # A line may have megabytes and come in many pieces: join them once, when its newline has come.
         *complete, rest = data.split(b"\n")
         for piece in complete:
             if self._told or self._held + len(piece) > self._bound:
@@ -76,7 +76,7 @@ class LineSplitter:
             self._held += len(rest)
 
     def finish(self) -> Iterator[Line | Part]:
-        """The stream is over: yield what came after its last newline, if anything did."""
+        """Yield the rest after the last newline, if there is one. The stream has ended."""
         if self._told:
             yield self._part(b"", last=True)
         elif self._parts:

@@ -1,7 +1,7 @@
-"""A script's answer, apart from whatever else a host prints.
+"""Framing: a script's answer, told apart from everything else that a host prints.
 
-bash warns of a missing locale, the loader of a missing library, a start-up file greets, a wrapper of git complains. So
-stderr goes into a file of its own, and the answer begins on stdout behind a mark that nobody else can print.
+bash warns of a missing locale, the loader of a missing library; a start-up file greets, a wrapper of git complains. So
+stderr goes into a file of its own. The answer on stdout begins behind a random mark that no other program knows.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from codex_runner.domain.host import Completed
 
 
 def marked(script: str, mark: str) -> str:
-    """Return the script with its first act: to print the mark, a hexadecimal word, on a line.
+    """Return the script with a first line that prints the mark, a hexadecimal word.
 
-    By echo: a shell without a printf of its own would show the mark in a command line.
+    It uses echo: a shell without a built-in printf would show the mark in a command line.
     """
     return f"echo {mark}\n{script}"
 
 
 def answered(mark: str, exit_code: int | None, stdout: bytes, stderr: bytes, seconds: float) -> Completed:
-    """Take apart what a marked script came to. Without the mark it never began, or its answer was cut: no answer."""
+    """Split the output of a marked script. The answer is empty if the mark is missing: the script never began."""
     noise, found, answer = stdout.partition(f"{mark}\n".encode())
     return Completed(exit_code, answer if found else b"", seconds, complaint=noise + stderr)

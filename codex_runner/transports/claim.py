@@ -1,4 +1,4 @@
-"""A run's claim as this machine sees it: the folder that host/claim.sh writes, and how a runner here keeps to it."""
+"""A run's claim (a lease) on this machine: the folder that host/claim.sh writes, and how a runner here renews it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class ClaimFolder:
     """`runs/<run-id>/claims/`. `held` says that this runner has had the claim."""
 
     def __init__(self, path: Path, claim: Claim) -> None:
-        """Nothing is looked at yet."""
+        """Read nothing yet."""
         self._path, self.claim = path, claim
         self.held = False
 
     def keep(self, *, last: bool = False) -> None:
-        """Renew it. ClaimTakenError if another has it.
+        """Renew the claim. Raises ClaimTakenError if another runner holds it.
 
-        With `last`, also if another runner has judged the run and removed it.
+        With `last`, raises it also if another runner has judged the run and discarded it.
         """
         number = self._number()
         if number == 0:
@@ -44,7 +44,7 @@ class ClaimFolder:
         words = _read(self._path / str(number)).split()
         beat = self._path / f"{number}.beat"
         if words[:1] == [self.claim.word]:
-            with contextlib.suppress(OSError):  # removed meanwhile, or a full disk on which it was never made
+            with contextlib.suppress(OSError):  # the folder was removed, or a full disk kept the file from being made
                 write_in_place(beat, f"{_uptime():<{_BEAT}}\n")
             return
         since = int(words[3]) if len(words) > 3 and words[3].isdigit() else None
@@ -62,9 +62,10 @@ class ClaimFolder:
 
     @contextlib.contextmanager
     def work(self) -> Iterator[Callable[[int], None]]:
-        """Put on record that something runs under the claim, then look at the claim: ClaimTakenError.
+        """Register a command that runs under the claim, then renew the claim. Raises ClaimTakenError.
 
-        A runner that takes the claim later ends it. Yields a function of the pid that leads its process group.
+        A runner that takes the claim later ends the command. Yields a function that takes the pid of the leader of
+        the command's process group.
         """
         if not self._path.is_dir():  # nothing has been claimed yet
             yield lambda _: None
@@ -77,7 +78,7 @@ class ClaimFolder:
             work.end()
 
     def _buried_by_another(self) -> str | None:
-        """Return the claim under which another runner has judged and discarded the run, as its tombstone has it."""
+        """Return the claim under which another runner judged and discarded the run, from the run's tombstone."""
         words = _read(self._path.parents[2] / "discarded" / self.claim.run_id).split()
         judge = words[3] if len(words) > 3 else ""
         return judge if judge != self.claim.word and judge.startswith(f"{self.claim.run_id}/") else None
@@ -90,28 +91,28 @@ class ClaimFolder:
 
 
 class _Work:
-    """A command that runs under a claim, on record for the next holder: see host/claim.sh."""
+    """A command that runs under a claim, registered for the next holder to end: see host/claim.sh."""
 
     def __init__(self, path: Path) -> None:
-        """This process is about to start it. HostError if that cannot be written."""
+        """Register this process, which is about to start the command. Raises HostError if that fails."""
         self._path, self._room = path, path.with_name("work.room")
         try:
             try:
                 self._tell(os.getpid())
-            except OSError:  # on a full disk: into the room that was taken for that
+            except OSError:  # the disk is full: use the file that was allocated for this case
                 self.end()
                 self._path = self._room
                 self._tell(os.getpid())
         except OSError as error:
-            raise HostError(f"this machine's disk: {path} cannot be written: {error.strerror}.") from None
+            raise HostError(f"this machine's disk: cannot write {path}: {error.strerror}.") from None
 
     def name(self, pid: int) -> None:
-        """Say which process it is: the leader of a group."""
+        """Register the leader of the command's process group."""
         with contextlib.suppress(OSError):
             self._tell(pid, pid)
 
     def end(self) -> None:
-        """It is over."""
+        """Remove the registration: the command has ended."""
         with contextlib.suppress(OSError):
             if self._path == self._room:
                 self._tell()

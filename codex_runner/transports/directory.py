@@ -1,4 +1,4 @@
-"""The run directory as this machine sees it: one class that names every file and reads what the supervisor wrote."""
+"""The run directory on this machine: one class names its files and reads what the supervisor wrote."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HOLDER_WORDS = 5
-_LEASE = 20  # characters of the lease's line: what the host's own script writes, too
+_LEASE = 20  # characters of the lease's line, as in the host's own script
 _LONGEST = 1 << 16  # bytes
 _SHOWN = 200  # characters
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
-    """Where this user's state lies: `$XDG_STATE_HOME/codex-runner`."""
+    """Return the folder of this user's state: `$XDG_STATE_HOME/codex-runner`."""
     state = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME') or '/'}/.local/state"
     return Path(state) / "codex-runner"
 
 
 def runs_root(environ: Mapping[str, str]) -> Path:
-    """Where this user's run directories lie: `$XDG_STATE_HOME/codex-runner/runs`."""
+    """Return the folder of this user's run directories: `$XDG_STATE_HOME/codex-runner/runs`."""
     return state_folder(environ) / "runs"
 
 
@@ -44,24 +44,25 @@ class AttemptDirectory:
 
     @property
     def lease(self) -> Path:
-        """The run's counter, which only a live runner advances."""
+        """The file of the run's counter (heartbeat), which only a live runner advances."""
         return self.path.parent.parent / "lease"
 
     def ping(self) -> None:
-        """Count the lease up by one. Two runners at once may lose a count, but never stop it.
+        """Renew the lease: increment its counter. Two runners at once may lose an increment, but never stop it.
 
-        In place: once it is there, that needs no room on a disk. The age of the run's folder says that it is in use.
+        Written in place: an existing file needs no more room on the disk. Also touches the run's folder, whose age
+        shows that the run is in use.
         """
         try:
             count = int(read_plain(self.lease) or 0)
         except (FileNotFoundError, ValueError):
             count = 0
-        with contextlib.suppress(OSError):  # the directory was removed, or the disk is full: follow says so
+        with contextlib.suppress(OSError):  # the directory was removed, or the disk is full: `follow` reports that
             write_in_place(self.lease, f"{count + 1:<{_LEASE}}\n")
             os.utime(self.lease.parent)
 
     def exit(self) -> ProcessExit | Lost | None:
-        """How codex ended, once the supervisor has written it; Lost if that cannot be read."""
+        """Return how codex ended. Returns None if the supervisor has not written it yet, Lost if it is damaged."""
         try:
             text = read_plain(self.path / "exit")
         except FileNotFoundError:
@@ -69,7 +70,7 @@ class AttemptDirectory:
         return parse_exit(text)
 
     def lost(self) -> str | None:
-        """Say why nobody will ever write `exit`, or None while the supervisor is alive."""
+        """Return why the supervisor will never write `exit`. Returns None while the supervisor is alive."""
         try:
             words = read_plain(self.path / "pid").split()
         except FileNotFoundError:
@@ -88,7 +89,7 @@ class AttemptDirectory:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Open a file for reading, for which an agent may have put a FIFO: OSError then, and no waiting."""
+    """Open a regular file for reading, without blocking. Raises OSError for anything else, such as an agent's FIFO."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -97,7 +98,7 @@ def open_plain(path: Path) -> BinaryIO:
 
 
 def read_plain(path: Path) -> str:
-    """Return the text of a small file; empty if something else is in its place."""
+    """Return the text of a small file. Returns "" if it cannot be read. Raises FileNotFoundError."""
     try:
         with open_plain(path) as file:
             return file.read(_LONGEST).decode("ascii", "replace")
@@ -108,7 +109,10 @@ def read_plain(path: Path) -> str:
 
 
 def write_in_place(path: Path, text: str) -> None:
-    """Write a small text of constant length. So it is never empty for others, and needs no more room on a disk."""
+    """Overwrite a small file in place, with a text of constant length. Raises OSError.
+
+    So other processes never see an empty file, and an existing one needs no more room on the disk.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, text.encode("ascii"))
@@ -117,9 +121,9 @@ def write_in_place(path: Path, text: str) -> None:
 
 
 def parse_exit(text: str) -> ProcessExit | Lost:
-    """Read the `exit` file: a key and a value a line. What was written on a full disk has blanks behind it.
+    """Parse the `exit` file: one key and value a line. Blanks follow what was written on a full disk.
 
-    Lost if a key is missing or a value is none of those that a supervisor writes: what cannot be read is no good end.
+    Returns Lost if a key is missing, or if a supervisor never writes such a value: a damaged file is no success.
     """
     try:
         values = dict(line.split(" ", 1) for line in text.splitlines() if line.strip())
@@ -136,7 +140,7 @@ def parse_exit(text: str) -> ProcessExit | Lost:
     except (KeyError, ValueError):
         exit_ = None
     if exit_ is None or (exit_.code is not None and exit_.signal is not None):
-        return Lost(f"what the supervisor wrote of codex's end cannot be read: {text[:_SHOWN]!r}")
+        return Lost(f"the supervisor's `exit` file cannot be read: {text[:_SHOWN]!r}")
     return exit_
 
 

@@ -1,6 +1,6 @@
-"""Waiting for files to grow: woken by the kernel (inotify), else by a poll that slows down while nothing comes.
+"""File watching: wait for files to grow, by inotify, otherwise by polling with exponential backoff.
 
-A wake-up is a hint, no more: the files tell what there is. So one that is missed costs time and nothing else.
+A wake-up is only a hint, and the reader then reads the files. So a missed one costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-# Seconds. The poll's pauses double from the one to the other.
+# Seconds. The poll's pauses double from SHORTEST to LONGEST.
 SHORTEST, LONGEST = 0.01, 0.25
 
-# Seconds. A program that prints a line at a time wakes us no more often than that; a person sees no difference.
+# Seconds. Rate limit of wake-ups, for a program that prints a line at a time; a person sees no difference.
 _APART = 0.005
 
-# So often the files had grown and inotify had said nothing: a file system that does not tell.
+# How often the files grew without an event before inotify is given up: some file systems send none.
 _MISSED = 3
 
 # From inotify.h.
@@ -32,25 +32,25 @@ _READ = 1 << 16
 
 
 class Kernel(Protocol):
-    """What the kernel tells of changes. `seen` is true if it has told of one since `seen` was last read."""
+    """The kernel's change events. `seen` returns True if one has come since the last call of `seen`."""
 
     async def wait(self, timeout: float) -> None:
-        """Return once a change was told, after `timeout` seconds at the latest."""
+        """Return once an event has come, after `timeout` seconds at the latest."""
 
     def seen(self) -> bool:
         """See the class."""
 
     def close(self) -> None:
-        """Let go of it. Idempotent."""
+        """Release the descriptor. Idempotent."""
 
 
 class Growth:
-    """Waits for a change of open files or of the names in their folder. Say so with `grew` if there was one."""
+    """Waits for a change of open files or of the names in their folder. Call `grew` after each real change."""
 
     def __init__(
         self, kernel: Kernel | None, sleep: Callable[[float], Coroutine[None, None, None]] = asyncio.sleep
     ) -> None:
-        """Without a kernel that tells, it polls, with a `sleep` of seconds in between."""
+        """Without a `kernel`, it polls, and calls `sleep` with seconds in between."""
         self._kernel, self._sleep, self._pause = kernel, sleep, SHORTEST
         self._waited, self._missed = False, 0
 
@@ -64,7 +64,7 @@ class Growth:
         self._pause = min(self._pause * 2, LONGEST)
 
     def grew(self) -> None:
-        """Take note that something had changed: the next change may be near."""
+        """Report that the files had changed. The poll starts again at its shortest pause."""
         self._pause = SHORTEST
         if self._kernel is None or not self._waited:
             return
@@ -74,17 +74,17 @@ class Growth:
             self.close()
 
     def close(self) -> None:
-        """Let go of what the kernel keeps. Idempotent."""
+        """Release the kernel's watch. Idempotent."""
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
 
 
 class Inotify:
-    """Linux's inotify, on files by what was opened, whatever has their names by now."""
+    """Linux's inotify on open files: a rename or a new file of the same name does not matter."""
 
     def __init__(self, descriptor: int) -> None:
-        """`open_inotify` makes one."""
+        """Use `open_inotify` to make one."""
         self._descriptor = descriptor
         self._told, self._seen = asyncio.Event(), False
         self._last = 0.0
@@ -107,7 +107,7 @@ class Inotify:
 
     def seen(self) -> bool:
         """See Kernel.seen."""
-        self._hear()  # what came since the loop's last turn
+        self._hear()  # events since the loop's last turn
         seen, self._seen = self._seen, False
         return seen
 
@@ -133,9 +133,9 @@ class _Libc(Protocol):
 
 
 def open_inotify(folder: Path, files: Sequence[BinaryIO]) -> Inotify | None:
-    """Watch open files, and the names in a folder. Returns None if the kernel cannot, or has no room for one more.
+    """Watch open files, and the names in a folder. Returns None without inotify, or if the user's limit is reached.
 
-    A user has 128 of these on most systems (fs.inotify.max_user_instances).
+    The limit is 128 instances on most systems (fs.inotify.max_user_instances).
     """
     try:
         libc: _Libc = ctypes.CDLL(None)  # type: ignore[assignment] # its functions are made when asked for
@@ -153,5 +153,5 @@ def open_inotify(folder: Path, files: Sequence[BinaryIO]) -> Inotify | None:
 
 
 def watch(folder: Path, files: Sequence[BinaryIO]) -> Growth:
-    """Watch open files and the names in their folder, in the best way that there is."""
+    """Watch open files and the names in their folder: by inotify if possible, otherwise by polling."""
     return Growth(open_inotify(folder, files))

@@ -1,4 +1,7 @@
-"""A command of a job's own on this machine, a check, below a keeper that ends what it leaves: see host/keeper.sh."""
+"""A job's own command on this machine (a check), run by a keeper that ends every process it leaves.
+
+See host/keeper.sh.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import os
 import signal
 from typing import IO, TYPE_CHECKING
 
+from codex_runner.transports.processes import leave
 from codex_runner.transports.request import command_here, environment_lines, new_nonce
 
 if TYPE_CHECKING:
@@ -15,9 +19,9 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.secret import Secret
 
-# The keeper's own sweep takes some twenty rounds at the most.
+# Seconds. The keeper's own sweep takes about twenty rounds at most.
 _SWEEP = 15.0
-_KILLED = 128  # a shell's way to say which signal
+_KILLED = 128  # a shell's exit code is 128 plus the signal's number
 
 
 async def run_kept(  # noqa: PLR0913 - the parts of one command
@@ -31,11 +35,11 @@ async def run_kept(  # noqa: PLR0913 - the parts of one command
     output: IO[bytes],
     name: Callable[[int], None],
 ) -> int | None:
-    """Run `sh -c text sh arguments...` to its end, and end all that it leaves; return its exit code, None if late.
+    """Run `sh -c text sh arguments...`, and end every process that it leaves. Returns its exit code.
 
-    `name` gets the keeper's pid. `environ` is its environment, `added` what comes to that on a pipe. If this is
-    cancelled, or the runner is killed, the keeper ends the command at once. The output is a file, so that nothing that
-    keeps it open holds anybody up.
+    Returns None if it has not ended after `timeout` seconds. `name` gets the keeper's pid. `environ` is its
+    environment; `added` is added to that over a pipe. If this is cancelled, or the runner is killed, the keeper ends
+    the command at once. The output is a file: a process that keeps it open does not block the runner.
     """
     mark = new_nonce()
     process = await asyncio.create_subprocess_exec(
@@ -52,7 +56,7 @@ async def run_kept(  # noqa: PLR0913 - the parts of one command
     try:
         stdin = process.stdin
         if stdin is not None:
-            with contextlib.suppress(OSError):  # it has ended: its exit code tells
+            with contextlib.suppress(OSError):  # the keeper has ended: its exit code says why
                 stdin.write(environment_lines(added))
                 await stdin.drain()
         late = not (await asyncio.wait({ended}, timeout=timeout))[0]
@@ -65,7 +69,7 @@ async def run_kept(  # noqa: PLR0913 - the parts of one command
 
 
 async def _end(process: asyncio.subprocess.Process, ended: asyncio.Future[int]) -> None:
-    """Let the keeper end the command and what is left of it; end the keeper if it does not do so in time."""
+    """Let the keeper end the command and its remaining processes. Kill the keeper if it takes too long."""
     if process.stdin is not None:
         process.stdin.close()
     try:
@@ -86,4 +90,8 @@ async def _end_orphans(mark: str, environ: Mapping[str, str]) -> None:
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )
-    await process.wait()
+    try:
+        await process.wait()
+    except BaseException:
+        await leave(process)
+        raise

@@ -1,4 +1,4 @@
-"""This machine as a host. Only the launch goes through the supervisor's front; following reads the files."""
+"""The transport of this machine. Requests go through the supervisor's front; `follow` reads the files itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, runs_root
 from codex_runner.transports.growth import watch
 from codex_runner.transports.keeper import run_kept
-from codex_runner.transports.processes import end_group
+from codex_runner.transports.processes import end_group, leave
 from codex_runner.transports.request import (
     TICK,
     cancel_request,
@@ -52,11 +52,11 @@ if TYPE_CHECKING:
 
 _POLL = 0.02  # seconds
 _LEAVING = 5.0  # seconds
-_READ = 1 << 18  # what is read at once is worked off before anything else is heard: a signal, a deadline
+_READ = 1 << 18  # bytes; signals and deadlines wait until the runner has processed what it read at once
 
 
 class LocalTransport:
-    """Runs attempts here. `environ` is the runner's environment, of which only the harmless part goes on."""
+    """Runs attempts on this machine. `environ` is the runner's environment; only its harmless part is passed on."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class LocalTransport:
         tick: float = TICK,
         watching: Callable[[Path, Sequence[BinaryIO]], Growth] = watch,
     ) -> None:
-        """Nothing is touched before the first start, which takes the claim, if there is one."""
+        """Touch nothing before the first start, which takes the claim if there is one."""
         self._tick, self._watching = tick, watching
         self._environ = passed(environ)
         self._git_environ = for_git(environ)
@@ -116,7 +116,7 @@ class LocalTransport:
                 stderr = _Tail("stderr", stack.enter_context(open_plain(directory.path / "stderr")), position.stderr)
             except OSError:
                 raise RunGoneError(f"run {run_id} has no attempt {attempt} on this machine.") from None
-            # Before the first look: what comes behind that wakes us.
+            # Watch before the first read, so that no growth after it is missed.
             growth = stack.enter_context(contextlib.closing(self._watching(directory.path, (stdout.file, stderr.file))))
             beat = 0.0
             while True:
@@ -125,7 +125,7 @@ class LocalTransport:
                     beat = time.monotonic() + self._tick
                     directory.ping()
                     await self.renew()
-                # First how it ended, then what it wrote: so nothing that was written before the end is missed.
+                # Read `exit` before the output: so no output that was written before the end is missed.
                 exit_ = directory.exit()
                 lost = None
                 if exit_ is None and due:
@@ -150,7 +150,7 @@ class LocalTransport:
     async def stop(self, run_id: str, attempt: int, reason: StopReason) -> None:
         """See Transport.stop."""
         nonce = new_nonce()
-        with contextlib.suppress(HostError):  # nothing there to stop
+        with contextlib.suppress(HostError):  # there is nothing to stop
             await self._ask(stop_request(run_id, attempt, reason, nonce), nonce)
 
     async def cancel(self, run_id: str) -> None:
@@ -216,9 +216,9 @@ class LocalTransport:
         stdout: IO[bytes],
         stderr: IO[bytes],
     ) -> tuple[int | None, float]:
-        """Run a script to its end, and return its exit code and its seconds.
+        """Run a script to its end, `timeout` seconds at most. Returns its exit code (None if late) and its seconds.
 
-        Its streams are files, not pipes: a grandchild that keeps one open then holds nobody up.
+        Its streams are files, not pipes: a grandchild that keeps one open does not block the runner.
         """
         began = time.monotonic()
         folder = _entered(cwd or _home(self._environ))
@@ -244,29 +244,32 @@ class LocalTransport:
             except TimeoutError:
                 code = None
             finally:
-                # Whatever is left in its group goes, also where we are cancelled ourselves.
+                # Kill the rest of its process group, also if this task is cancelled.
                 await end_group(process)
         return code, time.monotonic() - began
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[Callable[[int], None]]:
-        """Put what is run here under the claim, as its leader's pid tells: RunGoneError, ClaimTakenError."""
+        """Register a command under the claim; yields a function that takes its leader's pid.
+
+        Raises RunGoneError if the run was discarded, ClaimTakenError if another runner holds the claim.
+        """
         self._tombstones.refuse(self._run_id)
         if self._claim is None:
             yield lambda _: None
             return
         with self._claim.work() as name:
             yield name
-        self._claim.keep()  # what was ended because another has taken the run over is no result
+        self._claim.keep()  # another runner that took the run over has ended the command: that is no result
 
     def _file(self) -> IO[bytes]:
-        """Make a temporary file. HostError if there is no folder for it that can be written and has room."""
+        """Make a temporary file. Raises HostError if its folder is not writable, or has no room."""
         try:
             return scratch_file(self._root)
         except OSError as error:
             raise HostError(
-                f"this machine's disk: no temporary file can be made in {self._root}: {error.strerror or error}.",
-                remedy="Make room, or point XDG_STATE_HOME to a folder that can be written.",
+                f"this machine's disk: cannot create a temporary file in {self._root}: {error.strerror or error}.",
+                remedy="Make room there, or set XDG_STATE_HOME to a writable folder.",
             ) from None
 
     async def discard(self, run_id: str, *, keep_workspace: bool = False) -> None:
@@ -276,16 +279,16 @@ class LocalTransport:
         workspace, skills = (self._root.with_name(name) / run_id for name in ("workspaces", "skills"))
         attempts: list[Path] = []
         late = False
-        with contextlib.suppress(PermissionError):  # the shell says it
+        with contextlib.suppress(PermissionError):  # the host script reports it
             attempts = list((self._root / run_id / "attempts").glob("[0-9]*"))
         if attempts and all((attempt / "exit").exists() for attempt in attempts) and not workspace.exists():
-            # A supervisor looks for old runs once its own has ended.
+            # A supervisor removes old runs after its own has ended: wait for it.
             deadline = time.monotonic() + _LEAVING
             for attempt in map(AttemptDirectory, attempts):
                 while attempt.lost() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells
                     await asyncio.sleep(_POLL)
-            # All has ended, and nobody starts an attempt of a run that we hold: no shell is needed to say so.
-            with contextlib.suppress(OSError):  # the shell tries again, and says what is wrong
+            # All attempts have ended, and no other runner starts one under our claim: no shell is needed to check.
+            with contextlib.suppress(OSError):  # the host script tries again, and reports what is wrong
                 judge = self._claim.claim.word if self._claim else "-"
                 self._tombstones.put(run_id, keep_workspace=keep_workspace, judge=judge)
                 if late := self._cancelled(run_id):
@@ -329,17 +332,21 @@ class LocalTransport:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # a terminal's Ctrl-C is for the runner, which then asks politely
+            start_new_session=True,  # a terminal's Ctrl-C must reach only the runner, which then sends a stop request
         )
         claim = self._claim
         if claim is not None:
             request = under(claim.claim, request)
-        output, complaint = await process.communicate(request)
+        try:
+            output, complaint = await process.communicate(request)
+        except BaseException:  # the request counts all the same
+            await leave(process)
+            raise
         return read_answer(output, nonce, complaint)
 
 
 class _Tail:
-    """One growing file, read from an offset on."""
+    """A growing file, read from an offset on."""
 
     def __init__(self, stream: Stream, file: BinaryIO, offset: int) -> None:
         self.file = file
@@ -359,20 +366,20 @@ def _revealed(environment: Mapping[str, str | Secret]) -> dict[str, str]:
 
 
 def _home(environ: Mapping[str, str]) -> str:
-    """Return the home, or `/` if it is not there: a script of the runner's own needs no folder."""
+    """Return the home, or `/` if it cannot be entered: the runner's own scripts need no folder."""
     home = environ.get("HOME", "")
     return home if Path(home).is_dir() and os.access(home, os.X_OK) else "/"
 
 
 def _entered(folder: str) -> str:
-    """Return the folder. FolderGoneError if it cannot be entered, as the other hosts say it."""
-    if not (os.path.isdir(folder) and os.access(folder, os.X_OK)):  # noqa: PTH112 - never raises, whatever the name
+    """Return the folder. Raises FolderGoneError if it cannot be entered, with the words of the host script."""
+    if not (os.path.isdir(folder) and os.access(folder, os.X_OK)):  # noqa: PTH112 - raises for no name
         raise FolderGoneError(f"cwd: {folder} is not a directory that can be entered.")
     return folder
 
 
 def _end_of(output: IO[bytes]) -> bytes:
-    """Return the last of what was printed. Something that escaped may go on writing."""
+    """Return the end of the output. An escaped process may still be writing."""
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - KEPT))
     return output.read(size)

@@ -1,4 +1,4 @@
-"""Files of this machine, by the script that serves those of other hosts: the same refusals, bounds and proofs."""
+"""File transfer on this machine, by the script that serves other hosts: the same refusals, limits and checksums."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# No line drops here. But another runner may spoil an upload: it takes over what is there of the same file.
+# No connection drops here, but another runner that uploads the same file may take over its part, and damage it.
 _TRIES = 3
 
 
@@ -29,9 +29,9 @@ class LocalFiles:
     """Lists, fetches and uploads files on this machine. `environ` is what the script gets."""
 
     def __init__(self, environ: Mapping[str, str], claim: Claim | None) -> None:
-        """Starts nothing. All requests are made under the claim, if there is one."""
+        """Start nothing. All requests are made under the claim, if there is one."""
         self._environ, self._claim = environ, claim
-        # Of two uploads of one file at once, the second would take over what the first has brought, and spoil it.
+        # Of two uploads of one file at once, the second would take over the first one's part, and damage it.
         self._uploading = asyncio.Lock()
 
     async def list(self, root: str, below: Sequence[str]) -> Listing:
@@ -52,7 +52,7 @@ class LocalFiles:
             return await self._persist(upload.go_on)
 
     async def _persist(self, work: Callable[[Sessions], Awaitable[T]]) -> T:
-        """Do `work` over sessions of its own, and again if a session ends too early. Raises HostError in the end."""
+        """Do `work` over new sessions, and again if a session ends too early. Raises HostError after three tries."""
         left = _TRIES
         while True:
             left -= 1

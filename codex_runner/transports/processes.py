@@ -1,4 +1,4 @@
-"""Whether a process is still the one that was noted: a pid alone is not enough, since pids are used again."""
+"""Process identity: pid, start time and boot. A pid alone is not enough, since systems reuse pids."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-_ENVIRON = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}  # of what these programs of the system need
+_ENVIRON = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}  # all that ps, uname and sysctl need
 
+_LEAVING = 5.0  # seconds
 _DYING = 5.0  # seconds: what the kernel may take, at the most, to end what was killed
 
 
 async def end_group(leader: Process) -> None:
-    """Kill a process group, and wait until none of it is alive. `leader` is a child of this process.
+    """Kill a process group, wait until none of it is alive, and close its pipes. `leader` is a child of this process.
 
     SIGKILL only tells a process to go: it is still there for a moment, for all to see.
     """
@@ -36,6 +37,24 @@ async def end_group(leader: Process) -> None:
                 break
             await asyncio.sleep(0.001)
     await leader.wait()
+    if leader.stdin is not None:
+        leader.stdin.close()
+    with contextlib.suppress(TimeoutError):  # a process that has left the group may hold a pipe open
+        async with asyncio.timeout(_DYING):
+            await leader.communicate()
+    await asyncio.sleep(0)  # a pipe at its end lets go of its descriptor in the loop's next turn
+
+
+async def leave(leader: Process) -> None:
+    """Leave a process that was asked for something: let it end that within _LEAVING seconds, then end its group."""
+    try:
+        if leader.stdin is not None:
+            leader.stdin.close()  # once what is left of the request is written
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVING):
+                await leader.communicate()
+    finally:
+        await end_group(leader)
 
 
 def _has_live(group: int) -> bool:
@@ -49,7 +68,7 @@ def _has_live(group: int) -> bool:
 
 
 def birth(pid: int) -> str | None:
-    """Return the process's start time as supervisor.sh writes it, or None where it is gone (or a zombie)."""
+    """Return the process's start time as supervisor.sh writes it. Returns None if it is gone, or a zombie."""
     if sys.platform == "darwin":
         shown = subprocess.run(
             ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],  # noqa: S607 - the system's ps
@@ -69,9 +88,9 @@ def birth(pid: int) -> str | None:
 
 @functools.cache
 def here() -> tuple[str, str, str]:
-    """Return this host, this boot and the host's name, a word each, as supervisor.sh writes them.
+    """Return the ids of this machine and this boot, and the host's name, as supervisor.sh writes them: a word each.
 
-    Read once: a process lives on one host, and in one boot.
+    Cached: a process lives on one host, in one boot.
     """
     node = _first_line("/proc/sys/kernel/hostname") or _output("uname", "-n")
     machine = _first_line("/etc/machine-id") or node
@@ -83,13 +102,13 @@ def here() -> tuple[str, str, str]:
 
 
 def uptime() -> int | None:
-    """Return the whole seconds since the boot, by a clock that nobody sets; None if there is none to read."""
+    """Return the whole seconds since the boot, by a clock that users cannot set. Returns None without /proc/uptime."""
     said = _first_line("/proc/uptime").partition(".")[0]
     return int(said) if said else None
 
 
 def _pid_namespace() -> str:
-    """Tell the containers of one kernel apart: they have one boot, and a table of processes each."""
+    """Return the id of this pid namespace: containers of one kernel share the boot, but not the process table."""
     try:
         return str(Path("/proc/self/ns/pid").readlink()).removeprefix("pid:")
     except OSError:

@@ -1,4 +1,4 @@
-"""Ends the child processes that a transport or a carrier has started, and waits for them."""
+"""Ends the child processes that a transport or a carrier has started, and reaps them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import subprocess
 
 PATIENCE = 2.0
-"""Seconds that a child may take to end after a SIGTERM."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 
 async def end(process: subprocess.Popen[bytes]) -> None:
@@ -26,7 +26,7 @@ async def end(process: subprocess.Popen[bytes]) -> None:
         if not ended:
             process.kill()
             process.wait()
-    # The transports that were closed beside it let go of their descriptors in the loop's next turn.
+    # asyncio closes the descriptors of closed transports in the loop's next turn: wait for it.
     await asyncio.sleep(0)
 
 

@@ -1,11 +1,11 @@
-"""The script that runs on the host, the framed request that it reads, and the answers that it gives.
+"""The request protocol: the script that runs on the host, the framed request that it reads, and its answers.
 
 A request is a first line, header lines, `.NONCE`, the bodies (config, schema if any, prompt, records) by byte
 count, and `.NONCE` again. Values are escaped for printf's `%b`; they are data on a line, never script text.
 
-The host speaks first. Before it reads a request, it prints a line with a challenge, and the request that would start
-codex, a check or an upload repeats that in its first line. So the bytes of such a request can be no older than the
-host's last answer in its session, however long a network held them back.
+The host speaks first. Before it reads a request, it prints a line with a challenge. A request that starts codex, a
+check or an upload repeats the challenge in its first line. So its bytes are no older than the host's last answer in
+the session, even if a network held them back.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _MAGIC = "codex-runner/1"
 CHALLENGE = f"{_MAGIC} next ".encode()
 NO_RUN = "none"
 
-# Bytes of a line at the most: the host sees that a slow line brings something once a line has come.
+# Bytes of a line at most. The host notices progress on a slow connection only when a whole line has come.
 _LINE = 4096
 
-# The script is no argument, which tcsh would not take, and not read by `sh -s`, which reads ahead and executes what
-# comes behind it. `read` would ask the kernel for each byte; dd takes what is there, and never more than it is told to.
-# If the connection dies within the script, nothing runs; nor does it if no byte came for more than 20 s. Once it is
-# read, a word on each stream says so: what comes back without them is no shell's of ours, and streams that a start-up
-# file has joined are seen.
+# The script is no argument, since tcsh would refuse it. Nor does `sh -s` read it: that reads ahead, and would execute
+# the request behind it. `read` would make a system call for each byte; dd takes what is there, up to a given size.
+# If the connection dies within the script, or no byte comes for more than 20 s, nothing runs. After it has read the
+# script, the shell prints a word on each stream. Without them, another program answered; they also show whether a
+# start-up file has merged the streams.
 ANSWERS, ERRORS = "codex-runner/1 answers", "codex-runner/1 errors"
 _BOOTSTRAP = (
     "exec sh -c 'since() { now=0; { read now rest </proc/uptime; } 2>/dev/null; now=${now%%.*}; }; "
@@ -53,15 +53,15 @@ _BOOTSTRAP = (
     'script=$(printf %b "$script") && GREETING eval "$script"\''
 )
 
-# The words of a request's first line before those of a claim; the last two may be dashes.
+# The number of words in a request's first line before the claim; the last two may be dashes.
 _FIRST_LINE = 7
 
-# Ticks. The runner keeps the same deadline; the supervisor's is for the case that no runner is there to keep it.
+# Ticks. The runner enforces the same time limit first; the supervisor's takes effect if the runner is gone.
 SUPERVISOR_GRACE = 10
 
 
-# Seconds: what a supervisor counts time limits and stop graces in, and the runner sends its pings by. Tests have a
-# shorter one, so that the same script does in tenths of a second what takes it seconds elsewhere.
+# Seconds. The supervisor's unit for time limits and stop graces, and the interval of the runner's pings. Tests use a
+# shorter one, so that the same script takes tenths of a second instead of seconds.
 TICK = 1.0
 
 # In this order: functions first, the call last, so that a truncated script runs nothing.
@@ -72,25 +72,25 @@ _PARTS = (
 
 
 def whole_script() -> str:
-    """Return what runs on the host, comments and all, as one text."""
+    """Return the host's script as one text, with its comments."""
     parts = shell_script("codex_runner.transports", *(f"host/{part}.sh" for part in _PARTS))
     return f"{scratch_script()}\n{leftovers_script()}\n{parts}"
 
 
 def script() -> str:
-    """Return the text that travels: without what only people read, since a shell reads it byte by byte."""
+    """Return the host's script as it is sent: without comments and indents, since shells read it byte by byte."""
     return re.sub(r"^[ \t]*(#.*)?\n|^\t+", "", whole_script(), flags=re.MULTILINE)
 
 
 def command_here(*words: str) -> tuple[str, ...]:
-    """Return the command that runs the script on this machine, with these words."""
+    """Return the command that runs the script on this machine, with these arguments."""
     return ("sh", "-c", 'script=$1; shift; eval "$script"', "sh", script(), *words)
 
 
 def bootstrap(*, greets: bool = False) -> tuple[str, bytes]:
-    """Return a command for any login shell, and what its stdin is to begin with: the script. Then come requests.
+    """Return a command for any login shell, and the script, which must come first on its stdin. Requests follow.
 
-    If it `greets`, a word on each stream comes before all answers.
+    If it `greets`, it prints a word on each stream before all answers.
     """
     text = script().replace("\\", "\\\\").replace("\n", "\\n").encode("ascii")
     greeting = f"echo {ERRORS} >&2 && echo {ANSWERS} &&" if greets else ""
@@ -98,7 +98,7 @@ def bootstrap(*, greets: bool = False) -> tuple[str, bytes]:
 
 
 def new_nonce() -> str:
-    """Return a word that nothing else on the host prints."""
+    """Return a new random word, which no other program on the host prints."""
     return secrets.token_hex(16)
 
 
@@ -108,8 +108,8 @@ def start_request(  # noqa: PLR0913 - the words of one line
     """Frame a launch. Raises ConfigurationError if a value cannot travel (a NUL character).
 
     `launch` is for this machine; `start` needs the host's `challenge`, and follows too. `sender` is a word for the
-    sender, a dot, and how many connections it has lost: the host refuses what is older than what it has had. The
-    supervisor counts `timeout` and `orphan` in ticks of `tick` seconds.
+    sender, a dot, and how many connections it has lost: the host refuses a request that is older than one that it has
+    had. The supervisor counts `timeout` and `orphan` in ticks of `tick` seconds.
     """
     bodies = {"config": launch.config.encode()}
     if launch.schema is not None:
@@ -134,37 +134,37 @@ def start_request(  # noqa: PLR0913 - the words of one line
 
 
 def stop_request(run_id: str, attempt: int, reason: StopReason, nonce: str) -> bytes:
-    """Frame the wish that an attempt end."""
+    """Frame a request to stop an attempt."""
     return f"{_MAGIC} {nonce} stop {run_id} {attempt}\n{reason.value}\n".encode()
 
 
 def cancel_request(run_id: str, nonce: str) -> bytes:
-    """Frame the wish that a run end, whatever it is about."""
+    """Frame a request to cancel a run in any of its phases."""
     return f"{_MAGIC} {nonce} cancel {run_id} 1\n".encode()
 
 
 def discard_request(run_id: str, nonce: str, *, keep_workspace: bool = False) -> bytes:
-    """Frame the removal of a run's directory, and of its workspace."""
+    """Frame a request to remove a run's directory and, without `keep_workspace`, its workspace."""
     return f"{_MAGIC} {nonce} discard {run_id} 1\n{'but-workspace' if keep_workspace else 'all'}\n".encode()
 
 
 def follow_request(run_id: str, attempt: int, stdout: int, stderr: int, nonce: str) -> bytes:
-    """Frame the wish to follow an attempt from these offsets on."""
+    """Frame a request to follow an attempt from these offsets (bytes) on."""
     return f"{_MAGIC} {nonce} follow {run_id} {attempt}\n{stdout} {stderr}\n".encode()
 
 
 def claim_request(run_id: str, nonce: str, dead: int | None) -> bytes:
-    """Frame the wish to have a run's claim, also if `dead` has it: the number of a claim whose holder is dead."""
+    """Frame a request to take a run's claim. `dead` is the number of a claim to take over: its holder is dead."""
     return f"{_MAGIC} {nonce} claim {run_id} 1\n{dead or '-'}\n".encode()
 
 
 def renew_request(run_id: str, nonce: str) -> bytes:
-    """Frame nothing but a first line, which `under` completes: that renews the claim. The answer tells of a cancel."""
+    """Frame a request to renew the claim that `under` adds. The answer says whether the run was cancelled."""
     return f"{_MAGIC} {nonce} renew {run_id} 1\n".encode()
 
 
 def under(claim: Claim | None, request: bytes) -> bytes:
-    """Put a request under a claim."""
+    """Add a claim to a request's first line. Returns the request unchanged if there is none."""
     if claim is None:
         return request
     line, _, rest = request.partition(b"\n")
@@ -173,7 +173,7 @@ def under(claim: Claim | None, request: bytes) -> bytes:
 
 
 def read_taken(words: str) -> ClaimTakenError:
-    """Read what a host says of the claim that is another's: its number, its words, its age, its last renewal."""
+    """Parse the host's words on another runner's claim: its number, its holder, its age, its last renewal (seconds)."""
     number, whose, since, idle = (*words.split(), "-", "-", "-", "-")[:4]
     return ClaimTakenError(
         Holder.of(
@@ -197,9 +197,9 @@ def execute_request(  # noqa: PLR0913, PLR0917 - the parts of one command
     challenge: str = "-",
     sender: str = "-",
 ) -> bytes:
-    """Frame a script with its arguments. An empty `cwd` is the user's home.
+    """Frame a request to run a script with its arguments. An empty `cwd` is the user's home. `timeout` is in seconds.
 
-    `ask` keeps its stderr apart; `execute` needs the host's `challenge`. `run_id` is the run that it is for.
+    `ask` keeps stderr apart; `execute` needs the host's `challenge`. `run_id` is the run that the script serves.
     """
     lines = [
         f"{_MAGIC} {nonce} {verb} {run_id} 1 {challenge} {sender}",
@@ -214,12 +214,12 @@ def execute_request(  # noqa: PLR0913, PLR0917 - the parts of one command
 
 
 def environment_lines(environment: Mapping[str, str | Secret]) -> bytes:
-    """Frame what a keeper adds to a command's environment."""
+    """Frame the variables that a keeper adds to a command's environment."""
     return _joined([*(f"{name} {_escape(_reveal(value), name)}" for name, value in environment.items()), "."])
 
 
 def files_request(verb: str, cwd: str, paths: Iterable[tuple[int, str]], limit: int, nonce: str) -> bytes:
-    """Frame the wish to `list` what is below these paths, or to `fetch` them, each from its offset on."""
+    """Frame a request to `list` the files below these paths, or to `fetch` them, each from its offset on."""
     lines = [
         f"{_MAGIC} {nonce} {verb} {NO_RUN} 1",
         f"cwd {_escape(cwd, 'cwd')}",
@@ -233,18 +233,18 @@ def files_request(verb: str, cwd: str, paths: Iterable[tuple[int, str]], limit: 
 def upload_request(  # noqa: PLR0913, PLR0917 - the words of one line
     run_id: str, size: int, checksum: int, nonce: str, challenge: str, sender: str = "-"
 ) -> bytes:
-    """Frame the wish to bring a file into a run's directory. Its bytes follow once the host says from where on."""
+    """Frame a request to upload a file into a run's directory. Send its bytes from the offset that the host answers."""
     return f"{_MAGIC} {nonce} upload {run_id} 1 {challenge} {sender}\n{size} {checksum}\n".encode()
 
 
 class TornRequestError(HostError):
-    """The request arrived in part, or late: the host has done nothing, and may be asked again."""
+    """The request arrived in part, or late. The host has done nothing: send it again."""
 
 
 def read_answer(output: bytes, nonce: str, complaint: bytes = b"") -> str:
-    """Find our line in what the far side printed (start-up files print things too); raise what it refuses with.
+    """Return the answer with this nonce from the host's output: start-up files print there, too.
 
-    `complaint` is what it printed on stderr, which is told if there is no such line.
+    Raises the host's refusal, or HostError if there is no answer, with the end of stderr (`complaint`).
     """
     _, mark, rest = output.partition(f"{nonce} ".encode())
     if mark:
@@ -274,7 +274,7 @@ def _refusal(  # noqa: PLR0911 - one a word
         case "gone" | "foreign" | "discarded":
             return RunGoneError(f"the host refused ({word}): {message}.")
         case "disk":
-            return HostError(f"the host's disk: {message}.", remedy="Make the folder, make room, or see who may write.")
+            return HostError(f"the host's disk: {message}.", remedy="Make room, or a folder that this user can write.")
         case _:
             return HostError(f"the host refused ({word}): {message}.")
 
@@ -284,14 +284,14 @@ def _joined(lines: Sequence[str]) -> bytes:
 
 
 def _framed(line: str) -> bytes:
-    """Encode a line; a long one as parts, each behind a tilde, and an empty line."""
+    """Encode a line. A long one becomes parts, each behind a tilde, and an empty line."""
     text = line.encode("utf-8", "surrogateescape")
     if len(text) <= _LINE:
         return text + b"\n"
     parts, at = bytearray(), 0
     while at < len(text):
         end = at + _LINE
-        # Not within a character, since bash would take the newline into it.
+        # Do not cut within a character, since bash would read the newline as part of it.
         while at + _LINE - end < 4 and end < len(text) and text[end] & 0xC0 == 0x80:
             end -= 1
         parts += b"~%b\n" % text[at:end]

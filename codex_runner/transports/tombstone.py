@@ -1,4 +1,4 @@
-"""Tombstones of discarded runs, as `host/tombstone.sh` writes them: a run that was discarded stays discarded."""
+"""Tombstones: they keep a discarded run discarded. The same files as `host/tombstone.sh` writes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Tombstones:
     """`discarded/<run-id>` beside `runs/`, for each run of the last day that was discarded or pruned."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """`environ` says where the user's state lies."""
+        """`environ` gives the folder of the user's state."""
         self._folder = state_folder(environ) / "discarded"
 
     def put(self, run_id: str, *, keep_workspace: bool, judge: str = "-") -> None:
-        """Note that the run is discarded, under the claim of its `judge`. Raises OSError. Idempotent.
+        """Write the run's tombstone, with the claim of its `judge`. Idempotent. Raises OSError.
 
-        Comes before anything of the run is removed.
+        Call it before anything of the run is removed.
         """
         _, boot, _ = here()
         what = "but-workspace" if keep_workspace else "all"
@@ -34,11 +34,11 @@ class Tombstones:
         path.write_text(f"{what} {boot} {'-' if up is None else up} {judge}\n", encoding="ascii")
 
     def note_cancelled(self, run_id: str) -> None:
-        """Add that somebody had cancelled the run: whoever discards it again is told again. Raises OSError."""
+        """Note that the run was cancelled, so that a repeated discard reports it again. Raises OSError."""
         with (self._folder / run_id).open("a", encoding="ascii") as grave:
             grave.write(f"{WISH}\n")
 
     def refuse(self, run_id: str | None) -> None:
         """Raise RunGoneError if the run has been discarded."""
         if run_id is not None and (self._folder / run_id).exists():
-            raise RunGoneError(f"{run_id} has been discarded: nothing is run for it any more.")
+            raise RunGoneError(f"{run_id} has been discarded: no command of this run can start.")

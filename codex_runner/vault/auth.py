@@ -1,4 +1,4 @@
-"""Logging in to Vault with what the pipeline has. Every method gives a Login, or says in a sentence why not."""
+"""Vault login methods. Each returns a Login, or raises an error that says in one sentence why not."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
     from codex_runner.vault.client import VaultClient
 
-_BAD_REQUEST = 400  # what Vault says of a wrapping token that it does not know, or not any more
+_BAD_REQUEST = 400  # Vault's answer to a wrapping token that it does not know, or no longer knows
 _NOT_ASKED = (
-    "Vault did not look at the wrapping token, so nothing is known of it: see who may reach sys/wrapping from here, "
-    "and whether the namespace is right."
+    "Vault did not check the wrapping token. Check that this machine may reach sys/wrapping, and correct the "
+    "namespace if it is wrong."
 )
 _LONGEST = 100 * 365 * 86400.0  # seconds: longer than any login lives
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a login gave. `token` is None if an agent adds its own.
+    """A login to Vault. `token` is None if a Vault agent adds its own.
 
-    `ours` is True if the runner logged in, so that it must give the login back; `batch` tokens cannot be given back.
-    `seconds` is how long it lives by itself, `until` when that is over on the monotonic clock, None if Vault did not
-    say; `uses` is how often it may be used, 0 if as often as one likes. `role_there` is the role that Vault names.
+    `ours` is True if the runner logged in, so that it must revoke the login; `batch` tokens cannot be revoked.
+    `seconds` is the token's TTL. `until` is its end on the monotonic clock, None if Vault did not name a TTL.
+    `uses` is its limit of uses, 0 for no limit. `role_there` is the role that Vault names.
     """
 
     method: str
@@ -108,7 +108,7 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
         raise client.refused(attempt.purpose, refusal, details=attempt.details, remedy=attempt.remedy) from None
     except SecretStoreError as error:
         if not attempt.again:
-            error.remedy += " What logs in only once may be spent by now: then make a new one."
+            error.remedy += " A secret id that works only once may be used up by now: then make a new one."
         raise
     answered = time.monotonic()
     try:
@@ -123,7 +123,7 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
             client.doubt()
         raise CredentialError(
             f"Vault at {client.address} gave no token when asked to {attempt.purpose}.",
-            remedy=f"A second factor is asked for, or auth/{attempt.mount} is no login: use a role for machines.",
+            remedy=f"Use a role without a second factor, and check that auth/{attempt.mount} is an auth method.",
         )
     return Login(
         method=attempt.method,
@@ -141,22 +141,22 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
 
 
 def _made_none(answer: Mapping[str, Any], auth: Mapping[str, Any]) -> bool:
-    """Whether Vault itself says that it has made no login: it wants a second factor, or this is no way to log in."""
+    """Whether Vault itself says that it made no login: it wants a second factor, or this is no auth method."""
     return isinstance(auth.get("mfa_requirement"), dict) or ("request_id" in answer and answer.get("auth", "") is None)
 
 
 def _positive(value: Any) -> float:
-    """Return a number of an answer; 0 for what is none, or none that can be."""
+    """Return a number from an answer; 0 if it is missing or out of range."""
     known = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _LONGEST
     return float(value) if known else 0.0
 
 
 def require_role(client: VaultClient, login: Login) -> None:
-    """Raise CredentialError if the login is of another role than the configuration says: a role id is of any."""
+    """Raise CredentialError if the login has another role than the configuration: a role id may belong to any role."""
     there = login.role_there
     if login.method == AppRoleAuth.method and there and there.lower() != str(login.role).lower():
         raise CredentialError(
-            f"The role id is that of {there!r} at Vault at {client.address}, and `vault.auth.role` is {login.role!r}.",
+            f"The role id belongs to {there!r} in Vault at {client.address}, but `vault.auth.role` is {login.role!r}.",
             remedy="Correct the role, or give the role id that belongs to it.",
         )
 
@@ -169,7 +169,7 @@ def _with_jwt(client: VaultClient, auth: JwtAuth) -> Login:
         auth.role,
         auth.mount,
         f"Compare these claims with the role's bound_claims and bound_audiences (`vault read auth/{auth.mount}/role/"
-        f"{auth.role}`); `codex-runner vault setup` makes a role that fits.",
+        f"{auth.role}`). `codex-runner vault setup` makes a role that fits.",
         details=describe_claims(token),
     )
     return _try(
@@ -185,7 +185,7 @@ def _with_approle(client: VaultClient, auth: AppRoleAuth) -> Login:
     if not role_id:
         raise CredentialError(
             f"The role id of {auth.role!r} is missing: set `vault.auth.role_id` or {auth.role_id_variable}.",
-            remedy=f"`vault read auth/{auth.mount}/role/{auth.role}/role-id` shows it.",
+            remedy=f"Show it with `vault read auth/{auth.mount}/role/{auth.role}/role-id`.",
         )
     source = auth.secret_id_file, auth.secret_id_variable
     # A wrapping token goes into a header.
@@ -197,7 +197,7 @@ def _with_approle(client: VaultClient, auth: AppRoleAuth) -> Login:
         auth.role,
         auth.mount,
         f"Make a new secret id (`vault write -f auth/{auth.mount}/role/{auth.role}/secret-id`) if it is used up or "
-        "expired; check the role id, and whether this machine's address is in the role's CIDRs.",
+        "expired. Check the role id, and that this machine's address is in the role's CIDRs.",
         again=not (auth.wrapped or auth.single_use),
     )
     return _try(
@@ -208,10 +208,10 @@ def _with_approle(client: VaultClient, auth: AppRoleAuth) -> Login:
 
 
 def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
-    """Take the secret id out of its wrapping token, once its origin is known to be this role."""
+    """Unwrap the secret id, after a lookup has proven that the wrapping token was made for this role."""
     theft = (
         "The wrapping token is used, expired or wrong. If you did not use it, treat it as a possible "
-        "theft: destroy the role's secret ids, and look for its use in Vault's audit log."
+        "theft: destroy the role's secret ids, and search Vault's audit log for its use."
     )
     purpose = f"look up the wrapping token of {auth.role!r}'s secret id"
     try:
@@ -224,8 +224,8 @@ def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
     if not origin.endswith(f"/role/{auth.role}/secret-id"):
         raise CredentialError(
             f"The wrapping token was made at {origin!r}, not at auth/{auth.mount}/role/{auth.role}/secret-id.",
-            remedy="It may have been put in the place of the real one: treat it as a possible theft, and unwrap it "
-            "nowhere.",
+            remedy="Another process may have swapped it for the real one: treat it as a possible theft, and do not "
+            "unwrap it.",
         )
     purpose = f"unwrap the secret id of {auth.role!r}"
     client.use(wrapping)
@@ -234,7 +234,7 @@ def _unwrap(client: VaultClient, auth: AppRoleAuth, wrapping: Secret) -> Secret:
     except VaultRefusal as refusal:
         raise client.refused(purpose, refusal, remedy=theft if refusal.status == _BAD_REQUEST else _NOT_ASKED) from None
     except SecretStoreError as error:
-        error.remedy += " The wrapping token may be spent by now: then deliver a new one."
+        error.remedy += " The wrapping token may be used up by now: then deliver a new one."
         raise
     finally:
         client.use(None)
@@ -293,15 +293,18 @@ def _supplied_token(client: VaultClient, auth: TokenAuth) -> Secret:
     if kept.is_file():
         return client.secrets.file(str(kept), VAULT_TOKEN, "the Vault token")
     raise CredentialError(
-        f"There is no Vault token: VAULT_TOKEN is not set, and {kept} is not there.",
+        f"There is no Vault token: VAULT_TOKEN is not set, and {kept} does not exist.",
         remedy="Log in with `vault login`, or choose a login for machines in `vault.auth` (jwt, approle).",
     )
 
 
-def _given(  # noqa: PLR0913 - where it is, how it is called
+def _given(  # noqa: PLR0913 - its place and its names
     client: VaultClient, file: str | None, name: str, mask: str, what: str, *, word: bool = False
 ) -> Secret:
-    """Read what a file holds, else what a variable does. What goes into a body need be no `word`."""
+    """Read a secret from `file`, or from the variable `name` if there is no file.
+
+    A value that goes into a request body need not be a `word`.
+    """
     if file:
         return client.secrets.file(file, mask, what, word=word)
     remedy = "Set it in the pipeline, or name a file in `vault.auth`."

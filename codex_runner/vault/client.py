@@ -1,7 +1,8 @@
-"""A connection to Vault or OpenBao: what is tried again, for how long, and how a failure reads.
+"""A connection to Vault or OpenBao: retries, deadlines, and the wording of failures.
 
-hvac builds the requests. What can pass (refused connections, timeouts, 412, 429, 5xx, a seal) is tried again with
-jitter until a deadline; what cannot is told at once. The log gets a line when Vault goes, and one when it is back.
+hvac builds the requests. Transient failures (refused connections, timeouts, 412, 429, 5xx, a sealed Vault) are
+retried with backoff and jitter until a deadline. All others are raised at once. The log gets one line when Vault
+stops answering, and one when it answers again.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _WAIT = tenacity.wait_random_exponential(multiplier=4 * _FIRST_WAIT, min=_FIRST_
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a server says it is. `version` is its own word; a `secondary` is for disasters, and serves nobody."""
+    """A server's health, in its own words. A `secondary` is for disaster recovery, and serves no requests."""
 
     initialized: bool
     sealed: bool
@@ -51,13 +52,13 @@ class Health:
 
 
 class VaultClient:
-    """One connection, for one login. Not safe to share between threads. Use it as a context manager.
+    """One connection, for one login. A context manager; not thread-safe.
 
-    `on_retry` gets a line for each new reason to try again, and one once there is an answer. `stop` ends all waiting
-    early: the call that waits then raises. `lost_answers` counts requests whose answer never came, or was not Vault's,
-    although the server may have acted on them. Of the token that is in use, `uses` counts the requests that Vault
-    certainly took from it, and `lost_uses` those that it may have. `last_status` is the HTTP status of the last answer.
-    `secrets` reads what a login needs, and learns of each secret that is used.
+    `on_retry` gets a line for each new reason to retry, and one once Vault answers again. `stop` ends all waiting
+    early: the waiting call raises. `lost_answers` counts requests that the server may have acted on although their
+    answer never came, or was not Vault's. For the token in use, `uses` counts the requests that Vault certainly
+    counted, and `lost_uses` those that it may have counted. `last_status` is the HTTP status of the last answer.
+    `secrets` reads what a login needs, and learns each secret that is used.
     """
 
     def __init__(
@@ -69,12 +70,12 @@ class VaultClient:
         stop: Wish | None = None,
         secrets: SecretReader | None = None,
     ) -> None:
-        """Connect to nothing yet. ConfigurationError where the settings or VAULT_* are wrong."""
+        """Opens no connection yet. Raises ConfigurationError if the settings or VAULT_* are wrong."""
         self.settings = settings
         self.environment = environment
         self.endpoint = resolve_endpoint(settings, environment)
         self.address = self.endpoint.address
-        # No text of a library, a proxy or Vault itself is told with one of these in it.
+        # Redacts what a library, a proxy or Vault itself says.
         self._redactor = Redactor(self.endpoint.secrets)
         self.secrets = (secrets or SecretReader(environment)).telling(self._redactor.learn)
         self.on_retry = on_retry
@@ -102,7 +103,7 @@ class VaultClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connection. A login is not given back here: see `lease`."""
+        """Close the connection. This revokes no login: see `lease`."""
         self.use(None)
         self._session.close()
 
@@ -114,11 +115,11 @@ class VaultClient:
         self.uses = self.lost_uses = 0
 
     def finish_within(self, seconds: float) -> None:
-        """Give all calls from now on this many seconds together."""
+        """Set one deadline for all calls from now on, in `seconds` from now."""
         self._deadline = time.monotonic() + seconds
 
     def ignore_stop(self) -> None:
-        """From now on, wait as if nobody had asked to stop: for what must be given back in any case."""
+        """Ignore the wish to stop from now on: the revocation must be tried in any case."""
         self.stop = Wish()
 
     @property
@@ -129,11 +130,11 @@ class VaultClient:
     def call(
         self, purpose: str, ask: Callable[[hvac.Client], Any], *, again: bool = True, open_to_all: bool = False
     ) -> dict[str, Any]:
-        """Return the JSON object that `ask` gets. Tries again what can pass, unless `again` is False.
+        """Return the JSON object that `ask` gets. Retries transient failures, unless `again` is False.
 
-        `purpose` completes "could not ..." in messages; what Vault answers without a login is `open_to_all`. Raises
-        Refusal if Vault refused for good, SecretStoreError if it cannot be reached or cannot answer, and
-        ConfigurationError if a certificate that is named is none.
+        `purpose` completes "could not ..." in messages. `open_to_all` marks a request that needs no login. Raises
+        VaultRefusal if Vault refused for good, SecretStoreError if Vault cannot be reached or cannot answer, and
+        ConfigurationError if a named certificate is not one.
         """
         trial = _Trial(self, purpose, again=again)
         try:
@@ -148,7 +149,7 @@ class VaultClient:
             raise self._unreachable(trial, error) from None
 
     def health(self) -> Health:
-        """Ask how the server is; needs no login. SecretStoreError if it cannot be reached."""
+        """Ask for the server's health. Needs no login. Raises SecretStoreError if it cannot be reached."""
         codes = {"standbyok": "true", "perfstandbyok": "true", "sealedcode": "200", "uninitcode": "200"}
         codes["drsecondarycode"] = "200"
 
@@ -166,18 +167,18 @@ class VaultClient:
         )
 
     def refused(self, purpose: str, refusal: VaultRefusal, *, details: str = "", remedy: str) -> CredentialError:
-        """Make the error for a refusal: who refused what, in its own words."""
+        """Return the error for a refusal, with Vault's own words in it."""
         said = self._redactor.text(str(refusal))
         return CredentialError(f"Vault at {self.address} refused to {purpose}: {said}.{details}", remedy=remedy)
 
     @property
     def until(self) -> float:
-        """When a call that begins now has to be over, on the monotonic clock."""
+        """The deadline of a call that begins now, on the monotonic clock."""
         return self._deadline or time.monotonic() + self.settings.retry_deadline
 
     def reason(self, error: BaseException | None) -> str:
-        """Say in a few words why there was no good answer, without a secret that a library quotes."""
-        # Cut behind the redactor: half of a secret would not be found.
+        """Say in a few words why there was no good answer. Redacts secrets that a library quotes."""
+        # Redact, then cut: the redactor would not find half of a secret.
         return self._redactor.text(self._words(error))[:_SHOWN]
 
     def _words(self, error: BaseException | None) -> str:
@@ -192,7 +193,7 @@ class VaultClient:
                 return str(error)
 
     def whence(self, error: BaseException | None) -> str:
-        """Say who failed: Vault, or the proxy before it."""
+        """Name what failed: Vault, or the proxy before it."""
         if isinstance(error, requests.exceptions.ProxyError):
             return f"the proxy {self.endpoint.proxy_shown} before Vault at {self.address}"
         by_proxy = self.endpoint.proxies and isinstance(error, VaultRefusal) and not error.is_vaults
@@ -219,7 +220,7 @@ class VaultClient:
                 self._outage.end(self)
             raise
         self._outage.end(self)
-        if isinstance(answer, requests.Response):  # 200, and no JSON: a web page in Vault's place
+        if isinstance(answer, requests.Response):  # 200 without JSON: a web page instead of Vault
             self._lose(counted=counted)
             raise VaultRefusal(answer)
         if not isinstance(answer, dict):
@@ -229,7 +230,7 @@ class VaultClient:
         return answer
 
     def doubt(self) -> None:
-        """Count the last answer as lost: what it says is not what Vault says to such a request."""
+        """Count the last answer as lost: Vault does not answer such a request so."""
         self._lose(counted=False)
 
     def _lose(self, *, counted: bool) -> None:
@@ -244,14 +245,14 @@ class VaultClient:
 
 
 class _Outage:
-    """What has been told of the time in which Vault does not answer: each reason once, and its end."""
+    """The lines about one outage of Vault: each reason once, and its end."""
 
     def __init__(self) -> None:
         self._since = 0.0
         self._told: set[str] = set()
 
     def is_new(self, reason: str) -> bool:
-        """Whether this reason, whatever its numbers, has not been told yet; from now on it has."""
+        """Whether this reason, numbers aside, was not logged yet. Marks it as logged."""
         if not self._told:
             self._since = time.monotonic()
         kind = re.sub(r"[0-9.]+", "", reason)
@@ -260,7 +261,7 @@ class _Outage:
         return not told
 
     def end(self, client: VaultClient) -> None:
-        """Tell that there is an answer again, if its lack was told."""
+        """Log that Vault answers again, if its outage was logged."""
         if self._told:
             client.on_retry(
                 f"Vault at {client.address} answers again, after {format_duration(time.monotonic() - self._since)}."
@@ -269,7 +270,7 @@ class _Outage:
 
 
 class _Trial:
-    """One call and its tries: how long it may take, and what is said before each new one."""
+    """One call and its tries: its deadline, and the line before each retry."""
 
     def __init__(self, client: VaultClient, purpose: str, *, again: bool) -> None:
         self.purpose = purpose
@@ -280,7 +281,7 @@ class _Trial:
         self._sealed_until = min(self.until, time.monotonic() + client.settings.sealed_deadline)
 
     def run(self, ask: Callable[[], T]) -> T:
-        """Ask until there is an answer, a refusal, or no time left."""
+        """Ask until there is an answer, a refusal, or the deadline is over."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: self._again and can_pass(error)),
             stop=self._is_over,
@@ -324,7 +325,7 @@ class _Trial:
             raise self.interrupted()
 
     def interrupted(self) -> SecretStoreError:
-        """Make the error for a caller that was told to stop."""
+        """Return the error for a caller that was told to stop."""
         return SecretStoreError(f"Interrupted: Vault at {self._client.address} was to {self.purpose}.", remedy="")
 
 
@@ -333,7 +334,7 @@ def _error(state: tenacity.RetryCallState) -> BaseException | None:
 
 
 class _Adapter(RawAdapter):
-    """hvac's adapter with its answers told apart: a dict, an empty dict where there is no body, or a Refusal."""
+    """hvac's adapter. Returns a dict, or an empty dict if there is no body. Raises VaultRefusal."""
 
     timeout: tuple[float, float] = (5.0, 10.0)  # to connect, to answer; in seconds
     status = 0  # of the last answer

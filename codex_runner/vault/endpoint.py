@@ -1,4 +1,4 @@
-"""Where Vault is and how it is reached: the settings, completed by VAULT_* as the vault command line reads them."""
+"""Vault's address and connection settings: ours, completed by VAULT_* as the vault command line reads them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LEAST: Final = 0.001  # seconds: less is none to a socket
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A Vault to talk to. Timeouts are in seconds; `attempts` is None where only the deadline counts."""
+    """A Vault server. Timeouts are in seconds; `attempts` is None if only the deadline counts."""
 
     address: str
     namespace: str | None
@@ -45,11 +45,11 @@ class Endpoint:
 
     @property
     def proxy_shown(self) -> str:
-        """The proxy as messages name it, without what a person logs in with; empty if there is none."""
+        """The proxy as messages name it, without user and password; empty if there is none."""
         return next((shown_address(proxy) for proxy in self.proxies.values()), "")
 
     def require_certificates(self) -> None:
-        """Raise ConfigurationError if a file that is named for TLS cannot be used for it."""
+        """Raise ConfigurationError if a file that is named for TLS cannot be used."""
         if isinstance(self.verify, str):
             require_ca(self.verify, "`vault.ca_file`, VAULT_CACERT or SSL_CERT_FILE")
         if self.certificate is not None:
@@ -71,7 +71,7 @@ def require_ca(path: str, name: str) -> None:
     except OSError as error:  # ssl.SSLError is one
         raise ConfigurationError(
             f"The CA file {path} holds no certificate that can be read: {_why(error)}.",
-            remedy=f"Correct {name}: it names a PEM file.",
+            remedy=f"Correct {name}: it must name a PEM file.",
         ) from None
 
 
@@ -85,13 +85,13 @@ def _why(error: OSError) -> str:
 
 
 def shown_address(address: str) -> str:
-    """Return an address without the user and the password in it, which is all that may be shown."""
+    """Return an address without user, password and path, for messages."""
     scheme, mark, rest = address.rpartition("://")
     return f"{scheme}{mark}{rest.rpartition('@')[2].partition('/')[0]}"
 
 
 def resolve_endpoint(settings: VaultSettings, environment: Mapping[str, str]) -> Endpoint:
-    """Complete the settings with VAULT_* (or BAO_*) of `environment`; ConfigurationError where they are wrong."""
+    """Complete the settings with VAULT_* (or BAO_*) of `environment`. Raises ConfigurationError if they are wrong."""
     address = _address(settings, environment)
     return Endpoint(
         address=address,
@@ -119,7 +119,7 @@ def _address(settings: VaultSettings, environment: Mapping[str, str]) -> str:
         address = settings.address or variable(environment, "ADDR")
         name = "`vault.address` or VAULT_ADDR"
     if not address:
-        raise ConfigurationError("It is not said where Vault is.", remedy=f"Set {name}.")
+        raise ConfigurationError("Vault's address is missing.", remedy=f"Set {name}.")
     remedy = f"Correct {name}."
     parts = _split(address)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
@@ -129,7 +129,7 @@ def _address(settings: VaultSettings, environment: Mapping[str, str]) -> str:
     path = parts.path.rstrip("/")
     if path == "/v1" or path.endswith("/v1"):
         raise ConfigurationError(
-            f"Vault's address {shown_address(address)!r} ends in /v1, which is added to it anyway.",
+            f"Vault's address {shown_address(address)!r} ends in /v1, which the runner adds by itself.",
             remedy=f"Leave /v1 out of {name}.",
         )
     if parts.query or parts.fragment:
@@ -138,7 +138,7 @@ def _address(settings: VaultSettings, environment: Mapping[str, str]) -> str:
 
 
 def _split(address: str) -> SplitResult | None:
-    """Take an address apart; None if it is none: brackets that do not close, a port that is no number."""
+    """Parse an address. Returns None if it is malformed: unclosed brackets, or a port that is not a number."""
     try:
         parts = urlsplit(address)
         port = parts.port
@@ -150,14 +150,14 @@ def _split(address: str) -> SplitResult | None:
 def _verify(settings: VaultSettings, environment: Mapping[str, str]) -> bool | str:
     if (variable(environment, "SKIP_VERIFY") or "").lower() in {"1", "t", "true"}:
         raise ConfigurationError(
-            "VAULT_SKIP_VERIFY is set: whoever answers would be given the login and the token.",
+            "VAULT_SKIP_VERIFY is set: any server that answers would get the login and the token.",
             remedy="Unset it, and name the CA that signed the server's certificate in VAULT_CACERT.",
         )
     path = settings.ca_file or variable(environment, "CACERT") or variable(environment, "CAPATH")
     path = path or environment.get("SSL_CERT_FILE")
     if path and not Path(path).exists():
         raise ConfigurationError(
-            f"The CA file {path} is not there.", remedy="Correct `vault.ca_file`, VAULT_CACERT or SSL_CERT_FILE."
+            f"The CA file {path} does not exist.", remedy="Correct `vault.ca_file`, VAULT_CACERT or SSL_CERT_FILE."
         )
     return path or True
 
@@ -196,7 +196,7 @@ def _proxies(settings: VaultSettings, environment: Mapping[str, str], address: s
     parts = _split(proxy if "://" in proxy else f"http://{proxy}")
     if parts is None or not parts.hostname:
         raise ConfigurationError(
-            f"The proxy {shown_address(proxy)!r} is no address.",
+            f"The proxy {shown_address(proxy)!r} is not an address.",
             remedy="Correct `vault.proxy`, VAULT_PROXY_ADDR, HTTPS_PROXY or HTTP_PROXY.",
         )
     return {urlsplit(address).scheme: proxy}
@@ -212,11 +212,11 @@ def _request_timeout(settings: VaultSettings, environment: Mapping[str, str]) ->
         raise ConfigurationError(
             f"VAULT_CLIENT_TIMEOUT={text!r} is not a duration.", remedy="Write it as seconds, or as 30s or 1m30s."
         )
-    return max(seconds, _LEAST) if seconds else settings.request_timeout  # 0 is no limit of one's own, as for `vault`
+    return max(seconds, _LEAST) if seconds else settings.request_timeout  # 0 means the default, as for `vault`
 
 
 def _attempts(environment: Mapping[str, str]) -> int | None:
-    """How often a call may be tried; None where only the deadline counts."""
+    """Return how often a call may be tried, or None if only the deadline counts."""
     text = variable(environment, "MAX_RETRIES")
     if text is None:
         return None

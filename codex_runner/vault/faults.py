@@ -1,4 +1,4 @@
-"""How Vault fails to do what it was asked: it refuses, or it is not there. And which of these can pass."""
+"""Vault's failures: refusals and outages, and which of them are transient."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from codex_runner.vault.http import TooSlow, UnfitAnswer, document
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-# 412 is a standby that has not caught up yet, 429 a quota. 501, "not initialized", does not pass by itself.
+# 412 is a standby that has not caught up yet, 429 a quota. 501, "not initialized", is not transient.
 _PASSING_STATUS: Final = frozenset({412, 429, 500, 502, 503, 504})
 
 # Vault's own numbers, which no other server uses.
 _OF_VAULT: Final = {
-    472: "it is a disaster recovery secondary, which serves nobody",
+    472: "it is a disaster recovery secondary, which serves no requests",
     473: "it is a performance standby that does not forward",
 }
 _ACTED: Final = frozenset({500, 502, 504})  # the request may have arrived, and what it asks for may be done
 
-# What the other side must change before it can pass, in OpenSSL's words.
+# OpenSSL's reasons that stay until the server or its address is corrected.
 _NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"})
 _DROPPED: Final = frozenset({"UNEXPECTED_EOF_WHILE_READING", "TLSV1_ALERT_INTERNAL_ERROR"})
 
@@ -34,10 +34,10 @@ _ASKED_PLAINLY: Final = b"HTTP request to an HTTPS server"  # Go's server, which
 
 
 class VaultRefusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an error of ours
-    """Vault answered with a status of 400 or more. `errors` are its own sentences; `data` the answer's `data`."""
+    """Vault answered with a status of 400 or more. `errors` are its own sentences, `data` is the answer's `data`."""
 
     def __init__(self, response: requests.Response) -> None:
-        """Read the answer; one that is not Vault's JSON is told by its type alone, for anything may stand in it."""
+        """Read the answer. If it is not Vault's JSON, keep only its type: its text could hold anything."""
         self.status = response.status_code
         self.retry_after = response.headers.get("Retry-After")
         body = document(response)
@@ -52,7 +52,7 @@ class VaultRefusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an 
         self.wants_tls = _ASKED_PLAINLY in response.content[:200]
         told = " ".join("; ".join(self.errors).split()) if self.is_vaults else f"the answer is {kind}, not Vault's JSON"
         if self.wants_tls:
-            told = "it speaks TLS, and was asked without"
+            told = "it speaks TLS, and the request came without"
         super().__init__(_OF_VAULT.get(self.status, told))
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class VaultRefusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an 
 
     @property
     def is_outage(self) -> bool:
-        """Whether this is no answer to the question, but a server that cannot answer, or that is not Vault."""
+        """Whether the server cannot answer, or is not Vault: then this says nothing about the request."""
         silent = self.status == http.HTTPStatus.NOT_IMPLEMENTED or self.status in _OF_VAULT
         return not self.is_vaults or self.can_pass or silent
 
@@ -78,15 +78,15 @@ class VaultRefusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an 
 
     @property
     def is_bare(self) -> bool:
-        """Whether Vault gave no reason: KV says so of what is not there; a path that no mount serves has one."""
+        """Whether Vault gave no reason. KV gives none for a missing path; a path without a mount has one."""
         return self.is_vaults and not self.errors
 
     @property
     def may_have_acted(self) -> bool:
-        """Whether the request may have been done in spite of this answer: Vault broke off, or this is not Vault's.
+        """Whether Vault may have acted on the request in spite of this answer: it broke off, or the answer is not its.
 
-        Whatever stands in between may have spoilt the answer on its way back. It has not passed the request on if it
-        wants a login or TLS first.
+        A proxy in between may have spoilt the answer on its way back. A proxy that wants a login or TLS first has not
+        passed the request on.
         """
         if self.wants_tls or self.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             return False
@@ -94,7 +94,7 @@ class VaultRefusal(Exception):  # noqa: N818 - an answer of Vault's, not yet an 
 
 
 def can_pass(error: BaseException) -> bool:
-    """Whether trying again may help. A wrong name, a bad certificate, a proxy's wish and a refusal do not pass."""
+    """Whether a retry may help. A wrong name, a bad certificate, a proxy's demand and a refusal are not transient."""
     if isinstance(error, VaultRefusal):
         return error.can_pass
     if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
@@ -102,9 +102,9 @@ def can_pass(error: BaseException) -> bool:
         if any(_is_for_good(cause) for cause in causes if isinstance(cause, ssl.SSLError)):
             return False
         if isinstance(error, requests.exceptions.SSLError) and any(isinstance(cause, OSError) for cause in causes):
-            # A file that is named for it, and cannot be read.
+            # A certificate file that is missing or cannot be read.
             return not any(isinstance(cause, FileNotFoundError | PermissionError) for cause in causes)
-        if any("Tunnel connection failed: 4" in str(cause) for cause in causes):  # the proxy wants something else
+        if any("Tunnel connection failed: 4" in str(cause) for cause in causes):  # the proxy refused with a 4xx
             return False
         return not any(isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME for cause in causes)
     return isinstance(error, requests.exceptions.ChunkedEncodingError)
@@ -122,7 +122,7 @@ def never_sent(error: requests.RequestException) -> bool:
         return True
     causes = list(_causes(error))
     for cause in causes:
-        if isinstance(cause, ssl.SSLError):  # once it is set up, a TLS connection breaks in the middle of requests too
+        if isinstance(cause, ssl.SSLError):  # after the handshake, TLS can break in the middle of a request too
             return isinstance(cause, ssl.SSLCertVerificationError) or cause.reason in _NO_TLS
         if "Tunnel connection failed" in str(cause) and isinstance(cause, OSError):
             return True
@@ -130,7 +130,7 @@ def never_sent(error: requests.RequestException) -> bool:
 
 
 def remedy_for(error: Exception) -> str:
-    """Say what to do about a server that gave no answer, or none of Vault's."""
+    """Return the remedy for a server that gave no answer, or none of Vault's."""
     for matches, remedy in _REMEDIES:
         if matches(error):
             return remedy
@@ -153,7 +153,7 @@ _REMEDIES: Final[tuple[tuple[Callable[[Exception], bool], str], ...]] = (
     ),
     (
         lambda error: isinstance(error, VaultRefusal) and error.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
-        "The proxy wants a login: write http://USER:PASSWORD@HOST in VAULT_PROXY_ADDR (or HTTPS_PROXY).",
+        "Give the proxy its login: write http://USER:PASSWORD@HOST in VAULT_PROXY_ADDR (or HTTPS_PROXY).",
     ),
     (
         lambda error: isinstance(error, UnfitAnswer) or (isinstance(error, VaultRefusal) and not error.is_vaults),
@@ -161,7 +161,7 @@ _REMEDIES: Final[tuple[tuple[Callable[[Exception], bool], str], ...]] = (
     ),
     (
         lambda error: isinstance(error, VaultRefusal) and error.status == http.HTTPStatus.TOO_MANY_REQUESTS,
-        "Its rate-limit quota is used up: run fewer jobs at once, or raise the quota.",
+        "Run fewer jobs at once, or raise Vault's rate-limit quota.",
     ),
     (
         lambda error: isinstance(error, requests.exceptions.ProxyError),
@@ -177,13 +177,13 @@ _REMEDIES: Final[tuple[tuple[Callable[[Exception], bool], str], ...]] = (
     ),
     (
         lambda error: isinstance(error, requests.exceptions.SSLError),
-        "Compare what the server asks of TLS: its versions, and a client's certificate (VAULT_CLIENT_CERT).",
+        "Check which TLS versions the server accepts, and whether it wants a client certificate (VAULT_CLIENT_CERT).",
     ),
 )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk down to what the operating system said: urllib3 keeps it in `reason` and in `args`."""
+    """Yield the chain of causes down to the operating system's error: urllib3 keeps it in `reason` and in `args`."""
     seen: set[int] = set()
     todo: list[Any] = [error]
     while todo:
@@ -196,9 +196,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def root_cause(error: BaseException) -> str:
-    """Say the deepest cause in the system's own words, without addresses of pools and objects, or a header's value."""
+    """Return the deepest cause in the system's own words, without addresses of objects or a header's value."""
     if isinstance(error, requests.exceptions.InvalidHeader):
-        return "what it was to be told cannot stand in a header"
+        return "the value to send cannot stand in a header"
     if isinstance(error, UnfitAnswer | TooSlow):
         return str(error)
     for cause in reversed(list(_causes(error))):
@@ -212,7 +212,7 @@ def root_cause(error: BaseException) -> str:
 
 
 def part(answer: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return an object within an answer, an empty one where it is missing. SecretStoreError where it is none."""
+    """Return an object within an answer; empty if it is missing. Raises SecretStoreError if it is not an object."""
     value = answer.get(name) or {}
     if not isinstance(value, dict):
         raise SecretStoreError(

@@ -1,4 +1,4 @@
-"""Holding a login: one way in and out for runs and commands. Whatever the ending, it is given back, or that is told."""
+"""Holding a login: it is revoked at every end, or an event says why not. Runs and commands share this way."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ REVOCATION: Final = "vault-revocation"
 LOST_LOGIN: Final = "vault-lost-login"
 
 STOP_GRACE: Final = 3.0
-"""Seconds for a login to be given back after the caller was told to stop."""
+"""Seconds for the revocation of a login after the caller was told to stop."""
 
 UNKNOWN_LOGIN: Final = (
-    "a login may have been made that nobody knows. It has no user, and ends by itself with its role's token_ttl."
+    "Vault may have made a login whose token no process holds. It ends by itself after its role's token_ttl."
 )
 
 _NO_CONTENT: Final = 204
@@ -37,9 +37,9 @@ _FORBIDDEN: Final = 403
 
 @contextlib.contextmanager
 def held(client: VaultClient, tell: Callable[[Event], None]) -> Iterator[Login]:
-    """Log in for as long as the `with` lasts, and give the login back at its end, whatever the end.
+    """Log in for as long as the `with` lasts, and revoke the login at every end of it.
 
-    `tell` gets the guard `vault-revocation`, and a warning if a login may have been made whose answer was lost or
+    `tell` gets the guard `vault-revocation`. It gets a warning if Vault may have made a login whose answer was lost or
     spoilt. Raises as `log_in` and `give_back` do. No signal may raise in here: see cli/signals.py.
     """
     lost = client.lost_answers
@@ -58,18 +58,18 @@ def held(client: VaultClient, tell: Callable[[Event], None]) -> Iterator[Login]:
 
 
 def give_back(client: VaultClient, login: Login, tell: Callable[[Event], None]) -> None:
-    """Revoke the login if it is ours, and tell how that went. Raises unless it is proven dead, or may well be.
+    """Revoke the login if it is ours, and tell the result. Raises unless it is proven dead, or may well be.
 
-    A supplied token is somebody else's and stays. Of one of ours these are the proofs: Vault's 204, the end of its
-    life by our monotonic clock, and its last use by our count. A server that refuses the login proves nothing: it
-    refuses a live one from another address than the login is bound to, or of a disabled entity, in the same words. If
-    a request of ours that may have arrived can be the reason, the guard is not judged, and a warning says so.
+    A supplied token is not ours and stays. Proofs for one of ours: Vault's 204, the end of its TTL by our monotonic
+    clock, its last use by our count. A 403 proves nothing: Vault refuses a live login in the same words if the
+    request comes from an address that the login is not bound to, or if its entity is disabled. If a request of ours
+    that may have arrived can be the reason, the guard is unjudged, and a warning says so.
     """
     if not login.ours:
-        tell(Guarded(REVOCATION, True, f"Nothing to give back: the Vault token came by {login.method} and stays."))
+        tell(Guarded(REVOCATION, True, f"Nothing to revoke: the Vault token came by {login.method} and stays."))
         return
     if login.batch:
-        tell(Guarded.unjudged(REVOCATION, f"A batch token cannot be revoked: it lives on {_life(login)}."))
+        tell(Guarded.unjudged(REVOCATION, f"A batch token cannot be revoked: it stays valid {_life(login)}."))
         return
     client.finish_within(STOP_GRACE if client.stop.is_set() else client.settings.revoke_deadline)
     client.ignore_stop()
@@ -83,7 +83,7 @@ def give_back(client: VaultClient, login: Login, tell: Callable[[Event], None]) 
             error = _no_proof(client, purpose)
     except VaultRefusal as refusal:
         if refusal.status == _FORBIDDEN and _is_settled(client, login, lost):
-            why = "the answer to the request was lost, and Vault refuses the login since"
+            why = "the answer to the request was lost, and Vault has refused the login since"
             _tell_unsettled(login, why, tell, time.monotonic() - started)
             return
         error = _refused(client, purpose, refusal)
@@ -92,7 +92,7 @@ def give_back(client: VaultClient, login: Login, tell: Callable[[Event], None]) 
     if error is not None and (proof := _proof(client, login)):
         error, message = None, f"The login is gone: {proof} (accessor {login.accessor})."
     if error is not None:
-        error.message += f" It lives on {_life(login)}."
+        error.message += f" It stays valid {_life(login)}."
         error.remedy = f"Revoke it by hand: `vault token revoke -accessor {login.accessor}`. {error.remedy}".rstrip()
         message = f"{error.message} {error.remedy}"
     failure = None if error is None else Failure.CREDENTIAL.value
@@ -102,22 +102,22 @@ def give_back(client: VaultClient, login: Login, tell: Callable[[Event], None]) 
 
 
 def left_behind(held_logins: list[Login]) -> Event:
-    """Say what may live on in Vault if a runner that was told to end could not wait for it any longer."""
-    late = f"Vault did not answer within {format_duration(STOP_GRACE)} of the wish to end:"
+    """Return the event about a login that may stay valid: a runner that was told to end could wait no longer."""
+    late = f"Vault did not answer within {format_duration(STOP_GRACE)} of the interruption:"
     if not held_logins:
         return Warned(LOST_LOGIN, f"{late} {UNKNOWN_LOGIN}")
     login = held_logins[0]
     if not login.ours or login.batch:
-        return Warned(LOST_LOGIN, f"{late} no login of ours is left there that could be given back.")
+        return Warned(LOST_LOGIN, f"{late} the runner holds no login there that it could revoke.")
     message = (
-        f"{late} the login with accessor {login.accessor} may live on {_life(login)}. "
+        f"{late} the login with accessor {login.accessor} may stay valid {_life(login)}. "
         f"Revoke it by hand: `vault token revoke -accessor {login.accessor}`."
     )
     return Guarded(REVOCATION, False, message, failure=Failure.CREDENTIAL.value)
 
 
 def _proof(client: VaultClient, login: Login) -> str:
-    """Say what proves that a login is dead although Vault did not say so; empty if nothing does."""
+    """Return what proves that a login is dead although Vault did not say so; empty if nothing does."""
     if login.until is not None and time.monotonic() >= login.until:
         return f"its {format_duration(login.seconds)} are over"
     if 0 < login.uses <= client.uses:
@@ -135,8 +135,8 @@ def _is_settled(client: VaultClient, login: Login, lost: int) -> bool:
 
 def _tell_unsettled(login: Login, why: str, tell: Callable[[Event], None], seconds: float) -> None:
     message = (
-        f"It is not known whether the login with accessor {login.accessor} is revoked: {why}. If it is not, it lives "
-        f"on {_life(login)}."
+        f"The login with accessor {login.accessor} may not be revoked: {why}. If it is not, it stays valid "
+        f"{_life(login)}."
     )
     remedy = f"To be sure, revoke it by hand: `vault token revoke -accessor {login.accessor}`."
     tell(Guarded.unjudged(REVOCATION, message, seconds))
@@ -144,18 +144,18 @@ def _tell_unsettled(login: Login, why: str, tell: Callable[[Event], None], secon
 
 
 def _life(login: Login) -> str:
-    """Say how long a login lives by itself, and until when."""
+    """Return how long a login stays valid without a revocation, and until when."""
     if login.until is None:
-        return "for a time that Vault did not tell"
+        return "for a time that Vault did not name"
     left = max(0.0, login.until - time.monotonic())
     return f"for up to {format_duration(login.seconds)}, until {format_date(time.time() + left)}"
 
 
 def _no_proof(client: VaultClient, purpose: str) -> SecretStoreError:
     return SecretStoreError(
-        f"Could not {purpose}: {client.address} answered with HTTP {client.last_status}, where Vault answers "
-        f"{_NO_CONTENT}.",
-        remedy="Something that is not Vault may answer there: check VAULT_ADDR (or `vault.address`) and the proxy.",
+        f"Could not {purpose}: {client.address} answered with HTTP {client.last_status}, but Vault answers "
+        f"with {_NO_CONTENT}.",
+        remedy="Check VAULT_ADDR (or `vault.address`) and the proxy: the server there may not be Vault.",
     )
 
 
@@ -163,14 +163,14 @@ def _refused(client: VaultClient, purpose: str, refusal: VaultRefusal) -> Creden
     remedy = 'Allow it in the role\'s policy: path "auth/token/revoke-self" { capabilities = ["update"] }.'
     if refusal.status == _FORBIDDEN:
         remedy += (
-            " If it is allowed: the login may be bound to another address than this request came from "
-            "(`token_bound_cidrs`), or its entity was disabled."
+            " If it is allowed, check whether the login is bound to another address than this request came from "
+            "(`token_bound_cidrs`), and whether its entity is disabled."
         )
     return client.refused(purpose, refusal, remedy=remedy)
 
 
 def _give_back_after(problem: BaseException, client: VaultClient, login: Login, tell: Callable[[Event], None]) -> None:
-    """Give the login back although something else went wrong: that problem stays the one that is raised."""
+    """Revoke the login after another problem, which stays the one that is raised."""
     try:
         give_back(client, login, tell)
     except RunnerError as error:

@@ -1,4 +1,4 @@
-"""HTTP to a third party: nothing from the environment, few redirects, bounded answers, one deadline a request."""
+"""HTTP to a third party: no environment, few redirects, bounded answers, one deadline for each request."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ _REDIRECTS: Final = 3  # a standby points to the active node: one is usual
 _PIECE: Final = 1 << 16
 
 GRACE: Final = 2.0
-"""Seconds that a request in flight has left once its caller was told to stop: its answer is worth having."""
+"""Seconds that a request in flight keeps after its caller was told to stop: its answer is worth having."""
 
 
 class UnfitAnswer(requests.RequestException):
-    """An answer that is not taken: too large, compressed without having been asked for, or leading elsewhere."""
+    """An answer that the session rejects: too large, compressed unasked, or a redirect to another place."""
 
 
 class TooSlow(requests.exceptions.Timeout):
-    """The request has not been answered in full within its time."""
+    """The full answer did not arrive before the request's deadline."""
 
 
 class VaultSession(requests.Session):
-    """A session that reads nothing from the environment.
+    """A requests session that reads nothing from the environment.
 
-    It follows a redirect only if it is a standby's: 307 or 308, to the same path, never out of TLS. All others would
-    show the token to a login page, or to whoever else is named. An answer is read whole, up to ANSWER_BYTES, and no
-    compressed one is taken, for it may expand to anything.
+    It follows only a standby's redirect: 307 or 308, to the same path, never from TLS to plain HTTP. Any other
+    redirect would show the token to a login page or another server. It reads the whole answer, up to ANSWER_BYTES,
+    and rejects a compressed one, which could expand to any size.
     """
 
     def __init__(self, verify: bool | str, cert: tuple[str, str] | None, proxies: Mapping[str, str]) -> None:  # noqa: FBT001 - as requests calls it
-        """Connect to nothing yet."""
+        """Opens no connection yet."""
         super().__init__()
         self.trust_env = False
         self.verify, self.cert, self.proxies = verify, cert, dict(proxies)
@@ -55,9 +55,9 @@ class VaultSession(requests.Session):
             self.mount(scheme, _Adapter())
 
     def within(self, seconds: float, ask: Callable[[], Any], wish: Wish) -> Any:
-        """Make a request, and return what `ask` makes of it. TooSlow if it is not over after so many seconds.
+        """Make a request within `seconds`, and return what `ask` returns. Raises TooSlow if it takes longer.
 
-        StoppedError if it is not over GRACE seconds after the `wish` to stop.
+        Raises StoppedError if it is not over GRACE seconds after the `wish` to stop.
         """
         try:
             return run_within(seconds, ask, wish=wish, grace=GRACE, abandon=_cut)
@@ -65,7 +65,7 @@ class VaultSession(requests.Session):
             raise TooSlow(f"no answer in full within {format_duration(seconds)}") from None
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
-        """Make a request as `requests` does. Raises UnfitAnswer beside what that raises."""
+        """Make a request as `requests` does. Raises UnfitAnswer too."""
         kwargs |= {"stream": True, "allow_redirects": False}
         try:
             return self._follow(str(method), str(url), *args, **kwargs)
@@ -73,7 +73,7 @@ class VaultSession(requests.Session):
             _waiting.pop(threading.get_ident(), None)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - as requests calls it
-        """Return none: they are followed here, for `requests` reads the whole body of a redirect first."""
+        """Return None: `_follow` follows redirects, since `requests` would first read a redirect's whole body."""
         return None
 
     def _follow(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
@@ -88,12 +88,12 @@ class VaultSession(requests.Session):
                     _read(answer)
                     return answer
             url = target
-            kwargs.pop("params", None)  # they stand in the target
+            kwargs.pop("params", None)  # the target holds them already
         raise requests.exceptions.TooManyRedirects("it redirects in circles")
 
 
 def document(answer: requests.Response) -> Any:
-    """Return the JSON of an answer; None if it holds none."""
+    """Return an answer's JSON. Returns None if it holds none."""
     try:
         return json.loads(answer.content)
     except (ValueError, RecursionError):
@@ -101,7 +101,7 @@ def document(answer: requests.Response) -> Any:
 
 
 def _standby_target(answer: requests.Response) -> str | None:
-    """Return where a standby points to; None if this is no redirect."""
+    """Return the target of a standby's redirect. Returns None if this is no redirect."""
     location = answer.headers.get("Location")
     if not location or not answer.is_redirect:
         return None
@@ -111,13 +111,13 @@ def _standby_target(answer: requests.Response) -> str | None:
         there = urlsplit(target)
         host = there.hostname
     except ValueError:
-        raise UnfitAnswer("it redirects to an address that is none") from None
+        raise UnfitAnswer("it redirects to a malformed address") from None
     if here.scheme == "https" and there.scheme == "http":
         raise UnfitAnswer("it redirects from https to http, which would show the token")
     moved = {http.HTTPStatus.TEMPORARY_REDIRECT, http.HTTPStatus.PERMANENT_REDIRECT}
     same = (there.path, there.query) == (here.path, here.query)
     if answer.status_code not in moved or not same or there.scheme not in {"http", "https"}:
-        raise UnfitAnswer(f"it redirects to {host or 'nowhere'}, where no token goes")
+        raise UnfitAnswer(f"it redirects to {host or 'nowhere'}, which must not get the token")
     return target
 
 
@@ -125,7 +125,7 @@ def _read(answer: requests.Response) -> None:
     """Read the body, as it is on the wire."""
     encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
-        raise UnfitAnswer("its answer is compressed, which was not asked for")
+        raise UnfitAnswer("its answer is compressed, but the request did not ask for that")
     large = UnfitAnswer(f"its answer is larger than {ANSWER_BYTES >> 20} MiB")
     told = answer.headers.get("Content-Length", "")
     if told.isdecimal() and int(told[:20]) > ANSWER_BYTES:
@@ -142,7 +142,7 @@ def _read(answer: requests.Response) -> None:
         raise requests.exceptions.SSLError(error) from None
     except urllib3.exceptions.ProtocolError as error:
         raise requests.exceptions.ChunkedEncodingError(error) from None
-    answer._content = bytes(body)  # noqa: SLF001 - where requests keeps it
+    answer._content = bytes(body)  # noqa: SLF001 - requests keeps it there
     answer._content_consumed = True  # noqa: SLF001 - likewise
 
 
@@ -186,12 +186,12 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 def _cut(thread: int) -> None:
-    """End the connection on which this thread waits: nobody wants its answer any more."""
+    """Shut down the connection on which `thread` waits: its answer is no longer wanted."""
     connection = _waiting.pop(thread, None)
     line = connection.sock if connection is not None else None
     if line is not None:
         try:
-            # Not SSLSocket's own, which another thread must not call meanwhile.
+            # Not SSLSocket's own shutdown: another thread must not call that meanwhile.
             socket.socket.shutdown(line, socket.SHUT_RDWR)
         except OSError:
-            return  # it has ended by itself
+            return  # it has closed by itself

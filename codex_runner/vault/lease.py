@@ -1,7 +1,7 @@
-"""Borrowing a job's credential: log in, read one version, judge it, and give the login back before anything starts.
+"""Borrowing a job's credential: log in, read one version, judge it, and revoke the login before anything starts.
 
-A read of KV v2 has no lease of its own, so holding on to the login buys nothing; and a runner that is killed later
-then leaves nothing behind in Vault.
+A read of KV v2 has no lease, so the login is of no use after it. A runner that is killed later then leaves nothing
+behind in Vault.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 LOGIN_TYPE: Final = "vault-login-type"
 
 
-async def borrow(  # noqa: PLR0913 - what is asked, where, for what; and two ears
+async def borrow(  # noqa: PLR0913 - the request, the settings, and the listeners
     spec: CredentialSpec,
     settings: VaultSettings,
     occasion: CredentialUse,
@@ -50,17 +50,17 @@ async def borrow(  # noqa: PLR0913 - what is asked, where, for what; and two ear
     on_retry: Callable[[str], None] = lambda _: None,
     on_secret: Callable[[Secret], None] = lambda _: None,
 ) -> Borrowed:
-    """Take the credential that `spec` names out of Vault, and leave nothing behind.
+    """Read the credential that `spec` names from Vault, and leave no login behind.
 
-    When this returns, the login that was made for it is revoked. When it raises, too, as far as Vault could be
-    reached; where it could not, the guard `vault-revocation` has failed and names the login's accessor. `on_event`
-    gets every Guarded and Warned as it happens, so also those before an error; `on_retry` gets a line for each new
-    try; `on_secret` each secret, the login's own too, before it is used. All are called in the caller's event loop.
+    The login is revoked when this returns. It is revoked when this raises, too, if Vault could be reached. Otherwise
+    the guard `vault-revocation` has failed and names the login's accessor. `on_event` gets every Guarded and Warned as
+    it happens, so also those before an error. `on_retry` gets a line for each retry. `on_secret` gets each secret, the
+    login's own too, before it is used. All are called in the caller's event loop.
 
-    Raises CredentialError where the login is refused or the credential is missing or unfit, SecretStoreError where
-    Vault cannot be reached or cannot answer. Either is raised where the login could not be given back: a run whose
-    login is still alive can only end red, so nothing is spent on it. When the caller is cancelled, the login is given
-    back first, for at most three seconds; `on_event` is told where that was not enough.
+    Raises CredentialError if Vault refuses the login, or the credential is missing or unfit. Raises SecretStoreError
+    if Vault cannot be reached or cannot answer. Either is raised if the login could not be revoked: a run whose login
+    is still valid can only end red, so no tokens are spent on it. If the caller is cancelled, the login is revoked
+    first, for at most STOP_GRACE seconds. If that was not enough, `on_event` gets an event that says so.
     """
     loop = asyncio.get_running_loop()
     stop, left = Wish(), threading.Event()
@@ -86,12 +86,12 @@ def logged_in(
     on_event: Callable[[Event], None] = lambda _: None,
     on_retry: Callable[[str], None] = lambda _: None,
 ) -> Iterator[VaultClient]:
-    """Log in for as long as the `with` lasts, and give the login back at its end, whatever the end: for commands.
+    """Log in for as long as the `with` lasts, and revoke the login at every end of it: for commands.
 
     Raises as `held` does. Each call of the client has the settings' `retry_deadline` for itself. `interruption` is
-    entered around all of it: its wish waits for the answer to a request, then ends what is done inside; what takes long
-    and is no call of the client belongs into `client.stop.interruptibly`. `on_retry` gets a line also for what a
-    warning says, and for a login that lives on.
+    entered around all of it: its wish waits for the answer to a request, then ends the work inside. Long work that is
+    no call of the client belongs into `client.stop.interruptibly`. `on_retry` also gets a line for each warning, and
+    for a login that stays valid.
     """
 
     def tell(event: Event) -> None:
@@ -111,7 +111,7 @@ def logged_in(
             with held(client, tell):
                 yield client
         except BaseException as error:
-            if wish.is_set():  # the signal ends the command, and hides what the error says
+            if wish.is_set():  # the signal ends the command, and would hide the error's message
                 said = [f"{error.message} {error.remedy}".rstrip()] if isinstance(error, RunnerError) else failed
                 for line in said:
                     on_retry(line)
@@ -126,14 +126,14 @@ class _Ears:
 
 
 async def _in_thread(work: Callable[[], T], stop: Wish, leave: Callable[[], None]) -> T:
-    """Do `work` beside the event loop. On cancellation, set `stop` and wait for it a moment; then `leave` it behind.
+    """Do `work` in a thread. On cancellation, set `stop`, wait STOP_GRACE for the thread, then `leave` it behind.
 
-    Not asyncio.to_thread: a process cannot exit before the threads of that pool, and a server that hangs may hold
-    ours for longer than an interrupted run has.
+    Not asyncio.to_thread: a process cannot exit before the threads of that pool. A server that hangs may hold ours
+    for longer than an interrupted run has.
     """
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
-    result.add_done_callback(lambda done: done.exception())  # nobody asks for it after a cancellation
+    result.add_done_callback(lambda done: done.exception())  # after a cancellation no one else retrieves it
 
     def run() -> None:
         try:
@@ -153,7 +153,7 @@ async def _in_thread(work: Callable[[], T], stop: Wish, leave: Callable[[], None
         if not result.done():
             leave()
         raise
-    except BaseException:  # what a signal's handler raised, just here: the loop goes on no more
+    except BaseException:  # a signal handler raised just here: the loop does not go on
         stop.set()
         if thread.ident is not None:
             thread.join(STOP_GRACE)
@@ -167,10 +167,10 @@ def _hand_over(loop: asyncio.AbstractEventLoop, listener: Callable[[T], Any], va
     try:
         loop.call_soon_threadsafe(listener, value)
     except RuntimeError:
-        return  # the loop is closed: whoever asked has been cancelled and has not waited
+        return  # the loop is closed: the caller was cancelled and has not waited
 
 
-def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
+def _borrow(  # noqa: PLR0913, PLR0917 - the arguments of `borrow`, passed on
     spec: CredentialSpec,
     settings: VaultSettings,
     occasion: CredentialUse,
@@ -201,9 +201,9 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the door's own arguments, passed on
 
 
 def read_credential(client: VaultClient, spec: CredentialSpec, login: Login, version: int | None = None) -> Credential:
-    """Read the newest version of what `spec` names, or this one.
+    """Read the credential that `spec` names: its newest version, or `version`.
 
-    CredentialError where it is missing or not what it should be.
+    Raises CredentialError if it is missing or malformed.
     """
     purpose = f"read the credential at {spec.mount}/data/{spec.path}"
     try:
@@ -264,7 +264,7 @@ def _require_revocable(login: Login, spec: CredentialSpec, tell: Callable[[Event
         return
     tell(Guarded(LOGIN_TYPE, False, message, failure=Failure.CREDENTIAL.value))
     raise CredentialError(
-        message, remedy="Set the role's token_type to `service`, or say `allow_batch = true` in the job's credential."
+        message, remedy="Set the role's token_type to `service`, or set `allow_batch = true` in the job's credential."
     )
 
 
@@ -275,7 +275,7 @@ def _not_read(
     if metadata:
         what = "destroyed" if metadata.get("destroyed") else f"deleted ({metadata.get('deletion_time')})"
         return CredentialError(
-            f"Version {metadata.get('version')} at {spec.place} is {what}; no other is used in its place.",
+            f"Version {metadata.get('version')} at {spec.place} is {what}, and the runner uses no older one.",
             remedy=f"Store a fresh token with `codex-runner token put {spec.path}`.",
         )
     if refusal.status == 404:

@@ -1,4 +1,4 @@
-"""What stands behind a path where nothing was found: no mount, one that is no KV version 2, or really nothing."""
+"""Why a path gave a 404: no mount, a mount that is not KV version 2, or no secret at that path."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def require_kv2(client: VaultClient, mount: str, missing: VaultRefusal) -> None:
-    """Raise CredentialError if `missing`, a 404, came from no mount of KV version 2; return if it did.
+    """Raise CredentialError if `missing`, a 404, did not come from a mount of KV version 2.
 
-    Of a KV mount a 404 gives no reason. Vault tells what a mount is to everybody who may do anything in it; if it does
-    not tell, what was found stands.
+    A KV mount gives no reason with its 404. Vault names a mount's type to every login with a right in it. If Vault does
+    not name it, this returns.
     """
     if not missing.is_bare:
         raise CredentialError(
@@ -37,5 +37,5 @@ def require_kv2(client: VaultClient, mount: str, missing: VaultRefusal) -> None:
     what = f"is KV version {version or 1}" if kind in {"kv", "generic"} else f"keeps {kind}, not KV"
     raise CredentialError(
         f"The mount {mount!r} in Vault at {client.address} {what}; tokens need KV version 2.",
-        remedy=f"Name another mount, or make it one: `vault kv enable-versioning {mount}`.",
+        remedy=f"Name another mount, or convert it with `vault kv enable-versioning {mount}`.",
     )

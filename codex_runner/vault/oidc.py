@@ -1,4 +1,4 @@
-"""Identity tokens of CI systems: where to get one, and what may be shown of it."""
+"""Identity tokens (OIDC) of CI systems: how to get one, and which of its claims messages may show."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 _NAME: Final = "CI_IDENTITY_TOKEN"
 _PATIENCE: Final = 10.0  # seconds for one request, from its name to the end of its answer
-_LEAST: Final = 0.1  # seconds: what a last try gets in any case
+_LEAST: Final = 0.1  # seconds that a last try gets in any case
 _OK, _TOO_MANY, _SERVER_ERROR = 200, 429, 500
 
-# What roles are usually bound to: worth showing if Vault refuses, and none of it is secret.
+# The claims that roles are usually bound to: worth showing if Vault refuses, and none is secret.
 _SHOWN_CLAIMS: Final = ("iss", "aud", "sub", *(claim for system in SYSTEMS for claim in system.identity_claims))
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How long to try, whom to tell, and what ends it early. `deadline` is in seconds, from each call on."""
+    """A retry deadline in seconds from each call on, the listener for retries, and the wish that ends waiting early."""
 
     deadline: float
     on_retry: Callable[[str], None]
@@ -50,7 +50,7 @@ class Waiting:
 
 
 def identity_token(auth: JwtAuth, secrets: SecretReader, waiting: Waiting) -> Secret:
-    """Get the identity token that `auth` names, or the one that this CI system gives.
+    """Return the identity token that `auth` names, or the one that this CI system gives.
 
     Raises CredentialError if there is none, and SecretStoreError if the system's endpoint does not answer.
     """
@@ -71,14 +71,14 @@ def identity_token(auth: JwtAuth, secrets: SecretReader, waiting: Waiting) -> Se
             pass
     remedy = pipeline.identity_remedy(auth.audience)
     remedy = remedy or "Name it in `vault.auth.token_file` or `vault.auth.token_variable`."
-    raise CredentialError("There is no identity token to log in to Vault with: nothing here offers one.", remedy=remedy)
+    raise CredentialError("There is no identity token to log in to Vault with.", remedy=remedy)
 
 
 def describe_claims(token: Secret) -> str:
-    """Say, for a message, what this token claims: never the token, and only claims that roles are bound to."""
+    """Describe the token's claims for a message: only claims that roles are bound to, and never the token."""
     claims = unverified_claims(token.reveal())
     if not claims:
-        return " What was sent is not a JWT."
+        return " The token that was sent is not a JWT."
     told = [f"{name}={claims[name]!r}" for name in _SHOWN_CLAIMS if name in claims]
     try:
         expires = claimed_date(claims, "exp")
@@ -91,7 +91,7 @@ def describe_claims(token: Secret) -> str:
 
 
 def repository_id(repository: str, environment: Mapping[str, str]) -> str:
-    """Ask GitHub for the number of `owner/name`: unlike the name, nobody else can get it after a rename.
+    """Return GitHub's number of the repository `owner/name`. Unlike a name, no other repository can ever get it.
 
     Uses the API of this job's GitHub, and GITHUB_TOKEN or GH_TOKEN if set (a private repository needs one).
     """
@@ -118,7 +118,7 @@ def repository_id(repository: str, environment: Mapping[str, str]) -> str:
 
 
 def _told(error: BaseException | None, token: Secret | None, environment: Mapping[str, str], url: str) -> str:
-    """Return a library's words, which may quote what was sent, without the token and the proxy's password."""
+    """Return a library's words, redacted: they may quote the token or the proxy's password."""
     if error is None or isinstance(error, requests.exceptions.Timeout):
         return "no answer in time"
     secrets = [Secret("PROXY_PASSWORD", word) for word in proxy_passwords(proxy_of(environment, url) or "")]
@@ -157,7 +157,10 @@ def _from_endpoint(
 
 
 class _Asking:
-    """Asks the endpoint until it answers or time is over. Says once that it does not, and once that it does."""
+    """Retries of the endpoint with backoff, until it answers or the deadline is over.
+
+    Logs one line when it does not answer, and one when it answers again.
+    """
 
     def __init__(
         self,
@@ -174,7 +177,7 @@ class _Asking:
         self._told = False
 
     def until_answered(self, authorization: str) -> requests.Response:
-        """Return the answer. StoppedError if the caller was told to stop."""
+        """Return the answer. Raises StoppedError if the caller was told to stop."""
         headers = {"Authorization": authorization, "Accept": "application/json"}
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passes),
@@ -233,7 +236,7 @@ def _json(answer: requests.Response) -> dict[str, Any]:
 
 
 def _session(environment: Mapping[str, str], url: str) -> VaultSession:
-    """Proxy and CA as the environment given to us has them, not as this process happens to have them."""
+    """Open a session with the proxy and the CA of `environment`, not of this process."""
     proxy = proxy_of(environment, url)
     ca_file = environment.get("SSL_CERT_FILE")
     if ca_file:

@@ -1,4 +1,4 @@
-"""Making the steps of a setup through Vault's API. Applying twice changes nothing."""
+"""Applying a setup's steps through Vault's API. Idempotent."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def apply(client: VaultClient, steps: Sequence[Step]) -> tuple[str, ...]:
-    """Make the steps with the client's login and say what was done. What is there and fits is left as it is.
+    """Apply the steps with the client's login. Returns one line for each. Idempotent: leaves what fits as it is.
 
-    Raises ConfigurationError if a mount of that name is something else, before anything is made, and CredentialError
-    if a right is missing.
+    Raises ConfigurationError, before it changes anything, if a mount of that name has another type. Raises
+    CredentialError if a right is missing.
     """
     for step in steps:
         match step:
@@ -48,12 +48,12 @@ def _make(client: VaultClient, step: Step) -> str:
 
 
 def _look_at_kv(client: VaultClient, step: KvMount) -> bool:
-    """Return whether the mount is there. Raises ConfigurationError if it is something else."""
+    """Return whether the mount exists. Raises ConfigurationError if it is not KV version 2."""
     mounted = _read(client, f"sys/mounts/{step.path}")
     if mounted is not None and (mounted.get("type") != "kv" or (mounted.get("options") or {}).get("version") != "2"):
         raise ConfigurationError(
             f"The mount {step.path} in Vault at {client.address} is not KV version 2.",
-            remedy="Choose another one with `--mount`.",
+            remedy="Choose another mount with `--mount`.",
         )
     return mounted is not None
 
@@ -76,14 +76,17 @@ def _make_kv(client: VaultClient, step: KvMount) -> str:
 
 
 def _look_at_auth(client: VaultClient, step: AuthMount) -> tuple[bool, bool]:
-    """Return whether the login is mounted, and whether it is configured. Raises ConfigurationError if it is another."""
+    """Return whether the auth method is mounted, and whether it is configured.
+
+    Raises ConfigurationError if it has another type or another configuration.
+    """
     mounted = _read(client, f"sys/auth/{step.path}")
     if mounted is None:
         return False, False
     if mounted.get("type") != step.type:
         raise ConfigurationError(
             f"auth/{step.path} in Vault at {client.address} is a {mounted.get('type')} login, not {step.type}.",
-            remedy=f"Choose another one with `--{step.type}-mount`.",
+            remedy=f"Choose another mount with `--{step.type}-mount`.",
         )
     config = _read(client, f"auth/{step.path}/config") if step.config else None
     if config is not None and any(config.get(name) != value for name, value in step.config.items()):
@@ -108,7 +111,7 @@ def _read(client: VaultClient, path: str) -> dict[str, Any] | None:
     try:
         answer = client.call(f"read {path}", lambda api: api.adapter.get(f"/v1/{path}"))
     except VaultRefusal as refusal:
-        # 404 for what a mount does not have; 400 for a mount: "No secret engine mount at x/", "No auth engine at x/"
+        # 404 if a mount has no such path; 400 if there is no mount: "No secret engine mount at x/", "No auth engine at"
         if refusal.status == 404 or str(refusal).startswith("No "):
             return None
         raise _refused(client, path, refusal) from None
@@ -127,5 +130,5 @@ def _write(client: VaultClient, path: str, body: Mapping[str, Any], *, raw: bool
 
 def _refused(client: VaultClient, path: str, refusal: VaultRefusal) -> CredentialError:
     return client.refused(
-        f"set up {path}", refusal, remedy="Use a login that may set Vault up, or print the steps and hand them on."
+        f"set up {path}", refusal, remedy="Use a login that may set Vault up, or print the steps for an administrator."
     )

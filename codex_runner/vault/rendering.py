@@ -1,4 +1,4 @@
-"""The steps of a setup as text: a shell script for `vault` (or `bao`), the policies alone, or Terraform."""
+"""A setup's steps as text: a shell script for `vault` (or `bao`), the policies alone, or Terraform."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BACKENDS: Final = {"jwt": "vault_jwt_auth_backend", "approle": "vault_auth_back
 
 
 class SetupFormat(StrEnum):
-    """What `render` prints."""
+    """The formats of `render`."""
 
     SH = "sh"
     HCL = "hcl"
@@ -27,7 +27,7 @@ class SetupFormat(StrEnum):
 
 
 def render(steps: Sequence[Step], format_: SetupFormat) -> str:
-    """Print the steps: a shell script for `vault` (or `bao`), the policies alone, or Terraform."""
+    """Return the steps as text in this format."""
     match format_:
         case SetupFormat.SH:
             looks = "".join(_look(step) for step in steps if isinstance(step, KvMount | AuthMount))
@@ -39,11 +39,11 @@ def render(steps: Sequence[Step], format_: SetupFormat) -> str:
 
 
 def _look(step: KvMount | AuthMount) -> str:
-    """Return the lines that end the script if a mount is there and is something else: as `provision` looks."""
+    """Return the lines that end the script if a mount exists with another type: the checks of `provision`."""
     path = shlex.quote(step.path)
     match step:
         case KvMount():
-            other = shlex.quote(f"The mount {step.path} is not KV version 2: choose another one with --mount.")
+            other = shlex.quote(f"The mount {step.path} is not KV version 2: choose another mount with --mount.")
             return (
                 f"field type sys/mounts/{path}\n"
                 f'if [ -n "$there" ]; then\n  [ "$found" = kv ] || refuse {other}\n'
@@ -51,15 +51,15 @@ def _look(step: KvMount | AuthMount) -> str:
                 f"  case $found in *version:2*) ;; *) refuse {other} ;; esac\nfi\n"
             )
         case AuthMount():
-            choose = f"choose another one with --{step.type}-mount"
-            other = shlex.quote(f"auth/{step.path} is no {step.type} login: {choose}.")
+            choose = f"choose another mount with --{step.type}-mount"
+            other = shlex.quote(f"auth/{step.path} is not a {step.type} login: {choose}.")
             lines = (
                 f'configured=""\nfield type sys/auth/{path}\n'
                 f'case $found in "" | {step.type}) ;; *) refuse {other} ;; esac\n'
             )
             if not step.config:
                 return lines
-            issuer = shlex.quote(f"auth/{step.path} trusts another issuer: {choose}, or it would break its roles.")
+            issuer = shlex.quote(f"auth/{step.path} trusts another issuer: {choose}, or its roles would break.")
             lines += 'if [ -n "$there" ]; then\n'
             for name, value in step.config.items():
                 lines += (
@@ -131,7 +131,7 @@ def _block(head: str, body: Mapping[str, Any]) -> str:
 
 
 class _Reference(str):
-    """An expression of Terraform's, which stands without quotes."""
+    """A Terraform expression, written without quotes."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
-"""What Vault needs for one workflow: a mount, three policies, and a login that only this workflow gets.
+"""Vault's setup for one workflow: a mount, three policies, and a role that only this workflow can log in with.
 
-`plan` is pure and says it as steps. `rendering.render` prints them for a shell, as policies, or for Terraform;
-`provision.apply` makes them through the API. All say the same.
+`plan` is pure and returns the steps. `rendering.render` prints them for a shell, as policies, or for Terraform.
+`provision.apply` applies them through the API.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MOUNT: Final = "codex"
 
-# What Vault's policies and claims give a meaning of their own (`*`, `+`, `{{`, quotes) is in none of these.
+# Neither pattern allows characters with a meaning in Vault's policies and claims (`*`, `+`, `{{`, quotes).
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
-# No comma, and no space at an end: Terraform's provider would make two values of one, or another one.
+# No comma, and no space at an end: Terraform's provider would split the value, or change it.
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_./@:-]+(?: +[A-Za-z0-9_./@:-]+)*")
 
 _EVENTS: Final = ("schedule", "push", "workflow_dispatch")
@@ -33,13 +33,13 @@ _EVENTS: Final = ("schedule", "push", "workflow_dispatch")
 class SetupRequest:
     """Which workflow may read which path, and how it logs in. Times are in seconds.
 
-    `workflow` is the path of its token, such as acme/app/release-notes. GitHub: `repository` with its number
+    `workflow` is the path of its token, such as acme/app/release-notes. GitHub needs `repository` with its number
     (`repository_id`), the workflow's file, its `ref`, the `events` that may start it, and its `environment` if it has
-    one. GitLab: `gitlab_project` (its number, or its path) instead. `approle_cidrs`, if given, make an AppRole for
-    these addresses: then neither is needed.
+    one. GitLab needs `gitlab_project` (its number, or its path). `approle_cidrs` make an AppRole for these addresses:
+    then neither is needed.
 
-    In place of the one `ref`: all tags that begin with `tag_prefix`, or `pull_requests` into that ref. `lister` has the
-    workflow list all tokens of the mount, in place of reading its own.
+    Instead of one `ref`: all tags that begin with `tag_prefix`, or `pull_requests` into that ref. With `lister`, the
+    workflow may list all tokens of the mount instead of reading its own.
     """
 
     workflow: str
@@ -64,9 +64,9 @@ class SetupRequest:
 
     @property
     def name(self) -> str:
-        """The name of the role and, with an ending, of the policies: readable, and unlike any other workflow's.
+        """The unique, readable name of the role and, with a suffix, of the policies.
 
-        The same workflow on another mount is another one: its policies read another path.
+        The same workflow on another mount gets another name: its policies read another path.
         """
         whole = self.workflow if self.mount == DEFAULT_MOUNT else f"{self.mount} {self.workflow}"
         readable = re.sub(r"[^a-z0-9]+", "-", whole.lower()).strip("-")
@@ -74,7 +74,7 @@ class SetupRequest:
 
     @property
     def lister_name(self) -> str:
-        """The name of the policy that lists a mount's tokens. Vault's policies know no capital letters."""
+        """The name of the policy that lists a mount's tokens, in lower case: Vault's policies know no capitals."""
         if re.fullmatch(r"[a-z0-9_.-]+", self.mount):
             return f"codex-{self.mount}-lister"
         readable = re.sub(r"[^a-z0-9_.-]+", "-", self.mount.lower())
@@ -82,13 +82,13 @@ class SetupRequest:
 
     @property
     def role_name(self) -> str:
-        """The name of the role: a lister's is not the one with which the same workflow reads its token."""
+        """The name of the role. A lister's differs from the role with which the same workflow reads its token."""
         return f"{self.name}-lister" if self.lister else self.name
 
 
 @dataclass(frozen=True, slots=True)
 class KvMount:
-    """A KV v2 mount that insists on check-and-set."""
+    """A KV v2 mount that requires check-and-set."""
 
     path: str
 
@@ -103,7 +103,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class AuthMount:
-    """A way to log in. `config` is written where it has none yet."""
+    """An auth method's mount. `config` is written if the mount has none yet."""
 
     path: str
     type: str
@@ -112,7 +112,7 @@ class AuthMount:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role of a way to log in."""
+    """A role of an auth method."""
 
     mount: str
     type: str
@@ -124,7 +124,7 @@ Step = KvMount | Policy | AuthMount | Role
 
 
 def plan(request: SetupRequest) -> tuple[Step, ...]:
-    """Say what is needed, in the order in which it can be made. UsageError where something is missing or unsafe."""
+    """Return the steps in the order to apply them. Raises UsageError if the request is incomplete or unsafe."""
     _require_safe(request)
     name = request.name
     steps: list[Step] = [KvMount(request.mount)]
@@ -146,7 +146,7 @@ def plan(request: SetupRequest) -> tuple[Step, ...]:
 
 
 def runner_policy(mount: str, path: str) -> str:
-    """Reading the newest version of one path, and giving the login back. Nothing else, not even looking itself up."""
+    """Policy: read the newest version of one path, and revoke the own login. Nothing else, not even lookup-self."""
     return f"""\
 path "{mount}/data/{path}" {{
   capabilities = ["read"]
@@ -162,7 +162,7 @@ path "auth/token/revoke-self" {{
 
 
 def rotator_policy(mount: str, path: str) -> str:
-    """Storing and destroying one path's versions, without reading them (`subkeys` shows names without values)."""
+    """Policy: store and destroy one path's versions, without reading them (`subkeys` shows names without values)."""
     return f"""\
 path "{mount}/data/{path}" {{
   capabilities = ["create", "update"]
@@ -187,7 +187,7 @@ path "auth/token/revoke-self" {{
 
 
 def lister_policy(mount: str) -> str:
-    """Listing all tokens of a mount with owner, age and expiry, without reading any."""
+    """Policy: list all tokens of a mount with owner, age and expiry, without reading any."""
     return f"""\
 path "{mount}/metadata/*" {{
   capabilities = ["list", "read"]
@@ -203,7 +203,7 @@ def _github_claims(request: SetupRequest) -> dict[str, Any]:
     if not request.repository_id:
         raise UsageError(
             f"The number of {request.repository} is missing: a name can be taken over after a rename, a number cannot.",
-            remedy="Give it with `--repository-id`: `gh api repos/OWNER/NAME --jq .id` shows it.",
+            remedy="Give `--repository-id`: `gh api repos/OWNER/NAME --jq .id` shows it.",
         )
     last = request.workflow.rsplit("/", maxsplit=1)[-1]
     file = request.workflow_file or f".github/workflows/{last}.yml"
@@ -244,7 +244,7 @@ def _gitlab_claims(request: SetupRequest) -> dict[str, Any]:
 
 
 def _events(request: SetupRequest) -> tuple[str, ...]:
-    """What may start the workflow: what is given, else what can on such a ref."""
+    """Return the events that may start the workflow: the given ones, or the default for its kind of ref."""
     if request.events is not None:
         return request.events
     return ("pull_request",) if request.pull_requests else ("push",) if request.tag_prefix is not None else _EVENTS
@@ -257,7 +257,7 @@ def _jwt_steps(
         "role_type": "jwt",
         "user_claim": user_claim,
         "bound_audiences": [request.audience],
-        # Exact, unless all tags or pull requests are meant: then one claim has a star, behind the file and `@refs/`.
+        # Exact, unless for all tags or pull requests: then one claim has a star, after the file and `@refs/`.
         "bound_claims_type": "glob" if request.tag_prefix is not None or request.pull_requests else "string",
         "bound_claims": dict(claims),
         "claim_mappings": {name: name for name in mapped},
@@ -296,9 +296,7 @@ def _token_settings(request: SetupRequest) -> dict[str, Any]:
 
 def _require_safe(request: SetupRequest) -> None:
     if not (request.repository or request.gitlab_project or request.approle_cidrs):
-        raise UsageError(
-            "It is not said who may log in.", remedy="Give --repo, --gitlab-project, or --approle with its addresses."
-        )
+        raise UsageError("No login selected.", remedy="Give --repo, --gitlab-project, or --approle with its addresses.")
     for what, value, safe in (
         ("workflow", request.workflow, _SAFE_PATH),
         ("mount", request.mount, _SAFE_PATH),
@@ -317,8 +315,8 @@ def _require_safe(request: SetupRequest) -> None:
         if value is not None and (not safe.fullmatch(value) or ".." in value.split("/")):
             raise UsageError(
                 f"The {what} {value!r} has characters that have a meaning in Vault's policies or claims.",
-                remedy="Give it exactly, without patterns or commas: one role is for one workflow. Options that take "
-                "several are given several times.",
+                remedy="Give one exact value, without patterns or commas: one role is for one workflow. To give "
+                "several values, repeat the option.",
             )
     for cidr in request.approle_cidrs:
         _require_cidr(cidr)
@@ -329,27 +327,27 @@ def _require_cidr(cidr: str) -> None:
     try:
         ipaddress.ip_network(cidr, strict=False)
     except ValueError as error:
-        remedy = "Write one as 192.0.2.0/24; give `--approle` several times for several."
-        raise UsageError(f"`--approle` {cidr!r} is no range of addresses: {error}.", remedy=remedy) from None
+        remedy = "Write one range as 192.0.2.0/24; repeat `--approle` for several."
+        raise UsageError(f"`--approle` {cidr!r} is not a range of addresses: {error}.", remedy=remedy) from None
 
 
 def _require_one_meaning(request: SetupRequest) -> None:
-    """Refuse what contradicts itself, or would let a stranger in."""
+    """Raise UsageError if the request contradicts itself, or would let a stranger log in."""
     if request.tag_prefix is not None and request.pull_requests:
-        raise UsageError("A workflow runs on tags or on pull requests.", remedy="Make a role for each, one at a time.")
+        raise UsageError("`--tag-prefix` and `--pull-requests` exclude each other.", remedy="Make a role for each.")
     if request.pull_requests and not request.environment:
         raise UsageError(
-            "Whoever may push a branch may change the workflow in the same pull request, and would have the token.",
-            remedy="Give `--environment` too, one that asks for a reviewer, and name it in the workflow's job.",
+            "A user who may push a branch could change the workflow in the same pull request, and get the token.",
+            remedy="Give `--environment` too, with one that requires a reviewer, and name it in the workflow's job.",
         )
     events = set(request.events or ())
     if request.repository and (events - {"pull_request"} if request.pull_requests else "pull_request" in events):
         raise UsageError(
-            "A pull request runs on a ref of its own, which only `--pull-requests` lets in.",
-            remedy="Give `--pull-requests` for them alone, and other events in a role of their own.",
+            "A pull request runs on a ref of its own, which only `--pull-requests` allows.",
+            remedy="Give `--pull-requests` for pull requests alone, and make another role for other events.",
         )
     if "pull_request_target" in events:
         raise UsageError(
-            "The event pull_request_target runs what a stranger proposes, with this repository's rights.",
+            "The event pull_request_target runs a stranger's proposal with this repository's rights.",
             remedy="Leave it out, and run the job on schedule, push or workflow_dispatch.",
         )

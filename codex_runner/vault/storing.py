@@ -1,7 +1,7 @@
-"""Storing a token: one write with check-and-set decides, and what is said is what is stored, however the rest ends.
+"""Storing a token: one write with check-and-set decides, and the report always says what is stored.
 
-A put that loses changes nothing that another writer relies on. What Vault refuses, loses or damages after the deciding
-write is told together with the version that is stored.
+A put that loses the race changes nothing that another writer relies on. If Vault refuses, loses or damages an answer
+after the deciding write, the error names the version that is stored.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
     from codex_runner.vault.client import VaultClient
 
-_PUT_ID: Final = "put."  # a field of this name and a random number shows whose put a version is, without its value
-_WRITES: Final = 4  # how often one put stores its token if another writer's lifetime falls on it each time
+_PUT_ID: Final = "put."  # prefix of a field that shows, without its value, which put wrote a version
+_WRITES: Final = 4  # how often one put stores its token if another writer's lifetime hits it each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +47,17 @@ class NewToken:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What stands beside the token, and in the metadata."""
+        """The facts that are stored beside the token, and in the metadata."""
         facts = {"workflow": self.workflow, "owner": self.owner, "issued_at": format_date(self.issued_at)}
         return facts if self.expires_at is None else {**facts, "expires_at": format_date(self.expires_at)}
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A token that is in Vault now.
+    """A token that is in Vault now. Times are seconds since the epoch.
 
-    `settled`: the answer was lost, and the version was read back. `deleted_at` is when Vault deletes it, if that is
-    before it expires. `followed_by` is the version that another put has stored after it already.
+    `settled` is True if the answer was lost, and the version was read back. `deleted_at` is when Vault deletes it, if
+    that is before it expires. `followed_by` is the version that another put has already stored after it.
     """
 
     version: int
@@ -68,7 +68,7 @@ class Stored:
     followed_by: int | None = None
 
 
-def put(  # noqa: PLR0913 - what, where, when; and what follows from it
+def put(  # noqa: PLR0913 - the token, its place, the time and the checks
     client: VaultClient,
     place: TokenPlace,
     token: NewToken,
@@ -78,14 +78,14 @@ def put(  # noqa: PLR0913 - what, where, when; and what follows from it
     retire_after: float | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Stored:
-    """Store a token as the path's newest version, if no other put stores one meanwhile.
+    """Store a token as the path's newest version, with check-and-set.
 
-    `preflight` is called first and raises if the token is no good: then nothing is stored. With `retire_after`
-    (seconds since the epoch) the versions so far are noted to be destroyed then. Vault itself deletes the new
-    version when the token expires. If the answer is lost, the version is read back to see whose it is; that needs
-    the right to read `subkeys`, which shows no values. Raises CredentialError if another put came between.
+    `preflight` is called first and raises if the token does not work: then nothing is stored. With `retire_after`
+    (seconds since the epoch) the older versions are marked to be destroyed then. Vault itself deletes the new version
+    when the token expires. If the answer is lost, the version is read back to see which put wrote it. That needs the
+    right to read `subkeys`, which shows no values. Raises CredentialError if another put came between.
 
-    Once the token is stored, an error says so, with its version. `tell` gets a line if the put is interrupted then.
+    An error after the token is stored says so, with its version. `tell` gets a line if the put is interrupted then.
     """
     _require_storable(place, token, now)
     if preflight is not None:
@@ -105,7 +105,7 @@ def put(  # noqa: PLR0913 - what, where, when; and what follows from it
     return stored
 
 
-def rotate(  # noqa: PLR0913 - what, where, when; and two proofs
+def rotate(  # noqa: PLR0913 - the token, its place, the time and two checks
     client: VaultClient,
     place: TokenPlace,
     token: NewToken,
@@ -116,10 +116,10 @@ def rotate(  # noqa: PLR0913 - what, where, when; and two proofs
     canary: Callable[[Secret], None],
     tell: Callable[[str], None] = lambda _: None,
 ) -> Stored:
-    """Replace a token by one that has proven itself; the old versions are to be destroyed after `grace` seconds.
+    """Replace a token by one that passed its checks, and mark the old versions for destruction in `grace` seconds.
 
-    `preflight`, then `canary`, are called with the new token and raise if it is no good: then nothing is stored.
-    A run that started on the old version has it already and finishes on it.
+    `preflight`, then `canary`, are called with the new token and raise if it does not work: then nothing is stored.
+    A run that started with the old version finishes with it.
     """
     _require_storable(place, token, now)
     preflight(token.secret)
@@ -128,10 +128,10 @@ def rotate(  # noqa: PLR0913 - what, where, when; and two proofs
 
 
 def _require_storable(place: TokenPlace, token: NewToken, now: float) -> None:
-    """Raise if runs would refuse the token by its dates, or Vault would refuse its facts once it is stored."""
+    """Raise if runs would refuse the token for its dates, or Vault would refuse its facts once it is stored."""
     if token.expires_at is not None and token.expires_at <= now:
         raise CredentialError(
-            f"The token for {token.workflow} expires at {format_date(token.expires_at)}, which is over.",
+            f"The token for {token.workflow} expired at {format_date(token.expires_at)}.",
             remedy="Make a fresh token and store that one.",
         )
     if token.issued_at > now + CLOCK_SKEW:
@@ -158,27 +158,27 @@ def _require_storable(place: TokenPlace, token: NewToken, now: float) -> None:
             else "is empty"
         )
         raise UsageError(
-            f"The {name.removesuffix('_at')} of the token {wrong}, which Vault does not keep beside it.",
+            f"The {name.removesuffix('_at')} of the token {wrong}, and Vault cannot store that beside it.",
             remedy=f"Give it as one line of at most {LONGEST_FACT} bytes.",
         )
     if token.field in FACTS or token.field.startswith(_PUT_ID):
         raise UsageError(
-            f"The field {token.field!r} of {place} is for what is known of the token, not for the token.",
+            f"The field {token.field!r} of {place} is reserved for facts about the token.",
             remedy="Choose another name with `--field`, and in the job's `credential.field`.",
         )
 
 
 class _OvertakenError(CredentialError):
-    """Another put has stored the version that this one was to be."""
+    """Another put has stored the version that this put was to store."""
 
 
 class _Writing:
-    """The writes of one put. `version` is what it has stored last, 0 for nothing yet."""
+    """The writes of one put. `version` is the one that it stored last, 0 if none yet."""
 
     def __init__(
         self, client: VaultClient, place: TokenPlace, token: NewToken, life: int | None, tell: Callable[[str], None]
     ) -> None:
-        """Write nothing yet. Vault is to keep the token for `life` seconds, None for ever."""
+        """Writes nothing yet. Vault is to keep the token for `life` seconds, None for ever."""
         self.client, self.place, self.token, self.life, self.tell = client, place, token, life, tell
         self.version, self.settled = 0, False
 
@@ -190,43 +190,43 @@ class _Writing:
         self.settled = self.settled or settled
 
     def keep(self) -> Stored:
-        """See to it that Vault keeps what is stored for as long as it is good; store it again if it would not.
+        """Check that Vault keeps the token for as long as it is valid, and store it again if not.
 
-        A path has one lifetime, for what is written next: another put may set its own between our two requests.
+        A path has one lifetime, for the next write: another put may set its own between our two requests.
         """
         for tries in range(1, _WRITES + 1):
             now = read_metadata(self.client, self.place)
             kept = now.life_of(self.version)
             is_short = kept is not None and (self.life is None or kept < self.life - 1)
             if not now.is_live(self.version, time.time()):
-                break  # somebody has deleted it since: that is not for us to undo
-            by_the_mount = tries > 1 and now.life == (self.life or 0)  # it bounds what a path may ask for
+                break  # another process has deleted it since: do not undo that
+            by_the_mount = tries > 1 and now.life == (self.life or 0)  # the mount limits a path's lifetime
             if not is_short or now.current > self.version or by_the_mount or tries == _WRITES:
                 break
             try:
                 self.write(self.version)
             except _OvertakenError:
-                continue  # it is followed by another one: that is no harm
+                continue  # another put has stored a newer version: that does no harm
         gone = now.deletion_of(self.version) if is_short else None
         followed = now.current if now.current > self.version else None
         return Stored(self.version, self.settled, deleted_at=gone, followed_by=followed)
 
     @contextlib.contextmanager
     def once_stored(self) -> Iterator[None]:
-        """Say with whatever goes wrong within it that the token is stored, and as which version."""
+        """Add to each error raised inside that the token is stored, and as which version."""
         try:
             yield
         except RunnerError as error:
             error.message = (
                 f"The token is stored, as version {self.version} of {self.place}, and runs use it. But its facts could "
-                f"not be noted beside it, so `codex-runner token check` is red: {error.message}"
+                f"not be written beside it, so `codex-runner token check` is red: {error.message}"
             )
-            error.remedy = f"{error.remedy} Then store the token again: that notes them, and retires this version."
+            error.remedy = f"{error.remedy} Then store the token again: that writes them, and retires this version."
             raise
         except BaseException:
             self.tell(
                 f"interrupted: the token is stored, as version {self.version} of {self.place}, but its facts are not "
-                "noted beside it; store it again"
+                "written beside it; store it again"
             )
             raise
 
@@ -234,7 +234,7 @@ class _Writing:
 def _write(
     client: VaultClient, place: TokenPlace, data: Mapping[str, str], cas: int, tell: Callable[[str], None]
 ) -> tuple[int, bool]:
-    """Write version `cas` + 1. Returns it, and whether it had to be read back to know that it is ours."""
+    """Write version `cas` + 1. Returns it, and whether only reading it back showed that it is ours."""
     purpose = f"store a token at {place.mount}/data/{place.path}"
     put_id = f"{_PUT_ID}{secrets.token_hex(8)}"
     request, lost = _Request(place, {**data, put_id: ""}, cas), client.lost_answers
@@ -244,10 +244,10 @@ def _write(
         if not request.may_be_done and client.lost_answers == lost:
             if "check-and-set" in str(refusal):
                 raise _overtaken(place, cas) from None
-            remedy = f"It needs create and update on {place.mount}/data/{place.path}: see the rotator's policy."
+            remedy = f"Allow create and update on {place.mount}/data/{place.path}, as in the rotator's policy."
             raise client.refused(purpose, refusal, details=" Nothing was stored.", remedy=remedy) from None
     except SecretStoreError:
-        if not request.may_be_done and client.lost_answers == lost:  # one that was given up is on its way still
+        if not request.may_be_done and client.lost_answers == lost:  # an abandoned request may still arrive
             raise
     except BaseException:
         tell(f"interrupted: `codex-runner token list` shows whether version {cas + 1} of {place} was stored")
@@ -258,21 +258,21 @@ def _write(
 
 
 class _Request:
-    """A write with check-and-set. `may_be_done`: Vault may have acted on it without our having heard so."""
+    """A write with check-and-set. `may_be_done` is True if Vault may have acted on it although no answer came."""
 
     def __init__(self, place: TokenPlace, data: Mapping[str, str], cas: int) -> None:
-        """Send nothing yet."""
+        """Sends nothing yet."""
         self.place, self.data, self.cas = place, data, cas
         self.may_be_done = False
 
     def send(self, api: hvac.Client) -> Any:
-        """Send it, once more or for the first time."""
+        """Send it, for the first time or as a retry."""
         try:
             return api.secrets.kv.v2.create_or_update_secret(
                 self.place.path, dict(self.data), cas=self.cas, mount_point=self.place.mount
             )
         except VaultRefusal as refusal:
-            # A server or a proxy that fails may have done, or passed on, what it was asked; a sealed Vault has not.
+            # A server or proxy that fails may have acted on the request, or passed it on. A sealed Vault has not.
             self.may_be_done = self.may_be_done or (refusal.is_outage and not refusal.sealed)
             raise
         except requests.RequestException as error:
@@ -281,10 +281,10 @@ class _Request:
 
 
 def _settle(client: VaultClient, place: TokenPlace, put_id: str, version: int) -> int:
-    """Find out whether `version` is the one that we wrote, after the answer to our write was lost."""
+    """Return `version` if it is the one that we wrote, after the answer to our write was lost. Raises if not."""
     purpose = f"see whether version {version} of {place} is the one just stored"
     url = f"/v1/{place.mount}/subkeys/{place.path}"
-    unknown = "`codex-runner token list` shows whether that version is there; then run the same command again."
+    unknown = "See with `codex-runner token list` whether that version exists, then run the same command again."
     try:
         answer = client.call(purpose, lambda api: api.adapter.get(url, params={"version": version}))
     except VaultRefusal as refusal:
@@ -292,9 +292,9 @@ def _settle(client: VaultClient, place: TokenPlace, put_id: str, version: int) -
             raise SecretStoreError(
                 f"The token was not stored: Vault at {client.address} has no version {version} of {place}. A request "
                 "without an answer may still arrive.",
-                remedy="Run the same command again: of the two, one is stored.",
+                remedy="Run the same command again: Vault then stores only one of the two.",
             ) from None
-        remedy = f"It needs read on {place.mount}/subkeys/{place.path}. {unknown}"
+        remedy = f"Allow read on {place.mount}/subkeys/{place.path}. {unknown}"
         error = client.refused(purpose, refusal, remedy=remedy)
         error.message = f"It is unknown whether the token was stored. {error.message}"
         raise error from None
@@ -309,6 +309,6 @@ def _settle(client: VaultClient, place: TokenPlace, put_id: str, version: int) -
 
 def _overtaken(place: TokenPlace, cas: int) -> _OvertakenError:
     return _OvertakenError(
-        f"Somebody else stored version {cas + 1} of {place} meanwhile; this token was not stored.",
-        remedy="Look at it with `codex-runner token list`, then run the command again if it is still wanted.",
+        f"Another process stored version {cas + 1} of {place} meanwhile; this token was not stored.",
+        remedy="Look at it with `codex-runner token list`, then run the command again if it is still needed.",
     )

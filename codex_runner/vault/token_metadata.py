@@ -1,8 +1,8 @@
-"""The metadata of a token's path in KV v2: what Vault keeps of each version, and the facts that we note beside them.
+"""The metadata of a token's path in KV v2: Vault's own for each version, and our facts as custom metadata.
 
-Custom metadata is one map a path. The facts of the newest version stand in it under their own names, with `version`;
-beside them each version's facts stand under names that begin with its number (`3.owner`), and each retirement under a
-name of its own (`retire.2`). So two writers at once, each with a merge patch, take nothing from each other.
+A path has one map of custom metadata. It holds the newest version's facts under their own names, with `version`. It
+also holds each version's facts under names that begin with its number (`3.owner`), and each retirement under a name
+of its own (`retire.2`). So two concurrent writers, each with a merge patch, overwrite nothing of each other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OF_A_VERSION = re.compile(rf"([0-9]{{1,9}})\.(?:{'|'.join(FACTS)})")
 
 @dataclass(frozen=True, slots=True)
 class TokenPlace:
-    """Where a workflow's token lies: a KV v2 mount, and a path in it."""
+    """The place of a workflow's token: a KV v2 mount, and a path in it."""
 
     mount: str
     path: str
@@ -44,9 +44,9 @@ class TokenPlace:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """A path's metadata, as Vault has it: `current` is 0 if nothing was stored yet.
+    """A path's metadata in Vault. `current` is 0 if nothing was stored yet.
 
-    `life` is for how many seconds Vault keeps what is stored from now on, 0 for ever.
+    `life` is for how many seconds Vault keeps versions that are stored from now on, 0 for ever.
     """
 
     current: int = 0
@@ -55,23 +55,23 @@ class Metadata:
     life: float = 0.0
 
     def is_live(self, version: int, now: float) -> bool:
-        """Whether Vault would hand this version out to a reader that has the right."""
+        """Whether Vault would give this version to a reader that has the right."""
         facts = self.versions.get(version, {})
         gone = facts.get("deletion_time")  # it may lie in the future: `delete_version_after`
         return bool(facts) and not facts.get("destroyed") and not (gone and parse_date(gone) <= now)
 
     def deletion_of(self, version: int) -> float | None:
-        """Return when Vault deletes this version by itself, None if it does not."""
+        """Return when Vault deletes this version by itself, in seconds since the epoch. Returns None if never."""
         gone = self.versions.get(version, {}).get("deletion_time")
         return parse_date(gone) if gone else None
 
     def life_of(self, version: int) -> float | None:
-        """Return how long Vault keeps this version from its writing on, by its own clock; None for ever."""
+        """Return for how many seconds after its writing Vault keeps this version. Returns None if for ever."""
         gone, made = self.deletion_of(version), self.versions.get(version, {}).get("created_time")
         return gone - parse_date(made) if gone is not None and made else None
 
     def facts_of(self, version: int) -> Mapping[str, str] | None:
-        """Return the facts that are noted of a version, None if there are none."""
+        """Return a version's facts. Returns None if there are none."""
         if self.custom.get("version") == str(version):
             return {name: self.custom[name] for name in FACTS if name in self.custom}
         own = {name: self.custom[f"{version}.{name}"] for name in FACTS if f"{version}.{name}" in self.custom}
@@ -79,7 +79,7 @@ class Metadata:
 
     @property
     def retirements(self) -> dict[int, str]:
-        """From when on all versions up to one may be destroyed: by that version, as it was written."""
+        """The dates, as written, from which all versions up to the key may be destroyed."""
         noted = {}
         if (last := self.custom.get("retire_version", "")).isdecimal() and "retire_after" in self.custom:
             noted[int(last)] = self.custom["retire_after"]
@@ -90,7 +90,7 @@ class Metadata:
 
 
 def read_metadata(client: VaultClient, place: TokenPlace) -> Metadata:
-    """Read a path's metadata; of a path that is not there, an empty one. CredentialError without the right."""
+    """Read a path's metadata; empty if the path does not exist. Raises CredentialError if the right is missing."""
     purpose = f"read {place.mount}/metadata/{place.path}"
     try:
         answer = client.call(
@@ -101,7 +101,7 @@ def read_metadata(client: VaultClient, place: TokenPlace) -> Metadata:
             require_kv2(client, place.mount, refusal)
             return Metadata()
         raise client.refused(
-            purpose, refusal, remedy=f"It needs read on {place.mount}/metadata/{place.path}: see the rotator's policy."
+            purpose, refusal, remedy=f"Allow read on {place.mount}/metadata/{place.path}, as in the rotator's policy."
         ) from None
     data = answer["data"]
     versions = {int(number): facts for number, facts in (data.get("versions") or {}).items()}
@@ -112,7 +112,7 @@ def read_metadata(client: VaultClient, place: TokenPlace) -> Metadata:
 
 
 def set_life(client: VaultClient, place: TokenPlace, seconds: int) -> None:
-    """Have Vault delete what is stored from now on after so many seconds, 0 for never. Idempotent; touches no facts."""
+    """Set for how many seconds Vault keeps later versions, 0 for ever. Idempotent. Changes no facts."""
     purpose = f"write {place.mount}/metadata/{place.path}"
     url = f"/v1/{place.mount}/metadata/{place.path}"  # hvac's own method would reset what is not named here
     try:
@@ -124,9 +124,9 @@ def set_life(client: VaultClient, place: TokenPlace, seconds: int) -> None:
 def note(
     client: VaultClient, place: TokenPlace, version: int, facts: Mapping[str, str], retire: tuple[int, str] | None
 ) -> None:
-    """Note a stored version's facts, and that all versions up to `retire` may be destroyed from a date on. Idempotent.
+    """Write a stored version's facts, and the date from which all versions up to `retire` may go. Idempotent.
 
-    A writer of a later version loses nothing: this one's facts stand under its own number.
+    A writer of a later version loses nothing: these facts have names with their own version.
     """
     purpose = f"note the facts of version {version} at {place.mount}/metadata/{place.path}"
     before = read_metadata(client, place)
@@ -143,7 +143,7 @@ def note(
             raise client.refused(purpose, refusal, remedy=_rights(place)) from None
     else:
         return
-    # A policy from before `patch` was in it, or a Vault that knows none: the whole map, over what was just read.
+    # The policy lacks `patch`, or Vault does not know it: write the whole map, merged with what was just read.
     whole = {name: value for name, value in {**before.custom, **changes}.items() if value is not None}
     try:
         client.call(purpose, lambda api: api.adapter.post(url, json={"custom_metadata": whole}))
@@ -154,7 +154,7 @@ def note(
 def _changes(
     before: Metadata, version: int, facts: Mapping[str, str], retire: tuple[int, str] | None
 ) -> dict[str, str | None]:
-    """Return what is to change in custom metadata; None takes a name out."""
+    """Return the changes to custom metadata. A value of None removes the name."""
     changes: dict[str, str | None] = {}
     for name in before.custom:
         numbered = _OF_A_VERSION.fullmatch(name)
@@ -170,7 +170,7 @@ def _changes(
     there = [number for number, each in before.versions.items() if not each.get("destroyed")]
     kept = {last: date for last, date in kept.items() if any(number <= last for number in there)}
     while len(kept) > _MOST_RETIREMENTS:
-        del kept[sorted(kept)[-2]]  # what it was for waits for the next one: later, never earlier
+        del kept[sorted(kept)[-2]]  # its versions wait for the next retirement: later, never earlier
     changes |= {f"{_RETIRE}{last}": None for last in before.retirements if last < version and last not in kept}
     changes |= {f"{_RETIRE}{last}": date for last, date in kept.items()}
     if before.current <= version:
@@ -181,4 +181,4 @@ def _changes(
 
 
 def _rights(place: TokenPlace) -> str:
-    return f"It needs create, update and patch on {place.mount}/metadata/{place.path}: see the rotator's policy."
+    return f"Allow create, update and patch on {place.mount}/metadata/{place.path}, as in the rotator's policy."

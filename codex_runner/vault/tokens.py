@@ -1,8 +1,8 @@
-"""The tokens that Vault keeps for the workflows: looked over, swept, and destroyed. `storing` stores and rotates them.
+"""Listing, checking, sweeping and destroying the workflows' tokens in Vault. `storing` stores and rotates them.
 
-A token and its facts lie in one version of a KV v2 path. Custom metadata has the facts too, so that they can be listed
-without the right to read tokens, and which versions are to be destroyed, and when. A newest version whose facts are
-not in it is `stale`.
+One version of a KV v2 path holds a token and its facts. Custom metadata holds the facts too, so that a lister needs no
+right to read tokens. It also says which versions are to be destroyed, and when. A newest version whose facts are not
+in custom metadata is `stale`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from codex_runner.vault.client import VaultClient
 
-__all__ = [  # with `storing`'s: one room for whoever keeps tokens
+__all__ = [  # with `storing`'s: callers import all that concerns tokens from here
     "NewToken",
     "Stored",
     "TokenEntry",
@@ -49,12 +49,12 @@ TOKEN_RETIRED: Final = "token-retired"  # noqa: S105 - a rule's name
 
 @dataclass(frozen=True, slots=True)
 class TokenEntry:
-    """What is known of a stored token without reading it. Dates stand as they were written.
+    """A stored token's facts, known without reading the token. Dates are as they were written.
 
-    `state` is `valid`, `expired`, `stale` (the facts are of another version), `deleted`, `destroyed` or `empty`.
-    `live_versions` are all that Vault could still hand out, the newest last. `retirements` says from when on all
-    versions up to one may be destroyed; `retire_version` and `retire_after` are the last of them. `deleted_at` is when
-    Vault deletes the newest version by itself.
+    `state` is `valid`, `expired`, `stale` (the facts are another version's), `deleted`, `destroyed` or `empty`.
+    `live_versions` are all that Vault could still return, the newest last. `retirements` pairs a version with the date
+    from which all versions up to it may be destroyed. `retire_version` and `retire_after` are the last pair.
+    `deleted_at` is when Vault deletes the newest version by itself.
     """
 
     place: TokenPlace
@@ -73,12 +73,12 @@ class TokenEntry:
 
 
 def list_tokens(client: VaultClient, mount: str, *, now: float, prefix: str = "") -> tuple[TokenEntry, ...]:
-    """Look over all tokens of a mount below `prefix`, by path. Needs list and read of metadata, not of tokens."""
+    """List all tokens of a mount below `prefix`, by path. Needs list and read on metadata, not on tokens."""
     return tuple(entry_of(client, TokenPlace(mount, path), now=now) for path in sorted(_paths(client, mount, prefix)))
 
 
 def entry_of(client: VaultClient, place: TokenPlace, *, now: float) -> TokenEntry:
-    """Look one token over, by its metadata alone."""
+    """Return one token's entry, from its metadata alone."""
     metadata = read_metadata(client, place)
     current, retirements = metadata.current, metadata.retirements
     facts = metadata.facts_of(current) or metadata.custom
@@ -102,7 +102,7 @@ def entry_of(client: VaultClient, place: TokenPlace, *, now: float) -> TokenEntr
 
 
 def check(entry: TokenEntry, *, now: float, within: float) -> tuple[Finding, ...]:
-    """Judge one entry: refused where it is due to expire within so many seconds, or where that cannot be known."""
+    """Judge one entry. Refused if it expires `within` that many seconds, or if its expiry is unknown."""
     place = entry.place
     store = f"Store a fresh token with `codex-runner token rotate {entry.workflow or place.path}`."
     findings = []
@@ -112,7 +112,7 @@ def check(entry: TokenEntry, *, now: float, within: float) -> tuple[Finding, ...
             message = f"{place}: {wrong}, so runs refuse it."
             findings.append(Finding(TOKEN_DATES, Outcome.REFUSED, message, store))
     else:
-        message = f"{place} is {entry.state}, so its expiry is not known."
+        message = f"{place} is {entry.state}, so its expiry is unknown."
         findings.append(Finding(TOKEN_STATE, Outcome.REFUSED, message, store))
     due = _due(entry, now)
     if due:
@@ -120,7 +120,7 @@ def check(entry: TokenEntry, *, now: float, within: float) -> tuple[Finding, ...
         findings.append(Finding(TOKEN_RETIRED, Outcome.WARNED, message, "Run `codex-runner token sweep`."))
     elif entry.state == "valid" and (left := _unretired(entry)):
         message = f"{place} still has the old {_versions(left)}, and nothing says when to destroy {_them(left)}."
-        remedy = "Storing or rotating the token retires all versions before it, for `codex-runner token sweep`."
+        remedy = "Store or rotate the token: that retires all versions before it, for `codex-runner token sweep`."
         findings.append(Finding(TOKEN_RETIRED, Outcome.WARNED, message, remedy))
     return tuple(findings)
 
@@ -132,10 +132,10 @@ def sweep(
     now: float,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[TokenPlace, tuple[int, ...]]:
-    """Destroy the retired versions that are due, and return them. The newest version is never among them.
+    """Destroy the retired versions that are due, and return them. Never destroys a newest version.
 
-    A place whose versions cannot be destroyed does not keep the others: its error is raised at the end, and `tell` has
-    said by then what is destroyed.
+    If one place's versions cannot be destroyed, the others are swept all the same. Its error is raised at the end,
+    after `tell` got a line for each place that was swept.
     """
     swept, failed = {}, []
     for entry in entries:
@@ -157,14 +157,14 @@ def sweep(
 
 
 def destroy(client: VaultClient, place: TokenPlace, *, up_to: int | None = None) -> tuple[int, ...]:
-    """Remove Vault's copies of a token: every version, or those `up_to` one, for good. Returns those that were there.
+    """Destroy Vault's copies of a token for good: every version, or those `up_to` one. Returns those that existed.
 
-    The token itself lives on where it was issued: its owner revokes it there. Raises CredentialError if another
-    version was stored meanwhile and `up_to` does not leave it out: it is still there.
+    The token itself stays valid until its owner revokes it at its issuer. Raises CredentialError if another process
+    stored a newer version meanwhile, unless `up_to` excludes it: that version still exists.
     """
     metadata = read_metadata(client, place)
     if not metadata.versions:
-        raise CredentialError(f"There is no token at {place}.", remedy="`codex-runner token list` shows them all.")
+        raise CredentialError(f"There is no token at {place}.", remedy="List them with `codex-runner token list`.")
     last = metadata.current if up_to is None else up_to
     left = tuple(version for version in _existing(metadata) if version <= last)
     if left:
@@ -172,9 +172,9 @@ def destroy(client: VaultClient, place: TokenPlace, *, up_to: int | None = None)
         new = [version for version in _existing(read_metadata(client, place)) if version > last]
         if new and up_to is None:
             raise CredentialError(
-                f"{_versions(left).capitalize()} of {place} {'are' if len(left) > 1 else 'is'} destroyed, but somebody "
-                f"stored {_versions(new)} meanwhile: that is still there.",
-                remedy="Run the command again if that one is to go too.",
+                f"{_versions(left).capitalize()} of {place} {'are' if len(left) > 1 else 'is'} destroyed, but another "
+                f"process stored {_versions(new)} meanwhile, which still exists.",
+                remedy="Run the command again to destroy that one too.",
             )
     return left
 
@@ -219,7 +219,7 @@ def _check_expiry(entry: TokenEntry, now: float, within: float, remedy: str) -> 
         return Finding(TOKEN_EXPIRY, outcome, f"{message}, although the token is good {told}{owner}.", remedy)
     if expires is None:
         message = f"{entry.place} has no expiry{owner}."
-        return Finding(TOKEN_EXPIRY, Outcome.UNJUDGED, message, "Give it one: store it again with `--expires`.")
+        return Finding(TOKEN_EXPIRY, Outcome.UNJUDGED, message, "Store it again with `--expires`.")
     left = expires - now
     told = f"expired {format_duration(-left)} ago" if left <= 0 else f"expires in {format_duration(left)}"
     outcome = Outcome.REFUSED if left <= within else Outcome.PASSED
@@ -228,7 +228,7 @@ def _check_expiry(entry: TokenEntry, now: float, within: float, remedy: str) -> 
 
 
 def _wrong_dates(entry: TokenEntry, now: float) -> str:
-    """Say what is wrong with the date of issue, in the way that a run judges it; empty for nothing."""
+    """Return what is wrong with the date of issue, by the rule that a run applies; empty if nothing is."""
     if entry.issued_at is None:
         return ""
     issued, expires = _seconds(entry.issued_at), _seconds(entry.expires_at)
@@ -242,9 +242,9 @@ def _wrong_dates(entry: TokenEntry, now: float) -> str:
 
 
 def _due(entry: TokenEntry, now: float) -> tuple[int, ...]:
-    """The retired versions whose time has come: still there, and never the newest.
+    """Return the retired versions that are due and still exist, never the newest.
 
-    A retirement is for all versions up to its own, so the earliest of those that hold for a version counts.
+    A retirement holds for all versions up to its own, so the earliest that holds for a version counts.
     """
     over = [last for last, date in entry.retirements if (after := _seconds(date)) is not None and after <= now]
     last = min(max(over, default=0), entry.version - 1)
@@ -252,7 +252,7 @@ def _due(entry: TokenEntry, now: float) -> tuple[int, ...]:
 
 
 def _unretired(entry: TokenEntry) -> tuple[int, ...]:
-    """The old versions that are still there, and that no retirement holds for."""
+    """Return the old versions that still exist and have no retirement."""
     last = max((last for last, _ in entry.retirements), default=0)
     return tuple(version for version in entry.live_versions if last < version < entry.version)
 
@@ -273,7 +273,7 @@ def _paths(client: VaultClient, mount: str, folder: str) -> Iterator[str]:
             require_kv2(client, mount, refusal)
             return
         raise client.refused(
-            purpose, refusal, remedy=f"It needs list on {mount}/metadata/*: the lister's policy."
+            purpose, refusal, remedy=f"Allow list on {mount}/metadata/*, as in the lister's policy."
         ) from None
     for key in answer["data"]["keys"]:
         path = f"{folder.rstrip('/')}/{key}".lstrip("/")
@@ -293,5 +293,5 @@ def _destroy(client: VaultClient, place: TokenPlace, versions: Sequence[int]) ->
             ),
         )
     except VaultRefusal as refusal:
-        remedy = f"It needs update on {place.mount}/destroy/{place.path}: see the rotator's policy."
+        remedy = f"Allow update on {place.mount}/destroy/{place.path}, as in the rotator's policy."
         raise client.refused(purpose, refusal, remedy=remedy) from None

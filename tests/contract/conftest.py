@@ -34,14 +34,6 @@ DAILY = {
     "test_a_host_that_has_gone_is_given_up",
 }
 
-
-# What the contract found where not only `sh` is busybox, but every program. Strict: an entry goes with its fault.
-FOUND = {
-    "test_lists_files_and_what_is_none": "its find forgets `-exec ... +` within parentheses, so nothing is listed",
-    "test_lists_nothing_of_what_runs_keep": "its find forgets `-exec ... +` within parentheses, so nothing is listed",
-    "test_what_it_leaves_is_ended_and_told": "its tr knows no [:print:], so a process's name is told in part",
-    "test_where_it_kills_its_keeper": "its grep reads a line to the first NUL, so a marked process is not found",
-}
 # What a test does on this machine, and not on the host.
 ELSEWHERE = {"test_a_helper_of_a_killed_proof_goes_with_the_run": "the helper that it starts is in no container"}
 
@@ -55,8 +47,6 @@ def pytest_collection_modifyitems(items):
         name = item.originalname
         if name not in DAILY:
             item.add_marker(pytest.mark.thorough)
-        if name in FOUND:
-            item.add_marker(pytest.mark.xfail(reason=f"busybox: {FOUND[name]}", strict=True))
         if name in ELSEWHERE:
             item.add_marker(pytest.mark.skip(reason=ELSEWHERE[name]))
 

@@ -14,6 +14,8 @@ from support.bare import path_without
 from support.launches import CHILD, collect, launch, processes_of, wait_until
 from support.ways import ways
 
+from codex_runner.domain.event import Position
+from codex_runner.domain.host import Output
 from codex_runner.domain.run import StopReason, Sweep
 from codex_runner.transports.local import LocalTransport
 
@@ -66,6 +68,37 @@ def test_a_helper_of_a_killed_proof_goes_with_the_run(host, run, pid_file, tmp_p
 
     assert run(work()).wait(20) == -signal.SIGKILL
     assert {path.name for path in tmp_path.iterdir()} == {".kube", ".pypirc"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_what_another_sandbox_has_mounted_is_left_to_it(host, run, pid_file, tmp_path):
+    """Without its mount point, a command of the other run fails, or writes what it must not."""
+    one, other = launch("reply", cwd=tmp_path), launch("hangs", cwd=tmp_path)
+
+    async def work():
+        await host.start(other)
+        folder = pid_file(other.run_id).parents[2]
+        (folder / "points.at").symlink_to(tmp_path)
+        (folder / "points").write_text(".aws\n")
+        (folder / "points.in").write_text(f"{tmp_path}\n")
+        async for piece in host.follow(other.run_id, 1, Position()):
+            if isinstance(piece, Output):
+                break  # its codex is there
+        (tmp_path / ".git").mkdir()
+        (tmp_path / ".aws").mkdir()
+        own = folder.with_name(one.run_id)
+        own.mkdir()
+        (own / "points.at").symlink_to(tmp_path)
+        (own / "points").write_text(".git\n.kube\n")
+        await host.start(one)
+        await collect(host, one.run_id)
+        between = {path.name for path in tmp_path.iterdir()}
+        await host.stop(other.run_id, 1, StopReason.CANCELLED)
+        await collect(host, other.run_id)
+        return between
+
+    assert run(work()) == {".git", ".aws"}
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("who", ["supervisor", "ticker"])

@@ -3,13 +3,16 @@
 import asyncio
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 from support.launches import collect, launch
 
 from codex_runner.domain.errors import FolderGoneError, RunGoneError
+from codex_runner.domain.listing import Listing
 from codex_runner.domain.run import new_run_id
+from codex_runner.transports.local import LocalTransport
 
 # The rest is the same in every shell.
 three = pytest.mark.parametrize("reach", ["local-dash", "ssh-bash", "container-busybox"], indirect=True)
@@ -51,6 +54,26 @@ def test_lists_nothing_of_what_runs_keep(host, run, state):
     whole, runs = run(work())
     assert [path for path in (*whole.files, *runs.files) if "runs/" in path or "discarded/" in path] == []
     assert "project" in whole.files
+
+
+@pytest.mark.parametrize(
+    "find",
+    ["", "kill -9 $$", 'printf "s\\0f./out/a.txt\\0"', '"$FIND" "$@" | head -c 20', '"$FIND" "$@"; exit 1'],
+    ids=["forgets all", "is killed", "is killed and says more", "is cut", "fails"],
+)
+def test_a_find_that_loses_files_is_never_complete(project, tmp_path, find):
+    """Each host's find has its own faults, and an artifact must not be lost in silence."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "find"
+    program.write_text(f"#!/bin/sh\nFIND={shutil.which('find')}\n{find}\n")
+    program.chmod(0o755)
+    host = LocalTransport({"PATH": f"{program.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)})
+    assert not asyncio.run(host.list_files(str(project), ["out"])).complete
+
+
+def test_an_empty_folder_is_listed_whole(host, run, tmp_path):
+    (tmp_path / "out").mkdir()
+    assert run(host.list_files(str(tmp_path), ["out", "none"])) == Listing()
 
 
 @three

@@ -181,7 +181,7 @@ def test_a_folder_with_a_run_in_it_is_refused_and_left_alone(folder):
     write(journal, _STEPS)
     journal.close()
     before = contents(folder)
-    with pytest.raises(UsageError, match=r"events\.jsonl is there already"):
+    with pytest.raises(UsageError, match=r"events\.jsonl exists already"):
         FileJournal.create(folder)
     assert contents(folder) == before
 
@@ -191,7 +191,7 @@ def test_a_link_is_not_followed(folder, tmp_path):
     target = tmp_path / "target"
     target.write_text("precious")
     folder.codex.symlink_to(target)
-    with pytest.raises(UsageError, match=r"codex\.jsonl is there already"):
+    with pytest.raises(UsageError, match=r"codex\.jsonl exists already"):
         FileJournal.create(folder)
     folder.events.touch()
     with pytest.raises(ConfigurationError, match=r"codex\.jsonl cannot be opened"):
@@ -230,7 +230,7 @@ def test_a_damaged_line_in_the_middle_is_told(folder):
 
 def test_a_newer_schema_is_told(folder):
     _lines(folder, lambda lines: lines[1].update(schema=99, event={"shape": "unknown"}))
-    with pytest.raises(UsageError, match=r"line 2: schema 99, and this version reads 1") as caught:
+    with pytest.raises(UsageError, match=r"line 2: schema 99, but this version reads 1") as caught:
         FileJournal.recover(folder)
     assert "newer" in caught.value.remedy
     before = folder.events.read_bytes()

@@ -31,7 +31,7 @@ def test_a_log_is_full_at_two_mebibytes_and_still_tells_the_end(log):
     play(LOGS[log](stream), [*BEGIN, *noise, *END])
     text = stream.getvalue()
     assert 2 * MIB - 2000 < len(text.encode()) < 2 * MIB + 2000
-    assert "ends here at" in text
+    assert "is full at" in text
     assert "the very end" in text[-1000:]
 
 

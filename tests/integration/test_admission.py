@@ -73,7 +73,7 @@ def test_a_run_waits_for_its_group(project):
     second.until(lambda: "group-wait" in second.log)
     stop(running)
     assert second.wait().code == 0
-    assert "is waited for" in by_result(project)["succeeded"].warnings["group-wait"]
+    assert "Waiting for it" in by_result(project)["succeeded"].warnings["group-wait"]
 
 
 def test_a_run_that_waits_can_be_stopped(project):
@@ -183,7 +183,7 @@ def test_a_job_without_a_budget_is_told(project):
     project.configure(budget={"commands": 10})
     done = project.run("--log-format", "github")
     run = project.check_reports(done, 0)
-    assert "nothing bounds" in run.warnings["no-budget"]
+    assert "nothing limits" in run.warnings["no-budget"]
     assert "::warning" not in done.stderr
 
 
@@ -194,7 +194,7 @@ def test_money(project):
     prices = {"gpt-5.5": {"input": 1.25, "cached_input": 0.125, "output": 10, "currency": "EUR"}}
     project.configure(prompt="SCN:tokens:1000000", model="gpt-5.5", budget={"money": 1.25}, prices=prices)
     run = project.check_reports(project.run(), 11)
-    assert "budget.money is passed: 1.25" in run.run_json["reason"]
+    assert "budget.money is exceeded: 1.25" in run.run_json["reason"]
     assert run.run_json["money"]["currency"] == "EUR"
     assert float(run.run_json["money"]["amount"]) > 1.25
     assert " EUR" in (run.path / "summary.md").read_text()
@@ -214,7 +214,7 @@ def test_lines_that_git_counted(project, lines, code):
     )
     project.git_init()
     run = project.check_reports(project.run(), code)
-    assert ("budget.changed_lines is passed: 2 of 1" in run.run_json["reason"]) == (code == 11)
+    assert ("budget.changed_lines is exceeded: 2 of 1" in run.run_json["reason"]) == (code == 11)
     assert (run.path / "artifacts" / "changes.patch").exists(), "what it did is kept"
 
 

@@ -43,7 +43,7 @@ def test_killed_at_any_instant(project, service, number):
         project.check_nothing_is_left(looked=True)
     elif b'"attempt.started"' not in recorded:
         project.check_reports(done, 6)
-        assert "before codex was started" in left.run_json["reason"]
+        assert "before it started codex" in left.run_json["reason"]
         project.check_nothing_is_left(looked=True)
     elif done.code == 6:
         # Killed while it handed the job over. No codex has run.

@@ -41,7 +41,8 @@ def failed(project, code):
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_is_one(holder, service, status):
+def test_a_refusal_is_one(holder, service, project, either_codex, status):
+    project.codex["path"] = str(either_codex)
     service.break_endpoint("whoami", status)
     document = failed(holder(), 4)
     assert "was refused" in document["reason"]

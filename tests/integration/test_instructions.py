@@ -1,4 +1,7 @@
-"""Whose AGENTS.md and skills the agent gets: seen in what the model was told, by the oldest codex and the newest."""
+"""Whose AGENTS.md and skills the agent gets: seen in what the model was told.
+
+What codex itself finds and reads is tried with the oldest codex and the newest; what the runner looks up, with one.
+"""
 
 import hashlib
 import json
@@ -6,7 +9,6 @@ import os
 import subprocess
 
 import pytest
-from support.ways import every_codex
 
 from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
@@ -29,9 +31,8 @@ def git(folder, *arguments):
 
 
 @pytest.fixture
-def told(project, service, either_codex):
+def told(project, service):
     """Run the job in a folder; return the run, and all that the model was told."""
-    project.codex["path"] = str(either_codex)
 
     def run(cwd=None, code=0, environ=None, args=(), **job):
         project.environ |= environ or {}
@@ -43,6 +44,13 @@ def told(project, service, either_codex):
         return project.last, json.dumps(asked[0].body) if asked else ""
 
     return run
+
+
+@pytest.fixture
+def told_by_either(told, project, either_codex):
+    """The same, with the oldest codex and the newest."""
+    project.codex["path"] = str(either_codex)
+    return told
 
 
 @pytest.fixture
@@ -88,9 +96,9 @@ def on_github(project, *, head_sha="f" * 40, **pull_request):
     }
 
 
-def test_the_working_tree_outside_of_proposals(told, project, proposed):
+def test_the_working_tree_outside_of_proposals(told_by_either, project, proposed):
     before = git(project.cwd, "status", "--porcelain", "--ignored")
-    run, prompt = told(project.cwd / "sub", sandbox="workspace-write")
+    run, prompt = told_by_either(project.cwd / "sub", sandbox="workspace-write")
     for text in ("TOP of the head", "SUB of the head", "SKILL of the head"):
         assert text in prompt
     assert "of the base" not in prompt
@@ -109,9 +117,8 @@ def test_the_working_tree_outside_of_proposals(told, project, proposed):
     assert list((project.state / "codex-runner" / "skills").glob("*")) == []
 
 
-@every_codex
 @pytest.mark.parametrize("how", ["sha", "branch", "merge-parent", "gitlab", "jenkins", "asked-for"])
-def test_the_base_on_a_proposal(told, project, proposed, how):
+def test_the_base_on_a_proposal(told_by_either, project, proposed, how):
     old, new, head = proposed
     job, commit = {}, new
     match how:
@@ -132,7 +139,7 @@ def test_the_base_on_a_proposal(told, project, proposed, how):
             environ, commit = {"BUILD_TAG": "jenkins-app-1", "CHANGE_ID": "3", "CHANGE_TARGET": "main"}, old
         case _:
             environ, job = on_github(project, base={"sha": new, "ref": "main"}), {"instructions": "base"}
-    run, prompt = told(project.cwd / "sub", environ=environ, **job)
+    run, prompt = told_by_either(project.cwd / "sub", environ=environ, **job)
     for text in ("TOP of the base", "SUB of the base", "SKILL of the base"):
         assert text in prompt
     assert "of the head" not in prompt
@@ -318,14 +325,13 @@ def test_what_leads_elsewhere_or_never_ends(told, project):
     assert any(".agents/skills/secret" in each and "no skills at all" in each for each in said)
 
 
-@every_codex
-def test_the_agent_reads_a_skill_and_cannot_write_it(told, project, service):
+def test_the_agent_reads_a_skill_and_cannot_write_it(told_by_either, project, service):
     skill(project.cwd / ".agents" / "skills" / "tidy", "SKILL of ours")
     project.git_init()
     folder = f"{project.state}/codex-runner/skills/*/1/tidy"
     command = f"cat {folder}/notes.txt; rm {folder}/notes.txt; echo mine >>{folder}/SKILL.md; ls {folder}"
     service.scenario("skill", script(shell(command, wait=15), message("done")))
-    told(prompt="SCN:skill", sandbox="workspace-write")
+    told_by_either(prompt="SCN:skill", sandbox="workspace-write")
     [output] = service.responses[-1].outputs
     assert "notes of SKILL of ours" in output
     assert output.count("notes.txt") >= 2
@@ -358,7 +364,7 @@ def test_a_proposal_that_changes_the_configuration(told, project, required):
     run = project.last
     if required:
         assert done.code == 4
-        assert "Pull request 7 changes what configures this run: prompt.md, ci/check.sh" in done.stderr
+        assert "Pull request 7 changes files that configure this run: prompt.md, ci/check.sh" in done.stderr
         assert "reviewed and merged first" in done.stderr
     else:
         assert done.code == 0, done.stderr[-3000:]
@@ -421,6 +427,6 @@ def test_a_configuration_that_cannot_be_compared(told, project, service, propose
     environ = on_github(project, base={"sha": "0" * 40, "ref": "gone"})
     git(project.cwd, "checkout", "-q", "head")
     run, _ = told(environ=environ)
-    assert "is not known: its base commit is not in this clone" in run.warnings["trusted-config"]
+    assert "this run: its base commit is not in this clone" in run.warnings["trusted-config"]
     assert run.run_json["proposal"]["changed_config"] is None
     told(code=4, trusted_config="base")

@@ -96,8 +96,6 @@ def in_folder(job, output, invocation, stopping=None):
     return run(job, folder, invocation, stopping=stopping or Stopping()), Left(folder.path)
 
 
-# On a busy machine the run that is stopped does not wait for the last answer of its host, and leaves that pipe.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_fifty_runs_at_once(tmp_path, codex_home):
     fake = tmp_path / "codex"
     fake.write_text(FAKE)

@@ -23,13 +23,13 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_codex_says_it_in_words_that_are_known(codex, codex_home, service, tmp_path, name):
+def test_codex_says_it_in_words_that_are_known(either_codex, codex_home, service, tmp_path, name):
     case = CASES[name]
     service.scenario("error", script(case.answer))
     setup = service.with_provider_key("any", stream_max_retries=0)
     (codex_home / "config.toml").write_text(tomli_w.dumps({**SETTINGS, **setup.config}))
     done = subprocess.run(
-        [codex, "exec", "--json", "--skip-git-repo-check", "-"],
+        [either_codex, "exec", "--json", "--skip-git-repo-check", "-"],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "HOME": str(codex_home), "CODEX_HOME": str(codex_home), **setup.environment},
         input=b"SCN:error",
@@ -76,6 +76,6 @@ def test_the_exit_code_and_whether_it_is_tried_again(project, service, name, cod
     # Whoever is tried again says here why there is no time for it.
     assert ("no-retry" in run.warnings) == case.failure.retried
     if case.failure is Failure.UNKNOWN:
-        assert "of no class that codex-runner knows" in run.run_json["reason"]
+        assert "that codex-runner cannot classify" in run.run_json["reason"]
     for report in ("junit.xml", "summary.md"):
         assert case.sentences[-1].partition(",")[0][:40].partition("<")[0] in (run.path / report).read_text()

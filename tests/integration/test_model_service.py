@@ -191,7 +191,8 @@ SUCCEEDING = {
 
 
 @pytest.mark.parametrize("scenario", SUCCEEDING)
-def test_a_turn_that_completes(run, service, scenario):
+def test_a_turn_that_completes(run, either_codex, service, scenario):
+    run.binary = either_codex
     answered = run.run(service.with_provider_key("any"), f"SCN:{scenario}")
     assert [event["type"] for event in answered.events[:2]] == ["thread.started", "turn.started"]
     assert answered.lines == SUCCEEDING[scenario]
@@ -232,7 +233,8 @@ RETRIED_BY_SOME = {"error_404"}  # codex 0.163 tries an unknown model again, 0.1
 
 
 @pytest.mark.parametrize("scenario", FAILING)
-def test_a_turn_that_fails(run, service, scenario):
+def test_a_turn_that_fails(run, either_codex, service, scenario):
+    run.binary = either_codex
     answered = run.run(service.with_provider_key("any", stream_idle_timeout_ms=400), f"SCN:{scenario}")
     lines, message = FAILING[scenario]
     if scenario in RETRIED_BY_SOME:

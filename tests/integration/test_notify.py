@@ -128,7 +128,7 @@ def test_the_deadline_of_the_caller_comes_first():
         since = time.monotonic()
         (sentence,) = tell(target(there.url + PATH), deadline=0.3)
         assert took(since) < 30
-    assert "its 0.3s are over" in sentence
+    assert "its deadline of 0.3s has passed" in sentence
 
 
 def test_a_wait_longer_than_the_deadline_is_not_begun():

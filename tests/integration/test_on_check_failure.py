@@ -54,7 +54,7 @@ def test_a_check_that_holds_after_another_turn(turns, service):
         assert part in told
     (case,) = [case for case in run.junit.iter("testcase") if case.get("name") == "the number"]
     again = [each.get("message") for each in case if each.tag == "flakyFailure"]
-    assert [re.sub(r"[\d.]+ m?s", "T", message) for message in again] == [
+    assert [re.sub(r"[\d.]+m?s", "T", message) for message in again] == [
         "after attempt 1: found 0 (exited with 1 after T)",
         "after attempt 2: found 1 (exited with 1 after T)",
     ]
@@ -161,5 +161,5 @@ def test_an_attached_run_gets_no_other_turn(turns, service):
     running.kill()
     done = project.command("attach", project.runs[0].run_id)
     run = project.check_reports(done, 1)
-    assert "attached to is not started again" in run.warnings["no-retry"]
+    assert "does not start codex again" in run.warnings["no-retry"]
     assert len(run.run_json["attempts"]) == 1

@@ -96,7 +96,7 @@ def test_a_key_is_not_asked_about(ask, tmp_path):
         ("what codex does not take", {}),
     ],
 )
-def test_whose_the_token_is(codex, service, tmp_path, monkeypatch, origin, identity):
+def test_whose_the_token_is(either_codex, service, tmp_path, monkeypatch, origin, identity):
     """codex asks the service itself, and does not take every answer of it; the token is as good either way."""
     endpoint = service.endpoint
 
@@ -113,7 +113,7 @@ def test_whose_the_token_is(codex, service, tmp_path, monkeypatch, origin, ident
         name="hi",
         prompt="hi",
         cwd=str(tmp_path),
-        codex=CodexSettings(path=str(codex), config=setup.config),
+        codex=CodexSettings(path=str(either_codex), config=setup.config),
         credential=CredentialSpec(identify=True),
     )
     granted = Granted(kind=CredentialKind.ACCESS_TOKEN, environment=setup.environment)

@@ -26,7 +26,8 @@ UNCOUNTED = '{"type":"turn.completed","usage":{"input_tokens":"many","output_tok
 
 
 @pytest.mark.parametrize("scenario", ["flaky:1", "command_failing", "patch_outside"])
-def test_what_is_no_failure_of_the_run(project, scenario):
+def test_what_is_no_failure_of_the_run(project, either_codex, scenario):
+    project.codex["path"] = str(either_codex)
     project.configure(prompt=f"SCN:{scenario}", sandbox="workspace-write")
     run = project.check_reports(project.run(), 0)
     project.check_nothing_is_left()
@@ -56,7 +57,8 @@ def test_a_key_that_is_not_given(project):
 @pytest.mark.parametrize(
     ("config", "word"), [({"no_such_key": 1}, "no_such_key"), ({"model_reasoning_effort": 7}, "invalid type")]
 )
-def test_a_configuration_that_codex_refuses(project, config, word):
+def test_a_configuration_that_codex_refuses(project, either_codex, config, word):
+    project.codex["path"] = str(either_codex)
     project.configure(codex={"config": {**project.codex["config"], **config}})
     run = project.check_reports(project.run(), 3)
     project.check_nothing_is_left()

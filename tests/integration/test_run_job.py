@@ -183,7 +183,7 @@ def test_output_goes_where_it_is_told(project, tmp_path):
 def test_a_place_that_cannot_hold_a_report_is_refused_before_anything_is_spent(project, service):
     done = project.run("--junit", "codex-runner.toml/junit.xml")
     assert (done.code, done.runs, service.responses) == (3, [], [])
-    assert "--junit codex-runner.toml/junit.xml: it cannot be written: File exists (codex-runner.toml)." in done.stderr
+    assert "--junit codex-runner.toml/junit.xml cannot be written: File exists (codex-runner.toml)." in done.stderr
 
 
 def test_a_report_that_is_lost_at_the_end_is_told_by_all_that_are_not(project):

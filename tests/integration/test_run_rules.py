@@ -158,7 +158,7 @@ def test_a_look_that_ends_with_the_jobs_time(repository, rules):
     """To hash a file of a terabyte takes hours."""
     repository.fake_codex(f"truncate -s 1T notes.md\n{REPLY}", sandbox="workspace-write", timeout="4s", **rules)
     run = repository.check_reports(repository.run(), 9)
-    assert "git could not look at the workspace" in run.run_json["reason"]
+    assert "git could not read the workspace" in run.run_json["reason"]
 
 
 def test_what_new_rules_ignore_is_on_record(repository):
@@ -183,7 +183,7 @@ def test_a_nul_byte_does_not_widen_a_budget(repository):
         budget={"changed_lines": 900, "tokens": 10**9},
     )
     run = repository.check_reports(repository.run(), 11)
-    assert "budget.changed_lines is passed: 1,00" in run.run_json["reason"]
+    assert "budget.changed_lines is exceeded: 1,00" in run.run_json["reason"]
 
 
 def test_a_folder_that_the_repository_around_it_ignores(project):

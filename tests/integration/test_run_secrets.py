@@ -166,4 +166,4 @@ def test_attach_runs_no_command_whose_secret_is_masked(told):
     (left,) = told.runs
     done = told.command("attach", left.run_id)
     assert done.code == 1, done.stderr
-    assert "Start the job anew" in left.run_json["checks"][0]["output"]
+    assert "Start the job again" in left.run_json["checks"][0]["output"]

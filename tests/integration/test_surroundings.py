@@ -141,11 +141,11 @@ def test_an_account_without_a_home(there, somebody, environ):
     unprivileged.give(there.scratch, unprivileged.USER)
     given = {"XDG_STATE_HOME": None, **environ}
     code, said = shell(there, "", "run", JOB, prefix=somebody, **given)
-    assert (code, "run directories lie there" in said) == (3, True), said
+    assert (code, "run directories are made there" in said) == (3, True), said
     assert "XDG_STATE_HOME" in said
     assert there.runs == []
     code, said = shell(there, "", "doctor", prefix=somebody, **given)
-    assert (code, "run directories lie there" in said) == (3, True), said
+    assert (code, "run directories are made there" in said) == (3, True), said
     assert shell(there, "", "hosts", prefix=somebody, **given)[0] == 0
     assert shell(there, "", "run", JOB, prefix=somebody, **environ)[0] == 0, "XDG_STATE_HOME suffices"
 
@@ -158,7 +158,7 @@ def test_a_user_whom_the_password_database_does_not_know(there, somebody):
     number = [*unprivileged.world(), "setpriv", "--reuid=48622", "--regid=48622", "--clear-groups", "--"]
     home = {"HOME": None, "XDG_STATE_HOME": None}
     code, said = shell(there, "", "run", JOB, prefix=number, **home)
-    assert (code, "run directories lie there" in said) == (3, True), said
+    assert (code, "run directories are made there" in said) == (3, True), said
     assert shell(there, "", "run", JOB, prefix=number, HOME=None)[0] == 0
     assert shell(there, "", "hosts", prefix=number, **home)[0] == 0
     code, said = shell(there, "", "hosts", "--probe", "devbox", prefix=number, **home)
@@ -177,7 +177,7 @@ def test_a_relative_state_folder_is_ignored(there):
 def test_a_folder_that_is_gone(there):
     gone = there.scratch / "gone"
     code, said = shell(there, f"mkdir {gone}; cd {gone}; rmdir {gone}", "runs")
-    assert (code, "cannot be found any more" in said) == (2, True), said
+    assert (code, "does not exist any more" in said) == (2, True), said
 
 
 @pytest.mark.thorough
@@ -196,9 +196,10 @@ def test_no_git(there):
     there.configure(codex={"path": str(there.scratch / "fake-codex")}, sandbox="workspace-write")
     code, said = shell(there, "", "run", JOB, **path)
     assert code == 0, said
-    assert "git is not installed on this host: nobody sees what the agent changes" in there.last.warnings["unwatched"]
+    told = "git is not installed on this host: the runner does not see what the agent changes"
+    assert told in there.last.warnings["unwatched"]
     code, said = shell(there, "", "doctor", **path)
-    assert (code, "nobody sees what the agent changes" in said) == (0, True)
+    assert (code, "the runner does not see what the agent changes" in said) == (0, True)
     for command in ("run", "doctor"):
         code, said = shell(there, "", command, JOB, "--set", f"jobs.{JOB}.must_change=true", **path)
         assert (code, "git is not installed" in said) == (3, True), said

@@ -80,7 +80,7 @@ def test_words_that_nobody_knows_are_kept_and_are_no_success(project, service):
         """echo '{"type":"thread.started","thread_id":"t"}'; echo '{"type":"turn.started"}'
 echo '{"type":"turn.failed","error":{"message":"the flux is not aligned"}}'; exit 1"""
     )
-    said = "codex: an error of no class that codex-runner knows: the flux is not aligned"
+    said = "codex: an error that codex-runner cannot classify: the flux is not aligned"
     run = judged(project, Failure.UNKNOWN, said)
     assert run.run_json["attempts"][0]["ending"]["message"] == said
 
@@ -141,7 +141,7 @@ def test_rules_that_hold(project):
 
 def test_the_limit_of_tokens_disagrees(project):
     project.configure(prompt="SCN:tokens:1000", budget={"tokens": 1000})
-    judged(project, Failure.BUDGET, "budget.tokens is passed")
+    judged(project, Failure.BUDGET, "budget.tokens is exceeded")
 
 
 def test_the_process_ends_without_a_final_event(project):
@@ -171,7 +171,7 @@ def test_the_process_fails_after_its_final_event(project):
 def test_a_final_message_that_shows_nothing(project, service, text):
     service.scenario("space", script(message(text)))
     project.configure(prompt="SCN:space")
-    judged(project, Failure.NO_REPLY, "without a final message: the last one shows nothing")
+    judged(project, Failure.NO_REPLY, "without a final message: the last one has only spaces")
 
 
 @pytest.mark.parametrize("end", [(), (refusal("I cannot help with that."),)])

@@ -12,7 +12,7 @@ from codex_runner.config.first_file import STARTER
 
 pytestmark = pytest.mark.needs_codex
 
-TOLD = "without one OpenAI's service answers nothing"
+TOLD = "OpenAI's service rejects requests without one"
 LINE = '# credential = { kind = "api_key", source = "env" }'
 
 
@@ -33,7 +33,7 @@ def the_run(folder):
 def test_the_first_job_says_at_once_that_it_has_no_key(command, tmp_path):
     """It took three attempts and two minutes, and the network was blamed."""
     said = command("init")
-    assert "take the # from `credential`" in said.stdout
+    assert "uncomment `credential`" in said.stdout
     done = command("run", "overview")
     assert done.code == 4, done.stderr
     assert TOLD in done.stderr

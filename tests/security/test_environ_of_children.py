@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from support.far import FarProject, repository
+from support.launches import wait_until
 from support.runs import JOB
 
 # It fetches through the proxy, if need be; `env` is the spy of these tests in its place.
@@ -204,18 +206,24 @@ def test_a_name_is_given_back_to_one_host(far):
     assert all(value not in text for value in far.values.values() for text in left)
 
 
+def hears(path):
+    """Whether a server listens on the socket by now."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        return asking.connect_ex(str(path)) == 0
+
+
 def test_an_agent_of_keys_is_asked(far):
     """There is no key in a file: ssh has it from the socket that SSH_AUTH_SOCK names."""
     if not shutil.which("ssh-agent"):
         pytest.skip("no ssh-agent")
     text = far.ssh_config.read_text()
     far.ssh_config.write_text(re.sub(r"\n  Identit.*", "", text))
-    socket = far.scratch / "agent"
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    place = far.scratch / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(place)], stdout=subprocess.DEVNULL)
     try:
-        far.environ["SSH_AUTH_SOCK"] = str(socket)
-        while not socket.exists():
-            assert agent.poll() is None
+        far.environ["SSH_AUTH_SOCK"] = str(place)
+        wait_until(lambda: hears(place), 60)  # the socket is there before anything listens on it
+        assert agent.poll() is None
         subprocess.run(["ssh-add", "-q", far.sshd.folder / "user_key"], env=far.environ, check=True)
         far.check_reports(far.command("run", JOB), 0)
     finally:

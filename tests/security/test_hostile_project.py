@@ -6,7 +6,6 @@ import subprocess
 
 import pytest
 import tomli_w
-from support.ways import every_codex
 
 from codex_runner.demo.model_wire import message, shell
 from codex_runner.demo.scenarios import script
@@ -60,7 +59,6 @@ def work_in(project, service, folder, mode, **job):
     return done.run, outside
 
 
-@every_codex
 @pytest.mark.parametrize("mode", MODES)
 def test_its_configuration_is_not_obeyed(hostile, service, mode):
     run, outside = work_in(hostile, service, hostile.work, mode)
@@ -107,8 +105,7 @@ def test_a_folder_by_another_name(project, service, either_codex, kind):
     assert "project-config" in run.warnings
 
 
-def test_a_workspace_of_the_runs_own(project, service, either_codex):
-    project.codex["path"] = str(either_codex)
+def test_a_workspace_of_the_runs_own(project, service):
     trap = project.scratch / "trap"
     plant(project.cwd / ".codex", trap)
     project.git_init()

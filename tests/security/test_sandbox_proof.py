@@ -3,7 +3,6 @@
 import subprocess
 
 import pytest
-from support.ways import every_codex
 
 pytestmark = pytest.mark.needs_codex
 
@@ -29,7 +28,6 @@ def refused(project, service, *args, **job):
     return done.stderr
 
 
-@every_codex
 @pytest.mark.parametrize("mode", MODES)
 def test_a_sandbox_that_works(either, service, mode):
     either.git_init()
@@ -60,8 +58,7 @@ def test_a_system_that_forbids_namespaces(project, service, either_codex):
     assert "sudo sysctl -w user.max_user_namespaces" in said
 
 
-def test_a_folder_that_nobody_may_write(project, service, either_codex):
-    project.codex["path"] = str(either_codex)
+def test_a_folder_that_nobody_may_write(project, service):
     mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
     if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
         pytest.skip("only root may mount")

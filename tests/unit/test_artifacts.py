@@ -162,7 +162,7 @@ def test_sizes_and_counts_are_bounded_and_told(root, into):
     assert kept(collect(root, ["*"], into, limits=CollectLimits(file=11))) == ["0.txt", "1.txt"]
     result = collect(root, ["*"], into, limits=CollectLimits(total=21))
     assert kept(result) == ["0.txt", "1.txt"]
-    assert told(result)["2.txt"] == "12 B, and all files together may have 21 B"
+    assert told(result)["2.txt"] == "12 B, but all files together may have 21 B"
     result = collect(root, ["*"], into, limits=CollectLimits(count=3))
     assert told(result) == {"3.txt": "more than 3 files"}
     result = collect(root, ["*"], into, limits=CollectLimits(visited=2))

@@ -24,14 +24,14 @@ BEGUN = (ev.RunStarted("id", "job", "local"), ev.AttemptStarted(1), ev.ThreadSta
     ("limits", "message"),
     [
         ({"tokens": 1_200}, None),
-        ({"tokens": 1_199}, "budget.tokens is passed: 1,200 of 1,199"),
-        ({"input_tokens": 999}, "budget.input_tokens is passed: 1,000 of 999"),
-        ({"output_tokens": 199}, "budget.output_tokens is passed: 200 of 199"),
+        ({"tokens": 1_199}, "budget.tokens is exceeded: 1,200 of 1,199"),
+        ({"input_tokens": 999}, "budget.input_tokens is exceeded: 1,000 of 999"),
+        ({"output_tokens": 199}, "budget.output_tokens is exceeded: 200 of 199"),
         ({"turns": 1}, None),
-        ({"turns": 0}, "budget.turns is passed: 1 of 0"),
+        ({"turns": 0}, "budget.turns is exceeded: 1 of 0"),
         ({"commands": 2}, None),
-        ({"commands": 1}, "budget.commands is passed: 2 of 1"),
-        ({"changed_files": 1}, "budget.changed_files is passed: 2 of 1"),
+        ({"commands": 1}, "budget.commands is exceeded: 2 of 1"),
+        ({"changed_files": 1}, "budget.changed_files is exceeded: 2 of 1"),
         ({"changed_lines": 0}, None),
         ({}, None),
     ],
@@ -45,8 +45,8 @@ def test_each_limit(limits, message):
 
 def test_what_git_saw_counts_before_what_the_agent_says():
     seen = state(*BEGUN, ev.Changed(2, 11, ""))
-    assert over(Budget(changed_lines=10), seen) == "budget.changed_lines is passed: 11 of 10"
-    assert over(Budget(changed_files=1), seen) == "budget.changed_files is passed: 2 of 1"
+    assert over(Budget(changed_lines=10), seen) == "budget.changed_lines is exceeded: 11 of 10"
+    assert over(Budget(changed_files=1), seen) == "budget.changed_files is exceeded: 2 of 1"
     assert over(Budget(changed_lines=11, changed_files=2), seen) is None
 
 
@@ -54,7 +54,7 @@ def test_lines_that_nobody_can_count_keep_no_budget():
     seen = state(*BEGUN, ev.Changed(2, 0, "", uncounted=("docs/a.md",)))
     assert over(Budget(changed_files=2), seen) is None
     assert over(Budget(changed_lines=10), seen) == (
-        "budget.changed_lines cannot be told: nobody can count the lines of docs/a.md"
+        "budget.changed_lines cannot be judged: git cannot count the lines of docs/a.md"
     )
     told = state(*BEGUN, ev.Changed(2, 0, "", ("docs/a.md is forbidden.",), 12, uncounted=("docs/a.md",)))
     assert over(Budget(changed_lines=10), told) is None, "what a rule forbids is told by the rule"
@@ -70,7 +70,7 @@ def test_usage_of_a_resumed_thread_is_not_counted_twice():
         ev.TurnCompleted(Usage(1500, 0, 150)),
     )
     assert over(Budget(tokens=1650), resumed) is None
-    assert over(Budget(tokens=1649), resumed) == "budget.tokens is passed: 1,650 of 1,649"
+    assert over(Budget(tokens=1649), resumed) == "budget.tokens is exceeded: 1,650 of 1,649"
 
 
 PRICE = Price(Decimal("1.25"), Decimal(10), Decimal("0.125"))
@@ -91,7 +91,7 @@ def test_a_price_survives_the_record():
 def test_a_limit_in_money():
     spent = state(*BEGUN, ev.TurnCompleted(Usage(1_000_000, 400_000, 100_000, 50_000)))
     assert over(Budget(money=Decimal("1.80")), spent, PRICE) is None
-    assert over(Budget(money=Decimal("1.79")), spent, PRICE) == "budget.money is passed: 1.800 of 1.79"
+    assert over(Budget(money=Decimal("1.79")), spent, PRICE) == "budget.money is exceeded: 1.800 of 1.79"
     assert over(Budget(money=Decimal(1)), spent) is None
 
 

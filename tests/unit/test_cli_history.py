@@ -110,7 +110,7 @@ def test_runs_are_listed_the_newest_first(shelf):
     assert shelf.command("runs", "--job", "nope").stdout == ""
     assert len(shelf.command("runs", "--since", "25h", "--json").json) == 4
     assert "--since" in shelf.command("runs", "--since", "yesterday", code=2).stderr
-    assert "--limit shows more" in shelf.command("runs", "--limit", "4").stderr
+    assert "--limit for more" in shelf.command("runs", "--limit", "4").stderr
     assert shelf.command("runs", "--limit", "5").stderr == ""
 
 
@@ -251,8 +251,8 @@ def test_prune_takes_what_nobody_goes_on_with_only_when_it_is_told_to(shelf):
     live, _, _ = shelf.begin(age=DAY)
     assert shelf.command("prune", "--keep-last", "0").stdout == ""
     assert "killed before it began" in shelf.command("logs", unborn.run_id).stderr
-    assert "`attach` goes on" in shelf.command("logs", killed.run_id).stderr
-    assert "-f follows it" in shelf.command("logs", live.run_id).stderr
+    assert "go on with `attach`" in shelf.command("logs", killed.run_id).stderr
+    assert "follow it with -f" in shelf.command("logs", live.run_id).stderr
     said = shelf.command("prune", "--keep-last", "0", "--unfinished", "--json")
     assert set(said.json) == {killed.run_id, unborn.run_id}
     assert [path.name for path in shelf.out.iterdir()] == [live.run_id]
@@ -278,7 +278,7 @@ def test_prune_leaves_alone_what_is_locked_or_not_a_run(shelf, tmp_path):
     assert (mine / "precious").is_file()
     assert (elsewhere / other.run_id / "events.jsonl").is_file()
     assert not list(shelf.out.glob(".*.pruned"))
-    assert "not said which" in shelf.command("prune", code=2).stderr
+    assert "No runs selected" in shelf.command("prune", code=2).stderr
     assert "--older-than" in shelf.command("prune", "--older-than", "old", code=2).stderr
 
 

@@ -176,7 +176,7 @@ def test_names_of_tables_keep_their_spelling(configured):
         ("JOBS__RELEASE__TIMEOUT", "jobs.release: no job of this name; did you mean `release-notes`?"),
         ("JOBS__RELEASE_NOTES__TIEMOUT", "jobs.release-notes.tiemout: unknown key; did you mean `timeout`?"),
         ("JOBS__RELEASE_NOTES__TIMEOUT__X", "jobs.release-notes.timeout.x: unknown key"),
-        ("JOBS__A_B__MODEL", 'jobs: may mean jobs.a-b or jobs."a.b"; use --set'),
+        ("JOBS__A_B__MODEL", 'jobs: is ambiguous: jobs.a-b or jobs."a.b"; use --set'),
         (
             "TOKEN",
             (
@@ -233,10 +233,10 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ("tiemout = '5m'", "jobs.x.tiemout: unknown key; did you mean `timeout`?"),
         ("Sandbox = 'read-only'", "jobs.x.Sandbox: unknown key; did you mean `sandbox`?"),
         ("delivery = { branch = 'x' }", "jobs.x.delivery: unknown key"),
-        ("host_retention = '30m'", 'jobs.x.host_retention = "30m": must be 1h at least'),
+        ("host_retention = '30m'", 'jobs.x.host_retention = "30m": must be at least 1h'),
         ("workspace = { repository = '.' }", "jobs.x.workspace.repository: unknown key; known here: keep, ref, repo"),
         ("workspace = { repo = '' }", "jobs.x.workspace.repo = ***: must not be empty"),
-        (f"workspace = {{ repo = 'https://me:{SECRET}@host/a' }}", "jobs.x.workspace.repo = ***: must not hold a pass"),
+        (f"workspace = {{ repo = 'https://me:{SECRET}@host/a' }}", "jobs.x.workspace.repo = ***: must not contain"),
         ("workspace = { repo = 'ext::sh' }", "jobs.x.workspace.repo = ***: must be a path, or an address"),
         ("workspace = { repo = 'ftp://host/a' }", "must be a path, or an address that begins with https://"),
         ("workspace = { repo = '--upload-pack=touch:x' }", "jobs.x.workspace.repo = ***: a host's name has no spaces"),
@@ -249,8 +249,8 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ("retry = { attempts = 0 }", "jobs.x.retry.attempts = 0: must be a whole number, and at least 1"),
         ("budget = { tokens = '5' }", 'jobs.x.budget.tokens = "5": must be a whole number'),
         (f"credential = {{ token = '{SECRET}' }}", "jobs.x.credential.token: unknown key; known here: allow_"),
-        ("credential = {}", "jobs.x.credential.path: missing: where the token lies in Vault"),
-        ("credential = { variable = 'A' }", """with `variable`, say `source = "env"`"""),
+        ("credential = {}", "jobs.x.credential.path: missing: the token's path in Vault"),
+        ("credential = { variable = 'A' }", """with `variable`, set `source = "env"`"""),
         ("credential = { source = 'file' }", "jobs.x.credential.file: missing"),
         (
             "credential = { path = 'a', min_tll = '1h' }",
@@ -258,7 +258,7 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ),
         ("credential = { path = 'a', kind = 'apikey' }", "did you mean `api_key`?"),
         ("credential = { path = 'a', min_ttl = 'long' }", 'jobs.x.credential.min_ttl = "long": must be a duration'),
-        ("credential = { path = 'a', max_age = 0 }", "jobs.x.credential.max_age = 0: must be longer than nothing"),
+        ("credential = { path = 'a', max_age = 0 }", "jobs.x.credential.max_age = 0: must be longer than 0s"),
         ("credential = { path = 'a', expires_at = 'soon' }", 'credential.expires_at = "soon": must be a date with a'),
         ("credential = { path = 'a', expires_at = 2026-01-31T12:00:00 }", "must be a date with a time zone"),
         (f"credential = {{ source = 'env', variable = '{SECRET}' }}", "credential.variable = ***: an environment var"),
@@ -270,8 +270,8 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         (f"api_key = '{SECRET}'", "jobs.x.api_key: unknown key"),
         ("timeout = '10 minutes'", 'jobs.x.timeout = "10 minutes": must be a duration such as'),
         ("timeout = true", "jobs.x.timeout = true: must be a duration"),
-        ("timeout = 0", "jobs.x.timeout = 0: must be longer than nothing"),
-        ("timeout = inf", "jobs.x.timeout = inf: must be longer than nothing and no longer than a year"),
+        ("timeout = 0", "jobs.x.timeout = 0: must be longer than 0s"),
+        ("timeout = inf", "jobs.x.timeout = inf: must be longer than 0s and at most a year"),
         ("model = 5", "jobs.x.model = 5: must be a string"),
         ("cwd = ''", 'jobs.x.cwd = "": must not be empty'),
         ('cwd = "a\\u0000b"', "must not hold a NUL"),
@@ -288,12 +288,12 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
         ("artifacts = ['a/../../b']", "stay below it"),
         ("checks = [{ name = 'a' }]", "jobs.x.checks[0].run: missing"),
         ("checks = [{ name = 'a', run = 'b', rnu = 'c' }]", "jobs.x.checks[0].rnu: unknown key; did you mean `run`?"),
-        ("checks = [{ name = 'a', run = 'b' }, { name = 'a', run = 'c' }]", "given twice: a"),
-        ("checks = [{ name = 'path rules', run = 'b' }]", "a name of codex-runner's own checks: path rules"),
-        ("retry = { checks = 1 }", 'jobs.x.retry.checks: means nothing without `on_check_failure = "retry"`'),
+        ("checks = [{ name = 'a', run = 'b' }, { name = 'a', run = 'c' }]", "used twice: a"),
+        ("checks = [{ name = 'path rules', run = 'b' }]", "reserved for codex-runner's own checks: path rules"),
+        ("retry = { checks = 1 }", 'jobs.x.retry.checks: has no effect without `on_check_failure = "retry"`'),
         ("on_check_failure = 'ignore'", 'jobs.x.on_check_failure = "ignore": must be fail or retry'),
         ("budget = { tokens_per_day = 5 }", "jobs.x.budget.tokens_per_day: needs `tokens`"),
-        ("budget = { tokens = 9, tokens_per_day = 5 }", "jobs.x.budget.tokens_per_day: needs `tokens`, and at most"),
+        ("budget = { tokens = 9, tokens_per_day = 5 }", "jobs.x.budget.tokens_per_day: needs `tokens`, and must"),
         ("budget = { money = 'much' }", 'jobs.x.budget.money = "much": must be an amount such as 1.25'),
         ("budget = { money = -1 }", "jobs.x.budget.money = -1: must be an amount"),
         ("concurrency = { policy = 'wait' }", "jobs.x.concurrency.group: missing"),
@@ -322,7 +322,7 @@ def test_a_wrong_key_is_refused(problems, text, said):
         ("version = 2", "version = 2: must be 1"),
         ("version = '1'", 'version = "1": must be 1'),
         ("version = true", "version = true: must be 1"),
-        ("version = 1\ntimeout = '5m'", "timeout: unknown key; `timeout` belongs into [jobs.NAME] or [defaults]"),
+        ("version = 1\ntimeout = '5m'", "timeout: unknown key; `timeout` belongs in [jobs.NAME] or [defaults]"),
         ("version = 1\noutputdir = 'x'", "outputdir: unknown key; did you mean `output_dir`?"),
         ("version = 1\n[jobs.Bad]\nprompt = 'x'", "jobs.Bad: a job's name is"),
         ("version = 1\n[jobs.'a/../b']\nprompt = 'x'", 'jobs."a/../b": a job\'s name is'),
@@ -484,7 +484,7 @@ def test_on_another_host_paths_stay_as_written(configured, full):
     assert (job.host, job.cwd, job.codex.path) == ("devbox", "/srv/a part", "/opt/codex")
     assert resolve_job(there, "x", host="elsewhere").codex.path == "bin/codex"
     with pytest.raises(
-        ConfigurationError, match=r"jobs\.x\.cwd = 'part': on the host 'devbox' it is a path that begins"
+        ConfigurationError, match=r"jobs\.x\.cwd = 'part': on the host 'devbox', it must be an absolute path"
     ):
         resolve_job(full, "x", host="devbox", variables={"TOPIC": ""})
 
@@ -499,7 +499,7 @@ def test_the_nearest_codex_is_taken(configured):
 
 
 def test_another_host_needs_a_folder_to_work_in(configured):
-    with pytest.raises(ConfigurationError, match=r"jobs\.release-notes\.cwd: is needed on the host 'devbox'"):
+    with pytest.raises(ConfigurationError, match=r"jobs\.release-notes\.cwd is missing: on the host 'devbox'"):
         resolve_job(configured(), "release-notes", host="devbox")
 
 
@@ -530,7 +530,7 @@ def test_in_a_workspace_the_folder_is_relative_to_its_top(configured, cwd, fits)
     if fits:
         assert resolve_job(config, "x").cwd == cwd.removeprefix("./").rstrip("/")
         return
-    with pytest.raises(ConfigurationError, match=r"cwd = .*: with `workspace`, it is relative to the top"):
+    with pytest.raises(ConfigurationError, match=r"cwd = .*: with `workspace`, it must be relative to its top"):
         resolve_job(config, "x")
 
 
@@ -578,8 +578,8 @@ def test_the_command_lines_prompt_replaces_the_jobs(configured, tmp_path):
 @pytest.mark.parametrize(
     ("prompt", "said"),
     [
-        (PromptSource(text="a", file=Path("b")), "Two prompts"),
-        (PromptSource(text="", stdin=b""), "Two prompts"),
+        (PromptSource(text="a", file=Path("b")), "Several prompts"),
+        (PromptSource(text="", stdin=b""), "Several prompts"),
         (PromptSource(text=" \n"), "--prompt: is empty"),
         (PromptSource(text="\u200b\ufeff\U000e0041"), "--prompt: is empty"),
         (PromptSource(stdin=b""), "stdin: is empty"),
@@ -907,5 +907,5 @@ def test_the_documented_example_loads(configured):
 def test_the_home_of_a_user_who_is_not_there(tmp_path):
     """It was a bug of the runner's."""
     (tmp_path / "codex-runner.toml").write_text('version = 1\noutput_dir = "~no-such-user/out"\n')
-    with pytest.raises(ConfigurationError, match="this machine knows no home of this user"):
+    with pytest.raises(ConfigurationError, match="the home folder of this user cannot be found"):
         load(None, tmp_path, {})

@@ -42,7 +42,7 @@ def test_who_may_start_a_job(configured):
 def test_the_file_cannot_trust_a_fork_and_the_pipeline_can(configured, table):
     text = f"version = 1\n[jobs.x]\n[{table}]\n" if table != "jobs.x" else "version = 1\n[jobs.x]\n"
     with pytest.raises(
-        ConfigurationError, match=rf"{table}.trusted_forks: may not stand .* --set '{table}.trusted_forks="
+        ConfigurationError, match=rf"{table}.trusted_forks: must not be in the file.* --set '{table}.trusted_forks="
     ):
         configured(text + 'trusted_forks = ["mallory/app"]\n')
     given = f'{table}.trusted_forks=["mallory/app"]'

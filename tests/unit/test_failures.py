@@ -150,7 +150,7 @@ def test_messages(message, failure):
 def test_an_unknown_error_says_so_and_is_shown_whole():
     message = "the flux is not aligned\n" + "x" * 5000
     told = ending(*TURN, ev.TurnFailed(message), code=1)
-    assert told.message == f"codex: an error of no class that codex-runner knows: {message}"
+    assert told.message == f"codex: an error that codex-runner cannot classify: {message}"
 
 
 def test_the_agents_own_words_are_no_error():
@@ -181,7 +181,7 @@ def test_no_message_raises(before, status, after):
 @pytest.mark.parametrize(
     ("stderr", "failure", "words"),
     [
-        ("", Failure.STARTUP, "it said nothing"),
+        ("", Failure.STARTUP, "it printed nothing"),
         ("Error: Missing environment variable: `KEY`.\n", Failure.CREDENTIAL, "Missing environment variable: `KEY`."),
         (
             (
@@ -364,4 +364,4 @@ def test_only_the_ends_of_a_long_answer_are_looked_at():
 def test_a_turn_of_no_thread_proves_nothing():
     found = ending(ev.TurnStarted(), MESSAGE, COMPLETED)
     assert found.failure is Failure.UNKNOWN
-    assert "did not say of which thread" in found.message
+    assert "reported no thread id" in found.message

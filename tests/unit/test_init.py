@@ -125,7 +125,7 @@ def test_a_repositorys_own_pipeline_is_left_alone_and_the_rest_is_written_beside
     (tmp_path / ".gitlab-ci.yml").write_text("mine")
     (tmp_path / "Jenkinsfile").write_text("mine")
     told = run("gitlab").stdout
-    assert "Add to the .gitlab-ci.yml that is there:\n\ninclude:\n  - local: .gitlab/codex-runner.yml\n" in told
+    assert "Add to your .gitlab-ci.yml:\n\ninclude:\n  - local: .gitlab/codex-runner.yml\n" in told
     assert (tmp_path / ".gitlab/codex-runner.yml").exists()
     told = run("jenkins").stdout
     assert "Script Path overview.Jenkinsfile" in told
@@ -145,10 +145,10 @@ def test_what_is_there_and_differs_is_named_and_nothing_is_written(run, tmp_path
         (tmp_path / ".codex-runner" / name).write_text("mine")
     result = run("gitlab")
     assert isinstance(result.exception, UsageError)
-    assert ".codex-runner/requirements.txt, .codex-runner/codex.txt are there already" in result.exception.message
+    assert ".codex-runner/requirements.txt, .codex-runner/codex.txt exist already" in result.exception.message
     assert not (tmp_path / ".gitlab-ci.yml").exists()
     (tmp_path / ".codex-runner/codex.txt").unlink()
-    assert ".codex-runner/requirements.txt is there already" in run("jenkins").exception.message
+    assert ".codex-runner/requirements.txt exists already" in run("jenkins").exception.message
 
 
 def test_running_it_again_changes_nothing_and_says_so(run, tmp_path):
@@ -156,7 +156,7 @@ def test_running_it_again_changes_nothing_and_says_so(run, tmp_path):
     run("gitlab")
     again = run("gitlab")
     assert again.exit_code == 0
-    assert again.stdout.count(" is as it should be.") == 4
+    assert again.stdout.count(" is up to date.") == 4
     assert "Wrote .gitlab" not in again.stdout
 
 

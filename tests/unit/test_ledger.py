@@ -149,7 +149,7 @@ def test_a_damaged_file_is_named(ledger, path):
         ledger.reserve("docs", "a", 1, now=NOON, until=LATER, limit=None)
     assert str(path) in info.value.message
     assert info.value.exit_code is ExitCode.CONFIGURATION
-    assert "moved away" in info.value.remedy
+    assert "move it away" in info.value.remedy
 
 
 def test_half_a_file_is_named(ledger, path):
@@ -166,7 +166,7 @@ def test_somebody_elses_database_is_left_alone(ledger, path):
         file.execute("CREATE TABLE theirs (x)")
     file.close()
     before = path.read_bytes()
-    with pytest.raises(LedgerError, match="something else"):
+    with pytest.raises(LedgerError, match="another program"):
         ledger.charge("docs", "a", 1, now=NOON, money=None, final=True)
     assert path.read_bytes() == before
 

@@ -46,7 +46,7 @@ def test_a_variable():
     stripped, taken, *_, warned = told
     assert stripped.code == "secret-white-space"
     assert (taken.kind, taken.facts["place"]) == ("credential.taken", "$CODEX_ACCESS_TOKEN")
-    assert "Vault is the better place" in warned.message
+    assert "Keep it in Vault instead" in warned.message
     assert "at-1" not in repr(borrowed)
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -220,17 +221,31 @@ def test_a_place_that_cannot_be_is_named(tmp_path):
 
 
 def test_never_two_holders_even_where_holders_are_killed(tmp_path, child):
+    """Each is killed soon after another one got in, or it did itself; the next one gets in all the same."""
     dice = random.Random(7)
     racers = [child("wait", "race", f"racer-{n}") for n in range(3)]
     ended = []
     for n in range(8):
-        time.sleep(0.3 + dice.random() / 10)
-        victim = racers.pop(dice.randrange(len(racers)))
+        inside = next_inside(racers)
+        time.sleep(dice.random() / 10)
+        victim = inside if n % 2 else dice.choice(racers)
+        racers.remove(victim)
         victim.kill()
         ended.append(victim)
         racers.append(child("wait", "race", f"later-{n}"))
+    next_inside(racers)
     for racer in racers:
         racer.kill()
-    ended += racers
-    assert sum(racer.stdout.read().count("in") for racer in ended) > 5
-    assert {racer.wait() for racer in ended} == {-signal.SIGKILL}
+    assert {racer.wait() for racer in [*ended, *racers]} == {-signal.SIGKILL}
+
+
+def next_inside(racers):
+    """Return the racer that is the next to say that it is in."""
+    pipes = [racer.stdout.fileno() for racer in racers]
+    while said := select.select(pipes, [], [], 0)[0]:  # what was said before counts no more
+        for pipe in said:
+            assert os.read(pipe, 1 << 16), "one found another one inside"
+    said, _, _ = select.select(pipes, [], [], 60)
+    assert said, "nobody gets in"
+    assert os.read(said[0], 1 << 16), "one found another one inside"
+    return next(racer for racer in racers if racer.stdout.fileno() == said[0])

@@ -112,7 +112,7 @@ def test_a_collector_gets_a_span_for_the_run_and_each_attempt_command_tool_and_c
     assert tree == [
         ("RUN docs", None, 0, 18, "checks failed: docs build"),
         ("invoke_agent codex", "RUN docs", 1, 4, "the model has no capacity"),
-        ("execute_tool shell", "invoke_agent codex", 3, 4, "no end is known"),
+        ("execute_tool shell", "invoke_agent codex", 3, 4, "end unknown"),
         ("invoke_agent codex", "RUN docs", 6, 15, ""),
         ("execute_tool shell", "invoke_agent codex", 7, 10, ""),
         ("execute_tool search.find", "invoke_agent codex", 8, 9, "the tool failed"),
@@ -238,7 +238,7 @@ def test_an_endpoint_that_is_none_is_a_sentence(sdk, environment):
 def test_another_protocol_is_refused_in_words():
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     assert export_spans(STATE, RECORDS, environ) == [
-        "No traces were sent: grpc is asked for, and only http/protobuf is supported."
+        "No traces were sent: the protocol is grpc, but only http/protobuf is supported."
     ]
 
 
@@ -299,9 +299,9 @@ def test_a_run_that_was_killed_ends_where_its_records_end():
     assert [(span.name, span.end - BEGIN, span.error) for span in made] == [
         ("RUN docs", 7, ""),
         ("invoke_agent codex", 4, "the model has no capacity"),
-        ("execute_tool shell", 4, "no end is known"),
-        ("invoke_agent codex", 7, "no end is known"),
-        ("execute_tool shell", 7, "no end is known"),
+        ("execute_tool shell", 4, "end unknown"),
+        ("invoke_agent codex", 7, "end unknown"),
+        ("execute_tool shell", 7, "end unknown"),
     ]
 
 

@@ -44,7 +44,7 @@ def test_all_problems_come_at_once_with_the_nearest_name():
         fill("{{TOPIC}} {{AUTHOR}} {{ SPACED }} ${{DOLLAR}}", {"TOPC": "", "SPACED": "", "DOLLAR": "", "low": ""})
     lines = caught.value.message.splitlines()
     assert len(lines) == 6
-    assert "{{AUTHOR}} and no --var fills it." in lines[0]
+    assert "{{AUTHOR}}, and no --var sets it." in lines[0]
     assert "did you mean TOPC?" in lines[1]
     assert "after a $" in lines[2]
     assert "with spaces" in lines[3]

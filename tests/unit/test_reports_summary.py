@@ -111,7 +111,7 @@ def test_what_is_too_long_is_left_out_with_a_word():
     state = a_run(*(ev.Warned("w", "x" * 500) for _ in range(200)))
     assert "... and 150 more, in run.json." in summary(state)
     short = summary(state, limit=3000)
-    assert short.endswith("More did not fit here; run.json has all of it.\n")
+    assert short.endswith("Some sections are too large for this page: see run.json.\n")
     assert "### Asked" in short
 
 
@@ -138,7 +138,7 @@ def test_the_step_summary_is_appended_to(tmp_path):
 def test_the_step_summary_never_passes_its_limit(tmp_path):
     path = tmp_path / "step"
     assert not append_step_summary(path, "x" * 1000, limit=500)
-    assert path.read_text().startswith("\ncodex-runner: the summary does not fit")
+    assert path.read_text().startswith("\ncodex-runner: the summary is too large")
     path.write_text("x" * 495)
     assert not append_step_summary(path, "y" * 10, limit=500)
     assert path.read_text() == "x" * 495
@@ -154,7 +154,7 @@ def test_a_step_summary_that_is_a_pipe_is_no_file(tmp_path):
         append_step_summary(path, "ours")
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        with pytest.raises(OSError, match="this is no file"):
+        with pytest.raises(OSError, match="not a regular file"):
             append_step_summary(path, "ours")
     finally:
         os.close(reader)

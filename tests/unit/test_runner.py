@@ -202,7 +202,7 @@ def test_a_second_attempt_does_not_make_good_what_the_first_left_running(tmp_pat
     assert [attempt.ending.failure for attempt in state.attempts] == [Failure.RATE_LIMIT, None]
     trial.check_reports(70)
     assert "after attempt 1" in state.verdict.reason
-    assert state.verdict.remedy.startswith("Look on the host for what is left of the agent")
+    assert state.verdict.remedy.startswith("End the agent's processes that are left on the host")
 
 
 # --- a runner that fails -------------------------------------------------------------------------------------------
@@ -440,7 +440,7 @@ def test_attaching_to_a_run_that_never_began_does_not_begin_it(trial):
     state = trial.run(host, attach=True)
     trial.check_reports(6)
     assert host.launches == []
-    assert "before codex was started" in state.verdict.reason
+    assert "before it started codex" in state.verdict.reason
     assert [type(event) for event in trial.events].count(ev.RunStarted) == 1
 
 

@@ -114,6 +114,54 @@ def test_no_script_of_ours_executes_a_value():
             assert 'trap "' not in code, f"{path.name}:{number}"
 
 
+# What runs on a host for long, and hears signals.
+HEARING = ("transports/host/*.sh", "shell/leftovers.sh", "shell/points.sh", "shell/scratch.sh")
+TOKEN = re.compile(r"""\\.|'[^']*'|(?:(?<=\s)|^)\#[^\n]*|\$\(\(|\$\(|\$\{|["(){}`]""", re.MULTILINE | re.DOTALL)
+
+
+def enclosed_substitutions(text):
+    """The line of each substitution of a command within double quotes, `${...}` or `$((...))`."""
+    within = []
+    at = 0
+    while match := TOKEN.search(text, at):
+        token, at = match[0], match.end()
+        inner = within[-1] if within else ""
+        if inner == '"' and token[0] in "'#":
+            at = match.start() + 1  # no quote and no comment in there
+        elif token == '"' and inner == '"':
+            within.pop()
+        elif token in {"$(", "`"}:
+            if inner in {'"', "${", "$(("}:
+                yield text.count("\n", 0, at) + 1
+            within += ["$("] if token == "$(" else []
+        elif token in {"$((", "${", '"'} or (token == "(" and inner in {"(", "$(("}):
+            within.append(token)
+        elif token == ")" and inner == "$((" and text.startswith(")", at):
+            within.pop()
+            at += 1
+        elif (token, inner) in {(")", "$("), (")", "("), ("}", "${")}:
+            within.pop()
+
+
+def test_what_hears_signals_substitutes_commands_in_the_open():
+    """bash 5.2 parses one within quotes once more as it expands it. A signal then was a syntax error, and its end."""
+    package = ROOT / "codex_runner"
+    found = [
+        f"{path.name}:{line}"
+        for pattern in HEARING
+        for path in sorted(package.glob(pattern))
+        for line in enclosed_substitutions(path.read_text())
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "code", ['[ -n "$(find .)" ]', "size=$(($(wc -c <x)))", ': "${a:=$(b)}"', 'a=$(b "$(c)")', 'say "it\'s $(a)"']
+)
+def test_this_would_see_a_substitution(code):
+    assert list(enclosed_substitutions(f"{code}\n")) == [1]
+
+
 # What stands in Python although it is of several lines of shell, and why.
 NOT_OURS = {
     "demo/git_project.py": "the check of the demo's job, in the configuration that it writes",

@@ -179,7 +179,7 @@ def test_the_log_is_bounded_and_says_so_once():
     play(PlainLog(stream, limit=10_000), events)
     text = stream.getvalue()
     assert len(text.encode()) < 11_000
-    assert text.count("ends here") == 1
+    assert text.count("is full") == 1
     assert "attempt  1 is over" in text
     assert "FAILED   exit code 1: the end (after 8m24s; 500 commands, 500 failed)" in text
     assert len("\n".join(shown(events, limit=None))) > 100_000

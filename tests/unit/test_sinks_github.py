@@ -69,7 +69,7 @@ def test_a_line_that_is_too_long_is_annotated():
     noise = [ev.Unparsed("not JSON", "x", 1, count=7)]
     lines = commands([*BEGIN, *noise, ev.Unparsed("truncated", '{"type":"x"', 209_715_260), *END])
     found = [data for level, _, data in obeyed("\n".join(lines)) if level == "warning"]
-    assert found == ['codex printed a line of 209,715,260 bytes, which is too long to be read: {"type":"x"']
+    assert found == ['codex printed a line of 209,715,260 bytes, which is too long to read: {"type":"x"']
 
 
 def test_failing_checks_are_annotated_where_they_fail():

@@ -2,7 +2,7 @@
 
 import base64
 import json
-import time
+import sys
 
 import pytest
 from hypothesis import given
@@ -105,14 +105,16 @@ def test_many_needles_cost_little_more_than_one():
         {"type": "x", "text": "some words of a log, /usr/lib/python3/dist-packages and 0x7ffd " * 500}
     ).encode()
 
-    def seconds(redactor):
-        times = []
-        for _ in range(5):
-            began = time.perf_counter()
-            for _ in range(40):
-                redactor(line)
-            times.append(time.perf_counter() - began)
-        return min(times)
+    def calls(redactor):
+        """Count the calls, those of patterns among them: one pass over the line is one call, whatever it looks for."""
+        redactor(line)  # patterns are made at the first use
+        made = []
+        sys.setprofile(lambda _frame, event, _of: made.append(event) if event in {"call", "c_call"} else None)
+        try:
+            redactor(line)
+        finally:
+            sys.setprofile(None)
+        return len(made)
 
     one, many = (Redactor([Secret(f"K{n}", f"at-{n:03}{HEX[:40]}") for n in range(count)]) for count in (1, 60))
-    assert seconds(many) < 3 * seconds(one)
+    assert calls(many) < 3 * calls(one)

@@ -95,7 +95,7 @@ def test_a_fork_is_allowed_by_the_pipeline_and_not_by_the_file(job):
 def test_no_line_is_offered_that_a_name_could_turn_into_a_command():
     refusal = judge(github("pull_request"), pull_request({"full_name": "m'$(id)'/app"}))
     assert refusal.allow == ""
-    assert "branch of the repository itself" in refusal.remedy
+    assert "from a branch of the repository" in refusal.remedy
 
 
 def test_what_a_workflow_run_follows_may_be_a_forks():

@@ -150,7 +150,7 @@ def test_it_is_not_put_back_under_an_agent_that_may_be_alive(begin):
     assert state.verdict.exit_code == 6
     assert asked(host).count("start") == 1
     assert "reset" not in asked(host)
-    assert "nobody confirmed" in next(warning.message for warning in state.warnings if warning.code == "no-retry")
+    assert "did not confirm" in next(warning.message for warning in state.warnings if warning.code == "no-retry")
     trial.check_reports(6)
 
 

@@ -1,7 +1,7 @@
-"""The port of a carrier: how a command begins on a host, and what its failure means. A remote transport knows no more.
+"""The port of a carrier: how a command begins on a host, and what its failure means.
 
 A carrier may be ssh, `docker exec`, or anything else that connects the three streams of a process here with those of a
-command there. The transport sees dropped connections; only the carrier knows how its own client words them.
+command there. The remote transport sees dropped connections; only the carrier knows how its client words them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _SHOWN = 300  # characters: a shell that takes the script for commands quotes al
 
 
 class DroppedError(Exception):
-    """The connection is gone, or never came about. Trying again may help. The message is for people.
+    """The connection broke, or could not be made. Trying again may help. The message is for people.
 
-    `heard` is when the host was last heard over it, by the monotonic clock, None if that is not known. `vain` counts
-    the connections in a row that were made and brought nothing.
+    `heard` is the time of the last byte from the host, by the monotonic clock; None if unknown. `vain` counts the
+    connections in a row that were made and brought no byte.
     """
 
     heard: float | None = None
@@ -29,11 +29,11 @@ class DroppedError(Exception):
 
 
 class UnansweredError(DroppedError):
-    """The far shell ended by itself, without an answer: perhaps it does not run commands."""
+    """The host's shell ended by itself, without an answer: perhaps it does not run commands."""
 
 
 class RefusedError(UnreachableError):
-    """The host will not have this client (a wrong key, an unknown host key, an unknown name). Do not try again."""
+    """The host rejects this client (a wrong key, an unknown host key, an unknown name). Do not try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class Remedies:
 
 
 class Carrier(Protocol):
-    """The way to one host. No method changes anything there; what a command does is the caller's.
+    """The way to one host. No method changes anything there, except by the command that the caller gives.
 
     A command that has begun is a process on this machine. Its stdin, stdout and stderr are the command's, byte for
-    byte, without a terminal. When the command ends, the process ends; when the process ends, the command's stdin does.
+    byte, without a terminal. When the command ends, the process ends. When the process ends, the command reads EOF.
     """
 
     @property
@@ -72,19 +72,19 @@ class Carrier(Protocol):
         ...
 
     def begin(self) -> None:
-        """Start to connect, and return at once. Idempotent. Raises nothing: `arguments` reports what is wrong."""
+        """Start to connect, and return at once. Idempotent. Raises nothing: `arguments` reports failures."""
         ...
 
     async def arguments(self, command: str) -> Sequence[str]:
         """Return the program and arguments that run `command`, a line for the host's shell, over a ready connection.
 
-        Everybody on this machine can read arguments: `command` must hold no secret. Connects first, if need be. Raises
-        DroppedError if trying again may help, RefusedError or ConfigurationError if it will not.
+        Every user of this machine can read arguments: `command` must hold no secret. Connects first if necessary.
+        Raises DroppedError if trying again may help, RefusedError or ConfigurationError if it will not.
         """
         ...
 
     def failure(self, exit_code: int | None, complaint: bytes) -> DroppedError:
-        """Return what it means that a process ended before its command answered.
+        """Return the error for a process that ended before its command answered.
 
         `exit_code` is negative for a signal, None if the process has not ended yet. `complaint` is its stderr. Returns
         UnansweredError if the connection held and the command ended by itself.
@@ -92,12 +92,12 @@ class Carrier(Protocol):
         ...
 
     async def close(self) -> None:
-        """End the connection, and remove what it left on this machine. Idempotent. The last call."""
+        """Close the connection, and remove its files from this machine. Idempotent. The last call."""
         ...
 
 
 def ended(exit_code: int | None, complaint: bytes, broken: Collection[int] = ()) -> DroppedError:
-    """Return what it means that a process ended early, if the exit codes `broken` mean a broken connection."""
+    """Return the error for a process that ended early. The exit codes `broken` mean a broken connection."""
     said = last_line(complaint)
     if exit_code is None or exit_code < 0 or exit_code in broken:
         return DroppedError(said or "the connection ended before the answer")
@@ -106,6 +106,6 @@ def ended(exit_code: int | None, complaint: bytes, broken: Collection[int] = ())
 
 
 def last_line(complaint: bytes) -> str:
-    """Return the last line that is not blank, without its full stop: a client ends with its reason."""
+    """Return the last line that is not blank, without its full stop: a client prints its reason last."""
     lines = [line.strip() for line in complaint.decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[-1].rstrip(".")[:_SHOWN] if lines else ""

@@ -1,25 +1,25 @@
 # shellcheck shell=sh
-# The wish that a run end, whatever it is about: `<run>/cancelled`, for whoever follows the run now or later.
+# Cancellation of a run in any of its phases: the file `<run>/cancelled`, for each runner that follows it now or later.
 #
-# It is written before attempts are looked for, and before the tombstone is. Whatever starts something makes its folder
-# first and then looks here, and `discard` writes its tombstone first. So one of the two always sees the other.
+# `cancel` writes it first, and then searches for attempts and for a tombstone. A starter makes its folder first and then
+# checks for this file; `discard` writes its tombstone first. So one of the two always sees the other.
 
-wished() { # has somebody cancelled the run?
+wished() { # true if the run was cancelled
 	[ "$run" != none ] && [ -e "$runs/$run/cancelled" ]
 }
 
-unless_cancelled() { # ends the request if somebody has
+unless_cancelled() { # ends the request if the run was cancelled
 	if wished; then refuse cancelled "$run was cancelled"; fi
 }
 
-end_if_cancelled() { # for the supervisor, which has just taken the attempt
+end_if_cancelled() { # for the supervisor, which has just acquired the attempt
 	if wished; then
 		note_stop cancelled
 		stopping=1
 	fi
 }
 
-cancel() { # the request: no attempt, no check and no verdict but that one from here on, and what runs is ended
+cancel() { # the request: no attempt or check starts from here on, no other verdict counts, and running ones are ended
 	received
 	[ -d "$runs/$run/attempts" ] || refuse gone "there is no $run here"
 	# On a full disk there may be room for a name, and none for a file.
@@ -32,7 +32,7 @@ cancel() { # the request: no attempt, no check and no verdict but that one from 
 	fi
 	for dir in "$runs/$run/attempts/"[0-9]*; do
 		if [ ! -d "$dir" ] || [ -e "$dir/exit" ]; then continue; fi
-		# Of one that ran before the host was rebooted, nothing is left to be ended.
+		# An attempt from before the host's reboot has no process left.
 		if ! held "$dir" && ! elsewhere "$dir" && [ "$at_boot" != "$boot_id" ]; then continue; fi
 		attempt=${dir##*/}
 		cd "$dir" 2>/dev/null || continue

@@ -1,18 +1,18 @@
 # shellcheck shell=sh
-# A run's claim: one runner at a time follows the run, runs its checks and judges it. `claims/N` appears whole, by a hard
-# link, and is never written again; the highest N counts. So of several runners that take it at once, one has it. Its
+# A run's claim (a lease): one runner at a time follows the run, runs its checks and judges it. `claims/N` appears whole,
+# by a hard link, and is never written again; the highest N counts. So only one of several concurrent runners gets it. Its
 # holder renews it in `claims/N.beat`, in place, which needs no room on a disk. Another runner may take it over if the
-# holder has not renewed it for as many seconds as its third word says, by the clock that counts from the boot, which
-# cannot be set.
+# holder has not renewed it for as many seconds as its third word says. The clock counts from the boot, and cannot be
+# set.
 #
-# A claim is words between slashes: run, token, seconds, machine, and what tells whether the holder's process lives.
+# A claim is words between slashes: run, token, seconds, machine, and the identity of the holder's process.
 
-under_claim() { # the claim that a request names, before anything is done
+under_claim() { # checks the claim that a request names, before anything else
 	case ${claim%%/*} in '' | .* | *[!A-Za-z0-9._-]*) refuse protocol "bad claim" ;; esac
 	case $claim in *[!A-Za-z0-9._:@/+=-]*) refuse protocol "bad claim" ;; esac
 	claims=$runs/${claim%%/*}/claims
 	case $verb in
-	start | launch | claim) ;; # each takes it in its own time
+	start | launch | claim) ;; # each takes the claim later itself
 	*) keep_claim || refuse taken "$taken" ;;
 	esac
 }
@@ -32,7 +32,7 @@ read_claim() { # N: its words, the host that it was taken on, and when
 	{ read -r whose claim_host claim_boot since claim_node <"$claims/$1"; } 2>/dev/null
 }
 
-claim_age() { # of the last claim: seconds since it was taken into $old and renewed into $idle, - if unknown; $free: it is void
+claim_age() { # of the last claim: seconds since it was taken into $old, since renewed into $idle, - if unknown; $free: void
 	instant
 	old=- idle=- free='' beat=
 	lasting=${whose#*/*/}
@@ -47,7 +47,8 @@ claim_age() { # of the last claim: seconds since it was taken into $old and rene
 		free=1 # the host was rebooted
 	else
 		# Taken on another host that shares this home, or damaged: only the files' dates tell.
-		[ -n "$(find "$claims/$last" "$claims/$last.beat" -mmin -2 2>/dev/null)" ] || free=1
+		line=$(find "$claims/$last" "$claims/$last.beat" -mmin -2 2>/dev/null)
+		[ -n "$line" ] || free=1
 	fi
 }
 
@@ -56,8 +57,8 @@ renew_claim() {
 	{ printf '%-20s\n' "$up" 1<>"$claims/$last.beat"; } 2>/dev/null
 }
 
-keep_claim() { # renew it. False if another runner has it, which is then in $taken. For what starts or ends something, also if
-	# the run was removed: another runner may have judged it
+keep_claim() { # renews it. False if another runner has it, which is then in $taken. Requests that start or end something
+	# also check a removed run: another runner may have judged it
 	latest
 	if [ "$last" = 0 ]; then
 		case $verb in execute | discard) buried_by_another || return 0 ;; *) return 0 ;; esac
@@ -87,7 +88,7 @@ take_claim() { # N: a claim whose holder is known to be dead, or -. False if ano
 			claim_age
 			taken="$last ${whose:--} $old $idle"
 			if [ "$last" != "$1" ] && [ -z "$free" ]; then return 1; fi
-			# It was ours once, and another runner has taken it over. Whatever became of that one, we start nothing more.
+			# Another runner has taken this claim over from us. Start nothing more, even if that runner is gone.
 			for number in "$claims"/*[0-9]; do
 				read_claim "${number##*/}"
 				[ "$whose" != "$claim" ] || return 1
@@ -97,19 +98,19 @@ take_claim() { # N: a claim whose holder is known to be dead, or -. False if ano
 	done
 }
 
-put_claim() { # as the next number, unless another is quicker
+put_claim() { # as the next number, unless another runner is faster
 	instant
 	whole="$claim $host_id $boot_id $up $node"
 	new=$claims/.new.$nonce
 	if ! { printf '%s\n' "$whole" >"$new"; } 2>/dev/null; then
-		# On a full disk, into the room that the first one has left for that.
+		# On a full disk, use the file that the first claim has allocated for that.
 		if ! { mv "$claims/room" "$new" && printf '%s\n' "$whole" 1<>"$new"; } 2>/dev/null; then
 			rm -f "$new"
 			refuse disk "no room, or no right to write, in $runs"
 		fi
 	fi
 	next=$claims/$((last + 1))
-	# Its own name stays: it costs nothing. Without hard links, exclusively at least: one that is torn then counts by its date.
+	# Its own name stays: it costs nothing. Without hard links, create it exclusively: a torn one then counts by its date.
 	ln "$new" "$next" 2>/dev/null || [ -e "$next" ] || (set -C && printf '%s\n' "$whole" >"$next") 2>/dev/null ||
 		[ -e "$next" ] || refuse disk "no right to write in $runs"
 	for room in room work.room; do
@@ -117,7 +118,7 @@ put_claim() { # as the next number, unless another is quicker
 	done
 }
 
-claim() { # the request: N or -, as for take_claim. A runner sends it to go on with a run
+claim() { # the request: N or -, as for take_claim. A runner sends it to continue a run (attach)
 	IFS= read -r dead || refuse torn "the request ended early"
 	received
 	if entombed "${claim%%/*}" || [ ! -d "$runs/${claim%%/*}/attempts" ]; then
@@ -125,18 +126,18 @@ claim() { # the request: N or -, as for take_claim. A runner sends it to go on w
 		return
 	fi
 	take_claim "$dead" || refuse taken "$taken"
-	end_works || refuse busy "a command of the runner before could not be ended"
+	end_works || refuse busy "a command of the previous runner could not be ended"
 	say "claimed $last"
 }
 
-# What runs under a claim is on record before the claim is looked at. So the next holder sees it, or it sees that one.
+# A command is registered before it checks the claim. So the next holder sees the command, or it sees the new claim.
 
-begin_work() { # false if the claim is another's
+begin_work() { # false if another runner has the claim
 	work=
 	[ -n "$claim" ] || return 0
 	if [ -d "$claims" ]; then
 		myself
-		# One file a session, and always in place: it is never there in part, and the next one needs no more room.
+		# One file a session, written in place: it is never there in part, and the next command needs no more room.
 		work=$claims/work.$$ work_by="$me $born"
 		if ! note_work "$work_by"; then
 			work=$claims/work.room
@@ -152,17 +153,17 @@ note_work() { # WORDS
 	{ printf '%-200s\n' "$1" 1<>"$work"; } 2>/dev/null
 }
 
-name_work() { # PID: the leader of the group that works
+name_work() { # PID: the leader of the command's process group
 	[ -n "$work" ] || return 0
 	born "$1"
 	note_work "$work_by $1 $born"
 }
 
-end_work() { # it is over. Not removed, which would cost a process
+end_work() { # the command has ended. The file stays: removing it would cost a process
 	[ -z "$work" ] || note_work ''
 }
 
-end_works() { # whatever runs under earlier claims. False if something of it does not go
+end_works() { # ends all commands under earlier claims. False if a process survives
 	tries=0
 	for one in "$claims"/work.*; do
 		seen='' began='' since=$tries
@@ -172,7 +173,7 @@ end_works() { # whatever runs under earlier claims. False if something of it doe
 			if alive "$leader" "$leader_birth"; then
 				descendants "$leader"
 				if [ -z "$seen" ]; then
-					# A leader that sweeps does so on any of these.
+					# A leader that sweeps starts its sweep on any of these signals.
 					for name in TERM USR2 ALRM HUP; do kill -s "$name" "$leader"; done 2>/dev/null
 				elif [ $((tries - since)) -gt 100 ]; then
 					end_each "$below $leader"
@@ -184,7 +185,7 @@ end_works() { # whatever runs under earlier claims. False if something of it doe
 			elif ! alive "$shell" "$shell_birth"; then
 				break
 			elif [ $((tries - since)) -gt 20 ]; then
-				# It was stopped before it could name what it has begun. Until it has begun that, there is no telling.
+				# It was stopped before it could register its command, which may have begun or not.
 				descendants "$shell"
 				if [ -n "$below" ]; then
 					end_each "$below"
@@ -200,6 +201,6 @@ end_works() { # whatever runs under earlier claims. False if something of it doe
 	done
 }
 
-end_each() { # PIDS: with the group that each may lead
+end_each() { # PIDS: kills each, and the process group that it may lead
 	for pid in $1; do kill -KILL "-$pid" || kill -KILL "$pid"; done 2>/dev/null
 }

@@ -17,11 +17,11 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	done
 	[ "$line" = ".$nonce" ] || refuse torn "the request ended early"
 	received
-	# Nobody may be listening any more when a shell tells that a job of its was killed: it must live to clean up.
+	# The runner may be gone when a shell prints that its job was killed. The shell must survive that, to clean up.
 	# Caught, not ignored, which the command would inherit.
 	trap : PIPE
 	temporary_file
-	# Without a name from here on: whatever ends us, nothing is left. Three descriptors, since readers move theirs.
+	# Unlinked from here on: nothing remains even if we are killed. Three descriptors, since readers move theirs.
 	# shellcheck disable=SC2094 # on purpose
 	exec 6>"$output" 7<"$output" 8<"$output"
 	rm -f "$output"
@@ -69,11 +69,11 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	name_work "$working"
 	myself
 	serving=$me serving_born=$born
-	# Ends with the connection too: nobody would read what it says.
+	# Ends with the connection, too: no runner would read its answer.
 	(
 		while IFS= read -r _; do :; done
 		end_group
-		# If the command has stopped us, nobody else is there to tell.
+		# The command may have stopped us, and no other process would continue us.
 		for one in $serving $$; do kill -s CONT "$one"; done
 		outlives "$serving" "$serving_born" || exit 0
 		for one in $serving $$; do kill -KILL "$one"; done
@@ -109,7 +109,8 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	[ -z "$claim" ] || keep_claim || refuse taken "$taken"
 	withdraw_if_entombed
 	# What is in there now: something that escaped may go on writing.
-	size=$(($(wc -c <&7))) complaint=$(($(wc -c <&3)))
+	size=$(wc -c <&7) complaint=$(wc -c <&3)
+	size=$((size)) complaint=$((complaint)) # some put blanks before it
 	set -- "$((size > KEPT ? KEPT : size))"
 	[ "$verb" != ask ] || set -- "$1" "$((complaint > KEPT ? KEPT : complaint))"
 	say "done $status $*"

@@ -22,16 +22,20 @@ take_files() { # the request: a folder, a limit in bytes, and one path (an offse
 	root=${root%/}
 }
 
-honest() { # PATH: does it lead where it seems to, through folders and no links?
+honest() { # PATH: true if it leads through folders only, and no links
 	case /$1/ in */../* | *//*) return 1 ;; esac
 	case $1 in */*) ;; *) return 0 ;; esac
 	# Behind a dot, since a substitution loses the newlines that a name may end with.
-	[ "$(cd -P "./${1%/*}" 2>/dev/null && pwd -P && echo .)" = "$root/${1%/*}$NL." ]
+	leads=$(cd -P "./${1%/*}" 2>/dev/null && pwd -P && echo .)
+	[ "$leads" = "$root/${1%/*}$NL." ]
 }
 
-list() { # every file below these paths, as `f` or, what is no regular file, `o` before its name; NUL ends each
+list() { # every file below these paths: `f` or, what is no regular file, `o` before its name. NUL ends each entry.
+	# The entries of a path begin with `s` and end with `e` and find's status. A folder is a bare `d`, so that each path
+	# has an entry: a find that forgets what it is to execute (busybox does so within brackets) cannot pass for an empty
+	# folder.
 	take_files
-	# What runs keep here is not redacted, and nobody's to collect.
+	# Files that runs keep here are not redacted: do not collect them.
 	own=$(cd -P "$runs" 2>/dev/null && pwd -P)
 	own=${own#"$root/"}
 	say list
@@ -41,9 +45,11 @@ list() { # every file below these paths, as `f` or, what is no regular file, `o`
 		unset IFS
 		decode "${line#* }"
 		if ! { honest "$decoded" && { [ -e "$decoded" ] || [ -L "$decoded" ]; }; }; then continue; fi
-		find "./$decoded" \( -path "./$own" -prune -o -path "././$own" -prune -o \
-			-path "./${own%/*}/discarded" -prune -o -path "././${own%/*}/discarded" -prune -o \
-			-type d -o -type f -exec printf 'f%s\0' {} + -o -exec printf 'o%s\0' {} + \) 2>/dev/null
+		printf 's\0'
+		find "./$decoded" \( -path "./$own" -o -path "././$own" -o -path "./${own%/*}/discarded" -o \
+			-path "././${own%/*}/discarded" \) -prune -exec printf 'd%.0s\0' {} + -o \
+			-type d -exec printf 'd%.0s\0' {} + -o -type f -exec printf 'f%s\0' {} + -o -exec printf 'o%s\0' {} + 2>/dev/null
+		printf 'e%s\0' $?
 	done | head -c "$LISTING"
 	printf '\0.%s\0' "$nonce"
 }
@@ -82,7 +88,8 @@ send() { # OFFSET: of the file $decoded
 			return
 		fi
 	fi
-	size=$(($(wc -c <"./$decoded")))
+	size=$(wc -c <"./$decoded")
+	size=$((size))
 	if [ "$size" -gt "$limit" ]; then
 		say skip "$number" "large $size"
 		return
@@ -111,8 +118,8 @@ upload() { # one file into the run's directory: a line that says how much of it 
 	growing=$!
 	for earlier in ".upload.$checksum.$size."*; do
 		if [ "$earlier" = "$part" ]; then continue; fi
-		# Copied: whoever brought that much may believe in its connection yet, and write on. It must not succeed, so
-		# whatever has gone meanwhile is no fault of the disk.
+		# Copied: an earlier sender may still take its connection for alive, and write on. It must not succeed, so
+		# a file that is gone meanwhile is no fault of the disk.
 		if cp "$earlier" "$part" 2>/dev/null; then rm -f "$earlier"; elif [ -e "$earlier" ]; then spoiled; fi
 	done
 	have=$(wc -c 2>/dev/null <"$part")
@@ -124,7 +131,8 @@ upload() { # one file into the run's directory: a line that says how much of it 
 	proof=$(cksum 2>/dev/null <"$part")
 	if [ "$proof" = "$checksum $size" ] && mv -f "$part" upload; then
 		withdraw_if_entombed
-		say whole "$(pwd -P)/upload"
+		decoded=$(pwd -P)
+		say whole "$decoded/upload"
 		return
 	fi
 	# What was cut off is gone on with; what is as long as it should be, and wrong, is begun anew.
@@ -137,7 +145,8 @@ growth() { # tells what waits for the request that the file grows, by a copy of 
 	looping
 	grown=$have
 	while nap 1 && alive "$serving" "$serving_born"; do
-		size=$(($(wc -c <"$part")))
+		size=$(wc -c <"$part")
+		size=$((size))
 		[ "$size" = "$grown" ] || moved
 		grown=$size
 	done

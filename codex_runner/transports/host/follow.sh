@@ -1,13 +1,13 @@
 # shellcheck shell=sh
 # stdout: our mark, then codex's bytes from the offset on and nothing else. stderr: frames, each a line that begins with
-# the nonce, `err` with so many raw bytes behind it. stdin: pings, a stop, a goodbye, behind which there may be another
-# request. Whoever says nothing for QUIET seconds is taken for gone: behind a black hole nothing else would tell.
+# the nonce; raw bytes follow an `err` line, as many as it says. stdin: pings, a stop, a goodbye, and then perhaps another
+# request. A runner that sends nothing for QUIET seconds counts as gone: a dead connection shows no other sign.
 
-# What a program of the host complains of goes to /dev/null: it would stand in the middle of a frame's bytes.
+# stderr of the host's programs goes to /dev/null: otherwise it would be in the middle of a frame's bytes.
 
 frame() { printf '%s %s\n' "$nonce" "$*" >&6; }
 
-follow() { # OUT ERR: offsets to begin at. False where it ended without a goodbye
+follow() { # OUT ERR: offsets to begin at. False if it ended without a goodbye
 	out=$1 err=$2
 	cd "$runs/$run/attempts/$attempt" 2>/dev/null || refuse gone "no attempt $attempt of $run here"
 	[ -e stdout ] || refuse gone "attempt $attempt of $run was never started here"
@@ -16,9 +16,9 @@ follow() { # OUT ERR: offsets to begin at. False where it ended without a goodby
 	news='' timer='' deaf=''
 	trap hear USR1
 	myself
-	# A start-up file of the account may have had it ignored, which no shell can undo.
+	# A start-up file of the account may have ignored it, and no shell can undo that.
 	kill -s USR1 "$me"
-	: # between two commands a shell looks for what it has heard
+	: # shells handle pending signals between two commands
 	[ -n "$news" ] || deaf=1
 	echo "$me $born" >"follower.$nonce"
 	say begin
@@ -31,9 +31,9 @@ follow() { # OUT ERR: offsets to begin at. False where it ended without a goodby
 		tail -c "+$((out + 1))" stdout &
 		tailing=$!
 	elif gnu_tail; then
-		# Woken by the kernel; ends, after one more look, when the listener does. (Not when the supervisor does: that
-		# is not our child, and where nobody reaps it, its zombie would keep tail for ever.)
-		# If the kernel cannot tell, it looks each 0.1 s.
+		# tail is woken by the kernel (inotify), otherwise it polls each 0.1 s. It ends, after one more read, when the
+		# listener does. (Not when the supervisor does: that is not our child. If no parent reaps it, its zombie would
+		# keep tail for ever.)
 		tail -c "+$((out + 1))" -f --pid="$listening" -s 0.1 stdout &
 		tailing=$!
 	else
@@ -42,9 +42,9 @@ follow() { # OUT ERR: offsets to begin at. False where it ended without a goodby
 	fi
 	reporter
 	result=$?
-	finish "$listening" # whatever it may still hear is for nobody
+	finish "$listening" # nothing needs its input any more
 	[ -z "$timer" ] || finish "$timer"
-	# With what it runs at the moment, a cat or a sleep: whoever removes the run next must find nothing of it alive.
+	# End its child, too, a cat or a sleep: a request that removes the run next must find none of its processes.
 	children "$tailing"
 	# shellcheck disable=SC2086 # pids
 	kill -KILL "$tailing" $kids 2>/dev/null
@@ -60,7 +60,7 @@ gnu_tail() {
 	case $(tail --version 2>/dev/null) in *GNU*) ;; *) return 1 ;; esac
 }
 
-copier() { # for hosts whose tail polls by the second, if at all: a poll of our own, which slows down while nothing comes
+copier() { # for hosts whose tail polls by the second, if at all: our own poll, with backoff while nothing comes
 	exec 4<stdout
 	skip "$out"
 	known='' lull=0
@@ -70,7 +70,7 @@ copier() { # for hosts whose tail polls by the second, if at all: a poll of our 
 		size=$(wc -c <stdout)
 		if [ -n "$done" ] || [ "$size" != "$known" ]; then
 			cat <&4
-			# What came since it was measured makes the next look find another size.
+			# Bytes that came since it was measured change the size, and the next round finds them.
 			known=$size lull=0
 		fi
 		[ -z "$done" ] && kill -0 "$listening" 2>/dev/null || return
@@ -88,14 +88,14 @@ skip() { # OFFSET: so many bytes of what is open as 4
 	[ $(($1 % 65536)) = 0 ] || dd bs=$(($1 % 65536)) count=1 <&4 >/dev/null 2>&1
 }
 
-listener() { # what the runner says: each ping counts the lease up, and wakes the reporter
+listener() { # reads the runner's words: each ping renews the lease, and wakes the reporter
 	pings=0
 	while IFS= read -r line; do
 		case $line in
 		ping)
 			count_up
 			[ -z "$claim" ] || keep_claim || { printf '%s\n' "$taken" >"taken.$nonce"; } 2>/dev/null
-			# Not `:`, with which a shell would end if the folder has been removed.
+			# Not `:`: a shell would exit on it if the folder was removed (a special built-in).
 			if [ -n "$deaf" ]; then true >"heard.$nonce"; else kill -s USR1 "$me"; fi
 			;;
 		"stop "*)
@@ -109,8 +109,8 @@ listener() { # what the runner says: each ping counts the lease up, and wakes th
 	kill -USR1 "$me" 2>/dev/null
 }
 
-count_up() { # the lease: in place, since a rename is a process. Now and then by one all the same, which touches the run's
-	# folder: its age tells when somebody was here last
+count_up() { # the lease: in place, since a rename costs a process. Sometimes by a rename all the same, which touches the
+	# run's folder: its age shows when a runner was here last
 	count=0
 	{ read -r count <../../lease; } 2>/dev/null
 	case $count in '' | *[!0-9]*) count=0 ;; esac
@@ -139,7 +139,7 @@ reporter() { # codex's stderr, heartbeats, the end; until the goodbye. False if 
 	done
 }
 
-hear() { # news: a ping, a goodbye, the end. The latter two must not wait for a ping if they come just before a wait
+hear() { # news: a ping, a goodbye, the end. The last two must not wait for a ping if they come just before a wait
 	news=1
 	[ -n "$timer" ] || return 0
 	if [ -e exit ] || [ -e "bye.$nonce" ]; then
@@ -148,17 +148,17 @@ hear() { # news: a ping, a goodbye, the end. The latter two must not wait for a 
 	fi
 }
 
-stand() { # opens codex's stderr as 4, at what has not been sent
+stand() { # opens codex's stderr as 4, at the first byte that was not sent
 	if [ -f stderr ]; then exec 4<stderr; else exec 4</dev/null; fi
 	skip "$err"
 }
 
-grows() { # is there more on stderr? It costs no process to see that there is not
+grows() { # true if stderr has more. Costs no process if it has not
 	line=
 	IFS= read -r line <&4 || [ -n "$line" ]
 }
 
-report() { # what is new; $over, once all has been said. False if there will be no end
+report() { # sends the news; sets $over once everything was sent. False if the attempt is lost
 	ended='' grown=
 	no_pipes
 	[ ! -e exit ] || ended=1
@@ -171,7 +171,8 @@ report() { # what is new; $over, once all has been said. False if there will be 
 	fi
 	if [ -n "$ended" ]; then
 		# It says how many bytes stdout has: whoever follows takes leave once all of them have come.
-		frame "exit $(tr '\n' ',' <./exit)" || return
+		line=$(tr '\n' ',' <./exit)
+		frame "exit $line" || return
 		over=1
 	elif ! held . && [ ! -e exit ]; then
 		if elsewhere .; then
@@ -185,13 +186,13 @@ report() { # what is new; $over, once all has been said. False if there will be 
 	fi
 }
 
-send_errors() { # what is on stderr
+send_errors() { # the new bytes of stderr
 	size=
 	[ ! -f stderr ] || size=$(wc -c 2>/dev/null <stderr)
 	size=$((${size:-0}))
 	[ "$size" -gt "$err" ] || return 0
 	while [ "$size" -gt "$err" ]; do
-		# An offset and a size: bytes that came since are for the next time. The runner holds a frame whole.
+		# An offset and a size: bytes that come later are for the next frame. The runner keeps a whole frame in memory.
 		part=$((size - err))
 		[ "$part" -le 1048576 ] || part=1048576
 		frame "err $err $part" || return
@@ -202,13 +203,13 @@ send_errors() { # what is on stderr
 	stand
 }
 
-doze() { # until there is news. While stderr grows, or if no signal wakes us, for a moment; $quiet counts what is without any
+doze() { # until there is news. For a moment if stderr grows, or if no signal wakes us; $quiet counts naps without news
 	if [ -n "$deaf$grown" ]; then
 		sleep "$moment" >/dev/null 2>&1 4<&- 5<&- 6>&- &
 		wait $!
 		case $? in
 		0) ;;
-		[1-9] | [1-9]? | 1[01]? | 12[0-8]) moment=1 ;; # a sleep that knows no fractions
+		[1-9] | [1-9]? | 1[01]? | 12[0-8]) moment=1 ;; # this sleep knows no fractions
 		*) finish $! ;;
 		esac
 		[ -n "$deaf" ] || return 0

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# The front: a request, its answer, and the next one.
+# The front: reads requests from stdin, and answers them one after the other.
 
-stop() { # ends codex through its supervisor; where that is dead, with our own hands
+stop() { # ends codex through its supervisor, or directly if the supervisor is dead
 	IFS= read -r reason || reason=cancelled
 	received
 	cd "$runs/$run/attempts/$attempt" 2>/dev/null || refuse gone "no attempt $attempt of $run here"
@@ -9,7 +9,7 @@ stop() { # ends codex through its supervisor; where that is dead, with our own h
 	say "$ending"
 }
 
-end_attempt() { # REASON: the one in this folder; $ending says how far that is
+end_attempt() { # REASON: ends the attempt in this folder; $ending says how far that has got
 	ending=ended
 	[ ! -e exit ] || return 0
 	if held .; then
@@ -27,13 +27,13 @@ end_attempt() { # REASON: the one in this folder; $ending says how far that is
 
 front() {
 	umask 077
-	# Before anything has a value: what is exported already would hand ours on, the lines with the secrets too.
+	# Before any variable has a value: an exported name would pass our value on, even lines with secrets.
 	set -- "$script"
 	scrub
 	script=$1
-	# Relative, it would be another folder for each command; the XDG specification has it ignored.
+	# A relative path would be another folder for each command; the XDG specification says to ignore it.
 	case ${XDG_STATE_HOME-} in '' | /*) ;; *) unset XDG_STATE_HOME ;; esac
-	# The host's own may have had these names.
+	# The host's environment may have had variables of these names.
 	constants
 	choose_signal
 	workspaces=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/workspaces
@@ -41,9 +41,9 @@ front() {
 	here
 	born $$
 	front_born=$born asked=0 claims=
-	# A signal that comes before its trap must not end what waits for requests. Whatever serves one sets it back.
+	# A signal that comes before its trap must not end this shell. The code that serves a request resets it.
 	trap '' USR1
-	# A runner may leave right behind its request, which counts all the same. Caught, not ignored, which codex would inherit.
+	# A runner may disconnect right after its request, which still counts. Trapped and not ignored: codex would inherit that.
 	trap : PIPE
 	challenge
 	await_request &
@@ -52,8 +52,8 @@ front() {
 		moved
 		expected=$challenge
 		challenge
-		# A subshell: the next one must not find what this one has set, nor its secrets. Behind one that went wrong, who
-		# knows where a request begins?
+		# A subshell: the next request must not see this one's variables and secrets. After a failed request the stream is
+		# out of step, so the session ends.
 		(serve)
 		served=$?
 		end_waiting
@@ -65,13 +65,13 @@ front() {
 	return 0 # not what that one ended with
 }
 
-challenge() { # says what the next request is to answer, so that none is older than what was said to the one before it
+challenge() { # prints the word that the next request must repeat, so that none is older than the answer before it
 	asked=$((asked + 1))
 	challenge=$$.$front_born.$asked
 	printf '%s next %s\n' "$MAGIC" "$challenge" 2>/dev/null
 }
 
-await_request() { # ends the session if no byte of a request comes for QUIET seconds: a black hole never ends by itself
+await_request() { # ends the session if no byte of a request comes for QUIET seconds: a dead connection never ends itself
 	exec 9>&1 </dev/null >/dev/null 2>&1
 	looping
 	moved='' begun='' quiet=0
@@ -82,33 +82,33 @@ await_request() { # ends the session if no byte of a request comes for QUIET sec
 		alive $$ "$front_born" || exit 0
 		quiet=$((quiet + 1))
 		[ -z "$moved" ] || quiet=0 moved=
-		# Else ssh takes the line for dead while it sends a large request over a slow one.
+		# Heartbeat: otherwise ssh takes a slow connection for dead while it sends a large request.
 		[ -z "$begun" ] || printf '%s more\n' "$MAGIC" >&9
 	done
 	myself
 	descendants $$
 	kill -TERM $$
 	for one in $below; do [ "$one" = "$me" ] || kill -KILL "$one"; done
-	pause # some shells read on after a TERM
+	pause # some shells keep reading after a TERM
 	! alive $$ "$front_born" || kill -KILL $$
 }
 
-moved() { # something of the request has come
+moved() { # notes that bytes of the request have come
 	kill -USR1 "$waiting" 2>/dev/null
 }
 
-received() { # the request has come whole: what waited for it ends, before it can print into an answer
+received() { # the whole request has come: ends await_request, before that can print into an answer
 	tell "$waiting" "$TELL"
 	born "$waiting"
 	waits=0
 	while alive "$waiting" "$born"; do
 		waits=$((waits + 1))
 		[ "$teller" = printf ] || kill -s "$TELL" "$waiting" 2>/dev/null # see remind
-		[ "$waits" -le 500 ] || kill -KILL "$waiting" 2>/dev/null # a shell that looks at no signal while it waits
+		[ "$waits" -le 500 ] || kill -KILL "$waiting" 2>/dev/null # some shells handle no signal while they wait
 	done
 }
 
-await_again() { # within a request, behind a work that took its time
+await_again() { # within a request, after a long operation
 	trap '' USR1
 	await_request &
 	waiting=$!
@@ -116,12 +116,12 @@ await_again() { # within a request, behind a work that took its time
 	moved
 }
 
-end_waiting() { # whether or not a request has come
+end_waiting() { # ends await_request, with or without a request
 	received
 	wait "$waiting" 2>/dev/null
 }
 
-read_line() { # the request's next line into $line, put together from the parts of a long one
+read_line() { # the request's next line into $line; joins the parts of a long one
 	whole=
 	while IFS= read -r line; do
 		moved
@@ -136,11 +136,11 @@ read_line() { # the request's next line into $line, put together from the parts 
 	return 1
 }
 
-take() { # FILE SIZE: so many bytes of the request, behind what the file has; fewer at its end. False on a full disk
+take() { # FILE SIZE: appends so many bytes of the request to the file; fewer at its end. False on a full disk
 	left=$2
 	while [ "$left" -gt 0 ]; do
 		before=$left
-		# What is there, and never more than it is told to: a shell's read or head may take more.
+		# dd takes the bytes that have come, up to a given size: a shell's read or head may take more.
 		part=$(dd bs="$((left < 65536 ? left : 65536))" count=1 2>&1 >>"$1") || return 1
 		moved
 		case $part in
@@ -163,7 +163,7 @@ serve() {
 	[ -z "$claim" ] || under_claim
 	case $verb in start | launch | execute | ask | upload) unless_entombed && unless_sent_again ;; esac
 	case $verb in start | launch | execute) unless_cancelled ;; esac
-	# Not a launch: it comes from this machine, through a pipe that holds nothing back.
+	# A launch needs no challenge: it comes from this machine, through a pipe that delays nothing.
 	case $verb in
 	start | execute | upload) [ "$answered" = "$expected" ] || refuse stale "the request is older than its session" ;;
 	esac

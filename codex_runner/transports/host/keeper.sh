@@ -72,7 +72,7 @@ end_rest() { # all that it has left, and say so. What is still alive then lets n
 		[ -z "$stat" ] || names="$names, ${stat%")"*}"
 	done
 	sweep
-	names=$(printf '%s' "${names#, }" | tr -cd '[:print:]')
+	names=$(printf '%s' "${names#, }" | tr -cd ' -~') # busybox's tr has no [:print:]
 	if [ "$swept" = failed ]; then
 		echo "codex-runner: processes that this command left behind could not be ended: $names." >&2
 		[ "$status" != 0 ] || status=125

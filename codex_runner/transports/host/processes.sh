@@ -17,7 +17,7 @@ here() { # this host, this boot and its name, a word each: homes may be shared b
 	: "${host_id:=unknown}" "${boot_id:=unknown}" "${node:=unknown}"
 }
 
-born() { # PID: its start time into $born, its process group into $group; empty where it is gone, or a zombie
+born() { # PID: its start time into $born, its process group into $group; empty if it is gone, or a zombie
 	born='' group=
 	if [ -r /proc/self/stat ]; then
 		{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
@@ -89,8 +89,8 @@ descendants() { # PID: all below it that are alive into $below, their groups int
 marked() { # processes that carry this attempt's mark in their environment into $below
 	below=
 	[ -r /proc/self/environ ] || return 0
-	# shellcheck disable=SC2013 # file names of /proc have no spaces
-	for file in $(grep -lF "$MARK=$run/$attempt/" /proc/[0-9]*/environ 2>/dev/null); do
+	holding "$MARK=$run/$attempt/" /proc/[0-9]*/environ
+	for file in $holders; do
 		pid=${file#/proc/}
 		pid=${pid%/environ}
 		born "$pid"
@@ -119,7 +119,7 @@ leftovers() { # everything of the agent that is alive into $left
 	marked
 	left=$below
 	if [ "$reaper" = reaper ]; then
-		# Whatever escapes codex becomes our child.
+		# Each process that escapes codex becomes our child.
 		descendants $$
 		left="$left $below"
 	else
@@ -136,7 +136,7 @@ sweep() { # end all that is left; $swept and $killed say how it went
 	[ "$reaper" != reaper ] || swept=clean
 	born $$
 	own=$group
-	# Whoever was there and is not may have left a child behind that nobody has seen: then look again.
+	# A process that has gone meanwhile may have left a child that no list has: then look again.
 	while leftovers && [ -n "$left$vanished" ]; do
 		rounds=$((rounds + 1))
 		if [ "$rounds" -gt 20 ]; then

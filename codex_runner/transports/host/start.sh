@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# Starting an attempt: everything is read and verified before the rename that is the lock.
+# Starts an attempt: reads and verifies everything before the rename, which is the lock.
 
-scrub() { # what the host's environment gives to codex: paths, languages, proxies, CAs, and what CI reapers look for
-	# Not from `env`, where a value of several lines looks like more of them. None at all would be an awk that failed.
+scrub() { # keeps only codex's part of the environment: paths, languages, proxies, CAs, and the marks of CI reapers
+	# Not from `env`: there, a value of several lines looks like several variables. An empty list means that awk failed.
 	names=$(awk 'BEGIN { for (name in ENVIRON) if (name ~ /^[A-Za-z_][A-Za-z0-9_]*$/) print name }') && [ -n "$names" ] || exit
 	for name in $names; do
 		case $name in
@@ -15,8 +15,8 @@ scrub() { # what the host's environment gives to codex: paths, languages, proxie
 	done
 }
 
-reaping() { # WORDS COMMAND...: becomes the command, in a session of its own and, on Linux, as a subreaper. Behind so many
-	# words of it comes one more: reaper or plain. No signal is ignored any more that a start-up file may have had ignored
+reaping() { # WORDS COMMAND...: becomes the command, in a new session and, on Linux, as a subreaper. Inserts one word behind
+	# the first WORDS words: reaper or plain. Resets signals that a start-up file may have ignored
 	system=$(uname -sm)
 	if [ "${system%% *}" = Linux ]; then
 		case ${system#* } in
@@ -25,7 +25,7 @@ reaping() { # WORDS COMMAND...: becomes the command, in a session of its own and
 		*) prctl= ;;
 		esac
 		if [ -n "$prctl" ] && command -v perl >/dev/null 2>&1; then
-			export PERL_BADLANG=0 # else it complains, in the command's output, of a locale that is not there
+			export PERL_BADLANG=0 # otherwise perl prints a warning of a missing locale into the command's output
 			# shellcheck disable=SC2016 # perl's variables
 			set -- perl -e 'delete $ENV{PERL_BADLANG}; $SIG{$_} = "DEFAULT" for keys %SIG;
 $r = syscall(shift, 36, 1, 0, 0, 0) ? "plain" : "reaper"; $n = shift; exec splice(@ARGV, 0, $n), $r, @ARGV' "$prctl" "$@"
@@ -52,8 +52,8 @@ os.execvp(command[0], [*command[:words], "reaper" if reaper else "plain", *comma
 	leader "$@"
 }
 
-leader() { # becomes the leader of a session and of a process group of its own
-	# setsid forks only where it leads a process group already, which a background command does not.
+leader() { # becomes the leader of a new session and process group
+	# setsid forks only if it already leads a process group, which a background command does not.
 	if command -v setsid >/dev/null 2>&1; then exec setsid "$@"; fi
 	exec perl -e 'use POSIX (); $SIG{$_} = "DEFAULT" for keys %SIG; POSIX::setsid(); exec @ARGV' "$@"
 }
@@ -63,7 +63,7 @@ take_variable() { # $value: NAME ENCODED, into $environment
 	environment="$environment$value$NL"
 }
 
-receive() { # FILE SIZE CKSUM: exactly so many bytes of the request, verified
+receive() { # FILE SIZE CKSUM: reads exactly so many bytes of the request, and verifies them
 	{ true >"$1" && take "$1" "$2"; } 2>/dev/null || abandon disk "no room, or no right to write, in $runs"
 	[ "$2" != 0 ] || return 0
 	# shellcheck disable=SC2046 # two numbers: checksum and size
@@ -71,7 +71,7 @@ receive() { # FILE SIZE CKSUM: exactly so many bytes of the request, verified
 	[ "$5" = "$2" ] && [ "$4" = "$3" ]
 }
 
-wipe() { # dead runs: their last attempt has neither an end nor a supervisor, and nobody came for as long as it would wait
+wipe() { # dead runs: their last attempt has no end and no supervisor, and no runner came for its whole orphan timeout
 	for dead in "$runs"/*; do
 		last=0
 		for dir in "$dead"/attempts/[0-9]*; do
@@ -82,10 +82,11 @@ wipe() { # dead runs: their last attempt has neither an end nor a supervisor, an
 		dir=$dead/attempts/$last alone=
 		[ ! -e "$dir/exit" ] && { read -r line line line line alone line <"$dir/request"; } 2>/dev/null
 		case $alone in '' | *[!0-9]*) continue ;; esac
-		[ -n "$(find "$dead" -prune -mmin "+$(((alone + 59) / 60))" 2>/dev/null)" ] || continue
+		line=$(find "$dead" -prune -mmin "+$(((alone + 59) / 60))" 2>/dev/null)
+		[ -n "$line" ] || continue
 		holder "$dir"
-		received # of ours: no byte of it is read while a dead one is ended
-		# A subshell: nothing that goes wrong in here keeps a run from being started.
+		received # the runner's request waits: no byte of it is read while a dead run is ended
+		# A subshell: no failure in here keeps the new run from starting.
 		(
 			[ "$at_boot" != "$boot_id" ] || end_left_of "${dead##*/}" "$last"
 			cd / && entomb "${dead##*/}" but-workspace && bury "${dead##*/}" but-workspace
@@ -136,7 +137,7 @@ start() {
 		abandon torn "the request ended early"
 	fi
 	received
-	# shellcheck disable=SC2154 # script: this very text, set by whoever started it
+	# shellcheck disable=SC2154 # script: this very text, set by the command that started it
 	if ! {
 		printf '%s\n' "$nonce $run $attempt $timeout $orphan $retention $tick" "$cwd_line" >request &&
 			printf '%s' "$args" >args && printf '%s\n' "$script" >supervisor.sh &&
@@ -164,8 +165,8 @@ start() {
 		for other in ../[0-9]*; do
 			if [ "${other#../}" -gt "$attempt" ]; then abandon never-started "a later attempt of this run is there"; fi
 		done
-		# Its supervisor died before it ran codex, and the dead do not come back. One front alone may move it away: a
-		# second one would move what the first has put in its place.
+		# Its supervisor died before it ran codex. Only one front may move the attempt away: a second one would move the
+		# attempt that the first has put in its place.
 		mkdir "../.$attempt.dead.$sup.$sup_born" 2>/dev/null || abandon never-started "another start is replacing it"
 		mv "../$attempt" "../.$attempt.never-started.$nonce" 2>/dev/null
 	fi
@@ -176,25 +177,26 @@ start() {
 			abandon foreign "attempt ${other#../} of this run may still be going on $at_node, which shares this home directory"
 		fi
 	done
-	# What it answers goes through a substitution, which ends when the supervisor closes its stdout.
+	# The answer goes through a command substitution, which ends when the supervisor closes its stdout.
 	answer=$(emit "$environment." | { reaping 2 sh ./supervisor.sh <&3 2>>supervisor.log 3<&- & } 3<&0)
 	case $answer in
-	*"$nonce "*) printf '%s\n' "$answer" ;; # perhaps behind what a start-up file of its shell prints
+	*"$nonce "*) printf '%s\n' "$answer" ;; # perhaps behind output of its shell's start-up file
 	*)
 		has_room || abandon disk "no room, or no right to write, in $runs"
-		refuse never-started "the supervisor did not start: $(tail -c 300 supervisor.log 2>/dev/null | tr '\n' ' ')"
+		line=$(tail -c 300 supervisor.log 2>/dev/null | tr '\n' ' ')
+		refuse never-started "the supervisor did not start: $line"
 		;;
 	esac
 }
 
-withdraw_if_entombed() { # the run was discarded while we made its folder: that goes again
+withdraw_if_entombed() { # removes our folder again if the run was discarded meanwhile
 	if entombed "$run"; then
 		bury_again "$run"
 		unless_entombed
 	fi
 }
 
-abandon() { # WORD MESSAGE: refuse, and take the staging directory away
+abandon() { # WORD MESSAGE: refuses, and removes the staging directory
 	rm -rf "../.$attempt.$nonce"
 	refuse "$@"
 }

@@ -6,7 +6,7 @@ nap() { # SECONDS: a sleep that goes when its loop is told to
 	sleep "$1" &
 	napping=$!
 	[ -z "$told" ] || leave_loop
-	# Another signal than that may interrupt the wait.
+	# Another signal may interrupt the wait, too.
 	until wait "$napping" || ! kill -0 "$napping" 2>/dev/null; do :; done
 	napping=
 }
@@ -19,7 +19,7 @@ nap_ticks() { # NUMBER
 	done
 }
 
-looping() { # until $TELL, whenever that comes: a sleep that has just begun, and has no name yet, must not be left behind
+looping() { # until $TELL. If that comes just after a sleep has begun, before its pid is known, the sleep must end, too
 	napping='' told=
 	trap 'told=1; [ "$napping" = soon ] || leave_loop' "$TELL"
 }
@@ -29,7 +29,7 @@ leave_loop() {
 	exit 0
 }
 
-tell() { # PID SIGNAL: also if it was stopped, by the agent for one: then it hears nothing before it goes on
+tell() { # PID SIGNAL, then CONT: the agent may have stopped the process, which then handles no signal
 	kill -s "$2" "$1" 2>/dev/null
 	kill -s CONT "$1" 2>/dev/null
 }
@@ -50,50 +50,50 @@ remind() { # PID of a looping subshell. A new one of mksh forgets a signal that 
 	done
 }
 
-note_stop() { # REASON: why codex is being ended; the first one wins
+note_stop() { # REASON: why codex is being ended; the first reason wins
 	[ ! -s stop ] || return 0
-	# By a link, so that it appears whole. A file that is made and then written is empty for a moment. The ticker saw it so,
-	# and the supervisor wrote `terminated` over `cancelled`.
+	# By a link, so that it appears whole. A file that is made and then written is empty for a moment. The ticker once read
+	# it then, and the supervisor wrote `terminated` over `cancelled`.
 	{ printf '%s\n' "$1" >"stop.$1.$nonce" && ln "stop.$1.$nonce" stop; } 2>/dev/null || [ -s stop ] || set_down stop "$1" 2>/dev/null
 	rm -f "stop.$1.$nonce"
 }
 
-set_down() { # FILE LINE...: for a full disk, in the room that was taken for it at the start
+set_down() { # FILE LINE...: writes even on a full disk, into a file that was allocated at the start
 	file=$1
 	shift
 	printf '%s\n' "$@" 1<>"$file.room" && mv "$file.room" "$file"
 }
 
-has_room() { # can anything be written here? The file is left empty, so that each look asks for space anew
+has_room() { # true if the disk has room here. Leaves the file empty, so that each check asks for space again
 	{ printf '%4096s' '' >room; } 2>/dev/null
 	set -- $?
-	# Not `:`, with which a shell would end where our folder has been removed.
+	# Not `:`: a shell would exit on it if our folder was removed (a special built-in).
 	{ true >room; } 2>/dev/null
 	return "$1"
 }
 
-read_tick() { # of the attempt in this folder. Without one, as an earlier version writes it, a tick is a second
+read_tick() { # of the attempt in this folder. Attempts of earlier versions have no such file: a tick is a second
 	tick=
-	# Only a file: the agent may have put a pipe in its place, and whatever opens one waits for ever.
+	# Only a regular file: the agent may have put a fifo in its place, and opening that blocks for ever.
 	if [ -f request ]; then { read -r _ _ _ _ _ _ tick _ <request; } 2>/dev/null; fi
 	: "${tick:=1}"
 }
 
-ticker() { # counts its own ticks, never wall time, so that a machine that was suspended does not kill its runs
+ticker() { # counts its own ticks, never wall time: a machine that was suspended must not kill its runs
 	looping
 	ticks=0 idle=0 last='' span=0
-	# One that was killed has counted so far.
+	# Continue at the count of an earlier ticker that was killed.
 	# shellcheck disable=SC2094 # read whole before it is written
 	{ read -r ticks idle last <ticks; } 2>/dev/null
 	case $ticks$idle in '' | *[!0-9]*) ticks=0 idle=0 ;; esac
 	while :; do
 		pace
-		# Before the nap, so that each ticker counts, however short its life is.
+		# Before the nap, so that even a ticker that lives briefly counts.
 		ticks=$((ticks + span)) idle=$((idle + span))
 		{ echo "$ticks $idle $last" >ticks; } 2>/dev/null
 		if [ "$span" = 1 ]; then nap "$tick"; else nap $((tick * span)); fi
 		alive $$ "$self_born" || inherit
-		# Where codex ended as soon as it began, the signal that is to end us may have come before our trap.
+		# If codex ended at once, the signal that ends this ticker may have come before its trap.
 		alive "$codex" "$codex_born" || {
 			kill -s CONT $$ 2>/dev/null
 			exit 0
@@ -106,35 +106,35 @@ ticker() { # counts its own ticks, never wall time, so that a machine that was s
 		[ "$ticks" -lt "$timeout" ] || note_stop timeout
 		[ "$idle" -lt "$orphan" ] || note_stop orphaned
 		has_room || note_stop disk-full
-		# At each look again: a signal that falls between the supervisor's check and its wait would be lost. Where our
-		# folder has been removed, nobody can follow the agent any more, nor say in a file that it is to end.
+		# Send it again each time: a signal between the supervisor's check and its wait would be lost. If our folder was
+		# removed, no runner can follow the agent any more, or write a stop request.
 		if [ -e stop ] || [ ! -e request ]; then tell $$ "$TELL"; fi
 		[ "$reaper" = reaper ] || remember
 	done
 }
 
-pace() { # for how many ticks the next nap is, into $span: a sleep is a process, and most of what waiting costs
+pace() { # the number of ticks of the next nap, into $span: a sleep is a process, and most of the cost of waiting
 	span=$((span < 4 ? span + 1 : 4))
 	[ "$span" -le $((orphan / 8)) ] || span=$((orphan / 8))
 	[ "$span" -le $((timeout - ticks)) ] || span=$((timeout - ticks))
-	# Snapshots of what the agent has begun would miss more of it; and a sleep of parts of a second is not multiplied.
+	# With longer naps, snapshots would miss more of the agent's processes. A sleep of parts of a second is not multiplied.
 	case $reaper:$tick in plain:* | *.*) span=1 ;; esac
 	if [ "$span" -lt 1 ] || [ -e stop ]; then span=1; fi
 }
 
-inherit() { # the supervisor was killed (by the OOM killer, say): its ticker ends what it has left behind
+inherit() { # the supervisor was killed (by the OOM killer, say): its ticker ends the processes left behind
 	reaper=plain
 	end_alone lost
 	exit 0
 }
 
-end_alone() { # REASON: end codex where its supervisor, its parent, is dead
+end_alone() { # REASON: ends codex if its supervisor, its parent, is dead
 	note_stop "$1"
 	end_left
 	write_exit
 }
 
-end_left() { # codex, if it is alive, and all that it has left
+end_left() { # ends codex, if it is alive, and all its leftover processes
 	codex='' birth='' status=-
 	read_tick
 	{ read -r codex birth <codex.pid; } 2>/dev/null
@@ -158,10 +158,10 @@ executioner() { # INT, 2 ticks, TERM, 1 tick, KILL: codex ends cleanly on INT on
 	kill -KILL "$codex" 2>/dev/null
 }
 
-tend_ticker() { # begins one if there is none: it may have been killed or stopped, and nobody else keeps the time limits
+tend_ticker() { # starts a ticker if none is alive: it may have been killed or stopped, and only it enforces time limits
 	[ -z "$tending" ] || return 0
 	tending=1
-	# This may be within anything: some shells come here in the middle of a wait, and others do not leave a wait for it.
+	# Called by a trap, at any point: some shells run it in the middle of a wait, others do not interrupt a wait for it.
 	was_born=$born was_group=$group
 	if alive "$ticking" "$ticking_born"; then
 		kill -s CONT "$ticking" 2>/dev/null
@@ -174,7 +174,7 @@ tend_ticker() { # begins one if there is none: it may have been killed or stoppe
 	born=$was_born group=$was_group tending=
 }
 
-await_codex() { # until it is gone, whatever interrupts; its status into $status
+await_codex() { # until it is gone, over all interruptions; its status into $status
 	killer='' killer_born=
 	while :; do
 		tend_ticker
@@ -188,7 +188,7 @@ await_codex() { # until it is gone, whatever interrupts; its status into $status
 		fi
 		wait "$codex"
 		status=$?
-		# bash was seen to answer -1 while two signals came at once: that is an interrupted wait, too.
+		# bash has returned -1 when two signals came at once: that is an interrupted wait, too.
 		[ "$status" -ge 0 ] || status=145
 		# Above 128 it may be an interrupted wait: while the process, or its zombie, is there, wait again.
 		if [ "$status" -le 128 ] || ! kill -0 "$codex" 2>/dev/null; then break; fi
@@ -196,7 +196,7 @@ await_codex() { # until it is gone, whatever interrupts; its status into $status
 	trap - CHLD
 	trap '' "$TELL"
 	tries=0
-	# The last wait may have been interrupted as well, in the moment in which codex went. Its status is kept for us.
+	# The last wait may have been interrupted as well, just when codex ended. The shell keeps its status: wait again.
 	while [ "$status" -gt 128 ] && [ "$tries" -lt 5 ]; do
 		wait "$codex" 2>/dev/null
 		again=$? tries=$((tries + 1))
@@ -207,18 +207,18 @@ await_codex() { # until it is gone, whatever interrupts; its status into $status
 	end_loop "$killer"
 }
 
-open_outputs() { # what codex prints, for reading
+open_outputs() { # opens codex's output files for reading
 	outputs=opened
 	if [ -f stdout ] && [ -f stderr ]; then exec 7<stdout 8<stderr; else exec 7</dev/null 8</dev/null; fi
 }
 
-no_pipes() { # the agent may have put some in the places of our files: whoever opens one waits for ever
+no_pipes() { # removes fifos that the agent may have put in place of our files: opening one blocks for ever
 	for one in ../../lease ticks room stop seen exit; do
 		[ ! -p "$one" ] || rm -f "$one"
 	done
 }
 
-write_exit() { # once, by rename: what the runner believes, whatever else it hears
+write_exit() { # once, by rename (atomic): the only end that the runner believes
 	no_pipes
 	code=$status signal=-
 	if [ "$status" = - ]; then
@@ -226,11 +226,11 @@ write_exit() { # once, by rename: what the runner believes, whatever else it hea
 	elif [ "$status" -gt 128 ]; then
 		code=- signal=$((status - 128))
 	fi
-	# It may have died of a full disk before anybody looked.
+	# codex may have died of a full disk before the ticker noticed.
 	[ "$status" = 0 ] || has_room || note_stop disk-full
 	stopped=none
 	{ read -r stopped <stop; } 2>/dev/null
-	# By what was opened at the start, by the supervisor: the names may be those of something else by now.
+	# From the descriptors that the supervisor opened at the start: by now, the names may be those of other files.
 	[ -n "$outputs" ] || open_outputs
 	# shellcheck disable=SC2046 # numbers: checksum and size, then size
 	set -- $(cksum <&7) $(wc -c <&8)
@@ -240,7 +240,7 @@ write_exit() { # once, by rename: what the runner believes, whatever else it hea
 }
 
 export_environment() { # NAME=VALUE...: these, and the lines of $environment, each NAME ENCODED
-	# All at once, and last: a job's variable may have the name of one of ours. From then on only "$@" is to be trusted.
+	# All at once, and last: a job's variable may have the name of one of ours. From then on, trust only "$@".
 	IFS=$NL
 	set -f
 	for line in $environment; do
@@ -254,11 +254,11 @@ export_environment() { # NAME=VALUE...: these, and the lines of $environment, ea
 }
 
 become_codex() { # in a subshell, stdin, stdout and stderr in place: the environment, the directory, the program
-	# Behind the lock: whoever merely joins must not touch the configuration of a codex that runs.
+	# Only with the lock held: a front that merely joins must not touch the configuration of a running codex.
 	{ cp config "$home/config.toml" && { [ ! -f schema ] || cp schema "$home/output-schema.json"; } &&
 		{ [ ! -f instructions ] || cp instructions "$home/AGENTS.md"; } && cd "$cwd"; } || exit 125
 	unset OLDPWD
-	# The pid is on record before codex runs: an attempt whose codex.pid is empty has never run one.
+	# Record the pid before codex runs: so an attempt with an empty codex.pid has never run codex.
 	myself
 	echo "$me $born" >&3 || exit 126
 	export_environment "$MARK=$run/$attempt/" "CODEX_HOME=$home"
@@ -285,17 +285,17 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	done <args
 	{ : >stdout && : >stderr && : >codex.pid; } || exit 1
 	open_outputs
-	# Before the folder is renamed: a shell may look for `..` by the name that it knows.
+	# Before the folder is renamed: a shell may resolve `..` by the old name.
 	home=$(cd -P ../.. && pwd -P) || exit 1
 	runs=${home%/*} home=$home/home
 	workspaces=${runs%/*}/workspaces
 
-	# From the lock on, a stop sends TERM.
+	# Once we hold the lock, a stop sends TERM.
 	choose_signal
 	stopping=
 	trap 'stopping=1' TERM
 	trap 'stopping=1' "$TELL"
-	# The lock. Where the attempt is there already, mv fails or puts us inside it: somebody else holds it.
+	# The lock. If the attempt exists already, mv fails or moves us into it: another supervisor holds it.
 	mv "../.$attempt.$nonce" "../$attempt" 2>/dev/null
 	held_by=
 	{ read -r held_by line <"../$attempt/request"; } 2>/dev/null
@@ -309,10 +309,10 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	(become_codex "$@") <prompt >>stdout 2>>stderr 3>>codex.pid 7<&- 8<&- &
 	codex=$!
 	environment=
-	# The front may be dead by now. Caught, not ignored: a signal that is ignored would be ignored by the agent too.
+	# The front may be dead by now. Trapped and not ignored: the agent would inherit an ignored signal.
 	trap : PIPE
 	say new
-	# Whoever reads our answer waits for the end of it.
+	# The front waits for the end of our answer: close stdout.
 	exec >/dev/null
 	born "$codex"
 	codex_born=$born ticking='' ticking_born='' tending=
@@ -321,7 +321,7 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	end_loop "$ticking"
 	sweep
 	remove_points "${home%/home}"
-	# Where our folder has been removed, codex may have made some of it anew.
+	# If our folder was removed, codex may have made parts of it again.
 	[ -e request ] || [ -e "${home%/home}/attempts" ] || {
 		entombed "$run" || entomb "$run" but-workspace
 		rm -rf "${home%/home}"
@@ -331,16 +331,16 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	prune
 }
 
-wake_followers() { # they look each so many moments, and need not wait for the next one
+wake_followers() { # they poll at intervals, and need not wait for the next one
 	for one in follower.*; do
 		{ read -r pid birth <"$one"; } 2>/dev/null && alive "$pid" "$birth" && kill -USR1 "$pid" 2>/dev/null
 	done
 }
 
-prune() { # what nobody has collected for so many seconds; all that a live runner does touches its run's folder
+prune() { # runs that no runner has collected within the retention (seconds); a live runner touches its run's folder
 	cd "$home/../.." || return
 	unset OLDPWD
-	# What a killed script has left. Whoever looks at codex has a minute for that, and a large upload may take hours.
+	# Files of killed scripts. A preflight has a minute, and a large upload may take hours.
 	for one in .scratch/*; do
 		[ ! -e "$one" ] ||
 			find .scratch ! -name .scratch -prune \( -mmin +1440 -o -name 'codex.*' -mmin +10 \) -exec rm -rf {} + 2>/dev/null
@@ -359,7 +359,7 @@ prune() { # what nobody has collected for so many seconds; all that a live runne
 	cd ../skills 2>/dev/null && older "$retention" | while read -r old; do
 		[ -e "../runs/$old" ] || rm -rf "$old"
 	done
-	# What workspaces are made from, once no run has used it for a month.
+	# Mirrors that no run has used for a month.
 	cd ../mirrors 2>/dev/null && older 2592000 | while read -r old; do
 		grep -qxF "$PWD/$old/objects" ../workspaces/*/.git/objects/info/alternates 2>/dev/null || rm -rf "$old"
 	done
@@ -367,6 +367,6 @@ prune() { # what nobody has collected for so many seconds; all that a live runne
 }
 
 older() { # SECONDS: the folders in here that have not been touched for so long
-	# No name that is not ours: one of several lines would name other folders.
+	# Only names of our own shape: a name with a line break would name other folders.
 	find . ! -name . -prune -type d -name '[A-Za-z0-9.]*' ! -name '*[!A-Za-z0-9._-]*' -mmin "+$(($1 / 60))" | sed 's,^\./,,'
 }

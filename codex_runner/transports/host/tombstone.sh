@@ -1,12 +1,12 @@
 # shellcheck shell=sh
-# Tombstones: a run that was discarded stays discarded. A network may hold a request back, and deliver it when the run
-# has its verdict.
+# Tombstones: a run that was discarded stays discarded. A network may delay a request, and deliver it after the run's
+# verdict.
 #
-# <state>/codex-runner/discarded/RUN is written before anything of the run is removed, and kept for a day. Whatever is to
-# make something for a run makes its folder first and then looks here. `discard` writes first and then looks for what is
-# alive. So one of the two always sees the other.
+# `discard` writes <state>/codex-runner/discarded/RUN before it removes anything of the run; it is kept for a day. A
+# starter makes its folder first and then checks for the tombstone. `discard` writes first and then searches for live
+# processes. So one of the two always sees the other.
 
-entombed() { # RUN: was it discarded?
+entombed() { # RUN: true if it was discarded
 	[ "$1" != none ] && [ -e "${runs%/*}/discarded/$1" ]
 }
 
@@ -14,40 +14,40 @@ unless_entombed() { # ends the request if its run was discarded
 	if entombed "$run"; then refuse discarded "$run has been discarded: a request for it comes too late"; fi
 }
 
-unless_sent_again() { # ends the request if its sender has lost that connection since, and has sent another one on the next
+unless_sent_again() { # ends the request if its sender has lost that connection since, and sent it again on a new one
 	case $run.$sender in none.* | *.-) return 0 ;; esac
 	lost=${sender#*.} sender=${sender%%.*} known=0
 	case $sender in '' | *[!0-9a-f]*) refuse protocol "bad sender" ;; esac
 	case $lost in '' | *[!0-9]*) refuse protocol "bad sender" ;; esac
 	sender=${runs%/*}/discarded/.sent.$run.$sender
 	{ read -r known <"$sender"; } 2>/dev/null
-	[ "$lost" -ge "${known:-0}" ] || refuse stale "its runner has asked again since, over another connection"
-	# A disk that is full takes the second wall away, and not the first.
+	[ "$lost" -ge "${known:-0}" ] || refuse stale "its runner has repeated it over a newer connection"
+	# A full disk removes this second protection, but not the first one.
 	[ "$lost" -le "${known:-0}" ] ||
 		{ mkdir -p "${sender%/*}" && echo "$lost" >"$sender.$nonce" && mv "$sender.$nonce" "$sender"; } 2>/dev/null
 	return 0
 }
 
-buried_by_another() { # was the claim's run judged and discarded by another runner than the one that asks?
+buried_by_another() { # true if another runner than the caller judged and discarded the claim's run
 	judge=
-	# By the claim's own words: a command need not name its run.
+	# The claim names the run: a command need not.
 	{ read -r _ _ _ judge <"${runs%/*}/discarded/${claim%%/*}"; } 2>/dev/null
 	case $judge in "$claim") return 1 ;; "${claim%%/*}/"*) return 0 ;; *) return 1 ;; esac
 }
 
-entomb() { # RUN WHAT: notes that it is discarded, `all` of it or all `but-workspace`. False if it cannot be noted
+entomb() { # RUN WHAT: writes the tombstone; WHAT is `all` or `but-workspace`. False if that is impossible
 	grave=${runs%/*}/discarded/$1
 	read_uptime
-	# An empty one is enough: on a full disk there may be room for a name and none for a byte.
+	# An empty file is enough: a full disk may have room for a name and none for a byte.
 	{ mkdir -p "${grave%/*}" && printf '%s %s %s %s\n' "$2" "$boot_id" "${up:--}" "${claim:--}" >"$grave"; } 2>/dev/null
 	[ -e "$grave" ] && return
-	# No room for a name either: one rename makes it of the run's own folder.
+	# No room for a name either: rename the run's own folder into the tombstone.
 	mv "$runs/$1" "$grave" 2>/dev/null
 }
 
-bury() { # RUN WHAT: removes what there is of a run that has a tombstone
+bury() { # RUN WHAT: removes the files of a run that has a tombstone
 	if [ -d "$runs/$1" ]; then
-		# A proof of the sandbox may have been killed, and then there was no supervisor to look after it.
+		# A proof of the sandbox may have been killed. It has no supervisor that cleans up after it.
 		end_helpers "/runs/$1/home/"
 		remove_points "$runs/$1"
 	fi
@@ -60,19 +60,19 @@ bury() { # RUN WHAT: removes what there is of a run that has a tombstone
 
 bury_again() { # RUN: removes what a request has made that came before the run was discarded, and ended after it
 	what=
-	# One without a byte, of a full disk, does not say whether the workspace was to stay. Then it stays.
+	# An empty tombstone (full disk) does not say whether to keep the workspace: keep it.
 	{ read -r what _ <"${runs%/*}/discarded/$1"; } 2>/dev/null
 	cd / && bury "$1" "$what"
 }
 
-remove() { # PATH...: or say why not
+remove() { # PATH...: or refuses with the reason
 	rm -rf "$@" 2>/dev/null && return
-	# A follower that nobody listens to any more may be counting the lease up; and some tools leave folders read-only.
+	# A follower without a runner may still be renewing the lease; and some tools leave folders read-only.
 	chmod -R u+rwx "$@" 2>/dev/null
 	{ pause && rm -rf "$@" 2>/dev/null; } || { pause && rm -rf "$@"; } || refuse disk "$1 cannot be removed"
 }
 
-discard() { # the run's directory goes, and its workspace or not, unless something in it is alive
+discard() { # removes the run's directory and, if asked, its workspace, unless a process of it is alive
 	IFS= read -r what
 	received
 	case $what in all | but-workspace) ;; *) refuse torn "the request ended early" ;; esac
@@ -85,7 +85,7 @@ discard() { # the run's directory goes, and its workspace or not, unless somethi
 		{ read -r _ && read -r late; } 2>/dev/null <"${runs%/*}/discarded/$run"
 	fi
 	entomb "$run" "$what" || refuse disk "no room, or no right to write, in ${runs%/*}/discarded, so nothing of $run was removed"
-	# A late start may have made an attempt in between. It sees the tombstone, and goes.
+	# A late start may have made an attempt in between. It sees the tombstone, and withdraws.
 	looks=0
 	while living; do
 		looks=$((looks + 1))
@@ -96,17 +96,17 @@ discard() { # the run's directory goes, and its workspace or not, unless somethi
 		pause
 	done
 	if wished; then late=cancelled; fi
-	# In the tombstone too: the answer to this may be lost, and the request sent again.
+	# In the tombstone, too: this answer may be lost, and the runner then repeats the request.
 	[ -z "$late" ] || { echo "$late" >>"${runs%/*}/discarded/$run"; } 2>/dev/null
 	if [ "$what" != all ] && [ -e "$workspaces/$run" ]; then
-		touch "$workspaces/$run" # from now on its time counts
+		touch "$workspaces/$run" # its retention begins now
 	fi
 	bury "$run" "$what"
 	sweep_homes
 	say "gone${late:+ cancelled}"
 }
 
-sweep_homes() { # codex's homes of looks at its token that were killed: their shell's pid is in their name, and dead
+sweep_homes() { # removes codex homes of killed login checks: their names have the pid of a dead shell
 	for one in "$runs/.scratch/codex.$node."*; do
 		asker=${one#"$runs/.scratch/codex.$node."}
 		asker=${asker%%.*}
@@ -115,14 +115,14 @@ sweep_homes() { # codex's homes of looks at its token that were killed: their sh
 	done
 }
 
-living() { # is an attempt of the run alive, as far as this host can say?
+living() { # true if an attempt of the run is alive, as far as this host can tell
 	for dir in "$runs/$run/attempts/"[0-9]*; do
 		if [ ! -e "$dir/exit" ] && held "$dir"; then return; fi
 	done
 	return 1
 }
 
-await_supervisors() { # they have only to look for old runs by now
+await_supervisors() { # waits for their end: by now, they only remove old runs
 	for dir in "$runs/$run/attempts/"[0-9]*; do
 		rounds=0
 		while [ "$rounds" -lt 100 ] && [ -e "$dir/exit" ] && held "$dir"; do
@@ -140,7 +140,7 @@ unless_elsewhere() { # ends the request if an attempt of the run may be alive on
 	done
 }
 
-nap_unless_entombed() { # SECONDS, perhaps with a fraction: ends sooner if the run is discarded meanwhile
+nap_unless_entombed() { # SECONDS, may have a fraction: returns early if the run is discarded meanwhile
 	napped=${1%.*}
 	case $1 in *.*[1-9]*) nap "0.${1#*.}" ;; esac
 	while [ "$napped" -gt 0 ] && ! entombed "$run"; do
@@ -156,7 +156,7 @@ forget() { # removes the tombstones that are older than a day
 	for grave in $(find . ! -name . -prune -name '[A-Za-z0-9.]*' ! -name '*[!A-Za-z0-9._-]*' -mmin +1440); do
 		buried_at='' buried_up=''
 		{ read -r what buried_at buried_up _ <"$grave"; } 2>/dev/null
-		# The host's clock may have jumped. If both times since the boot are known, they decide.
+		# The host's clock may have jumped: use the times since the boot if both are known.
 		case $buried_up:$up in
 		:* | *: | *[!0-9:]*) ;;
 		*) [ "$buried_at" != "$boot_id" ] || [ $((up - buried_up)) -ge 86400 ] || continue ;;
@@ -165,7 +165,7 @@ forget() { # removes the tombstones that are older than a day
 	done
 }
 
-read_uptime() { # into $up: whole seconds since the boot, by a clock that nobody sets; empty if there is none
+read_uptime() { # into $up: whole seconds since the boot, by a clock that users cannot set; empty if there is none
 	up=
 	{ read -r up _ </proc/uptime; } 2>/dev/null
 	up=${up%%.*}

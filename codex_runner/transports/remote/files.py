@@ -1,7 +1,7 @@
-"""Lists and fetches files of a host: each arrives whole, its checksum proven, or is left out with a reason.
+"""Lists and downloads files of a host. Each arrives whole, with a matching checksum, or is left out with a reason.
 
-An agent named these files. The host follows no link and reads nothing outside of the folder. This side refuses each
-path that would not stay below `into`, whatever the host says.
+An agent named these files. The host follows no link, and reads nothing outside of the folder. This side trusts no host:
+it refuses each path that would not stay below `into`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(slots=True)
 class Fetch:
-    """Some files on their way. They survive the connection: the next one goes on at the byte where this one stood.
+    """A resumable download: after a dropped connection, it continues at the byte that it had reached.
 
     `limit` bounds each file and `total` all of them, in bytes. `left_out` maps a path to the reason, in words.
     """
@@ -52,15 +52,18 @@ class Fetch:
         """Leave out each path that would not stay below `into`."""
         for path in self.paths:
             if not all(name not in ("", ".", "..") for name in path.split("/")) or "\0" in path:
-                self.left_out[path] = "its path leads out of the folder"
+                self.left_out[path] = "its path leads outside of the folder"
 
     @property
     def result(self) -> Fetched:
-        """What came of the files so far."""
+        """The files that were fetched or left out so far."""
         return Fetched(tuple(self.fetched), dict(self.left_out), self.received)
 
     async def go_on(self, sessions: Sessions) -> bool:
-        """Fetch what is still missing. Returns True once nothing is. Raises DroppedError if the connection breaks."""
+        """Fetch the missing files. Returns True if none is missing any more, False if it must be called again.
+
+        Raises DroppedError if the connection breaks.
+        """
         done = {*self.fetched, *self.left_out}
         missing = [path for path in self.paths if path not in done]
         if not missing:
@@ -78,24 +81,24 @@ class Fetch:
                 if words[0] == "skip":
                     self.left_out[path] = self._reason(words[2])
                 elif not await self._take(session, path, *map(int, words[2].split())):
-                    await sessions.release(session)  # what comes next would be bytes that are not wanted
+                    await sessions.release(session)  # the session's next bytes would be those of the refused file
                     return False
         return True
 
     def _reason(self, text: str) -> str:
         word, _, size = text.partition(" ")
-        return f"it has {int(size):,} bytes, and a file may have {self.limit:,}" if word == "large" else text
+        return f"it has {int(size):,} bytes, more than {self.limit:,} for a file" if word == "large" else text
 
     async def _take(self, session: Session, path: str, size: int, checksum: int) -> bool:
-        """Receive one file. Returns False if the rest must be asked for anew."""
+        """Receive one file. Returns False if the rest must be requested again."""
         part = self._part or _Part(path, size, checksum)
         self._part = part
         if self.received + size - part.size > self.total:
-            self.left_out[path] = f"with its {size:,} bytes, all files together would have more than {self.total:,}"
+            self.left_out[path] = f"with its {size:,} bytes, all files together would exceed {self.total:,} bytes"
             self._part = None
             return False
         if (size, checksum) != (part.whole, part.checksum):
-            return self._again(part, size, checksum)  # another file than the one that was begun
+            return self._again(part, size, checksum)  # the file has changed since its first part came
         with _opened(self.into, path, part.size) as file:
             while part.size < size:
                 data = await _read(session, min(_CHUNK, size - part.size))
@@ -112,7 +115,7 @@ class Fetch:
         self.received -= part.size
         part.begin_anew(size, checksum)
         if part.tries >= _TRIES:
-            self.left_out[part.path] = "it changes while it is read"
+            self.left_out[part.path] = "it keeps changing while the host reads it"
             (self.into / part.path).unlink()
             self._part = None
         return False
@@ -120,7 +123,7 @@ class Fetch:
 
 @dataclass(slots=True)
 class _Part:
-    """A file that has arrived in part: how much of it, and its checksum so far."""
+    """A file that has arrived in part, and its checksum so far. Sizes are in bytes."""
 
     path: str
     whole: int
@@ -140,7 +143,7 @@ class _Part:
 
 
 async def list_files(sessions: Sessions, root: str, below: Iterable[str]) -> Listing:
-    """List the files below these paths of a folder, at every depth. Raises DroppedError."""
+    """List the files below these paths of a folder, at every depth. Raises DroppedError if the connection breaks."""
     nonce = new_nonce()
     request = files_request("list", root, ((0, path) for path in below), 0, nonce)
     names, end = bytearray(), b"\0.%b\0" % nonce.encode()
@@ -148,15 +151,28 @@ async def list_files(sessions: Sessions, root: str, below: Iterable[str]) -> Lis
         await next_answer(session, nonce)
         while not names.endswith(end):
             names += await _read(session, _CHUNK, PATIENCE)
-    entries = bytes(names[: -len(end)]).split(b"\0")
-    complete = not entries.pop()  # each name ends with a NUL; if the list was cut, the last one does not
+    return read_listing(bytes(names[: -len(end)]))
+
+
+def read_listing(names: bytes) -> Listing:
+    """Read what files.sh lists. Complete only if each path proves it: it has an entry, and then find's status, 0."""
+    entries = names.split(b"\0")
+    complete = not entries.pop()  # each entry ends with a NUL; if the list was cut, the last one may not
     found: dict[bytes, dict[str, None]] = {b"f": {}, b"o": {}}
+    before = b"e0"
     for entry in entries:
-        path = os.fsdecode(entry[1:])
-        while path.startswith("./"):
-            path = path[2:]
-        found.get(entry[:1], {})[path] = None
-    return Listing(tuple(found[b"f"]), tuple(found[b"o"]), complete)
+        kind = entry[:1]
+        if kind == b"s":
+            complete = complete and before == b"e0"
+        elif kind == b"e":
+            complete = complete and before != b"s"
+        elif kind in found:
+            path = os.fsdecode(entry[1:])
+            while path.startswith("./"):
+                path = path[2:]
+            found[kind][path] = None
+        before = entry
+    return Listing(tuple(found[b"f"]), tuple(found[b"o"]), complete and before == b"e0")
 
 
 def _opened(into: Path, path: str, offset: int) -> BinaryIO:
@@ -172,7 +188,7 @@ async def _line(session: Session, nonce: str) -> str:
     if not line.endswith(b"\n"):
         raise DroppedError("the connection ended between files")
     if not line.startswith(f"{nonce} ".encode()):
-        raise HostError("the host sent something else than files.")
+        raise HostError("the host's answer to a request for files cannot be parsed.")
     return line[len(nonce) + 1 : -1].decode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""One connection's worth of following: what a session of `follow` sends, taken apart."""
+"""Parses what one session of `follow` sends, and keeps the session alive with pings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.host import Piece
     from codex_runner.transports.remote.session import Session
 
-# The host says something each second; a carrier's own keep-alive may be busy with a connection that only looks alive.
+# Seconds. The host sends a heartbeat each second. A carrier's own keep-alive may miss that a connection is dead.
 _SILENCE = 10.0
 
 _CHUNK = 1 << 16
@@ -31,10 +31,10 @@ _Item = Output | ProcessExit | Lost | DroppedError | ClaimTakenError
 
 
 class FollowSession:
-    """A session whose far side follows an attempt. Whoever opened the session releases it."""
+    """A session in which the host follows an attempt. The caller that opened the session must release it."""
 
     def __init__(self, session: Session, nonce: str, stdout: int, tick: float) -> None:
-        """`stdout` is the offset that the far side was asked to begin at. A ping goes out each `tick` seconds."""
+        """`stdout` is the offset at which the host begins. The runner sends a ping each `tick` seconds."""
         self._tick = tick
         self.session, self._nonce, self._mark = session, nonce, f"{nonce} ".encode()
         self._last_words = b""
@@ -44,11 +44,11 @@ class FollowSession:
 
     @property
     def heard(self) -> float:
-        """When the far side was last heard, by the monotonic clock."""
+        """The time of the host's last byte, by the monotonic clock."""
         return self._heard
 
     async def answers(self) -> str:
-        """Read the answers before the bytes begin: `new` or `joined`, then `begin`. What was said first is returned."""
+        """Read the answers that precede the output: `new` or `joined`, then `begin`. Returns the first."""
         first = word = await next_answer(self.session, self._nonce)
         while word != "begin":
             word = await next_answer(self.session, self._nonce)
@@ -56,7 +56,10 @@ class FollowSession:
         return first
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
-        """Yield what comes, up to and including Ended or Lost. DroppedError where the connection breaks before."""
+        """Yield the output, then Ended or Lost. Raises DroppedError if the connection breaks before that.
+
+        Raises ClaimTakenError if another runner takes the run's claim.
+        """
         queue: asyncio.Queue[_Item] = asyncio.Queue(_QUEUED)
         tasks = [
             asyncio.ensure_future(work)
@@ -73,10 +76,10 @@ class FollowSession:
                 elif isinstance(item, ClaimTakenError):
                     raise item
                 elif isinstance(item, Lost) and self._damaged:
-                    yield item  # the far side has said all, and waits for a word that will not come
+                    yield item  # the host has sent everything; without the sizes, the runner would wait for more bytes
                     return
                 elif isinstance(item, DroppedError):
-                    if isinstance(end, Lost):  # all its bytes have come: they end with the stream
+                    if isinstance(end, Lost):  # the stream has ended, and so all bytes have come
                         yield end
                         return
                     raise item
@@ -91,7 +94,7 @@ class FollowSession:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def stop(self, reason: str) -> None:
-        """Pass a wish to stop on, over the connection that is there."""
+        """Send a stop request over this session."""
         await self.session.send(f"stop {reason}\n".encode())
 
     async def take_leave(self) -> None:
@@ -111,15 +114,15 @@ class FollowSession:
         while True:
             try:
                 line = await stderr.readline()
-            except ValueError:  # a line that never ends, and not one of ours
+            except ValueError:  # an overlong line, which is none of the host script's
                 continue
             mark = line.find(self._mark)
-            if not line.endswith(b"\n"):  # cut off, so not to be believed, whatever it seems to say
+            if not line.endswith(b"\n"):  # a truncated line: do not trust its words
                 if mark < 0:
                     self._last_words = line or self._last_words
                 return
             if mark < 0:
-                self._last_words = line  # the carrier's own complaints, or the noise of a start-up file
+                self._last_words = line  # an error of the carrier, or the output of a start-up file
                 continue
             self._heard = time.monotonic()
             word, _, rest = line[mark + len(self._mark) :].decode("utf-8", "replace").rstrip("\n").partition(" ")
@@ -128,7 +131,7 @@ class FollowSession:
                 try:
                     await queue.put(Output("stderr", offset, await stderr.readexactly(size)))
                 except asyncio.IncompleteReadError:
-                    return  # the other reader tells that the connection is gone
+                    return  # _read_bytes reports that the connection is gone
             elif word == "exit":
                 end = parse_exit(rest.replace(",", "\n"))
                 self._damaged = isinstance(end, Lost)
@@ -143,9 +146,9 @@ class FollowSession:
             try:
                 await self.session.send(b"ping\n")
             except DroppedError:
-                return  # the reader tells
+                return  # _read_bytes reports that the connection is gone
             await asyncio.sleep(self._tick)
-            if queue.full():  # it is our own reader that takes its time
+            if queue.full():  # the runner itself is slow to read: that is not the host's silence
                 self._heard = time.monotonic()
             if time.monotonic() - self._heard > _SILENCE:
                 await queue.put(DroppedError(f"nothing came for {format_duration(_SILENCE)}"))

@@ -1,4 +1,4 @@
-"""Checks the first words of a host's shell: it runs our script, and its stdout and stderr are separate streams."""
+"""Handshake: checks that a host's shell runs our script, and that its stdout and stderr are separate streams."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from codex_runner.transports.request import ANSWERS, ERRORS
 if TYPE_CHECKING:
     from codex_runner.transports.remote.session import Session
 
-# Seconds. The script has 33 KB, and a start-up file may take its time.
+# Seconds. The script has 58 KB, and a start-up file may be slow.
 PATIENCE = 25.0
 
 _ERRORS_PATIENCE = 10.0  # it was sent before
 
 _CHUNK = 65_536
-_KEPT = 256  # bytes of what came before: more than a word, or what is looked for of the script
-_ECHOED = 64  # characters of the script: nothing else prints so many of them
+_KEPT = 256  # bytes kept of earlier output: longer than each text that is searched for
+_ECHOED = 64  # characters of the script: enough to recognize an echo of it
 
 
 async def greeted(session: Session, script: bytes, *, known: bool) -> None:
     """Wait until the shell of a new session has read the script.
 
-    Raises DroppedError if the connection breaks, HostError if the shell will never run a request. A host that is
-    `known` has answered before: then silence means that the connection is dead.
+    Raises DroppedError if the connection breaks, HostError if the shell will never run a request. A `known` host has
+    answered before: its silence means that the connection is dead.
     """
     carrier = session.carrier
     try:
@@ -38,8 +38,8 @@ async def greeted(session: Session, script: bytes, *, known: bool) -> None:
         if known:
             raise DroppedError(f"nothing came for {format_duration(PATIENCE)}") from None
         raise HostError(
-            f"the host {carrier.host} does not run the request: it takes what it is sent, and has said nothing for "
-            f"{format_duration(PATIENCE)}.",
+            f"the host {carrier.host} does not run the request: its shell reads the script, and has printed nothing "
+            f"for {format_duration(PATIENCE)}.",
             remedy=carrier.remedies.silent,
         ) from None
     try:
@@ -47,15 +47,15 @@ async def greeted(session: Session, script: bytes, *, known: bool) -> None:
             await _errors(session)
     except TimeoutError:
         raise HostError(
-            f"the host {carrier.host} sends stderr elsewhere (`exec 2>`): what is said there would be lost.",
+            f"the host {carrier.host} sends stderr elsewhere (`exec 2>`): codex's error messages would be lost.",
             remedy=carrier.remedies.streams,
         ) from None
 
 
 async def _answers(session: Session, script: bytes, *, known: bool) -> None:
-    """Wait for the word on stdout. Of a host that is not known only a challenge comes behind it: all is read at once.
+    """Wait for the word on stdout. A host that is not known sends only a challenge behind it: read all at once.
 
-    What sends back the script sends no line, since the script has none.
+    A program that echoes the script sends no complete line, since the script has no newline.
     """
     host, remedies = session.carrier.host, session.carrier.remedies
     seen = b""
@@ -68,13 +68,11 @@ async def _answers(session: Session, script: bytes, *, known: bool) -> None:
         seen = seen[-_KEPT:] + more
         if f"{ERRORS}\n".encode() in seen:
             raise HostError(
-                f"the host {host} joins stderr and stdout (`exec 2>&1`): codex's output could not be told apart.",
+                f"the host {host} joins stderr and stdout (`exec 2>&1`): codex's events and errors would be mixed.",
                 remedy=remedies.streams,
             )
         if script[:_ECHOED] in seen or f"{ANSWERS}\r\n".encode() in seen:
-            raise HostError(
-                f"the host {host} does not run the request: it sends back what it is sent.", remedy=remedies.silent
-            )
+            raise HostError(f"the host {host} does not run the request: it echoes its input.", remedy=remedies.silent)
         _, answers, rest = seen.partition(f"{ANSWERS}\n".encode())
         if answers:
             if rest and not rest.endswith(b"\n"):
@@ -91,7 +89,7 @@ async def _errors(session: Session) -> None:
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes | None:
-    """Return the next line; None for one that is too long to be ours."""
+    """Return the next line. Returns None if it is too long to be the script's."""
     try:
         return await stream.readline()
     except ValueError:

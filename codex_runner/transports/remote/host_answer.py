@@ -1,4 +1,4 @@
-"""Reads the answers of a session, behind whatever a start-up file prints, within a patience."""
+"""Reads the answers of a session, with a timeout. Skips the output of start-up files."""
 
 from __future__ import annotations
 
@@ -22,28 +22,31 @@ PATIENCE = 60.0
 
 
 class SilentError(DroppedError):
-    """Nothing came for longer than the answer may take, although the connection holds as far as the carrier knows."""
+    """Timeout of an answer, while the carrier still holds the connection for alive."""
 
 
 async def next_answer(session: Session, nonce: str, *, patience: float | None = PATIENCE) -> str:
-    """Return the next answer of the request with this nonce. Raises what the host refuses with, or DroppedError.
+    """Return the next answer to the request with this nonce. Raises the host's refusal, or DroppedError.
 
-    `patience` is in seconds, None for no limit. It begins anew with each line: the host prints one a second while a
-    request is on its way.
+    `patience` is in seconds, None for no limit. It starts again with each line: the host prints one a second while it
+    reads a request.
     """
     while True:
         line = await _next_line(session, patience)
-        # A banner may lack its newline, and our line then stands behind it.
+        # A banner may lack its newline: the answer then follows it on the same line.
         mark = line.find(f"{nonce} ".encode())
         if mark >= 0:
             try:
                 return read_answer(line[mark:], nonce)
-            except TornRequestError:  # only our side of the line was cut: the answer came through
+            except TornRequestError:  # only the direction to the host was cut: the answer came through
                 raise DroppedError("the connection ended within the request") from None
 
 
 async def challenge(session: Session) -> str:
-    """Return what the session's next request must repeat, after the host's first word. Raises DroppedError."""
+    """Return the challenge that the session's next request must repeat. Waits for the host's first word.
+
+    Raises DroppedError.
+    """
     while not session.challenge:
         await _next_line(session, PATIENCE)
     return session.challenge
@@ -61,14 +64,14 @@ async def _next_line(session: Session, patience: float | None) -> bytes:
 
 
 def note_challenge(session: Session, line: bytes) -> None:
-    """Keep what the session's next request must repeat, if this line of the host has it."""
+    """Store the challenge for the session's next request, if this line of the host has one."""
     _, mark, rest = line.partition(CHALLENGE)
     if mark:
         session.challenge = rest.decode("ascii", "replace").strip()
 
 
 async def read_exactly(session: Session, size: int, *, patience: float | None = PATIENCE) -> bytes:
-    """Read `size` bytes. Raises DroppedError if the connection ends before them."""
+    """Read `size` bytes. Raises DroppedError if the connection ends earlier."""
     try:
         return await patiently(session.stdout.readexactly(size), patience)
     except asyncio.IncompleteReadError:
@@ -85,9 +88,9 @@ async def patiently(reading: Awaitable[T], patience: float | None) -> T:
 
 
 async def ended_unanswered(session: Session) -> DroppedError:
-    """Return what it means that a session ended without an answer, as its carrier reads the end."""
+    """Return the carrier's error for a session that ended without an answer."""
     complaint = b""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(1):  # another process of the carrier's may hold it open
+        async with asyncio.timeout(1):  # another process of the carrier may hold stderr open
             complaint = await session.stderr.read()
     return session.carrier.failure(await session.exit_code(), complaint)

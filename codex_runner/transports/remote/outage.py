@@ -1,4 +1,4 @@
-"""An outage as people see it: one line when the connection drops, one once it is back and holds."""
+"""Reports an outage to people: one line when the connection drops, one when it is back and holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds. A line that is back and is not heard for so long has not been back.
+# Seconds. A connection counts as back only if the host was heard this long after it answered.
 STEADY = 3.0
 
 _LOOK = 0.5  # seconds
@@ -24,7 +24,7 @@ _OVER: Final = object()
 
 
 class Outage:
-    """Reports when a host is lost and when it is back. A connection that comes and goes is one outage."""
+    """Reports when a host is lost and when it is back. A connection that flaps is one outage."""
 
     def __init__(self, alias: str, tell: Callable[[str, str], None]) -> None:
         """`tell` gets a code and a sentence. Nothing is lost yet."""
@@ -33,7 +33,7 @@ class Outage:
         self._back: float | None = None
 
     def begin(self, sentence: str, heard: float | None) -> None:
-        """The connection is gone. The host was last `heard` at this time, by the monotonic clock; None is now."""
+        """Report a lost connection. The host was last `heard` at this time, by the monotonic clock; None is now."""
         if heard is not None:
             self.settle(heard)
         self._back = None
@@ -42,19 +42,19 @@ class Outage:
             self._tell("disconnected", f"{self._alias}: {sentence}")
 
     def answered(self) -> None:
-        """The host has answered; whether the connection holds is not known yet."""
+        """Note that the host has answered. `settle` reports it once the connection has held."""
         if self._began is not None and self._back is None:
             self._back = time.monotonic()
 
     def settle(self, heard: float = math.inf) -> None:
-        """Report that the host is back, if it was `heard` some time after that. Without a time, all has arrived."""
+        """Report that the host is back, if it was `heard` STEADY seconds after its answer. Default: it was."""
         if self._began is None or self._back is None or heard - self._back < STEADY:
             return
         seconds, self._began, self._back = self._back - self._began, None, None
         self._tell("reconnected", f"{self._alias}: connected again after {format_duration(seconds)}")
 
     async def settling(self, things: AsyncGenerator[T, None], session: FollowSession) -> AsyncGenerator[T, None]:
-        """Yield what arrives over the connection. Report that the host is back while nothing arrives, too."""
+        """Yield what arrives over the connection. Also report that the host is back, even while nothing arrives."""
         while self._back is not None:
             coming = asyncio.ensure_future(anext(things, _OVER))
             try:

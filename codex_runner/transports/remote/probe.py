@@ -1,4 +1,4 @@
-"""Probes what a host has and lacks for running agents, in one command."""
+"""Probes a host in one command: what it has, and what it lacks for running agents."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     from codex_runner.transports.remote.transport import RemoteTransport
 
-# The answer may come late on a slow line: a second or two of difference says nothing about clocks.
+# Seconds. On a slow connection, a second or two of difference is delay and not clock skew.
 _CLOCK_TOLERANCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What the probe found out about one host. `seconds` is the time to connect and ask.
+    """The probe's findings about one host. `seconds` is the time to connect and ask.
 
     `error` is empty if the host can be reached. `codex` is an absolute path; `codex_in_login_shell` says that only a
-    login shell finds it. `disk` is free space in bytes, in the run directories' place; `skew` is how far the host's
-    clock is ahead, in seconds, 0 if a connection's delay explains it. `survives_logout` is False if the host ends the
-    work of users who are not logged in.
+    login shell finds it. `disk` is the free space in bytes, on the disk of the run directories. `skew` is how far the
+    host's clock is ahead, in seconds; 0 if the connection's delay explains it. `survives_logout` is False if the host
+    kills the processes of users who log out.
     """
 
     alias: str
@@ -50,7 +50,7 @@ class HostFacts:
 
 
 async def probe(transport: RemoteTransport, *, codex: str | None = None) -> HostFacts:
-    """Ask one host, and close its transport. Reports what is wrong with the host in the answer, and raises nothing.
+    """Probe one host, and close its transport. Raises nothing for a broken host: the facts hold the error.
 
     `codex` is the path that the configuration gives.
     """
@@ -70,7 +70,7 @@ async def probe(transport: RemoteTransport, *, codex: str | None = None) -> Host
         return HostFacts(
             alias,
             seconds=time.monotonic() - began,
-            error=f"the host {alias} answers, but its shell could not be asked: {said}",
+            error=f"the host {alias} answers, but its shell did not run the probe: {said}",
             remedy=carrier.remedies.unanswered,
         )
     pairs = (line.partition(" ") for line in done.output.decode("utf-8", "replace").split("\n"))
@@ -107,19 +107,18 @@ def _facts(alias: str, said: Mapping[str, str], seconds: float, asked: float) ->
 def _advice(alias: str, codex: str | None, skew: float, *, in_login_shell: bool, survives: bool) -> list[str]:
     advice = []
     if codex is None:
-        advice.append("codex is not there: install it, or set its path as `codex` in [hosts." + alias + "].")
+        advice.append("codex was not found: install it, or set its path as `codex` in [hosts." + alias + "].")
     elif in_login_shell:
-        advice.append(
-            f'only a login shell finds codex: set `codex = "{codex}"` in [hosts.{alias}], since runs have none.'
-        )
+        advice.append(f'only a login shell finds codex, and runs use none: set `codex = "{codex}"` in [hosts.{alias}].')
     if abs(skew) > _CLOCK_TOLERANCE:
         advice.append(
-            f"its clock is {format_duration(abs(skew))} {'ahead' if skew > 0 else 'behind'}: tokens may seem expired."
+            f"its clock is {format_duration(abs(skew))} {'ahead' if skew > 0 else 'behind'}, and tokens may seem "
+            "expired: synchronize it (NTP)."
         )
     if not survives:
         advice.append(
-            "it ends what users leave behind when they log out (KillUserProcesses), and so the agent when the "
-            "connection drops: set KillUserProcesses=no in logind.conf, or run codex under "
+            "it kills the processes of users who log out (KillUserProcesses), and so the agent when the connection "
+            "drops: set KillUserProcesses=no in logind.conf, or run codex under "
             "`systemd-run --user --scope` with `loginctl enable-linger`."
         )
     return advice

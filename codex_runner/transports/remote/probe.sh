@@ -1,5 +1,5 @@
-# A fact a line: a word, and what it is. $1 is the path of codex that the configuration gives, if any.
-echo() { printf '%s\n' "$*"; } # some shells' own reads backslashes
+# Prints facts of the host, a line `WORD VALUE` each. $1 is the configured path of codex, or empty.
+echo() { printf '%s\n' "$*"; } # some shells' built-in echo interprets backslashes
 echo "now $(date +%s)"
 echo "system $(uname -sm)"
 echo "shell ${SHELL:-unknown}"
@@ -12,7 +12,7 @@ version() { "$1" --version 2>/dev/null </dev/null | sed -n 's/^codex-cli //p' | 
 found=${1:-$(command -v codex)}
 if [ -n "$found" ] && [ -x "$found" ]; then echo "codex $found"; echo "version $(version "$found")"; fi
 if [ -z "$1" ] && [ -z "$found" ]; then
-	# nvm, homebrew and others put it into the PATH of login shells, or only of interactive ones.
+	# nvm, homebrew and others add codex to the PATH of login shells only, or of interactive ones.
 	for flags in -l -i; do
 		found=$("$SHELL" $flags -c 'command -v codex || which codex' 2>/dev/null </dev/null | grep '^/' | tail -n 1)
 		[ -n "$found" ] && [ -x "$found" ] || continue

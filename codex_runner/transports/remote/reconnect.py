@@ -1,4 +1,4 @@
-"""Retries over a connection that was lost: the same work again, after pauses that grow, until the host is given up."""
+"""Reconnects with exponential backoff: does the same work again, until `reconnect_timeout` has passed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ T = TypeVar("T")
 
 _LONGEST_PAUSE = 15.0
 
-# A host that was never there is a mistake more often than an outage.
+# Seconds. A host that has never answered is a mistake more often than an outage.
 _FIRST_PATIENCE = 30.0
 
-# A shell that ends without an answer so often in a row is none that runs commands.
+# A shell that ends without an answer so often in a row does not run commands.
 _UNANSWERED = 3
 
 
 class Reconnecting:
-    """Does work over a connection that may be lost. An outage goes on from one piece of work to the next."""
+    """Does work over a connection that may break. An outage may last over several pieces of work."""
 
     def __init__(self, sessions: Sessions, patience: float, tell: Callable[[str, str], None]) -> None:
-        """`patience` bounds how long a lost host is looked for, in seconds. `tell` gets a code and a sentence."""
+        """`patience` bounds how long it tries to reconnect, in seconds. `tell` gets a code and a sentence."""
         self._sessions, self._whole_patience = sessions, patience
         self.outage = Outage(sessions.carrier.host, tell)
         self._since: float | None = None
@@ -41,16 +41,16 @@ class Reconnecting:
 
     @property
     def connected(self) -> bool:
-        """False while a connection that was lost is looked for, and once it has been given up."""
+        """False while it tries to reconnect, and after it has given up."""
         return self._since is None
 
     async def persist(
         self, what: str, work: Callable[[], Awaitable[T]], dropped: DroppedError | None = None, *, whole: bool = True
     ) -> T:
-        """Do `work`, and again each time the connection drops. Raises HostError once the host is given up.
+        """Do `work`, and again each time the connection drops. Raises HostError if it gives up.
 
-        With `dropped`, the connection has just been lost: that counts as the first try. `whole` says that the
-        connection has served its purpose once `work` returns.
+        With `dropped`, the connection has just been lost: that counts as the first try. `whole` says that `work` needs
+        the connection no longer once it returns.
         """
         if dropped is None:
             try:
@@ -65,7 +65,7 @@ class Reconnecting:
         if self._since is None:
             self._since = time.monotonic()
         self.outage.begin(
-            f"{dropped}, while {what}; it is looked for again, for {format_duration(self._patience)} at most "
+            f"{dropped}, while {what}; the runner tries to reconnect for {format_duration(self._patience)} "
             "(reconnect_timeout)",
             dropped.heard,
         )
@@ -90,8 +90,8 @@ class Reconnecting:
         tries = 0
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(DroppedError),
-            # Full jitter, so that fifty runs which lost the same host do not come back at once. If connections are made
-            # and bring nothing, the pauses go on growing.
+            # Full jitter, so that fifty runs which lost the same host do not reconnect at once. The pauses keep growing
+            # if connections are made and bring nothing.
             wait=wait_random_exponential(multiplier=0.5 * 2 ** min(dropped.vain, 6), min=0.1, max=_LONGEST_PAUSE),
             stop=self._is_hopeless,
             sleep=asyncio.sleep,

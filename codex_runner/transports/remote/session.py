@@ -1,8 +1,8 @@
-"""One command that a carrier has begun: a process with three streams, and its end.
+"""A session: one command that a carrier has begun, as a process with three streams.
 
-The process and its pipes are ours rather than asyncio's. A carrier may pass the far ends of the pipes on (ssh does, to
-its master), so they may stay open long after the process is gone: only who owns a pipe can close it. And asyncio's way
-of closing a process may reap it behind the back of its own watcher.
+This module owns the process and its pipes, and asyncio does not. A carrier may pass the other ends of the pipes on (ssh
+does, to its master). They may then stay open long after the process is gone, and only a pipe's owner can close it.
+Besides, asyncio may reap a process that it closes before its own child watcher does.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from codex_runner.transports.carriers.carrier import Carrier
 
-# A line of ours is short; a banner may be anything.
+# Bytes. The script's lines are short; a banner may be long.
 _LINE_LIMIT = 1 << 20
 
 
 class Session:
-    """A process that a carrier has begun. Read `stdout` and `stderr` as they are. Whoever opens it must `close` it.
+    """A process that a carrier has begun. Read `stdout` and `stderr` directly. The caller of `open` must `close` it.
 
-    `challenge` is what the host's next request must repeat; empty before the host's first word.
+    `challenge` is the word that the session's next request must repeat; empty before the host's first line.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Session:
         stdin: asyncio.StreamWriter,
         outputs: Sequence[tuple[asyncio.StreamReader, asyncio.ReadTransport]],
     ) -> None:
-        """Only `open` makes one."""
+        """Use `open` to make one."""
         self.carrier, self._process, self._stdin = carrier, process, stdin
         (self.stdout, _), (self.stderr, _) = outputs
         self.challenge = ""
@@ -47,7 +47,7 @@ class Session:
 
     @classmethod
     async def open(cls, carrier: Carrier, command: str) -> Self:
-        """Begin a command on the carrier's host. Raises what `Carrier.arguments` raises."""
+        """Begin a command on the carrier's host. Raises the errors of `Carrier.arguments`."""
         arguments = await carrier.arguments(command)
         # A socket pair for stdin, since asyncio offers flow control for sockets only.
         ours, theirs = socket.socketpair()
@@ -60,7 +60,7 @@ class Session:
                 stdin=theirs.fileno(),
                 stdout=ends[0][1],
                 stderr=ends[1][1],
-                start_new_session=True,  # a terminal's Ctrl-C is for the runner, which then asks politely
+                start_new_session=True,  # a terminal's Ctrl-C must reach only the runner, which sends a stop request
             )
         except BaseException:
             ours.close()
@@ -83,7 +83,7 @@ class Session:
     async def _attach(
         cls, carrier: Carrier, process: subprocess.Popen[bytes], stdin: socket.socket, readings: Sequence[int]
     ) -> Self:
-        """Hand the near ends to the loop. Takes a few of its turns, and waits for nothing else."""
+        """Register the near ends with the event loop. Takes a few of its turns, and waits for nothing else."""
         _, writer = await asyncio.open_connection(sock=stdin)
         outputs = []
         for reading in readings:
@@ -96,7 +96,7 @@ class Session:
         return cls(carrier, process, writer, outputs)
 
     async def send(self, data: bytes) -> None:
-        """Write to its stdin. Raises DroppedError if that is closed."""
+        """Write to the command's stdin. Raises DroppedError if it is closed."""
         if self._stdin.is_closing():
             raise DroppedError("the connection is closed")
         try:
@@ -111,7 +111,7 @@ class Session:
         return self._process.poll() is None
 
     async def exit_code(self) -> int | None:
-        """Return the process's exit code, negative for a signal. Returns None if it does not end soon."""
+        """Return the process's exit code, negative for a signal. Returns None if it does not end within PATIENCE."""
         return self._process.returncode if await gone(self._process, PATIENCE) else None
 
     async def close(self) -> None:

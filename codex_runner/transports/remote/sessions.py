@@ -1,4 +1,4 @@
-"""The sessions of one host, begun through its carrier: each serves one request after the other."""
+"""The pool of a host's sessions, begun through its carrier: each serves one request after the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from codex_runner.transports.request import bootstrap, new_nonce, under
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    # A function gets the host's challenge, which such a request repeats, and the sender.
+    # A function of the host's challenge, which such a request repeats, and the sender.
     Request = bytes | Callable[[str, str], bytes]
 
     from codex_runner.domain.claim import Claim
@@ -32,26 +32,29 @@ class Sessions:
     """
 
     def __init__(self, carrier: Carrier, claim: Claim | None = None) -> None:
-        """Nothing connects before the first session. All requests are made under the claim, if there is one."""
+        """Connect nothing before the first session. All requests are made under the claim, if there is one."""
         self.carrier, self.claim = carrier, claim
         self.held = False
         self.answered = False
         self._all: set[Session] = set()
-        # Those that have served a request and can serve another, and since when.
+        # Idle sessions, which can serve another request, and since when they are idle.
         self._parked: list[tuple[Session, float]] = []
         self._bootstrap, self._script = bootstrap(greets=True)
         self._word = new_nonce()[:16]
         self.lost = 0
-        """How often a request or its answer was lost with its connection."""
+        """The number of requests or answers that were lost with their connection."""
 
     @property
     def sender(self) -> str:
-        """The name of who sends a request, and how many connections it has lost."""
+        """This runner's random word, a dot, and the number of connections that it has lost."""
         return f"{self._word}.{self.lost}"
 
     @contextlib.asynccontextmanager
     async def session(self, request: Request) -> AsyncIterator[Session]:
-        """Hand a request to a session, whose answer the caller reads whole, or releases it. See `open`."""
+        """Send a request over a session, whose whole answer the caller reads. Parks it, or releases it on an error.
+
+        See `open`.
+        """
         session = await self.open(request)
         try:
             yield session
@@ -61,10 +64,10 @@ class Sessions:
         self.park(session)
 
     async def open(self, request: Request) -> Session:
-        """Hand a request to a session, which the caller parks or releases; its stdin stays open.
+        """Send a request over a session, which the caller must park or release; its stdin stays open.
 
         A request that repeats the host's challenge costs a round trip more if it is the first of its session. Raises
-        what `Carrier.arguments` raises.
+        the errors of `Carrier.arguments`.
         """
         session = await self._unpark()
         if session is None:
@@ -86,10 +89,10 @@ class Sessions:
         await session.send(under(self.claim, request))
 
     async def _send_first(self, session: Session, request: Request) -> None:
-        """Send the script and a request, and hear meanwhile whether a shell reads it.
+        """Send the script and a request, and check meanwhile that a shell reads the script.
 
-        The first request of all waits for that: another program than our shell may run its lines as commands, with
-        secrets.
+        The very first request waits for that check. Another program might run the request's lines as commands, and
+        these hold secrets.
         """
         known = self.answered
         at_once = under(self.claim, request) if known and isinstance(request, bytes) else None
@@ -105,7 +108,7 @@ class Sessions:
             await self._send(session, request)
 
     def park(self, session: Session) -> None:
-        """Keep a session whose request has been answered for the next one. It costs some 40 ms to open another."""
+        """Keep a session whose request has been answered for the next request. Opening one costs about 40 ms."""
         if session in self._all:
             self._parked.append((session, time.monotonic()))
 
@@ -123,12 +126,12 @@ class Sessions:
         self._all.discard(session)
 
     async def ask(self, request: bytes, nonce: str, *, patience: float = PATIENCE) -> str:
-        """Send a request whose answer is a line, and wait for it, `patience` seconds at most."""
+        """Send a request, and return its answer, a line. Waits `patience` seconds at most."""
         async with self.session(request) as session:
             return await next_answer(session, nonce, patience=patience)
 
     async def close(self) -> None:
-        """End the sessions, then the carrier's connection."""
+        """Close the sessions, then the carrier's connection."""
         for session in list(self._all):
             await self.release(session)
         await self.carrier.close()

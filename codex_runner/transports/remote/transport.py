@@ -1,4 +1,4 @@
-"""Any host that a carrier reaches: the same supervisor, started and followed over a connection that may break."""
+"""The transport of a host that a carrier reaches: the same supervisor, over a connection that may break."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _STOP_PATIENCE = 15.0
 
 
 class RemoteTransport:
-    """Runs attempts on another host. `reconnect` bounds how long it looks for a lost host, in seconds."""
+    """Runs attempts on another host. `reconnect` bounds how long it tries to reconnect, in seconds."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class RemoteTransport:
         claim: Claim | None = None,
         tick: float = TICK,
     ) -> None:
-        """Nothing connects before the first call. `tell` gets each warning about the connection: a code, a sentence.
+        """Connect nothing before the first call. `tell` gets each warning about the connection: a code, a sentence.
 
         The first start takes the claim, if there is one.
         """
@@ -74,7 +74,7 @@ class RemoteTransport:
         self._reconnecting = Reconnecting(self._sessions, reconnect, tell)
         self._tick = tick
         self._host, self._persist = carrier.host, self._reconnecting.persist
-        # Sessions that `start` opened and no `follow` has taken yet; those that one has; the attempts to stop, and why.
+        # Sessions that `start` opened and no `follow` has taken yet; those in a `follow`; attempts to stop, and why.
         self._begun: dict[_Key, FollowSession] = {}
         self._followed: dict[_Key, FollowSession] = {}
         self._stopping: dict[_Key, StopReason] = {}
@@ -118,7 +118,7 @@ class RemoteTransport:
                 await self._sessions.release(earlier.session)
             return Started(new=answer == "new")
 
-        # A start that is sent twice joins what the first one began, so asking again is safe.
+        # Idempotent: a start that is sent twice joins the attempt of the first one.
         return await self._persist("starting", attempt)
 
     async def claim(self, run_id: str, dead: int | None = None) -> bool:
@@ -152,7 +152,7 @@ class RemoteTransport:
             async with contextlib.aclosing(self._follow(key, position)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Ended | Lost):
-                        # From here on, no new connection would repeat a wish to stop.
+                        # From here on, no new connection would repeat a stop request.
                         over = True
                         self._followers[key] -= 1
                         self._stopping.pop(key, None)
@@ -187,7 +187,7 @@ class RemoteTransport:
                 dropped.heard, dropped.vain = session.heard, vain
 
     async def stop(self, run_id: str, attempt: int, reason: StopReason) -> None:
-        """See Transport.stop. While a `follow` runs, this waits for no dead connection: the next one repeats the wish.
+        """See Transport.stop. While a `follow` runs, this does not wait for a dead connection: the next one repeats it.
 
         Raises HostError if no `follow` runs and the host cannot be reached.
         """
@@ -206,8 +206,8 @@ class RemoteTransport:
             pass
         except DroppedError as dropped:
             raise HostError(
-                f"the host {self._host} could not be told to end {run_id}: {dropped}.",
-                remedy="The agent may still be running there, until orphan_timeout.",
+                f"the runner could not send the stop request for {run_id} to the host {self._host}: {dropped}.",
+                remedy="Check that host: the agent may still be running there, until orphan_timeout.",
             ) from None
 
     async def cancel(self, run_id: str) -> None:
@@ -228,7 +228,7 @@ class RemoteTransport:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
-        """See Transport.execute. If the connection drops, the host ends the script, and it runs once more."""
+        """See Transport.execute. If the connection drops, the host ends the script, and the runner starts it again."""
 
         async def attempt() -> Completed:
             began, nonce = time.monotonic(), new_nonce()
@@ -238,8 +238,8 @@ class RemoteTransport:
             try:
                 code, output, _ = await self._run(request, nonce, timeout)
             except SilentError:
-                # The carrier notices a dead line much sooner. So the host's shell hangs: the command counts as one that
-                # does not end, and does not run again.
+                # The carrier notices a dead connection much sooner, so the host's shell hangs: count the command as one
+                # that does not end, and do not run it again.
                 code, output = None, b""
             return Completed(code, output, time.monotonic() - began)
 
@@ -254,7 +254,7 @@ class RemoteTransport:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
-        """See Transport.ask. If the connection drops, the script runs once more, as for `execute`."""
+        """See Transport.ask. If the connection drops, the runner starts the script again, as for `execute`."""
 
         async def attempt() -> Completed:
             began, nonce, mark = time.monotonic(), new_nonce(), new_nonce()
@@ -267,7 +267,7 @@ class RemoteTransport:
         return await self._persist("asking the host", attempt)
 
     async def _run(self, request: Request, nonce: str, timeout: float) -> tuple[int | None, bytes, bytes]:
-        """Return a command's exit code, its output and, if that was kept apart, its stderr."""
+        """Return a command's exit code (None if late), its output and, if it was kept apart, its stderr."""
         async with self._sessions.session(request) as session:
             answer = await next_answer(session, nonce, patience=timeout + 60)
             status, *sizes = answer.removeprefix("done ").split(" ")
@@ -290,14 +290,14 @@ class RemoteTransport:
         return await self._persist("looking for files", lambda: list_files(self._sessions, root, below))
 
     async def fetch_files(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetched:
-        """See Transport.fetch_files. If the connection drops, it goes on at the byte where it stood."""
+        """See Transport.fetch_files. If the connection drops, it continues at the byte that it had reached."""
         fetch = Fetch(root, paths, into, limit, total)
         while not await self._persist("fetching files", lambda: fetch.go_on(self._sessions)):
             pass
         return fetch.result
 
     async def upload(self, source: Path, run_id: str) -> str:
-        """See Transport.upload. If the connection drops, it goes on at the byte where it stood."""
+        """See Transport.upload. If the connection drops, it continues at the byte that it had reached."""
         upload = await asyncio.to_thread(Upload, source, run_id)
         return await self._persist("sending a file", lambda: upload.go_on(self._sessions))
 
@@ -306,7 +306,7 @@ class RemoteTransport:
         await self._sessions.close()
 
     async def _follow_from(self, key: _Key, position: Position) -> FollowSession:
-        """Return a session that follows from `position`: the one that started the attempt, if it is still there."""
+        """Return a session that follows from `position`: the one that started the attempt, if it is still open."""
         session = self._begun.pop(key, None)
         if session is not None:
             if position == Position():
@@ -323,7 +323,7 @@ class RemoteTransport:
         return session
 
     async def _pieces(self, key: _Key, session: FollowSession) -> AsyncGenerator[Piece, None]:
-        """Yield what one session hands over, then release it; park it for other requests if the attempt has ended."""
+        """Yield the pieces of one session. Then park it if the attempt has ended; otherwise release it."""
         self._followed[key] = session
         ended = False
         try:
@@ -332,7 +332,7 @@ class RemoteTransport:
             async with contextlib.aclosing(session.pieces()) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Ended | Lost):
-                        # A stop that comes now must not go to a session that is about to close.
+                        # A stop request must no longer go to this session, which is about to close.
                         self._forget(key, session)
                     ended = isinstance(piece, Ended)
                     yield piece

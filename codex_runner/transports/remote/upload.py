@@ -1,4 +1,4 @@
-"""Uploads a file into a run's directory on the host: it arrives whole, its checksum proven, or not at all."""
+"""Uploads a file into a run's directory on the host: it arrives whole, with a matching checksum, or not at all."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _SILENCE = 30.0
 
-# The host reads the whole file once more, to prove it.
+# The host reads the whole file once more, for its checksum.
 _SLOWEST_DISK = 5_000_000.0  # bytes a second
 
 
 class Upload:
-    """A file on its way. It survives the connection: the next one goes on at the byte where the host stands."""
+    """A resumable upload: after a dropped connection, it continues at the byte that the host has reached."""
 
     def __init__(self, source: Path, run_id: str) -> None:
-        """Read the file once, for its size and checksum. It must not change until it has arrived."""
+        """Read the file once, for its size and checksum. The caller must not change it before it has arrived."""
         self._source, self._run_id = source, run_id
         self._size, state = 0, cksum.START
         with source.open("rb") as file:
@@ -39,7 +39,7 @@ class Upload:
         self._checksum = cksum.finish(state, self._size)
 
     async def go_on(self, sessions: Sessions) -> str:
-        """Send what is missing. Returns the file's path on the host. Raises DroppedError if the connection breaks."""
+        """Send the missing bytes. Returns the file's path on the host. Raises DroppedError if the connection breaks."""
         nonce = new_nonce()
         request = partial(upload_request, self._run_id, self._size, self._checksum, nonce)
         async with sessions.session(request) as session:
@@ -47,17 +47,17 @@ class Upload:
             patience = _SILENCE + self._size / _SLOWEST_DISK
             answering = asyncio.ensure_future(next_answer(session, nonce, patience=patience))
             try:
-                # The host may say what is wrong while there is more to send, and then read no further.
+                # The host may report an error before all bytes are sent, and then reads no further.
                 with contextlib.suppress(DroppedError):
                     await self._send(session, have, answering)
                 word, _, place = (await answering).partition(" ")
             except TimeoutError:
-                raise DroppedError("the host takes no more of the file") from None
+                raise DroppedError("the host stopped reading the file") from None
             finally:
                 answering.cancel()
                 await asyncio.gather(answering, return_exceptions=True)
         if word != "whole":
-            raise DroppedError("the file did not arrive as it was sent")
+            raise DroppedError("the uploaded file's checksum does not match")
         return place
 
     async def _send(self, session: Session, offset: int, answering: asyncio.Future[str]) -> None:

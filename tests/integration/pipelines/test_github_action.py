@@ -219,7 +219,7 @@ def test_downloads_are_kept_by_what_is_locked(act, done):
 
 def test_no_key_and_no_token_is_left(act, done):
     temp = act.look / "temp"
-    assert not list(temp.rglob("ssh"))
+    assert not [path for path in temp.rglob("ssh") if "site-packages" not in path.parts]
     token, key = act.world.token.reveal(), "c2VjcmV0"
     assert token not in done.stdout + done.stderr
     for path in [*act.look.rglob("*"), *act.home.rglob("*")]:

@@ -42,7 +42,7 @@ def refused(project, claim):
     for told in (done.stderr, message, run.run_json["reason"]):
         assert claim in told
     project.check_nothing_is_left()
-    return message.rpartition("If you do trust it, write ")[2]
+    return message.rpartition("If you trust it, write ")[2]
 
 
 def test_a_forks_pull_request_until_the_pipeline_itself_allows_it(pipeline):
@@ -59,7 +59,7 @@ def test_a_forks_pull_request_until_the_pipeline_itself_allows_it(pipeline):
             project.configure(trusted_forks=["mallory/app"])
         done = project.run()
         assert done.code == 3
-        assert f"{name}.trusted_forks: may not stand in the file" in done.stderr
+        assert f"{name}.trusted_forks: must not be in the file" in done.stderr
         file.write_text(before)
 
 

@@ -67,5 +67,5 @@ def test_a_host_without_curl_is_asked_for_by_the_runner(server, ask, tmp_path):
 
 
 def test_a_key_that_no_header_can_hold_is_refused(server, ask):
-    with pytest.raises(CredentialError, match="no header"):
+    with pytest.raises(CredentialError, match="HTTP header cannot hold"):
         ask(server(), "http://example.com/", Secret("CODEX_API_KEY", 'a"b'))

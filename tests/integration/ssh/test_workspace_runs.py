@@ -117,7 +117,7 @@ def test_it_stays_when_that_is_wanted(there, job, left, keep, passes, stays):
     assert left() == ([path] if stays else [])
     assert run.run_json["workspace"]["kept"] == stays
     assert (str(path) in (run.path / "summary.md").read_text()) == stays
-    assert (f"still there: {path}" in (run.path / "report.html").read_text()) == stays
+    assert (f"workspace kept: {path}" in (run.path / "report.html").read_text()) == stays
     assert (f"stays on {there.host} for 7 days: {path}" in done.stderr) == stays
     if stays:
         assert (path / "docs" / "hello.txt").exists()

@@ -22,7 +22,7 @@ def test_an_agent_that_removes_the_folder_that_checks_run_in(there, service):
     run = there.check_reports(there.run(), 1)
     assert "the check 'look' exited with 126" in run.run_json["reason"]
     (check,) = run.run_json["checks"]
-    assert f"cwd: {work} is not a directory that can be entered. It was there when the agent began." in check["output"]
+    assert f"cwd: {work} is not a directory that can be entered. It existed when the agent began." in check["output"]
     there.check_nothing_is_left()
 
 

@@ -222,7 +222,7 @@ def test_what_works_once_is_never_tried_twice(place, role, try_to_borrow, wire, 
         line.swallow = lose_the_answer
         outcome = try_to_borrow(place, place.settings(auth, address=line.address), {"VAULT_SECRET_ID": secret_id})
     assert isinstance(outcome.error, SecretStoreError)
-    assert "may be spent by now" in outcome.error.remedy
+    assert "may be used up by now" in outcome.error.remedy
     assert asked == [url]
     assert outcome.retries == []
     assert "vault-lost-login" in outcome.warnings

@@ -9,6 +9,7 @@ import pytest
 import tomli_w
 from support import commands
 
+from codex_runner.codex.versions import VERSIONS
 from codex_runner.demo.model import ModelService
 
 pytestmark = [pytest.mark.needs_vault, pytest.mark.needs_codex]
@@ -80,10 +81,22 @@ def test_a_healthy_project(patient):
         assert ("docs", check) in checks
     assert "Logged in using personal access token" in checks["docs", "credential-preflight"]["message"]
     assert "whole history" in checks["docs", "git"]["message"]
+    assert "is supported: " in checks["docs", "codex-version"]["message"]
     table = patient.see("docs")
     assert table.code == 0
     assert table.stdout.splitlines()[0].split() == ["FOR", "CHECK", "STATE", "WHAT"]
     assert table.stderr == ""
+
+
+def test_a_codex_that_is_newer_than_any_that_was_tested(patient, codex):
+    newer = patient.folder / "newer-codex"
+    newer.write_text(f'#!/bin/sh\n[ "$*" != --version ] || {{ echo codex-cli 999.0.0; exit; }}\nexec {codex} "$@"\n')
+    newer.chmod(0o755)
+    patient.settings["codex"]["path"] = str(newer)
+    check = patient.checks("docs")["docs", "codex-version"]
+    assert check["state"] == "warning"
+    assert check["message"].startswith("codex 999.0.0 is untested: ")
+    assert check["remedy"].endswith(f"install {VERSIONS.newest.version}.")
 
 
 def test_the_login_is_given_back(patient, issuer):
@@ -170,7 +183,7 @@ def test_vault_is_sealed(patient, own_server):
 def test_a_login_that_works_once_is_kept_for_the_run(patient):
     patient.settings["vault"]["auth"] = {"method": "approle", "role": "x", "wrapped": True}
     check = patient.checks()["docs", "credential"]
-    assert (check["state"], check["message"].partition(":")[0]) == ("warning", "not looked at")
+    assert (check["state"], check["message"].partition(":")[0]) == ("warning", "not checked")
 
 
 def test_no_codex(patient):
@@ -232,7 +245,7 @@ def test_git_as_ci_has_it(patient, tmp_path_factory):
     plain = patient.folder / "plain"
     plain.mkdir()
     patient.job["cwd"] = "plain"
-    assert "no repository" in patient.checks()["docs", "git"]["message"]
+    assert "not a repository" in patient.checks()["docs", "git"]["message"]
 
 
 def test_every_job_is_looked_at_and_the_first_failure_counts(patient, tmp_path):

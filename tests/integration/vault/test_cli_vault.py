@@ -100,7 +100,7 @@ def test_options_reach_the_role(setup):
     ("arguments", "code", "told"),
     [
         ((), 2, "--workflow"),
-        (("--workflow", "acme/app/docs"), 2, "not said who may log in"),
+        (("--workflow", "acme/app/docs"), 2, "No login selected"),
         (("--workflow", "acme/app/*", "--repo", "acme/app", "--repository-id", "1"), 2, "have a meaning"),
         (("--workflow", "a", "--repo", "a/b", "--repository-id", "1", "--event", "pull_request_target"), 2, "stranger"),
         (("--workflow", "a", "--approle", "10.0.0.0/8", "--secret-id-ttl", "long"), 2, "--secret-id-ttl"),
@@ -140,4 +140,4 @@ def test_apply_needs_the_right_to(setup, place):
     arguments = ("--workflow", place.path, "--approle", "127.0.0.1/32", "--apply")
     said = setup(*arguments, VAULT_TOKEN=place.token()["client_token"])
     assert said.code == 4
-    assert "print the steps and hand them on" in said.stderr
+    assert "print the steps for an administrator" in said.stderr

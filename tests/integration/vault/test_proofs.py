@@ -227,7 +227,7 @@ def test_a_life_that_vault_does_not_tell_is_never_over(place, borrower, front, s
     front.answer = login
     outcome = borrower()
     assert outcome.guards["vault-revocation"].failed
-    assert "for a time that Vault did not tell" in outcome.error.message
+    assert "for a time that Vault did not name" in outcome.error.message
 
 
 def test_openbao_answers_dead_bound_and_garbage_tokens_alike(place):

@@ -177,7 +177,7 @@ def test_a_put_that_loses_leaves_the_winner_as_it_is(writer, gate):
         seen.append(writer.metadata())
 
     gate.before = only_once("POST data", win)
-    with pytest.raises(CredentialError, match="Somebody else stored version 1"):
+    with pytest.raises(CredentialError, match="Another process stored version 1"):
         writer.put("at-loser", 1 / 24, through=True)
     assert writer.metadata() == seen[0]
     writer.check_newest("at-winner")
@@ -238,8 +238,8 @@ def test_puts_in_processes_of_their_own(writer, tmp_path):
         ({"owner": "ada\nben"}, "unprintable"),
         ({"owner": "\ud800"}, "unprintable"),
         ({"workflow": "w" * 513}, "The workflow of the token has 513 bytes"),
-        ({"field": "owner"}, "is for what is known of the token"),
-        ({"field": "put.1"}, "is for what is known of the token"),
+        ({"field": "owner"}, "is reserved for facts about the token"),
+        ({"field": "put.1"}, "is reserved for facts about the token"),
         ({"issued_at": time.time() + 3 * DAY}, "lies in the future"),
         ({"issued_at": time.time() + 200, "expires_at": time.time() + 100}, "not after it is issued"),
     ],

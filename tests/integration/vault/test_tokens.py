@@ -99,7 +99,7 @@ def test_what_put_stored_is_what_a_run_borrows(shop, place, try_to_borrow):
 def test_the_rotator_cannot_read_tokens_and_the_lister_cannot_write(shop):
     with shop.rotator() as client:
         tokens.put(client, shop.place, shop.token(), now=shop.now)
-        with pytest.raises(tokens.Refusal, match="403"):
+        with pytest.raises(tokens.VaultRefusal, match="403"):
             client.call("read", lambda api: api.adapter.get(f"/v1/codex/data/{shop.path}"))
         shown = client.call("read", lambda api: api.adapter.get(f"/v1/codex/subkeys/{shop.path}"))
         assert "at-first" not in str(shown)
@@ -108,7 +108,7 @@ def test_the_rotator_cannot_read_tokens_and_the_lister_cannot_write(shop):
     with shop.lister() as client:
         with pytest.raises(CredentialError, match="403"):
             tokens.put(client, shop.place, shop.token(), now=shop.now)
-        with pytest.raises(tokens.Refusal, match="403"):
+        with pytest.raises(tokens.VaultRefusal, match="403"):
             client.call("read", lambda api: api.adapter.get(f"/v1/codex/data/{shop.path}"))
 
 
@@ -118,7 +118,7 @@ def test_an_expired_token_and_one_that_preflight_refuses_are_not_stored(shop):
         raise CredentialError("no good")
 
     with shop.rotator() as client:
-        with pytest.raises(CredentialError, match="is over"):
+        with pytest.raises(CredentialError, match="expired at"):
             tokens.put(client, shop.place, shop.token(days=-1), now=shop.now)
         with pytest.raises(CredentialError, match="no good"):
             tokens.put(client, shop.place, shop.token(), now=shop.now, preflight=refuse)
@@ -145,7 +145,7 @@ def test_a_put_that_somebody_overtakes_stores_nothing(shop, wire):
             return False
 
         line.swallow = race
-        with overtaken.rotator() as client, pytest.raises(CredentialError, match="Somebody else stored version 1"):
+        with overtaken.rotator() as client, pytest.raises(CredentialError, match="Another process stored version 1"):
             tokens.put(client, shop.place, overtaken.token("at-late"), now=shop.now)
     assert shop.data()["data"]["token"] == "at-early"
     assert shop.metadata()["current_version"] == 1
@@ -170,7 +170,7 @@ def test_a_lost_answer_is_settled_by_reading_the_version_back(shop, wire, raced)
         line.swallow = lose_the_answer
         with ours.rotator() as client:
             if raced:
-                with pytest.raises(CredentialError, match="Somebody else"):
+                with pytest.raises(CredentialError, match="Another process"):
                     tokens.put(client, shop.place, ours.token("at-ours"), now=shop.now)
             else:
                 stored = tokens.put(client, shop.place, ours.token("at-ours"), now=shop.now)

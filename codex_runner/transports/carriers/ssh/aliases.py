@@ -1,6 +1,6 @@
-"""The concrete aliases of the user's OpenSSH configuration, and what ssh makes of each.
+"""The concrete aliases of the user's OpenSSH configuration, and the settings that ssh computes for each.
 
-Only names are read here. What an alias comes to (Include, Match, ProxyJump, defaults) is ssh's own answer: `ssh -G`.
+This module reads only names. `ssh -G` computes an alias's settings (Include, Match, ProxyJump, defaults).
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import glob
 import os
 import pwd
 import shlex
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
 from codex_runner.transports.carriers.ssh.openssh import check_client
+from codex_runner.transports.processes import end_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,30 +25,33 @@ if TYPE_CHECKING:
 # OpenSSH's own limit.
 _DEPTH = 16
 
-# How ssh shows one, before the first keyword of a file.
+# How ssh shows a byte order mark before the first keyword of a file.
 _MARKED = r"bad configuration option: \357\273\277"
 
 _SYSTEM = Path("/etc/ssh/ssh_config")
 
 
 def aliases(file: Path | None = None) -> list[str]:
-    """Return the names that stand in `Host` lines, each once, in their order; patterns and negations name no host.
+    """Return the names in `Host` lines, each once, in their order, without patterns and negations.
 
-    Nor does what ssh would refuse as one.
-    `file` is what `ssh -F` would get; without it, the user's and the system's. Raises ConfigurationError if `file`
-    cannot be read; files of the defaults and of Include lines that are not there are passed over, as ssh does.
+    Names that ssh refuses are left out, too. `file` is what `ssh -F` would get; without it, the user's and the
+    system's files are read. Raises ConfigurationError if `file` does not exist. Missing default files, and missing
+    files of Include lines, are skipped, as ssh does.
     """
     if file is not None:
         if not file.is_file():
             raise ConfigurationError(f"ssh_config = {str(file)!r}: there is no such file.")
         return list(dict.fromkeys(_names(file, _home(), 0)))
-    # ssh asks the password database for the home folder, whatever $HOME says.
+    # ssh takes the home folder from the password database, and ignores $HOME.
     user = _names(_home() / "config", _home(), 0)
     return list(dict.fromkeys((*user, *_names(_SYSTEM, _SYSTEM.parent, 0))))
 
 
 async def resolved(alias: str, environ: Mapping[str, str], options: tuple[str, ...]) -> dict[str, str]:
-    """Return what ssh makes of an alias: `hostname`, `user`, `port`, `proxyjump`, and whatever else `ssh -G` says."""
+    """Return ssh's settings for an alias, as `ssh -G` prints them: `hostname`, `user`, `port`, `proxyjump`, ...
+
+    Raises ConfigurationError if ssh is missing, or cannot read its configuration.
+    """
     check_client(environ)
     process = await asyncio.create_subprocess_exec(
         *("ssh", *options, "-G", "--", alias),
@@ -61,9 +64,7 @@ async def resolved(alias: str, environ: Mapping[str, str], options: tuple[str, .
     try:
         output, complaint = await process.communicate()
     except asyncio.CancelledError:  # a `Match exec` may take its time
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await end_group(process)
         raise
     if process.returncode:
         said = complaint.decode("utf-8", "replace").strip()
@@ -100,13 +101,13 @@ def _names(file: Path, base: Path, depth: int) -> Iterator[str]:
 
 
 def _expanded(path: str) -> Path:
-    with contextlib.suppress(RuntimeError):  # the home of a user who is not there, which ssh passes over
+    with contextlib.suppress(RuntimeError):  # the home of an unknown user, which ssh skips
         return Path(path).expanduser()
     return Path(path)
 
 
 def _words(line: str) -> tuple[str, list[str]]:
-    """Split `Keyword value...` or `Keyword=value`, quotes and comments as ssh has them."""
+    """Split `Keyword value...` or `Keyword=value`, with ssh's quotes and comments."""
     line = line.strip()
     if line.startswith("#"):
         return "", []
@@ -119,7 +120,7 @@ def _words(line: str) -> tuple[str, list[str]]:
 def _values(text: str) -> list[str]:
     """Split arguments as ssh does: quotes of both kinds, backslashes before quotes, blanks and themselves.
 
-    A number sign begins a comment only where a word would begin. A quote that never ends makes ssh refuse the line.
+    A number sign begins a comment only at the beginning of a word. ssh refuses a line with an unclosed quote.
     """
     values: list[str] = []
     word: str | None = None

@@ -1,8 +1,8 @@
 """The carrier of hosts that OpenSSH reaches: one shared connection, and commands over it.
 
-The system's ssh does all of it (Include, Match, ProxyJump, certificates, agents, known_hosts): it is what people have
-configured and trust. A master of our own, with a short socket path in a private folder, carries all sessions; if a
-server refuses to multiplex, ssh connects each session by itself.
+The system's ssh does everything (Include, Match, ProxyJump, certificates, agents, known_hosts): users have configured
+it, and trust it. An ssh master of the runner's own carries all sessions, with a short socket path in a private folder.
+If a server refuses to multiplex, ssh connects each session by itself.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _OPTIONS = (
     "-oClearAllForwardings=yes",
     "-oPermitLocalCommand=no",
     "-oConnectTimeout=15",
-    # A dead line is seen in some eight seconds.
+    # Keep-alive: ssh notices a dead connection in about eight seconds.
     "-oServerAliveInterval=2",
     "-oServerAliveCountMax=3",
 )
 
 _SOCKET_PATIENCE = 30.0
 
-# ssh's own word for a connection that broke or never came about. A command's exit code of 255 looks the same.
+# ssh's exit code for a connection that broke or was never made. A command that exits with 255 looks the same.
 _BROKEN = (255,)
 
 _REMEDIES = Remedies(
@@ -57,14 +57,14 @@ _REMEDIES = Remedies(
         "The account's login shell must run commands: no `ForceCommand` or menu, no `exec` of another shell and no "
         "`read` in a start-up file, and a POSIX `sh` in the PATH."
     ),
-    streams="Make the account's start-up files (~/.bashrc, ~/.zshenv, /etc/profile) do it on a terminal only.",
+    streams="Make the account's start-up files (~/.bashrc, ~/.zshenv, /etc/profile) redirect only on a terminal.",
 )
 
 
 class SshCarrier:
     """Implements Carrier for an alias of OpenSSH's configuration. `ssh_options` precede the runner's (`-F FILE`).
 
-    ssh gets `environ` without what the runner reads secrets from, but for the variables `given`.
+    ssh gets `environ` without the variables from which the runner reads secrets, except those in `given`.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class SshCarrier:
         socket.unlink(missing_ok=True)
         with socket.with_name("log").open("wb") as complaint:
             newer = NEWER_MASTER_OPTIONS if self._newer else ()
-            # stdin is a pipe from us: its end takes the master along, however we end.
+            # stdin is a pipe from the runner. It closes when the runner ends, even by SIGKILL; the master ends then.
             watched = shell_script("codex_runner.transports.carriers.ssh", "watched.sh")
             master = self._ssh("-oControlMaster=yes", f"-oControlPath={socket}", "-oControlPersist=no", *newer, "-N")
             self._master = subprocess.Popen(
@@ -133,20 +133,20 @@ class SshCarrier:
 
     def _socket(self) -> Path:
         if self._folder is None:
-            # /tmp, since a socket's path may have some hundred characters and TMPDIR may be long. 0700 by mkdtemp.
+            # /tmp, since a socket's path is limited to about 100 characters and TMPDIR may be long. mkdtemp sets 0700.
             try:
                 self._folder = Path(tempfile.mkdtemp(prefix="cr-", dir="/tmp"))
             except OSError as error:
                 raise HostError(
-                    f"this machine: no folder can be made in /tmp: {error.strerror}.",
-                    remedy="Make /tmp a folder that can be written and has room: ssh's control socket lies there.",
+                    f"this machine: cannot create a folder in /tmp: {error.strerror}.",
+                    remedy="Make /tmp writable, and make room in it: ssh's control socket lies there.",
                 ) from None
         return self._folder / "s"
 
     async def _ready(self) -> Path:
         async with self._connecting:
             master = self._master
-            # A master that was not awaited yet may have failed; then its log says why.
+            # A master that was not awaited yet may have failed. `_connected` then reads the reason from its log.
             if master is not None and self._awaited and (master.poll() is not None or not self._socket().exists()):
                 await _end_group(master)
                 master = None
@@ -172,7 +172,7 @@ class SshCarrier:
 
     async def _refusal(self, complaint: str) -> Exception:
         """Return why there is no connection: DroppedError if trying again may help, else RefusedError."""
-        last = last_line(complaint.encode()) or "ssh ended without a word"
+        last = last_line(complaint.encode()) or "ssh ended and printed no reason"
         advice = remedy(complaint, ssh=shlex.join(["ssh", *self._ssh_options]), alias=self.host)
         if advice is None:
             return DroppedError(last)
@@ -182,7 +182,7 @@ class SshCarrier:
         return RefusedError(f"the host {self.host} cannot be used: {last}.{shown}", remedy=advice)
 
     def _fingerprint(self) -> str:
-        """Ask the host for its key once more, since ssh does not always show what it refuses."""
+        """Return the fingerprint of the host's key, asked once more: ssh does not always show a key that it refuses."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             asked = subprocess.run(
                 [*self._ssh("-v", "-oControlPath=none"), "true"],
@@ -198,7 +198,7 @@ class SshCarrier:
 
 
 async def _end_group(leader: subprocess.Popen[bytes]) -> None:
-    """End a master with the shell that watches over it. The group may outlive its leader, so it is always signalled."""
+    """End a master and the shell that watches it. The group may outlive its leader, so it is always signalled."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader.pid, signal.SIGTERM)
     if leader.stdin is not None:
@@ -206,5 +206,5 @@ async def _end_group(leader: subprocess.Popen[bytes]) -> None:
     try:
         await end(leader)
     finally:
-        with contextlib.suppress(ProcessLookupError):  # what ignores that, a ProxyCommand for one
+        with contextlib.suppress(ProcessLookupError):  # a ProxyCommand may ignore SIGTERM
             os.killpg(leader.pid, signal.SIGKILL)

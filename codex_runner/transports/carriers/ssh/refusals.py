@@ -1,4 +1,4 @@
-"""Why ssh gave up, in its own words: what trying again will not help, and what to do about each."""
+"""ssh's permanent failures, by ssh's own words: trying again does not help. Each has a remedy."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 _HOST_KEY = "If that is the host's own fingerprint, add it: `{ssh} -o StrictHostKeyChecking=accept-new {alias} true`."
 
 HOST_KEY = "Host key verification failed"
-"""What ssh says of a host whose key it does not know. The message does not always show the key."""
+"""ssh's message for a host whose key it does not know. The message does not always show the key."""
 
 _REFUSALS = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "Somebody may sit in between. If the host was set up anew: `ssh-keygen -R {name}` removes the old key.",
+        "Another machine may be in between. If the host was reinstalled, run `ssh-keygen -R {name}`.",
     ),
     (HOST_KEY, _HOST_KEY),
     (r"Permission denied", "Check the user, the key, and the agent: `{ssh} -v {alias} true`."),

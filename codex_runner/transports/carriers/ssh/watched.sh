@@ -1,6 +1,6 @@
-# Nothing of ours may outlive us, however we end: stdin is a pipe from us, and its end takes the master and its folder.
-# Where the master goes first, the watch stays for the folder's sake. The group is ended, not a pid: it may be reused.
-# The watch is a shell with nothing in its environment.
+# Ends the ssh master and removes its folder when the runner ends, even if it is killed: stdin is a pipe from the runner.
+# If the master ends first, the watching shell stays, to remove the folder. It kills the process group and no pid, since a
+# pid may be reused. Its environment is empty.
 folder=$1; shift
 exec 3<&0
 # shellcheck disable=SC2016 # the inner shell's own
