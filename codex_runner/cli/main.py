@@ -21,6 +21,8 @@ from codex_runner.domain.errors import ConfigurationError, RunnerError
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.machine import machine_fault
 
+_LARGEST_STATUS = 255
+
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = ("run", "runs", "logs", "attach", "cancel", "report", "prune", "hosts", "doctor", "init", "demo")
 _GROUPS = ("token", "vault")
@@ -84,6 +86,7 @@ def program() -> NoReturn:
         main()
     except SystemExit as ended:
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(ended.code if isinstance(ended.code, int) else 1)
 
 
@@ -99,6 +102,8 @@ def main() -> NoReturn:
             f"the result could not be written to stdout: {lost.strerror}.", "Connect stdout to a place that accepts it."
         )
         code = code or int(ExitCode.JOB_FAILED)
+    if not 0 <= code <= _LARGEST_STATUS:  # the system keeps only the lowest byte: 256 would be 0
+        code = int(ExitCode.INTERNAL)
     # The caller ends soon: a garbage collection through every module on the way out costs a twentieth of a second.
     gc.freeze()
     sys.exit(code)

@@ -13,6 +13,7 @@ No signal is ever blocked: a process that is started meanwhile would keep it blo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -107,6 +108,8 @@ class Following:
                 self._is_running = False
                 signal.set_wakeup_fd(-1)
                 loop.remove_reader(near)
+                with contextlib.suppress(BlockingIOError):
+                    self._read(near)  # what came since the loop's last turn
 
     def _read(self, near: socket.socket) -> None:
         for number in near.recv(64):

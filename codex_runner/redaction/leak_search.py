@@ -114,10 +114,11 @@ class Find:
 def search(folder: Path, redactor: Redactor, without: Path | None = None) -> list[Find]:
     """Return each find of a secret, in any form, in all files below `folder`, binary ones too, in order of their paths.
 
-    The file `without` is not searched. Symbolic links are not followed; their targets' paths are searched. Memory is
-    constant, however large a file is. Raises OSError if a file cannot be read, since it may hold a secret.
+    `without` is not searched if it is a regular file. Symbolic links are not followed; their targets' paths are
+    searched. Memory is constant, however large a file is. Raises OSError if a file cannot be read, since it may hold a
+    secret.
     """
-    spared = without if without and without.is_file() else None
+    spared = without if without and without.is_file() and not without.is_symlink() else None
     return [find for path in _below(folder) if path != spared for find in _search_one(path, folder, redactor)]
 
 

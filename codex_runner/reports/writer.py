@@ -67,7 +67,8 @@ class FileReports:
     def write(self, state: RunState) -> Sequence[Path]:
         """See Reports.write. If one report cannot be written, the others are written all the same."""
         folder = self._folder
-        folder.room.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # an agent without a sandbox may have put a folder there
+            folder.room.unlink()
         reports = [
             (folder.run_json, run_json),
             (folder.junit, self._junit_report),

@@ -304,6 +304,7 @@ RECORDS = {
     "has a FIFO in the place of a report": "mkfifo $R/junit.xml",
     "has a link in the place of its artifacts": "ln -s /tmp $R/artifacts",
     "has a hard link to its events": "ln $R/events.jsonl $R/again.jsonl",
+    "has a folder in the place of its room": "mv $R/.room $R/elsewhere; mkdir -p $R/.room/a",
 }
 
 # What replaces one report, and leaves the record alone.
@@ -311,6 +312,7 @@ HARMLESS = {
     "has a link in the place of run.json",
     "has a FIFO in the place of a report",
     "has a hard link to its events",
+    "has a folder in the place of its room",
 }
 
 

@@ -60,6 +60,21 @@ def test_the_program_ends_when_all_is_written(arguments, code, says):
     assert bool(done.stderr) == bool(code)
 
 
+@pytest.mark.parametrize(("ending", "code"), [("256", 70), ("-1", 70), ("255", 255), ("None", 0)])
+def test_no_end_of_a_command_becomes_another_one(ending, code):
+    text = (
+        "import sys; sys.argv = ['codex-runner']\n"
+        "from codex_runner.cli import main\n"
+        "def command():\n"
+        "    sys.stderr.write('half a line')\n"
+        f"    raise SystemExit({ending})\n"
+        "main.command_line = lambda _: command\n"
+        "main.program()"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "half a line")
+
+
 def test_windows_is_told_of_wsl():
     program = "import sys; from codex_runner.cli.main import main; sys.platform = 'win32'; main()"
     done = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, text=True, check=False)

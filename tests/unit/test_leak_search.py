@@ -94,6 +94,10 @@ def test_the_room_for_reports_is_not_searched(tmp_path, redactor):
     folder.room.mkdir()  # somebody else has made that
     (folder.room / "said").write_text(VALUE)
     assert [leak.path for leak in clean(folder, redactor)] == [".room/said"]
+    folder.room.rmdir()
+    (tmp_path / "another-secret-value").touch()
+    folder.room.symlink_to("../another-secret-value")
+    assert [leak.path for leak in clean(folder, redactor)] == [".room"]
 
 
 def test_two_secrets_and_two_files(tmp_path, redactor):

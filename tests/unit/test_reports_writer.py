@@ -51,6 +51,12 @@ def test_there_is_room_for_reports_while_the_agent_works(folder):
     assert not folder.room.exists()
 
 
+def test_what_another_has_put_in_the_place_of_the_room_costs_no_report(folder):
+    folder.room.mkdir(parents=True)
+    written = FileReports(folder).write(a_run())
+    assert folder.run_json in written
+
+
 def test_the_mode_is_what_the_umask_says(folder):
     before = os.umask(0o027)
     try:

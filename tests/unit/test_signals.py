@@ -105,6 +105,16 @@ def test_a_run_that_stops_before_it_begins_ends_the_command_as_the_signal_would(
     assert ended.value.code == 128 + signal.SIGTERM
 
 
+def test_a_signal_in_the_last_step_of_a_run_is_heard():
+    stopping = Stopping()
+
+    async def run():
+        strike()
+
+    follow(stopping.request, run())
+    assert stopping.stop.reason is StopReason.TERMINATED
+
+
 def test_a_run_that_stops_without_a_signal_says_so():
     stopping = Stopping()
 
