@@ -12,6 +12,7 @@ from codex_runner.app.audience import targets_of
 from codex_runner.app.secret_places import passwords_of_proxies, secret_names_of
 from codex_runner.ci_systems import Pipeline
 from codex_runner.dataclass import dataclass
+from codex_runner.domain.canonical import canonical
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import holds_secret
@@ -108,8 +109,9 @@ def _digest(config: Config) -> str:
         with contextlib.suppress(OSError):  # ssh reports it
             ssh = config.ssh_config.read_bytes()
     told = (config.vault, config.ssh_config, ssh, config.notify, config.metrics, config.ledger, config.audit)
-    names = sorted(secret_names_of(config))
-    return hashlib.sha256(repr((*told, names, sorted(config.hosts.items()))).encode(errors="surrogatepass")).hexdigest()
+    # Canonical, so that a run which an older version began can be attached to.
+    whole = canonical((*told, secret_names_of(config), config.hosts))
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
