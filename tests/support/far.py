@@ -80,8 +80,11 @@ class FarProject(Project):
         (self.cwd / "codex-runner.toml").write_text(configuration)
         self.out = self.cwd / "codex-runner-out"
 
-    def check_nothing_is_left(self, *, grace=0.0):
-        """Nothing here, nothing there: no process, no connection, no file but what the agent made."""
+    def check_nothing_is_left(self, *, grace=3.0):
+        """Nothing here, nothing there: no process, no connection, no file but what the agent made.
+
+        The shell of a session ends by itself when its connection is closed: a busy host takes a moment for that.
+        """
         wait_for(lambda: not self.sshd.sessions())
         super().check_nothing_is_left(grace=grace)
         # codex keeps a lock for all runs of an account there.
