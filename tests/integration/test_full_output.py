@@ -45,7 +45,7 @@ def test_a_run_whose_output_disk_fills_up(project, disk, free, service):
     document = done.run.run_json
     assert (done.code, document["exit_code"], document["result"]) == (3, 3, "failed"), done.stderr
     assert "No space left on device" in document["reason"]
-    assert "Make room" in document["remedy"]
+    assert "Free space" in document["remedy"]
     disk(None)
     again = project.command("attach", done.run.run_id)
     document = project.check_reports(again, 3).run_json

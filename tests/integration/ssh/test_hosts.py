@@ -155,4 +155,4 @@ def test_no_ssh_is_told(tmp_path):
     (tmp_path / "bin").mkdir()
     said = commands.run("hosts", "a", cwd=tmp_path, environ={"HOME": "/", "PATH": str(tmp_path / "bin")})
     assert said.code == 3
-    assert "no ssh on this machine" in said.stderr
+    assert "ssh is not in PATH on this machine" in said.stderr
