@@ -13,6 +13,7 @@ from codex_runner.domain import event as ev
 from codex_runner.domain.cksum import cksum, finish
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.host import Output
+from codex_runner.domain.run import Usage
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState, fold
 from codex_runner.engine.recorder import Recorder
@@ -200,7 +201,7 @@ def test_killed_anywhere_nothing_is_lost_or_doubled(tmp_path_factory, lines, dea
     for death in sorted(deaths):
         killed.take(stream, piece, until=int(death * len(stream)))
         if warns:
-            killed.recorder.emit(ev.UsageSeen(ev.Usage()))
+            killed.recorder.emit(ev.UsageSeen(Usage()))
         killed.die()
     killed.take(stream, piece)
     killed.transcript.finish()
