@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.ci_systems import Pipeline
-from codex_runner.domain.notice import NotifyTarget
 from codex_runner.reports.metrics import write_metrics
 from codex_runner.reports.otel import export_spans, wants_spans
 from codex_runner.reports.summary import append_step_summary, summary

@@ -11,7 +11,6 @@ from codex_runner.codex.survey import functions, read_answers
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.failure import Failure
-from codex_runner.engine.proposal import Proposal
 from codex_runner.shell.script import shell_script
 from codex_runner.transports.local import LocalTransport
 

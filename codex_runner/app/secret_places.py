@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.key import secret_files, secret_variables
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import PROXIES, proxy_passwords

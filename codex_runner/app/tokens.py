@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from codex_runner.app.token_dates import Dates
 from codex_runner.app.token_proofs import Proofs
-from codex_runner.app.token_target import Target
 from codex_runner.codex.login import LoginAnswer, Said
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.app import tokens as wiring
+from codex_runner.app import tokens
 from codex_runner.app.diagnosis import write_junit
 from codex_runner.app.token_target import target_of
 from codex_runner.cli.operators import confirm, duration, optional_config
@@ -312,9 +312,9 @@ def _open_mount(
     config: Path | None, settings: list[str] | None, mount: str | None
 ) -> tuple[TokenDesk, str, Config | None]:
     loaded = optional_config(config, settings)
-    vault = wiring.operators_vault(loaded, os.environ)
+    vault = tokens.operators_vault(loaded, os.environ)
     defaults = (loaded.defaults.credential if loaded else None) or CredentialSpec()
-    desk = wiring.TokenDesk(vault, os.environ, tell, Interruption, follow)
+    desk = tokens.TokenDesk(vault, os.environ, tell, Interruption, follow)
     return desk, mount or defaults.mount, loaded
 
 

@@ -93,12 +93,12 @@ def setup(
 
     Example: codex-runner vault setup --workflow acme/app/release-notes --repo acme/app
     """
-    from codex_runner.app import vault_setup as wiring
+    from codex_runner.app import vault_setup
 
     if repo and not repository_id and not gitlab_project:
-        repository_id = wiring.repository_id(repo, os.environ)
+        repository_id = vault_setup.repository_id(repo, os.environ)
         tell(f"GitHub's number of {repo} is {repository_id}")
-    request = wiring.SetupRequest(
+    request = vault_setup.SetupRequest(
         workflow=workflow,
         repository=repo,
         repository_id=repository_id,
@@ -118,16 +118,16 @@ def setup(
         audience=audience,
         secret_id_ttl=int(duration(secret_id_ttl, "--secret-id-ttl")),
     )
-    steps = wiring.plan(request)
+    steps = vault_setup.plan(request)
     if apply:
         loaded = optional_config(config, settings)
-        wiring.make(steps, loaded, os.environ, typer.echo, tell, Interruption())
+        vault_setup.make(steps, loaded, os.environ, typer.echo, tell, Interruption())
     else:
-        typer.echo(wiring.rendered(steps, format_.value), nl=False)
+        typer.echo(vault_setup.rendered(steps, format_.value), nl=False)
     if repo or gitlab_project:
         auth = f'method = "jwt", role = "{request.role_name}"{_at(request.jwt_mount, "jwt")}'
         tell(f"the configuration then says: [vault] auth = {{ {auth} }}")
-        where = "" if mount == wiring.DEFAULT_MOUNT else f" --mount {mount}"
+        where = "" if mount == vault_setup.DEFAULT_MOUNT else f" --mount {mount}"
         then = f"the workflow then runs `codex-runner token check{where}`"
         tell(then if lister else f"and the job: {_credential(request)}")
     if request.approle_cidrs:
