@@ -25,6 +25,8 @@ class FarProject(Project):
     the service about first. `options` are lines of the server's configuration, `extra` of the client's.
     """
 
+    grace = 3.0
+
     def __init__(self, scratch, state, codex, service, *, options=(), extra=(), environment=None):
         self.account = state / "account"
         self.workspace = state / "workspace"
@@ -80,11 +82,8 @@ class FarProject(Project):
         (self.cwd / "codex-runner.toml").write_text(configuration)
         self.out = self.cwd / "codex-runner-out"
 
-    def check_nothing_is_left(self, *, grace=3.0):
-        """Nothing here, nothing there: no process, no connection, no file but what the agent made.
-
-        The shell of a session ends by itself when its connection is closed: a busy host takes a moment for that.
-        """
+    def check_nothing_is_left(self, *, grace=None):
+        """Nothing here, nothing there: no process, no connection, no file but what the agent made."""
         wait_for(lambda: not self.sshd.sessions())
         super().check_nothing_is_left(grace=grace)
         # codex keeps a lock for all runs of an account there.

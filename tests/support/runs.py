@@ -244,7 +244,11 @@ class Project:
     Everything lies in two folders of the test's: `scratch`, and `state`, where CODEX_HOME will be, which codex does not
     want to have under /tmp. Both names are in the environment of everything that is started, the agent's commands
     included (HOME), so `processes` finds whatever is left. `prefix` is what every command line begins with.
+
+    `grace` is how many seconds processes may outlive the runner: those of a host over SSH end with its connection.
     """
+
+    grace = 0.0
 
     def __init__(self, scratch, state, codex, service):
         self.scratch, self.state, self.service = scratch, state, service
@@ -348,12 +352,12 @@ class Project:
         left = [name for name in (".agents", ".codex", ".aws", ".ssh", ".config") if is_empty(folder / name)]
         assert left == [], f"codex's mount points are left: {left}"
 
-    def check_nothing_is_left(self, *, grace=0.0, looked=False):
+    def check_nothing_is_left(self, *, grace=None, looked=False):
         """No process (or soon none: some `grace` seconds), no run directory, and the key neither said nor written.
 
         `looked`: a runner may have been killed while it looked at codex, whose home for that goes with a later run.
         """
-        left = self.processes
+        left, grace = self.processes, self.grace if grace is None else grace
         if left and grace:
             wait_for(lambda: not self.processes, 10 * grace)  # this machine may be busy
         else:

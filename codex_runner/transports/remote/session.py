@@ -8,6 +8,7 @@ Besides, asyncio may reap a process that it closes before its own child watcher 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -113,6 +114,15 @@ class Session:
     async def exit_code(self) -> int | None:
         """Return the process's exit code, negative for a signal. Returns None if it does not end within PATIENCE."""
         return self._process.returncode if await gone(self._process, PATIENCE) else None
+
+    async def finish(self) -> None:
+        """End the command's input, and wait PATIENCE seconds at most for the host's side to end by itself.
+
+        For a session that serves no request. Whatever it has started on the host is then gone.
+        """
+        with contextlib.suppress(OSError):
+            self._stdin.write_eof()
+        await gone(self._process, PATIENCE)
 
     async def close(self) -> None:
         """End the process. Idempotent."""

@@ -131,7 +131,9 @@ class Sessions:
             return await next_answer(session, nonce, patience=patience)
 
     async def close(self) -> None:
-        """Close the sessions, then the carrier's connection."""
+        """Close the sessions, then the carrier's connection. Nothing of an idle session is left on the host."""
+        await asyncio.gather(*(session.finish() for session, _ in self._parked))
+        self._parked.clear()
         for session in list(self._all):
             await self.release(session)
         await self.carrier.close()

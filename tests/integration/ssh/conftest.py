@@ -108,7 +108,7 @@ def disk(there):
 def _far(project, server, environment):
     sshd = server(environment={"XDG_STATE_HOME": str(project.state), **environment})
     project.environ["CODEX_RUNNER_SSH_CONFIG"] = str(sshd.config)
-    project.host, configure = sshd.alias, project.configure
+    project.host, project.grace, configure = sshd.alias, 3.0, project.configure
     project.configure = lambda **job: configure(**{"host": sshd.alias, "cwd": str(project.cwd), **job})
     project.configure()
     return project

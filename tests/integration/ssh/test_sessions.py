@@ -111,6 +111,19 @@ def test_a_session_that_died_while_nobody_used_it_is_no_outage(server, opened):
     assert told == []
 
 
+def test_the_hosts_side_is_gone_before_the_transport_is(server, on, tmp_path):
+    slow = server(options=['ForceCommand sh -c "$SSH_ORIGINAL_COMMAND"; sleep 0.3'])  # a busy host ends it so late
+    seen = []
+
+    async def work(transport):
+        await asyncio.gather(*(echo(transport, word) for word in ("one", "two")))
+        seen.append(processes_with(str(tmp_path / "state")))
+
+    on(slow, work)
+    assert seen != [{}]
+    assert processes_with(str(tmp_path / "state")) == {}
+
+
 @pytest.fixture(params=SHELLS)
 def front(request, tmp_path):
     """Start a host's side without a connection, in a shell; `quiet` is for how long it waits for a request."""
