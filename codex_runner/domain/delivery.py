@@ -1,0 +1,205 @@
+"""Delivery: where a run's changes go, and what came of it. Plain values, and the port of a forge.
+
+A forge is GitHub, GitLab, or a plain git remote without pull requests. "Pull request" means GitLab's merge request too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from codex_runner.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from codex_runner.domain.secret import Secret
+
+
+class ForgeKind(StrEnum):
+    """The kind of a delivery's target."""
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    GIT = "git"
+
+
+class OnHeld(StrEnum):
+    """What a held delivery does to the run."""
+
+    WARN = "warn"
+    FAIL = "fail"  # exit code 13
+
+
+class IfUnchanged(StrEnum):
+    """What happens to an open pull request of the workflow if a later run changes nothing."""
+
+    SKIP = "skip"
+    CLOSE = "close"
+
+
+class Reopen(StrEnum):
+    """When a pull request may be opened again that a person has closed."""
+
+    NEVER = "never"
+    CHANGED = "changed"  # once the base has a change in the files that matter
+    ALWAYS = "always"
+
+
+class DeliveryState(StrEnum):
+    """What came of a delivery."""
+
+    DELIVERED = "delivered"  # a new branch, and a new pull request
+    UPDATED = "updated"  # the branch and the pull request that were there
+    UNCHANGED = "unchanged"  # the agent changed nothing, or what is there already holds the change
+    HELD = "held"  # a person has pushed to the branch, or the branch is not this workflow's
+    CLOSED = "closed"  # a person has closed the pull request, and nothing new justifies another one
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSet:
+    """A run's changes as git objects: the tree to deliver, and a pack of the objects that `base` lacks.
+
+    `base` is the commit that the agent began with, `tree` the id of its tree with the agent's changes. `paths` are the
+    changed paths, relative to the repository's top; bytes outside UTF-8 are surrogates. `modes` has the new mode of each
+    path that still exists ("100644", "100755", "120000", "160000").
+    """
+
+    base: str
+    tree: str
+    paths: tuple[str, ...]
+    modes: dict[str, str]
+    pack: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """What this runner knows of its last delivery. It travels with the forge, in a hidden block of the pull request.
+
+    `tip` is the commit that the runner pushed, `base` the commit of the target branch below it, `tree` the digest of the
+    delivered tree. A branch whose tip is another commit was changed by a person.
+    """
+
+    workflow: str
+    target: str
+    run: str
+    tip: str
+    base: str
+    tree: str
+
+
+@dataclass(frozen=True, slots=True)
+class PullText:
+    """A pull request's words, neutralised and bounded for the forge. `body` holds the record's hidden block."""
+
+    title: str
+    body: str
+    draft: bool = True
+
+
+class PullState(StrEnum):
+    """The state of a pull request."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    MERGED = "merged"
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull request as the forge has it. `tip` is its branch's commit, "" if the forge does not say."""
+
+    number: int
+    link: str
+    state: PullState
+    branch: str
+    base: str
+    tip: str
+    title: str = ""
+    body: str = ""
+    draft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a credential may do at a forge, as far as the forge says. `warnings` are sentences for the log.
+
+    `default_branch` is the repository's. `signs`: commits that are made through the API are signed. `waits`: the CI runs
+    of its pull requests wait for a person's approval.
+    """
+
+    default_branch: str
+    base_tip: str
+    signs: bool = False
+    waits: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoration:
+    """What is attached to a pull request after it is open. One that fails is a warning."""
+
+    labels: tuple[str, ...] = ()
+    reviewers: tuple[str, ...] = ()
+    assignees: tuple[str, ...] = ()
+
+
+class Forge(Protocol):
+    """One repository at a forge, reached with one credential.
+
+    Each method may be repeated after a failure: the request may have been done although its answer was lost. Raises
+    DeliveryError if the forge refuses, CredentialError if it refuses the credential, and DeliveryError too if it cannot
+    be reached within the deadline of its retries.
+    """
+
+    kind: ForgeKind
+
+    async def check(self, base: str | None) -> Access:
+        """Ask for the repository and the branch `base` (None: the default branch). Changes nothing."""
+
+    async def find(self, branch: str) -> Sequence[PullRequest]:
+        """Return the pull requests from this branch of this repository, of any state, the newest first."""
+
+    async def open(self, branch: str, base: str, text: PullText) -> PullRequest:
+        """Open a pull request. Returns the open one if there is one from this branch to this base already."""
+
+    async def update(self, number: int, text: PullText) -> PullRequest:
+        """Set title and body of a pull request. Leaves its draft state alone: a person may have changed it."""
+
+    async def close(self, number: int) -> None:
+        """Close a pull request. Idempotent."""
+
+    async def decorate(self, number: int, decoration: Decoration) -> Sequence[str]:
+        """Add labels, reviewers and assignees. Returns a sentence for each that failed; raises nothing for these."""
+
+    async def aclose(self) -> None:
+        """Close the connections. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The result of a delivery, for reports. `reason` is one sentence. `signed` is None if it is not known."""
+
+    state: DeliveryState
+    target: ForgeKind
+    repository: str = ""
+    branch: str = ""
+    base: str = ""
+    commit: str = ""
+    tree: str = ""
+    number: int | None = None
+    link: str = ""
+    reason: str = ""
+    signed: bool | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeCredential:
+    """A token for a forge, and the user name that git over HTTPS takes with it."""
+
+    secret: Secret
+    user: str = "x-access-token"
