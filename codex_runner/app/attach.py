@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from codex_runner.app.invocation import Invocation
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.secret import Secret
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.stopping import Stopping
 
 

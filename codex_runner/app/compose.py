@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Record
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.host import Host
-    from codex_runner.domain.ports import Artifacts, ConfigTrust, Transport
+    from codex_runner.domain.ports import Artifacts, ConfigTrust
     from codex_runner.domain.secret import Secret
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.proposal import Proposal
     from codex_runner.engine.stopping import Stopping
     from codex_runner.sinks.jsonl import FileJournal

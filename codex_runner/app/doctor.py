@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Host
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Prepared, Transport
+    from codex_runner.domain.ports import Prepared
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.domain.workspace import WorkspaceSpec
 
 _PATIENCE: Final = 10.0  # seconds for a Vault that does not answer: a person waits here

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.claim import Claim
     from codex_runner.domain.host import Host
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.transport_port import Transport
 
 
 def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ

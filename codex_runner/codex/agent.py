@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
     from codex_runner.domain.outside import OutsidePath
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.run import Ending, ProcessExit, Usage
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.proposal import Proposal
 
 

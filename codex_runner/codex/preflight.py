@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
     from codex_runner.domain.outside import OutsidePath
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.transport_port import Transport
 
 _INSTALL = "Install it (`npm install -g @openai/codex`, or `pip install openai-codex-cli-bin`)"
 _INSTALL_ANOTHER = "Use `npm install -g @openai/codex@VERSION` or `pip install openai-codex-cli-bin==VERSION`"

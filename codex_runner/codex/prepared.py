@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Install, Launch
     from codex_runner.domain.job import Instructions, Job
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.secret import Secret
+    from codex_runner.domain.transport_port import Transport
 
 
 @dataclass(frozen=True, slots=True)

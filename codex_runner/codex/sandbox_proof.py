@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Install
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.transport_port import Transport
 
 _PATIENCE = 60.0  # seconds
 _PART = 30_000  # characters of config.toml in one variable; each may have four bytes

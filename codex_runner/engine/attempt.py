@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Piece
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Agent, Transport
+    from codex_runner.domain.ports import Agent
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
 

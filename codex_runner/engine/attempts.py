@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import Record
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Agent, Prepared, Reports, Transport, Workspaces
+    from codex_runner.domain.ports import Agent, Prepared, Reports, Workspaces
     from codex_runner.domain.state import RunState
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
 

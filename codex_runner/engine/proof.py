@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Agent, Prepared, Transport
+    from codex_runner.domain.ports import Agent, Prepared
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.recorder import Recorder
 
 
