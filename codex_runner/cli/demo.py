@@ -16,7 +16,7 @@ import typer
 from codex_runner.app.demo import demo_world
 from codex_runner.app.invocation import Invocation
 from codex_runner.app.run import run_job
-from codex_runner.app.secret_places import secrets_of
+from codex_runner.app.secret_places import setting_secrets
 from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, sinks
 from codex_runner.cli.signals import follow
 from codex_runner.config import load, resolve_job
@@ -43,7 +43,7 @@ def demo(
             config = load(None, scratch, world.environ)
             job = resolve_job(config, world.job)
             _say(f"codex-runner run {world.job}")
-            invocation = Invocation.of(config, world.environ, sinks(log_format, secrets_of(job.codex)))
+            invocation = Invocation.of(config, world.environ, sinks(log_format, setting_secrets(job)))
             output_dir, stopping = (output or Path("codex-runner-out")).absolute(), Stopping()
             running = run_job(job, output_dir, invocation, stopping=stopping)
             folder, state = follow(stopping.request, running)

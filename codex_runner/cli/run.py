@@ -15,7 +15,7 @@ from codex_runner.app.imports import forget_sources
 from codex_runner.app.invocation import Invocation
 from codex_runner.app.plan import plan
 from codex_runner.app.run import run_job
-from codex_runner.app.secret_places import secrets_of
+from codex_runner.app.secret_places import setting_secrets
 from codex_runner.cli.options import (
     ConfigOption,
     JunitOption,
@@ -93,7 +93,7 @@ def run(
     invocation = Invocation.of(
         loaded,
         os.environ,
-        sinks(log_format, secrets_of(resolved.codex), resolved),
+        sinks(log_format, setting_secrets(resolved), resolved),
         junit,
         warn,
         files_of(loaded, job, source),
