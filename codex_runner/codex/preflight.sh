@@ -1,12 +1,14 @@
-# Printed line by line: where runs lie, what the repository would tell codex (survey.sh), whether the home is the job's
-# folder and what is not in it, path, version, feature, login and what it said. The npm package's `codex` is a Node
-# wrapper that survives signals badly and leaves the real one running when it is killed: the native binary beside it is
-# taken.
+# Looks for codex on a host, and asks it what a run has to know. Prints line by line: the folder of run directories, what
+# the repository would tell codex (survey.sh), whether the home is the job's folder and what is not in it, codex's path,
+# version, features and login, and what the login said.
 #
-# codex drops a bad access token silently and goes on without one, so it is asked about it first: with the settings that
-# `$4` holds, in a home of its own. All in one go, since to an SSH host each question is a round trip, and codex takes
-# its time to start. What the service is asked comes last: all else is known by then, also where no answer ever comes.
-# Whose the token is, `login status` does not say; codex's app server does (`$5`). `$9` is the table of versions.
+# The npm package's `codex` is a Node wrapper. It handles signals badly, and leaves the real codex running if it is
+# killed. So the script takes the native binary beside it.
+#
+# codex drops a bad access token silently and goes on without one. So the script asks it about the token first, in a home
+# of its own with the settings in `$4`. It asks all questions in one go: to an SSH host each is a round trip, and codex
+# takes its time to start. Questions to the service come last: if it never answers, all else is known by then.
+# `login status` does not say whose the token is; codex's app server does (`$5`). `$9` is the table of versions.
 echo() { printf '%s\n' "$*"; } # some shells' own reads backslashes
 found=$1
 if [ -z "$found" ]; then
@@ -30,21 +32,21 @@ esac
 no_core
 runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
 kept=$runs
-# Not in TMPDIR, where another run's agent may put an `.env` into it: codex would send the token to the proxy in that.
+# Not in TMPDIR: another run's agent may put an `.env` into it, and codex would send the token to the proxy in that file.
 find_scratch "$runs" || { echo "full $scratch"; exit 0; }
 own=$(mktemp -d "$scratch/codex.$(uname -n).$$.XXXXXX") || { echo "full $scratch"; exit 0; }
 scratch=$own
 trap 'end_helpers "$scratch/"; rm -rf "$scratch"' EXIT
-# On a full disk codex would only fail, without a word.
+# On a full disk codex would fail silently.
 { printf '%65536s' '' >"$scratch/room"; } 2>/dev/null || { echo "full ${scratch%/*}"; exit 0; }
 # Any start of codex writes into its home, and warns on stderr of a home that it does not like.
 export CODEX_HOME="$scratch"
 for up in "$runs" "${runs%/*}" "${runs%/*/*}"; do
-	# As the kernel names it: a rule for a path behind a symbolic link would be one for nothing.
+	# As the kernel names it: a rule for a path behind a symbolic link would have no effect.
 	if real=$(cd -P "$up" 2>/dev/null && pwd); then runs=$real${runs#"$up"}; break; fi
 done
 echo "runs $runs"
-# While the rest is looked at. With a token, codex would ask the service also for this.
+# In the background. Without a token: with one, codex would ask the service even for this.
 (
 	unset CODEX_ACCESS_TOKEN
 	exec "$found" --version
@@ -55,16 +57,16 @@ versioned=$!
 if [ -n "$3" ] && [ "$(cd -P "$3" 2>/dev/null && pwd)" = "$(cd -P "$HOME" && pwd)" ]; then echo at_home; fi
 settings=$4 identify=$5 table=$9
 shift 9
-# While a sandbox of another codex runs, what it denies and is missing is there, as an empty file until that one ends.
+# While another codex's sandbox runs, there is an empty file in place of each missing path that it denies.
 for place; do
 	at=$HOME/${place#"~/"}
-	case $kept in "$at"/*) continue ;; esac  # where runs lie: it is made before codex starts
+	case $kept in "$at"/*) continue ;; esac  # the folder of run directories: it is made before codex starts
 	if [ ! -e "$at" ] || { [ -f "$at" ] && [ ! -s "$at" ]; }; then echo "absent $place"; fi
 done
 if wait "$versioned"; then broken=''; else broken=1; fi
 version=$(cat "$scratch/version")
 [ -z "$broken" ] || version="broken $version $(tail -c 500 "$scratch/stderr")"
-# A codex that a run refuses gets no token: what is bad about it may be what it does with one.
+# A refused codex gets no token: what is bad about it may be what it does with one.
 if [ -n "$settings" ] && is_refused "${version#codex-cli }" "$table"; then settings=''; fi
 if [ -n "$settings" ]; then
 	mkdir "$scratch/login"

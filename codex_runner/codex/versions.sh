@@ -1,9 +1,9 @@
 # Which codex gets no token: one that is too old or known to be bad, by the table of versions.py.
 #
-# Functions only; preflight.sh calls `is_refused`. preflight.py refuses such a codex, with words and by the same table. It hears of
-# the version only when codex has been asked everything, so the host has to keep the token back.
+# Functions only; preflight.sh calls `is_refused`. preflight.py refuses such a codex by the same table, and says why. But it
+# learns the version only when codex has answered all questions, so this script has to withhold the token.
 
-numbers_of() { # VERSION: its three numbers into $major, $minor and $patch, which are empty if it is none
+numbers_of() { # VERSION: its three numbers into $major, $minor and $patch. False if it is no version
 	major=${1%%.*} rest=${1#*.}
 	minor=${rest%%.*} patch=${rest#*.}
 	patch=${patch%%[!0-9]*}

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # What codex itself leaves: helpers that it starts for files, and empty mount points of its sandbox (points.sh).
 
-helpers() { # TEXT: codex's helpers for files into $below, if TEXT, a part of their CODEX_HOME's path, is about them
+helpers() { # TEXT, a part of their CODEX_HOME's path: codex's helpers for files, into $below
 	# They have no mark. The path is in the command line, or in the PATH that codex gives them.
 	below=
 	[ -r /proc/self/cmdline ] || return 0
@@ -13,12 +13,12 @@ helpers() { # TEXT: codex's helpers for files into $below, if TEXT, a part of th
 	done
 }
 
-end_helpers() { # TEXT: as above. TERM does not end them
+end_helpers() { # TEXT: ends them by KILL, since TERM does not end them
 	helpers "$1"
 	for pid in $below; do kill -KILL "$pid" 2>/dev/null; done
 }
 
-note_points() { # FOLDER RUN-DIRECTORY FOLDERS: which are not there, before a sandbox begins; by its path in FOLDERS, one a line
+note_points() { # FOLDER RUN-DIRECTORY FOLDERS: notes those that are missing before a sandbox begins. FOLDERS: a path a line
 	[ ! -e "$2/points" ] || return 0
 	ln -sfn "$1" "$2/points.at"
 	{ (cd -P "$1" && pwd -P) && printf '%s\n' "$3"; } >"$2/points.in" 2>/dev/null
@@ -31,7 +31,7 @@ note_points() { # FOLDER RUN-DIRECTORY FOLDERS: which are not there, before a sa
 	} >"$2/points" 2>/dev/null
 }
 
-remove_points() { # RUN-DIRECTORY: those that were not there, and are there by now and empty
+remove_points() { # RUN-DIRECTORY: removes noted mount points that exist by now and are empty
 	[ -s "$1/points" ] || return 0
 	(
 		exec 4<"$1/points"

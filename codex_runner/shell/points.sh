@@ -7,13 +7,13 @@ POINTS='.git .agents .codex .aws .azure .cargo .config .docker .git-credentials 
 .pypirc .ssh .terraform.d .vault-token .bashrc .bash_profile .bash_login .bash_logout .profile .zshenv .zshrc .zprofile
 .zlogin .kshrc .mkshrc .cshrc .tcshrc .login .gitconfig .pam_environment'
 
-missing() { # PATH...: lists those that are not there
+missing() { # PATH...: lists those that do not exist
 	for name; do
 		[ -e "$name" ] || [ -h "$name" ] || echo "$name"
 	done
 }
 
-remove_empty() { # stdin: paths; those that are there by now and empty
+remove_empty() { # stdin: paths; removes those that exist and are empty
 	while IFS= read -r name; do
 		if [ -h "$name" ]; then
 			:
@@ -27,7 +27,7 @@ remove_empty() { # stdin: paths; those that are there by now and empty
 }
 
 unused() { # RUN-DIRECTORY; stdin: paths, those of this folder relative; lists those that no other run's sandbox may have mounted
-	# To remove the mount point of another sandbox takes its mount away, or keeps it from starting: a command failed so.
+	# Without its mount point, another sandbox loses its mount or does not start. A command failed that way.
 	# The path goes to the list of that run, which removes it when it ends.
 	place=$(pwd -P)
 	sandboxes=$(living_sandboxes "$1")
