@@ -12,10 +12,10 @@ from codex_runner.git.guard import guarded_command
 
 @dataclass
 class Play:
-    """One codex: `steps` are (seconds to wait, stream, bytes). It hangs after them where `hangs` says so.
+    """One codex: `steps` are (seconds to wait, stream, bytes). After them, codex hangs if `hangs` is set.
 
-    `lost`: its supervisor dies after the steps. `breaks`: the connection does, with this error. `forged` stands in
-    place of parts of the exit that would be told. `deaf`: a stop changes nothing. `piece`: so many bytes at once.
+    `lost`: its supervisor dies after the steps. `breaks`: the connection breaks, with this error. `forged` replaces
+    fields of the exit. `deaf`: a stop changes nothing. `piece`: so many bytes at once.
     """
 
     steps: tuple = ()
@@ -88,10 +88,10 @@ class _Attempt:
 
 
 class FakeHost:
-    """A Transport. `plays` gives each attempt its play, by its launch. `asked` is what it was asked, in order.
+    """A Transport. `plays` gives each attempt its play, by its launch. `asked` lists the calls, in order.
 
-    An error in `fails`, under a method's name, is raised once by that method. `answers` are what commands come to.
-    `present` are attempts, as (run id, number), that somebody else has started: they begin when one asks for them.
+    A method raises its error in `fails` once. `answers` are the results of commands. `present` are attempts, as (run
+    id, number), that another runner has started: they begin with the first call for them.
     """
 
     def __init__(self, plays, *, answers=None, present=()):

@@ -68,7 +68,7 @@ def wait_for(what, seconds=PATIENCE):
 
 @dataclass
 class Left:
-    """A run's folder, as somebody finds it who knows nothing else."""
+    """A run's folder, read without any other knowledge of the run."""
 
     path: Path
 
@@ -241,9 +241,9 @@ class Running:
 class Project:
     """A project with one job, in a home of its own.
 
-    Everything lies in two folders of the test's: `scratch`, and `state`, where CODEX_HOME will be, which codex does not
-    want to have under /tmp. Both names are in the environment of everything that is started, the agent's commands
-    included (HOME), so `processes` finds whatever is left. `prefix` is what every command line begins with.
+    Everything lies in two folders of the test's: `scratch` and `state`. `state` will hold CODEX_HOME, which codex does
+    not accept under /tmp. Both names are in the environment of each process, those of the agent's commands included
+    (HOME). So `processes` finds all that are left. `prefix` is the beginning of every command line.
 
     `grace` is how many seconds processes may outlive the runner: those of a host over SSH end with its connection.
     """
@@ -289,7 +289,7 @@ class Project:
 
     @property
     def recorded(self):
-        """What the first run's events.jsonl holds by now, empty where there is none yet."""
+        """What the first run's events.jsonl holds by now, empty if there is none yet."""
         for run in self.runs:
             if (run.path / "events.jsonl").exists():
                 return (run.path / "events.jsonl").read_bytes()
@@ -347,7 +347,7 @@ class Project:
         return processes_with(str(self.state)) | processes_with(str(self.home))
 
     def check_no_mount_points(self):
-        """Nothing of codex's sandbox is in the folder that the job works in, whatever stood there before."""
+        """Check that codex's sandbox has left no mount point in the folder that the job works in."""
         folder = getattr(self, "workspace", self.cwd)
         left = [name for name in (".agents", ".codex", ".aws", ".ssh", ".config") if is_empty(folder / name)]
         assert left == [], f"codex's mount points are left: {left}"
@@ -409,7 +409,7 @@ class Project:
         assert set(run.warnings) <= warnings
 
     def close(self):
-        """End whatever a failed test has left."""
+        """End all processes that a failed test has left."""
         self.witness.close()
         for pid in self.processes:
             try:
