@@ -20,10 +20,10 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
+from codex_runner.domain.cancellation import Stopped
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.run import StopReason
-from codex_runner.domain.wish import Stopped
-from codex_runner.engine.bounded import Wish
+from codex_runner.engine.bounded import StopFlag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -131,10 +131,10 @@ def follow(request: Callable[[StopReason], None], work: Coroutine[Any, Any, T]) 
         return following.run(work)
 
 
-class Interruption(Wish):
-    """The wish of INT, TERM or HUP, as a context manager for the main thread: for a command that holds a login.
+class Interruption(StopFlag):
+    """The stop flag of INT, TERM and HUP, as a context manager for the main thread: for a command that holds a login.
 
-    Inside it no signal raises, so that no request is torn between its answer and the note of it: the wish is set, and
+    Inside it no signal raises, so that no request is torn between its answer and the note of it: the flag is set, and
     what waits for Vault ends soon. Only within `interruptibly` a signal raises at once, as it would without this. The
     first signal counts, and raises at the end at the latest. A signal that was ignored before stays ignored.
     """

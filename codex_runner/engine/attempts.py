@@ -10,12 +10,12 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.cancellation import RunCancelledError
 from codex_runner.domain.errors import HostError, RunGoneError, RunnerError, UnreachableError
 from codex_runner.domain.event import AttemptEnded, AttemptStarted, Retrying
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.run import Ending, StopReason
-from codex_runner.domain.wish import RunCancelledError
 from codex_runner.domain.workspace import Workspace
 from codex_runner.engine.attempt import AttemptFollower, end_unseen, sweep_guard
 from codex_runner.engine.ending import stop_ending, unreached_ending

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.dataclass import dataclass
+from codex_runner.domain.cancellation import RunCancelledError, Stopped
 from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.errors import RunnerError, UnreachableError, bug
 from codex_runner.domain.event import (
@@ -23,7 +24,6 @@ from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.machine import machine_fault
 from codex_runner.domain.run import Ending, StopReason, Verdict
-from codex_runner.domain.wish import RunCancelledError, Stopped
 from codex_runner.engine.adapters import RunContext
 from codex_runner.engine.admission import Admission
 from codex_runner.engine.attempt import end_unfinished

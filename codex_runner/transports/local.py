@@ -12,10 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, BinaryIO
 
+from codex_runner.domain.cancellation import CANCELLED, RunCancelledError
 from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import KEPT, Completed, Ended, Lost, Output, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
-from codex_runner.domain.wish import WISH, RunCancelledError
 from codex_runner.shell.scratch import scratch_file
 from codex_runner.shell.script import shell_script
 from codex_runner.transports.asked import answered, marked
@@ -159,7 +159,7 @@ class LocalTransport:
         await self._ask(cancel_request(run_id, nonce), nonce)
 
     def _cancelled(self, run_id: str | None) -> bool:
-        return run_id is not None and (self._root / run_id / WISH).exists()
+        return run_id is not None and (self._root / run_id / CANCELLED).exists()
 
     async def execute(
         self,
@@ -301,7 +301,7 @@ class LocalTransport:
                 return
         nonce = new_nonce()
         answer = await self._ask(discard_request(run_id, nonce, keep_workspace=keep_workspace), nonce)
-        if late or answer.endswith(WISH):
+        if late or answer.endswith(CANCELLED):
             raise RunCancelledError
 
     async def list_files(self, root: str, below: Sequence[str]) -> Listing:

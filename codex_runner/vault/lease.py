@@ -16,7 +16,7 @@ from codex_runner.domain.credential import Borrowed, Credential, CredentialFacts
 from codex_runner.domain.errors import CredentialError, RunnerError
 from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json
 from codex_runner.domain.failure import Failure
-from codex_runner.engine.bounded import Wish
+from codex_runner.engine.bounded import StopFlag
 from codex_runner.engine.credential_rules import events_of, judge_credential, require
 from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.text.durations import format_duration
@@ -63,7 +63,7 @@ async def borrow(  # noqa: PLR0913 - the request, the settings, and the listener
     first, for at most STOP_GRACE seconds. If that was not enough, `on_event` gets an event that says so.
     """
     loop = asyncio.get_running_loop()
-    stop, left = Wish(), threading.Event()
+    stop, left = StopFlag(), threading.Event()
     logins: list[Login] = []
 
     def ear(listener: Callable[[T], None]) -> Callable[[T], None]:
@@ -81,7 +81,7 @@ async def borrow(  # noqa: PLR0913 - the request, the settings, and the listener
 def logged_in(
     settings: VaultSettings,
     environment: Mapping[str, str],
-    interruption: AbstractContextManager[Wish],
+    interruption: AbstractContextManager[StopFlag],
     *,
     on_event: Callable[[Event], None] = lambda _: None,
     on_retry: Callable[[str], None] = lambda _: None,
@@ -89,7 +89,7 @@ def logged_in(
     """Log in for as long as the `with` lasts, and revoke the login at every end of it: for commands.
 
     Raises as `held` does. Each call of the client has the settings' `retry_deadline` for itself. `interruption` is
-    entered around all of it: its wish waits for the answer to a request, then ends the work inside. Long work that is
+    entered around all of it: its flag waits for the answer to a request, then ends the work inside. Long work that is
     no call of the client belongs into `client.stop.interruptibly`. `on_retry` also gets a line for each warning, and
     for a login that stays valid.
     """
@@ -104,14 +104,14 @@ def logged_in(
     secrets = SecretReader(environment, warn=lambda _, sentence: on_retry(sentence))
     failed: list[str] = []
     with (
-        interruption as wish,
-        VaultClient(settings, environment, on_retry=on_retry, stop=wish, secrets=secrets) as client,
+        interruption as stop,
+        VaultClient(settings, environment, on_retry=on_retry, stop=stop, secrets=secrets) as client,
     ):
         try:
             with held(client, tell):
                 yield client
         except BaseException as error:
-            if wish.is_set():  # the signal ends the command, and would hide the error's message
+            if stop.is_set():  # the signal ends the command, and would hide the error's message
                 said = [f"{error.message} {error.remedy}".rstrip()] if isinstance(error, RunnerError) else failed
                 for line in said:
                     on_retry(line)
@@ -125,7 +125,7 @@ class _Ears:
     on_secret: Callable[[Secret], None]
 
 
-async def _in_thread(work: Callable[[], T], stop: Wish, leave: Callable[[], None]) -> T:
+async def _in_thread(work: Callable[[], T], stop: StopFlag, leave: Callable[[], None]) -> T:
     """Do `work` in a thread. On cancellation, set `stop`, wait STOP_GRACE for the thread, then `leave` it behind.
 
     Not asyncio.to_thread: a process cannot exit before the threads of that pool. A server that hangs may hold ours
@@ -176,7 +176,7 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the arguments of `borrow`, passed on
     occasion: CredentialUse,
     environment: Mapping[str, str],
     ears: _Ears,
-    stop: Wish,
+    stop: StopFlag,
     logins: list[Login],
 ) -> Borrowed:
     events: list[Event] = []

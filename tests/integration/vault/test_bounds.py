@@ -178,7 +178,7 @@ def test_what_github_is_asked_is_bounded_too(hostile, act, ask, monkeypatch):
         "ACTIONS_ID_TOKEN_REQUEST_URL": server.address,
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t",
     }
-    waiting = oidc.Waiting(0.5, lambda _: None, oidc.Wish())
+    waiting = oidc.Waiting(0.5, lambda _: None, oidc.StopFlag())
     asks = {
         "repository": lambda: oidc.repository_id("acme/app", environment),
         "identity": lambda: oidc.identity_token(JwtAuth("role"), oidc.SecretReader(environment), waiting),
