@@ -193,7 +193,7 @@ async def _recall(run_id: str, host: Host, invocation: Invocation) -> list[list[
     finally:
         await transport.close()
     if fold(noted[0]).run_id != run_id:
-        raise HostError(f"{host} has too few records of {run_id} to attach to it.")
+        raise HostError(f"{host} has too few records of {run_id}: the runner cannot attach to it.")
     return noted
 
 
@@ -239,8 +239,8 @@ async def _fetch_again(job: Job, state: RunState, invocation: Invocation) -> dic
             granted = await borrow(version)
         except CredentialError as error:
             error.message = (
-                f"{state.run_id} has version {version} of {used['place']}, which is no longer the newest, and which "
-                f"cannot be read: {error.message}"
+                f"{state.run_id} has version {version} of {used['place']}. That is not the newest any more, and Vault "
+                f"does not give it out: {error.message}"
             )
             raise
     return {secret.name: secret for secret in granted.secrets}

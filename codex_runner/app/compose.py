@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A run that this runner has: a new one, or one that another runner has begun, from where its `state` stands.
+    """A run that this runner has: a new one, or one that another runner has begun, to continue from its `state`.
 
     `secrets` are those of the job. `noted` are the host's records of a run begun on another machine, one list an
     attempt. `without` are sentences on the secrets that are missing.

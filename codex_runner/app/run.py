@@ -48,7 +48,7 @@ async def run(
 
 
 async def carry_out(assignment: Assignment, invocation: Invocation, stopping: Stopping) -> RunState:
-    """Continue a run from where its state stands, to its end."""
+    """Continue a run from its state, to its end."""
     folder, transport = assignment.folder, assignment.way.transport
     # Read it now: the agent may overwrite the file that holds an address.
     audience = targets_of(invocation.notify, invocation.environ)

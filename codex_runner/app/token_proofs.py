@@ -128,12 +128,12 @@ class Proofs:
         """Return what `codex login status` says of the token."""
         words: list[str] = []
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if event.kind == "guard":
                 words.append(str(getattr(event, "message", "")).removeprefix("codex login status: "))
 
         try:
-            asyncio.run(self._prepare(secret, hear))  # noqa: TID251 - as hvac, the desk is synchronous
+            asyncio.run(self._prepare(secret, on_event))  # noqa: TID251 - as hvac, the desk is synchronous
         except TokenRefusedError as error:
             return Said(LoginAnswer.REFUSED, words[-1] if words else error.message, Failure.CREDENTIAL)
         except ModelServiceError as error:
@@ -142,14 +142,14 @@ class Proofs:
             return Said(LoginAnswer.UNKNOWN, words[-1] if words else error.message, Failure.CREDENTIAL)
         return Said(LoginAnswer.TAKEN, words[-1]) if words else Said(LoginAnswer.UNKNOWN, "nothing", Failure.CREDENTIAL)
 
-    async def _prepare(self, secret: Secret, hear: Callable[[Event], None]) -> None:
+    async def _prepare(self, secret: Secret, on_event: Callable[[Event], None]) -> None:
         job, spec = self.job, self.target.spec
         surroundings = {**self.environ, "TMPDIR": str(self.scratch)}
         invocation = Invocation(surroundings, (), secret_names=frozenset({spec.environment_variable}))
         transport = transport_to(job.host, invocation)
         try:
             granted = Granted(spec.kind, {spec.environment_variable: secret})
-            await looking_agent(job, {}).prepare(job, transport, granted, hear)
+            await looking_agent(job, {}).prepare(job, transport, granted, on_event)
         finally:
             await transport.close()
 

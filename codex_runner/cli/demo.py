@@ -63,7 +63,7 @@ def _revocation(world: DemoWorld) -> str:
     """Say what Vault's audit log shows of the run."""
     paths = [entry.get("request", {}).get("path") for entry in world.audit()]
     given_back = "auth/token/revoke-self" in paths
-    return f"Vault's audit log {'shows' if given_back else 'does NOT show'} that the login was given back"
+    return f"Vault's audit log {'shows' if given_back else 'does NOT show'} that the login was revoked"
 
 
 def _show_what_is_left(folder: RunFolder, seconds: float) -> None:

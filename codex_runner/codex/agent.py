@@ -42,9 +42,9 @@ class Codex:
     ) -> None:
         """`fallback` is a codex to use if the job names none and PATH has none.
 
-        `hidden` are paths on the host that the agent must not read, `kept` those that it must not write, `places` those
-        that it must not write if they lie where it may. `proposal` is the pull or merge request that the pipeline works
-        on. `sandboxed` is False if the job has no sandbox that could fail.
+        `hidden` are paths on the host that the agent must not read, and `kept` those that it must not write. It must
+        not write `places` either, if they lie in a folder that it may write. `proposal` is the pull or merge request
+        that the pipeline works on. `sandboxed` is False if the job has no sandbox that could fail.
         """
         self._fallback, self._proposal, self._places = fallback, proposal, tuple(places)
         self._hidden, self._kept = tuple(hidden), tuple(kept)

@@ -72,13 +72,13 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
     places: Sequence[OutsidePath] = (),
     versions: Versions = VERSIONS,
 ) -> tuple[Install, Survey, LoginStatus | None]:
-    """Find codex where the job says, or as `codex` in the host's PATH, or at `fallback`; ask it about an access token.
+    """Find the job's codex, or `codex` in the host's PATH, or the one at `fallback`; ask it about an access token.
 
     `wanted` is what to look for in the job's folder (`survey.wanted`), `places` what must not be written there.
-    ConfigurationError if there is none that works, or one that `versions` refuses, which does not get the token. Other
-    credentials it cannot prove: there is no Login then.
+    Raises ConfigurationError if no codex works, or `versions` refuses it: such a codex does not get the token. codex
+    cannot test other credentials: then there is no LoginStatus.
     """
-    # Relative, it is one of a workspace that is not made yet: a plan's, or the doctor's.
+    # A relative one lies in a workspace that is not made yet, for a plan or `doctor`.
     path, cwd = job.codex.path, job.cwd if job.cwd.startswith("/") else ""
     there, otherwise = _hints(job)
     may_write = job.sandbox is Sandbox.WORKSPACE_WRITE
@@ -118,11 +118,11 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
         why = (
             f"no end within {format_duration(_PATIENCE)}"
             if done.exit_code is None
-            else end_of(done.last_words, 300) or "no word"
+            else end_of(done.last_words, 300) or "no message"
         )
         raise ConfigurationError(
-            f"codex could not be looked at{there}: {why}.",
-            remedy="The host's own shell says so: look at its disk, its memory and its load.",
+            f"The preflight of codex failed{there}: {why}.",
+            remedy="Check the disk, the memory and the load of the host: its own shell reported this.",
         )
     name, _, version = values["version"].strip().partition(" ")
     verdict = versions.judge(version if name == "codex-cli" else "")
@@ -150,14 +150,14 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
     if cwd and not survey.at:
         raise ConfigurationError(
             f"cwd: {cwd} is not a directory that can be entered{there}.",
-            remedy="Set the job's `cwd` to a folder that is there.",
+            remedy="Set the job's `cwd` to a folder that exists on its host.",
         )
     if not proven:
         return install, survey, None
     if not answered and done.exit_code is not None:
         raise ConfigurationError(
-            f"codex could not be asked about its login{there}: {done.last_words or 'no word'}.",
-            remedy="The host's own shell says so: look at its disk, its memory and its load.",
+            f"`codex login status` could not be run{there}: {done.last_words or 'no message'}.",
+            remedy="Check the disk, the memory and the load of the host: its own shell reported this.",
         )
     code, _, output = said.partition(b"\n")
     identity = _identity(values.get("account", "")) if identify else None
@@ -180,7 +180,7 @@ def _identity(answer: str) -> dict[str, str]:
 
 
 def _hints(job: Job) -> tuple[str, str]:
-    """Return where codex is looked for, as the end of a clause, and how else to have one than to install it there."""
+    """Return the place of the search for codex, as the end of a clause, and a remedy other than to install it there."""
     if job.host.is_here:
         return "", ", or set `codex.path`."
     return f" on {job.host}", (

@@ -126,10 +126,10 @@ class Transport(Protocol):
     async def fetch_files(self, root: str, paths: Sequence[str], into: Path, *, limit: int, total: int) -> Fetched:
         """Copy files of the folder `root` into the folder `into` on this machine, under the same relative paths.
 
-        Each file arrives whole, its checksum proven, or is left out with a reason: it does not exist, is no regular
-        file, lies behind a link or out of `root`, changes while it is read, has more than `limit` bytes, or all
-        together have more than `total`. Idempotent: a file that is here already is replaced. Raises FolderGoneError if
-        `root` cannot be entered.
+        Each file arrives whole, its checksum proven, or is left out with a reason. Reasons are: it does not exist, is
+        no regular file, lies behind a link or out of `root`, or changes while it is read; it has more than `limit`
+        bytes, or all together have more than `total`. Idempotent: replaces a file that is here already. Raises
+        FolderGoneError if `root` cannot be entered.
         """
         ...
 
