@@ -1,5 +1,5 @@
-# Looks for codex on a host, and asks it what a run has to know. Prints line by line: the folder of run directories, what
-# the repository would tell codex (survey.sh), whether the home is the job's folder and what is not in it, codex's path,
+# Looks for codex on a host, and asks it what a run has to know. Prints the folder of run directories, what the repository
+# would tell codex (survey.sh), whether the home is the job's folder, and what is not in it. Then come codex's path,
 # version, features and login, and what the login said.
 #
 # The npm package's `codex` is a Node wrapper. It handles signals badly, and leaves the real codex running if it is
