@@ -92,7 +92,7 @@ def is_judged(taken: ClaimTakenError, state: RunState) -> bool:
 
 
 @contextlib.contextmanager
-def quietly() -> Iterator[None]:
+def best_effort() -> Iterator[None]:
     """Suppress every exception except ClaimTakenError."""
     try:
         yield

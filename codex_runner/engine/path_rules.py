@@ -89,7 +89,7 @@ def judge_changes(
 def unjudged(rules: PathRules, changed: Sequence[Change]) -> list[str]:
     """Return a sentence for each change that deserves a warning although no rule of the job forbids it."""
     return [
-        f"{_deed(change, change.path)}."
+        f"{_describe(change, change.path)}."
         for change in changed
         if change.kind in _NEVER and _judge_path(rules, change, change.path, asked=rules.any) is None
     ]
@@ -140,7 +140,7 @@ def check_glob(rule: str, glob: str) -> None:
 
 
 def _judge_path(rules: PathRules, change: Change, path: str, *, asked: bool) -> BrokenRule | None:
-    what = _deed(change, path)
+    what = _describe(change, path)
     if change.kind in _NEVER:
         rule, why = _NEVER[change.kind]
         serious = change.note in _TAKEN or (change.kind is not ChangeKind.INSIDE_GIT and not change.ignored)
@@ -167,7 +167,7 @@ def _judge_lines(rules: PathRules, changed: Sequence[Change], committed: Sequenc
     return []
 
 
-def _deed(change: Change, path: str) -> str:
+def _describe(change: Change, path: str) -> str:
     shown = show_path(path)
     match change.kind:
         case ChangeKind.INSIDE_GIT if change.note in _TAKEN:
@@ -178,10 +178,10 @@ def _deed(change: Change, path: str) -> str:
             return f"{shown}, which git takes for a repository or a pointer to one, was {change.note or 'changed'}"
         case ChangeKind.UNSEEN:
             return f"{shown} is {change.note or 'not visible'}"
-    return f"{_common_deed(change, path, shown)}{f' {change.note}' if change.note.startswith('in commit ') else ''}"
+    return f"{_describe_usual(change, path, shown)}{f' {change.note}' if change.note.startswith('in commit ') else ''}"
 
 
-def _common_deed(change: Change, path: str, shown: str) -> str:
+def _describe_usual(change: Change, path: str, shown: str) -> str:
     match change.kind:
         case ChangeKind.RENAMED if path == change.old_path:
             return f"{shown} was renamed to {change.shown}"

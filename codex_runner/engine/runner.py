@@ -31,8 +31,8 @@ from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
 from codex_runner.engine.conclusion import Conclusion
 from codex_runner.engine.ending import stop_ending
-from codex_runner.engine.keeping import Keeping, is_judged, quietly
-from codex_runner.engine.lesson import Lesson
+from codex_runner.engine.keeping import Keeping, best_effort, is_judged
+from codex_runner.engine.login_secrets import LoginSecrets
 from codex_runner.engine.planned import planned
 from codex_runner.engine.proof import Proof
 from codex_runner.engine.verdict import judge_run
@@ -79,7 +79,7 @@ class Runner:
         self._proof = Proof(adapters.agent, adapters.transport, recorder)
         self._checks = Checks(job, recorder, stopping, adapters.transport, adapters.schema)
         self._conclusion = Conclusion(recorder, adapters.reports, self._context.folder)
-        self._lesson = Lesson(job, recorder)
+        self._login_secrets = LoginSecrets(job, recorder)
         self._noted = self._given_back = False
 
     @property
@@ -176,7 +176,7 @@ class Runner:
         No tokens have been used when it returns.
         """
         if self._state.run_id:
-            self._lesson.go_on()
+            self._login_secrets.go_on()
             self._noted = True  # presumably by the runner that began the run
             await self._admission.enter_again()
             return None
@@ -220,7 +220,7 @@ class Runner:
                     **judged,
                     "tree": tree,
                     "credential": to_json(granted.facts),
-                    "secrets": self._lesson.names,
+                    "secrets": self._login_secrets.names,
                 }
             )
         )
@@ -252,7 +252,7 @@ class Runner:
             now=now,
             tell=self._recorder.emit,
             on_retry=lambda text: self._recorder.warn("retry", text),
-            on_secret=self._lesson.learn,
+            on_secret=self._login_secrets.learn,
         )
         for secret in granted.secrets:
             self._recorder.learn(secret)
@@ -332,7 +332,7 @@ class Runner:
         if self._out_of_reach:
             return
         # A failure in here must not hide the one that led here.
-        with quietly():
+        with best_effort():
             if attempt is not None and attempt.ending is None:
                 await end_unfinished(self._recorder, self._transport, verdict, self._stopping.stop)
             # If the journal has failed, codex's output is on the host only.

@@ -192,7 +192,7 @@ class VaultClient:
             case _:
                 return str(error)
 
-    def whence(self, error: BaseException | None) -> str:
+    def failed_peer(self, error: BaseException | None) -> str:
         """Name what failed: Vault, or the proxy before it."""
         if isinstance(error, requests.exceptions.ProxyError):
             return f"the proxy {self.endpoint.proxy_shown} before Vault at {self.address}"
@@ -229,7 +229,7 @@ class VaultClient:
         self.uses += counted
         return answer
 
-    def doubt(self) -> None:
+    def count_as_lost(self) -> None:
         """Count the last answer as lost: Vault does not answer such a request so."""
         self._lose(counted=False)
 
@@ -240,7 +240,8 @@ class VaultClient:
     def _unreachable(self, trial: _Trial, error: Exception) -> SecretStoreError:
         tried = "" if trial.tries == 1 else f" (tried {trial.tries} times)"
         return SecretStoreError(
-            f"Could not {trial.purpose}: {self.whence(error)}: {self.reason(error)}{tried}.", remedy=remedy_for(error)
+            f"Could not {trial.purpose}: {self.failed_peer(error)}: {self.reason(error)}{tried}.",
+            remedy=remedy_for(error),
         )
 
 
@@ -312,7 +313,7 @@ class _Trial:
 
     def _tell(self, state: tenacity.RetryCallState) -> None:
         error = _error(state)
-        reason = f"{self._client.whence(error)}: {self._client.reason(error)}"
+        reason = f"{self._client.failed_peer(error)}: {self._client.reason(error)}"
         if self._client._outage.is_new(reason):  # noqa: SLF001 - the client's own
             self._client.on_retry(
                 f"{reason[0].upper()}{reason[1:]}. Trying to {self.purpose} again in "

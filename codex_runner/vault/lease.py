@@ -66,15 +66,17 @@ async def borrow(  # noqa: PLR0913 - the request, the settings, and the listener
     stop, left = StopFlag(), threading.Event()
     logins: list[Login] = []
 
-    def ear(listener: Callable[[T], None]) -> Callable[[T], None]:
+    def in_loop(listener: Callable[[T], None]) -> Callable[[T], None]:
         return lambda value: _hand_over(loop, lambda said: None if left.is_set() else listener(said), value)
 
     def leave() -> None:
         left.set()
         on_event(left_behind(logins))
 
-    ears = _Ears(ear(on_event), ear(on_retry), lambda secret: _hand_over(loop, on_secret, secret))
-    return await _in_thread(lambda: _borrow(spec, settings, occasion, environment, ears, stop, logins), stop, leave)
+    listeners = _Listeners(in_loop(on_event), in_loop(on_retry), lambda secret: _hand_over(loop, on_secret, secret))
+    return await _in_thread(
+        lambda: _borrow(spec, settings, occasion, environment, listeners, stop, logins), stop, leave
+    )
 
 
 @contextlib.contextmanager
@@ -119,7 +121,7 @@ def logged_in(
 
 
 @dataclass(frozen=True, slots=True)
-class _Ears:
+class _Listeners:
     on_event: Callable[[Event], None]
     on_retry: Callable[[str], None]
     on_secret: Callable[[Secret], None]
@@ -175,7 +177,7 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the arguments of `borrow`, passed on
     settings: VaultSettings,
     occasion: CredentialUse,
     environment: Mapping[str, str],
-    ears: _Ears,
+    listeners: _Listeners,
     stop: StopFlag,
     logins: list[Login],
 ) -> Borrowed:
@@ -183,10 +185,10 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the arguments of `borrow`, passed on
 
     def tell(event: Event) -> None:
         events.append(event)
-        ears.on_event(event)
+        listeners.on_event(event)
 
-    secrets = SecretReader(environment, ears.on_secret, lambda code, sentence: tell(Warned(code, sentence)))
-    with VaultClient(settings, environment, on_retry=ears.on_retry, stop=stop, secrets=secrets) as client:
+    secrets = SecretReader(environment, listeners.on_secret, lambda code, sentence: tell(Warned(code, sentence)))
+    with VaultClient(settings, environment, on_retry=listeners.on_retry, stop=stop, secrets=secrets) as client:
         client.finish_within(settings.retry_deadline)
         with held(client, tell) as login:
             logins.append(login)
