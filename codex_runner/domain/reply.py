@@ -94,7 +94,7 @@ def _voided_by_completed(item: ev.Item, attempt: Attempt) -> str | None:  # noqa
         case ev.TodoList():
             return None if item.id == attempt.open_plan else f"{named(item)} came without its start"
         case ev.OtherItem(type=ev.AgentMessage.kind):
-            return "a message came that cannot be read"
+            return "a message that cannot be read came"
         case ev.OtherItem():
             return f"{named(item)} came, which cannot be read"
         case ev.Command() | ev.FileChange() | ev.ToolCall() if item.status not in _ENDED:
