@@ -142,12 +142,16 @@ def needles(value):
 
 def finds(values, haystacks):
     """Name each secret, and where it was found, in any form, backwards or split over lines."""
-    return [
-        (name, place)
-        for place, data in haystacks.items()
-        for name, value in values.items()
-        if any(needle in text for needle in needles(value) for text in (data, plain(data)))
-    ]
+    wanted = {name: needles(value) for name, value in values.items()}
+    found = []
+    for place, data in haystacks.items():
+        texts = (data, plain(data))
+        found += [
+            (name, place)
+            for name, forms_of_it in wanted.items()
+            if any(needle in text for needle in forms_of_it for text in texts)
+        ]
+    return found
 
 
 def learned(service):
