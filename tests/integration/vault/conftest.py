@@ -49,7 +49,7 @@ def own_server():
 
 def mount_kv(server):
     server.request("POST", "sys/mounts/codex", {"type": "kv", "options": {"version": "2"}})
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while True:  # a new KV mount refuses for some milliseconds while it upgrades itself
         try:
             server.request("POST", "codex/config", {"cas_required": True})

@@ -40,7 +40,7 @@ class Pipeline:
 
         self.line.swallow = hold
         running = running_of()
-        assert reading.wait(20)
+        assert reading.wait(120)
         running.signal(number)
         return running.wait().code
 
