@@ -72,14 +72,14 @@ def _content(path):
 
 
 def wait_for(what, seconds=PATIENCE):
-    """Return the first true value of `what()`. A look that takes long is taken less often."""
+    """Return the first true value of `what()`. A look that takes long is taken less often, but ten times a second."""
     deadline = time.monotonic() + seconds
     while True:
         began = time.monotonic()
         if value := what():
             return value
         assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(max(0.01, 4 * (time.monotonic() - began)))
+        time.sleep(min(max(0.01, 4 * (time.monotonic() - began)), 0.1))
 
 
 @dataclass
