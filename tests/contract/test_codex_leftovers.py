@@ -66,7 +66,7 @@ def test_a_helper_of_a_killed_proof_goes_with_the_run(host, run, pid_file, tmp_p
         await host.discard(job.run_id)
         return helper
 
-    assert run(work()).wait(20) == -signal.SIGKILL
+    assert run(work()).wait(120) == -signal.SIGKILL
     assert {path.name for path in tmp_path.iterdir()} == {".kube", ".pypirc"}
 
 

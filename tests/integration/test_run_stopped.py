@@ -244,7 +244,7 @@ def test_a_log_that_nobody_reads_holds_nothing_up(project, full):
         wait_for(lambda: project.runs and (project.runs[0].path / "junit.xml").exists())
         time.sleep(1)  # it has nothing left to do but to say so
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 9
+        assert process.wait(120) == 9
     finally:
         process.kill()
         os.close(reading)

@@ -46,7 +46,9 @@ class Hostile:
         with line, contextlib.suppress(OSError):
             asked = b""
             while b"\r\n\r\n" not in asked:
-                asked += line.recv(65536)
+                if not (piece := line.recv(65536)):
+                    return  # hung up without a question: to read on would take a core until the worker ends
+                asked += piece
             self.asked.append(asked)
             self.act(self, line, asked)
         self.gone.release()
@@ -71,6 +73,8 @@ def hostile():
     yield start
     for server in servers:
         server.over.set()
+        with contextlib.suppress(OSError):
+            server.listener.shutdown(socket.SHUT_RDWR)  # a close alone wakes no thread that accepts
         server.listener.close()
 
 
