@@ -5,7 +5,8 @@ At each moment one of these holds:
 - `unwind`, from the start: a signal raises, so that logins are given back and scratch folders are removed.
 - `Interruption`, while the command is logged in to Vault: a signal waits for the answer to a request, then raises.
 - `Following`, while the command follows a run: a signal asks the run to stop, also if it comes before the run begins.
-- `settle`, once the verdict stands: a signal ends the process at once, with the verdict's exit code.
+- `settle`, once the verdict stands: a signal ends the process at once, with the verdict's exit code. A run that
+  succeeded is not green before its result is printed.
 
 No signal is ever blocked: a process that is started meanwhile would keep it blocked for its whole life.
 """
@@ -48,13 +49,14 @@ def unwind() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
-def settle(code: int) -> None:
+def settle(code: int | None) -> None:
     """End the process at once with `code` on a signal: the verdict stands, and only output is left to be written.
 
-    The log may be a pipe that another process does not read: then the signal is the only way out.
+    The log may be a pipe that another process does not read: then the signal is the only way out. None stands for the
+    signal's own exit code: the run succeeded, and its result has not been printed yet.
     """
     for number in _asked():
-        signal.signal(number, lambda *_: os._exit(code))
+        signal.signal(number, lambda number, _: os._exit(128 + number if code is None else code))
 
 
 class Following:

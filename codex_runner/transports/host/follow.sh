@@ -62,14 +62,14 @@ gnu_tail() {
 
 copy_stdout() { # for hosts whose tail polls by the second, if at all: our own poll, with backoff while nothing comes
 	exec 4<stdout
-	skip "$out"
+	skip "$out" || return
 	known='' lull=0
 	while :; do
 		done=
 		[ ! -e exit ] || done=1
 		size=$(wc -c <stdout)
 		if [ -n "$done" ] || [ "$size" != "$known" ]; then
-			cat <&4
+			cat <&4 || return # killed with bytes that it had read
 			# Bytes that came since it was measured change the size, and the next round finds them.
 			known=$size lull=0
 		fi
@@ -83,8 +83,8 @@ copy_stdout() { # for hosts whose tail polls by the second, if at all: our own p
 	done
 }
 
-skip() { # BYTES: reads so many from descriptor 4, and drops them
-	[ "$1" -lt 65536 ] || dd bs=65536 count=$(($1 / 65536)) <&4 >/dev/null 2>&1
+skip() { # BYTES: reads so many from descriptor 4, and drops them. False if that fails
+	[ "$1" -lt 65536 ] || dd bs=65536 count=$(($1 / 65536)) <&4 >/dev/null 2>&1 || return
 	[ $(($1 % 65536)) = 0 ] || dd bs=$(($1 % 65536)) count=1 <&4 >/dev/null 2>&1
 }
 
@@ -119,15 +119,21 @@ advance_lease() { # in place, since a rename costs a process. Each tenth time by
 	{ printf '%-20s\n' "$count" 1<>../../lease; } 2>/dev/null
 }
 
-report_until_goodbye() { # sends codex's stderr, heartbeats and the end. False if the runner goes without a goodbye
-	over='' quiet=0 polls=0 news='' grown='' moment=0.2 period=$(((QUIET + 3) / 4))
-	reopen_stderr
+report_until_goodbye() { # sends codex's stderr, heartbeats and the end. False if the runner goes without a goodbye, or if
+	# a program that sends bytes was killed: the runner then connects again, and goes on at the byte that it has
+	over='' sent='' quiet=0 polls=0 news='' grown='' moment=0.2 period=$(((QUIET + 3) / 4))
+	reopen_stderr || return
 	while [ ! -e "bye.$nonce" ]; do
 		heard=$news news=
 		if [ -e "taken.$nonce" ]; then
 			{ read -r taken <"taken.$nonce"; } 2>/dev/null
 			frame "taken $taken"
 			return 1
+		fi
+		# It may have been stopped, too: heartbeats alone would let the runner wait for ever for the bytes.
+		if [ -z "$sent" ] && ! kill -s CONT "$tailing" 2>/dev/null; then
+			wait "$tailing" || return
+			sent=1
 		fi
 		if [ -z "$over" ]; then report || return; elif [ ! -e request ]; then return 1; fi
 		if [ -n "$heard" ]; then
@@ -171,7 +177,7 @@ report() { # sends the news; sets $over once everything was sent. False if the a
 	fi
 	if [ -n "$ended" ]; then
 		# It says how many bytes stdout has: the runner says goodbye once it has all of them.
-		line=$(tr '\n' ',' <./exit)
+		line=$(tr '\n' ',' <./exit) || return
 		frame "exit $line" || return
 		over=1
 	elif ! held . && [ ! -e exit ]; then
@@ -188,7 +194,7 @@ report() { # sends the news; sets $over once everything was sent. False if the a
 
 send_errors() { # the new bytes of stderr
 	size=
-	[ ! -f stderr ] || size=$(wc -c 2>/dev/null <stderr)
+	[ ! -f stderr ] || size=$(wc -c 2>/dev/null <stderr) || return
 	size=$((${size:-0}))
 	[ "$size" -gt "$err" ] || return 0
 	while [ "$size" -gt "$err" ]; do
@@ -196,7 +202,8 @@ send_errors() { # the new bytes of stderr
 		part=$((size - err))
 		[ "$part" -le 1048576 ] || part=1048576
 		frame "err $err $part" || return
-		tail -c "+$((err + 1))" stderr | dd ibs=1 obs=65536 count="$part" >&6
+		# Without all of its bytes, the runner would take the next frames for them.
+		dd if=stderr ibs=1 obs=65536 skip="$err" count="$part" >&6 || return
 		err=$((err + part))
 	done
 	grown=1

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.launches import collect, launch, wait_until
+from support.proxy import Proxy
 from support.runs import processes_with
 
 from codex_runner.config.values import SHELLS_OWN
@@ -109,6 +110,31 @@ def test_a_session_that_died_while_nobody_used_it_is_no_outage(server, opened):
     asyncio.run(work())
     assert opened() == 2
     assert told == []
+
+
+def test_a_close_that_is_cancelled_leaves_no_process_and_no_file_here(server, tmp_path):
+    sshd = server()
+
+    def folder_of(socket):
+        return Path(socket).parent
+
+    def commands(config):
+        return [Path(f"/proc/{pid}/cmdline").read_text() for pid in processes_with(config)]
+
+    async def work():
+        with Proxy(sshd.port) as proxy:
+            config = str(sshd.client_config(tmp_path / "proxied", proxy.port))
+            transport = RemoteTransport(SshCarrier(sshd.alias, dict(os.environ), ("-F", config)))
+            await asyncio.gather(*(echo(transport, "all at once") for _ in range(2)))
+            (socket,) = set(re.findall(r"ControlPath=([^\0]+)", "".join(commands(config))))
+            proxy.swallows = True  # the host's side is not heard to end
+            closing = asyncio.ensure_future(transport.close())
+            await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait({closing})
+            return commands(config), folder_of(socket).exists()
+
+    assert asyncio.run(work()) == ([], False)
 
 
 def test_the_hosts_side_is_gone_before_the_transport_is(server, on, tmp_path):
