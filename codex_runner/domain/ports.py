@@ -32,6 +32,11 @@ class Transport(Protocol):
         """Whether the host answers, as far as is known. False while the transport tries to reconnect."""
         ...
 
+    @property
+    def heard(self) -> float:
+        """The time of the host's last sign of life during `follow`, by the monotonic clock; 0 if there was none."""
+        ...
+
     def name_run(self, run_id: str | None) -> None:
         """Name the run that `execute` and `ask` are for from now on; None for no run.
 

@@ -85,6 +85,11 @@ class LocalTransport:
         """See Transport.reachable."""
         return True
 
+    @property
+    def heard(self) -> float:
+        """See Transport.heard. This machine lives as long as the runner does; `follow` finds a lost supervisor."""
+        return time.monotonic()
+
     async def start(self, launch: Launch) -> Started:
         """See Transport.start."""
         nonce = new_nonce()

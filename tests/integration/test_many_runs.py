@@ -86,7 +86,7 @@ async def all_of(runs):
 
 
 async def all_with_one_stopped(runs, stopping):
-    """Stop the one that waits once the others are over: amid fifty, a busy machine may not confirm it in time."""
+    """Stop the one that waits once the others are over, so that all of them run beside it."""
     running = [asyncio.ensure_future(each) for each in runs]
     await asyncio.gather(*running[:STOPPED], *running[STOPPED + 1 :])
     assert not running[STOPPED].done()
@@ -141,8 +141,7 @@ def test_fifty_runs_at_once(tmp_path, codex_home):
         assert key.encode() not in everything
         if number == STOPPED:
             assert state.attempt.stop.reason == StopReason.TERMINATED
-            # Behind fifty runs, a busy machine may not confirm it in time: what counts here is whose stop it was.
-            assert state.verdict.exit_code in {ExitCode.TERMINATED, ExitCode.HOST}
+            assert state.verdict.exit_code == ExitCode.TERMINATED, state.verdict
             continue
         assert state.verdict.exit_code == ExitCode.SUCCEEDED, state.verdict
         assert state.reply == f"say {number}: {others}, with ***CODEX_API_KEY***"

@@ -1,6 +1,7 @@
 """A host in memory. What codex does on it is written down beforehand: what it prints, when, and how it ends."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 from codex_runner.domain.cksum import cksum
@@ -15,7 +16,8 @@ class Play:
     """One codex: `steps` are (seconds to wait, stream, bytes). It hangs after them where `hangs` says so.
 
     `lost`: its supervisor dies after the steps. `breaks`: the connection does, with this error. `forged` stands in
-    place of parts of the exit that would be told. `deaf`: a stop changes nothing. `piece`: so many bytes at once.
+    place of parts of the exit that would be told. `deaf`: a stop changes nothing. `slow`: a stop takes so many
+    seconds. `piece`: so many bytes at once.
     """
 
     steps: tuple = ()
@@ -25,6 +27,7 @@ class Play:
     lost: bool = False
     breaks: Exception | None = None
     deaf: bool = False
+    slow: float = 0.0
     forged: dict = field(default_factory=dict)
     piece: int = 1 << 20
 
@@ -54,6 +57,8 @@ class _Attempt:
             return
         if self.play.hangs:
             await self._stopped_within(None)
+        if self._stop.is_set():
+            await asyncio.sleep(self.play.slow)
         self._end()
 
     async def _stopped_within(self, seconds):
@@ -103,6 +108,11 @@ class FakeHost:
         self.fails = {}
         self.answers = answers or {}
         self.reachable = True
+        self.gives_signs = False
+
+    @property
+    def heard(self):
+        return time.monotonic() if self.gives_signs else 0.0
 
     def _ask(self, *what):
         self.asked.append(what)

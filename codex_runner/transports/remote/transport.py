@@ -99,6 +99,11 @@ class RemoteTransport:
         """See Transport.reachable."""
         return self._reconnecting.connected
 
+    @property
+    def heard(self) -> float:
+        """See Transport.heard. The host sends a heartbeat each second."""
+        return max((session.heard for session in self._followed.values()), default=0.0)
+
     async def start(self, launch: Launch) -> Started:
         """See Transport.start. The same session then follows from the first byte: one round trip for both."""
 
