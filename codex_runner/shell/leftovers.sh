@@ -18,10 +18,17 @@ end_helpers() { # TEXT: as above. TERM does not end them
 	for pid in $below; do kill -KILL "$pid" 2>/dev/null; done
 }
 
-note_points() { # FOLDER RUN-DIRECTORY FOLDERS: which are not there, before a sandbox begins; by its path in FOLDERS, one a line
+note_points() { # FOLDER RUN-DIRECTORY FOLDERS DENIED: which are not there, before a sandbox begins; lists have a path a line
+	# FOLDERS are more folders in which it makes points, DENIED the paths that it denies below writable folders.
 	[ ! -e "$2/points" ] || return 0
 	ln -sfn "$1" "$2/points.at"
-	{ (cd -P "$1" && pwd -P) && printf '%s\n' "$3"; } >"$2/points.in" 2>/dev/null
+	printf '%s\n' "$4" | while IFS= read -r one; do
+		if [ -d "${one%/*}" ] && [ ! -s "$one" ] && [ ! -d "$one" ]; then printf '%s\n' "$one"; fi
+	done >"$2/points.held"
+	{
+		(cd -P "$1" && pwd -P) && printf '%s\n' "$3"
+		while IFS= read -r one; do printf '%s\n' "${one%/*}"; done <"$2/points.held" | sort -u
+	} >"$2/points.in" 2>/dev/null
 	{
 		# shellcheck disable=SC2086 # names without spaces
 		(cd "$1" && missing $POINTS)
@@ -29,6 +36,19 @@ note_points() { # FOLDER RUN-DIRECTORY FOLDERS: which are not there, before a sa
 			[ ! -d "$one" ] || missing "$one/.git" "$one/.agents" "$one/.codex" "$one/.aws"
 		done
 	} >"$2/points" 2>/dev/null
+}
+
+hold_points() { # RUN-DIRECTORY: makes the denied paths that are missing, as empty files, and notes them. Idempotent.
+	# codex makes such a file for each command and removes it behind it. It does not count the sandboxes that have found it
+	# there: their commands fail ("Can't bind mount"), or make it again and leave it. What existed before, it leaves alone.
+	[ -s "$1/points.held" ] || return 0
+	while IFS= read -r point; do
+		if [ -e "$point" ] || [ -h "$point" ]; then continue; fi
+		# The agent may have put a link in the folder's place. A path that exists by now stays as it is.
+		(cd -P "${point%/*}" && [ "$(pwd -P)" = "${point%/*}" ] && set -C && : >"$point") 2>/dev/null &&
+			printf '%s\n' "$point" >>"$1/points"
+	done <"$1/points.held" 2>/dev/null
+	return 0
 }
 
 remove_points() { # RUN-DIRECTORY: those that were not there, and are there by now and empty

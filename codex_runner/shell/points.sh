@@ -26,17 +26,39 @@ remove_empty() { # stdin: paths; those that are there by now and empty
 	return 0
 }
 
-unused() { # RUN-DIRECTORY; stdin: paths, those of this folder relative; lists those that no other run's sandbox may have mounted
+unused() { # RUN-DIRECTORY; stdin: paths, those of this folder relative; lists those that no other sandbox may have mounted
 	# To remove the mount point of another sandbox takes its mount away, or keeps it from starting: a command failed so.
-	# The path goes to the list of that run, which removes it when it ends.
+	# The path goes to the list of that run, which removes it when it ends. If the sandbox is of no run of ours, the path
+	# stays in the caller's list, and goes with the run's directory. `points.left` says that there is such a path.
 	place=$(pwd -P)
 	sandboxes=$(living_sandboxes "$1")
+	mounted=unread
 	while IFS= read -r point; do
 		case $point in /*) ;; *) point=$place/$point ;; esac
 		user=$(printf '%s\n' "$sandboxes" | while IFS= read -r sandbox; do
 			if [ -n "$sandbox" ] && grep -qxF -e "${point%/*}" "$sandbox/points.in"; then echo "$sandbox" && break; fi
 		done)
-		if [ -n "$user" ]; then printf '%s\n' "$point" >>"$user/points"; else printf '%s\n' "$point"; fi
+		if [ -n "$user" ] && printf '%s\n' "$point" 2>/dev/null >>"$user/points"; then continue; fi
+		[ -e "$point" ] || continue
+		[ "$mounted" != unread ] || mounted=$(mounted_paths)
+		if printf '%s\n' "$mounted" | grep -qxF -e "$point"; then
+			printf '%s\n' "$point" 2>/dev/null >>"$1/points.left"
+		else
+			printf '%s\n' "$point"
+		fi
+	done
+}
+
+mounted_paths() { # lists the arguments of all bwrap processes of this user: the paths that they mount are among these
+	[ -r /proc/self/cmdline ] || return 0
+	holding bwrap /proc/[0-9]*/cmdline
+	for file in $holders; do
+		{
+			tr '\0' '\n' <"$file" | {
+				IFS= read -r name
+				case $name in bwrap | */bwrap) cat ;; esac
+			}
+		} 2>/dev/null
 	done
 }
 

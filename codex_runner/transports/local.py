@@ -286,7 +286,9 @@ class LocalTransport:
         late = False
         with contextlib.suppress(PermissionError):  # the host script reports it
             attempts = list((self._root / run_id / "attempts").glob("[0-9]*"))
-        if attempts and all((attempt / "exit").exists() for attempt in attempts) and not workspace.exists():
+        # What has to go from another place needs the script.
+        elsewhere = workspace.exists() or (self._root / run_id / "points.left").exists()
+        if attempts and all((attempt / "exit").exists() for attempt in attempts) and not elsewhere:
             # A supervisor removes old runs after its own has ended: wait for it.
             deadline = time.monotonic() + _LEAVING
             for attempt in map(AttemptDirectory, attempts):

@@ -106,6 +106,8 @@ ticker() { # counts its own ticks, never wall time: a machine that was suspended
 		[ "$ticks" -lt "$timeout" ] || note_stop timeout
 		[ "$idle" -lt "$orphan" ] || note_stop orphaned
 		has_room || note_stop disk-full
+		# Another run may have removed them before it could see this one's codex.
+		hold_points ../..
 		# Send it again each time: a signal between the supervisor's check and its wait would be lost. If our folder was
 		# removed, no runner can follow the agent any more, or write a stop request.
 		if [ -e stop ] || [ ! -e request ]; then tell $$ "$TELL"; fi
@@ -306,6 +308,7 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	fi
 	withdraw_if_entombed
 	end_if_cancelled
+	hold_points "${home%/home}"
 	(become_codex "$@") <prompt >>stdout 2>>stderr 3>>codex.pid 7<&- 8<&- &
 	codex=$!
 	environment=
