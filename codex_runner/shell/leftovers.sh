@@ -45,7 +45,7 @@ hold_points() { # RUN-DIRECTORY: makes the denied paths that are missing, as emp
 	while IFS= read -r point; do
 		if [ -e "$point" ] || [ -h "$point" ]; then continue; fi
 		# The agent may have put a link in the folder's place. A path that exists by now stays as it is.
-		(cd -P "${point%/*}" && [ "$(pwd -P)" = "${point%/*}" ] && set -C && : >"$point") 2>/dev/null &&
+		(cd -P "${point%/*}" && real=$(pwd -P) && [ "$real" = "${point%/*}" ] && set -C && : >"$point") 2>/dev/null &&
 			printf '%s\n' "$point" >>"$1/points"
 	done <"$1/points.held" 2>/dev/null
 	return 0
