@@ -158,7 +158,7 @@ def test_a_fifo_that_was_there_is_refused_before_anything_is_spent(repository):
 @pytest.mark.parametrize("rules", [{}, {"allowed_paths": ["**"]}])
 def test_a_look_that_ends_with_the_jobs_time(repository, rules):
     """To hash a file of a terabyte takes hours."""
-    repository.fake_codex(f"truncate -s 1T notes.md\n{REPLY}", sandbox="workspace-write", timeout="4s", **rules)
+    repository.fake_codex(f"truncate -s 1T notes.md\n{REPLY}", sandbox="workspace-write", timeout="10s", **rules)
     run = repository.check_reports(repository.run(), 9)
     assert "git could not read the workspace" in run.run_json["reason"]
 
