@@ -149,7 +149,8 @@ class Proofs:
         transport = transport_to(job.host, invocation)
         try:
             granted = Granted(spec.kind, {spec.environment_variable: secret})
-            await looking_agent(job, {}).prepare(job, transport, granted, hear)
+            prepared = await looking_agent(job, {}).prepare(job, transport, granted, hear)
+            await prepared.log_in(job, transport, granted, hear)
         finally:
             await transport.close()
 
