@@ -1,7 +1,4 @@
-"""What the runner asks a host about its codex, before a job has its credential.
-
-Nothing in here needs asyncio: a run asks before that is loaded.
-"""
+"""What the runner asks a host about its codex, before a job has its credential."""
 
 from __future__ import annotations
 
