@@ -1,7 +1,7 @@
 """The look at codex ahead of the rest of a run: codex answers while this process loads the rest.
 
-It gets no credential, so it may come before the run is on record and before the job has one. But it starts the job's
-codex in the job's folder: if the pipeline is not trusted, or works on a proposal, that is judged first.
+It gets no credential, so it may come before the run is on record and before the job has one. But it starts the codex
+that the configuration names: if the pipeline is not trusted, or works on a proposal, that is judged first.
 """
 
 from __future__ import annotations

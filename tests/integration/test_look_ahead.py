@@ -14,6 +14,7 @@ import pytest
 from support.launches import TICK, collect, launch
 
 from codex_runner.app.ahead import look_ahead
+from codex_runner.app.begin import begin
 from codex_runner.app.imports import places
 from codex_runner.app.invocation import Invocation
 from codex_runner.codex.bundled import bundled_codex
@@ -24,8 +25,11 @@ from codex_runner.domain.credential import CredentialSpec
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import Host
 from codex_runner.domain.job import CodexSettings, Job
+from codex_runner.domain.run import StopReason
 from codex_runner.domain.secret import Secret
+from codex_runner.domain.wish import Stopped
 from codex_runner.domain.workspace import WorkspaceSpec
+from codex_runner.engine.stopping import Stopping
 from codex_runner.transports.local import LocalTransport
 
 TOKEN = "at-ahead-0123456789"
@@ -169,6 +173,16 @@ def test_a_job_that_gives_codex_what_the_look_goes_by(put, environ, tmp_path, na
 def test_what_is_not_trusted_is_judged_first(put, environ, tmp_path, pipeline):
     assert asked_of(put(), {**environ, **pipeline}, tmp_path) is None
     assert not list(tmp_path.glob("saw.*"))
+
+
+def test_what_is_refused_starts_no_codex(put, environ, tmp_path):
+    with pytest.raises(ConfigurationError, match="output_schema"):
+        begin(put(output_schema='{"type": 7}'), tmp_path / "out", Invocation(environ, ()), Stopping())
+    stopping = Stopping()
+    stopping.request(StopReason.TERMINATED)
+    with pytest.raises(Stopped):
+        begin(put(), tmp_path / "out", Invocation(environ, ()), stopping)
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_codex_that_does_not_work_is_told_as_ever(put, environ, tmp_path):
