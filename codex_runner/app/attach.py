@@ -9,8 +9,6 @@ from codex_runner.app.claim import is_open, refuse_gone, take
 from codex_runner.app.compose import Assignment, transport_to
 from codex_runner.app.credentials import JobCredentials
 from codex_runner.app.folders import LAST, find_run, made, read_state
-from codex_runner.app.run import carry_out
-from codex_runner.app.way import Way
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import Granted
 from codex_runner.domain.errors import (
@@ -120,6 +118,9 @@ async def attach(
         )
     doubt = f"Attached without {', '.join(missing)}, which was masked from then on only if it looked like a token."
     without = [f"{doubt}{why}"] if missing else []
+    from codex_runner.app.run import carry_out
+    from codex_runner.app.way import Way
+
     way = Way(job, folder.run_id, invocation)
     try:
         # Before anything of the run is touched, here or there.

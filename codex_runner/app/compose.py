@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.app.admission import LockedGroup, account_of, doubts
 from codex_runner.app.credentials import JobCredentials
-from codex_runner.app.hosts import bundled_codex, transport_for
+from codex_runner.app.hosts import transport_for
 from codex_runner.app.imports import places
 from codex_runner.app.job_checks import detector, reply_schema
 from codex_runner.app.proposal import ProposedConfig
@@ -16,6 +16,7 @@ from codex_runner.artifacts.local import LocalArtifacts
 from codex_runner.artifacts.remote import RemoteArtifacts
 from codex_runner.ci_systems import Pipeline
 from codex_runner.codex.agent import Codex
+from codex_runner.codex.bundled import bundled_codex
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.job import Job, Sandbox

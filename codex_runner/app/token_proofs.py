@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from codex_runner.app.compose import looking_agent, transport_to
 from codex_runner.app.invocation import Invocation
-from codex_runner.app.run import run_job
 from codex_runner.ci_systems import Pipeline
 from codex_runner.codex.login import LoginAnswer, Said
 from codex_runner.dataclass import dataclass
@@ -149,7 +148,8 @@ class Proofs:
         transport = transport_to(job.host, invocation)
         try:
             granted = Granted(spec.kind, {spec.environment_variable: secret})
-            await looking_agent(job, {}).prepare(job, transport, granted, on_event)
+            prepared = await looking_agent(job, {}).prepare(job, transport, granted, on_event)
+            await prepared.log_in(job, transport, granted, on_event)
         finally:
             await transport.close()
 
@@ -166,6 +166,8 @@ class Proofs:
             min_ttl=None,
             max_age=None,
         )
+        from codex_runner.app.run import run_job
+
         began = time.monotonic()
         self.tell("canary: one turn of a real run with the new token")
         # The canary is no run of the pipeline: it has no place in the CI system's summary.

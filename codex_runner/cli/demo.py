@@ -15,7 +15,6 @@ import typer
 
 from codex_runner.app.demo import demo_world
 from codex_runner.app.invocation import Invocation
-from codex_runner.app.run import run_job
 from codex_runner.app.secret_places import setting_secrets
 from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, sinks
 from codex_runner.cli.signals import follow
@@ -36,6 +35,8 @@ def demo(
     log_format: LogFormatOption = LogFormat.AUTO,
 ) -> None:
     """Run a real job on a scratch repository: the real codex, a real Vault, and a scripted model on 127.0.0.1."""
+    from codex_runner.app.run import run_job
+
     began = time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="codex-runner-demo-"))
     try:

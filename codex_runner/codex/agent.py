@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codex_runner.codex import events, failures, outside, project
-from codex_runner.codex import survey as surveys
 from codex_runner.codex.permissions import check_settings
 from codex_runner.codex.permissions import granted as granted_rules
-from codex_runner.codex.preflight import check_features, check_login, look
+from codex_runner.codex.preflight import check_features, look
 from codex_runner.codex.prepared import PreparedCodex
+from codex_runner.codex.question import question
 from codex_runner.codex.rollout import has_reply, last_usage, read_rollout
 from codex_runner.codex.unproven import require_proof
 
@@ -55,9 +55,9 @@ class Codex:
     ) -> PreparedCodex:
         """See Agent.prepare."""
         check_settings(job)
-        mode, bases = project.chosen(job, self._proposal), self._proposal.bases if self._proposal else ()
-        wanted = surveys.wanted(mode.value, project.limit(job), project.names(job), bases)
-        install, survey, login = await look(transport, job, granted, self._fallback, wanted, self._places)
+        asked = question(job, granted.kind, fallback=self._fallback, proposal=self._proposal, places=self._places)
+        install, survey = await look(transport, job, asked)
+        mode = project.chosen(job, self._proposal)
         outside.check(install.outside)
         check_features(job, install)
         require_proof(job, install)
@@ -65,7 +65,6 @@ class Codex:
             tell(doubt)
         mode = project.effective(mode, survey)
         facts = {
-            "preflight": await check_login(job, transport, login, granted, tell),
             "codex": {"path": install.path, "version": install.version},
             "model": job.codex.model or job.codex.config.get("model"),
             "sandbox": job.sandbox.value,

@@ -46,9 +46,9 @@ class Agent(Protocol):
     async def prepare(
         self, job: Job, transport: Transport, granted: Granted, tell: Callable[[Event], None]
     ) -> Prepared:
-        """Check that codex is installed and that the job can run with it. Uses no tokens.
+        """Check that codex is installed and that the job can run with it. Uses no tokens and no credential.
 
-        `tell` gets the events of the checks. Raises ConfigurationError or CredentialError if the job cannot run.
+        `tell` gets the events of the checks. Raises ConfigurationError if the job cannot run.
         """
         ...
 
@@ -99,6 +99,16 @@ class Prepared(Protocol):
     @property
     def facts(self) -> Mapping[str, Any]:
         """Its facts for run.json."""
+        ...
+
+    async def log_in(
+        self, job: Job, transport: Transport, granted: Granted, tell: Callable[[Event], None]
+    ) -> Mapping[str, Any]:
+        """Ask the service whether it takes the credential, if codex can ask. Returns more facts for run.json.
+
+        `tell` gets the answer. Raises CredentialError if the service refuses the credential, ModelServiceError if the
+        service is out of reach. May run at the same time as `prove`. May be called again.
+        """
         ...
 
     async def prove(

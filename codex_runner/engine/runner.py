@@ -76,7 +76,7 @@ class Runner:
         self._context = context or RunContext()
         self._transport = adapters.transport
         self._admission = Admission(job, run_id, recorder, stopping, group=adapters.group, account=adapters.account)
-        self._proof = Proof(adapters.agent, adapters.transport, recorder)
+        self._proof = Proof(adapters.transport, recorder)
         self._checks = Checks(job, recorder, stopping, adapters.transport, adapters.schema)
         self._conclusion = Conclusion(recorder, adapters.reports, self._context.folder)
         self._login_secrets = LoginSecrets(job, recorder)
@@ -202,9 +202,9 @@ class Runner:
         await self._make_workspace()
         noting = asyncio.ensure_future(self._note())
         try:
-            prepared = await self._proof.of(self._job, granted)
+            prepared = await self._adapters.agent.prepare(self._job, self._transport, granted, self._recorder.emit)
             self._noted = True
-            proven = await prepared.prove(self._job, self._run_id, self._transport, self._recorder.emit)
+            proven = await self._proof.of(prepared, self._job, self._run_id, granted)
             tree = await noting
         except UnreachableError:
             self._noted = False

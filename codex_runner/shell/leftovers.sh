@@ -2,10 +2,11 @@
 # What codex itself leaves: helpers that it starts for files, and empty mount points of its sandbox (points.sh).
 
 helpers() { # TEXT, a part of their CODEX_HOME's path: codex's helpers for files, into $below
-	# They have no mark. The path is in the command line, or in the PATH that codex gives them.
+	# They have no mark. The path is in the command line, or in the PATH that codex gives them. The quotes keep this from
+	# finding each shell that has this script in its command line.
 	below=
 	[ -r /proc/self/cmdline ] || return 0
-	holding --codex-run-as-fs-helper /proc/[0-9]*/cmdline
+	holding --codex-run-as-fs"-helper" /proc/[0-9]*/cmdline
 	for file in $holders; do
 		file=${file%/cmdline}
 		holding "$1" "$file/cmdline" "$file/environ"

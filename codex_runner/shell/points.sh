@@ -26,15 +26,19 @@ remove_empty() { # stdin: paths; removes those that exist and are empty
 	return 0
 }
 
-unused() { # RUN-DIRECTORY; stdin: paths, those of this folder relative; lists those that no other sandbox may have mounted
+unused() { # RUN-DIRECTORY; stdin: paths, those of this folder relative; lists existing ones that no other sandbox may use
 	# Without its mount point, another sandbox loses its mount or does not start. A command failed that way.
 	# The path goes to the list of that run, which removes it when it ends. If the sandbox is of no run of ours, the path
 	# stays in the caller's list, and goes with the run's directory. `points.left` says that there is such a path.
-	place=$(pwd -P)
-	sandboxes=$(living_sandboxes "$1")
-	mounted=unread
+	place=$(pwd -P) looked='' mounted=unread
 	while IFS= read -r point; do
 		case $point in /*) ;; *) point=$place/$point ;; esac
+		# Hardly any is there, and to look for other sandboxes takes a while.
+		if [ -h "$point" ] || [ ! -e "$point" ] || { [ -f "$point" ] && [ -s "$point" ]; }; then continue; fi
+		if [ -z "$looked" ]; then
+			looked=1
+			sandboxes=$(living_sandboxes "$1")
+		fi
 		user=$(printf '%s\n' "$sandboxes" | while IFS= read -r sandbox; do
 			if [ -n "$sandbox" ] && grep -qxF -e "${point%/*}" "$sandbox/points.in"; then echo "$sandbox" && break; fi
 		done)
@@ -70,17 +74,18 @@ living_sandboxes() { # RUN-DIRECTORY: lists the directories of all other runs of
 	done | sort -u | while IFS= read -r sandbox; do [ "$sandbox" = "$1" ] || printf '%s\n' "$sandbox"; done
 }
 
-behind_nul=''
-
 holding() { # TEXT FILE...: those files of /proc that hold the text, behind a NUL or not, into $holders
-	sought=$1 holders=
+	sought=$1
 	shift
-	# grep -F of busybox reads a line to its first NUL, and no further.
-	[ -n "$behind_nul" ] || behind_nul=$(printf 'a\0b' | grep -qF b && echo seen || echo unseen)
-	if [ "$behind_nul" = seen ]; then
-		holders=$(grep -lF -e "$sought" "$@" 2>/dev/null)
-		return 0
-	fi
+	# grep -F of busybox reads a line to its first NUL, and no further. Others find the text in their own command line.
+	holders=$(grep -lF -e "$sought" /proc/self/cmdline "$@" 2>/dev/null)
+	case $holders in
+	/proc/self/cmdline*)
+		holders=${holders#/proc/self/cmdline}
+		return
+		;;
+	esac
+	holders=
 	for candidate; do
 		if { tr '\0' '\n' <"$candidate" | grep -qF -e "$sought"; } 2>/dev/null; then holders="$holders $candidate"; fi
 	done

@@ -343,7 +343,9 @@ wake_followers() { # they poll at intervals, and need not wait for the next one
 prune() { # runs that no runner has collected within the retention (seconds); a live runner touches its run's folder
 	cd "$home/../.." || return
 	unset OLDPWD
-	# Files of killed scripts. A preflight has a minute, and a large upload may take hours.
+	# Files of killed scripts. On this host their shells are known to be dead; elsewhere a preflight has a minute, and a
+	# large upload may take hours.
+	remove_dead_homes
 	for one in .scratch/*; do
 		[ ! -e "$one" ] ||
 			find .scratch ! -name .scratch -prune \( -mmin +1440 -o -name 'codex.*' -mmin +10 \) -exec rm -rf {} + 2>/dev/null

@@ -106,7 +106,7 @@ discard() { # removes the run's directory and, if asked, its workspace, unless a
 	say "gone${late:+ cancelled}"
 }
 
-remove_dead_homes() { # removes codex homes of killed login checks: their names have the pid of a dead shell
+remove_dead_homes() { # removes codex homes of killed preflights on this host: their names have the pid of a dead shell
 	for one in "$runs/.scratch/codex.$node."*; do
 		asker=${one#"$runs/.scratch/codex.$node."}
 		asker=${asker%%.*}
