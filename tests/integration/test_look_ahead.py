@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from codex_runner.domain.wish import Stopped
+from codex_runner.domain.cancellation import Stopped
 from support.launches import TICK, collect, launch
 
 from codex_runner.app.ahead import look_ahead
