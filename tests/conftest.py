@@ -41,10 +41,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _between(items: list[pytest.Item]) -> set[pytest.Item]:
-    """Return the cases of a costly test between its first and its last, which differ in every parameter."""
+    """Return the cases of a costly test between its first and its last, which differ in every parameter.
+
+    Of a test that is marked `one_case`, return all but the one that the mark names.
+    """
     tests: dict[str, list[pytest.Item]] = {}
     for item in items:
         named = any(item.get_closest_marker(mark) for mark in ("thorough", "every_case"))
         if not named and item.path.relative_to(Path(__file__).parent).parts[0] in COSTLY:
             tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    return {case for cases in tests.values() for case in cases[1:-1]}
+    return {case for cases in tests.values() for case in _rare(cases)}
+
+
+def _rare(cases: list[pytest.Item]) -> list[pytest.Item]:
+    if (mark := cases[0].get_closest_marker("one_case")) is None:
+        return cases[1:-1]
+    return cases[:-1] if mark.args == ("last",) else cases[1:]

@@ -9,8 +9,6 @@ from codex_runner.app.claim import is_open, refuse_gone, take
 from codex_runner.app.compose import Assignment, transport_to
 from codex_runner.app.credentials import JobCredentials
 from codex_runner.app.folders import LAST, find_run, made, read_state
-from codex_runner.app.run import carry_out
-from codex_runner.app.way import Way
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import Granted
 from codex_runner.domain.errors import (
@@ -37,8 +35,8 @@ if TYPE_CHECKING:
 
     from codex_runner.app.invocation import Invocation
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.secret import Secret
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.stopping import Stopping
 
 
@@ -120,6 +118,9 @@ async def attach(
         )
     doubt = f"Attached without {', '.join(missing)}, which was masked from then on only if it looked like a token."
     without = [f"{doubt}{why}"] if missing else []
+    from codex_runner.app.run import carry_out
+    from codex_runner.app.way import Way
+
     way = Way(job, folder.run_id, invocation)
     try:
         # Before anything of the run is touched, here or there.
@@ -193,7 +194,7 @@ async def _recall(run_id: str, host: Host, invocation: Invocation) -> list[list[
     finally:
         await transport.close()
     if fold(noted[0]).run_id != run_id:
-        raise HostError(f"{host} has too few records of {run_id} to attach to it.")
+        raise HostError(f"{host} has too few records of {run_id}: the runner cannot attach to it.")
     return noted
 
 
@@ -239,8 +240,8 @@ async def _fetch_again(job: Job, state: RunState, invocation: Invocation) -> dic
             granted = await borrow(version)
         except CredentialError as error:
             error.message = (
-                f"{state.run_id} has version {version} of {used['place']}, which is no longer the newest, and which "
-                f"cannot be read: {error.message}"
+                f"{state.run_id} has version {version} of {used['place']}. That is not the newest any more, and Vault "
+                f"does not give it out: {error.message}"
             )
             raise
     return {secret.name: secret for secret in granted.secrets}

@@ -25,7 +25,12 @@ def targets_of(settings: Sequence[NotifySettings], environ: Mapping[str, str]) -
             sentences.append(f"{one.name}: {error.message}")
             continue
         if target is None:
-            sentences.append(f"{one.name}: its address is missing: {one.url_variable or one.url_file} has none.")
+            gap = (
+                f"the variable {one.url_variable} is not set"
+                if one.url_variable is not None
+                else f"the file {one.url_file} does not exist, or this user cannot read it"
+            )
+            sentences.append(f"{one.name}: its address is missing: {gap}.")
         else:
             targets.append(target)
     return targets, sentences

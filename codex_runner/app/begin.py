@@ -1,4 +1,4 @@
-"""The first moment of a run: refuse what can be refused, make the folder, begin to connect to the host.
+"""The first moment of a run: refuse what can be refused, make the folder, ask the host.
 
 Nothing in here needs an event loop, the engine or the reports: a caller may load these while the host answers.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from codex_runner.app.ahead import look_ahead
 from codex_runner.app.audience import require_usable
 from codex_runner.app.folders import check_state_folder, made
 from codex_runner.app.job_checks import detector, reply_schema
-from codex_runner.app.way import Way
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import new_run_id
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codex_runner.app.invocation import Invocation
+    from codex_runner.app.way import Way
     from codex_runner.domain.job import Job
     from codex_runner.engine.stopping import Stopping
 
@@ -35,4 +36,7 @@ def begin(job: Job, output_dir: Path, invocation: Invocation, stopping: Stopping
     require_usable(invocation.notify, invocation.environ)
     stopping.raise_if_asked()
     folder = RunFolder(made(output_dir) / new_run_id(job.name))
-    return folder, Way(job, folder.run_id, invocation)
+    ahead = look_ahead(job, folder.path.parent, invocation)
+    from codex_runner.app.way import Way
+
+    return folder, Way(job, folder.run_id, invocation, ahead)

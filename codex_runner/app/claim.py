@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.state import RunState
+    from codex_runner.domain.transport_port import Transport
 
 # For tests, which cannot wait for a minute: `RENEWAL/EXPIRY` in seconds. Not a setting, and not documented.
 _PACE = "CODEX_RUNNER_CLAIM_PACE"

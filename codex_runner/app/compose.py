@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.app.admission import LockedGroup, account_of, doubts
 from codex_runner.app.credentials import JobCredentials
-from codex_runner.app.hosts import bundled_codex, transport_for
+from codex_runner.app.hosts import transport_for
 from codex_runner.app.imports import places
 from codex_runner.app.job_checks import detector, reply_schema
 from codex_runner.app.proposal import ProposedConfig
@@ -16,6 +16,7 @@ from codex_runner.artifacts.local import LocalArtifacts
 from codex_runner.artifacts.remote import RemoteArtifacts
 from codex_runner.ci_systems import Pipeline
 from codex_runner.codex.agent import Codex
+from codex_runner.codex.bundled import bundled_codex
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.concurrency import LockPolicy
 from codex_runner.domain.job import Job, Sandbox
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Record
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.host import Host
-    from codex_runner.domain.ports import Artifacts, ConfigTrust, Transport
+    from codex_runner.domain.ports import Artifacts, ConfigTrust
     from codex_runner.domain.secret import Secret
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.proposal import Proposal
     from codex_runner.engine.stopping import Stopping
     from codex_runner.sinks.jsonl import FileJournal
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A run that this runner has: a new one, or one that another runner has begun, from where its `state` stands.
+    """A run that this runner has: a new one, or one that another runner has begun, to continue from its `state`.
 
     `secrets` are those of the job. `noted` are the host's records of a run begun on another machine, one list an
     attempt. `without` are sentences on the secrets that are missing.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import TokenAuth, VaultSettings
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.bounded import Wish
+from codex_runner.engine.bounded import StopFlag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -83,7 +83,7 @@ def _set_up_vault(address: str, root: Secret, issuer: str, workflow: str, token:
     now = time.time()
     settings = VaultSettings(address=address, auth=TokenAuth())
     uninterrupted = contextlib.nullcontext(
-        Wish()
+        StopFlag()
     )  # the login is the demo's own root token: there is nothing to give back
     with logged_in(settings, {"VAULT_TOKEN": root.reveal()}, uninterrupted) as client:
         apply(client, plan(request))

@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Host
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Prepared, Transport
+    from codex_runner.domain.ports import Prepared
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.domain.workspace import WorkspaceSpec
 
 _PATIENCE: Final = 10.0  # seconds for a Vault that does not answer: a person waits here
@@ -297,6 +298,7 @@ class Doctor:
         told: list[Event] = []
         try:
             prepared = await looking_agent(job, {}).prepare(job, transport, granted, told.append)
+            logged_in = await prepared.log_in(job, transport, granted, told.append)
         except RunnerError as error:
             self._failed(PREFLIGHT, error)
             return
@@ -307,7 +309,7 @@ class Doctor:
             isinstance(event, Guarded) and event.name == PREFLIGHT and event.judged for event in told
         ):
             return  # nothing was proven
-        done = prepared.facts.get("preflight") or {}
+        done = logged_in.get("preflight") or {}
         answer = done.get("answer")
         self._passed(PREFLIGHT, str(answer) if answer else f"by {done.get('method')}: nothing more can be proven")
 

@@ -1,9 +1,7 @@
-"""The transport to the host that a job names, and the codex that is installed beside codex-runner."""
+"""The transport to the host that a job names."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
@@ -14,10 +12,12 @@ from codex_runner.transports.local import LocalTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
 
     from codex_runner.domain.claim import Claim
     from codex_runner.domain.host import Host
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.transport_port import Transport
+    from codex_runner.transports.ahead import AskedAhead
 
 
 def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
@@ -31,15 +31,18 @@ def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
     hidden: Collection[str] = (),
     given: Collection[str] = (),
     claim: Claim | None = None,
+    ahead: AskedAhead | None = None,
 ) -> Transport:
     """Return the transport that reaches a host: this machine, or any alias of OpenSSH's configuration.
 
     `tell` gets each warning about the connection: a code and a sentence. `at_once`: it starts to connect now. What it
     starts gets `environ` without the variables from which the runner reads a secret: those of the table, and `hidden`.
-    Those `given` go to the host's ssh all the same. A runner has a `claim` on its run.
+    Those `given` go to the host's ssh all the same. A runner has a `claim` on its run, and may have asked this
+    machine `ahead`.
     """
     if host.is_here:
-        return LocalTransport(without_secrets(environ, hidden, PROXIES), claim)  # codex connects through the proxies
+        around = without_secrets(environ, hidden, PROXIES)  # codex connects through the proxies
+        return LocalTransport(around, claim, ahead=ahead)
     if wrong := host_name_problem(host):  # it may stand on a command line, or in a run's records
         raise ConfigurationError(f"{host!r}: {wrong}.")
     from codex_runner.transports.carriers.ssh.connection import SshCarrier
@@ -52,12 +55,3 @@ def transport_for(  # noqa: PLR0913 - each a thing in which its callers differ
     if at_once:
         transport.begin()
     return transport
-
-
-def bundled_codex(host: Host) -> str | None:
-    """Return the codex of the package `openai-codex-cli-bin` for this machine. Returns None if it is not installed."""
-    package = find_spec("codex_cli_bin") if host.is_here else None
-    if package is None or package.origin is None:
-        return None
-    binary = Path(package.origin).with_name("bin") / "codex"
-    return str(binary) if binary.is_file() else None

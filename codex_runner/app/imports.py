@@ -1,8 +1,8 @@
-"""Where this process imports from, and what of that lies where the agent of a job may write.
+"""The folders from which this process imports modules, and those of them that the agent of a job may write.
 
-Modules are loaded late, after the agent's turn too. A folder that holds installed packages is kept from the agent; a
-folder of sources, which PYTHONPATH or an editable install names, is the agent's to edit, and nothing is imported from
-it any more.
+The runner imports modules late, also after the agent's turn. Folders of installed packages are read-only to the agent.
+The agent may edit a folder of sources, which PYTHONPATH or an editable install names: the runner no longer imports from
+it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from codex_runner.app.audience import targets_of
-from codex_runner.app.secret_places import passwords_of_proxies, secret_names_of
+from codex_runner.app.secret_places import named_secrets, passwords_of_proxies, secret_names_of
 from codex_runner.ci_systems import Pipeline
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.canonical import canonical
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from codex_runner.config import Config, NotifySettings
     from codex_runner.config.settings import HostSettings
+    from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Sink
 
 
@@ -62,6 +63,13 @@ class Invocation:
         """Return the variables of all hosts that hold a secret."""
         given = dict.fromkeys(name for host in self.hosts.values() for name in host.environment)
         return [name for name in given if holds_secret(name, self.environ.get(name, ""), self.secret_names)]
+
+    def hidden_from_host(self, job: Job) -> frozenset[str]:
+        """Return the variables that are known to hold a secret. What runs on the job's host gets none of them.
+
+        The host runs what the agent may have written: checks.
+        """
+        return self.secret_names | named_secrets([job.credential], self.vault, self.notify)
 
     def secrets(self) -> list[Secret]:
         """Return the secrets that no job has: passwords of proxies, addresses and keys of notification targets."""

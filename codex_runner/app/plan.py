@@ -30,6 +30,7 @@ async def plan(job: Job, invocation: Invocation) -> dict[str, Any]:
     transport, agent = transport_to(job.host, invocation), looking_agent(job, environ)
     try:
         prepared = await agent.prepare(job, transport, Granted(), lambda _: None)
+        logged_in = await prepared.log_in(job, transport, Granted(), lambda _: None)
     finally:
         await transport.close()
     shown = dataclasses.replace(
@@ -48,6 +49,7 @@ async def plan(job: Job, invocation: Invocation) -> dict[str, Any]:
         "timeout": launch.timeout,
         "checks": [{"name": check.name, "run": check.run} for check in job.checks],
         "artifacts": list(job.artifacts),
+        **logged_in,
         **prepared.facts,
     }
     # A prompt or a check's command may hold a secret.

@@ -12,7 +12,6 @@ from codex_runner.app.aftermath import after
 from codex_runner.app.audience import targets_of
 from codex_runner.app.begin import begin
 from codex_runner.app.compose import Assignment, compose
-from codex_runner.app.way import Way
 from codex_runner.engine.config_secrets import secrets_of
 from codex_runner.sinks.jsonl import FileJournal
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codex_runner.app.invocation import Invocation
+    from codex_runner.app.way import Way
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.job import Job
     from codex_runner.domain.state import RunState
@@ -38,7 +38,10 @@ async def run(
     job: Job, folder: RunFolder, invocation: Invocation, *, stopping: Stopping, way: Way | None = None
 ) -> RunState:
     """Run a job to its end in this new folder. `way` is given if a caller has begun to connect to the host."""
-    way = way or Way(job, folder.run_id, invocation)
+    if way is None:
+        from codex_runner.app.way import Way
+
+        way = Way(job, folder.run_id, invocation)
     try:
         journal = FileJournal.create(folder)
     except BaseException:
@@ -48,7 +51,7 @@ async def run(
 
 
 async def carry_out(assignment: Assignment, invocation: Invocation, stopping: Stopping) -> RunState:
-    """Continue a run from where its state stands, to its end."""
+    """Continue a run from its state, to its end."""
     folder, transport = assignment.folder, assignment.way.transport
     # Read it now: the agent may overwrite the file that holds an address.
     audience = targets_of(invocation.notify, invocation.environ)

@@ -17,13 +17,10 @@ if TYPE_CHECKING:
     from codex_runner.domain.credential import CredentialSpec, VaultSettings
     from codex_runner.domain.job import Job
 
-__all__ = [
-    "credential_files",
-    "named_secrets",
-    "passwords_of_proxies",
-    "secret_names_of",
-    "secrets_of",
-]
+
+def setting_secrets(job: Job | None) -> list[Secret]:
+    """Return the secrets in a job's settings for codex, none without a job."""
+    return [] if job is None else secrets_of(job.codex)
 
 
 def secret_names_of(config: Config) -> frozenset[str]:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from codex_runner.app.annotations import path_prefix
 from codex_runner.ci_systems import Pipeline
 from codex_runner.domain.secret import Secret
-from codex_runner.domain.secret_names import secrets_of
+from codex_runner.domain.secret_names import environment_secrets
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.sinks import LogReader, choose
-from codex_runner.sinks.console import make_console, wants_color
+from codex_runner.sinks.console import make_console
 from codex_runner.sinks.patience import patient
+from codex_runner.text.color import wants_color
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Sink
-
-__all__ = ["cleaner", "log_of", "run_sinks", "wants_color"]
 
 
 def run_sinks(
@@ -46,4 +45,4 @@ def log_of(stream: TextIO, environ: Mapping[str, str], *, go_on: bool, verbose: 
 
 def cleaner(environ: Mapping[str, str]) -> Callable[[str], str]:
     """Return a function that masks the environment's secrets in a text: one may quote a library, ssh or a server."""
-    return Redactor(Secret(name, value) for name, value in secrets_of(environ)).text
+    return Redactor(Secret(name, value) for name, value in environment_secrets(environ)).text

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from codex_runner.app.compose import looking_agent, transport_to
 from codex_runner.app.invocation import Invocation
-from codex_runner.app.run import run_job
 from codex_runner.ci_systems import Pipeline
 from codex_runner.codex.login import LoginAnswer, Said
 from codex_runner.dataclass import dataclass
@@ -128,12 +127,12 @@ class Proofs:
         """Return what `codex login status` says of the token."""
         words: list[str] = []
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if event.kind == "guard":
                 words.append(str(getattr(event, "message", "")).removeprefix("codex login status: "))
 
         try:
-            asyncio.run(self._prepare(secret, hear))  # noqa: TID251 - as hvac, the desk is synchronous
+            asyncio.run(self._prepare(secret, on_event))  # noqa: TID251 - as hvac, the desk is synchronous
         except TokenRefusedError as error:
             return Said(LoginAnswer.REFUSED, words[-1] if words else error.message, Failure.CREDENTIAL)
         except ModelServiceError as error:
@@ -142,14 +141,15 @@ class Proofs:
             return Said(LoginAnswer.UNKNOWN, words[-1] if words else error.message, Failure.CREDENTIAL)
         return Said(LoginAnswer.TAKEN, words[-1]) if words else Said(LoginAnswer.UNKNOWN, "nothing", Failure.CREDENTIAL)
 
-    async def _prepare(self, secret: Secret, hear: Callable[[Event], None]) -> None:
+    async def _prepare(self, secret: Secret, on_event: Callable[[Event], None]) -> None:
         job, spec = self.job, self.target.spec
         surroundings = {**self.environ, "TMPDIR": str(self.scratch)}
         invocation = Invocation(surroundings, (), secret_names=frozenset({spec.environment_variable}))
         transport = transport_to(job.host, invocation)
         try:
             granted = Granted(spec.kind, {spec.environment_variable: secret})
-            await looking_agent(job, {}).prepare(job, transport, granted, hear)
+            prepared = await looking_agent(job, {}).prepare(job, transport, granted, on_event)
+            await prepared.log_in(job, transport, granted, on_event)
         finally:
             await transport.close()
 
@@ -166,6 +166,8 @@ class Proofs:
             min_ttl=None,
             max_age=None,
         )
+        from codex_runner.app.run import run_job
+
         began = time.monotonic()
         self.tell("canary: one turn of a real run with the new token")
         # The canary is no run of the pipeline: it has no place in the CI system's summary.

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from codex_runner.config import Config
     from codex_runner.domain.credential import Finding
     from codex_runner.domain.secret import Secret
-    from codex_runner.engine.bounded import Wish
+    from codex_runner.engine.bounded import StopFlag
     from codex_runner.vault.client import VaultClient
     from codex_runner.vault.storing import NewToken
     from codex_runner.vault.storing import Stored as Stored  # noqa: PLC0414 - a command shows it, this and the next
@@ -103,7 +103,7 @@ class TokenDesk:
         vault: VaultSettings,
         environ: Mapping[str, str],
         tell: Callable[[str], None],
-        interruption: Callable[[], AbstractContextManager[Wish]],
+        interruption: Callable[[], AbstractContextManager[StopFlag]],
         follow: Follow,
     ) -> None:
         """Touches nothing. `interruption` is what signals do during a login, `follow` during a canary's run."""
@@ -309,4 +309,4 @@ def _not_refused(target: Target, said: Said) -> RunnerError:
     if said.answer is LoginAnswer.OUT_OF_REACH:
         remedy = f"Once the service can be reached, {again}"
         return ModelServiceError(message, failure=said.failure or Failure.NETWORK, remedy=remedy)
-    return CredentialError(message, remedy=f"Let its owner revoke it where it was issued; then {again}")
+    return CredentialError(message, remedy=f"Have its owner revoke it at the service that issued it; then {again}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from codex_runner.config import Config
-    from codex_runner.engine.bounded import Wish
+    from codex_runner.engine.bounded import StopFlag
 
 __all__ = ["DEFAULT_MOUNT", "SetupRequest", "Step", "make", "plan", "rendered", "repository_id"]
 
@@ -32,7 +32,7 @@ def make(  # noqa: PLR0913, PLR0917 - what, where, and three ways to tell
     environ: Mapping[str, str],
     done: Callable[[str], None],
     tell: Callable[[str], None],
-    interruption: AbstractContextManager[Wish],
+    interruption: AbstractContextManager[StopFlag],
 ) -> None:
     """Carry out the steps. `done` gets a line for each, `tell` progress; `interruption`: see `logged_in`."""
     with logged_in(operators_vault(config, environ), environ, interruption, on_retry=tell) as client:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from codex_runner.app.claim import own_claim
 from codex_runner.app.hosts import transport_for
-from codex_runner.app.secret_places import named_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from codex_runner.app.invocation import Invocation
     from codex_runner.domain.job import Job
+    from codex_runner.transports.ahead import AskedAhead
 
 
 class Way:
@@ -21,20 +21,20 @@ class Way:
     `tell` gets each warning of the connection: the invocation's `complain`, until there is a recorder.
     """
 
-    def __init__(self, job: Job, run_id: str, invocation: Invocation) -> None:
-        """Begin to connect. The caller must close the transport."""
+    def __init__(self, job: Job, run_id: str, invocation: Invocation, ahead: AskedAhead | None = None) -> None:
+        """Begin to connect. The caller must close the transport. `ahead` is what this machine was asked already."""
         self.tell: Callable[[str, str], None] = lambda _code, message: invocation.complain(message)
         self.claim = own_claim(run_id, invocation.environ)
-        # Checks run what the agent may have written: they get no variable that is known to hold a secret.
         self.transport = transport_for(
             job.host,
             invocation.environ,
             reconnect=job.limits.reconnect,
             ssh_config=invocation.ssh_config,
-            hidden=invocation.secret_names | named_secrets([job.credential], invocation.vault, invocation.notify),
+            hidden=invocation.hidden_from_host(job),
             given=invocation.given_to(job.host),
             tell=lambda code, message: self.tell(code, message),  # noqa: PLW0108 - it changes
             at_once=True,
             claim=self.claim,
+            ahead=ahead,
         )
         self.transport.name_run(run_id)

@@ -126,9 +126,9 @@ def collect(  # noqa: PLR0913 - the request, and the two functions of the redact
 def safe_name(name: str) -> str:
     """Return a name with its hostile characters percent-encoded, byte by byte. An ordinary name stays as it is.
 
-    Hostile are unprintable characters (newlines, text direction), bytes that are not UTF-8, a leading dash or tilde, a
-    trailing dot or space, and the characters that Windows and the uploads of CI systems refuse. If a name has one, its
-    `%` are encoded too.
+    Hostile are unprintable characters (newlines, text direction) and bytes that are not UTF-8. So are a leading dash or
+    tilde, a trailing dot or space, and what Windows and the uploads of CI systems refuse. If a name has a hostile
+    character, its `%` are encoded too.
     """
     last = len(name) - 1
     hostile = {at for at, char in enumerate(name) if _is_hostile(char)}

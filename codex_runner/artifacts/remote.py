@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from codex_runner.artifacts.local import LocalArtifacts
     from codex_runner.domain.event import ArtifactKept
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.state import RunState
+    from codex_runner.domain.transport_port import Transport
 
 
 class RemoteArtifacts:

@@ -37,8 +37,8 @@ class GitHub(CiSystem):
     markers = ("GITHUB_ACTIONS",)
     log_format = "github"
     line_prefix = "| "  # `::` is obeyed at the beginning of a line, after white space too
-    # `pull_request` is judged by the repository that it comes from. `pull_request_target`, `issue_comment` and the like
-    # run with the repository's rights on a stranger's words.
+    # `pull_request` is judged by the repository that it comes from. Events such as `pull_request_target` and
+    # `issue_comment` are not trusted: they run with the repository's rights on a stranger's words.
     trusted_events = (
         "merge_group",
         "pull_request",

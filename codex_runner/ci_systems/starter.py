@@ -40,12 +40,12 @@ class Fill(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StarterRequest:
-    """Which job is to run where.
+    """The job to set up on a system, and its place there.
 
-    `config_file` is the configuration's path from the folder that the files are for. `source` is where the job's
-    credential comes from (`vault`, `env`, `file`, `none`), `auth_method` is the method of Vault's login. `action` is
-    where GitHub finds the action. `movable` files of the system that are `taken` are not overwritten. `locks` are the
-    lock files, with hashes, from which a pipeline installs codex-runner.
+    `config_file` is the configuration's path from the folder that the files are for. `source` is the source of the
+    job's credential (`vault`, `env`, `file`, `none`), `auth_method` is the method of Vault's login. `action` is the
+    action's place on GitHub. `movable` files of the system that are `taken` are not overwritten. `locks` are the lock
+    files, with hashes, from which a pipeline installs codex-runner.
     """
 
     job: str

@@ -12,7 +12,7 @@ from codex_runner.app.attach import attach as go_on
 from codex_runner.app.attach import find_begun
 from codex_runner.app.imports import forget_sources
 from codex_runner.app.invocation import Invocation
-from codex_runner.app.secret_places import secrets_of
+from codex_runner.app.secret_places import setting_secrets
 from codex_runner.cli.options import (
     ConfigOption,
     HostOption,
@@ -56,7 +56,7 @@ def attach(
     begun = asyncio.run(find_begun(output_dir, run, host, looking))
     clear_junit(junit)
     job = loaded.jobs.get(begun.state.job) if loaded else None
-    secrets = {secret.name: secret for secret in secrets_of(job.codex)} if job else {}
+    secrets = {secret.name: secret for secret in setting_secrets(job)}
     shown = sinks(log_format, secrets.values(), begun.job)
     invocation = Invocation.of(loaded, os.environ, shown, junit, warn)
     forget_sources(begun.job, os.environ)

@@ -26,4 +26,4 @@ def cancel(
     """
     loaded, output_dir = runs_config(config, output)
     asyncio.run(end(output_dir, run, host, Invocation.of(loaded, os.environ, None, complain=warn)))
-    typer.echo(f"{run}: told to end", err=True)
+    typer.echo(f"{run}: asked to end", err=True)

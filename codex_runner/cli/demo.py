@@ -15,8 +15,7 @@ import typer
 
 from codex_runner.app.demo import demo_world
 from codex_runner.app.invocation import Invocation
-from codex_runner.app.run import run_job
-from codex_runner.app.secret_places import secrets_of
+from codex_runner.app.secret_places import setting_secrets
 from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, sinks
 from codex_runner.cli.signals import follow
 from codex_runner.config import load, resolve_job
@@ -36,6 +35,8 @@ def demo(
     log_format: LogFormatOption = LogFormat.AUTO,
 ) -> None:
     """Run a real job on a scratch repository: the real codex, a real Vault, and a scripted model on 127.0.0.1."""
+    from codex_runner.app.run import run_job
+
     began = time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="codex-runner-demo-"))
     try:
@@ -43,7 +44,7 @@ def demo(
             config = load(None, scratch, world.environ)
             job = resolve_job(config, world.job)
             _say(f"codex-runner run {world.job}")
-            invocation = Invocation.of(config, world.environ, sinks(log_format, secrets_of(job.codex)))
+            invocation = Invocation.of(config, world.environ, sinks(log_format, setting_secrets(job)))
             output_dir, stopping = (output or Path("codex-runner-out")).absolute(), Stopping()
             running = run_job(job, output_dir, invocation, stopping=stopping)
             folder, state = follow(stopping.request, running)
@@ -63,7 +64,7 @@ def _revocation(world: DemoWorld) -> str:
     """Say what Vault's audit log shows of the run."""
     paths = [entry.get("request", {}).get("path") for entry in world.audit()]
     given_back = "auth/token/revoke-self" in paths
-    return f"Vault's audit log {'shows' if given_back else 'does NOT show'} that the login was given back"
+    return f"Vault's audit log {'shows' if given_back else 'does NOT show'} that the login was revoked"
 
 
 def _show_what_is_left(folder: RunFolder, seconds: float) -> None:

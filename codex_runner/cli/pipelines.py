@@ -38,9 +38,9 @@ STARTERS: Mapping[str, CiSystem] = {system.name: system for system in SYSTEMS if
 
 @dataclass(frozen=True, slots=True)
 class WantedStarter:
-    """Which job is to run where. `root` is the folder that the files' paths begin at.
+    """The job to set up on a system. `root` is the folder that the files' paths begin at.
 
-    `repository` is `<owner>/<repo>`, or empty; `action` is where GitHub finds the action. Files that the system has as
+    `repository` is `<owner>/<repo>`, or empty; `action` is the action's place on GitHub. Files that the system has as
     `movable` and that are `taken` are not overwritten: the job is set up in another file.
     """
 
@@ -59,7 +59,7 @@ class WantedStarter:
 
     @property
     def source(self) -> str:
-        """Where the job's credential comes from; `none` if it has none."""
+        """The source of the job's credential; `none` if it has none."""
         return "none" if self.job.credential is None else str(self.job.credential.source)
 
     def fill(self, template: str, more: Mapping[str, str]) -> str:

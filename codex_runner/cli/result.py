@@ -25,7 +25,7 @@ def finish(folder: RunFolder, state: RunState, invocation: Invocation, *, as_jso
     verdict = state.verdict
     result = verdict.result if verdict else "failed"
     code = int(ExitCode.INTERNAL) if verdict is None else verdict.exit_code
-    settle(code)
+    settle(code or None)
     if as_json:
         print_json(
             {
@@ -44,7 +44,9 @@ def finish(folder: RunFolder, state: RunState, invocation: Invocation, *, as_jso
         typer.echo(printable(state.reply))
     if code == ExitCode.SUCCEEDED and (lost := streams.lost()) is not None:
         result, code = "failed", int(ExitCode.JOB_FAILED)
+        settle(code)
         _fail(folder, lost, invocation)
+    settle(code)
     if not as_json:
         typer.echo(f"{folder.run_id}: {result} - {show_path(str(folder.path))}", err=True)
         if code and folder.report.exists():

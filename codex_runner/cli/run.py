@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codex_runner.app.begin import begin
 from codex_runner.app.imports import forget_sources
 from codex_runner.app.invocation import Invocation
-from codex_runner.app.plan import plan
-from codex_runner.app.run import run_job
-from codex_runner.app.secret_places import secrets_of
+from codex_runner.app.secret_places import setting_secrets
 from codex_runner.cli.options import (
     ConfigOption,
     JunitOption,
@@ -93,7 +92,7 @@ def run(
     invocation = Invocation.of(
         loaded,
         os.environ,
-        sinks(log_format, secrets_of(resolved.codex), resolved),
+        sinks(log_format, setting_secrets(resolved), resolved),
         junit,
         warn,
         files_of(loaded, job, source),
@@ -102,7 +101,11 @@ def run(
     forget_sources(resolved, os.environ)
     stopping = Stopping()
     with Following(stopping.request) as following:
-        folder, state = following.run(run_job(resolved, output_dir, invocation, stopping=stopping))
+        folder, way = begin(resolved, output_dir, invocation, stopping)
+        # While the host answers.
+        from codex_runner.app.run import run as run_job
+
+        state = following.run(run_job(resolved, folder, invocation, stopping=stopping, way=way))
         finish(folder, state, invocation, as_json=as_json)
 
 
@@ -138,6 +141,8 @@ def _context(given: str | None) -> str | None:
 
 
 def _show_plan(job: Job, invocation: Invocation, *, as_json: bool) -> None:
+    from codex_runner.app.plan import plan
+
     planned = asyncio.run(plan(job, invocation))
     if as_json:
         print_json(planned)

@@ -5,7 +5,8 @@ At each moment one of these holds:
 - `unwind`, from the start: a signal raises, so that logins are given back and scratch folders are removed.
 - `Interruption`, while the command is logged in to Vault: a signal waits for the answer to a request, then raises.
 - `Following`, while the command follows a run: a signal asks the run to stop, also if it comes before the run begins.
-- `settle`, once the verdict stands: a signal ends the process at once, with the verdict's exit code.
+- `settle`, once the verdict stands: a signal ends the process at once, with the verdict's exit code. A run that
+  succeeded is not green before its result is printed.
 
 No signal is ever blocked: a process that is started meanwhile would keep it blocked for its whole life.
 """
@@ -20,10 +21,10 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
+from codex_runner.domain.cancellation import Stopped
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.run import StopReason
-from codex_runner.domain.wish import Stopped
-from codex_runner.engine.bounded import Wish
+from codex_runner.engine.bounded import StopFlag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -48,13 +49,14 @@ def unwind() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
-def settle(code: int) -> None:
+def settle(code: int | None) -> None:
     """End the process at once with `code` on a signal: the verdict stands, and only output is left to be written.
 
-    The log may be a pipe that another process does not read: then the signal is the only way out.
+    The log may be a pipe that another process does not read: then the signal is the only way out. None stands for the
+    signal's own exit code: the run succeeded, and its result has not been printed yet.
     """
     for number in _asked():
-        signal.signal(number, lambda *_: os._exit(code))
+        signal.signal(number, lambda number, _: os._exit(128 + number if code is None else code))
 
 
 class Following:
@@ -131,10 +133,10 @@ def follow(request: Callable[[StopReason], None], work: Coroutine[Any, Any, T]) 
         return following.run(work)
 
 
-class Interruption(Wish):
-    """The wish of INT, TERM or HUP, as a context manager for the main thread: for a command that holds a login.
+class Interruption(StopFlag):
+    """The stop flag of INT, TERM and HUP, as a context manager for the main thread: for a command that holds a login.
 
-    Inside it no signal raises, so that no request is torn between its answer and the note of it: the wish is set, and
+    Inside it no signal raises, so that no request is torn between its answer and the note of it: the flag is set, and
     what waits for Vault ends soon. Only within `interruptibly` a signal raises at once, as it would without this. The
     first signal counts, and raises at the end at the latest. A signal that was ignored before stays ignored.
     """

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from codex_runner.app.showing import wants_color
 from codex_runner.text.clean import clean_line
+from codex_runner.text.color import wants_color
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

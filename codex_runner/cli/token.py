@@ -255,7 +255,7 @@ def revoke(
     if target.spec.kind is not CredentialKind.ACCESS_TOKEN:
         raise UsageError(
             f"codex cannot check a {target.spec.kind}, so its revocation cannot be proven.",
-            remedy="Revoke it where it was made, and remove Vault's copies with `codex-runner token destroy`.",
+            remedy="Revoke it at the service that issued it, then remove Vault's copies: `codex-runner token destroy`.",
         )
     if stdin not in {None, "-"}:
         raise UsageError(f"Unexpected argument {stdin!r}.", remedy="A token is never an argument; give it on stdin.")

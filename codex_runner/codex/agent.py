@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codex_runner.codex import events, failures, outside, project
-from codex_runner.codex import survey as surveys
 from codex_runner.codex.permissions import check_settings
 from codex_runner.codex.permissions import granted as granted_rules
-from codex_runner.codex.preflight import check_features, check_login, look
+from codex_runner.codex.preflight import check_features, look
 from codex_runner.codex.prepared import PreparedCodex
+from codex_runner.codex.question import question
 from codex_runner.codex.rollout import has_reply, last_usage, read_rollout
 from codex_runner.codex.unproven import require_proof
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
     from codex_runner.domain.outside import OutsidePath
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.run import Ending, ProcessExit, Usage
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.proposal import Proposal
 
 
@@ -42,9 +42,9 @@ class Codex:
     ) -> None:
         """`fallback` is a codex to use if the job names none and PATH has none.
 
-        `hidden` are paths on the host that the agent must not read, `kept` those that it must not write, `places` those
-        that it must not write if they lie where it may. `proposal` is the pull or merge request that the pipeline works
-        on. `sandboxed` is False if the job has no sandbox that could fail.
+        `hidden` are paths on the host that the agent must not read, and `kept` those that it must not write. It must
+        not write `places` either, if they lie in a folder that it may write. `proposal` is the pull or merge request
+        that the pipeline works on. `sandboxed` is False if the job has no sandbox that could fail.
         """
         self._fallback, self._proposal, self._places = fallback, proposal, tuple(places)
         self._hidden, self._kept = tuple(hidden), tuple(kept)
@@ -55,9 +55,9 @@ class Codex:
     ) -> PreparedCodex:
         """See Agent.prepare."""
         check_settings(job)
-        mode, bases = project.chosen(job, self._proposal), self._proposal.bases if self._proposal else ()
-        wanted = surveys.wanted(mode.value, project.limit(job), project.names(job), bases)
-        install, survey, login = await look(transport, job, granted, self._fallback, wanted, self._places)
+        asked = question(job, granted.kind, fallback=self._fallback, proposal=self._proposal, places=self._places)
+        install, survey = await look(transport, job, asked)
+        mode = project.chosen(job, self._proposal)
         outside.check(install.outside)
         check_features(job, install)
         require_proof(job, install)
@@ -65,7 +65,6 @@ class Codex:
             tell(doubt)
         mode = project.effective(mode, survey)
         facts = {
-            "preflight": await check_login(job, transport, login, granted, tell),
             "codex": {"path": install.path, "version": install.version},
             "model": job.codex.model or job.codex.config.get("model"),
             "sandbox": job.sandbox.value,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.secret import Secret
+    from codex_runner.domain.transport_port import Transport
 
 _TIMEOUT = 15.0  # seconds
 GUARD = "credential-preflight"

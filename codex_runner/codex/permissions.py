@@ -259,6 +259,17 @@ def _credential_paths(install: Install) -> list[str]:
     return sorted(path for path in paths if not any(path.startswith(f"{folder}/") for folder in install.absent))
 
 
+def denied_below_writable(job: Job, install: Install) -> list[str]:
+    """Return the places of credentials for which codex's sandbox makes empty files while they are missing.
+
+    It does so below the agent's writable folders only: for a home in one of these, such as /tmp.
+    """
+    home = install.outside.home
+    if job.sandbox is not Sandbox.WORKSPACE_WRITE or not home or install.at_home:
+        return []
+    return [f"{home.rstrip('/')}/{path[2:]}" for path in _credential_paths(install) if path.startswith("~/")]
+
+
 def _translate(old: Mapping[str, Any], profile: dict[str, Any], rules: dict[str, Any]) -> None:
     """Translate `sandbox_workspace_write` into rules of the profile: codex ignores that table if there is a profile."""
     if old.get("network_access"):

@@ -11,41 +11,36 @@ from codex_runner.codex import survey as surveys
 from codex_runner.codex.command import login_config
 from codex_runner.codex.key_preflight import check_key
 from codex_runner.codex.login import read_login
-from codex_runner.codex.permissions import LOOKED_FOR, writable
+from codex_runner.codex.question import folder_of, script
 from codex_runner.codex.versions import VERSIONS, Standing
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import CredentialKind
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
-from codex_runner.domain.job import Sandbox
 from codex_runner.engine.config_secrets import secrets_of
 from codex_runner.redaction.redactor import Redactor
+from codex_runner.shell.leftovers import leftovers_script
+from codex_runner.shell.scratch import scratch_script
 from codex_runner.shell.script import shell_script
 from codex_runner.text.durations import format_duration
 from codex_runner.text.excerpts import end_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
+    from codex_runner.codex.question import Question
     from codex_runner.codex.survey import Survey
     from codex_runner.codex.versions import Versions
     from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
-    from codex_runner.domain.outside import OutsidePath
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.transport_port import Transport
 
 _INSTALL = "Install it (`npm install -g @openai/codex`, or `pip install openai-codex-cli-bin`)"
 _INSTALL_ANOTHER = "Use `npm install -g @openai/codex@VERSION` or `pip install openai-codex-cli-bin==VERSION`"
 
-
-def _probe() -> str:
-    own = shell_script("codex_runner.codex", "versions.sh", "preflight.sh")
-    return f"{surveys.functions()}\n{outsides.functions()}\n{own}"
-
-
-# For as long as codex may take to say all this. A service that is out of reach keeps `login status` waiting for ever.
+# Seconds for codex to answer. If the service is unreachable, `login status` waits for ever.
 _PATIENCE = 60.0
 
 
@@ -63,46 +58,17 @@ class LoginStatus:
     identity: Mapping[str, str] | None
 
 
-async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
-    transport: Transport,
-    job: Job,
-    granted: Granted,
-    fallback: str | None = None,
-    wanted: str = "",
-    places: Sequence[OutsidePath] = (),
-    versions: Versions = VERSIONS,
-) -> tuple[Install, Survey, LoginStatus | None]:
-    """Find codex where the job says, or as `codex` in the host's PATH, or at `fallback`; ask it about an access token.
+async def look(
+    transport: Transport, job: Job, asked: Question, versions: Versions = VERSIONS
+) -> tuple[Install, Survey]:
+    """Ask the host about its codex. Gives codex no credential.
 
-    `wanted` is what to look for in the job's folder (`survey.wanted`), `places` what must not be written there.
-    ConfigurationError if there is none that works, or one that `versions` refuses, which does not get the token. Other
-    credentials it cannot prove: there is no Login then.
+    Raises ConfigurationError if no codex works there, or `versions` refuses it.
     """
-    # Relative, it is one of a workspace that is not made yet: a plan's, or the doctor's.
-    path, cwd = job.codex.path, job.cwd if job.cwd.startswith("/") else ""
+    done = await transport.ask(script(), arguments=asked.arguments, environment=asked.environment, timeout=_PATIENCE)
+    cwd = folder_of(job)
     there, otherwise = _hints(job)
-    may_write = job.sandbox is Sandbox.WORKSPACE_WRITE
-    proven = granted.kind is CredentialKind.ACCESS_TOKEN
-    identify = "1" if job.credential is not None and job.credential.identify else ""
-    done = await transport.ask(
-        _probe(),
-        arguments=(
-            path or "",
-            fallback or "",
-            cwd,
-            login_config(job) if proven else "",
-            identify,
-            wanted,
-            "\n".join([cwd, *writable(job)]) if cwd and may_write else "",
-            "\n".join(f"{place.kind} {place.path}" for place in places if "\n" not in place.path),
-            versions.refused(),
-            *LOOKED_FOR,
-        ),
-        environment={**job.codex.environment, **granted.environment} if proven else {},
-        timeout=_PATIENCE,
-    )
-    told, answered, said = done.output.partition(b"\nlogin ")
-    lines = told.decode("utf-8", "surrogateescape").rstrip("\n").split("\n")
+    lines = done.output.decode("utf-8", "surrogateescape").rstrip("\n").split("\n")
     facts = [line.partition(" ") for line in lines]
     missing = next((value for key, _, value in facts if key == "missing"), None)
     if missing is not None:
@@ -110,19 +76,16 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
         raise ConfigurationError(f"no codex {where}{there}.", remedy=f"{_INSTALL}{otherwise}")
     values = {key: value for key, _, value in facts if key != "feature"}
     if "full" in values:
-        raise HostError(
-            f"the disk is full: no room for temporary files in {values['full']}{there}.",
-            remedy="Make room there, or point XDG_STATE_HOME to another folder.",
-        )
+        raise _disk_full(values["full"], there)
     if "path" not in values:
         why = (
             f"no end within {format_duration(_PATIENCE)}"
             if done.exit_code is None
-            else end_of(done.last_words, 300) or "no word"
+            else end_of(done.last_words, 300) or "no message"
         )
         raise ConfigurationError(
-            f"codex could not be looked at{there}: {why}.",
-            remedy="The host's own shell says so: look at its disk, its memory and its load.",
+            f"The preflight of codex failed{there}: {why}.",
+            remedy="Check the disk, the memory and the load of the host: its own shell reported this.",
         )
     name, _, version = values["version"].strip().partition(" ")
     verdict = versions.judge(version if name == "codex-cli" else "")
@@ -150,18 +113,44 @@ async def look(  # noqa: PLR0913, PLR0917 - what there is to look for
     if cwd and not survey.at:
         raise ConfigurationError(
             f"cwd: {cwd} is not a directory that can be entered{there}.",
-            remedy="Set the job's `cwd` to a folder that is there.",
+            remedy="Set the job's `cwd` to a folder that exists on its host.",
         )
-    if not proven:
-        return install, survey, None
+    return install, survey
+
+
+def _disk_full(folder: str, there: str) -> HostError:
+    return HostError(
+        f"the disk is full: no room for temporary files in {folder}{there}.",
+        remedy="Make room there, or point XDG_STATE_HOME to another folder.",
+    )
+
+
+def _login_script() -> str:
+    own = shell_script("codex_runner.codex", "own_home.sh", "login.sh")
+    return f"{scratch_script()}\n{leftovers_script()}\n{own}"
+
+
+async def _ask_login(job: Job, transport: Transport, install: Install, granted: Granted) -> LoginStatus:
+    there, _ = _hints(job)
+    identify = job.credential is not None and job.credential.identify
+    done = await transport.ask(
+        _login_script(),
+        arguments=(install.path, login_config(job), "1" if identify else ""),
+        environment={**job.codex.environment, **granted.environment},
+        timeout=_PATIENCE,
+    )
+    told, answered, said = (b"\n" + done.output).partition(b"\nlogin ")
+    values = dict(line.partition(" ")[::2] for line in told.decode("utf-8", "surrogateescape").split("\n"))
+    if "full" in values:
+        raise _disk_full(values["full"], there)
     if not answered and done.exit_code is not None:
         raise ConfigurationError(
-            f"codex could not be asked about its login{there}: {done.last_words or 'no word'}.",
-            remedy="The host's own shell says so: look at its disk, its memory and its load.",
+            f"`codex login status` could not be run{there}: {done.last_words or 'no message'}.",
+            remedy="Check the disk, the memory and the load of the host: its own shell reported this.",
         )
     code, _, output = said.partition(b"\n")
     identity = _identity(values.get("account", "")) if identify else None
-    return install, survey, LoginStatus(int(code) if answered else None, output, done.seconds, identity)
+    return LoginStatus(int(code) if answered else None, output, done.seconds, identity)
 
 
 def _identity(answer: str) -> dict[str, str]:
@@ -180,7 +169,7 @@ def _identity(answer: str) -> dict[str, str]:
 
 
 def _hints(job: Job) -> tuple[str, str]:
-    """Return where codex is looked for, as the end of a clause, and how else to have one than to install it there."""
+    """Return the place of the search for codex, as the end of a clause, and a remedy other than to install it there."""
     if job.host.is_here:
         return "", ", or set `codex.path`."
     return f" on {job.host}", (
@@ -190,9 +179,9 @@ def _hints(job: Job) -> tuple[str, str]:
 
 
 async def check_login(
-    job: Job, transport: Transport, login: LoginStatus | None, granted: Granted, tell: Callable[[Event], None]
+    job: Job, transport: Transport, install: Install, granted: Granted, tell: Callable[[Event], None]
 ) -> dict[str, Any]:
-    """Judge whether the service takes the credential; return what was done, for run.json.
+    """Ask whether the service takes the credential, and judge the answer. Returns the method and answer for run.json.
 
     Only access tokens can be proven by `codex login status`: it answers "Not logged in" for every key, even a good one.
     TokenRefusedError if the service refuses the token, ModelServiceError if the service is out of reach,
@@ -202,8 +191,9 @@ async def check_login(
         return {"method": "none"}
     if granted.kind is CredentialKind.API_KEY and job.credential and job.credential.preflight_url:
         return await check_key(job.credential.preflight_url, granted.secrets[0], tell, job, transport)
-    if login is None:
+    if granted.kind is not CredentialKind.ACCESS_TOKEN:
         return {"method": "presence"}
+    login = await _ask_login(job, transport, install, granted)
     # It has the token, and may quote it.
     output = Redactor([*granted.secrets, *secrets_of(job.codex)])(login.output).decode("utf-8", "replace")
     said = read_login(login.exit_code, output, _PATIENCE)

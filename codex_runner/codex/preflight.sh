@@ -1,12 +1,12 @@
-# Printed line by line: where runs lie, what the repository would tell codex (survey.sh), whether the home is the job's
-# folder and what is not in it, path, version, feature, login and what it said. The npm package's `codex` is a Node
-# wrapper that survives signals badly and leaves the real one running when it is killed: the native binary beside it is
-# taken.
+# Looks for codex on a host, and asks it what a run has to know. Prints the folder of run directories, what the repository
+# would tell codex (survey.sh), whether the home is the job's folder, and what is not in it. Then come codex's path,
+# version and features.
 #
-# codex drops a bad access token silently and goes on without one, so it is asked about it first: with the settings that
-# `$4` holds, in a home of its own. All in one go, since to an SSH host each question is a round trip, and codex takes
-# its time to start. What the service is asked comes last: all else is known by then, also where no answer ever comes.
-# Whose the token is, `login status` does not say; codex's app server does (`$5`). `$9` is the table of versions.
+# The npm package's `codex` is a Node wrapper. It handles signals badly, and leaves the real codex running if it is
+# killed. So the script takes the native binary beside it.
+#
+# The script asks all questions in one go: to an SSH host each is a round trip. It gets no credential: the runner may ask
+# this before the job has one. login.sh asks whether the service takes an access token.
 echo() { printf '%s\n' "$*"; } # some shells' own reads backslashes
 found=$1
 if [ -z "$found" ]; then
@@ -27,80 +27,34 @@ case $real in
 	done
 	;;
 esac
-no_core
-runs=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/runs
+own_home
 kept=$runs
-# Not in TMPDIR, where another run's agent may put an `.env` into it: codex would send the token to the proxy in that.
-find_scratch "$runs" || { echo "full $scratch"; exit 0; }
-own=$(mktemp -d "$scratch/codex.$(uname -n).$$.XXXXXX") || { echo "full $scratch"; exit 0; }
-scratch=$own
-trap 'end_helpers "$scratch/"; rm -rf "$scratch"' EXIT
-# On a full disk codex would only fail, without a word.
-{ printf '%65536s' '' >"$scratch/room"; } 2>/dev/null || { echo "full ${scratch%/*}"; exit 0; }
 # Any start of codex writes into its home, and warns on stderr of a home that it does not like.
 export CODEX_HOME="$scratch"
 for up in "$runs" "${runs%/*}" "${runs%/*/*}"; do
-	# As the kernel names it: a rule for a path behind a symbolic link would be one for nothing.
+	# As the kernel names it: a rule for a path behind a symbolic link would have no effect.
 	if real=$(cd -P "$up" 2>/dev/null && pwd); then runs=$real${runs#"$up"}; break; fi
 done
 echo "runs $runs"
-# While the rest is looked at. With a token, codex would ask the service also for this.
-(
-	unset CODEX_ACCESS_TOKEN
-	exec "$found" --version
-) >"$scratch/version" 2>"$scratch/stderr" &
-versioned=$!
-[ -z "$3" ] || survey "$3" "$6"
-[ -z "$7" ] || look_outside "$7" "$8" "$found" "$3"
-if [ -n "$3" ] && [ "$(cd -P "$3" 2>/dev/null && pwd)" = "$(cd -P "$HOME" && pwd)" ]; then echo at_home; fi
-settings=$4 identify=$5 table=$9
-shift 9
-# While a sandbox of another codex runs, what it denies and is missing is there, as an empty file until that one ends.
-for place; do
-	at=$HOME/${place#"~/"}
-	case $kept in "$at"/*) continue ;; esac  # where runs lie: it is made before codex starts
-	if [ ! -e "$at" ] || { [ -f "$at" ] && [ ! -s "$at" ]; }; then echo "absent $place"; fi
-done
-if wait "$versioned"; then broken=''; else broken=1; fi
-version=$(cat "$scratch/version")
-[ -z "$broken" ] || version="broken $version $(tail -c 500 "$scratch/stderr")"
-# A codex that a run refuses gets no token: what is bad about it may be what it does with one.
-if [ -n "$settings" ] && is_refused "${version#codex-cli }" "$table"; then settings=''; fi
-if [ -n "$settings" ]; then
-	mkdir "$scratch/login"
-	printf '%s' "$settings" >"$scratch/login/config.toml"
-	CODEX_HOME=$scratch/login "$found" login status >"$scratch/said" 2>&1 &
-	login=$!
-	if [ -n "$identify" ]; then
-		mkdir "$scratch/server"
-		printf '%s' "$settings" >"$scratch/server/config.toml"
-		# shellcheck disable=SC2094 # one side waits for what the other writes
-		{
-			printf '%s\n' \
-				'{"id":1,"method":"initialize","params":{"clientInfo":{"name":"codex-runner","version":"1"}}}' \
-				'{"method":"initialized"}' '{"id":2,"method":"account/read","params":{"refreshToken":false}}'
-			# It ends with its stdin, whether it has answered or not.
-			looks=0
-			until grep -q '"id":2' "$scratch/account" || [ "$looks" -gt 100 ]; do
-				looks=$((looks + 1))
-				sleep 0.1 2>/dev/null || sleep 1
-			done
-		} | { CODEX_HOME=$scratch/server "$found" app-server; echo '{"id":2}'; } >"$scratch/account" 2>/dev/null &
-		asked=$!
-	fi
-fi
-unset CODEX_ACCESS_TOKEN
+# In the background.
+"$found" --version >"$scratch/version" 2>"$scratch/stderr" &
+version=$!
 "$found" features list >"$scratch/features" 2>/dev/null &
 features=$!
+[ -z "$3" ] || survey "$3" "$4"
+[ -z "$5" ] || look_outside "$5" "$6" "$found" "$3"
+if [ -n "$3" ] && [ "$(cd -P "$3" 2>/dev/null && pwd)" = "$(cd -P "$HOME" && pwd)" ]; then echo at_home; fi
+shift 6
+# While another codex's sandbox runs, there is an empty file in place of each missing path that it denies.
+for place; do
+	at=$HOME/${place#"~/"}
+	case $kept in "$at"/*) continue ;; esac  # the folder of run directories: it is made before codex starts
+	if [ ! -e "$at" ] || { [ -f "$at" ] && [ ! -s "$at" ]; }; then echo "absent $place"; fi
+done
+if wait "$version"; then broken=''; else broken=1; fi
+version=$(cat "$scratch/version")
+[ -z "$broken" ] || version="broken $version $(tail -c 500 "$scratch/stderr")"
 wait "$features"
 echo "path $found"
 echo "version $version"
 while read -r name stage; do case $stage in *removed*) ;; *) echo "feature $name" ;; esac; done <"$scratch/features"
-[ -n "$settings" ] || exit 0
-if [ -n "$identify" ]; then
-	wait "$asked"
-	echo "account $(grep '"id":2' "$scratch/account" | head -n 1)"
-fi
-wait "$login"
-echo "login $?"
-cat "$scratch/said"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.codex import command, project
+from codex_runner.codex.preflight import check_login
 from codex_runner.codex.sandbox_proof import prove
 from codex_runner.dataclass import dataclass
 
@@ -12,11 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from codex_runner.codex.survey import Survey
+    from codex_runner.domain.credential import Granted
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Install, Launch
     from codex_runner.domain.job import Instructions, Job
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.secret import Secret
+    from codex_runner.domain.transport_port import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,12 @@ class PreparedCodex:
     hidden: Sequence[str]
     kept: Sequence[str]
     facts: Mapping[str, Any]
+
+    async def log_in(
+        self, job: Job, transport: Transport, granted: Granted, tell: Callable[[Event], None]
+    ) -> Mapping[str, Any]:
+        """See Prepared.log_in."""
+        return {"preflight": await check_login(job, transport, self.install, granted, tell)}
 
     async def prove(
         self, job: Job, run_id: str, transport: Transport, tell: Callable[[Event], None]

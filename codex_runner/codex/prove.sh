@@ -1,8 +1,9 @@
 # Makes the run's own CODEX_HOME on the host, with the chosen skills, and proves codex's sandbox in it.
 #
-# sh -c SCRIPT sh RUN CODEX PROFILE FOLDER ROOT COMMIT FOLDERS SOURCE...
+# sh -c SCRIPT sh RUN CODEX PROFILE FOLDER ROOT COMMIT FOLDERS AROUND DENIED SOURCE...
 #
-# FOLDERS, a line each, are made if they are missing: the sandbox would make an empty file in place of each.
+# FOLDERS, a line each, are made if they are missing: the sandbox would make an empty file in place of each. AROUND and
+# DENIED: see note_points.
 #
 # SETTINGS_0, SETTINGS_1 ... are the parts of config.toml, since a variable is limited to 128 KiB. COMMIT is the base
 # commit, or empty. PROFILE is empty if there is no sandbox. A SOURCE is a folder of skills, `folder PATH` or
@@ -20,8 +21,8 @@ umask 077
 nl='
 '
 tab=$(printf '\t')
-run=$1 codex=$2 profile=$3 folder=$4 root=$5 commit=$6 folders=$7 around=$8
-shift 8
+run=$1 codex=$2 profile=$3 folder=$4 root=$5 commit=$6 folders=$7 around=$8 denied=$9
+shift 9
 state=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner
 home=$state/runs/$run/home
 skills=$state/skills/$run
@@ -145,10 +146,11 @@ prove() { # writes a folder and no file: git ignores empty folders, and reads th
 	rmdir "$folder"/.codex-runner-proof-* 2>/dev/null # left by a run that was killed during its proof
 	mark=$folder/.codex-runner-proof-$run
 	trap 'rmdir "$mark" 2>/dev/null' EXIT
-	note_points "$folder" "${home%/home}" "$around"
+	note_points "$folder" "${home%/home}" "$around" "$denied"
 	# If a denied file is missing, a sandbox makes an empty one until it ends. Race: another run's sandbox may end and
 	# remove that file at the moment at which this sandbox mounts it. So a failure counts only if it repeats.
 	for pause in 0.1 0.5 1 ''; do
+		hold_points "${home%/home}"
 		# shellcheck disable=SC2016 # for the shell in the sandbox
 		CODEX_HOME=$home "$codex" sandbox -P "$profile" -C "$folder" -- sh -c '
 			if mkdir "$1" 2>/dev/null; then rmdir "$1"; echo wrote; else echo kept-out; fi

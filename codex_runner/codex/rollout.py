@@ -11,8 +11,8 @@ from codex_runner.domain.errors import HostError
 from codex_runner.shell.script import shell_script
 
 if TYPE_CHECKING:
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.run import Usage
+    from codex_runner.domain.transport_port import Transport
 
 _FILE = re.compile(r"^(\d+) (\./[\w./:-]+)$", re.ASCII | re.MULTILINE)
 _PAGE = 768 * 1024  # bytes: below what an answer may have (Transport.ask)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from codex_runner.codex import survey as surveys
 from codex_runner.codex.failures import last_words
 from codex_runner.codex.outside import around, missing_folders
-from codex_runner.codex.permissions import PROFILE
+from codex_runner.codex.permissions import PROFILE, denied_below_writable
 from codex_runner.codex.project import can_hide
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Install
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.transport_port import Transport
 
 _PATIENCE = 60.0  # seconds
 _PART = 30_000  # characters of config.toml in one variable; each may have four bytes
@@ -116,6 +116,7 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
             *(run_id, install.path, profile, survey.at, survey.root, survey.commit),
             "\n".join(path for path in missing_folders(install.outside) if "\n" not in path),
             "\n".join(path for path in around(install.outside) if "\n" not in path),
+            "\n".join(path for path in denied_below_writable(job, install) if "\n" not in path),
             *sources,
         ),
         environment={

@@ -30,8 +30,8 @@ class Document:
 class Survey:
     """What was found for the folder `at`, from the top of its repository, `root`, down to it. Paths are the kernel's.
 
-    `project` are entries of `.codex` folders, `skills` all SKILL.md files that codex would find, `sources` the folders
-    of skills to hand to it (`folder PATH`, or `tree HASH PATH`). `unlisted` are files of instructions, and
+    `project` are entries of `.codex` folders. `skills` are all SKILL.md files that codex would find, `sources` the
+    folders of skills to hand to it (`folder PATH`, or `tree HASH PATH`). `unlisted` are files of instructions, and
     `unlisted_skills` folders, that lead out of the repository or cannot be read. `commit` is the base of a proposal;
     `no_base` is git's reason if there is none.
     """

@@ -1,7 +1,7 @@
-# What a repository would tell codex, looked at before codex is: instructions, skills, a configuration of its own.
+# Finds what a repository would tell codex, before codex starts: instructions, skills, a configuration of its own.
 #
-# Functions only, behind guard.sh; the look at codex (preflight.py) calls `survey`. They print lines `KEY VALUE`, in which backslashes
-# and line breaks are escaped (`told`):
+# Functions only, behind guard.sh; the preflight (preflight.py) calls `survey`. They print lines `KEY VALUE`, in which
+# backslashes and line breaks are escaped (`told`):
 #
 #   at, root     the folder, and the top of the repository around it, as the kernel names them
 #   project      an entry of a `.codex` folder from the top to the folder, but for its skills
@@ -90,7 +90,7 @@ hand_over() { # PATH SIZE; stdin: the file
 }
 
 list_skills() { # REAL FOLDER DEPTH: all that codex would find in it
-	# Few links are honest, and each may lead to a folder of more.
+	# Honest folders have few links, and each link may lead to a folder with more.
 	if [ "$2" -gt 1 ] || [ "$(find "$1" -type l | head -n 51 | wc -l)" -gt 50 ] || [ "${1#*"$nl"}" != "$1" ] || [ -n "$(find "$1" -name "*$nl*" -print | head -n 1)" ]; then
 		told unlisted-skills "$1"
 		return
@@ -134,10 +134,10 @@ document_at() { # FOLDER: the first of the names that is there, as codex chooses
 			fi
 			hash=${REPLY%% *}
 			plain_git cat-file blob "$hash" 2>/dev/null | hand_over "$1/$name" "${REPLY##* }"
-			limit=$((limit > ${REPLY##* } ? limit - ${REPLY##* } : 0)) # the pipe's own was lost with it
+			limit=$((limit > ${REPLY##* } ? limit - ${REPLY##* } : 0)) # hand_over has changed it in a subshell only
 			return
 		fi
-		# No pipe, no device: to open one could wait for ever.
+		# No pipe and no device: opening one may block for ever.
 		[ -f "$1/$name" ] || continue
 		if file_of "$1/$name" && inside "$REPLY" && [ -r "$REPLY" ]; then
 			hand_over "$1/$name" "$(($(wc -c <"$REPLY")))" <"$REPLY"
@@ -172,8 +172,8 @@ from_top() { # FOLDER: looks at each folder from the top of the repository down 
 
 find_base() { # into $commit, from the first of the places in $bases that has it
 	commit=''
-	# In a repository within another one, a submodule whose address the proposal may have changed, no name is to be
-	# believed: of the base, only the commit itself.
+	# In a nested repository, such as a submodule, trust no name: the proposal may have changed its address. Only a
+	# commit's id is certain.
 	[ "$outer" = "$root" ] || bases=$(printf '%s' "$bases" | grep '^commit ')
 	IFS=$nl
 	set -f
@@ -184,8 +184,8 @@ find_base() { # into $commit, from the first of the places in $bases that has it
 		"commit "* | "ref "*) revision=${line#* } ;;
 		"fork-point "*) revision=$(plain_git merge-base HEAD "${line#* }" 2>/dev/null) || continue ;;
 		"merge-parent "*)
-			# The CI system's own merge has the proposal's head, which it names, for its second parent. A merge that is
-			# the head itself has not.
+			# The second parent of the CI system's own merge is the proposal's head, which the system names. If the head
+			# itself is a merge, that is not so.
 			[ "$(plain_git rev-parse -q --verify 'HEAD^2^{commit}' 2>/dev/null)" = "${line#* }" ] || continue
 			revision='HEAD^1'
 			;;
@@ -229,7 +229,7 @@ survey() { # FOLDER WANTED: a line each of `mode M`, `limit BYTES`, `name FILE`,
 		fi
 	fi
 	from_top "$here"
-	# codex looks there too, wherever that is.
+	# codex also looks into the home.
 	if [ -n "${HOME-}" ] && folder_of "$HOME/.agents/skills"; then
 		case $REPLY/ in "${outer%/}"/*) list_skills "$REPLY" 0 ;; esac
 	fi

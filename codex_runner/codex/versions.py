@@ -1,7 +1,7 @@
 """The versions of codex: those that the tests run, the oldest one, and those that are known to be bad.
 
-This table is the one owner. The look at codex refuses by it before codex gets a token (versions.sh), `doctor` tells it,
-docs/dependencies.md is written from it, and the tests and the nightly workflow run what it names.
+This table is the one owner. The preflight refuses a codex by it before codex gets a token, and `doctor` reports it.
+docs/dependencies.md is generated from it. The tests and the nightly workflow run the versions that it names.
 """
 
 from __future__ import annotations
@@ -97,13 +97,9 @@ class Versions:
             return VersionVerdict(
                 Standing.UNTESTED,
                 f"untested: the newest version that was tested is {newest}",
-                f"If a run with it fails for no reason of its own, install {newest}.",
+                f"If a run with it fails and you find no other cause, install {newest}.",
             )
         return VersionVerdict(Standing.SUPPORTED, f"supported: {oldest} to {newest}")
-
-    def refused(self) -> str:
-        """Return what versions.sh reads: a line `oldest VERSION`, and `bad FIRST LAST` for each range."""
-        return "\n".join([f"oldest {self.oldest.version}", *(f"bad {bad.first} {bad.last}" for bad in self.bad)])
 
 
 def _numbers(version: str) -> tuple[int, ...] | None:

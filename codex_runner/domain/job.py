@@ -41,9 +41,9 @@ class Limits:
     """Timeouts, in seconds.
 
     `stall` limits codex's silence while no item is open; while a command runs, `command` counts instead, since codex
-    prints nothing of a quiet command. `exit_grace` limits the time between codex's final event and its exit. `orphan`
-    is how long an agent lives with no runner attached. `reconnect` limits the search for a lost host. `retention` is
-    how long a host keeps what finished runs left there, if no runner collects it.
+    prints nothing while a command is quiet. `exit_grace` limits the time between codex's final event and its exit.
+    `orphan` is how long an agent lives with no runner attached. `reconnect` limits the search for a lost host.
+    `retention` is how long a host keeps what finished runs left there, if no runner collects it.
     """
 
     timeout: float = 1800.0

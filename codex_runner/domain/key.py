@@ -42,9 +42,8 @@ class Form(StrEnum):
     REF = "ref"
     AN_HOUR = "an hour"  # a duration of an hour at least
     LOGIN = "login"  # a table: `method`, and the keys of that method
-    # Not a key at all, or the keys of its class are keys of the table that it stands in.
-    NO_KEY = "no key"
-    SPREAD = "spread"
+    NO_KEY = "no key"  # a field that is no key
+    SPREAD = "spread"  # the keys of its class are keys of the table around it
 
 
 class Key(NamedTuple):

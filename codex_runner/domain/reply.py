@@ -90,11 +90,11 @@ def _voided_by_completed(item: ev.Item, attempt: Attempt) -> str | None:  # noqa
         case ev.AgentMessage() | ev.Reasoning():
             return None
         case ev.ItemWarning():
-            return None if item.known else f"codex said what is not known to be only a warning ({_short(item.message)})"
+            return None if item.known else f"codex printed what may be more than a warning ({_short(item.message)})"
         case ev.TodoList():
             return None if item.id == attempt.open_plan else f"{named(item)} came without its start"
         case ev.OtherItem(type=ev.AgentMessage.kind):
-            return "came a message that cannot be read"
+            return "a message that cannot be read came"
         case ev.OtherItem():
             return f"{named(item)} came, which cannot be read"
         case ev.Command() | ev.FileChange() | ev.ToolCall() if item.status not in _ENDED:

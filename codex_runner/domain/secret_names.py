@@ -66,7 +66,7 @@ def without_secrets(
     return {key: value for key, value in environ.items() if key in given or not holds_secret(key, value, named)}
 
 
-def secrets_of(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def environment_secrets(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the name and value of each secret in an environment."""
     for name, value in environ.items():
         if name in PROXIES:

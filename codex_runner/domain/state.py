@@ -207,9 +207,9 @@ class RunState:
             if not event.item_type:
                 attempt.unread = f"{line}, which is too long to be read, and may be the reply or the turn's end"
             of = (
-                f"It tells of an item of type {event.item_type}."
+                f"It holds an item of type {event.item_type}."
                 if event.item_type
-                else "The runner does not know what it tells."
+                else "The runner does not know what it holds."
             )
             self._warn(ev.TRUNCATED, f"{line[0].upper()}{line[1:]}, which is too long to be read. {of}")
             return

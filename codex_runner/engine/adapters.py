@@ -21,9 +21,9 @@ if TYPE_CHECKING:
         Group,
         ReplySchema,
         Reports,
-        Transport,
         Workspaces,
     )
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.secret_scan import SecretScan
 
 

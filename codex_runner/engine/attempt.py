@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Piece
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Agent, Transport
+    from codex_runner.domain.ports import Agent
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
 
@@ -48,6 +49,9 @@ _SHOW = 1.0
 
 # Seconds. INT, 2 s, TERM, 1 s, KILL and the sweep take half of it; the other half is for a slow host.
 _STOP_PATIENCE = 8.0
+
+# Seconds at most for the end of codex on a host that still gives signs of life: it is busy, and not lost.
+_BUSY_PATIENCE = 60.0
 
 # Seconds at most in which a runner that attaches after the deadline reads what codex has written.
 _READING = 10.0
@@ -107,7 +111,7 @@ class AttemptFollower:
                 looked = now
                 if (stop := self._stopping.stop or self._watch.due(now) or self._spent()) and self._asked is None:
                     await self._stop(stop, now)
-                if self._asked and now - self._asked[1] > _STOP_PATIENCE:
+                if self._asked and self._is_unconfirmed(self._asked[1], now):
                     return self._record(
                         self._unreached("the runner told codex to end, and the host did not confirm it."), None
                     )
@@ -203,6 +207,10 @@ class AttemptFollower:
                     return piece
                 self._take(piece)
         return lost
+
+    def _is_unconfirmed(self, asked: float, now: float) -> bool:
+        """Return True if the host should have confirmed by now that codex has ended. A live host gets more time."""
+        return now - max(asked, self._transport.heard) > _STOP_PATIENCE or now - asked > _BUSY_PATIENCE
 
     async def _stop(self, stop: Stop, now: float) -> None:
         self._asked = (stop, now)

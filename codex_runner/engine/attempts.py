@@ -10,12 +10,12 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.cancellation import RunCancelledError
 from codex_runner.domain.errors import HostError, RunGoneError, RunnerError, UnreachableError
 from codex_runner.domain.event import AttemptEnded, AttemptStarted, Retrying
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.run import Ending, StopReason
-from codex_runner.domain.wish import RunCancelledError
 from codex_runner.domain.workspace import Workspace
 from codex_runner.engine.attempt import AttemptFollower, end_unseen, sweep_guard
 from codex_runner.engine.ending import stop_ending, unreached_ending
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import Record
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Agent, Prepared, Reports, Transport, Workspaces
+    from codex_runner.domain.ports import Agent, Prepared, Reports, Workspaces
     from codex_runner.domain.state import RunState
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
 
@@ -84,14 +85,16 @@ class Attempts:
             for record in records:  # with the time of now: the runner has only just read what codex wrote before it
                 self._recorder.emit(record.event)
             ending = await self._follow()
-        return await self._insist(ending)
+        return await self._retry_failed(ending)
 
     async def another_turn(self, prompt: str, reason: str) -> Ending:
         """Give the thread another turn, with retries as in `until_done`. Returns the last ending."""
         number = len(self._state.attempts) + 1
         reason = f"{reason}; the thread goes on"
         self._recorder.emit(Retrying(number, 0.0, True, reason))
-        return await self._insist(await self._start(number, resume=self._state.thread_id, prompt=prompt, reason=reason))
+        return await self._retry_failed(
+            await self._start(number, resume=self._state.thread_id, prompt=prompt, reason=reason)
+        )
 
     def can_go_on(self) -> str | None:
         """Returns None if the thread can have another turn, otherwise the reason against it."""
@@ -104,7 +107,7 @@ class Attempts:
             return f"only {format_duration(left)} are left"
         return None
 
-    async def _insist(self, ending: Ending) -> Ending:
+    async def _retry_failed(self, ending: Ending) -> Ending:
         while ending.failure is not None and (again := self._again(ending)) is not None:
             self._recorder.emit(again)
             await self._stopping.unless_stopped(asyncio.sleep(again.seconds))

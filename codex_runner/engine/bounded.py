@@ -23,7 +23,7 @@ class StoppedError(Exception):
     """The run is to stop, and the call was given up."""
 
 
-class Wish:
+class StopFlag:
     """A stop flag for blocking calls. Unlike threading.Event, a signal handler may set it.
 
     An Event that a handler sets deadlocks if the handler's own thread is just about to wait for it.
@@ -56,12 +56,12 @@ class Wish:
 
 
 def run_within(
-    seconds: float, work: Callable[[], T], *, wish: Wish, grace: float = 0.0, abandon: Callable[[int], None]
+    seconds: float, work: Callable[[], T], *, stop: StopFlag, grace: float = 0.0, abandon: Callable[[int], None]
 ) -> T:
     """Return what `work` returns, or raise what it raises; give it up after `seconds`.
 
     `work` runs in a thread of its own, so that a name that does not resolve or a body that trickles cannot hold the
-    caller. Raises TimeoutError if it takes too long, StoppedError if it is not over `grace` seconds after `wish` was
+    caller. Raises TimeoutError if it takes too long, StoppedError if it is not over `grace` seconds after `stop` was
     set. Before that, `abandon` gets the thread's identity, to close what the thread waits for.
     """
     done: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
@@ -77,7 +77,7 @@ def run_within(
     until = time.monotonic() + seconds
     stopping = False
     while True:
-        if wish.is_set() and not stopping:
+        if stop.is_set() and not stopping:
             stopping, until = True, min(until, time.monotonic() + grace)
         left = until - time.monotonic()
         try:

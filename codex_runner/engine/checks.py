@@ -20,7 +20,8 @@ from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Check, Job
-    from codex_runner.domain.ports import ReplySchema, Transport
+    from codex_runner.domain.ports import ReplySchema
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
     from codex_runner.redaction.redactor import Redactor

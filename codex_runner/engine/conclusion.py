@@ -68,7 +68,7 @@ class Conclusion:
         try:
             self._recorder.emit(event)
         except RunnerError as error:  # the journal failed: from now on only the state and the sinks get records
-            self._recorder.emit(self._marred(event, error))
+            self._recorder.emit(self._with_report_error(event, error))
 
     def report(self) -> None:
         """Write the reports and close the journal. If one of these fails, the other reports say so."""
@@ -84,11 +84,11 @@ class Conclusion:
         if verdict is None:
             return
         with contextlib.suppress(RunnerError):
-            self._recorder.emit(self._marred(verdict, error))
+            self._recorder.emit(self._with_report_error(verdict, error))
         with contextlib.suppress(RunnerError):
             self._reports.write(self._state)
 
-    def _marred(self, verdict: RunEnded, error: RunnerError) -> RunEnded:
+    def _with_report_error(self, verdict: RunEnded, error: RunnerError) -> RunEnded:
         """Return the verdict after a report or the journal failed: a good run fails, a failed one keeps its code."""
         reason = self._recorder.redactor.text(f"{verdict.reason}; and {error.message}")
         if verdict.exit_code and not isinstance(error, LeakError):

@@ -64,7 +64,7 @@ def stop_ending(reason: StopReason, message: str) -> Ending:
 def lost_ending(attempt: Attempt, message: str) -> Ending:
     """Return the ending of an attempt whose supervisor is gone without a report."""
     done = " after its turn was completed" if attempt.turn == TURN_COMPLETED else ""
-    return Ending(Failure.LOST, f"it is not known how codex ended{done}: {message}")
+    return Ending(Failure.LOST, f"how codex ended is unknown{done}: {message}")
 
 
 def unreached_ending(why: str, job: Job, run_id: str, attempt: Attempt, now: float) -> Ending:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
     from codex_runner.domain.claim import Holder
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.state import RunState
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
 
@@ -92,7 +92,7 @@ def is_judged(taken: ClaimTakenError, state: RunState) -> bool:
 
 
 @contextlib.contextmanager
-def quietly() -> Iterator[None]:
+def best_effort() -> Iterator[None]:
     """Suppress every exception except ClaimTakenError."""
     try:
         yield

@@ -14,7 +14,8 @@ from codex_runner.domain.event import UsageSeen
 
 if TYPE_CHECKING:
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Agent, Transport
+    from codex_runner.domain.ports import Agent
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.recorder import Recorder
 
 _INTERVAL = 5.0

@@ -47,9 +47,9 @@ _TAKEN = (GONE, LOST, REPLACED)
 
 # Changes that no rule can allow, and why.
 _NEVER = {
-    ChangeKind.INSIDE_GIT: (INSIDE_GIT, "git's own settings and hooks are never an agent's to change"),
+    ChangeKind.INSIDE_GIT: (INSIDE_GIT, "an agent must not change git's settings and hooks"),
     ChangeKind.REPOSITORY: (REPOSITORY, "a git command in there does what its settings say"),
-    ChangeKind.UNSEEN: (UNSEEN, "what cannot be seen cannot be judged"),
+    ChangeKind.UNSEEN: (UNSEEN, "the runner cannot judge what it cannot see"),
 }
 
 
@@ -89,7 +89,7 @@ def judge_changes(
 def unjudged(rules: PathRules, changed: Sequence[Change]) -> list[str]:
     """Return a sentence for each change that deserves a warning although no rule of the job forbids it."""
     return [
-        f"{_deed(change, change.path)}."
+        f"{_describe(change, change.path)}."
         for change in changed
         if change.kind in _NEVER and _judge_path(rules, change, change.path, asked=rules.any) is None
     ]
@@ -140,12 +140,12 @@ def check_glob(rule: str, glob: str) -> None:
 
 
 def _judge_path(rules: PathRules, change: Change, path: str, *, asked: bool) -> BrokenRule | None:
-    what = _deed(change, path)
+    what = _describe(change, path)
     if change.kind in _NEVER:
         rule, why = _NEVER[change.kind]
-        grave = change.note in _TAKEN or (change.kind is not ChangeKind.INSIDE_GIT and not change.ignored)
+        serious = change.note in _TAKEN or (change.kind is not ChangeKind.INSIDE_GIT and not change.ignored)
         wanted = asked if change.kind is ChangeKind.UNSEEN else rules.any
-        return BrokenRule(rule, path, f"{what}: {why}.") if wanted or grave else None
+        return BrokenRule(rule, path, f"{what}: {why}.") if wanted or serious else None
     if glob := next((glob for glob in rules.forbidden_paths if matches(glob, path)), None):
         return BrokenRule(FORBIDDEN_PATHS, path, f"{what}, which forbidden_paths names ({glob}).")
     if rules.allowed_paths is not None and not any(matches(glob, path) for glob in rules.allowed_paths):
@@ -162,12 +162,12 @@ def _judge_lines(rules: PathRules, changed: Sequence[Change], committed: Sequenc
         said = f"{lines} lines changed, and max_changed_lines allows {rules.max_changed_lines}."
         return [BrokenRule(MAX_CHANGED_LINES, None, said)]
     if blind:
-        said = f"The lines of {', '.join(blind)} cannot be counted, and max_changed_lines asks for it."
+        said = f"max_changed_lines cannot be judged: git cannot count the lines of {', '.join(blind)}."
         return [BrokenRule(MAX_CHANGED_LINES, None, said)]
     return []
 
 
-def _deed(change: Change, path: str) -> str:
+def _describe(change: Change, path: str) -> str:
     shown = show_path(path)
     match change.kind:
         case ChangeKind.INSIDE_GIT if change.note in _TAKEN:
@@ -177,18 +177,18 @@ def _deed(change: Change, path: str) -> str:
         case ChangeKind.REPOSITORY:
             return f"{shown}, which git takes for a repository or a pointer to one, was {change.note or 'changed'}"
         case ChangeKind.UNSEEN:
-            return f"{shown} is {change.note or 'out of sight'}"
-    return f"{_common_deed(change, path, shown)}{f' {change.note}' if change.note.startswith('in commit ') else ''}"
+            return f"{shown} is {change.note or 'not visible'}"
+    return f"{_describe_usual(change, path, shown)}{f' {change.note}' if change.note.startswith('in commit ') else ''}"
 
 
-def _common_deed(change: Change, path: str, shown: str) -> str:
+def _describe_usual(change: Change, path: str, shown: str) -> str:
     match change.kind:
         case ChangeKind.RENAMED if path == change.old_path:
             return f"{shown} was renamed to {change.shown}"
         case ChangeKind.RENAMED:
             return f"{shown} was renamed from {show_path(change.old_path or '')}"
         case ChangeKind.MODE:
-            return f"{shown} has another mode"
+            return f"{shown} got another file mode"
         case ChangeKind.SUBMODULE:
             return f"{shown}, a repository of its own, was changed"
         case _:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from codex_runner.domain.event import Record
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.transport_port import Transport
 
 
 # Bytes: below the largest answer of Transport.ask.

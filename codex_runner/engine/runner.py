@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.dataclass import dataclass
+from codex_runner.domain.cancellation import RunCancelledError, Stopped
 from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.errors import RunnerError, UnreachableError, bug
 from codex_runner.domain.event import (
@@ -23,7 +24,6 @@ from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.machine import machine_fault
 from codex_runner.domain.run import Ending, StopReason, Verdict
-from codex_runner.domain.wish import RunCancelledError, Stopped
 from codex_runner.engine.adapters import RunContext
 from codex_runner.engine.admission import Admission
 from codex_runner.engine.attempt import end_unfinished
@@ -31,8 +31,8 @@ from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
 from codex_runner.engine.conclusion import Conclusion
 from codex_runner.engine.ending import stop_ending
-from codex_runner.engine.keeping import Keeping, is_judged, quietly
-from codex_runner.engine.lesson import Lesson
+from codex_runner.engine.keeping import Keeping, best_effort, is_judged
+from codex_runner.engine.login_secrets import LoginSecrets
 from codex_runner.engine.planned import planned
 from codex_runner.engine.proof import Proof
 from codex_runner.engine.verdict import judge_run
@@ -76,10 +76,10 @@ class Runner:
         self._context = context or RunContext()
         self._transport = adapters.transport
         self._admission = Admission(job, run_id, recorder, stopping, group=adapters.group, account=adapters.account)
-        self._proof = Proof(adapters.agent, adapters.transport, recorder)
+        self._proof = Proof(adapters.transport, recorder)
         self._checks = Checks(job, recorder, stopping, adapters.transport, adapters.schema)
         self._conclusion = Conclusion(recorder, adapters.reports, self._context.folder)
-        self._lesson = Lesson(job, recorder)
+        self._login_secrets = LoginSecrets(job, recorder)
         self._noted = self._given_back = False
 
     @property
@@ -176,7 +176,7 @@ class Runner:
         No tokens have been used when it returns.
         """
         if self._state.run_id:
-            self._lesson.go_on()
+            self._login_secrets.go_on()
             self._noted = True  # presumably by the runner that began the run
             await self._admission.enter_again()
             return None
@@ -202,9 +202,9 @@ class Runner:
         await self._make_workspace()
         noting = asyncio.ensure_future(self._note())
         try:
-            prepared = await self._proof.of(self._job, granted)
+            prepared = await self._adapters.agent.prepare(self._job, self._transport, granted, self._recorder.emit)
             self._noted = True
-            proven = await prepared.prove(self._job, self._run_id, self._transport, self._recorder.emit)
+            proven = await self._proof.of(prepared, self._job, self._run_id, granted)
             tree = await noting
         except UnreachableError:
             self._noted = False
@@ -220,7 +220,7 @@ class Runner:
                     **judged,
                     "tree": tree,
                     "credential": to_json(granted.facts),
-                    "secrets": self._lesson.names,
+                    "secrets": self._login_secrets.names,
                 }
             )
         )
@@ -252,7 +252,7 @@ class Runner:
             now=now,
             tell=self._recorder.emit,
             on_retry=lambda text: self._recorder.warn("retry", text),
-            on_secret=self._lesson.learn,
+            on_secret=self._login_secrets.learn,
         )
         for secret in granted.secrets:
             self._recorder.learn(secret)
@@ -332,7 +332,7 @@ class Runner:
         if self._out_of_reach:
             return
         # A failure in here must not hide the one that led here.
-        with quietly():
+        with best_effort():
             if attempt is not None and attempt.ending is None:
                 await end_unfinished(self._recorder, self._transport, verdict, self._stopping.stop)
             # If the journal has failed, codex's output is on the host only.

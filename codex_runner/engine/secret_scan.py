@@ -69,7 +69,7 @@ class SecretScan:
     async def search(self, patch: bytes, recorder: Recorder) -> None:
         """Scan the lines that a patch adds, and record the result as a check, unless an earlier runner has.
 
-        The result names file, line and kind of each credential, and nothing of its text.
+        The result names file, line and kind of each credential, and none of its text.
         """
         began = time.monotonic()
         sentences = []

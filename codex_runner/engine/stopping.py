@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
+from codex_runner.domain.cancellation import Stopped
 from codex_runner.domain.run import StopReason
-from codex_runner.domain.wish import Stopped
 from codex_runner.engine.watch import Stop
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Trust policy: whether the pipeline's trigger may use a credential. Pure: a `Trigger` in, a refusal or None out.
 
-This check only ends a run early, with a reason. A person who can change the pipeline can remove it, so the protection
-is the secret store's role, which is bound to the workflow's own claims.
+This check only ends a run early, with a reason. A person who can change the pipeline can remove it. The protection is
+the secret store's role, which is bound to the workflow's own claims.
 """
 
 from __future__ import annotations

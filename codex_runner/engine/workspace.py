@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Transport
     from codex_runner.domain.state import RunState
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.recorder import Recorder
     from codex_runner.git.diff_reader import Changes
 

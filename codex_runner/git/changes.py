@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.change import Change
     from codex_runner.domain.host import Completed
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.transport_port import Transport
 
 _PAGE = 768 * 1024  # bytes: below what an answer may have (Transport.ask)
 # In this order: functions first, the call last.

@@ -8,11 +8,11 @@
 #
 # Each answers `ok SIZE CKSUM`, a newline and the first bytes of its answer, or `error CODE MESSAGE`.
 #
-# A snapshot is in runs/RUN/git of codex-runner's state, which a sandboxed agent cannot write. For each repository (the
-# one of the current directory is 0, submodules follow) it has our own bare repository, `git`, with copies of the relevant
-# settings, and an `index`. Afterwards, git reads its settings from these copies only. So an agent that changes
-# .git/config can neither hide a file nor run a program here. The script never lets git open what may be no file, and
-# runs no git command by the settings of a repository that the agent could have written to.
+# A snapshot is in runs/RUN/git of codex-runner's state, which a sandboxed agent cannot write. It has a folder for each
+# repository: 0 for that of the current directory, then its submodules. In it are our own bare repository, `git`, with
+# copies of the relevant settings, and an `index`. Afterwards, git reads its settings from these copies only. So an agent
+# that changes .git/config can neither hide a file nor run a program here. The script never lets git open what may be no
+# file. If the agent could have written to a repository, the script runs no git command by that repository's settings.
 #
 # This is the last part of the script; the other parts are in the same folder.
 #

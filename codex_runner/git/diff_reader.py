@@ -177,7 +177,7 @@ class GitAnswer:
 
     def _watched(self, where: bytes, path: bytes, kind: ChangeKind) -> None:
         if where == b"loose":  # a file in the folder of a submodule that is not checked out: git never lists it
-            self._add(path, kind, note="where a submodule is not checked out")
+            self._add(path, kind, note="in a submodule that is not checked out")
         else:
             note = REPLACED if where == b"top" else kind.value
             self._add(path if where == b"top" else b".git/" + path, ChangeKind.INSIDE_GIT, note=note)

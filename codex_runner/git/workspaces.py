@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.domain.workspace import WorkspaceSpec
 
 # Seconds: enough for many gigabytes over a slow connection. A user who does not want to wait can interrupt.

@@ -79,7 +79,7 @@ async def acquire(
     descriptor = _open(folder, wanted.group)
     try:
         if not _try(descriptor):
-            taken = await _insist(descriptor, wanted, me, birth, on_wait)
+            taken = await _wait_by_policy(descriptor, wanted, me, birth, on_wait)
             if taken is not None:
                 os.close(descriptor)
                 return taken
@@ -92,7 +92,7 @@ async def acquire(
     return Held(descriptor, dead)
 
 
-async def _insist(
+async def _wait_by_policy(
     descriptor: int,
     wanted: Concurrency,
     me: LockHolder,
@@ -107,8 +107,8 @@ async def _insist(
     if wanted.policy is LockPolicy.FAIL:
         raise LockedError(message)
     loop = asyncio.get_running_loop()
-    deed = "Asking it to end and waiting" if wanted.policy is LockPolicy.CANCEL_RUNNING else "Waiting for it"
-    on_wait(f"{message} {deed}, for {format_duration(wanted.timeout)} at the most.")
+    action = "Asking it to end and waiting" if wanted.policy is LockPolicy.CANCEL_RUNNING else "Waiting for it"
+    on_wait(f"{message} {action}, for {format_duration(wanted.timeout)} at the most.")
     end = loop.time() + wanted.timeout
     asked: set[LockHolder] = set()
     while not _try(descriptor):

@@ -53,8 +53,8 @@ def clean(folder: RunFolder, redactor: Redactor, spared: Collection[str] = ()) -
     """
     records = (folder.events, folder.codex, folder.stderr)
     leaks = []
-    # Not in the space reserved for reports: it has random bytes of the runner's own, is removed before the reports are
-    # written, and takes a hundred times as long to search as text.
+    # Skip the space reserved for reports: it holds the runner's own random bytes, and is removed before the reports are
+    # written. To search it takes a hundred times as long as to search text.
     for find in search(folder.path, redactor, without=folder.room):
         if find.secret in spared:
             continue

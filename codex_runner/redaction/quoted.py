@@ -1,7 +1,7 @@
 """Quoted secrets: patterns that match a secret quoted for HTML, a shell, YAML, CSV, SQL, Python, or any JSON.
 
-Letters and digits are the same in all of them. So the longest row of these is a cheap first test, and one pattern
-matches each other character in any form, escaped once or several times.
+Letters and digits are the same in all of them. So the longest row of these is a cheap first test. One pattern matches
+each other character in any form, escaped once or several times.
 """
 
 from __future__ import annotations

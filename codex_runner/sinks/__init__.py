@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from codex_runner.dataclass import dataclass
-from codex_runner.sinks.console import make_console, wants_color
+from codex_runner.sinks.console import make_console
 from codex_runner.sinks.github import GitHubLog
 from codex_runner.sinks.gitlab import GitLabLog
 from codex_runner.sinks.jsonl import JsonLog
+from codex_runner.text.color import wants_color
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -12,7 +12,7 @@ from codex_runner.text.durations import format_clock
 from codex_runner.text.excerpts import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from typing import TextIO
 
     from codex_runner.domain.event import Record
@@ -54,15 +54,6 @@ def make_console(  # noqa: PLR0913 - independent settings, all named
 
         return LiveConsole(stream, color=color, width=width, verbose=verbose)
     return PlainLog(stream, color=color, width=width or LOG_WIDTH, verbose=verbose, limit=limit)
-
-
-def wants_color(environ: Mapping[str, str], *, is_tty: bool) -> bool:
-    """Whether to use colours: NO_COLOR forbids (no-color.org), FORCE_COLOR asks, else a terminal that has them."""
-    if environ.get("NO_COLOR"):
-        return False
-    if forced := environ.get("FORCE_COLOR", ""):
-        return forced not in {"0", "false"}
-    return is_tty and environ.get("TERM") != "dumb"
 
 
 class PlainLog:

@@ -36,9 +36,9 @@ class GitHubLog(PlainLog):
     """Plain lines, with a group for each attempt and at most ten annotations for each level.
 
     Agent text is never put between `::stop-commands::` marks. The log's protection must not depend on a line that a
-    full pipe or a killed runner may fail to write, and act and Gitea read that mark differently. GitHub obeys `::` only
-    at the beginning of a line (after white space), and none of ours begins with foreign text. It obeys `##[` anywhere,
-    so `text.clean_line` breaks that up in all foreign text.
+    full pipe or a killed runner may fail to write. Besides, act and Gitea read that mark differently. GitHub obeys `::`
+    only at the beginning of a line (after white space), and none of ours begins with foreign text. It obeys `##[`
+    anywhere, so `text.clean_line` breaks that up in all foreign text.
     """
 
     def __init__(  # noqa: PLR0913 - independent settings, all named

@@ -38,7 +38,7 @@ class ClaimFolder:
         """
         number = self._number()
         if number == 0:
-            if self.held and last and (judge := self._buried_by_another()):
+            if self.held and last and (judge := self._discarding_claim()):
                 raise ClaimTakenError(Holder.of(judge, number=None, age=None, idle=None))
             return
         words = _read(self._path / str(number)).split()
@@ -77,7 +77,7 @@ class ClaimFolder:
         finally:
             work.end()
 
-    def _buried_by_another(self) -> str | None:
+    def _discarding_claim(self) -> str | None:
         """Return the claim under which another runner judged and discarded the run, from the run's tombstone."""
         words = _read(self._path.parents[2] / "discarded" / self.claim.run_id).split()
         judge = words[3] if len(words) > 3 else ""

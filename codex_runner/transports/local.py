@@ -8,22 +8,21 @@ import os
 import shutil
 import time
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, BinaryIO
 
+from codex_runner.domain.cancellation import CANCELLED, RunCancelledError
 from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
-from codex_runner.domain.host import KEPT, Completed, Ended, Lost, Output, Started
+from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
-from codex_runner.domain.wish import WISH, RunCancelledError
 from codex_runner.shell.scratch import scratch_file
-from codex_runner.shell.script import shell_script
-from codex_runner.transports.asked import answered, marked
+from codex_runner.transports.asked import answered, end_of, ending_with_us, home, marked
 from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, runs_root
 from codex_runner.transports.growth import watch
 from codex_runner.transports.keeper import run_kept
-from codex_runner.transports.processes import end_group, leave
+from codex_runner.transports.processes import end_group, end_session, leave
+from codex_runner.transports.reaping import gone
 from codex_runner.transports.request import (
     TICK,
     cancel_request,
@@ -40,6 +39,7 @@ from codex_runner.transports.tombstone import Tombstones
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from codex_runner.domain.claim import Claim
     from codex_runner.domain.event import Position
@@ -47,11 +47,13 @@ if TYPE_CHECKING:
     from codex_runner.domain.listing import Fetched, Listing
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
+    from codex_runner.transports.ahead import AskedAhead
     from codex_runner.transports.growth import Growth
     from codex_runner.transports.local_files import LocalFiles
 
 _POLL = 0.02  # seconds
 _LEAVING = 5.0  # seconds
+_LEFT = 1.0  # seconds
 _READ = 1 << 18  # bytes; signals and deadlines wait until the runner has processed what it read at once
 
 
@@ -63,10 +65,15 @@ class LocalTransport:
         environ: Mapping[str, str],
         claim: Claim | None = None,
         *,
+        ahead: AskedAhead | None = None,
         tick: float = TICK,
         watching: Callable[[Path, Sequence[BinaryIO]], Growth] = watch,
     ) -> None:
-        """Touch nothing before the first start, which takes the claim if there is one."""
+        """Touch nothing before the first start, which takes the claim if there is one.
+
+        `ahead` is a question that is asked already, without an environment of its own: `ask` takes its answer once.
+        """
+        self._ahead = ahead
         self._tick, self._watching = tick, watching
         self._environ = passed(environ)
         self._git_environ = for_git(environ)
@@ -84,6 +91,11 @@ class LocalTransport:
     def reachable(self) -> bool:
         """See Transport.reachable."""
         return True
+
+    @property
+    def heard(self) -> float:
+        """See Transport.heard. This machine lives as long as the runner does; `follow` finds a lost supervisor."""
+        return time.monotonic()
 
     async def start(self, launch: Launch) -> Started:
         """See Transport.start."""
@@ -159,7 +171,7 @@ class LocalTransport:
         await self._ask(cancel_request(run_id, nonce), nonce)
 
     def _cancelled(self, run_id: str | None) -> bool:
-        return run_id is not None and (self._root / run_id / WISH).exists()
+        return run_id is not None and (self._root / run_id / CANCELLED).exists()
 
     async def execute(
         self,
@@ -179,7 +191,7 @@ class LocalTransport:
                 raise RunCancelledError
             code = await run_kept(
                 script,
-                folder=_entered(cwd or _home(self._environ)),
+                folder=_entered(cwd or home(self._environ)),
                 timeout=timeout,
                 arguments=arguments,
                 environ=self._check_environ,
@@ -187,7 +199,7 @@ class LocalTransport:
                 output=output,
                 name=name,
             )
-            return Completed(code, _end_of(output), time.monotonic() - began)
+            return Completed(code, end_of(output), time.monotonic() - began)
 
     async def ask(
         self,
@@ -199,12 +211,27 @@ class LocalTransport:
         environment: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Completed:
         """See Transport.ask."""
+        if (ahead := self._ahead) is not None and not (cwd or environment) and ahead.is_of(script, arguments):
+            self._ahead = None
+            return await self._answer(ahead, timeout)
         mark = new_nonce()
         text = marked(script, mark)
         with self._file() as answer, self._file() as complaint:
             around = {**self._git_environ, **_revealed(environment)}
             code, seconds = await self._run(text, cwd, timeout, arguments, around, answer, complaint)
-            return answered(mark, code, _end_of(answer), _end_of(complaint), seconds)
+            return answered(mark, code, end_of(answer), end_of(complaint), seconds)
+
+    async def _answer(self, ahead: AskedAhead, timeout: float) -> Completed:
+        """Await the end of what was asked, `timeout` seconds after its start at most."""
+        with contextlib.closing(ahead):
+            try:
+                with self._working() as name:
+                    name(ahead.process.pid)
+                    ended = await gone(ahead.process, max(0.0, timeout - ahead.seconds))
+                    seconds = ahead.seconds
+            finally:
+                await end_session(ahead.process)
+            return ahead.answer(ahead.process.returncode if ended else None, seconds)
 
     async def _run(  # noqa: PLR0913, PLR0917 - the parts of one command
         self,
@@ -221,16 +248,10 @@ class LocalTransport:
         Its streams are files, not pipes: a grandchild that keeps one open does not block the runner.
         """
         began = time.monotonic()
-        folder = _entered(cwd or _home(self._environ))
+        folder = _entered(cwd or home(self._environ))
         with self._working() as name:
             process = await asyncio.create_subprocess_exec(
-                "sh",
-                "-c",
-                shell_script("codex_runner.transports", "ends_with_us.sh"),
-                "sh",
-                script,
-                "sh",
-                *arguments,
+                *ending_with_us(script, arguments),
                 cwd=folder,
                 env=environment,
                 stdin=asyncio.subprocess.PIPE,
@@ -281,7 +302,9 @@ class LocalTransport:
         late = False
         with contextlib.suppress(PermissionError):  # the host script reports it
             attempts = list((self._root / run_id / "attempts").glob("[0-9]*"))
-        if attempts and all((attempt / "exit").exists() for attempt in attempts) and not workspace.exists():
+        # What has to go from another place needs the script.
+        elsewhere = workspace.exists() or (self._root / run_id / "points.left").exists()
+        if attempts and all((attempt / "exit").exists() for attempt in attempts) and not elsewhere:
             # A supervisor removes old runs after its own has ended: wait for it.
             deadline = time.monotonic() + _LEAVING
             for attempt in map(AttemptDirectory, attempts):
@@ -301,7 +324,7 @@ class LocalTransport:
                 return
         nonce = new_nonce()
         answer = await self._ask(discard_request(run_id, nonce, keep_workspace=keep_workspace), nonce)
-        if late or answer.endswith(WISH):
+        if late or answer.endswith(CANCELLED):
             raise RunCancelledError
 
     async def list_files(self, root: str, below: Sequence[str]) -> Listing:
@@ -323,7 +346,15 @@ class LocalTransport:
         return LocalFiles(self._environ, self._claim.claim if self._claim else None)
 
     async def close(self) -> None:
-        """See Transport.close."""
+        """See Transport.close. Lets a script that was asked ahead remove its files, for a second at most."""
+        if (ahead := self._ahead) is None:
+            return
+        self._ahead = None
+        with contextlib.closing(ahead):
+            try:
+                await gone(ahead.process, _LEFT)
+            finally:
+                await end_session(ahead.process)
 
     async def _ask(self, request: bytes, nonce: str) -> str:
         process = await asyncio.create_subprocess_exec(
@@ -365,21 +396,8 @@ def _revealed(environment: Mapping[str, str | Secret]) -> dict[str, str]:
     return {key: value if isinstance(value, str) else value.reveal() for key, value in environment.items()}
 
 
-def _home(environ: Mapping[str, str]) -> str:
-    """Return the home, or `/` if it cannot be entered: the runner's own scripts need no folder."""
-    home = environ.get("HOME", "")
-    return home if Path(home).is_dir() and os.access(home, os.X_OK) else "/"
-
-
 def _entered(folder: str) -> str:
     """Return the folder. Raises FolderGoneError if it cannot be entered, with the words of the host script."""
     if not (os.path.isdir(folder) and os.access(folder, os.X_OK)):  # noqa: PTH112 - raises for no name
         raise FolderGoneError(f"cwd: {folder} is not a directory that can be entered.")
     return folder
-
-
-def _end_of(output: IO[bytes]) -> bytes:
-    """Return the end of the output. An escaped process may still be writing."""
-    size = output.seek(0, os.SEEK_END)
-    output.seek(max(0, size - KEPT))
-    return output.read(size)

@@ -38,5 +38,5 @@ async def gone(process: subprocess.Popen[bytes], patience: float) -> bool:
         if time.monotonic() > deadline:
             return False
         await asyncio.sleep(pause)
-        pause = min(0.02, pause * 2)
+        pause = min(0.02, pause * 1.3)
     return True

@@ -15,11 +15,11 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.cancellation import RunCancelledError
 from codex_runner.domain.cksum import cksum
 from codex_runner.domain.claim import ClaimTakenError, Holder
 from codex_runner.domain.errors import ConfigurationError, FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.secret import Secret
-from codex_runner.domain.wish import RunCancelledError
 from codex_runner.shell.leftovers import leftovers_script
 from codex_runner.shell.scratch import scratch_script
 from codex_runner.shell.script import shell_script

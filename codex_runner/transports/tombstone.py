@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.cancellation import CANCELLED
 from codex_runner.domain.errors import RunGoneError
-from codex_runner.domain.wish import WISH
 from codex_runner.transports.directory import state_folder
 from codex_runner.transports.processes import here, uptime
 
@@ -35,8 +35,8 @@ class Tombstones:
 
     def note_cancelled(self, run_id: str) -> None:
         """Note that the run was cancelled, so that a repeated discard reports it again. Raises OSError."""
-        with (self._folder / run_id).open("a", encoding="ascii") as grave:
-            grave.write(f"{WISH}\n")
+        with (self._folder / run_id).open("a", encoding="ascii") as tombstone:
+            tombstone.write(f"{CANCELLED}\n")
 
     def refuse(self, run_id: str | None) -> None:
         """Raise RunGoneError if the run has been discarded."""

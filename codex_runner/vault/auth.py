@@ -114,13 +114,13 @@ def _try(client: VaultClient, attempt: _Attempt, ask: Callable[[hvac.Client], An
     try:
         auth = part(answer, "auth")
     except SecretStoreError:
-        client.doubt()
+        client.count_as_lost()
         raise
     token, seconds = auth.get("client_token"), _positive(auth.get("lease_duration"))
     metadata = auth.get("metadata")
     if not isinstance(token, str) or not token:
         if not _made_none(answer, auth):
-            client.doubt()
+            client.count_as_lost()
         raise CredentialError(
             f"Vault at {client.address} gave no token when asked to {attempt.purpose}.",
             remedy=f"Use a role without a second factor, and check that auth/{attempt.mount} is an auth method.",

@@ -19,7 +19,7 @@ from hvac.adapters import RawAdapter
 
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError, SecretStoreError
-from codex_runner.engine.bounded import StoppedError, Wish
+from codex_runner.engine.bounded import StopFlag, StoppedError
 from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.text.durations import format_duration
@@ -67,7 +67,7 @@ class VaultClient:
         environment: Mapping[str, str],
         *,
         on_retry: Callable[[str], None] = lambda _: None,
-        stop: Wish | None = None,
+        stop: StopFlag | None = None,
         secrets: SecretReader | None = None,
     ) -> None:
         """Opens no connection yet. Raises ConfigurationError if the settings or VAULT_* are wrong."""
@@ -79,7 +79,7 @@ class VaultClient:
         self._redactor = Redactor(self.endpoint.secrets)
         self.secrets = (secrets or SecretReader(environment)).telling(self._redactor.learn)
         self.on_retry = on_retry
-        self.stop = stop or Wish()
+        self.stop = stop or StopFlag()
         self.lost_answers = self.uses = self.lost_uses = 0
         self._deadline: float | None = None
         self._outage = _Outage()
@@ -119,8 +119,8 @@ class VaultClient:
         self._deadline = time.monotonic() + seconds
 
     def ignore_stop(self) -> None:
-        """Ignore the wish to stop from now on: the revocation must be tried in any case."""
-        self.stop = Wish()
+        """Ignore stop requests from now on: the revocation must be tried in any case."""
+        self.stop = StopFlag()
 
     @property
     def last_status(self) -> int:
@@ -160,7 +160,7 @@ class VaultClient:
             answer = self.call("ask for its health", ask, open_to_all=True)
         except VaultRefusal as refusal:
             said = self.reason(refusal)
-            raise SecretStoreError(f"Vault at {self.address} does not tell its health: {said}.") from None
+            raise SecretStoreError(f"Vault at {self.address} does not report its health: {said}.") from None
         secondary = answer.get("replication_dr_mode") == "secondary"
         return Health(
             bool(answer.get("initialized")), bool(answer.get("sealed")), str(answer.get("version", "")), secondary
@@ -192,7 +192,7 @@ class VaultClient:
             case _:
                 return str(error)
 
-    def whence(self, error: BaseException | None) -> str:
+    def failed_peer(self, error: BaseException | None) -> str:
         """Name what failed: Vault, or the proxy before it."""
         if isinstance(error, requests.exceptions.ProxyError):
             return f"the proxy {self.endpoint.proxy_shown} before Vault at {self.address}"
@@ -229,7 +229,7 @@ class VaultClient:
         self.uses += counted
         return answer
 
-    def doubt(self) -> None:
+    def count_as_lost(self) -> None:
         """Count the last answer as lost: Vault does not answer such a request so."""
         self._lose(counted=False)
 
@@ -240,7 +240,8 @@ class VaultClient:
     def _unreachable(self, trial: _Trial, error: Exception) -> SecretStoreError:
         tried = "" if trial.tries == 1 else f" (tried {trial.tries} times)"
         return SecretStoreError(
-            f"Could not {trial.purpose}: {self.whence(error)}: {self.reason(error)}{tried}.", remedy=remedy_for(error)
+            f"Could not {trial.purpose}: {self.failed_peer(error)}: {self.reason(error)}{tried}.",
+            remedy=remedy_for(error),
         )
 
 
@@ -312,7 +313,7 @@ class _Trial:
 
     def _tell(self, state: tenacity.RetryCallState) -> None:
         error = _error(state)
-        reason = f"{self._client.whence(error)}: {self._client.reason(error)}"
+        reason = f"{self._client.failed_peer(error)}: {self._client.reason(error)}"
         if self._client._outage.is_new(reason):  # noqa: SLF001 - the client's own
             self._client.on_retry(
                 f"{reason[0].upper()}{reason[1:]}. Trying to {self.purpose} again in "

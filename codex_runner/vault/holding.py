@@ -61,9 +61,9 @@ def give_back(client: VaultClient, login: Login, tell: Callable[[Event], None]) 
     """Revoke the login if it is ours, and tell the result. Raises unless it is proven dead, or may well be.
 
     A supplied token is not ours and stays. Proofs for one of ours: Vault's 204, the end of its TTL by our monotonic
-    clock, its last use by our count. A 403 proves nothing: Vault refuses a live login in the same words if the
-    request comes from an address that the login is not bound to, or if its entity is disabled. If a request of ours
-    that may have arrived can be the reason, the guard is unjudged, and a warning says so.
+    clock, its last use by our count. A 403 proves nothing: Vault refuses a live login in the same words if its entity
+    is disabled, or if the request comes from an address to which the login is not bound. If a request of ours that may
+    have arrived can be the reason, the guard is unjudged, and a warning says so.
     """
     if not login.ours:
         tell(Guarded(REVOCATION, True, f"Nothing to revoke: the Vault token came by {login.method} and stays."))

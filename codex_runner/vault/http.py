@@ -20,7 +20,7 @@ from codex_runner.text.durations import format_duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from codex_runner.engine.bounded import Wish
+    from codex_runner.engine.bounded import StopFlag
 
 _REDIRECTS: Final = 3  # a standby points to the active node: one is usual
 _PIECE: Final = 1 << 16
@@ -54,13 +54,13 @@ class VaultSession(requests.Session):
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter())
 
-    def within(self, seconds: float, ask: Callable[[], Any], wish: Wish) -> Any:
+    def within(self, seconds: float, ask: Callable[[], Any], stop: StopFlag) -> Any:
         """Make a request within `seconds`, and return what `ask` returns. Raises TooSlow if it takes longer.
 
-        Raises StoppedError if it is not over GRACE seconds after the `wish` to stop.
+        Raises StoppedError if it is not over GRACE seconds after `stop` is set.
         """
         try:
-            return run_within(seconds, ask, wish=wish, grace=GRACE, abandon=_cut)
+            return run_within(seconds, ask, stop=stop, grace=GRACE, abandon=_cut)
         except TimeoutError:
             raise TooSlow(f"no answer in full within {format_duration(seconds)}") from None
 

@@ -16,7 +16,7 @@ from codex_runner.domain.credential import Borrowed, Credential, CredentialFacts
 from codex_runner.domain.errors import CredentialError, RunnerError
 from codex_runner.domain.event import CredentialTaken, Guarded, Warned, to_json
 from codex_runner.domain.failure import Failure
-from codex_runner.engine.bounded import Wish
+from codex_runner.engine.bounded import StopFlag
 from codex_runner.engine.credential_rules import events_of, judge_credential, require
 from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.text.durations import format_duration
@@ -63,25 +63,27 @@ async def borrow(  # noqa: PLR0913 - the request, the settings, and the listener
     first, for at most STOP_GRACE seconds. If that was not enough, `on_event` gets an event that says so.
     """
     loop = asyncio.get_running_loop()
-    stop, left = Wish(), threading.Event()
+    stop, left = StopFlag(), threading.Event()
     logins: list[Login] = []
 
-    def ear(listener: Callable[[T], None]) -> Callable[[T], None]:
+    def in_loop(listener: Callable[[T], None]) -> Callable[[T], None]:
         return lambda value: _hand_over(loop, lambda said: None if left.is_set() else listener(said), value)
 
     def leave() -> None:
         left.set()
         on_event(left_behind(logins))
 
-    ears = _Ears(ear(on_event), ear(on_retry), lambda secret: _hand_over(loop, on_secret, secret))
-    return await _in_thread(lambda: _borrow(spec, settings, occasion, environment, ears, stop, logins), stop, leave)
+    listeners = _Listeners(in_loop(on_event), in_loop(on_retry), lambda secret: _hand_over(loop, on_secret, secret))
+    return await _in_thread(
+        lambda: _borrow(spec, settings, occasion, environment, listeners, stop, logins), stop, leave
+    )
 
 
 @contextlib.contextmanager
 def logged_in(
     settings: VaultSettings,
     environment: Mapping[str, str],
-    interruption: AbstractContextManager[Wish],
+    interruption: AbstractContextManager[StopFlag],
     *,
     on_event: Callable[[Event], None] = lambda _: None,
     on_retry: Callable[[str], None] = lambda _: None,
@@ -89,7 +91,7 @@ def logged_in(
     """Log in for as long as the `with` lasts, and revoke the login at every end of it: for commands.
 
     Raises as `held` does. Each call of the client has the settings' `retry_deadline` for itself. `interruption` is
-    entered around all of it: its wish waits for the answer to a request, then ends the work inside. Long work that is
+    entered around all of it: its flag waits for the answer to a request, then ends the work inside. Long work that is
     no call of the client belongs into `client.stop.interruptibly`. `on_retry` also gets a line for each warning, and
     for a login that stays valid.
     """
@@ -104,14 +106,14 @@ def logged_in(
     secrets = SecretReader(environment, warn=lambda _, sentence: on_retry(sentence))
     failed: list[str] = []
     with (
-        interruption as wish,
-        VaultClient(settings, environment, on_retry=on_retry, stop=wish, secrets=secrets) as client,
+        interruption as stop,
+        VaultClient(settings, environment, on_retry=on_retry, stop=stop, secrets=secrets) as client,
     ):
         try:
             with held(client, tell):
                 yield client
         except BaseException as error:
-            if wish.is_set():  # the signal ends the command, and would hide the error's message
+            if stop.is_set():  # the signal ends the command, and would hide the error's message
                 said = [f"{error.message} {error.remedy}".rstrip()] if isinstance(error, RunnerError) else failed
                 for line in said:
                     on_retry(line)
@@ -119,13 +121,13 @@ def logged_in(
 
 
 @dataclass(frozen=True, slots=True)
-class _Ears:
+class _Listeners:
     on_event: Callable[[Event], None]
     on_retry: Callable[[str], None]
     on_secret: Callable[[Secret], None]
 
 
-async def _in_thread(work: Callable[[], T], stop: Wish, leave: Callable[[], None]) -> T:
+async def _in_thread(work: Callable[[], T], stop: StopFlag, leave: Callable[[], None]) -> T:
     """Do `work` in a thread. On cancellation, set `stop`, wait STOP_GRACE for the thread, then `leave` it behind.
 
     Not asyncio.to_thread: a process cannot exit before the threads of that pool. A server that hangs may hold ours
@@ -175,18 +177,18 @@ def _borrow(  # noqa: PLR0913, PLR0917 - the arguments of `borrow`, passed on
     settings: VaultSettings,
     occasion: CredentialUse,
     environment: Mapping[str, str],
-    ears: _Ears,
-    stop: Wish,
+    listeners: _Listeners,
+    stop: StopFlag,
     logins: list[Login],
 ) -> Borrowed:
     events: list[Event] = []
 
     def tell(event: Event) -> None:
         events.append(event)
-        ears.on_event(event)
+        listeners.on_event(event)
 
-    secrets = SecretReader(environment, ears.on_secret, lambda code, sentence: tell(Warned(code, sentence)))
-    with VaultClient(settings, environment, on_retry=ears.on_retry, stop=stop, secrets=secrets) as client:
+    secrets = SecretReader(environment, listeners.on_secret, lambda code, sentence: tell(Warned(code, sentence)))
+    with VaultClient(settings, environment, on_retry=listeners.on_retry, stop=stop, secrets=secrets) as client:
         client.finish_within(settings.retry_deadline)
         with held(client, tell) as login:
             logins.append(login)

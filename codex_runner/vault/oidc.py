@@ -16,7 +16,7 @@ from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError, SecretStoreError
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import GITHUB_TOKENS, proxy_passwords
-from codex_runner.engine.bounded import StoppedError, Wish
+from codex_runner.engine.bounded import StopFlag, StoppedError
 from codex_runner.engine.credential_rules import claimed_date, unverified_claims
 from codex_runner.engine.secret_reading import SecretReader
 from codex_runner.redaction.redactor import Redactor
@@ -42,11 +42,11 @@ _SHOWN_CLAIMS: Final = ("iss", "aud", "sub", *(claim for system in SYSTEMS for c
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A retry deadline in seconds from each call on, the listener for retries, and the wish that ends waiting early."""
+    """A retry deadline in seconds from each call on, the listener for retries, and the flag that ends waiting early."""
 
     deadline: float
     on_retry: Callable[[str], None]
-    stop: Wish
+    stop: StopFlag
 
 
 def identity_token(auth: JwtAuth, secrets: SecretReader, waiting: Waiting) -> Secret:
@@ -105,7 +105,7 @@ def repository_id(repository: str, environment: Mapping[str, str]) -> str:
 
     try:
         with _session(environment, base) as session:
-            answer = session.within(_PATIENCE, lambda: _get(session, f"{base}/repos/{repository}", headers), Wish())
+            answer = session.within(_PATIENCE, lambda: _get(session, f"{base}/repos/{repository}", headers), StopFlag())
     except requests.RequestException as error:
         told = _told(error, token, environment, base)
         raise SecretStoreError(

@@ -2,7 +2,7 @@
 
 A path has one map of custom metadata. It holds the newest version's facts under their own names, with `version`. It
 also holds each version's facts under names that begin with its number (`3.owner`), and each retirement under a name
-of its own (`retire.2`). So two concurrent writers, each with a merge patch, overwrite nothing of each other.
+of its own (`retire.2`). So two concurrent writers, each with a merge patch, do not overwrite each other's facts.
 """
 
 from __future__ import annotations

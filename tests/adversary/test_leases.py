@@ -301,7 +301,7 @@ def test_a_storm_of_signals_while_it_is_borrowed(project, login, number):
         project.configure(credential={"path": login.path, "workflow": login.path, "kind": "api_key"})
         use_vault(project, login, gateway.address)
         running = project.start("run", JOB)
-        assert reading.wait(20)
+        assert reading.wait(120)
         for _ in range(20):
             running.signal(number)
             time.sleep(0.02)

@@ -214,7 +214,7 @@ def test_a_summary_of_github_that_is_a_pipe_without_a_reader(project):
     running = project.start("run", JOB)
     running.until(lambda: project.runs and (project.runs[0].path / "run.json").exists())
     try:
-        running.process.wait(10)
+        running.process.wait(120)
     except subprocess.TimeoutExpired:
         running.signal(signal.SIGTERM)
         time.sleep(1)

@@ -151,7 +151,7 @@ def left_over():
     return list(Path("/tmp").glob("cr-*/s"))
 
 
-@pytest.mark.parametrize("number", some(TESTS, everyday=8))
+@pytest.mark.parametrize("number", some(TESTS, everyday=4))
 def test_every_byte_arrives_once_whatever_happens(number, seed, sshd, tmp_path):
     rng = random.Random(seed)
     runs = [Run(random.Random(f"{seed} {each}"), sshd, tmp_path / str(each)) for each in range(RUNS)]

@@ -7,6 +7,7 @@ import pytest
 from support.far import FarProject
 from support.proxy import Proxy
 from support.runs import JOB
+from support.ways import some
 
 from codex_runner.demo.model_wire import message, reply, shell
 
@@ -33,7 +34,7 @@ def far(codex, codex_home, service, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", some(4, everyday=2))
 def test_a_runner_that_is_killed_over_a_line_that_is_cut(far, seed, where, number):
     chance = random.Random(seed)
     with Proxy(far.sshd.port) as proxy:

@@ -39,7 +39,7 @@ def some_fault(rng):
     return Fault(kind, rng.randint(*rng.choice(PLACES)), up=rng.random() < 0.7, seconds=rng.uniform(0.01, 0.5))
 
 
-@pytest.mark.parametrize("number", some(12, everyday=5))
+@pytest.mark.parametrize("number", some(12, everyday=3))
 def test_a_workspace_is_whole_whatever_happens(number, seed, sshd, tmp_path):
     rng = random.Random(seed)
     repo = tmp_path / "repo"

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from support.launches import collect, launch
 
+from codex_runner.domain.cancellation import RunCancelledError
 from codex_runner.domain.claim import Claim, Process
 from codex_runner.domain.errors import RunGoneError
 from codex_runner.domain.run import StopReason
-from codex_runner.domain.wish import RunCancelledError
 
 
 @pytest.fixture

@@ -29,6 +29,16 @@ def bare(request, tmp_path):
     return LocalTransport({"PATH": str(path), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)})
 
 
+async def run_directory(host, pid_file, run_id):
+    """Make the directory of a run that has not begun: beside that of one which has ended."""
+    ended = launch("reply")
+    await host.start(ended)
+    await collect(host, ended.run_id)
+    made = pid_file(ended.run_id).parents[2].with_name(run_id)
+    made.mkdir()
+    return made
+
+
 def test_a_helper_goes_on_a_host_without_perl_and_python(bare):
     job = launch("leaves-helper")
 
@@ -66,7 +76,7 @@ def test_a_helper_of_a_killed_proof_goes_with_the_run(host, run, pid_file, tmp_p
         await host.discard(job.run_id)
         return helper
 
-    assert run(work()).wait(20) == -signal.SIGKILL
+    assert run(work()).wait(120) == -signal.SIGKILL
     assert {path.name for path in tmp_path.iterdir()} == {".kube", ".pypirc"}
 
 
@@ -99,6 +109,58 @@ def test_what_another_sandbox_has_mounted_is_left_to_it(host, run, pid_file, tmp
 
     assert run(work()) == {".git", ".aws"}
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_what_the_sandbox_of_a_codex_without_a_run_has_mounted_is_left_to_it(host, run, pid_file, tmp_path):
+    """The points go with the run's directory, once that sandbox has ended."""
+    job = launch("reply", cwd=tmp_path)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".aws").mkdir()
+    words = ["bwrap", "-c", "sleep 600; :", "--tmpfs", str(tmp_path / ".aws")]
+
+    async def work():
+        own = await run_directory(host, pid_file, job.run_id)
+        (own / "points.at").symlink_to(tmp_path)
+        (own / "points").write_text(".git\n.aws\n")
+        sandbox = subprocess.Popen(words, executable="/bin/sh", start_new_session=True)  # noqa: ASYNC220 - waited for below
+        try:
+            await host.start(job)
+            await collect(host, job.run_id)
+            meanwhile = {path.name for path in tmp_path.iterdir()}
+        finally:
+            os.killpg(sandbox.pid, signal.SIGKILL)
+            await asyncio.to_thread(sandbox.wait)
+        await host.discard(job.run_id)
+        return meanwhile
+
+    assert run(work()) == {".aws"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_denied_places_are_there_for_as_long_as_the_agent_runs(host, run, pid_file, tmp_path):
+    """codex leaves alone what has been there before, so its sandboxes cannot remove each other's mount points."""
+    job = launch("hangs", cwd=tmp_path)
+    (tmp_path / ".netrc").write_text("mine")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".kube").symlink_to("elsewhere")
+    denied = (".aws", ".ssh", ".netrc", ".kube/config", "missing/config")
+
+    async def work():
+        own = await run_directory(host, pid_file, job.run_id)
+        (own / "points.at").symlink_to(tmp_path)
+        (own / "points").write_text("")
+        (own / "points.held").write_text("".join(f"{tmp_path / name}\n" for name in denied))
+        await host.start(job)
+        made = {path.name for path in tmp_path.rglob("*")}
+        (tmp_path / ".aws").unlink()  # another run did, before it could see this one
+        await asyncio.to_thread(wait_until, (tmp_path / ".aws").exists, 60)
+        await host.stop(job.run_id, 1, StopReason.CANCELLED)
+        await collect(host, job.run_id)
+        return made
+
+    assert run(work()) == {".aws", ".ssh", ".netrc", ".kube", "elsewhere"}
+    assert {path.name for path in tmp_path.rglob("*")} == {".netrc", ".kube", "elsewhere"}
 
 
 @pytest.mark.parametrize("who", ["supervisor", "ticker"])

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.needs_codex
 GIT = "git -c user.name=Ada -c user.email=ada@example.com"
 
 
+@pytest.mark.one_case("last")
 @pytest.mark.parametrize(
     ("command", "words"),
     [

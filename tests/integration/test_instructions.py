@@ -398,6 +398,7 @@ TRICKS = {
 }
 
 
+@pytest.mark.one_case("last")
 @pytest.mark.parametrize("trick", TRICKS)
 @pytest.mark.parametrize(
     "how", ["sh ci/check.sh; true", "cd ci && sh check.sh", "sh -c 'sh ci/check.sh'", "sh $PWD/ci/check.sh"]

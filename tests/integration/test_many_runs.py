@@ -24,7 +24,7 @@ from codex_runner.domain.run import StopReason, new_run_id
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.stopping import Stopping
 
-MANY = 50
+MANY = [12, pytest.param(50, marks=pytest.mark.thorough)]
 REAL = 4
 STOPPED = 7  # the number of the run that is told to end
 
@@ -86,7 +86,7 @@ async def all_of(runs):
 
 
 async def all_with_one_stopped(runs, stopping):
-    """Stop the one that waits once the others are over: amid fifty, a busy machine may not confirm it in time."""
+    """Stop the one that waits once the others are over, so that all of them run beside it."""
     running = [asyncio.ensure_future(each) for each in runs]
     await asyncio.gather(*running[:STOPPED], *running[STOPPED + 1 :])
     assert not running[STOPPED].done()
@@ -100,13 +100,14 @@ def in_folder(job, output, invocation, stopping=None):
     return run(job, folder, invocation, stopping=stopping or Stopping()), Left(folder.path)
 
 
-def test_fifty_runs_at_once(tmp_path, codex_home):
+@pytest.mark.parametrize("many", MANY)
+def test_runs_at_once(tmp_path, codex_home, many):
     fake = tmp_path / "codex"
     fake.write_text(FAKE)
     fake.chmod(0o755)
     work = tmp_path / "work"
     work.mkdir()
-    keys = [f"the-own-word-of-run-{number}-and-no-other" for number in range(MANY)]
+    keys = [f"the-own-word-of-run-{number}-and-no-other" for number in range(many)]
     ears, running, left, stoppings = [], [], [], [Stopping() for _ in keys]
     for number, (key, stopping) in enumerate(zip(keys, stoppings, strict=True)):
         ear = Ear()
@@ -141,8 +142,7 @@ def test_fifty_runs_at_once(tmp_path, codex_home):
         assert key.encode() not in everything
         if number == STOPPED:
             assert state.attempt.stop.reason == StopReason.TERMINATED
-            # Behind fifty runs, a busy machine may not confirm it in time: what counts here is whose stop it was.
-            assert state.verdict.exit_code in {ExitCode.TERMINATED, ExitCode.HOST}
+            assert state.verdict.exit_code == ExitCode.TERMINATED, state.verdict
             continue
         assert state.verdict.exit_code == ExitCode.SUCCEEDED, state.verdict
         assert state.reply == f"say {number}: {others}, with ***CODEX_API_KEY***"

@@ -64,6 +64,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.one_case
 @pytest.mark.parametrize(("name", "code"), ROWS)
 def test_the_exit_code_and_whether_it_is_tried_again(project, service, name, code):
     case = CASES[name]

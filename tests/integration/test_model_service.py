@@ -326,7 +326,7 @@ def test_a_killed_thread_goes_on_where_it_was(run, service):
     with run.start(setup, "exec", "--json", "--skip-git-repo-check", "SCN:slow:2") as child:
         child.stdin.close()
         thread = json.loads(child.stdout.readline())["thread_id"]
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while len(service.responses) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(0.3)  # in the second command
@@ -376,7 +376,7 @@ def test_a_token_revoked_in_mid_run_fails_the_turn(run, service):
 def test_login_status_asks_who_the_token_belongs_to(run, service, status, code):
     service.break_endpoint("whoami", status)
     with run.start(service.with_access_token("at-good"), "login", "status") as child:
-        child.communicate(timeout=20)
+        child.communicate(timeout=120)
     assert child.returncode == code
 
 

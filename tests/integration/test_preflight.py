@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from codex_runner.codex import preflight
+from codex_runner.codex.question import question
 from codex_runner.domain.credential import CredentialKind, CredentialSpec, Granted
 from codex_runner.domain.errors import CredentialError, ModelServiceError
 from codex_runner.domain.job import CodexSettings, Job
@@ -42,10 +43,10 @@ def ask(tmp_path):
 
         async def asked():
             here = LocalTransport(os.environ)
-            install, _, login = await preflight.look(here, job, granted)
+            install, _ = await preflight.look(here, job, question(job, kind))
             assert install.version == "0.163.0"
             assert "unbounded_connection_retries" in install.features
-            return await preflight.check_login(job, here, login, granted, told.append)
+            return await preflight.check_login(job, here, install, granted, told.append)
 
         return asyncio.run(asked()), told
 
@@ -120,8 +121,8 @@ def test_whose_the_token_is(either_codex, service, tmp_path, monkeypatch, origin
 
     async def asked():
         here = LocalTransport(os.environ)
-        *_, login = await preflight.look(here, job, granted)
-        return await preflight.check_login(job, here, login, granted, lambda _: None)
+        install, _ = await preflight.look(here, job, question(job, granted.kind))
+        return await preflight.check_login(job, here, install, granted, lambda _: None)
 
     answer = "Logged in using personal access token"
     assert asyncio.run(asked()) == {"method": "login-status", "answer": answer, "identity": identity}

@@ -72,6 +72,7 @@ def test_a_command_that_a_rule_forbids(governed, service):
     assert "not here" in told(run, done, "policy-forbids")
 
 
+@pytest.mark.one_case
 @pytest.mark.parametrize("folder", ["/no/such/folder", "/etc/passwd"])
 def test_a_command_whose_folder_is_missing_is_no_matter_of_policy(project, service, folder):
     service.scenario("astray", script(call("exec_command", {"cmd": "pwd", "workdir": folder}), message("not there")))

@@ -135,6 +135,7 @@ def test_strange_output_is_kept(project):
     assert run.run_json["reply"] == "done"
 
 
+@pytest.mark.one_case
 @pytest.mark.parametrize("kind", ["agent_message", "command_execution", "mcp_tool_call"])
 def test_a_line_that_is_too_long_to_be_read(project, kind):
     """Beyond 8 MiB it is kept whole and told; where it may be a reply, there is none."""

@@ -78,10 +78,8 @@ def test_two_runs_of_one_user_leave_each_others_sandbox_alone(project):
     commands = [event["item"] for run in project.runs for event in run.of_kind("item.completed")
                 if event["item"]["kind"] == "command_execution"]  # fmt: skip
     assert len(commands) == 12
-    # codex removes its mount points behind each command, and may do so while another one's sandbox starts: bwrap says
-    # that then. A test of the contract shows that this runner does not.
-    failed = [each for each in commands if each["exit_code"] != 0]
-    assert [each for each in failed if "bwrap: Can't bind mount" not in each["output"]] == []
+    assert [each for each in commands if each["exit_code"] != 0] == []
+    assert list(project.home.iterdir()) == []
 
 
 def test_a_run_reads_the_same_whoever_looks(project):

@@ -137,6 +137,7 @@ def test_a_credential_that_was_committed_and_put_back(repository):
     assert "x, line 1: looks like a credential" in run.run_json["reason"]
 
 
+@pytest.mark.one_case("last")
 @pytest.mark.parametrize("rules", [{}, {"allowed_paths": ["**"]}])
 def test_a_fifo_holds_nobody_up(repository, rules):
     repository.fake_codex(f"mkfifo .gitattributes\n{REPLY}", sandbox="workspace-write", timeout="30s", **rules)
@@ -153,10 +154,11 @@ def test_a_fifo_that_was_there_is_refused_before_anything_is_spent(repository):
     assert not (repository.scratch / "spent").exists()
 
 
+@pytest.mark.one_case
 @pytest.mark.parametrize("rules", [{}, {"allowed_paths": ["**"]}])
 def test_a_look_that_ends_with_the_jobs_time(repository, rules):
     """To hash a file of a terabyte takes hours."""
-    repository.fake_codex(f"truncate -s 1T notes.md\n{REPLY}", sandbox="workspace-write", timeout="4s", **rules)
+    repository.fake_codex(f"truncate -s 1T notes.md\n{REPLY}", sandbox="workspace-write", timeout="10s", **rules)
     run = repository.check_reports(repository.run(), 9)
     assert "git could not read the workspace" in run.run_json["reason"]
 

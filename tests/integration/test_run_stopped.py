@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from support.child import COMPLETED, MESSAGE, STARTED, THREAD
@@ -217,6 +218,45 @@ def test_a_helper_of_a_codex_without_a_supervisor_is_ended(project):
     project.check_nothing_is_left(grace=5)
 
 
+@pytest.mark.parametrize("code", [1, 143])
+def test_a_signal_is_not_green_if_the_result_is_not_printed(project, code):
+    """stdout is full, or has no reader as the log has none: the last words wait, until a signal ends the process."""
+    lines = "\n".join(f"echo '{line}'" for line in (THREAD, STARTED, MESSAGE, COMPLETED))
+    project.fake_codex(lines, expect_message=True)
+    reading, writing = os.pipe()
+    with Path("/dev/full").open("wb") as full, stuffed(writing):
+        stdout = full if code == 1 else writing
+        process = subprocess.Popen(
+            [RUNNER, "run", JOB],
+            cwd=project.cwd,
+            env=project.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=writing,
+        )
+    try:
+        wait_for(lambda: project.runs and (project.runs[0].path / "run.json").exists())
+        wait_for(lambda: project.runs[0].run_json["exit_code"] == int(code == 1))
+        # It has nothing left to do but to say so. A signal before that asks the run to stop, and changes nothing.
+        wait_for(lambda: process.send_signal(signal.SIGTERM) or process.poll() is not None)
+        assert process.returncode == code
+    finally:
+        process.kill()
+        os.close(reading)
+
+
+@contextlib.contextmanager
+def stuffed(writing):
+    """Fill a pipe up, and close this end of it afterwards."""
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writing, b"x" * 512):
+            pass
+    os.set_blocking(writing, True)
+    yield
+    os.close(writing)
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_a_log_that_nobody_reads_holds_nothing_up(project, full):
     """Neither the watchdogs nor a signal, be it the log or the last words that fill the pipe."""
@@ -244,7 +284,7 @@ def test_a_log_that_nobody_reads_holds_nothing_up(project, full):
         wait_for(lambda: project.runs and (project.runs[0].path / "junit.xml").exists())
         time.sleep(1)  # it has nothing left to do but to say so
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 9
+        assert process.wait(120) == 9
     finally:
         process.kill()
         os.close(reading)

@@ -124,7 +124,7 @@ def test_a_reader_that_leaves_changes_nothing(there):
     )
     assert follower.stdout.readline()
     follower.stdout.close()
-    assert follower.wait(30) == 0, follower.stderr.read()
+    assert follower.wait(120) == 0, follower.stderr.read()
     follower.stderr.close()
     running.signal(signal.SIGTERM)
     assert running.wait().code == 143

@@ -167,6 +167,7 @@ def test_the_process_fails_after_its_final_event(project):
     judged(project, Failure.CRASHED, "codex completed its turn, and then ended with exit code 101")
 
 
+@pytest.mark.one_case
 @pytest.mark.parametrize("text", [" \n ", "\u200b\u2060\ufeff", "\U000e0041\u180e"])
 def test_a_final_message_that_shows_nothing(project, service, text):
     service.scenario("space", script(message(text)))
@@ -186,6 +187,7 @@ def test_a_word_on_the_way_is_no_final_message(project, service, end, expected):
         project.check_reports(project.run(), 0)
 
 
+@pytest.mark.one_case("last")
 @pytest.mark.parametrize("end", [(), (refusal("I cannot help with that."),)])
 def test_a_message_from_before_a_retry_is_stale(project, service, end):
     """The connection breaks behind the message; of what the retried stream brings, codex says nothing."""

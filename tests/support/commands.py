@@ -31,7 +31,7 @@ class Said:
 
 
 def start(*arguments, cwd, environ, stdin=subprocess.DEVNULL):
-    """Start a command. Whoever does this ends it."""
+    """Start a command. The caller ends it."""
     passed = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "PYTHON"))}
     return subprocess.Popen(
         [RUNNER, *map(str, arguments)],

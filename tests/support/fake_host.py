@@ -1,6 +1,7 @@
 """A host in memory. What codex does on it is written down beforehand: what it prints, when, and how it ends."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 from codex_runner.domain.cksum import cksum
@@ -12,10 +13,11 @@ from codex_runner.git.guard import guarded_command
 
 @dataclass
 class Play:
-    """One codex: `steps` are (seconds to wait, stream, bytes). It hangs after them where `hangs` says so.
+    """One codex: `steps` are (seconds to wait, stream, bytes). After them, codex hangs if `hangs` is set.
 
-    `lost`: its supervisor dies after the steps. `breaks`: the connection does, with this error. `forged` stands in
-    place of parts of the exit that would be told. `deaf`: a stop changes nothing. `piece`: so many bytes at once.
+    `lost`: its supervisor dies after the steps. `breaks`: the connection breaks, with this error. `forged` replaces
+    fields of the exit. `deaf`: a stop changes nothing. `slow`: the seconds that a stop takes. `piece`: so many bytes at
+    once.
     """
 
     steps: tuple = ()
@@ -25,6 +27,7 @@ class Play:
     lost: bool = False
     breaks: Exception | None = None
     deaf: bool = False
+    slow: float = 0.0
     forged: dict = field(default_factory=dict)
     piece: int = 1 << 20
 
@@ -54,6 +57,8 @@ class _Attempt:
             return
         if self.play.hangs:
             await self._stopped_within(None)
+        if self._stop.is_set():
+            await asyncio.sleep(self.play.slow)
         self._end()
 
     async def _stopped_within(self, seconds):
@@ -88,10 +93,10 @@ class _Attempt:
 
 
 class FakeHost:
-    """A Transport. `plays` gives each attempt its play, by its launch. `asked` is what it was asked, in order.
+    """A Transport. `plays` gives each attempt its play, by its launch. `asked` lists the calls, in order.
 
-    An error in `fails`, under a method's name, is raised once by that method. `answers` are what commands come to.
-    `present` are attempts, as (run id, number), that somebody else has started: they begin when one asks for them.
+    A method raises its error in `fails` once. `answers` are the results of commands. `present` are attempts, as (run
+    id, number), that another runner has started: they begin with the first call for them.
     """
 
     def __init__(self, plays, *, answers=None, present=()):
@@ -103,6 +108,11 @@ class FakeHost:
         self.fails = {}
         self.answers = answers or {}
         self.reachable = True
+        self.gives_signs = False
+
+    @property
+    def heard(self):
+        return time.monotonic() if self.gives_signs else 0.0
 
     def _ask(self, *what):
         self.asked.append(what)

@@ -21,8 +21,8 @@ HELLO = {
 class FarProject(Project):
     """A project here, and an account on a host of its own that a real sshd serves: its home, its state, its repository.
 
-    `environ` is the runner's and knows nothing of the account's folders. The token is an access token, which codex asks
-    the service about first. `options` are lines of the server's configuration, `extra` of the client's.
+    `environ` is the runner's, without the account's folders. The token is an access token, about which codex first
+    asks the service. `options` are lines of the server's configuration, `extra` of the client's.
     """
 
     grace = 3.0

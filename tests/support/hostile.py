@@ -1,10 +1,10 @@
-"""What a stranger would call things, and who would obey. A shell that reads one of them as its text makes `canary`."""
+"""Hostile names and values. A shell that executes one of them makes the file `canary`."""
 
 import re
 
 
 def values(canary):
-    """Texts for any place that takes a text: each is executed, taken for an option, or falls apart, where it can."""
+    """Texts for any place that takes a text. Careless code executes them, takes them for options, or splits them."""
     return (
         f"$(touch {canary})",
         f"`touch {canary}`",

@@ -78,7 +78,7 @@ class JenkinsAgent:
         return processes_with(f"JENKINS_NODE_COOKIE={self.cookie}") | processes_with(self.environ["HOME"])
 
     def kept(self, pipeline):
-        """The run that `post` would archive, once its report is where `post` would look for it."""
+        """The run that `post` would archive, once its report is in the place that `post` names."""
         always = pipeline.one("post").one("always")
         (report,) = self.workspace.glob(always.one("junit").arguments["testResults"])
         archived = self.workspace.glob(always.one("archiveArtifacts").arguments["artifacts"] + "/*")

@@ -1,7 +1,7 @@
 """Reads a declarative Jenkinsfile as far as a controller would before it runs it: Groovy, then Jenkins' sections.
 
-Jenkins' own linter is a part of its server. The syntax is judged by tree-sitter's grammar of Groovy, what stands where
-by https://www.jenkins.io/doc/book/pipeline/syntax/, and the steps by what the files here use.
+Jenkins' own linter is a part of its server. tree-sitter's grammar of Groovy judges the syntax,
+https://www.jenkins.io/doc/book/pipeline/syntax/ the order of sections, and the files here the steps.
 """
 
 import re
@@ -42,7 +42,7 @@ class Step:
 
 
 def read(text):
-    """Return the `pipeline` step of a Jenkinsfile. JenkinsfileError where Jenkins would not begin to run it."""
+    """Return the `pipeline` step of a Jenkinsfile. Raises JenkinsfileError if Jenkins would not start it."""
     tree = tree_sitter.Parser(tree_sitter.Language(tree_sitter_groovy.language())).parse(text.encode()).root_node
     if tree.has_error:
         raise JenkinsfileError(f"is no Groovy, at line {_first_error(tree).start_point[0] + 1}")

@@ -1,4 +1,4 @@
-"""Launches of children that misbehave, and the way to see that nothing of them is left."""
+"""Launches of children that misbehave, and a check that none of their processes is left."""
 
 import sys
 import time

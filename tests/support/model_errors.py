@@ -1,6 +1,6 @@
 """Every error of the model service that codex tells apart: the answer, codex's sentence for it, and its class.
 
-The sentences are word for word those of codex 0.163 and 0.171; where the two differ, both stand here, in that order.
+The sentences are word for word those of codex 0.163 and 0.171. If the two differ, both are here, in that order.
 `URL` stands for the address that was asked.
 """
 

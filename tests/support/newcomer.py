@@ -1,4 +1,4 @@
-"""Somebody who has never seen codex-runner, and follows a page of the docs to the letter."""
+"""A user who has never seen codex-runner, and follows a page of the docs to the letter."""
 
 import os
 import re
@@ -13,8 +13,8 @@ import tomli_w
 from codex_runner import __version__
 
 DOCS = Path(__file__).parents[2] / "docs"
-PROGRAMS = ("gh", "pip", "sudo", "systemctl")  # what a newcomer's machine has, and what is only noted here
-OPTIONAL = ("crontab", "systemd-analyze")  # what judges a file, where this machine has it
+PROGRAMS = ("gh", "pip", "sudo", "systemctl")  # programs of a newcomer's machine; here, calls are only noted
+OPTIONAL = ("crontab", "systemd-analyze")  # these check a file, if this machine has them
 
 
 def section(page, title):
@@ -39,7 +39,7 @@ class Newcomer:
         self.home.mkdir()
         ours = Path(sys.executable).parent
         (self.programs / "codex-runner").symlink_to(ours / "codex-runner")
-        # This interpreter without its packages, whatever else the machine has.
+        # This interpreter, without its packages.
         self.program("python3", f'exec "{sys._base_executable}" "$@"')
         for name in PROGRAMS:
             self.program(name, f'echo "{name} $*" >>"{folder}/noted"\n[ -t 0 ] || cat >/dev/null')
@@ -53,7 +53,7 @@ class Newcomer:
         self.shell(f"git clone --quiet '{self.origin}' '{self.clone}' 2>/dev/null", folder)
         self.shell("echo '# App' >README.md && git add README.md && git commit --quiet -m Begin && git push --quiet")
         self.said = ""
-        # The account that nobody has here: added to what the pages let the newcomer write.
+        # No account exists here: this is added to the configuration that the pages let the newcomer write.
         self.account = {"codex": {"model": "gpt-5.5", "config": service.with_api_key(key).config}}
 
     def program(self, name, script):

@@ -1,4 +1,4 @@
-"""Where tests put what must not lie below the temporary folder."""
+"""Folders for files of tests that must not lie below the temporary folder."""
 
 import tempfile
 from pathlib import Path

@@ -69,7 +69,7 @@ class Proxy:
                     one.shutdown(socket.SHUT_RDWR)
 
     def hold(self):
-        """Keep what the clients send over the connections there are, whatever they do meanwhile; new ones pass."""
+        """Hold back what clients send over the present connections, even if they close them; new connections pass."""
         for pair in self._pairs:
             pair.released.clear()
 
@@ -90,7 +90,7 @@ class Proxy:
             self._cuts = list(sizes)
 
     def count(self, size):
-        """Count bytes that have passed; True where the connections are cut now."""
+        """Count bytes that have passed. Returns True if the connections are to be cut now."""
         with self._lock:
             if not self._cuts:
                 return False
@@ -188,7 +188,7 @@ class _Pair:
                 self._proxy.forget(self._client, self._server)
 
     def _harm(self, fault):
-        """Do it; True where bytes go on being read."""
+        """Do it. Returns True if the proxy goes on reading."""
         match fault.kind:
             case "cut":
                 for one in (self._client, self._server):

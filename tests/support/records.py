@@ -52,7 +52,7 @@ def item_samples(text):
 
 
 def event_samples(text="some text"):
-    """Every kind of event, with `text` wherever somebody else may choose what stands there."""
+    """Every kind of event, with `text` in each field that a stranger may choose."""
     items = item_samples(text)
     process = ProcessExit(None, 9, StopReason.TIMEOUT, 10, 11, 12, Sweep.CLEAN)
     samples = [

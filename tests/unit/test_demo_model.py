@@ -37,7 +37,7 @@ def result(text):
 
 @contextlib.contextmanager
 def sent(service, method, path, body=None, bearer=None):
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
     try:
         headers = {} if bearer is None else {"authorization": f"Bearer {bearer}"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -165,7 +165,7 @@ def test_a_scenario_that_raises_is_seen_by_who_asked(service):
 
 
 def test_a_body_that_is_no_json_is_refused(service):
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
     connection.request("POST", "/v1/responses", b"\x28\xb5\x2f\xfd", {"content-encoding": "zstd"})
     response = connection.getresponse()
     assert response.status == 415
@@ -218,7 +218,7 @@ def test_closing_breaks_a_silent_stream_at_once_and_leaves_no_thread():
 def test_closing_ends_idle_connections():
     before = set(threading.enumerate())
     service = ModelService()
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
     connection.request("GET", "/v1/models")
     connection.getresponse().read()
     service.close()
@@ -348,7 +348,7 @@ def test_by_hand_it_prints_its_configuration_and_what_arrives():
             lines = iter(child.stdout.readline, "")
             address = next(line for line in lines if line.startswith("base_url")).split('"')[1]
             port = int(address.removesuffix("/v1").rpartition(":")[2])
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             body = json.dumps({"input": [user("go")]})
             connection.request("POST", "/v1/responses", body, {"authorization": "Bearer at-hand"})
             assert b"answer" in connection.getresponse().read()

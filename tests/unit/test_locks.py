@@ -158,7 +158,7 @@ def test_what_the_holder_starts_does_not_keep_the_lock(tmp_path):
 def test_cancel_running(tmp_path, holding):
     process = holding()
     take(tmp_path, "cancel-running").release()
-    assert process.wait(10) == -signal.SIGTERM
+    assert process.wait(120) == -signal.SIGTERM
 
 
 def test_cancel_running_waits_no_longer_than_its_timeout(tmp_path, holding):

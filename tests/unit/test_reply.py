@@ -80,7 +80,7 @@ VOIDING = [
     ((ev.ItemStarted(replace(TOOL, id="c")),), ev.ItemCompleted(DONE), "came without its start"),
     ((ev.ItemStarted(COMMAND),), ev.ItemCompleted(replace(DONE, status="paused")), "a status that codex-runner"),
     ((ev.ItemStarted(OTHER),), ev.ItemCompleted(OTHER), "'collab_tool_call' came, which cannot be read"),
-    ((), ev.ItemCompleted(ev.ItemWarning("e", "Falling back from WebSockets")), "not known to be only a warning"),
+    ((), ev.ItemCompleted(ev.ItemWarning("e", "Falling back from WebSockets")), "may be more than a warning"),
     ((), ev.ItemStarted(ev.ItemWarning("e", "x")), "began"),
     ((), ev.ItemCompleted(ev.OtherItem("m2", "agent_message", {})), "a message that cannot be read"),
     ((), ev.OtherEvent("turn.paused", {}), "turn.paused"),

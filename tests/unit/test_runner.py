@@ -194,6 +194,24 @@ def test_a_host_that_does_not_confirm_the_end(trial, monkeypatch):
     assert not state.guards["process sweep"].passed
 
 
+def test_a_busy_host_that_confirms_the_end_late(trial, monkeypatch):
+    """It gives signs of life meanwhile: it is not lost, and the stop is what ended the run."""
+    monkeypatch.setattr("codex_runner.engine.attempt._STOP_PATIENCE", 0.1)
+    host = FakeHost(prints(BEGIN, hangs=True, slow=1.0))
+    host.gives_signs = True
+    state = trial.run(host, meanwhile=stop_when(lambda state: state.turns, StopReason.TERMINATED))
+    trial.check_reports(143)
+    assert state.guards["process sweep"].passed
+
+
+def test_a_live_host_that_never_confirms_the_end(trial, monkeypatch):
+    monkeypatch.setattr("codex_runner.engine.attempt._BUSY_PATIENCE", 0.2)
+    host = FakeHost(prints(BEGIN, hangs=True, deaf=True))
+    host.gives_signs = True
+    trial.run(host, meanwhile=stop_when(lambda state: state.turns, StopReason.TERMINATED))
+    trial.check_reports(6)
+
+
 def test_a_second_attempt_does_not_make_good_what_the_first_left_running(tmp_path):
     trial = Trial(tmp_path, retry=RetryPolicy(attempts=2))
     failed = lines('{"type":"turn.failed","error":{"message":"Too many requests, try again in 0s"}}')

@@ -147,6 +147,18 @@ def test_a_setting_is_refused_as_one():
     require_usable(settings, {})
 
 
+def test_a_missing_address_names_what_is_at_fault(tmp_path):
+    file = str(tmp_path / "address")
+    settings = [NotifySettings("one", url_variable="URL"), NotifySettings("two", url_file=file)]
+    assert targets_of(settings, {}) == (
+        [],
+        [
+            "one: its address is missing: the variable URL is not set.",
+            f"two: its address is missing: the file {file} does not exist, or this user cannot read it.",
+        ],
+    )
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 

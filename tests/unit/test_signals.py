@@ -10,8 +10,8 @@ import threading
 import pytest
 
 from codex_runner.cli.signals import Following, follow
+from codex_runner.domain.cancellation import Stopped
 from codex_runner.domain.run import StopReason
-from codex_runner.domain.wish import Stopped
 from codex_runner.engine.stopping import Stopping
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -13,7 +13,7 @@ from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
 from codex_runner.reports.moments import Mood, item_moment
 from codex_runner.sinks import choose
-from codex_runner.sinks.console import PlainLog, make_console, wants_color
+from codex_runner.sinks.console import PlainLog, make_console
 from codex_runner.sinks.github import GitHubLog
 from codex_runner.sinks.gitlab import GitLabLog
 from codex_runner.sinks.jsonl import JsonLog
@@ -196,23 +196,6 @@ def test_colours_only_when_asked():
     colored = shown(event_samples(), color=True)
     assert any(line.startswith("\x1b[31m") for line in colored)
     assert all(line.count("\x1b[") in {0, 2} for line in colored)
-
-
-@pytest.mark.parametrize(
-    ("environ", "is_tty", "wanted"),
-    [
-        ({}, True, True),
-        ({}, False, False),
-        ({"NO_COLOR": "1"}, True, False),
-        ({"NO_COLOR": ""}, True, True),
-        ({"FORCE_COLOR": "1"}, False, True),
-        ({"FORCE_COLOR": "0"}, True, False),
-        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False),
-        ({"TERM": "dumb"}, True, False),
-    ],
-)
-def test_who_wants_colours(environ, is_tty, wanted):
-    assert wants_color(environ, is_tty=is_tty) is wanted
 
 
 class Terminal(io.StringIO):

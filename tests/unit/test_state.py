@@ -72,7 +72,7 @@ def test_a_line_that_is_too_long_is_told_with_its_place():
         ev.Warned(
             "truncated",
             "The line of codex.jsonl that ends at byte 123,456,789 has 100,000,000 bytes, which is too long to be read."
-            " The runner does not know what it tells.",
+            " The runner does not know what it holds.",
         )
     ]
     assert "123,456,789" in state.attempts[0].unread

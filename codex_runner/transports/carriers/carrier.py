@@ -40,7 +40,7 @@ class RefusedError(UnreachableError):
 class Remedies:
     """What a user can do about a host whose shell does not work: sentences in the imperative.
 
-    `unanswered`: the shell ends before it answers. `silent`: the shell takes the script and runs nothing of it.
+    `unanswered`: the shell ends before it answers. `silent`: the shell takes the script and does not run it.
     `streams`: the shell joins stdout and stderr, or sends one elsewhere.
     """
 

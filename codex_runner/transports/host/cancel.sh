@@ -4,16 +4,16 @@
 # `cancel` writes it first, and then searches for attempts and for a tombstone. A starter makes its folder first and then
 # checks for this file; `discard` writes its tombstone first. So one of the two always sees the other.
 
-wished() { # true if the run was cancelled
+is_cancelled() { # true if the run was cancelled
 	[ "$run" != none ] && [ -e "$runs/$run/cancelled" ]
 }
 
 unless_cancelled() { # ends the request if the run was cancelled
-	if wished; then refuse cancelled "$run was cancelled"; fi
+	if is_cancelled; then refuse cancelled "$run was cancelled"; fi
 }
 
 end_if_cancelled() { # for the supervisor, which has just acquired the attempt
-	if wished; then
+	if is_cancelled; then
 		note_stop cancelled
 		stopping=1
 	fi
@@ -24,10 +24,10 @@ cancel() { # the request: no attempt or check starts from here on, no other verd
 	[ -d "$runs/$run/attempts" ] || refuse gone "there is no $run here"
 	# On a full disk there may be room for a name, and none for a file.
 	unwritten=
-	wished || { true >"$runs/$run/cancelled" || ln "$runs/$run/claims/1" "$runs/$run/cancelled"; } 2>/dev/null ||
-		wished || unwritten=1
-	if entombed "$run" || [ ! -d "$runs/$run/attempts" ]; then
-		withdraw_if_entombed
+	is_cancelled || { true >"$runs/$run/cancelled" || ln "$runs/$run/claims/1" "$runs/$run/cancelled"; } 2>/dev/null ||
+		is_cancelled || unwritten=1
+	if is_discarded "$run" || [ ! -d "$runs/$run/attempts" ]; then
+		withdraw_if_discarded
 		refuse gone "there is no $run here any more"
 	fi
 	for dir in "$runs/$run/attempts/"[0-9]*; do

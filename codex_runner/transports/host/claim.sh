@@ -7,7 +7,7 @@
 #
 # A claim is words between slashes: run, token, seconds, machine, and the identity of the holder's process.
 
-under_claim() { # checks the claim that a request names, before anything else
+check_claim() { # checks the claim that a request names, before anything else
 	case ${claim%%/*} in '' | .* | *[!A-Za-z0-9._-]*) refuse protocol "bad claim" ;; esac
 	case $claim in *[!A-Za-z0-9._:@/+=-]*) refuse protocol "bad claim" ;; esac
 	claims=$runs/${claim%%/*}/claims
@@ -17,12 +17,12 @@ under_claim() { # checks the claim that a request names, before anything else
 	esac
 }
 
-instant() { # seconds since the boot into $up
+read_clock() { # seconds since the boot into $up
 	read_uptime
 	[ -n "$up" ] || up=$(date +%s)
 }
 
-latest() { # the number of the claim that counts into $last, 0 without any
+find_latest_claim() { # the number of the claim that counts into $last, 0 without any
 	last=0
 	while [ -e "$claims/$((last + 1))" ]; do last=$((last + 1)); done
 }
@@ -32,8 +32,8 @@ read_claim() { # N: its words, the host that it was taken on, and when
 	{ read -r whose claim_host claim_boot since claim_node <"$claims/$1"; } 2>/dev/null
 }
 
-claim_age() { # of the last claim: seconds since it was taken into $old, since renewed into $idle, - if unknown; $free: void
-	instant
+read_claim_age() { # of the last claim: seconds since it was taken into $old and renewed into $idle, - if unknown; $free: it is void
+	read_clock
 	old=- idle=- free='' beat=
 	lasting=${whose#*/*/}
 	lasting=${lasting%%/*}
@@ -53,24 +53,28 @@ claim_age() { # of the last claim: seconds since it was taken into $old, since r
 }
 
 renew_claim() {
-	instant
+	read_clock
 	{ printf '%-20s\n' "$up" 1<>"$claims/$last.beat"; } 2>/dev/null
 }
 
 keep_claim() { # renews it. False if another runner has it, which is then in $taken. Requests that start or end something
 	# also check a removed run: another runner may have judged it
-	latest
+	find_latest_claim
 	if [ "$last" = 0 ]; then
-		case $verb in execute | discard) buried_by_another || return 0 ;; *) return 0 ;; esac
+		case $verb in execute | discard) discarded_by_another || return 0 ;; *) return 0 ;; esac
 		taken="- $judge - -"
 		return 1
 	fi
+	renew_own_claim
+}
+
+renew_own_claim() { # renews the last claim if it is ours. Otherwise false, and that claim and its ages are in $taken
 	read_claim "$last"
 	if [ "$whose" = "$claim" ]; then
 		renew_claim
 		return 0
 	fi
-	claim_age
+	read_claim_age
 	taken="$last ${whose:--} $old $idle"
 	return 1
 }
@@ -78,15 +82,9 @@ keep_claim() { # renews it. False if another runner has it, which is then in $ta
 take_claim() { # N: a claim whose holder is known to be dead, or -. False if another runner has it, which is then in $taken
 	[ -d "$claims" ] || mkdir -p "$claims" 2>/dev/null || refuse disk "cannot make folders in $runs"
 	while :; do
-		latest
+		find_latest_claim
 		if [ "$last" != 0 ]; then
-			read_claim "$last"
-			if [ "$whose" = "$claim" ]; then
-				renew_claim
-				return 0
-			fi
-			claim_age
-			taken="$last ${whose:--} $old $idle"
+			if renew_own_claim; then return 0; fi
 			if [ "$last" != "$1" ] && [ -z "$free" ]; then return 1; fi
 			# Another runner has taken this claim over from us. Start nothing more, even if that runner is gone.
 			for number in "$claims"/*[0-9]; do
@@ -99,7 +97,7 @@ take_claim() { # N: a claim whose holder is known to be dead, or -. False if ano
 }
 
 put_claim() { # as the next number, unless another runner is faster
-	instant
+	read_clock
 	whole="$claim $host_id $boot_id $up $node"
 	new=$claims/.new.$nonce
 	if ! { printf '%s\n' "$whole" >"$new"; } 2>/dev/null; then
@@ -110,7 +108,7 @@ put_claim() { # as the next number, unless another runner is faster
 		fi
 	fi
 	next=$claims/$((last + 1))
-	# Its own name stays: it costs nothing. Without hard links, create it exclusively: a torn one then counts by its date.
+	# The first name stays: it costs nothing. Without hard links, create it exclusively. A torn claim counts by its date.
 	ln "$new" "$next" 2>/dev/null || [ -e "$next" ] || (set -C && printf '%s\n' "$whole" >"$next") 2>/dev/null ||
 		[ -e "$next" ] || refuse disk "no right to write in $runs"
 	for room in room work.room; do
@@ -121,7 +119,7 @@ put_claim() { # as the next number, unless another runner is faster
 claim() { # the request: N or -, as for take_claim. A runner sends it to continue a run (attach)
 	IFS= read -r dead || refuse torn "the request ended early"
 	received
-	if entombed "${claim%%/*}" || [ ! -d "$runs/${claim%%/*}/attempts" ]; then
+	if is_discarded "${claim%%/*}" || [ ! -d "$runs/${claim%%/*}/attempts" ]; then
 		say none
 		return
 	fi
@@ -136,7 +134,7 @@ begin_work() { # false if another runner has the claim
 	work=
 	[ -n "$claim" ] || return 0
 	if [ -d "$claims" ]; then
-		myself
+		find_own_process
 		# One file a session, written in place: it is never there in part, and the next command needs no more room.
 		work=$claims/work.$$ work_by="$me $born"
 		if ! note_work "$work_by"; then
@@ -171,7 +169,7 @@ end_works() { # ends all commands under earlier claims. False if a process survi
 			shell='' shell_birth='' leader='' leader_birth=
 			{ read -r shell shell_birth leader leader_birth <"$one"; } 2>/dev/null
 			if alive "$leader" "$leader_birth"; then
-				descendants "$leader"
+				find_descendants "$leader"
 				if [ -z "$seen" ]; then
 					# A leader that sweeps starts its sweep on any of these signals.
 					for name in TERM USR2 ALRM HUP; do kill -s "$name" "$leader"; done 2>/dev/null
@@ -186,7 +184,7 @@ end_works() { # ends all commands under earlier claims. False if a process survi
 				break
 			elif [ $((tries - since)) -gt 20 ]; then
 				# It was stopped before it could register its command, which may have begun or not.
-				descendants "$shell"
+				find_descendants "$shell"
 				if [ -n "$below" ]; then
 					end_each "$below"
 					began=1

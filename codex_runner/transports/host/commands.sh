@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # Commands of the runner's own: looking at what is installed, and the checks of a job.
 
-execute() { # a script with its arguments, bounded in time. The last MiB of what it prints comes back, and if it was
-	# asked for an answer, of its stderr apart from that
+execute() { # the request: runs a script with its arguments within a time limit. The answer has the last MiB of its
+	# output; for `ask`, its stdout and its stderr apart
 	timeout='' cwd_line='' args='' environment='' body=''
 	while read_line && [ "$line" != ".$nonce" ]; do
 		value=${line#* }
@@ -20,13 +20,13 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	# The runner may be gone when a shell prints that its job was killed. The shell must survive that, to clean up.
 	# Caught, not ignored, which the command would inherit.
 	trap : PIPE
-	temporary_file
+	make_temporary_file
 	# Unlinked from here on: nothing remains even if we are killed. Three descriptors, since readers move theirs.
 	# shellcheck disable=SC2094 # on purpose
 	exec 6>"$output" 7<"$output" 8<"$output"
 	rm -f "$output"
 	if [ "$verb" = ask ]; then
-		temporary_file
+		make_temporary_file
 		# shellcheck disable=SC2094 # on purpose
 		exec 9>"$output" 3<"$output" 4<"$output"
 		rm -f "$output"
@@ -44,7 +44,7 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	unset IFS
 	set +f
 	decode "$cwd_line"
-	# A script of the runner's own needs no folder: a home that is not there is none of its business.
+	# A script of the runner's own needs no folder: a missing home is no error.
 	if [ -z "$decoded" ]; then
 		cd "${HOME:-/}" 2>/dev/null || cd /
 	else
@@ -54,7 +54,7 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	exec 5<&0
 	set -- sh -c -- "$body" sh "$@"
 	begin_work || refuse taken "$taken"
-	if [ "$verb" = execute ] && wished; then
+	if [ "$verb" = execute ] && is_cancelled; then
 		end_work
 		unless_cancelled
 	fi
@@ -67,7 +67,7 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	fi
 	working=$!
 	name_work "$working"
-	myself
+	find_own_process
 	serving=$me serving_born=$born
 	# Ends with the connection, too: no runner would read its answer.
 	(
@@ -81,7 +81,7 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	listening=$!
 	(
 		looping
-		nap_unless_entombed "$timeout"
+		nap_unless_discarded "$timeout"
 		trap '' "$TELL"
 		end_group
 		for one in $serving $$; do kill -s CONT "$one"; done
@@ -95,7 +95,7 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 	[ $? != 9 ] || status=late
 	finish "$listening" # before the answer: what comes behind that is the next request
 	if [ "$verb" != execute ]; then
-		# Until all of it has gone: killed is only told to go.
+		# Until the whole group has gone: KILL takes effect later.
 		tries=0
 		while kill -KILL "-$working" 2>/dev/null && [ "$tries" -lt 20 ]; do
 			tries=$((tries + 1))
@@ -105,20 +105,20 @@ execute() { # a script with its arguments, bounded in time. The last MiB of what
 		(end_orphans "$nonce")
 	fi
 	end_work
-	# What was ended because another runner has taken the run over is no result.
+	# If another runner has taken the run over, it has ended the command: there is no result.
 	[ -z "$claim" ] || keep_claim || refuse taken "$taken"
-	withdraw_if_entombed
-	# What is in there now: something that escaped may go on writing.
+	withdraw_if_discarded
+	# Their sizes now: a process that escaped may go on writing.
 	size=$(wc -c <&7) complaint=$(wc -c <&3)
-	size=$((size)) complaint=$((complaint)) # some put blanks before it
+	size=$((size)) complaint=$((complaint)) # some versions of wc print blanks before it
 	set -- "$((size > KEPT ? KEPT : size))"
 	[ "$verb" != ask ] || set -- "$1" "$((complaint > KEPT ? KEPT : complaint))"
 	say "done $status $*"
-	end_of "$size" <&8
-	end_of "$complaint" <&4
+	print_end "$size" <&8
+	print_end "$complaint" <&4
 }
 
-temporary_file() { # its name into $output. What is printed into a full disk would be lost without a word
+make_temporary_file() { # its name into $output. Refuses if the disk is full: output would be lost silently
 	{ find_scratch "$runs" && output=$(mktemp "$scratch/output.XXXXXX"); } ||
 		refuse disk "no temporary file can be made in $scratch"
 	{ printf '%4096s' '' >"$output"; } 2>/dev/null && return
@@ -126,11 +126,11 @@ temporary_file() { # its name into $output. What is printed into a full disk wou
 	refuse disk "no room for temporary files in $scratch"
 }
 
-end_of() { # SIZE: so many bytes are on stdin; the last of them
+print_end() { # SIZE: prints the last KEPT of the SIZE bytes on stdin
 	tail -c "+$(($1 > KEPT ? $1 - KEPT + 1 : 1))" | head -c "$(($1 > KEPT ? KEPT : $1))"
 }
 
-outlives() { # PID BIRTH: is it still there after some thirty seconds, in which a sweep would end?
+outlives() { # PID BIRTH: true if it is still alive after about 30 s, longer than a sweep takes
 	looks=0
 	while alive "$1" "$2"; do
 		looks=$((looks + 1))
@@ -140,9 +140,9 @@ outlives() { # PID BIRTH: is it still there after some thirty seconds, in which 
 	return 1
 }
 
-end_group() { # of the command, which may not have become the leader of its group yet; its keeper does that, if it has one
+end_group() { # ends the command and its process group, whose leader it may not be yet. A keeper, if there is one, does that
 	if [ "$verb" = execute ]; then
-		# What the command has stopped hears them once it goes on. It may be stopped again and again.
+		# If the command has stopped its keeper, the keeper handles them after CONT. The command may stop it again and again.
 		born "$working"
 		birth=$born
 		for one in TERM USR2 ALRM HUP CONT; do kill -s "$one" "$working"; done

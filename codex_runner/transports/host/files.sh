@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Files that a job left, read back over the connection. An agent named them: no link is followed, and nothing outside
-# of the folder is read. And the other way round: a file that a run needs, brought into its directory.
+# Lists and sends files of a job's folder, and receives a file for the run's directory. An agent chose the names: these
+# functions follow no link, and read nothing outside of the folder.
 
 take_files() { # the request: a folder, a limit in bytes, and one path (an offset before it) a line, into "$paths"
 	cwd_line='' limit=0 paths=''
@@ -22,7 +22,7 @@ take_files() { # the request: a folder, a limit in bytes, and one path (an offse
 	root=${root%/}
 }
 
-honest() { # PATH: true if it leads through folders only, and no links
+has_no_links() { # PATH: true if it leads through folders only, and no links
 	case /$1/ in */../* | *//*) return 1 ;; esac
 	case $1 in */*) ;; *) return 0 ;; esac
 	# Behind a dot, since a substitution loses the newlines that a name may end with.
@@ -30,10 +30,10 @@ honest() { # PATH: true if it leads through folders only, and no links
 	[ "$leads" = "$root/${1%/*}$NL." ]
 }
 
-list() { # every file below these paths: `f` or, what is no regular file, `o` before its name. NUL ends each entry.
-	# The entries of a path begin with `s` and end with `e` and find's status. A folder is a bare `d`, so that each path
-	# has an entry: a find that forgets what it is to execute (busybox does so within brackets) cannot pass for an empty
-	# folder.
+list() { # the request: lists every file below these paths. An entry is `f` and a regular file's name, or `o` and
+	# another file's; NUL ends it. The entries of a path begin with `s`, and end with `e` and find's status. A folder is a
+	# bare `d`, so that each path has an entry. Otherwise a find that skips its -exec (busybox does so within parentheses)
+	# would pass for an empty folder.
 	take_files
 	# Files that runs keep here are not redacted: do not collect them.
 	own=$(cd -P "$runs" 2>/dev/null && pwd -P)
@@ -44,7 +44,7 @@ list() { # every file below these paths: `f` or, what is no regular file, `o` be
 	for line in $paths; do
 		unset IFS
 		decode "${line#* }"
-		if ! { honest "$decoded" && { [ -e "$decoded" ] || [ -L "$decoded" ]; }; }; then continue; fi
+		if ! { has_no_links "$decoded" && { [ -e "$decoded" ] || [ -L "$decoded" ]; }; }; then continue; fi
 		printf 's\0'
 		find "./$decoded" \( -path "./$own" -o -path "././$own" -o -path "./${own%/*}/discarded" -o \
 			-path "././${own%/*}/discarded" \) -prune -exec printf 'd%.0s\0' {} + -o \
@@ -54,7 +54,7 @@ list() { # every file below these paths: `f` or, what is no regular file, `o` be
 	printf '\0.%s\0' "$nonce"
 }
 
-fetch() { # each file: a line with its number, size and checksum, then its bytes from the offset on, so many exactly
+fetch() { # the request: for each file a line with its number, size and checksum, then exactly its bytes from the offset on
 	take_files
 	say fetch
 	IFS=$NL
@@ -70,8 +70,8 @@ fetch() { # each file: a line with its number, size and checksum, then its bytes
 	say end
 }
 
-send() { # OFFSET: of the file $decoded
-	if ! honest "$decoded"; then
+send() { # OFFSET: sends the file $decoded from there on
+	if ! has_no_links "$decoded"; then
 		say skip "$number" "it lies behind a link; links are not followed"
 		return
 	fi
@@ -80,7 +80,7 @@ send() { # OFFSET: of the file $decoded
 		return
 	fi
 	exec 3<"./$decoded" 4<"./$decoded"
-	# Once more, of what was opened: it may have been swapped in between.
+	# Check what was opened, too: the agent may have swapped the file in between.
 	if [ -e /proc/self/fd/3 ]; then
 		opened=$(for one in 3 4; do readlink -n "/proc/self/fd/$one" && echo .; done)
 		if [ "$opened" != "$root/$decoded.$NL$root/$decoded." ]; then
@@ -98,49 +98,49 @@ send() { # OFFSET: of the file $decoded
 	set -- "$1" $(cksum <&3)
 	[ "$1" -le "$3" ] || set -- "$3" "$2" "$3"
 	say file "$number" "$3" "$2"
-	# A file that shrinks meanwhile is filled up, and its checksum tells.
+	# If the file shrinks meanwhile, zeros fill it up, and the checksum shows it.
 	{
 		tail -c "+$(($1 + 1))" <&4
 		cat /dev/zero
 	} | head -c "$(($3 - $1))"
 }
 
-upload() { # one file into the run's directory: a line that says how much of it is here, then its bytes from there on
+upload() { # the request: a file for the run's directory. Says how many of its bytes are here, then reads the others
 	IFS=' ' read -r size checksum || refuse torn "the request ended early"
 	case $size$checksum in '' | *[!0-9]*) refuse protocol "bad size or checksum" ;; esac
 	if ! { mkdir -p "$runs/$run" && cd "$runs/$run"; }; then refuse disk "cannot make folders in $runs"; fi
-	withdraw_if_entombed
+	withdraw_if_discarded
 	part=.upload.$checksum.$size.$nonce
 	true >"$part" || refuse disk "no room, or no right to write, in $runs"
-	myself
+	find_own_process
 	serving=$me serving_born=$born have=0
-	growth &
+	watch_growth &
 	growing=$!
 	for earlier in ".upload.$checksum.$size."*; do
 		if [ "$earlier" = "$part" ]; then continue; fi
-		# Copied: an earlier sender may still take its connection for alive, and write on. It must not succeed, so
-		# a file that is gone meanwhile is no fault of the disk.
-		if cp "$earlier" "$part" 2>/dev/null; then rm -f "$earlier"; elif [ -e "$earlier" ]; then spoiled; fi
+		# Copy it: the sender on an earlier connection may still be writing to it, and must not succeed. If the file has
+		# gone meanwhile, the disk is not at fault.
+		if cp "$earlier" "$part" 2>/dev/null; then rm -f "$earlier"; elif [ -e "$earlier" ]; then fail_upload; fi
 	done
 	have=$(wc -c 2>/dev/null <"$part")
 	have=$((${have:-0}))
 	say have "$have"
-	head -c "$((size - have))" >>"$part" || spoiled
+	head -c "$((size - have))" >>"$part" || fail_upload
 	end_loop "$growing"
 	received
 	proof=$(cksum 2>/dev/null <"$part")
 	if [ "$proof" = "$checksum $size" ] && mv -f "$part" upload; then
-		withdraw_if_entombed
+		withdraw_if_discarded
 		decoded=$(pwd -P)
 		say whole "$decoded/upload"
 		return
 	fi
-	# What was cut off is gone on with; what is as long as it should be, and wrong, is begun anew.
+	# Keep a part: the next upload continues it. If the length is right and the checksum is not, begin anew.
 	case $proof in *" $size") rm -f "$part" ;; esac
 	say damaged
 }
 
-growth() { # tells what waits for the request that the file grows, by a copy of what is here or by what comes
+watch_growth() { # tells await_request that the file grows, by a copy of an earlier part or by bytes of the request
 	exec </dev/null >/dev/null 2>&1
 	looping
 	grown=$have
@@ -152,7 +152,7 @@ growth() { # tells what waits for the request that the file grows, by a copy of 
 	done
 }
 
-spoiled() { # what has come may be what fills the disk
+fail_upload() { # refuses, and removes the part: it may be what fills the disk
 	end_loop "$growing"
 	rm -f "$part"
 	refuse disk "no room, or no right to write, in $runs"

@@ -11,12 +11,12 @@ follow() { # OUT ERR: offsets to begin at. False if it ended without a goodbye
 	out=$1 err=$2
 	cd "$runs/$run/attempts/$attempt" 2>/dev/null || refuse gone "no attempt $attempt of $run here"
 	[ -e stdout ] || refuse gone "attempt $attempt of $run was never started here"
-	holder .
+	read_holder .
 	exec 6>&2 2>/dev/null
 	news='' timer='' deaf=''
-	trap hear USR1
-	myself
-	# A start-up file of the account may have ignored it, and no shell can undo that.
+	trap note_news USR1
+	find_own_process
+	# A start-up file of the account may have set it to be ignored, and no shell can undo that.
 	kill -s USR1 "$me"
 	: # shells handle pending signals between two commands
 	[ -n "$news" ] || deaf=1
@@ -25,7 +25,7 @@ follow() { # OUT ERR: offsets to begin at. False if it ended without a goodbye
 	frame ready
 	# Some shells give a background command /dev/null for stdin before they look at its redirections.
 	exec 5<&0
-	listener <&5 &
+	listen_to_runner <&5 &
 	listening=$!
 	if [ -e exit ]; then
 		tail -c "+$((out + 1))" stdout &
@@ -37,15 +37,15 @@ follow() { # OUT ERR: offsets to begin at. False if it ended without a goodbye
 		tail -c "+$((out + 1))" -f --pid="$listening" -s 0.1 stdout &
 		tailing=$!
 	else
-		copier &
+		copy_stdout &
 		tailing=$!
 	fi
-	reporter
+	report_until_goodbye
 	result=$?
 	finish "$listening" # nothing needs its input any more
 	[ -z "$timer" ] || finish "$timer"
 	# End its child, too, a cat or a sleep: a request that removes the run next must find none of its processes.
-	children "$tailing"
+	find_children "$tailing"
 	# shellcheck disable=SC2086 # pids
 	kill -KILL "$tailing" $kids 2>/dev/null
 	wait "$tailing" 2>/dev/null
@@ -60,16 +60,16 @@ gnu_tail() {
 	case $(tail --version 2>/dev/null) in *GNU*) ;; *) return 1 ;; esac
 }
 
-copier() { # for hosts whose tail polls by the second, if at all: our own poll, with backoff while nothing comes
+copy_stdout() { # for hosts whose tail polls by the second, if at all: our own poll, with backoff while nothing comes
 	exec 4<stdout
-	skip "$out"
+	skip "$out" || return
 	known='' lull=0
 	while :; do
 		done=
 		[ ! -e exit ] || done=1
 		size=$(wc -c <stdout)
 		if [ -n "$done" ] || [ "$size" != "$known" ]; then
-			cat <&4
+			cat <&4 || return # killed with bytes that it had read
 			# Bytes that came since it was measured change the size, and the next round finds them.
 			known=$size lull=0
 		fi
@@ -83,17 +83,17 @@ copier() { # for hosts whose tail polls by the second, if at all: our own poll, 
 	done
 }
 
-skip() { # OFFSET: so many bytes of what is open as 4
-	[ "$1" -lt 65536 ] || dd bs=65536 count=$(($1 / 65536)) <&4 >/dev/null 2>&1
+skip() { # BYTES: reads so many from descriptor 4, and drops them. False if that fails
+	[ "$1" -lt 65536 ] || dd bs=65536 count=$(($1 / 65536)) <&4 >/dev/null 2>&1 || return
 	[ $(($1 % 65536)) = 0 ] || dd bs=$(($1 % 65536)) count=1 <&4 >/dev/null 2>&1
 }
 
-listener() { # reads the runner's words: each ping renews the lease, and wakes the reporter
+listen_to_runner() { # reads the runner's words: each ping renews the lease, and wakes report_until_goodbye
 	pings=0
 	while IFS= read -r line; do
 		case $line in
 		ping)
-			count_up
+			advance_lease
 			[ -z "$claim" ] || keep_claim || { printf '%s\n' "$taken" >"taken.$nonce"; } 2>/dev/null
 			# Not `:`: a shell would exit on it if the folder was removed (a special built-in).
 			if [ -n "$deaf" ]; then true >"heard.$nonce"; else kill -s USR1 "$me"; fi
@@ -109,8 +109,8 @@ listener() { # reads the runner's words: each ping renews the lease, and wakes t
 	kill -USR1 "$me" 2>/dev/null
 }
 
-count_up() { # the lease: in place, since a rename costs a process. Sometimes by a rename all the same, which touches the
-	# run's folder: its age shows when a runner was here last
+advance_lease() { # in place, since a rename costs a process. Each tenth time by a rename, which touches the run's folder:
+	# its age shows when a runner was here last
 	count=0
 	{ read -r count <../../lease; } 2>/dev/null
 	case $count in '' | *[!0-9]*) count=0 ;; esac
@@ -119,9 +119,10 @@ count_up() { # the lease: in place, since a rename costs a process. Sometimes by
 	{ printf '%-20s\n' "$count" 1<>../../lease; } 2>/dev/null
 }
 
-reporter() { # codex's stderr, heartbeats, the end; until the goodbye. False if there is none
-	over='' quiet=0 dozes=0 news='' grown='' moment=0.2 period=$(((QUIET + 3) / 4))
-	stand
+report_until_goodbye() { # sends codex's stderr, heartbeats and the end. False if the runner goes without a goodbye, or if
+	# a program that sends bytes was killed: the runner then connects again, and goes on at the byte that it has
+	over='' sent='' quiet=0 polls=0 news='' grown='' moment=0.2 period=$(((QUIET + 3) / 4))
+	reopen_stderr || return
 	while [ ! -e "bye.$nonce" ]; do
 		heard=$news news=
 		if [ -e "taken.$nonce" ]; then
@@ -129,17 +130,22 @@ reporter() { # codex's stderr, heartbeats, the end; until the goodbye. False if 
 			frame "taken $taken"
 			return 1
 		fi
+		# It may have been stopped, too: heartbeats alone would let the runner wait for ever for the bytes.
+		if [ -z "$sent" ] && ! kill -s CONT "$tailing" 2>/dev/null; then
+			wait "$tailing" || return
+			sent=1
+		fi
 		if [ -z "$over" ]; then report || return; elif [ ! -e request ]; then return 1; fi
 		if [ -n "$heard" ]; then
 			quiet=0
 			frame heartbeat || return
 		fi
-		doze
+		await_news
 		[ "$quiet" -le 4 ] || return
 	done
 }
 
-hear() { # news: a ping, a goodbye, the end. The last two must not wait for a ping if they come just before a wait
+note_news() { # a ping, a goodbye or the end has come. The last two end the sleep: they must not wait for the next ping
 	news=1
 	[ -n "$timer" ] || return 0
 	if [ -e exit ] || [ -e "bye.$nonce" ]; then
@@ -148,12 +154,12 @@ hear() { # news: a ping, a goodbye, the end. The last two must not wait for a pi
 	fi
 }
 
-stand() { # opens codex's stderr as 4, at the first byte that was not sent
+reopen_stderr() { # opens codex's stderr as 4, at the first byte that was not sent
 	if [ -f stderr ]; then exec 4<stderr; else exec 4</dev/null; fi
 	skip "$err"
 }
 
-grows() { # true if stderr has more. Costs no process if it has not
+has_new_stderr() { # needs no process if there is none
 	line=
 	IFS= read -r line <&4 || [ -n "$line" ]
 }
@@ -166,12 +172,12 @@ report() { # sends the news; sets $over once everything was sent. False if the a
 		frame "lost the run directory was removed, and the supervisor ends the agent"
 		return 1
 	fi
-	if [ -n "$ended" ] || grows; then
+	if [ -n "$ended" ] || has_new_stderr; then
 		send_errors || return
 	fi
 	if [ -n "$ended" ]; then
-		# It says how many bytes stdout has: whoever follows takes leave once all of them have come.
-		line=$(tr '\n' ',' <./exit)
+		# It says how many bytes stdout has: the runner says goodbye once it has all of them.
+		line=$(tr '\n' ',' <./exit) || return
 		frame "exit $line" || return
 		over=1
 	elif ! held . && [ ! -e exit ]; then
@@ -188,7 +194,7 @@ report() { # sends the news; sets $over once everything was sent. False if the a
 
 send_errors() { # the new bytes of stderr
 	size=
-	[ ! -f stderr ] || size=$(wc -c 2>/dev/null <stderr)
+	[ ! -f stderr ] || size=$(wc -c 2>/dev/null <stderr) || return
 	size=$((${size:-0}))
 	[ "$size" -gt "$err" ] || return 0
 	while [ "$size" -gt "$err" ]; do
@@ -196,14 +202,15 @@ send_errors() { # the new bytes of stderr
 		part=$((size - err))
 		[ "$part" -le 1048576 ] || part=1048576
 		frame "err $err $part" || return
-		tail -c "+$((err + 1))" stderr | dd ibs=1 obs=65536 count="$part" >&6
+		# Without all of its bytes, the runner would take the next frames for them.
+		dd if=stderr ibs=1 obs=65536 skip="$err" count="$part" >&6 || return
 		err=$((err + part))
 	done
 	grown=1
-	stand
+	reopen_stderr
 }
 
-doze() { # until there is news. For a moment if stderr grows, or if no signal wakes us; $quiet counts naps without news
+await_news() { # sleeps until there is news; briefly if stderr grows, or if no signal wakes us. $quiet counts sleeps without news
 	if [ -n "$deaf$grown" ]; then
 		sleep "$moment" >/dev/null 2>&1 4<&- 5<&- 6>&- &
 		wait $!
@@ -213,12 +220,12 @@ doze() { # until there is news. For a moment if stderr grows, or if no signal wa
 		*) finish $! ;;
 		esac
 		[ -n "$deaf" ] || return 0
-		dozes=$((dozes + 1))
+		polls=$((polls + 1))
 		if [ -e "heard.$nonce" ]; then
 			rm -f "heard.$nonce"
-			news=1 dozes=0
-		elif [ "$dozes" -gt $((period * 5)) ]; then
-			quiet=$((quiet + 1)) dozes=0
+			news=1 polls=0
+		elif [ "$polls" -gt $((period * 5)) ]; then
+			quiet=$((quiet + 1)) polls=0
 		fi
 		return 0
 	fi
@@ -226,12 +233,12 @@ doze() { # until there is news. For a moment if stderr grows, or if no signal wa
 		sleep "$period" >/dev/null 2>&1 4<&- 5<&- 6>&- &
 		timer=$!
 	fi
-	dozing=$timer
-	# If `exit` or the goodbye has come in between, `hear` ends the sleep.
+	sleeping=$timer
+	# If `exit` or the goodbye has come in between, note_news ends the sleep.
 	[ -z "$news" ] || return 0
-	wait "$dozing"
+	wait "$sleeping"
 	case $? in
 	0) timer='' quiet=$((quiet + 1)) ;;
-	*) kill -0 "$dozing" 2>/dev/null || timer= ;;
+	*) kill -0 "$sleeping" 2>/dev/null || timer= ;;
 	esac
 }

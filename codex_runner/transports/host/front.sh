@@ -38,7 +38,7 @@ front() {
 	choose_signal
 	workspaces=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner/workspaces
 	runs=${workspaces%/*}/runs
-	here
+	identify_host
 	born $$
 	front_born=$born asked=0 claims=
 	# A signal that comes before its trap must not end this shell. The code that serves a request resets it.
@@ -62,7 +62,7 @@ front() {
 		waiting=$!
 	done
 	end_waiting
-	return 0 # not what that one ended with
+	return 0 # not the status of end_waiting
 }
 
 challenge() { # prints the word that the next request must repeat, so that none is older than the answer before it
@@ -85,8 +85,8 @@ await_request() { # ends the session if no byte of a request comes for QUIET sec
 		# Heartbeat: otherwise ssh takes a slow connection for dead while it sends a large request.
 		[ -z "$begun" ] || printf '%s more\n' "$MAGIC" >&9
 	done
-	myself
-	descendants $$
+	find_own_process
+	find_descendants $$
 	kill -TERM $$
 	for one in $below; do [ "$one" = "$me" ] || kill -KILL "$one"; done
 	pause # some shells keep reading after a TERM
@@ -160,8 +160,8 @@ serve() {
 	case $nonce in '' | *[!0-9a-f]*) exit 64 ;; esac
 	case $run in '' | .* | *[!A-Za-z0-9._-]*) refuse protocol "bad run id" ;; esac
 	case $attempt in '' | 0* | *[!0-9]*) refuse protocol "bad attempt" ;; esac
-	[ -z "$claim" ] || under_claim
-	case $verb in start | launch | execute | ask | upload) unless_entombed && unless_sent_again ;; esac
+	[ -z "$claim" ] || check_claim
+	case $verb in start | launch | execute | ask | upload) unless_discarded && unless_sent_again ;; esac
 	case $verb in start | launch | execute) unless_cancelled ;; esac
 	# A launch needs no challenge: it comes from this machine, through a pipe that delays nothing.
 	case $verb in
@@ -187,7 +187,7 @@ serve() {
 	claim) claim ;;
 	renew)
 		received
-		if wished; then say cancelled; else say renewed; fi
+		if is_cancelled; then say cancelled; else say renewed; fi
 		;;
 	discard) discard ;;
 	*) refuse protocol "unknown verb" ;;

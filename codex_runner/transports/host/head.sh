@@ -12,8 +12,8 @@
 # Values of a job are data lines, never script text. Functions first and the call on the last line, so that a
 # truncated script runs nothing. No here-documents: some shells put them into files, and lines may be secret.
 #
-# No substitution of a command within quotes, `${...}` or `$((...))`, only in an assignment, bare: a signal that bash 5.2
-# hears while it expands one there makes it take the trap for a syntax error and exit. A supervisor was lost so.
+# Command substitutions are bare, in an assignment, never within quotes, `${...}` or `$((...))`. If a signal comes while
+# bash 5.2 expands a nested one, bash takes the trap for a syntax error and exits. A supervisor was lost that way.
 
 # The account's environment may turn on a trace. After the connection is gone, its output would kill this shell, and leave
 # children.

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The keeper: the parent of one command of the job's own, a check. It ends what the command leaves, as the supervisor does
-# for the agent. Each of four signals tells it to end the command at once, since a start-up file may have had some ignored;
-# here, so does the end of its stdin, which the runner holds.
+# for the agent. Each of four signals tells it to end the command at once: a start-up file may have set some of them to be
+# ignored. On the runner's own machine, so does the end of its stdin, which the runner holds.
 
 keep() { # HOW keep WHERE MARK COMMAND...; stdin: the environment's lines, then a dot. WHERE is `here` or `there`
 	reaper=$1 where=$3 run=$4 attempt=check told='' working='' listening=
@@ -24,20 +24,20 @@ keep() { # HOW keep WHERE MARK COMMAND...; stdin: the environment's lines, then 
 		listening=$!
 	fi
 	exec 5<&- </dev/null
-	# What the agent may have put into this folder is not for us.
+	# Leave this folder: no program of ours is to read what the agent may have put into it.
 	cd / || exit 1
 	[ -z "$told" ] || end_command
 	while [ -z "$told" ]; do
-		wait "$working" 2>/dev/null # some shells tell of a child that was killed
+		wait "$working" 2>/dev/null # some shells print a message about a killed child
 		status=$?
-		# An interrupted wait says more than 128 too, or (bash, seldom) -1.
+		# An interrupted wait returns more than 128, too; bash has returned -1.
 		[ "$status" -ge 0 ] || status=145
 		if [ "$status" -le 128 ] || ! kill -0 "$working" 2>/dev/null; then break; fi
 	done
 	if [ -z "$told" ]; then
 		[ -z "$listening" ] || finish "$listening"
 	else
-		# No other wait: bash was seen to wait for ever, for what had ended while it heard a signal.
+		# Do not wait again: bash was seen to wait for ever for a child that had ended when a signal came.
 		[ -z "$listening" ] || kill -KILL "$listening" 2>/dev/null
 		for one in $working $listening; do
 			while born "$one" && [ -n "$born" ]; do pause; done
@@ -45,25 +45,25 @@ keep() { # HOW keep WHERE MARK COMMAND...; stdin: the environment's lines, then 
 		status=137
 	fi
 	for one in TERM USR2 ALRM HUP; do trap '' "$one"; done
-	end_rest
+	end_leftovers
 	exit "$status"
 }
 
-end_orphans() { # MARK: of a command whose keeper was killed, perhaps by the command; in a subshell
+end_orphans() { # MARK: ends what a command left whose keeper was killed, perhaps by the command; call it in a subshell
 	reaper=plain run=$1 attempt=check
 	cd / && sweep
 }
 
-end_command() { # its whole group; it may not have become the leader of that yet
+end_command() { # ends its process group, whose leader it may not be yet
 	[ -z "$working" ] || kill -KILL "-$working" 2>/dev/null || kill -KILL "$working" 2>/dev/null
 }
 
-end_rest() { # all that it has left, and say so. What is still alive then lets nothing be green
+end_leftovers() { # ends all that the command has left, and reports it. If a process survives, the check fails
 	vanished=
-	leftovers
+	find_leftovers
 	[ -n "$left$vanished" ] || return 0
-	pause # for what was about to go by itself
-	leftovers
+	pause # some may be about to end by themselves
+	find_leftovers
 	names=
 	for pid in $left; do
 		stat=

@@ -1,14 +1,14 @@
 # shellcheck shell=sh
-# Who is alive, what is left of an agent, and how it is ended.
+# Finds the processes of an attempt: its supervisor, its agent, and what the agent left. Ends the latter.
 
-here() { # this host, this boot and its name, a word each: homes may be shared by hosts, and pids begin again at a boot
+identify_host() { # its id, boot and name, a word each: hosts may share a home, and pids begin again at each boot
 	host_id='' boot_id='' node=''
 	if [ -r /etc/machine-id ]; then read -r host_id </etc/machine-id; fi
 	if [ -r /proc/sys/kernel/hostname ]; then read -r node </proc/sys/kernel/hostname; else node=$(uname -n); fi
 	: "${host_id:=$node}"
 	if [ -r /proc/sys/kernel/random/boot_id ]; then
 		read -r boot_id </proc/sys/kernel/random/boot_id
-		# The containers of one kernel have one boot, and a table of processes each.
+		# The containers of one kernel share its boot id, and each has pids of its own.
 		namespace=$(readlink /proc/self/ns/pid 2>/dev/null)
 		boot_id=$boot_id.${namespace#pid:}
 	else
@@ -31,29 +31,29 @@ born() { # PID: its start time into $born, its process group into $group; empty 
 	fi
 }
 
-alive() { # PID BIRTH: is it still the same process?
+alive() { # PID BIRTH: true if it is still the same process
 	[ -n "$1" ] || return 1
 	born "$1"
 	[ -n "$born" ] && [ "$born" = "$2" ]
 }
 
-holder() { # DIR: who holds this attempt, into $at_host $at_boot $sup $sup_born $at_node
+read_holder() { # DIR: the attempt's supervisor, into $at_host $at_boot $sup $sup_born $at_node
 	at_host='' at_boot='' sup='' sup_born='' at_node=''
 	{ read -r at_host at_boot sup sup_born at_node <"$1/pid"; } 2>/dev/null
 	[ -n "$sup_born" ]
 }
 
-held() { # DIR: is its supervisor alive, as far as this host can say?
-	holder "$1" && [ "$at_host $at_boot" = "$host_id $boot_id" ] && alive "$sup" "$sup_born"
+held() { # DIR: true if its supervisor is alive, as far as this host can tell
+	read_holder "$1" && [ "$at_host $at_boot" = "$host_id $boot_id" ] && alive "$sup" "$sup_born"
 }
 
-elsewhere() { # DIR: is it held on another host, of which nothing can be seen from here? Cloned machines share their id
-	holder "$1" || return 1
+elsewhere() { # DIR: true if its supervisor is on another host, which cannot be seen from here. Cloned machines share an id
+	read_holder "$1" || return 1
 	[ "$at_host" = "$host_id" ] || return 0
 	[ "$at_boot" != "$boot_id" ] && [ "${at_node:-$node}" != "$node" ]
 }
 
-children() { # PID: its children's pids into $kids
+find_children() { # PID: its children's pids into $kids
 	kids=
 	if [ -r "/proc/self/task" ] && [ -r "/proc/$$/task/$$/children" ]; then
 		for list in "/proc/$1/task/"*/children; do
@@ -66,12 +66,12 @@ children() { # PID: its children's pids into $kids
 	fi
 }
 
-descendants() { # PID: all below it that are alive into $below, their groups into $groups; $vanished: one has just gone
+find_descendants() { # PID: all below it that are alive into $below, their groups into $groups; $vanished: one has just gone
 	below='' queue=$1 groups='' vanished=
 	while [ -n "$queue" ]; do
 		next=
 		for parent in $queue; do
-			children "$parent"
+			find_children "$parent"
 			for kid in $kids; do
 				next="$next $kid"
 				born "$kid"
@@ -86,7 +86,7 @@ descendants() { # PID: all below it that are alive into $below, their groups int
 	done
 }
 
-marked() { # processes that carry this attempt's mark in their environment into $below
+find_marked() { # processes that carry this attempt's mark in their environment into $below
 	below=
 	[ -r /proc/self/environ ] || return 0
 	holding "$MARK=$run/$attempt/" /proc/[0-9]*/environ
@@ -98,15 +98,15 @@ marked() { # processes that carry this attempt's mark in their environment into 
 	done
 }
 
-remember() { # note what lives below codex now, for the time when nothing ties it to codex any more
-	descendants "$codex"
+note_descendants() { # notes what lives below codex now: once a parent has ended, its children no longer lead to codex
+	find_descendants "$codex"
 	for pid in $below; do
 		born "$pid"
 		[ -z "$born" ] || grep -qxF "$pid $born" seen 2>/dev/null || echo "$pid $born" >>seen
 	done
 }
 
-remembered() { # what was noted and still lives into $below
+find_noted() { # noted processes that are still alive, into $below
 	below=
 	[ -r seen ] || return 0
 	while read -r pid birth; do
@@ -114,16 +114,16 @@ remembered() { # what was noted and still lives into $below
 	done <seen
 }
 
-leftovers() { # everything of the agent that is alive into $left
-	# Also with a reaper: a daemon of the user's that was there before may have started something in the agent's place.
-	marked
+find_leftovers() { # all living processes of the agent into $left
+	# Also with a reaper: an older daemon of the user may have started a process for the agent.
+	find_marked
 	left=$below
 	if [ "$reaper" = reaper ]; then
 		# Each process that escapes codex becomes our child.
-		descendants $$
+		find_descendants $$
 		left="$left $below"
 	else
-		remembered
+		find_noted
 		left="$left $below"
 		helpers "/runs/$run/home/"
 		left="$left $below"
@@ -131,25 +131,25 @@ leftovers() { # everything of the agent that is alive into $left
 	left=${left#"${left%%[0-9]*}"}
 }
 
-sweep() { # end all that is left; $swept and $killed say how it went
+sweep() { # ends all leftovers; $swept and $killed say how it went
 	killed=0 rounds=0 swept=best-effort groups='' vanished='' ended=' '
 	[ "$reaper" != reaper ] || swept=clean
 	born $$
 	own=$group
 	# A process that has gone meanwhile may have left a child that no list has: then look again.
-	while leftovers && [ -n "$left$vanished" ]; do
+	while find_leftovers && [ -n "$left$vanished" ]; do
 		rounds=$((rounds + 1))
 		if [ "$rounds" -gt 20 ]; then
 			swept=failed
 			return
 		fi
-		# Whole groups at once, ours excepted: what forks as fast as it can would escape from one kill after the other.
+		# Whole groups at once, except ours: a process that forks as fast as it can would escape from single kills.
 		for one in $groups; do
 			[ "$one" = "$own" ] || [ "$one" = 0 ] || kill -KILL "-$one" 2>/dev/null
 		done
 		for pid in $left; do
 			kill -KILL "$pid" 2>/dev/null
-			# Each once, and whether or not its group's end was quicker: a shell may have buried it by now.
+			# Count each once, also if the kill of its group was quicker and a shell has reaped it by now.
 			case $ended in
 			*" $pid "*) ;;
 			*) ended="$ended$pid " killed=$((killed + 1)) ;;
@@ -159,15 +159,15 @@ sweep() { # end all that is left; $swept and $killed say how it went
 	done
 }
 
-choose_signal() { # into $TELL: one that this very shell can hear. What was ignored when it began, by a start-up file of
-	# the account for one, can no shell hear ever again
-	# (mksh forgets a TERM that comes before a subshell has its trap; any other ends that subshell.)
+choose_signal() { # into $TELL: one that this shell can trap. No shell can trap a signal that was ignored when it began,
+	# such as by a start-up file of the account. mksh forgets a TERM that comes before a subshell has set its trap; any
+	# other signal ends that subshell
 	for TELL in USR2 TERM ALRM HUP KILL; do
 		[ "$TELL" != KILL ] || return 0
 		heard=
 		trap 'heard=1' "$TELL"
 		kill -s "$TELL" $$
-		: # between two commands a shell looks for what it has heard
+		: # a shell runs its traps between two commands
 		trap - "$TELL"
 		[ -z "$heard" ] || return 0
 	done
@@ -175,7 +175,7 @@ choose_signal() { # into $TELL: one that this very shell can hear. What was igno
 
 pause() { sleep 0.05 2>/dev/null || sleep 1; }
 
-myself() { # the pid of this very shell into $me, with `born`: in a subshell, $$ is another's
+find_own_process() { # the pid of this very shell into $me, with `born`: in a subshell, $$ is another's
 	me=
 	if [ -r /proc/self/stat ]; then { read -r me stat </proc/self/stat; } 2>/dev/null; fi
 	# A child's parent is us.
@@ -183,7 +183,7 @@ myself() { # the pid of this very shell into $me, with `born`: in a subshell, $$
 	born "$me"
 }
 
-finish() { # CHILD of this shell. KILL: what has just been forked still has our own traps, and would forget a TERM
+finish() { # CHILD: ends a child of this shell. By KILL: a new subshell still has our traps, and would ignore a TERM
 	kill -KILL "$1" 2>/dev/null
 	wait "$1" 2>/dev/null
 }

@@ -42,7 +42,7 @@ os.execvp(command[0], [*command[:words], "reaper" if reaper else "plain", *comma
 	fi
 	words=$1 number=0 total=$#
 	shift
-	while [ "$number" -lt "$((total - 1))" ]; do # each once to the back, with ours among them
+	while [ "$number" -lt "$((total - 1))" ]; do # moves each word to the back, and inserts ours
 		[ "$number" != "$words" ] || set -- "$@" plain
 		set -- "$@" "$1"
 		shift
@@ -71,7 +71,7 @@ receive() { # FILE SIZE CKSUM: reads exactly so many bytes of the request, and v
 	[ "$5" = "$2" ] && [ "$4" = "$3" ]
 }
 
-wipe() { # dead runs: their last attempt has no end and no supervisor, and no runner came for its whole orphan timeout
+remove_dead_runs() { # those whose last attempt has no end and no supervisor, and had no runner for its whole orphan timeout
 	for dead in "$runs"/*; do
 		last=0
 		for dir in "$dead"/attempts/[0-9]*; do
@@ -84,12 +84,12 @@ wipe() { # dead runs: their last attempt has no end and no supervisor, and no ru
 		case $alone in '' | *[!0-9]*) continue ;; esac
 		line=$(find "$dead" -prune -mmin "+$(((alone + 59) / 60))" 2>/dev/null)
 		[ -n "$line" ] || continue
-		holder "$dir"
+		read_holder "$dir"
 		received # the runner's request waits: no byte of it is read while a dead run is ended
 		# A subshell: no failure in here keeps the new run from starting.
 		(
 			[ "$at_boot" != "$boot_id" ] || end_left_of "${dead##*/}" "$last"
-			cd / && entomb "${dead##*/}" but-workspace && bury "${dead##*/}" but-workspace
+			cd / && write_tombstone "${dead##*/}" but-workspace && remove_run "${dead##*/}" but-workspace
 		) </dev/null >/dev/null 2>&1
 		await_again
 	done
@@ -124,12 +124,12 @@ start() {
 	case $tick in *[!0-9.]* | *.*.*) tick= ;; esac
 	case $tick in *[1-9]*) ;; *) refuse protocol "bad tick" ;; esac
 
-	wipe
+	remove_dead_runs
 	if ! { mkdir -p "$runs/$run/attempts" "$runs/$run/home" "${runs%/*}/discarded" ${claims:+"$claims"} && cd "$runs/$run/attempts" && mkdir ".$attempt.$nonce" &&
 		cd ".$attempt.$nonce"; }; then
 		refuse disk "cannot make folders in $runs"
 	fi
-	withdraw_if_entombed
+	withdraw_if_discarded
 	# shellcheck disable=SC2086 # two numbers each
 	if ! { receive config $config && { [ -z "$schema" ] || receive schema $schema; } &&
 		{ [ -z "$instructions" ] || receive instructions $instructions; } && receive prompt $prompt &&
@@ -189,10 +189,10 @@ start() {
 	esac
 }
 
-withdraw_if_entombed() { # removes our folder again if the run was discarded meanwhile
-	if entombed "$run"; then
-		bury_again "$run"
-		unless_entombed
+withdraw_if_discarded() { # removes our folder again if the run was discarded meanwhile
+	if is_discarded "$run"; then
+		remove_run_again "$run"
+		unless_discarded
 	fi
 }
 

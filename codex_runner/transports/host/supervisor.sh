@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The supervisor: the parent of codex, and the ticker beside it.
 
-nap() { # SECONDS: a sleep that goes when its loop is told to
+nap() { # SECONDS: a sleep that ends when its loop gets $TELL
 	napping=soon
 	sleep "$1" &
 	napping=$!
@@ -19,7 +19,7 @@ nap_ticks() { # NUMBER
 	done
 }
 
-looping() { # until $TELL. If that comes just after a sleep has begun, before its pid is known, the sleep must end, too
+looping() { # makes this subshell end on $TELL. If that comes before the pid of a new sleep is known, the sleep must end, too
 	napping='' told=
 	trap 'told=1; [ "$napping" = soon ] || leave_loop' "$TELL"
 }
@@ -54,11 +54,11 @@ note_stop() { # REASON: why codex is being ended; the first reason wins
 	[ ! -s stop ] || return 0
 	# By a link, so that it appears whole. A file that is made and then written is empty for a moment. The ticker once read
 	# it then, and the supervisor wrote `terminated` over `cancelled`.
-	{ printf '%s\n' "$1" >"stop.$1.$nonce" && ln "stop.$1.$nonce" stop; } 2>/dev/null || [ -s stop ] || set_down stop "$1" 2>/dev/null
+	{ printf '%s\n' "$1" >"stop.$1.$nonce" && ln "stop.$1.$nonce" stop; } 2>/dev/null || [ -s stop ] || write_preallocated stop "$1" 2>/dev/null
 	rm -f "stop.$1.$nonce"
 }
 
-set_down() { # FILE LINE...: writes even on a full disk, into a file that was allocated at the start
+write_preallocated() { # FILE LINE...: writes even on a full disk, into a file that was allocated at the start
 	file=$1
 	shift
 	printf '%s\n' "$@" 1<>"$file.room" && mv "$file.room" "$file"
@@ -92,7 +92,7 @@ ticker() { # counts its own ticks, never wall time: a machine that was suspended
 		ticks=$((ticks + span)) idle=$((idle + span))
 		{ echo "$ticks $idle $last" >ticks; } 2>/dev/null
 		if [ "$span" = 1 ]; then nap "$tick"; else nap $((tick * span)); fi
-		alive $$ "$self_born" || inherit
+		alive $$ "$self_born" || outlive_supervisor
 		# If codex ended at once, the signal that ends this ticker may have come before its trap.
 		alive "$codex" "$codex_born" || {
 			kill -s CONT $$ 2>/dev/null
@@ -106,10 +106,12 @@ ticker() { # counts its own ticks, never wall time: a machine that was suspended
 		[ "$ticks" -lt "$timeout" ] || note_stop timeout
 		[ "$idle" -lt "$orphan" ] || note_stop orphaned
 		has_room || note_stop disk-full
+		# Another run may have removed them before it could see this one's codex.
+		hold_points ../..
 		# Send it again each time: a signal between the supervisor's check and its wait would be lost. If our folder was
 		# removed, no runner can follow the agent any more, or write a stop request.
 		if [ -e stop ] || [ ! -e request ]; then tell $$ "$TELL"; fi
-		[ "$reaper" = reaper ] || remember
+		[ "$reaper" = reaper ] || note_descendants
 	done
 }
 
@@ -122,7 +124,7 @@ pace() { # the number of ticks of the next nap, into $span: a sleep is a process
 	if [ "$span" -lt 1 ] || [ -e stop ]; then span=1; fi
 }
 
-inherit() { # the supervisor was killed (by the OOM killer, say): its ticker ends the processes left behind
+outlive_supervisor() { # the supervisor was killed, perhaps by the OOM killer: its ticker ends the processes left behind
 	reaper=plain
 	end_alone lost
 	exit 0
@@ -139,8 +141,8 @@ end_left() { # ends codex, if it is alive, and all its leftover processes
 	read_tick
 	{ read -r codex birth <codex.pid; } 2>/dev/null
 	if alive "$codex" "$birth"; then
-		remember
-		executioner &
+		note_descendants
+		end_codex &
 		killer=$!
 		while alive "$codex" "$birth"; do pause; done
 		end_loop "$killer"
@@ -149,7 +151,7 @@ end_left() { # ends codex, if it is alive, and all its leftover processes
 	remove_points ../..
 }
 
-executioner() { # INT, 2 ticks, TERM, 1 tick, KILL: codex ends cleanly on INT only; TERM and KILL orphan its commands
+end_codex() { # INT, 2 ticks, TERM, 1 tick, KILL: codex ends cleanly on INT only; TERM and KILL orphan its commands
 	looping
 	kill -INT "$codex" 2>/dev/null
 	nap_ticks 2
@@ -174,14 +176,14 @@ tend_ticker() { # starts a ticker if none is alive: it may have been killed or s
 	born=$was_born group=$was_group tending=
 }
 
-await_codex() { # until it is gone, over all interruptions; its status into $status
+await_codex() { # waits for its end, however often the wait is interrupted; its status into $status
 	killer='' killer_born=
 	while :; do
 		tend_ticker
 		if [ -n "$stopping" ] && ! alive "$killer" "$killer_born"; then
 			note_stop terminated
-			[ "$reaper" = reaper ] || remember
-			executioner &
+			[ "$reaper" = reaper ] || note_descendants
+			end_codex &
 			killer=$!
 			born "$killer"
 			killer_born=$born
@@ -236,7 +238,7 @@ write_exit() { # once, by rename (atomic): the only end that the runner believes
 	set -- $(cksum <&7) $(wc -c <&8)
 	set -- "code $code" "signal $signal" "stopped $stopped" "cksum $1" "bytes $2" "stderr_bytes $3" "swept $swept" \
 		"killed $killed"
-	{ printf '%s\n' "$@" >exit.new && mv exit.new exit; } 2>/dev/null || set_down exit "$@"
+	{ printf '%s\n' "$@" >exit.new && mv exit.new exit; } 2>/dev/null || write_preallocated exit "$@"
 }
 
 export_environment() { # NAME=VALUE...: these, and the lines of $environment, each NAME ENCODED
@@ -259,7 +261,7 @@ become_codex() { # in a subshell, stdin, stdout and stderr in place: the environ
 		{ [ ! -f instructions ] || cp instructions "$home/AGENTS.md"; } && cd "$cwd"; } || exit 125
 	unset OLDPWD
 	# Record the pid before codex runs: so an attempt with an empty codex.pid has never run codex.
-	myself
+	find_own_process
 	echo "$me $born" >&3 || exit 126
 	export_environment "$MARK=$run/$attempt/" "CODEX_HOME=$home"
 	exec "$@" 3>&-
@@ -271,7 +273,7 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	{ read -r nonce run attempt timeout orphan retention tick && IFS= read -r line; } <request || exit 1
 	decode "$line"
 	cwd=$decoded
-	here
+	identify_host
 	born $$
 	self_born=$born
 	printf '%s %s %s %s %s\n' "$host_id" "$boot_id" $$ "$self_born" "$node" >pid || exit 1
@@ -304,8 +306,9 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 		say joined
 		exit 0
 	fi
-	withdraw_if_entombed
+	withdraw_if_discarded
 	end_if_cancelled
+	hold_points "${home%/home}"
 	(become_codex "$@") <prompt >>stdout 2>>stderr 3>>codex.pid 7<&- 8<&- &
 	codex=$!
 	environment=
@@ -323,7 +326,7 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	remove_points "${home%/home}"
 	# If our folder was removed, codex may have made parts of it again.
 	[ -e request ] || [ -e "${home%/home}/attempts" ] || {
-		entombed "$run" || entomb "$run" but-workspace
+		is_discarded "$run" || write_tombstone "$run" but-workspace
 		rm -rf "${home%/home}"
 	}
 	write_exit
@@ -340,33 +343,35 @@ wake_followers() { # they poll at intervals, and need not wait for the next one
 prune() { # runs that no runner has collected within the retention (seconds); a live runner touches its run's folder
 	cd "$home/../.." || return
 	unset OLDPWD
-	# Files of killed scripts. A preflight has a minute, and a large upload may take hours.
+	# Files of killed scripts. On this host their shells are known to be dead; elsewhere a preflight has a minute, and a
+	# large upload may take hours.
+	remove_dead_homes
 	for one in .scratch/*; do
 		[ ! -e "$one" ] ||
 			find .scratch ! -name .scratch -prune \( -mmin +1440 -o -name 'codex.*' -mmin +10 \) -exec rm -rf {} + 2>/dev/null
 		break
 	done
-	older "$retention" | while read -r old; do
+	list_older "$retention" | while read -r old; do
 		case $old in .*) continue ;; esac
 		for one in "$old"/attempts/[0-9]*; do
 			if [ ! -e "$one/exit" ] && { held "$one" || elsewhere "$one"; }; then continue 2; fi
 		done
-		(entomb "$old" all && bury "$old" all) >/dev/null 2>&1
+		(write_tombstone "$old" all && remove_run "$old" all) >/dev/null 2>&1
 	done
-	cd ../workspaces 2>/dev/null && older "$retention" | while read -r old; do
+	cd ../workspaces 2>/dev/null && list_older "$retention" | while read -r old; do
 		[ -e "../runs/$old" ] || rm -rf "$old"
 	done
-	cd ../skills 2>/dev/null && older "$retention" | while read -r old; do
+	cd ../skills 2>/dev/null && list_older "$retention" | while read -r old; do
 		[ -e "../runs/$old" ] || rm -rf "$old"
 	done
 	# Mirrors that no run has used for a month.
-	cd ../mirrors 2>/dev/null && older 2592000 | while read -r old; do
+	cd ../mirrors 2>/dev/null && list_older 2592000 | while read -r old; do
 		grep -qxF "$PWD/$old/objects" ../workspaces/*/.git/objects/info/alternates 2>/dev/null || rm -rf "$old"
 	done
-	forget
+	remove_old_tombstones
 }
 
-older() { # SECONDS: the folders in here that have not been touched for so long
+list_older() { # SECONDS: the folders in here that have not been touched for so long
 	# Only names of our own shape: a name with a line break would name other folders.
 	find . ! -name . -prune -type d -name '[A-Za-z0-9.]*' ! -name '*[!A-Za-z0-9._-]*' -mmin "+$(($1 / 60))" | sed 's,^\./,,'
 }

@@ -68,7 +68,7 @@ class FollowSession:
         end: ProcessExit | Lost | None = None
         try:
             while True:
-                item = await queue.get()
+                item = await _next(queue, is_over=isinstance(end, ProcessExit))
                 if isinstance(item, Output):
                     yield item
                     if item.stream == "stdout":
@@ -153,3 +153,15 @@ class FollowSession:
             if time.monotonic() - self._heard > _SILENCE:
                 await queue.put(DroppedError(f"nothing came for {format_duration(_SILENCE)}"))
                 return
+
+
+async def _next(queue: asyncio.Queue[_Item], *, is_over: bool) -> _Item:
+    """Return the next item. Once the attempt is over, the host only has to send its last bytes: wait _SILENCE at most.
+
+    A host that stays alive without them has a program that hangs.
+    """
+    try:
+        async with asyncio.timeout(_SILENCE if is_over else None):
+            return await queue.get()
+    except TimeoutError:
+        return DroppedError(f"the last bytes did not come for {format_duration(_SILENCE)}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds. A connection counts as back only if the host was heard this long after it answered.
+# Seconds. A connection counts as back only if the host sends something this long after it answered.
 STEADY = 3.0
 
 _LOOK = 0.5  # seconds
@@ -33,7 +33,7 @@ class Outage:
         self._back: float | None = None
 
     def begin(self, sentence: str, heard: float | None) -> None:
-        """Report a lost connection. The host was last `heard` at this time, by the monotonic clock; None is now."""
+        """Report a lost connection. `heard` is the monotonic time of the host's last byte; None is now."""
         if heard is not None:
             self.settle(heard)
         self._back = None
@@ -47,7 +47,7 @@ class Outage:
             self._back = time.monotonic()
 
     def settle(self, heard: float = math.inf) -> None:
-        """Report that the host is back, if it was `heard` STEADY seconds after its answer. Default: it was."""
+        """Report that the host is back if it sent a byte STEADY seconds after its answer. The last came at `heard`."""
         if self._began is None or self._back is None or heard - self._back < STEADY:
             return
         seconds, self._began, self._back = self._back - self._began, None, None

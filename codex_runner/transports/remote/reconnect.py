@@ -105,7 +105,7 @@ class Reconnecting:
                         raise dropped
                     result = await self._counted(work)
         except DroppedError as last:
-            raise self._hopeless(last, tries) from None
+            raise self._final_error(last, tries) from None
         return result
 
     async def _counted(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -128,7 +128,7 @@ class Reconnecting:
         self._unanswered = self._unanswered + 1 if isinstance(error, UnansweredError) else 0
         return self._unanswered >= _UNANSWERED or self._lost_for > self._patience
 
-    def _hopeless(self, last: DroppedError, tries: int) -> HostError:
+    def _final_error(self, last: DroppedError, tries: int) -> HostError:
         alias = self._sessions.carrier.host
         if self._unanswered >= _UNANSWERED:
             return HostError(

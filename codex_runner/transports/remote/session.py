@@ -118,7 +118,7 @@ class Session:
     async def finish(self) -> None:
         """End the command's input, and wait PATIENCE seconds at most for the host's side to end by itself.
 
-        For a session that serves no request. Whatever it has started on the host is then gone.
+        For a session that serves no request: then all processes that it has started on the host are gone.
         """
         with contextlib.suppress(OSError):
             self._stdin.write_eof()

@@ -131,9 +131,15 @@ class Sessions:
             return await next_answer(session, nonce, patience=patience)
 
     async def close(self) -> None:
-        """Close the sessions, then the carrier's connection. Nothing of an idle session is left on the host."""
-        await asyncio.gather(*(session.finish() for session, _ in self._parked))
-        self._parked.clear()
-        for session in list(self._all):
-            await self.release(session)
-        await self.carrier.close()
+        """Close the sessions, then the carrier's connection. Nothing of an idle session is left on the host.
+
+        If it is cancelled, it does not wait for the host, and still leaves no process on this machine.
+        """
+        try:
+            await asyncio.gather(*(session.finish() for session, _ in self._parked))
+        finally:
+            self._parked.clear()
+            try:
+                await asyncio.gather(*(self.release(session) for session in self._all))
+            finally:
+                await self.carrier.close()

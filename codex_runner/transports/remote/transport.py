@@ -11,10 +11,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.cancellation import CANCELLED, RunCancelledError
 from codex_runner.domain.errors import HostError, RunGoneError
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
-from codex_runner.domain.wish import WISH, RunCancelledError
 from codex_runner.transports.asked import answered, marked
 from codex_runner.transports.carriers.carrier import DroppedError
 from codex_runner.transports.remote.files import Fetch, list_files
@@ -99,6 +99,11 @@ class RemoteTransport:
         """See Transport.reachable."""
         return self._reconnecting.connected
 
+    @property
+    def heard(self) -> float:
+        """See Transport.heard. The host sends a heartbeat each second."""
+        return max((session.heard for session in self._followed.values()), default=0.0)
+
     async def start(self, launch: Launch) -> Started:
         """See Transport.start. The same session then follows from the first byte: one round trip for both."""
 
@@ -140,7 +145,7 @@ class RemoteTransport:
         # Other requests report a lost connection.
         with contextlib.suppress(DroppedError, HostError):
             request = renew_request(claim.run_id, nonce)
-            return await self._sessions.ask(request, nonce, patience=2 * claim.renewal) == WISH
+            return await self._sessions.ask(request, nonce, patience=2 * claim.renewal) == CANCELLED
         return False
 
     async def follow(self, run_id: str, attempt: int, position: Position) -> AsyncGenerator[Piece, None]:
@@ -280,7 +285,7 @@ class RemoteTransport:
         async def attempt() -> None:
             nonce = new_nonce()
             request = discard_request(run_id, nonce, keep_workspace=keep_workspace)
-            if (await self._sessions.ask(request, nonce)).endswith(WISH):
+            if (await self._sessions.ask(request, nonce)).endswith(CANCELLED):
                 raise RunCancelledError
 
         await self._persist("cleaning up", attempt)

@@ -62,7 +62,7 @@ class Step:
             **inputs,
         }
         self.log = folder / "log"
-        assert self._start("Prepare").wait(30) == 0, self.log.read_text()
+        assert self._start("Prepare").wait(300) == 0, self.log.read_text()
         self.folder = self.environ["FOLDER"] = Path(self.outputs()["folder"])
         (self.folder / "venv").symlink_to(sys.prefix)
 
@@ -112,7 +112,7 @@ class Step:
     def end_job(self):
         """The steps that always run, then the runner's own sweep."""
         for name in ("Remove keys", "Outputs"):
-            assert self._start(name).wait(30) == 0, self.log.read_text()[-2000:]
+            assert self._start(name).wait(300) == 0, self.log.read_text()[-2000:]
         for pid in processes_with(f"RUNNER_TRACKING_ID={self.tracking}"):
             os.kill(pid, signal.SIGKILL)
         return self.outputs()

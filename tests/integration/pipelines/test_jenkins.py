@@ -49,7 +49,7 @@ def test_an_aborted_build_leaves_no_agent_and_its_report(world, agent, codex):
     wait_for(lambda: "sleep 300" in agent.log.read_text() or process.poll() is not None, 60)
     assert process.poll() is None, agent.log.read_text()[-3000:]
     agent.abort()
-    assert process.wait(20) == 143
+    assert process.wait(120) == 143
     wait_for(lambda: agent.left() == {})
     run = agent.kept(pipeline)
     assert (run.run_json["exit_code"], run.cases["agent"]) == (143, "error")

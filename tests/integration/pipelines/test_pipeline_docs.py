@@ -175,6 +175,7 @@ MADE = {  # what `init` then writes for the job, and would not without Vault
 }
 
 
+@pytest.mark.one_case("last")
 @pytest.mark.needs_codex
 @pytest.mark.needs_vault
 @pytest.mark.parametrize("page", PAGES)

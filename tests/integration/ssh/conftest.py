@@ -65,9 +65,9 @@ def on():
 
 @pytest.fixture(params=["local", "ssh"])
 def placed(request, project):
-    """Put the project's job on either kind of host. The server's folders are where those of local jobs are.
+    """Put the project's job on either kind of host. The server uses the folders of local jobs.
 
-    What is given is the host's environment, beside its own.
+    `environment` is added to the host's own.
     """
 
     def put(**environment):
@@ -88,7 +88,7 @@ def there(placed):
 
 @pytest.fixture
 def disk(there):
-    """A disk of the host's own, where runs lie; the number of KiB that are to be free on it fills it up."""
+    """A small disk for the host's run directories. Call it with a number of KiB: it fills all but these."""
     mounted = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(there.state)]
     if subprocess.run(mounted, check=False, capture_output=True).returncode:
         pytest.skip("only root may mount a small disk")
@@ -98,7 +98,7 @@ def disk(there):
         with (there.state / "fill").open("wb") as file:
             try:
                 os.posix_fallocate(file.fileno(), 0, max(size, 4096))
-            except OSError:  # somebody else took some of it
+            except OSError:  # another process took some of it
                 subprocess.run(["head", "-c", "16m", "/dev/zero"], stdout=file, stderr=subprocess.DEVNULL, check=False)
 
     yield leave

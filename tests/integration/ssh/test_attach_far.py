@@ -35,6 +35,7 @@ def test_all_that_a_whole_job_leaves(far):
     assert "+hello\n+world\n" in (run.path / "artifacts" / "changes.patch").read_text()
 
 
+@pytest.mark.one_case("last")
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_workspace_of_its_own_is_gone_on_with_where_its_repository_is_not(far, kept):
     """The other machine has neither the repository nor the commit: the host has the workspace, and says how it was."""

@@ -192,7 +192,7 @@ def test_every_verb_is_refused_once_its_run_was_discarded(host, runs, tmp_path):
         process = host()
         verb, request, nonce = list(requests_of(run_id, tmp_path, challenge(process)))[number]
         assert answer(process, request, nonce).startswith("error discarded "), verb
-        assert process.wait(20) != 0
+        assert process.wait(120) != 0
     assert not (runs / run_id).exists()
     assert not (tmp_path / "starts").exists()
 
@@ -285,7 +285,7 @@ def test_what_a_start_has_to_end_first_may_take_longer(front, runs, tmp_path):
     request = start_request(launch("reply", cwd=tmp_path), nonce, "start", challenge(process))
     try:
         assert answer(process, request, nonce) == "new"
-        assert stubborn.wait(20) == -signal.SIGKILL
+        assert stubborn.wait(120) == -signal.SIGKILL
     finally:
         stubborn.kill()
         stubborn.stdout.close()

@@ -57,6 +57,7 @@ def noisy(request, placed, tmp_path):
     return there
 
 
+@pytest.mark.one_case
 def test_a_job_that_may_write_is_judged(noisy):
     noisy.configure(
         prompt="SCN:patch_add",
@@ -73,11 +74,13 @@ def test_a_job_that_may_write_is_judged(noisy):
     noisy.check_nothing_is_left()
 
 
+@pytest.mark.one_case("last")
 def test_a_forbidden_change_is_seen(noisy):
     noisy.configure(prompt="SCN:patch_add", sandbox="workspace-write", allowed_paths=["docs/**"])
     noisy.check_reports(noisy.run(), 12)
 
 
+@pytest.mark.one_case("last")
 def test_a_workspace_of_its_own_and_the_doctor(noisy):
     noisy.configure(
         prompt="SCN:patch_add", sandbox="workspace-write", cwd=".", workspace={}, allowed_paths=["hello.txt"]
@@ -91,6 +94,7 @@ def test_a_workspace_of_its_own_and_the_doctor(noisy):
     assert {states[name] for name in ("host", "run-dir", "codex", "git")} == {"ok"}
 
 
+@pytest.mark.one_case
 @pytest.mark.parametrize("noise", NOISES)
 def test_a_token_is_proven_and_a_run_taken_up_from_another_machine(noise, codex, codex_home, service, tmp_path):
     put, environment = NOISES[noise]

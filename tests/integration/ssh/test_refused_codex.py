@@ -6,6 +6,7 @@ import os
 import pytest
 
 from codex_runner.codex import preflight
+from codex_runner.codex.question import question
 from codex_runner.codex.versions import VERSIONS, Bad, Release, Versions
 from codex_runner.domain.credential import CredentialKind, Granted
 from codex_runner.domain.errors import ConfigurationError
@@ -81,7 +82,8 @@ def look(request, tmp_path):
                 carrier = SshCarrier(sshd.alias, dict(os.environ), ("-F", str(sshd.config)))
                 here = RemoteTransport(carrier, reconnect=0.0)
             try:
-                return await preflight.look(here, job, granted, versions=MADE_UP)
+                install, _ = await preflight.look(here, job, question(job, granted.kind), versions=MADE_UP)
+                return install, await preflight.check_login(job, here, install, granted, lambda _: None)
             finally:
                 await here.close()
 
@@ -97,6 +99,6 @@ def test_one_that_is_known_to_be_bad_does_not_get_the_token(look, tmp_path):
     assert f"codex 0.165.2 at {program} is known to be bad: it sends the token to the moon." in refused.value.message
     assert refused.value.remedy.startswith("Install 0.166.0 or later. Use `npm install")
     assert heard(tmp_path, "saw") == []
-    install, _, login = look("0.166.0-alpha.1")
-    assert (install.version, login.exit_code) == ("0.166.0-alpha.1", 0)
+    install, done = look("0.166.0-alpha.1")
+    assert (install.version, done["method"]) == ("0.166.0-alpha.1", "login-status")
     assert heard(tmp_path, "saw") == ["login"]

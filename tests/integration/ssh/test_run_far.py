@@ -101,6 +101,7 @@ def test_cancel_reaches_the_host_as_the_configuration_says(far):
     project.check_nothing_is_left()
 
 
+@pytest.mark.one_case
 @pytest.mark.parametrize(
     ("options", "extra"),
     [

@@ -49,7 +49,7 @@ def own_server():
 
 def mount_kv(server):
     server.request("POST", "sys/mounts/codex", {"type": "kv", "options": {"version": "2"}})
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while True:  # a new KV mount refuses for some milliseconds while it upgrades itself
         try:
             server.request("POST", "codex/config", {"cas_required": True})
@@ -295,7 +295,9 @@ class Wire:
             if self.connect:
                 head = b""
                 while b"\r\n\r\n" not in head:
-                    head += near.recv(4096)
+                    if not (piece := near.recv(4096)):
+                        return  # hung up: to read on would take a core until the worker ends
+                    head += piece
                 self.tunnels.append(head.split(b"\r\n", 1)[0].decode())
                 near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             with socket.create_connection(self.target) as far:

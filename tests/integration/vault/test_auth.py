@@ -151,7 +151,7 @@ def wrapped_secret_id(place, role=None, ttl="60s"):
 def wrap(place, path, ttl="60s"):
     bao = [str(find_binary()), "write", "-force", f"-wrap-ttl={ttl}", "-format=json", path]
     environment = {"BAO_ADDR": place.server.address, "BAO_TOKEN": place.server.root_token.reveal(), "HOME": "/nowhere"}
-    return json.loads(subprocess.run(bao, env=environment, capture_output=True, check=True, timeout=20).stdout)
+    return json.loads(subprocess.run(bao, env=environment, capture_output=True, check=True, timeout=120).stdout)
 
 
 def test_a_plain_secret_id_works_once(place, role, try_to_borrow, given_back):

@@ -56,7 +56,7 @@ class Keeper:
     def vault_token(self, *policies):
         name = f"p{uuid.uuid4().hex[:10]}"
         self.server.request("PUT", f"sys/policies/acl/{name}", {"policy": "\n".join(policies)})
-        body = {"policies": [name], "no_default_policy": True, "ttl": "300s"}
+        body = {"policies": [name], "no_default_policy": True, "ttl": "3600s"}
         return self.server.request("POST", "auth/token/create-orphan", body)["auth"]["client_token"]
 
     def run(self, *arguments, rights=None, stdin=b"", **environ):
@@ -215,7 +215,7 @@ def test_an_interrupted_canary_stores_nothing_and_leaves_nothing(keeper, service
 
     def hang(step, request):
         begun.set()
-        service.closing.wait(30)
+        service.closing.wait(300)
         return refuse(400, "too late")
 
     service.scenario("endless", hang)
@@ -228,9 +228,9 @@ def test_an_interrupted_canary_stores_nothing_and_leaves_nothing(keeper, service
         process.stdin.write(NEW.encode())
         process.stdin.close()
         process.stdin = None
-        assert begun.wait(30)
+        assert begun.wait(120)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     finally:
         service.default = before
         process.kill()
@@ -378,7 +378,7 @@ def test_put_over_a_token_retires_it(keeper):
     assert said.code == 0, said.stderr
     assert f"codex/{keeper.path}: versions up to 1 may be swept from" in said.stdout
     rights = (setup.lister_policy("codex"), setup.rotator_policy("codex", keeper.path))
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (swept := keeper.run("check", keeper.path, "--sweep", "--json", rights=rights).json["swept"]):
         assert time.monotonic() < deadline
     assert swept == {f"codex/{keeper.path}": [1]}

@@ -227,7 +227,7 @@ def test_a_login_whose_answer_never_comes_is_told(operator):
     def hang(request):
         if b"/login/" in request:
             process.send_signal(signal.SIGTERM)
-            over.wait(30)
+            over.wait(120)
         return False
 
     with operator.start("token", "list", "acme") as process:
@@ -258,7 +258,7 @@ def test_a_put_that_is_struck_says_what_is_stored(operator, raising, answered):
         if b"/data/" in request:
             os.kill(os.getpid(), signal.SIGTERM)
             if not answered:
-                over.wait(30)
+                over.wait(120)
         return False
 
     place, told = operator.place, []

@@ -146,7 +146,7 @@ def test_a_login_of_one_use_is_spent_by_the_read(place, borrower):
     assert outcome.error is None
     assert outcome.guards["vault-revocation"].passed
     assert "its use is spent" in outcome.guards["vault-revocation"].message
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while place.logins:  # the server clears away beside its answer
         assert time.monotonic() < deadline
 
@@ -288,7 +288,7 @@ def test_cancelled_while_vault_hangs_it_is_said_what_may_live_on(place, borrower
         def hang(request):
             if hangs in request:
                 loop.call_soon_threadsafe(task.cancel)
-                over.wait(10)
+                over.wait(120)
             return False
 
         line.swallow = hang
@@ -369,4 +369,4 @@ def test_what_runs_before_a_job_is_known_loads_no_vault_library():
         "import codex_runner.credentials.local\n"
         "sys.exit(', '.join({'hvac', 'requests', 'httpx', 'tenacity', 'pydantic'} & set(sys.modules)) or 0)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -40,7 +40,7 @@ class Pipeline:
 
         self.line.swallow = hold
         running = running_of()
-        assert reading.wait(20)
+        assert reading.wait(120)
         running.signal(number)
         return running.wait().code
 
@@ -62,6 +62,7 @@ def pipeline(userpass, place, wire, project):
         yield Pipeline(place, line, project)
 
 
+@pytest.mark.one_case("last")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_doctor(pipeline, number, code):
     pipeline.configure()
@@ -69,6 +70,7 @@ def test_doctor(pipeline, number, code):
     assert pipeline.logins == []
 
 
+@pytest.mark.one_case
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_attach(pipeline, number, code):
     """It fetches the credential before it follows anything; the run stays as it was, to be attached to again."""

@@ -168,7 +168,7 @@ def test_a_broken_ca_for_github(tmp_path, name):
 @pytest.mark.parametrize("url", ["http://[::1", "no address", "", "http://127.0.0.1:99999"])
 def test_an_address_of_github_that_is_none(url):
     environment = {"ACTIONS_ID_TOKEN_REQUEST_URL": url or "x", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t"}
-    waiting = oidc.Waiting(5.0, pytest.fail, oidc.Wish())
+    waiting = oidc.Waiting(5.0, pytest.fail, oidc.StopFlag())
     with pytest.raises(SecretStoreError):
         oidc.identity_token(JwtAuth("role"), oidc.SecretReader(environment), waiting)
     with pytest.raises(SecretStoreError):

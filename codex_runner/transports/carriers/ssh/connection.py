@@ -101,12 +101,14 @@ class SshCarrier:
 
     async def close(self) -> None:
         """See Carrier.close."""
-        if self._master is not None:
-            await _end_group(self._master)
-            self._master = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        try:
+            if self._master is not None:
+                await _end_group(self._master)
+                self._master = None
+        finally:
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
 
     def _ssh(self, *options: str) -> list[str]:
         return ["ssh", *self._ssh_options, *_OPTIONS, *options, "--", self.host]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-WISH = "cancelled"
+CANCELLED = "cancelled"
 """The name of the cancel file in the run's directory on its host, and the host's word for it."""
 
 

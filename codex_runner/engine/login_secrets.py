@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from codex_runner.engine.recorder import Recorder
 
 
-class Lesson:
-    """The secrets of a login: it is given back before the run starts, so no runner needs them to attach."""
+class LoginSecrets:
+    """The secrets of a login. The runner revokes it before codex starts, so no runner needs them to attach."""
 
     def __init__(self, job: Job, recorder: Recorder) -> None:
-        """Learn nothing yet."""
+        """There are none yet."""
         self._job, self._recorder = job, recorder
         self._own = job.credential.environment_variable if job.credential is not None else None
         self._of_login: set[str] = set()
