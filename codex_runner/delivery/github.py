@@ -182,7 +182,7 @@ def _pull(document: Any) -> PullRequest:
         tip=take(document, str, "head", "sha"),
         title=take(document, str, "title"),
         body=take_text(document, "body"),
-        draft=take(document, bool, "draft"),
+        draft="draft" in document and take(document, bool, "draft"),
     )
 
 

@@ -25,15 +25,15 @@ _REMEDIES: Final = (
     (
         "not permitted to create or approve pull requests",
         (
-            'Turn on "Allow GitHub Actions to create and approve pull requests" in the settings of the repository or its '
-            "organization (Actions, General), or deliver with an App's token."
+            'Turn on "Allow GitHub Actions to create and approve pull requests" in the settings of the repository or '
+            "its organization (Actions, General), or deliver with an App's token."
         ),
     ),
     (
         "resource not accessible by integration",
         (
-            "Give the workflow's job `permissions: contents: write` and `pull-requests: write`, or the App the permissions "
-            f"{_NEEDS}."
+            "Give the workflow's job `permissions: contents: write` and `pull-requests: write`, or the App the "
+            f"permissions {_NEEDS}."
         ),
     ),
     ("resource not accessible by personal access token", _RIGHTS),
