@@ -7,6 +7,7 @@ import contextlib
 import json
 import ssl
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlencode
 
@@ -278,8 +279,12 @@ async def _read(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _trusted(ca_file: str | None) -> ssl.SSLContext:
+def _trusted(ca_file: str | None) -> ssl.SSLContext | bool:
+    if ca_file is None:
+        return True
     try:
+        if Path(ca_file).is_dir():
+            return ssl.create_default_context(capath=ca_file)
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # includes ssl.SSLError
         raise ConfigurationError(

@@ -49,9 +49,9 @@ class BareRepository:
         if not (path / "HEAD").exists():
             path.mkdir(parents=True, exist_ok=True)
             self.git("init", "--quiet", "--bare", "--initial-branch=main")
+            for name in ("http.receivepack", "receive.advertisePushOptions"):
+                self.git("config", name, "true")
             self.commit_files("main", {"README.md": b"# A project\n"}, "Begin")
-        for name in ("http.receivepack", "receive.advertisePushOptions"):
-            self.git("config", name, "true")
 
     def git(self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> str:
         """Run git. Returns its output. Raises GitError if it fails."""
@@ -68,13 +68,15 @@ class BareRepository:
 
     def tip(self, branch: str) -> str | None:
         """Return a branch's commit, None if there is no such branch."""
-        return self._resolved(f"refs/heads/{branch}")
+        loose = self.path / "refs" / "heads" / branch
+        return loose.read_text().strip() if loose.is_file() else self._resolved(f"refs/heads/{branch}")
 
     def commit(self, oid: str) -> CommitObject | None:
         """Return a commit, None if there is none with this id."""
-        if len(oid) != len(NONE) or self._resolved(f"{oid}^{{commit}}") is None:
+        try:
+            head, _, message = self.git("cat-file", "commit", oid).partition("\n\n")
+        except GitError:
             return None
-        head, _, message = self.git("cat-file", "commit", oid).partition("\n\n")
         lines = [line.partition(" ") for line in head.split("\n")]
         parents = tuple(value for name, _, value in lines if name == "parent")
         return CommitObject(oid, next(value for name, _, value in lines if name == "tree"), parents, message)
