@@ -9,7 +9,7 @@ import ssl
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import tenacity
@@ -85,6 +85,9 @@ class ForgeClient:
         timing: Timing | None = None,
     ) -> None:
         """Open no connection yet. Raises ConfigurationError if the address, the proxy or the CA file cannot be used."""
+        _require_address(endpoint.api, "The forge's API", "`delivery.api`")
+        if endpoint.proxy is not None:
+            _require_address(endpoint.proxy, "The forge's proxy", "`delivery.proxy`, HTTPS_PROXY or HTTP_PROXY")
         self.api = endpoint.api.rstrip("/")
         self._manners, self._timing = manners, timing or Timing()
         self._pace = Pace(self._timing.now, self._timing.sleep)
@@ -93,17 +96,14 @@ class ForgeClient:
         token = secret.reveal().strip()
         if not (token.isascii() and token.isprintable()):
             raise CredentialError("The forge's token holds characters that no header can carry.")
-        try:
-            self._http = httpx.AsyncClient(
-                headers={**headers, **manners.headers, **manners.sign(token)},
-                verify=_trusted(endpoint.ca_file),
-                proxy=endpoint.proxy,
-                timeout=self._timing.timeout,
-                follow_redirects=False,
-                trust_env=False,
-            )
-        except (httpx.InvalidURL, ValueError):  # its words would show the proxy's password
-            raise ConfigurationError("The proxy for the forge is not an address.") from None
+        self._http = httpx.AsyncClient(
+            headers={**headers, **manners.headers, **manners.sign(token)},
+            verify=_trusted(endpoint.ca_file),
+            proxy=endpoint.proxy,
+            timeout=self._timing.timeout,
+            follow_redirects=False,
+            trust_env=False,
+        )
 
     @property
     def name(self) -> str:
@@ -230,7 +230,7 @@ class ForgeClient:
                 kind = "no answer in time" if isinstance(error, httpx.TimeoutException) else type(error).__name__
                 raise _Passing(why=why or kind) from None
             raise ForgeUnreachableError(f"{self.name} cannot be reached: {why}.") from None
-        except (httpx.InvalidURL, ValueError):
+        except httpx.InvalidURL:
             raise ConfigurationError(
                 f"{self.name}'s address cannot be used.", remedy="Correct `delivery.api`."
             ) from None
@@ -277,6 +277,17 @@ async def _read(response: httpx.Response) -> bytes:
         if len(body) > _ANSWER_BYTES:
             raise MalformedError(f"it is larger than {_ANSWER_BYTES >> 20} MiB")
     return bytes(body)
+
+
+def _require_address(address: str, what: str, name: str) -> None:
+    """Raise ConfigurationError if httpx could not connect to an address, which may hold a password."""
+    try:
+        parts = urlsplit(address)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ConfigurationError(f"{what} is not an http(s) address.", remedy=f"Correct {name}.")
 
 
 def _trusted(ca_file: str | None) -> ssl.SSLContext | bool:

@@ -118,7 +118,10 @@ class GitLabApi:
         pull.body = asked.get("description", pull.body)
         if asked.get("state_event") == "close" and pull.state == "open":
             pull.state = "closed"
-        for name in filter(None, asked.get("add_labels", "").split(",")):
+        if "labels" in asked:
+            pull.labels = []
+        names = asked.get("labels", asked.get("add_labels", ""))
+        for name in names if isinstance(names, list) else filter(None, names.split(",")):
             pull.labels += [] if name in pull.labels else [name]
         numbers = {self._number(name): name for name in self._project.settings.users}
         limit = 1 if self._project.settings.free_tier else None

@@ -128,7 +128,7 @@ def label(project: ForgeProject, name: str) -> dict[str, Any]:
         "node_id": "LA_x",
         "url": url,
         "name": name,
-        "description": None,
+        "description": "",
         "color": "ededed",
         "default": False,
     }

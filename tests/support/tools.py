@@ -50,7 +50,12 @@ def file_of_npm(package, name, build):
     with _alone(build):
         if not (folder / "made").exists():
             folder.mkdir(exist_ok=True)
-            if subprocess.run([*_npm_of(venv), "pack", "--silent", package], cwd=folder, check=False).returncode != 0:
+            if (
+                subprocess.run(
+                    [*_npm_of(venv), "pack", package], cwd=folder, check=False, capture_output=True
+                ).returncode
+                != 0
+            ):
                 return None
             (archive,) = folder.glob("*.tgz")
             with tarfile.open(archive) as packed:

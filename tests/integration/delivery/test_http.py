@@ -200,9 +200,9 @@ def test_the_proxy_is_the_one_that_is_named_and_none_of_the_environment(monkeypa
         assert [post.path for post in there.posts] == ["/x", "http://forge.invalid/api/x"]
 
 
-@pytest.mark.parametrize("proxy", ["gopher://x", "http://a:geheim@["])
+@pytest.mark.parametrize("proxy", ["gopher://x", "http://a:geheim@[", "http://a:geheim@x:99999", "geheim"])
 def test_a_proxy_that_is_none(proxy):
-    with pytest.raises(ConfigurationError, match=r"no address|not an address") as told:
+    with pytest.raises(ConfigurationError, match=r"proxy is not an http\(s\) address") as told:
         ask("http://127.0.0.1:1", proxy=proxy)
     assert "geheim" not in told.value.message
 
@@ -216,7 +216,7 @@ def test_a_token_that_no_header_can_carry(token):
 
 @pytest.mark.parametrize("url", ["no address", "ftp://127.0.0.1/x", "http://[::1", "http://127.0.0.1:99999"])
 def test_an_address_that_is_none(url):
-    with pytest.raises((ConfigurationError, ForgeUnreachableError), match=r"cannot be (used|reached)"):
+    with pytest.raises(ConfigurationError, match=r"API is not an http\(s\) address"):
         ask(url)
 
 

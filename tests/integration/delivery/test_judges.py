@@ -75,7 +75,7 @@ def exchanges(forge):
 
 
 def test_the_mutations_are_valid_in_githubs_schema(forge):
-    schema = graphql.build_schema(published(GITHUB_GRAPHQL))
+    schema = graphql.build_schema(published(GITHUB_GRAPHQL), assume_valid=True)  # it names a field twice
     for query in (github_module._WHO, github_commits.COMMIT, github_commits.UPDATE):
         assert graphql.validate(schema, graphql.parse(query)) == []
     asked = [
@@ -116,7 +116,7 @@ def test_the_answers_are_valid_in_githubs_description(forge):
         if request.body:
             asked = operation["requestBody"]["content"]["application/json"]["schema"]
             _judge(description, asked, request.document)
-    assert len(seen) == 11, sorted(seen)
+    assert len(seen) == 12, sorted(seen)
 
 
 def _operation(description, request):
