@@ -79,6 +79,14 @@ def take(document: Any, kind: type[T], *path: str) -> T:
 _KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text", int: "a number", bool: "true or false"}
 
 
+def take_link(document: Any, *path: str) -> str:
+    """Return the address of a page, which reports link to. Raises MalformedError as `take` does."""
+    link = take(document, str, *path)
+    if not link.startswith(("https://", "http://")):
+        raise MalformedError(f"its `{'.'.join(path)}` is no address of a page")
+    return link
+
+
 def take_text(document: Any, *path: str) -> str:
     """Return the text at `path`, "" if it is null. Raises MalformedError as `take` does."""
     value = take(document, object, *path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from codex_runner.delivery.answer import MalformedError, take, take_text
+from codex_runner.delivery.answer import MalformedError, take, take_link, take_text
 from codex_runner.delivery.attach import attach
 from codex_runner.delivery.github_api import MANNERS, GitHubRepository
 from codex_runner.delivery.github_commits import GitHubCommits
@@ -42,14 +42,15 @@ class GitHub:
         """
         self._client = ForgeClient(endpoint, credential.secret, MANNERS, timing)
         self._token_kind = token_kind(credential.secret.reveal().strip())
-        self._repository = GitHubRepository(self._client, repository)
-        self.commits = GitHubCommits(self._repository)
+        self.repository = GitHubRepository(self._client, repository)
+        """Its branches and commits."""
+        self.commits = GitHubCommits(self.repository)
         """Commits without a push."""
 
     async def check(self, base: str | None) -> Access:
         """Ask for the repository, the branch, and whose token this is. Changes nothing."""
-        doing = f"find the repository {self._repository.repository}"
-        answer = await self._repository.ask("GET", "", doing)
+        doing = f"find the repository {self.repository.repository}"
+        answer = await self.repository.ask("GET", "", doing)
         with self._client.understood(doing):
             found = take(answer.document, dict)
             default_branch = take(found, str, "default_branch")
@@ -58,7 +59,7 @@ class GitHub:
         if lack := missing_right(self._token_kind, answer.headers, found):
             raise CredentialError(f"GitHub takes the token, but {lack[0]}.", remedy=lack[1])
         branch = base or default_branch
-        tip = await self._repository.tip(branch)
+        tip = await self.repository.tip(branch)
         if tip is None:
             raise DeliveryError(
                 f"The branch {branch} does not exist at GitHub.", remedy="Correct `delivery.base`, or push the branch."
@@ -73,8 +74,8 @@ class GitHub:
     async def find(self, branch: str) -> Sequence[PullRequest]:
         """Return the pull requests from this branch, of any state, the newest first."""
         doing = f"list the pull requests of {branch}"
-        query = {"head": f"{self._repository.owner}:{branch}", "state": "all", "sort": "created", "direction": "desc"}
-        entries = await self._client.listing(f"/repos/{self._repository.repository}/pulls", query, doing)
+        query = {"head": f"{self.repository.owner}:{branch}", "state": "all", "sort": "created", "direction": "desc"}
+        entries = await self._client.listing(f"/repos/{self.repository.repository}/pulls", query, doing)
         with self._client.understood(doing):
             # GitHub ignores a `head` that it does not understand, and then lists all pull requests.
             return [_pull(each) for each in entries if self._is_from(each, branch)]
@@ -83,7 +84,7 @@ class GitHub:
         """Open a pull request. Returns the open one if there is one from this branch to this base already."""
         doing = f"open a pull request from {branch} to {base}"
         body = {"title": text.title, "body": text.body, "head": branch, "base": base, "draft": text.draft}
-        answer = await self._repository.ask("POST", "/pulls", doing, body=body, accept={422})
+        answer = await self.repository.ask("POST", "/pulls", doing, body=body, accept={422})
         if answer.status == 422:
             if "already exists" not in answer.words.lower():
                 raise self._client.refusal(answer, doing)
@@ -135,10 +136,10 @@ class GitHub:
         await self._client.aclose()
 
     async def _attach(self, path: str, **body: Any) -> Answer:
-        return await self._repository.ask("POST", path, "add it", body=body)
+        return await self.repository.ask("POST", path, "add it", body=body)
 
     async def _change(self, number: int, doing: str, **body: Any) -> PullRequest:
-        answer = await self._repository.ask("PATCH", f"/pulls/{number}", doing, body=body)
+        answer = await self.repository.ask("PATCH", f"/pulls/{number}", doing, body=body)
         with self._client.understood(doing):
             pull = _pull(answer.document)
             if pull.number != number:
@@ -148,7 +149,7 @@ class GitHub:
     async def _login(self) -> str:
         """Return the login behind the token, "" if GitHub does not say."""
         try:
-            data, _ = await self._repository.graphql(_WHO, {}, "say whose token this is")
+            data, _ = await self.repository.graphql(_WHO, {}, "say whose token this is")
         except ForgeUnreachableError:
             raise
         except DeliveryError:
@@ -162,7 +163,7 @@ class GitHub:
         """Whether a pull request is from this branch of this repository, not of a fork, which may be gone."""
         fork = take(document, object, "head", "repo")
         name = "" if fork is None else take(fork, str, "full_name")
-        same = name.casefold() == self._repository.repository.casefold()
+        same = name.casefold() == self.repository.repository.casefold()
         return same and take(document, str, "head", "ref") == branch
 
 
@@ -175,7 +176,7 @@ def _pull(document: Any) -> PullRequest:
         state = PullState.MERGED
     return PullRequest(
         number=take(document, int, "number"),
-        link=take(document, str, "html_url"),
+        link=take_link(document, "html_url"),
         state=state,
         branch=take(document, str, "head", "ref"),
         base=take(document, str, "base", "ref"),

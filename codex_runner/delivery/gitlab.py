@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from codex_runner.delivery.answer import Answer, MalformedError, take, take_text
+from codex_runner.delivery.answer import Answer, MalformedError, take, take_link, take_text
 from codex_runner.delivery.attach import attach
 from codex_runner.delivery.http import Endpoint, ForgeClient, Manners, Timing
 from codex_runner.domain.delivery import Access, ForgeKind, PullRequest, PullState
@@ -218,7 +218,7 @@ def _merge_request(document: Any) -> PullRequest:
         raise MalformedError("it has an unknown state")
     return PullRequest(
         number=take(document, int, "iid"),
-        link=take(document, str, "web_url"),
+        link=take_link(document, "web_url"),
         state=state,
         branch=take(document, str, "source_branch"),
         base=take(document, str, "target_branch"),

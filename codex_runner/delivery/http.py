@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
 
 _ANSWER_BYTES: Final = 16 << 20  # 20 pull requests with the longest bodies, and more
+_SLOWEST: Final = 100_000  # bytes a second that a line sends
 _PAGE: Final = 20
 PAGES: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -210,6 +211,8 @@ class ForgeClient:
 
     async def _send(self, method: str, address: str, content: bytes | None) -> Answer:
         headers = {} if content is None else {"content-type": "application/json"}
+        # A server that drips keeps within each of httpx's own limits. A large body may take its time.
+        limit = self._timing.timeout * 2 + len(content or b"") / _SLOWEST
         try:
             async with (
                 asyncio.timeout(
@@ -219,7 +222,7 @@ class ForgeClient:
             ):
                 return Answer(response.status_code, dict(response.headers), await _read(response))
         except TimeoutError:
-            raise _Passing(why=f"no answer within {format_duration(self._timing.timeout * 2)}") from None
+            raise _Passing(why=f"no answer within {format_duration(limit)}") from None
         except MalformedError as error:
             raise DeliveryError(f"{self.name}'s answer cannot be used: {error}.") from None
         except httpx.TransportError as error:

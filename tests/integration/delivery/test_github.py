@@ -20,6 +20,12 @@ from support.forge import (
 from codex_runner.domain.delivery import Decoration, Forge, ForgeKind, PullState, PullText
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError, ForgeUnreachableError
 
+END = {"ref": BRANCH, "sha": "0" * 40}
+PULL = {
+    "number": 1, "html_url": "https://x/1", "state": "open", "merged_at": None, "title": "t", "body": None,
+    "head": END, "base": {**END, "ref": "main"}, "draft": False,
+}  # fmt: skip
+
 
 @pytest.fixture
 def forge(tmp_path):
@@ -121,7 +127,7 @@ def test_github_lists_all_if_it_does_not_understand_the_head(forge):
     opened(forge)
     forge.project.owner = "acme"
     hub = github(forge)
-    hub._repository.owner = ""  # now `head` is `:branch`, as if GitHub knew no such owner
+    hub.repository.owner = ""  # now `head` is `:branch`, as if GitHub knew no such owner
     assert [pull.number for pull in use(hub, lambda hub: hub.find("codex/other"))] == []
 
 
@@ -225,7 +231,7 @@ def test_a_repository_that_is_none(forge, name):
 
 @pytest.mark.parametrize(
     "document",
-    [None, [], {}, {"number": "1"}, {"number": True}, "<html>"],
+    [None, [], {}, {"number": "1"}, {"number": True}, "<html>", {**PULL, "html_url": "javascript:x"}],
 )
 def test_an_answer_that_is_not_understood_is_no_success(forge, document):
     pushed(forge)

@@ -86,7 +86,7 @@ def test_the_mutations_are_valid_in_githubs_schema(forge):
     for document, answered in asked:
         operation = graphql.parse(document["query"]).definitions[0]
         variables = graphql.execution.values.get_variable_values(
-            schema, operation.variable_definitions, document["variables"]
+            schema, operation.variable_definitions or (), document["variables"]
         )
         assert not isinstance(variables, list), variables
         # The answer is what the schema's own execution would make of the same data.
@@ -143,22 +143,25 @@ def _schema(description, operation, status):
 
 
 def _judge(description, schema, document):
-    whole = {"components": description["components"], **schema}
-    jsonschema.Draft4Validator(_Nullable().of(whole)).validate(document)
+    """Judge a document by a schema, which takes with it the others to which it refers."""
+    others, left = {}, [schema]
+    while left:
+        for name in re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(left.pop())):
+            if name not in others:
+                others[name] = _of_json_schema(description["components"]["schemas"][name])
+                left.append(others[name])
+    whole = {"components": {"schemas": others}, "allOf": [_of_json_schema(schema)]}
+    jsonschema.Draft4Validator(whole).validate(document)
 
 
-class _Nullable:
-    """OpenAPI 3.0 says `nullable` beside a type; JSON Schema has it in the type."""
-
-    def of(self, value):
-        if isinstance(value, list):
-            return [self.of(each) for each in value]
-        if not isinstance(value, dict):
-            return value
-        made = {name: self.of(each) for name, each in value.items() if name not in {"nullable", "example", "examples"}}
-        if value.get("nullable") is True:
-            made = {"anyOf": [{"type": "null"}, made]}
-        return made
+def _of_json_schema(value):
+    """OpenAPI 3.0 says `nullable` beside a type, where JSON Schema says it in the type."""
+    if isinstance(value, list):
+        return [_of_json_schema(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    made = {name: _of_json_schema(each) for name, each in value.items() if name not in {"nullable", "example"}}
+    return {"anyOf": [{"type": "null"}, made]} if value.get("nullable") is True else made
 
 
 def test_python_gitlab_finds_what_the_adapter_has_made(forge):
