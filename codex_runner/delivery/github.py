@@ -73,12 +73,9 @@ class GitHub:
 
     async def find(self, branch: str) -> Sequence[PullRequest]:
         """Return the pull requests from this branch, of any state, the newest first."""
-        doing = f"list the pull requests of {branch}"
-        query = {"head": f"{self.repository.owner}:{branch}", "state": "all", "sort": "created", "direction": "desc"}
-        entries = await self._client.listing(f"/repos/{self.repository.repository}/pulls", query, doing)
-        with self._client.understood(doing):
-            # GitHub ignores a `head` that it does not understand, and then lists all pull requests.
-            return [_pull(each) for each in entries if self._is_from(each, branch)]
+        entries = await self.repository.pulls(branch)
+        with self._client.understood(f"list the pull requests of {branch}"):
+            return [_pull(each) for each in entries]
 
     async def open(self, branch: str, base: str, text: PullText) -> PullRequest:
         """Open a pull request. Returns the open one if there is one from this branch to this base already."""
@@ -158,13 +155,6 @@ class GitHub:
             return take(data, str, "viewer", "login")
         except MalformedError:
             return ""
-
-    def _is_from(self, document: Any, branch: str) -> bool:
-        """Whether a pull request is from this branch of this repository, not of a fork, which may be gone."""
-        fork = take(document, object, "head", "repo")
-        name = "" if fork is None else take(fork, str, "full_name")
-        same = name.casefold() == self.repository.repository.casefold()
-        return same and take(document, str, "head", "ref") == branch
 
 
 def _pull(document: Any) -> PullRequest:

@@ -95,6 +95,15 @@ class GitHubRepository:
                 raise MalformedError("it is about another branch")
             return take(answer.document, str, "object", "sha")
 
+    async def pulls(self, branch: str) -> Sequence[Any]:
+        """Return the pull requests from a branch of this repository, of any state, the newest first."""
+        doing = f"list the pull requests of {branch}"
+        query = {"head": f"{self.owner}:{branch}", "state": "all", "sort": "created", "direction": "desc"}
+        entries = await self.client.listing(f"/repos/{self.repository}/pulls", query, doing)
+        with self.client.understood(doing):
+            # GitHub ignores a `head` that it does not understand, and then lists all pull requests.
+            return [each for each in entries if self._is_from(each, branch)]
+
     async def commit(self, oid: str) -> Commit:
         """Return a commit. Raises DeliveryError if the repository has none with this id."""
         doing = f"find the commit {oid[:12]}"
@@ -108,6 +117,12 @@ class GitHubRepository:
             f"GitHub could not {doing}: {self.client.shown(answer.words) or 'it does not say why'}.",
             remedy=refused_remedy(answer),
         )
+
+    def _is_from(self, document: Any, branch: str) -> bool:
+        """Whether a pull request is from this branch of this repository, not of a fork, which may be gone."""
+        fork = take(document, object, "head", "repo")
+        name = "" if fork is None else take(fork, str, "full_name")
+        return name.casefold() == self.repository.casefold() and take(document, str, "head", "ref") == branch
 
     @property
     def _graphql_address(self) -> str:

@@ -149,6 +149,11 @@ class GitHubCommits:
             commit = await self._repository.commit(tip)
             if _is_of(commit, change, message):
                 return commit
+            if await self._repository.pulls(branch):
+                raise DeliveryError(
+                    f"The branch {branch} has a pull request of its own, but the runner needs it to make the commit.",
+                    remedy="Set another `delivery.branch`: one workflow's is not another's with --next at its end.",
+                )
         refused = await self._swap((branch, tip or NOTHING, change.base), f"put {branch} to the base")
         if refused is not None and await self._repository.tip(branch) == tip:
             raise refused

@@ -196,7 +196,8 @@ class ForgeClient:
 
     def shown(self, words: str) -> str:
         """Return a forge's words for a message: on one line, bounded, without the token."""
-        return self._mask.text(one_line(words, 300)).rstrip(".")
+        # Before, since half a token is not found; and after, since what is not shown may stand within one.
+        return self._mask.text(one_line(self._mask.text(words), 300)).rstrip(".")
 
     @contextlib.contextmanager
     def understood(self, doing: str) -> Iterator[None]:
@@ -230,8 +231,7 @@ class ForgeClient:
             if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
                 why, can_pass = "its address or token cannot be used", False
             if can_pass:
-                kind = "no answer in time" if isinstance(error, httpx.TimeoutException) else type(error).__name__
-                raise _Passing(why=why or kind) from None
+                raise _Passing(why=why or _kind_of(error)) from None
             raise ForgeUnreachableError(f"{self.name} cannot be reached: {why}.") from None
         except httpx.InvalidURL:
             raise ConfigurationError(
@@ -268,6 +268,12 @@ class _Passing(Exception):  # noqa: N818 - not an error of the run: it is tried 
     def __init__(self, *, answer: Answer | None = None, why: str = "") -> None:
         super().__init__(why)
         self.answer, self.why = answer, why
+
+
+def _kind_of(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.ProxyError):
+        return "the proxy refuses the connection"
+    return "no answer in time" if isinstance(error, httpx.TimeoutException) else type(error).__name__
 
 
 async def _read(response: httpx.Response) -> bytes:

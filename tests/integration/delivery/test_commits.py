@@ -161,6 +161,15 @@ def test_a_second_branch_that_was_left_is_used_again(forge):
     deliver(forge)
 
 
+def test_a_second_branch_that_is_another_workflows_is_left_alone(forge):
+    theirs = pushed(forge, NEXT)
+    use(github(forge), lambda hub: hub.open(NEXT, "main", TEXT))
+    wanted, contents = change(forge, PLAIN)
+    with pytest.raises(DeliveryError, match="has a pull request of its own"):
+        use(github(forge), lambda hub: hub.commits.make(BRANCH, wanted, MESSAGE, contents))
+    assert forge.repository.tip(NEXT) == theirs
+
+
 def test_two_runs_at_once_end_with_one_commit(forge):
     ours, contents = change(forge, {"NOTES.md": b"ours\n"})
     theirs, others = change(forge, {"NOTES.md": b"theirs\n"})
