@@ -128,7 +128,7 @@ class GitHubCommits:
             data, answer = await self._repository.graphql(COMMIT, {"input": made}, doing)
             # Whatever it says: its answer may be that to a second try, after the first was done and its answer lost.
             commit = await self._commit_on(_next(branch))
-            if commit is not None and _is_of(commit, change, message):
+            if commit is not None and _is_of(commit, change):
                 return commit
             if data is not None and commit is not None and commit.parents == (change.base,):
                 await self._drop(_next(branch), commit.oid)
@@ -147,7 +147,7 @@ class GitHubCommits:
             return None
         if tip is not None:
             commit = await self._repository.commit(tip)
-            if _is_of(commit, change, message):
+            if _is_of(commit, change) and commit.message.split() == message.split():
                 return commit
             if await self._repository.pulls(branch):
                 raise DeliveryError(
@@ -190,7 +190,7 @@ class GitHubCommits:
         answer = await self._repository.ask("POST", "/git/commits", doing, body=body)
         with self._client.understood(doing):
             commit = read_commit(answer.document)
-        if (commit.tree, commit.parents) != (change.tree, (change.base,)):
+        if not _is_of(commit, change):
             raise DeliveryError("GitHub made another commit than it was asked for.")
         return commit
 
@@ -254,10 +254,8 @@ def _chunks(paths: Sequence[str]) -> Iterator[Sequence[str]]:
         yield paths[begin : begin + _CHUNK_PATHS]
 
 
-def _is_of(commit: Commit, change: ChangeSet, message: str) -> bool:
-    """Whether a commit is the one that is to be made. GitHub trims a message's ends."""
-    same = (commit.tree, commit.parents) == (change.tree, (change.base,))
-    return same and commit.message.split() == message.split()
+def _is_of(commit: Commit, change: ChangeSet) -> bool:
+    return (commit.tree, commit.parents) == (change.tree, (change.base,))
 
 
 def _is_stale(document: Any) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import tempfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +88,14 @@ class BareRepository:
         return self._resolved(f"{oid}^{{object}}") is not None
 
     def blob(self, content: bytes) -> str:
-        """Store a blob. Returns its id."""
-        return self.git("hash-object", "-w", "--stdin", stdin=content)
+        """Store a blob. Returns its id. Not by git: a program for each of 600 files takes seconds."""
+        data = b"blob %d\0%b" % (len(content), content)
+        oid = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+        place = self.path / "objects" / oid[:2] / oid[2:]
+        if not place.exists():
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(zlib.compress(data))
+        return oid
 
     def tree(self, below: str, entries: Iterable[tuple[str, str | None, str]]) -> str:
         """Return the tree `below` with these entries: mode, object (None: removed) and path. Raises GitError."""

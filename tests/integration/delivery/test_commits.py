@@ -1,7 +1,6 @@
 """Commits at GitHub without a push: their tree is what was asked for, they are signed, and the branch moves once."""
 
 import asyncio
-import hashlib
 import shutil
 
 import pytest
@@ -146,6 +145,15 @@ def test_a_branch_that_was_removed_meanwhile(forge):
     forge.repository.move(BRANCH, "0" * 40)
     with pytest.raises(BranchMovedError, match="no commit"):
         deliver(forge, before=first.oid)
+
+
+def test_a_message_that_github_has_signed_off_is_no_other_commit(forge):
+    """A repository may add `Signed-off-by` to what is committed by its API."""
+    make = forge.repository.make_commit
+    forge.repository.make_commit = lambda tree, parents, message: make(tree, parents, f"{message}\n\nSigned-off-by: x")
+    wanted, contents = change(forge, PLAIN)
+    made = use(github(forge), lambda hub: hub.commits.make(BRANCH, wanted, MESSAGE, contents))
+    assert (made.way, forge.repository.tip(NEXT)) == (Way.MUTATION, made.oid)
 
 
 def test_a_refusal_is_told(forge):
@@ -297,6 +305,7 @@ def again(forge, wanted, contents):
     use(github(forge), lambda hub: whole(hub, wanted, contents, tip))
 
 
-def test_the_ids_are_gits_own(forge):
-    content = b"notes\n"
-    assert forge.repository.blob(content) == hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest()
+def test_blobs_are_gits_own(forge):
+    oid = forge.repository.blob(b"notes\n")
+    assert forge.repository.git("hash-object", "--stdin", stdin=b"notes\n") == oid
+    assert forge.repository.git("cat-file", "blob", oid) == "notes"

@@ -17,6 +17,7 @@ from support.forge import (
     use,
 )
 
+from codex_runner.demo.forge_state import Pull
 from codex_runner.domain.delivery import Decoration, Forge, ForgeKind, PullState, PullText
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError, ForgeUnreachableError
 
@@ -112,10 +113,8 @@ def test_one_that_is_there_already_is_returned(forge):
 
 
 def test_pull_requests_of_any_state_come_the_newest_first_on_many_pages(forge):
-    pushed(forge)
     for _ in range(45):
-        opened(forge)
-        forge.project.close(len(forge.project.pulls))
+        forge.project.add(Pull(0, BRANCH, "main", "old", "ada", state="closed"))
     opened(forge)
     forge.project.merge(46, keep_branch=True)
     found = use(github(forge), lambda hub: hub.find(BRANCH))

@@ -20,6 +20,7 @@ from support.forge import (
 from codex_runner.delivery.gitlab import GitLab
 from codex_runner.delivery.http import Endpoint
 from codex_runner.delivery.push_options import push_options
+from codex_runner.demo.forge_state import Pull
 from codex_runner.domain.delivery import Decoration, Forge, ForgeCredential, ForgeKind, PullState, PullText
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError
 from codex_runner.domain.secret import Secret
@@ -101,8 +102,7 @@ def test_a_merge_request_is_opened_found_updated_and_closed(forge):
 
 def test_many_pages(forge):
     for _ in range(45):
-        opened(forge)
-        forge.project.close(len(forge.project.pulls))
+        forge.project.add(Pull(0, BRANCH, "main", "old", "ada", state="closed"))
     opened(forge)
     forge.project.merge(46, keep_branch=True)
     found = use(gitlab(forge), lambda lab: lab.find(BRANCH))
