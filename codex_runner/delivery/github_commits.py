@@ -32,7 +32,7 @@ _MUTATION_BYTES: Final = 16 << 20  # of contents; base64 adds a third
 _BLOB_BYTES: Final = 40 << 20
 _CHUNK_PATHS: Final = 100
 _CHUNK_BYTES: Final = 4 << 20
-_ROUNDS: Final = 3  # two runs at once disturb each other here
+_PAUSES: Final = (0.0, 1.0, 2.0, 4.0)  # seconds before each try
 
 COMMIT: Final = """\
 mutation ($input: CreateCommitOnBranchInput!) {
@@ -121,7 +121,8 @@ class GitHubCommits:
             "fileChanges": {"additions": additions, "deletions": [{"path": path} for path in _deleted(change)]},
         }
         doing = f"commit on {_next(branch)}"
-        for _ in range(_ROUNDS):
+        for seconds in _PAUSES:
+            await self._client.pause(seconds)
             commit = await self._placed(_next(branch), change, message)
             if commit is not None:
                 return commit
@@ -133,8 +134,10 @@ class GitHubCommits:
             if data is not None and commit is not None and commit.parents == (change.base,):
                 await self._drop(_next(branch), commit.oid)
                 return None
-            if data is None and not _is_stale(answer.document):
-                raise self._repository.refused(answer, doing)
+            if data is None and not _can_pass(answer.document):
+                break
+        if data is None:
+            raise self._repository.refused(answer, doing)
         raise DeliveryError(
             f"Another run keeps on changing the branch {_next(branch)}.",
             remedy="Let one run deliver a workflow at a time: set the job's `concurrency.group`.",
@@ -258,11 +261,14 @@ def _is_of(commit: Commit, change: ChangeSet) -> bool:
     return (commit.tree, commit.parents) == (change.tree, (change.base,))
 
 
-def _is_stale(document: Any) -> bool:
-    """Whether the mutation found the branch at another commit than expected."""
+def _can_pass(document: Any) -> bool:
+    """Whether the mutation did not find the branch at the base, where it has just been put.
+
+    GitHub may know of it only a moment later, and another run may use the same branch.
+    """
     errors = document.get("errors") if isinstance(document, dict) else None
     return isinstance(errors, list) and any(
-        isinstance(each, dict) and each.get("type") == "STALE_DATA" for each in errors
+        isinstance(each, dict) and each.get("type") in {"STALE_DATA", "NOT_FOUND"} for each in errors
     )
 
 

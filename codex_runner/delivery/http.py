@@ -167,6 +167,11 @@ class ForgeClient:
             return answer
         raise self.refusal(answer, doing)
 
+    async def pause(self, seconds: float) -> None:
+        """Wait, by the time that all requests have."""
+        if seconds:
+            await self._timing.sleep(seconds)
+
     async def listing(self, path: str, query: Mapping[str, str], doing: str) -> Sequence[Any]:
         """Return the entries of a listing: the first PAGES pages."""
         entries: list[Any] = []

@@ -36,7 +36,8 @@ def _create_commit(project: ForgeProject, token: Token, asked: dict[str, Any]) -
     tip = repository.tip(branch)
     if tip is None or asked["branch"]["repositoryNameWithOwner"].lower() != project.name.lower():
         return _error(name, "NOT_FOUND", f"No ref found with the name {branch!r}.")
-    if tip != asked["expectedHeadOid"]:
+    late, project.settings.unseen = project.settings.unseen > 0, max(0, project.settings.unseen - 1)
+    if late or tip != asked["expectedHeadOid"]:
         return _error(
             name,
             "STALE_DATA",

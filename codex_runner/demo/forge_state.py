@@ -108,7 +108,8 @@ class Settings:
     """What an owner can set, and what a test wants.
 
     `actions_open`: GitHub Actions may open pull requests. `new_labels`: a label that is missing is made. `job_pushes`:
-    CI_JOB_TOKEN may push. `unresolved` is the number of pull requests that are refused because their branch is too new.
+    CI_JOB_TOKEN may push. `unresolved` and `unseen` are the numbers of pull requests and of commits that are refused
+    because their branch is too new.
     `remaining` is the rest of the requests of the hour. `creations` is GitHub's secondary limit a minute. `now` is the
     server's clock.
     """
@@ -121,6 +122,7 @@ class Settings:
     job_pushes: bool = True
     free_tier: bool = True
     unresolved: int = 0
+    unseen: int = 0
     remaining: int = 5000
     creations: int = 80
     users: set[str] = field(default_factory=lambda: {"ada", "grace"})

@@ -148,6 +148,16 @@ def test_a_branch_that_was_removed_meanwhile(forge):
         deliver(forge, before=first.oid)
 
 
+def test_a_branch_that_github_sees_a_moment_later(forge):
+    forge.project.settings.unseen = 2
+    time = Time()
+    assert deliver(forge, time=time).way is Way.MUTATION
+    assert time.slept == [1.0, 2.0]
+    forge.project.settings.unseen = 10
+    with pytest.raises(DeliveryError, match=r"could not commit on .*: Expected branch to point to"):
+        deliver(forge, {"NOTES.md": b"better\n"}, before=forge.repository.tip(BRANCH))
+
+
 def test_a_message_that_github_has_signed_off_is_no_other_commit(forge):
     """A repository may add `Signed-off-by` to what is committed by its API."""
     make = forge.repository.make_commit
