@@ -71,8 +71,8 @@ def take(document: Any, kind: type[T], *path: str) -> T:
             raise MalformedError(f"it has no `{'.'.join(path)}`")
         value = value[name]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        where = f"its `{'.'.join(path)}`" if path else "it"
-        raise MalformedError(f"{where} is not {_KINDS.get(kind, kind.__name__)}")
+        what = f"its `{'.'.join(path)}`" if path else "it"
+        raise MalformedError(f"{what} is not {_KINDS.get(kind, kind.__name__)}")
     return value
 
 

@@ -55,7 +55,7 @@ class GitHub:
             found = take(answer.document, dict)
             default_branch = take(found, str, "default_branch")
             if take(found, bool, "archived"):
-                raise DeliveryError("The repository at GitHub is archived: nobody can push to it.")
+                raise DeliveryError("The repository at GitHub is archived: it takes no push.")
         if lack := missing_right(self._token_kind, answer.headers, found):
             raise CredentialError(f"GitHub takes the token, but {lack[0]}.", remedy=lack[1])
         branch = base or default_branch
@@ -118,11 +118,11 @@ class GitHub:
             team = name.rpartition("/")[2] if "/" in name else ""
             asked: dict[str, Any] = {"team_reviewers": [team]} if team else {"reviewers": [name]}
             answer = await self._attach(f"{pull}/requested_reviewers", **asked)
-            where, key = ("requested_teams", "slug") if team else ("requested_reviewers", "login")
-            return (team or name).casefold() in _names(take(answer.document, list, where), key)
+            field, key = ("requested_teams", "slug") if team else ("requested_reviewers", "login")
+            return (team or name).casefold() in _names(take(answer.document, list, field), key)
 
         async def assignee(name: str) -> bool:
-            # GitHub leaves out in silence whom it cannot assign.
+            # If GitHub cannot assign a user, it leaves them out in silence.
             answer = await self._attach(f"{issue}/assignees", assignees=[name])
             return name.casefold() in _names(take(answer.document, list, "assignees"), "login")
 

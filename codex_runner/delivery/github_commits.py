@@ -262,9 +262,9 @@ def _is_of(commit: Commit, change: ChangeSet) -> bool:
 
 
 def _can_pass(document: Any) -> bool:
-    """Whether the mutation did not find the branch at the base, where it has just been put.
+    """Whether the mutation did not find the branch at the base, to which the runner has just moved it.
 
-    GitHub may know of it only a moment later, and another run may use the same branch.
+    GitHub may know of that only a moment later, or another run uses the same branch.
     """
     errors = document.get("errors") if isinstance(document, dict) else None
     return isinstance(errors, list) and any(

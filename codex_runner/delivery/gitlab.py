@@ -77,7 +77,7 @@ class GitLab:
             found = take(answer.document, dict)
             default_branch = take(found, str, "default_branch")
             if take(found, bool, "archived"):
-                raise DeliveryError("The project at GitLab is archived: nobody can push to it.")
+                raise DeliveryError("The project at GitLab is archived: it takes no push.")
             if found.get("merge_requests_access_level") == "disabled":
                 raise DeliveryError("Merge requests are turned off in the project at GitLab.")
             level = _access_level(found.get("permissions"))

@@ -308,7 +308,7 @@ def test_a_runner_that_dies_at_any_request_is_repeated_by_the_next(tmp_path, fau
 
 
 def again(forge, wanted, contents):
-    """The next try. It knows its own commit by its tree and parent: nobody else makes the same."""
+    """The next try. It knows its own commit by its tree and parent: no person makes the same."""
     tip = forge.repository.tip(BRANCH)
     if tip is not None:
         found = forge.repository.commit(tip)
