@@ -1,1 +1,1 @@
-"""The scripted model service and the embedded Vault: for the demo, and for the tests."""
+"""The scripted model service, the embedded Vault and the small forge: for the demo, and for the tests."""

@@ -15,6 +15,7 @@ import tomli_w
 from codex_runner.dataclass import dataclass
 from codex_runner.demo.answers import Answers
 from codex_runner.demo.listener import Listener
+from codex_runner.demo.model_http import ModelHandler
 from codex_runner.demo.scenarios import BUILT_IN, Scenario
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class ModelService(Answers):
     ) -> None:
         """Listen on 127.0.0.1; port 0 picks a free one. For the rest see Answers."""
         super().__init__(default, scenarios=scenarios, bearers=bearers)
-        self._server = Listener(("127.0.0.1", port), self)
+        self._server = Listener(port, self, ModelHandler)
         self.port: int = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="model", daemon=True)

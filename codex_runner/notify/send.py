@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import socket
 import ssl
 import time
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,6 +14,7 @@ import tenacity
 import codex_runner
 from codex_runner.domain.notice import ALWAYS
 from codex_runner.domain.secret import Secret
+from codex_runner.engine.server_faults import retry_after, why_unreachable
 from codex_runner.notify.message import document
 from codex_runner.notify.shapes import shaped
 from codex_runner.notify.signature import message_id, signed_headers
@@ -152,7 +150,7 @@ async def _refused(response: httpx.Response) -> _Undelivered:
                 break
     words = one_line(text[:_ANSWER_BYTES].decode(errors="replace"), 150)
     passing = response.status_code in _TRANSIENT
-    wait = _retry_after(response.headers.get("retry-after", "")) if passing else None
+    wait = retry_after(response.headers.get("retry-after", "")) if passing else None
     return _Undelivered(f"the answer was {response.status_code} {words}".strip(), passing=passing, wait=wait)
 
 
@@ -160,17 +158,9 @@ def _unreachable(error: httpx.TransportError) -> _Undelivered:
     """Return why there was no answer, from the underlying error: httpx's own words may contain the address."""
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         return _Undelivered("its address or token cannot be used")
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return _Undelivered(f"its certificate is not trusted: {cause.verify_message}")
-        if isinstance(cause, socket.gaierror | ssl.SSLError) and cause.strerror:
-            return _Undelivered(cause.strerror, passing=True)
-        if isinstance(cause, OSError) and cause.errno:
-            return _Undelivered(os.strerror(cause.errno), passing=True)
-        cause = cause.__cause__ or cause.__context__
+    why, passing = why_unreachable(error)
     kind = "no answer in time" if isinstance(error, httpx.TimeoutException) else type(error).__name__
-    return _Undelivered(kind, passing=True)
+    return _Undelivered(why or kind, passing=passing)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
@@ -178,16 +168,6 @@ def _wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.wait if isinstance(error, _Undelivered) else None
     return _WAIT(state) if asked is None else asked
-
-
-def _retry_after(value: str) -> float | None:
-    """Parse Retry-After, seconds or a date. Returns None if it is neither."""
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 def _trusted(target: NotifyTarget) -> ssl.SSLContext | bool:

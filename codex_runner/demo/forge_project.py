@@ -1,0 +1,84 @@
+"""The small forge's one project: its repository and its pull requests, whichever API they come by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codex_runner.demo.forge_state import Settings
+
+if TYPE_CHECKING:
+    from codex_runner.demo.forge_git import BareRepository
+    from codex_runner.demo.forge_state import Pull
+
+
+class ForgeProject:
+    """A repository with pull requests. `url` is the server's. `signed` has the commits that the forge has signed."""
+
+    def __init__(self, name: str, repository: BareRepository, url: str) -> None:
+        """Begin without pull requests."""
+        self.name, self.repository, self.url = name, repository, url
+        self.owner = name.split("/", maxsplit=1)[0]
+        self.pulls: list[Pull] = []
+        self.settings = Settings()
+        self.signed: set[str] = set()
+        self.closed_by_the_forge: list[int] = []
+        """The pull requests that lost their commits: a push of the base onto their branch, or its removal."""
+
+    def pull(self, number: int) -> Pull | None:
+        """Return a pull request, None if there is none."""
+        return next((pull for pull in self.pulls if pull.number == number), None)
+
+    def open_pull(self, branch: str, base: str) -> Pull | None:
+        """Return the open pull request between two branches, None if there is none."""
+        same = (pull for pull in self.pulls if (pull.branch, pull.base, pull.state) == (branch, base, "open"))
+        return next(same, None)
+
+    def add(self, pull: Pull) -> Pull:
+        """Open a pull request. It gets the next number."""
+        pull.number, pull.tip = len(self.pulls) + 1, self.repository.tip(pull.branch) or ""
+        self.pulls.append(pull)
+        return pull
+
+    def settle(self) -> None:
+        """Follow the branches: a pull request without a commit of its own is closed, as both forges do."""
+        for pull in self.pulls:
+            if pull.state != "open":
+                continue
+            tip = self.repository.tip(pull.branch)
+            if tip is None or self.repository.contains(pull.base, tip):
+                pull.state = "closed"
+                self.closed_by_the_forge.append(pull.number)
+            else:
+                pull.tip = tip
+
+    # --- what people do -------------------------------------------------------------------------------------------
+
+    def close(self, number: int) -> None:
+        """Close a pull request as a person does."""
+        self._of(number).state = "closed"
+
+    def reopen(self, number: int) -> None:
+        """Open a pull request again as a person does."""
+        self._of(number).state = "open"
+
+    def merge(self, number: int, *, keep_branch: bool = False) -> str:
+        """Merge a pull request as a person does, with a merge commit. Returns that commit."""
+        pull = self._of(number)
+        repository = self.repository
+        tip, base = repository.tip(pull.branch), repository.tip(pull.base)
+        assert tip is not None  # noqa: S101 - an open pull request has a branch
+        assert base is not None  # noqa: S101 - and a base
+        tree = repository.git("merge-tree", "--write-tree", base, tip)
+        merged = repository.make_commit(tree, [base, tip], f"Merge pull request #{number}\n\n{pull.title}")
+        repository.move(pull.base, merged, base)
+        pull.state, pull.merged = "closed", True
+        if not keep_branch:
+            repository.move(pull.branch, "0" * 40, tip)
+        self.settle()
+        return merged
+
+    def _of(self, number: int) -> Pull:
+        pull = self.pull(number)
+        if pull is None:
+            raise KeyError(number)
+        return pull
