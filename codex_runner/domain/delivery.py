@@ -64,8 +64,9 @@ class ChangeSet:
     """A run's changes as git objects: the tree to deliver, and a pack of the objects that `base` lacks.
 
     `base` is the commit that the agent began with, `tree` the id of its tree with the agent's changes. `paths` are the
-    changed paths, relative to the repository's top; bytes outside UTF-8 are surrogates. `modes` has the new mode of each
-    path that still exists ("100644", "100755", "120000", "160000").
+    changed paths, relative to the repository's top; bytes outside UTF-8 are surrogates. `modes` has the new mode of
+    each path that still exists ("100644", "100755", "120000", "160000"). `lfs` are the ids (SHA-256) of new objects of
+    Git LFS; they lie in the folder `lfs` beside the pack, at the paths that git-lfs gives them.
     """
 
     base: str
@@ -73,14 +74,15 @@ class ChangeSet:
     paths: tuple[str, ...]
     modes: dict[str, str]
     pack: Path
+    lfs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
     """What this runner knows of its last delivery. It travels with the forge, in a hidden block of the pull request.
 
-    `tip` is the commit that the runner pushed, `base` the commit of the target branch below it, `tree` the digest of the
-    delivered tree. A branch whose tip is another commit was changed by a person.
+    `tip` is the commit that the runner pushed, `base` the commit of the target branch below it, `tree` the digest of
+    the delivered tree. A branch whose tip is another commit was changed by a person.
     """
 
     workflow: str
@@ -127,8 +129,8 @@ class PullRequest:
 class Access:
     """What a credential may do at a forge, as far as the forge says. `warnings` are sentences for the log.
 
-    `default_branch` is the repository's. `signs`: commits that are made through the API are signed. `waits`: the CI runs
-    of its pull requests wait for a person's approval.
+    `default_branch` is the repository's. `signs`: commits that are made through the API are signed. `waits`: the CI
+    runs of its pull requests wait for a person's approval.
     """
 
     default_branch: str
