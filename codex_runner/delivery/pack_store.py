@@ -61,10 +61,11 @@ class PackStore:
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
-    def keep(self, change: ChangeSet, *, workflow: str, run: str) -> ChangeSet:
+    def keep(self, change: ChangeSet, *, workflow: str, run: str, retention: float) -> ChangeSet:
         """Store a change that was fetched into a `staging` folder, in place of an earlier one of the same run.
 
-        Returns the change with its final place. Raises DeliveryError if there is no room.
+        `prune` removes it once it is `retention` seconds old. Returns the change with its final place. Raises
+        DeliveryError if there is no room.
         """
         staged, place = change.pack.parent, self._folder / check_run_id(run)
         facts = {
@@ -76,6 +77,7 @@ class PackStore:
             "paths": list(change.paths),
             "modes": change.modes,
             "lfs": list(change.lfs),
+            "until": int(time.time() + retention),
         }
         try:
             facts["sha256"] = _digest(change.pack)
@@ -86,13 +88,14 @@ class PackStore:
                 json.dump(facts, file)
             for path in (staged / _FACTS, change.pack, staged):
                 _sync(path)
-            if place.exists():  # a rename does not replace a folder that has files
-                place.rename(Path(tempfile.mkdtemp(prefix=".old-", dir=self._folder)) / run)
+            old = Path(tempfile.mkdtemp(prefix=".old-", dir=self._folder))
+            with contextlib.suppress(FileNotFoundError):
+                place.rename(old / run)  # a rename does not replace a folder that has files
             staged.rename(place)
+            shutil.rmtree(old, ignore_errors=True)
             _sync(self._folder)
         except OSError as error:
             raise self._no_room(error) from None
-        self.prune(_ABANDONED, only_abandoned=True)
         return dataclasses.replace(change, pack=place / PACK)
 
     def read(self, run: str) -> Kept:
@@ -114,16 +117,13 @@ class PackStore:
         """Remove a run's pack. Idempotent."""
         shutil.rmtree(self._folder / check_run_id(run), ignore_errors=True)
 
-    def prune(self, retention: float, *, only_abandoned: bool = False, now: float | None = None) -> None:
-        """Remove the packs that are older than `retention` seconds, and what killed runners have left."""
+    def prune(self, now: float | None = None) -> None:
+        """Remove packs whose retention is over, and what killed runners have left. `now` is seconds since the epoch."""
         now = time.time() if now is None else now
         with contextlib.suppress(OSError):
             for place in self._folder.iterdir():
-                abandoned = place.name.startswith(".")
-                if only_abandoned and not abandoned:
-                    continue
                 with contextlib.suppress(OSError):
-                    if now - place.lstat().st_mtime >= (_ABANDONED if abandoned else retention):
+                    if now >= _until(place):
                         shutil.rmtree(place, ignore_errors=True)
 
     def _no_room(self, error: OSError) -> DeliveryError:
@@ -131,6 +131,14 @@ class PackStore:
             f"The changes cannot be kept in {self._folder}: {error.strerror}.",
             remedy="Free space there, or grant write access to it.",
         )
+
+
+def _until(place: Path) -> float:
+    """Return when this folder is to be removed: after a day if its facts cannot be read."""
+    try:
+        return float(json.loads((place / _FACTS).read_bytes())["until"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return place.lstat().st_mtime + _ABANDONED
 
 
 def _kept(place: Path, said: Any, run: str) -> Kept:

@@ -23,7 +23,11 @@ _NOISE = re.compile(
     r"|(remote: )?(Counting|Compressing|Writing|Enumerating|Total|Resolving|Delta|Receiving).*|Done|!\t.*"
 )
 
-UNKNOWN_COMMIT = re.compile(r"not our ref|unadvertised object|couldn't find remote ref|remote did not send all")
+NOT_THERE = re.compile(r"not our ref")
+"""The forge lacks a commit that was asked for by its id."""
+
+NOT_GIVEN = re.compile(r"unadvertised object")
+"""The forge gives no commit by its id, only branches and tags."""
 
 _CREDENTIAL = re.compile(
     r"Authentication failed|could not read (Username|Password)|HTTP Basic: Access denied|returned error: 401"

@@ -76,8 +76,10 @@ class Remote:
         elif not self.url.startswith("/") and not _SCP.fullmatch(self.url):
             problem = "it is no URL, no user@host:path and no absolute path"
         if problem:
+            # A malformed address may have its password anywhere.
+            name = "" if "@" in self.url else f" {self.shown}"
             raise ConfigurationError(
-                f"The delivery's repository {self.shown} cannot be used: {problem}.",
+                f"The delivery's repository{name} cannot be used: {problem}.",
                 remedy="Write it as https://HOST/OWNER/NAME.git, or as ssh://git@HOST/OWNER/NAME.git.",
             )
 

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from codex_runner.dataclass import dataclass
-from codex_runner.delivery.refusals import UNKNOWN_COMMIT, ForgeUnreachableError, Words
+from codex_runner.delivery.refusals import NOT_GIVEN, NOT_THERE, ForgeUnreachableError, Words
 from codex_runner.domain.errors import ConfigurationError, DeliveryError
 from codex_runner.git.process import Finished, run_git
 from codex_runner.shell.scratch import scratch_folder
@@ -34,6 +34,7 @@ TIP: Final = "refs/runner/base"
 """The ref that holds the base branch's commit in here."""
 
 _SHA256_DIGITS = 64
+_ALL = 0x7FFFFFFF  # commits: git's own word for a whole history
 _OLDEST: Final = (2, 32)  # the first git that reads GIT_CONFIG_GLOBAL
 
 
@@ -179,14 +180,15 @@ class Repository:
         return (await self.ask("rev-parse", "--verify", "--quiet", f"{TIP}^{{commit}}")).decode("ascii").strip()
 
     async def _fetch_commit(self, fetch: tuple[str, ...], ref: str, commit: str) -> None:
-        async def once() -> None:
+        async def once() -> str:
             done = await self.attempt(*fetch, "--depth=1", "origin", commit, talks=True)
-            if done.code and not UNKNOWN_COMMIT.search(done.complaint.decode("utf-8", "replace")):
+            said = done.complaint.decode("utf-8", "replace")
+            if done.code and not (NOT_GIVEN.search(said) or NOT_THERE.search(said)):
                 raise self.words.of_network(done.complaint)
+            return said
 
-        await self.persist(once)
-        if not await self._has(commit):  # some servers give branches only: then with their history
-            await self.talk(*fetch, "--unshallow", "origin", f"{ref}:{TIP}")
+        if NOT_GIVEN.search(await self.persist(once)):  # the server gives branches only: then with their history
+            await self.talk(*fetch, f"--depth={_ALL}", "origin", f"{ref}:{TIP}")
         if not await self._has(commit):
             raise DeliveryError(
                 f"The agent began with the commit {commit}, and {self.remote.shown} does not have it.",

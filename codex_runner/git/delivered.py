@@ -126,11 +126,11 @@ def _prove(folder: Path, paths: Iterable[str]) -> None:
 
 
 def _refusals(answer: dict[bytes, bytes], modes: dict[str, str], filters: dict[str, str]) -> list[str]:
-    encrypted = [path for path in modes if path in filters]
     said = [
         f"{show_path(path)} has the filter {filters[path]!r} in the attributes from before the agent: the content that "
         "git recorded is not filtered, so it may be cleartext."
-        for path in encrypted
+        for path in modes
+        if path in filters
     ]
     rules: tuple[tuple[bytes, Callable[[str], str]], ...] = (
         (b"clashes", lambda path: f"{path} had uncommitted changes before the agent, which changed it too."),
@@ -140,7 +140,8 @@ def _refusals(answer: dict[bytes, bytes], modes: dict[str, str], filters: dict[s
         (b"absent", lambda path: f"{path} belongs to Git LFS, and its new object is not on the host."),
     )
     for name, sentence in rules:
-        said += [sentence(show_path(path)) for path in _paths(answer[name]) if path not in encrypted]
+        # What git recorded of a file with such a filter always differs from what is committed.
+        said += [sentence(show_path(path)) for path in _paths(answer[name]) if path not in filters]
     return said
 
 
