@@ -143,13 +143,13 @@ def diffstat(changed: Sequence[Change]) -> str:
 
 
 def script(*, delivery: bool = False) -> str:
-    """Return the host's script as one text, with its comments. `delivery` adds the part for drafts."""
+    """Return the host's script as one text, with its comments. `delivery` adds the part for deliveries."""
     parts = shell_script("codex_runner.git", *(f"{part}.sh" for part in (_DELIVERY if delivery else _PARTS)))
     return f"{shell_script('codex_runner.shell', 'points.sh')}\n{parts}"
 
 
-async def ask_for_draft(transport: Transport, before: Before, timeout: float) -> bytes:
-    """Return what the last `changes` comes to as the draft of a delivery, in the words of delivered.sh."""
+async def ask_for_delivery(transport: Transport, before: Before, timeout: float) -> bytes:
+    """Return what the last `changes` comes to as a delivery, in the words of delivered.sh."""
     return await _ask(transport, None, ("deliver", before.run_id, before.seal), timeout, script(delivery=True))
 
 

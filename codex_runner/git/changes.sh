@@ -4,7 +4,7 @@
 # sh -c SCRIPT sh changes RUN SEAL         compare; works in any current directory
 # sh -c SCRIPT sh patch RUN SEAL           the last comparison, as a patch
 # sh -c SCRIPT sh commits RUN SEAL         the commits since the snapshot, a patch a commit, for searches
-# sh -c SCRIPT sh deliver RUN SEAL         the last comparison, as the draft of a delivery (delivered.sh)
+# sh -c SCRIPT sh deliver RUN SEAL         the last comparison, as what is delivered (delivered.sh)
 # sh -c SCRIPT sh page RUN OFFSET SIZE     more of the last answer
 #
 # Each answers `ok SIZE CKSUM`, a newline and the first bytes of its answer, or `error CODE MESSAGE`.

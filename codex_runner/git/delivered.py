@@ -1,6 +1,6 @@
-"""The draft of a delivery: what a run's changes come to as a git tree on top of the commit that the agent began with.
+"""What is delivered: what a run's changes come to as a git tree on top of the commit that the agent began with.
 
-Call `draft` directly after `changes.changes`, before a check or another process can write to the host, and `fetch`
+Call `pack` directly after `changes.changes`, before a check or another process can write to the host, and `fetch`
 before `Transport.discard`. Both read only recorded trees and objects, never the working tree: see delivered.sh.
 """
 
@@ -15,7 +15,7 @@ from codex_runner.dataclass import dataclass
 from codex_runner.domain.change import show_path
 from codex_runner.domain.delivery import ChangeSet
 from codex_runner.domain.errors import DeliveryError, HostError
-from codex_runner.git.changes import ask_for_draft
+from codex_runner.git.changes import ask_for_delivery
 from codex_runner.git.diff_reader import pairs, text, unquote
 
 if TYPE_CHECKING:
@@ -32,18 +32,19 @@ MOST = 1 << 30
 """The most bytes that a delivery may have, with its objects of Git LFS."""
 
 _TOLD = 20
+_NAMED = 100
 _GONE = "000000"
 _ENTRY = re.compile(rb"(\d{6}) ([0-9a-f]{40,64})\t(.+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class Packed:
     """A delivery as the host has it. A record can hold it: all its fields are plain.
 
     `base` is the commit that the agent began with, `base_tree` its tree, and `tree` the tree to deliver. For `paths`
     and `modes` see ChangeSet. `folder` on the host holds the pack. `objects` are new objects of Git LFS, each a folder
-    and a path in it. `refused` are sentences: if there is one, nothing may be delivered. `left_out` are paths with
-    uncommitted changes from before the agent; they stay as `base` has them.
+    and a path in it. `refused` are sentences: if there is one, nothing may be delivered. `left_out` are the first of
+    `uncommitted` paths, which had changes before the agent that were not committed; they stay as `base` has them.
     """
 
     base: str
@@ -55,6 +56,7 @@ class Draft:
     objects: tuple[tuple[str, str], ...] = ()
     refused: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    uncommitted: int = 0
 
     @property
     def is_change(self) -> bool:
@@ -62,19 +64,20 @@ class Draft:
         return self.tree != self.base_tree
 
 
-async def draft(transport: Transport, before: Before, *, timeout: float = 300.0) -> Draft:
-    """Make the draft from the trees of the snapshot and of the last `changes`, and pack its new objects on the host.
+async def pack(transport: Transport, before: Before, *, timeout: float = 300.0) -> Packed:
+    """Make the tree to deliver from those of the snapshot and of the last `changes`. Packs its objects on the host.
 
     Raises DeliveryError if there is no commit to build on, TamperedError if the snapshot was changed.
     """
-    answer = dict(pairs(await ask_for_draft(transport, before, timeout)))
+    answer = dict(pairs(await ask_for_delivery(transport, before, timeout)))
     entries = [_entry(line) for line in _lines(answer[b"entries"])]
     paths = tuple(path for _, path in entries)
     modes = {path: mode for mode, path in entries if mode != _GONE}
     filters = {path: driver for driver, path in map(_filter, _lines(answer[b"filters"]))}
-    uncommitted = _paths(answer[b"uncommitted"])
+    mine = {*paths, *filters}
+    uncommitted = [path for path in _paths(answer[b"uncommitted"]) if path not in mine]
     objects = _lines(answer[b"objects"])
-    return Draft(
+    return Packed(
         text(answer[b"base"]),
         text(answer[b"base_tree"]),
         text(answer[b"tree"]),
@@ -83,26 +86,27 @@ async def draft(transport: Transport, before: Before, *, timeout: float = 300.0)
         text(answer[b"folder"]),
         tuple((text(folder), text(path)) for folder, path in zip(objects[::2], objects[1::2], strict=True)),
         _bounded(_refusals(answer, modes, filters)),
-        tuple(path for path in uncommitted if path not in filters and path not in set(paths)),
+        tuple(uncommitted[:_NAMED]),
+        len(uncommitted),
     )
 
 
-async def fetch(transport: Transport, drafted: Draft, into: Path) -> ChangeSet:
+async def fetch(transport: Transport, packed: Packed, into: Path) -> ChangeSet:
     """Fetch the pack and the objects of Git LFS into the folder `into`, which only this user can read. Idempotent.
 
-    Raises DeliveryError if the draft is refused, has no change, or does not arrive whole.
+    Raises DeliveryError if `packed` is refused or has no change, or if not all of it arrives.
     """
-    if drafted.refused:
-        raise DeliveryError(" ".join(drafted.refused), remedy=_REMEDY)
-    if not drafted.is_change:
+    if packed.refused:
+        raise DeliveryError(" ".join(packed.refused), remedy=_REMEDY)
+    if not packed.is_change:
         raise DeliveryError("The agent changed nothing that could be delivered.")
-    room = MOST - await _get(transport, drafted.folder, [PACK], into, MOST)
-    for folder in dict.fromkeys(folder for folder, _ in drafted.objects):
-        paths = [path for root, path in drafted.objects if root == folder]
+    room = MOST - await _get(transport, packed.folder, [PACK], into, MOST)
+    for folder in dict.fromkeys(folder for folder, _ in packed.objects):
+        paths = [path for root, path in packed.objects if root == folder]
         room -= await _get(transport, folder, paths, into / LFS, room)
-    oids = tuple(dict.fromkeys(path.rpartition("/")[2] for _, path in drafted.objects))
-    await asyncio.to_thread(_prove, into / LFS, [path for _, path in drafted.objects])
-    return ChangeSet(drafted.base, drafted.tree, drafted.paths, dict(drafted.modes), into / PACK, oids)
+    oids = tuple(dict.fromkeys(path.rpartition("/")[2] for _, path in packed.objects))
+    await asyncio.to_thread(_prove, into / LFS, [path for _, path in packed.objects])
+    return ChangeSet(packed.base, packed.tree, packed.paths, dict(packed.modes), into / PACK, oids)
 
 
 _REMEDY = "Correct what the message names, and run the job again, or apply the run's changes.patch by hand."

@@ -1,4 +1,4 @@
-"""The draft of a delivery: the base's tree with the changed paths replaced, by id, or a refusal with its reason."""
+"""What is delivered: the base's tree with the changed paths replaced, by id, or a refusal with its reason."""
 
 import os
 import shutil
@@ -45,17 +45,17 @@ def files_of(night, change):
 
 def test_no_change_is_proven_by_equal_trees(night):
     night.agent()
-    draft = night.draft()
-    assert not draft.is_change
-    assert draft.tree == draft.base_tree == night.forge.tree("main")
-    assert draft.paths == ()
+    packed = night.pack()
+    assert not packed.is_change
+    assert packed.tree == packed.base_tree == night.forge.tree("main")
+    assert packed.paths == ()
     with pytest.raises(DeliveryError, match="changed nothing"):
-        night.fetch(draft)
+        night.fetch(packed)
 
 
 def test_a_change_in_an_ignored_file_alone_is_no_change(night):
     night.agent(("build/out.bin", "made\n"), ("debug.log", "made\n"))
-    assert not night.draft().is_change
+    assert not night.pack().is_change
 
 
 def test_every_kind_of_change_arrives_as_it_is(night):
@@ -82,9 +82,9 @@ def test_every_kind_of_change_arrives_as_it_is(night):
     strange = os.fsencode(work.top) + b'/\xff\xfe not "UTF-8"\n\t'
     with open(strange, "wb") as file:  # noqa: PTH123 - a name that is no text
         file.write(b"strange\n")
-    draft = night.draft()
-    assert draft.refused == ()
-    change = night.fetch(draft)
+    packed = night.pack()
+    assert packed.refused == ()
+    change = night.fetch(packed)
     assert change.tree == committed(night)
     files = files_of(night, change)
     assert files[b"keep.sh"][0] == "100755"
@@ -138,9 +138,9 @@ def test_the_pack_has_only_what_the_base_lacks(night):
 def test_commits_of_the_agent_change_nothing_about_it(night):
     night.agent(("README.md", "committed\n"))
     night.work.git("commit", "-qam", "the agent's own")
-    draft = night.draft()
-    assert draft.base == night.forge.refs()["refs/heads/main"]
-    assert night.fetch(draft).tree == committed(night)
+    packed = night.pack()
+    assert packed.base == night.forge.refs()["refs/heads/main"]
+    assert night.fetch(packed).tree == committed(night)
 
 
 def test_uncommitted_changes_stay_out_and_are_named(night):
@@ -149,11 +149,11 @@ def test_uncommitted_changes_stay_out_and_are_named(night):
     work.write("notes.txt", "the user's, untracked\n")
     (work.top / "docs/a.md").unlink()
     night.agent(("src/app.py", "the agent's\n"))
-    draft = night.draft()
-    assert draft.refused == ()
-    assert set(draft.left_out) == {"README.md", "notes.txt", "docs/a.md"}
-    assert draft.paths == ("src/app.py",)
-    files = files_of(night, night.fetch(draft))
+    packed = night.pack()
+    assert packed.refused == ()
+    assert set(packed.left_out) == {"README.md", "notes.txt", "docs/a.md"}
+    assert packed.paths == ("src/app.py",)
+    files = files_of(night, night.fetch(packed))
     assert files[b"README.md"][1].startswith(b"first line")
     assert b"notes.txt" not in files
     assert b"docs/a.md" in files
@@ -162,17 +162,17 @@ def test_uncommitted_changes_stay_out_and_are_named(night):
 def test_an_uncommitted_file_that_the_agent_changed_is_refused(night):
     night.work.write("README.md", "the user's\n")
     night.agent(("README.md", "the user's, and the agent's\n"), ("src/app.py", "the agent's\n"))
-    draft = night.draft()
-    (said,) = draft.refused
+    packed = night.pack()
+    (said,) = packed.refused
     assert said.startswith("README.md had uncommitted changes")
     with pytest.raises(DeliveryError, match=r"README\.md had uncommitted"):
-        night.fetch(draft)
+        night.fetch(packed)
 
 
 def test_a_path_in_the_way_of_an_uncommitted_removal_is_refused(night):
     (night.work.top / "README.md").unlink()
     night.agent(("README.md/inside.txt", "the agent's\n"))
-    assert any(said.startswith("README.md had uncommitted") for said in night.draft().refused)
+    assert any(said.startswith("README.md had uncommitted") for said in night.pack().refused)
 
 
 def encrypted(night):
@@ -194,24 +194,24 @@ def test_a_file_with_a_filter_is_refused_by_the_attributes_from_before(night, co
     if not configured:
         night.work.git("config", "--remove-section", "filter.crypt")
     night.agent(("a.key", "new secret words\n"), (".gitattributes", "# nothing here\n"), ("b.txt", "plain\n"))
-    (said,) = night.draft().refused
+    (said,) = night.pack().refused
     assert said.startswith("a.key has the filter 'crypt'")
 
 
 def test_a_file_with_a_filter_that_the_agent_left_alone_is_no_matter(night):
     encrypted(night)
     night.agent(("b.txt", "plain\n"))
-    draft = night.draft()
-    assert (draft.refused, draft.left_out, draft.paths) == ((), (), ("b.txt",))
-    assert b"secret" not in files_of(night, night.fetch(draft))[b"a.key"][1]
+    packed = night.pack()
+    assert (packed.refused, packed.left_out, packed.paths) == ((), (), ("b.txt",))
+    assert b"secret" not in files_of(night, night.fetch(packed))[b"a.key"][1]
 
 
 def test_a_removed_file_with_a_filter_is_delivered(night):
     encrypted(night)
     night.agent()
     (night.work.top / "a.key").unlink()
-    draft = night.draft()
-    assert (draft.refused, draft.paths) == ((), ("a.key",))
+    packed = night.pack()
+    assert (packed.refused, packed.paths) == ((), ("a.key",))
 
 
 def test_a_change_in_a_submodule_is_refused(night, tmp_path):
@@ -221,7 +221,7 @@ def test_a_change_in_a_submodule_is_refused(night, tmp_path):
     night.work.git("commit", "-q", "-m", "a submodule")
     night.publish()
     night.agent(("sub/README.md", "changed inside\n"), ("b.txt", "plain\n"))
-    (said,) = night.draft().refused
+    (said,) = night.pack().refused
     assert said.startswith("sub is a submodule")
 
 
@@ -230,7 +230,7 @@ def test_a_file_that_git_cannot_read_is_refused(night):
         pytest.skip("root reads everything")
     night.agent(("locked.txt", "x\n"))
     (night.work.top / "locked.txt").chmod(0)
-    assert any("cannot read" in said for said in night.draft().refused)
+    assert any("cannot read" in said for said in night.pack().refused)
 
 
 def test_without_a_commit_there_is_no_base(tmp_path):
@@ -238,15 +238,15 @@ def test_without_a_commit_there_is_no_base(tmp_path):
     night.work.git("update-ref", "-d", "HEAD")
     night.agent(("b.txt", "x\n"))
     with pytest.raises(DeliveryError, match="HEAD named no commit"):
-        night.draft()
+        night.pack()
 
 
-def test_a_tampered_snapshot_is_no_draft(night):
+def test_a_tampered_snapshot_is_not_delivered(night):
     night.agent(("b.txt", "x\n"))
     night.work.changes()
     (night.work.scratch / "0/tree").write_text("0" * 40 + "\n")
     with pytest.raises(TamperedError):
-        night.on_host(lambda host: delivered.draft(host, night.work.before))
+        night.on_host(lambda host: delivered.pack(host, night.work.before))
 
 
 def test_the_working_tree_is_not_read_again(night):
@@ -254,17 +254,17 @@ def test_the_working_tree_is_not_read_again(night):
     night.work.changes()
     night.work.write("b.txt", "as a check left it\n")
     shutil.rmtree(night.work.top / "docs")
-    draft = night.on_host(lambda host: delivered.draft(host, night.work.before))
-    assert draft.paths == ("b.txt",)
-    files = files_of(night, night.fetch(draft))
+    packed = night.on_host(lambda host: delivered.pack(host, night.work.before))
+    assert packed.paths == ("b.txt",)
+    files = files_of(night, night.fetch(packed))
     assert files[b"b.txt"][1] == b"as it was judged\n"
     assert b"docs/a.md" in files
 
 
-def test_a_draft_is_plain_enough_for_a_record(night):
+def test_what_is_packed_is_plain_enough_for_a_record(night):
     night.agent(("b.txt", "x\n"), ("ä.txt", "y\n"))
-    draft = night.draft()
-    assert build(delivered.Draft, to_json(draft)) == draft
+    packed = night.pack()
+    assert build(delivered.Packed, to_json(packed)) == packed
 
 
 def test_a_shallow_clone_is_enough(night, tmp_path):
@@ -285,9 +285,9 @@ def test_a_repository_with_sha256(tmp_path):
     assert change.tree == committed(night)
 
 
-def test_the_snapshot_goes_on_working_after_a_draft(night):
+def test_the_snapshot_goes_on_working_afterwards(night):
     night.agent(("b.txt", "x\n"))
-    night.draft()
+    night.pack()
     night.work.write("b.txt", "another turn\n")
     assert files_of(night, night.change())[b"b.txt"][1] == b"another turn\n"
     assert b"+another turn" in night.work.patch()
@@ -314,9 +314,9 @@ def test_objects_of_lfs_come_along(night):
     night.publish()
     night.agent(("new.bin", b"new" * 1000), ("empty.bin", b""))
     (night.work.top / "again.bin").write_bytes(b"old" * 1000)
-    draft = night.draft()
-    assert draft.refused == ()
-    change = night.fetch(draft)
+    packed = night.pack()
+    assert packed.refused == ()
+    change = night.fetch(packed)
     (oid,) = change.lfs
     path = change.pack.parent / "lfs" / oid[:2] / oid[2:4] / oid
     assert path.read_bytes() == b"new" * 1000
@@ -328,7 +328,7 @@ def test_a_file_of_lfs_without_its_filter_is_refused(night):
     night.work.git("add", "-A")
     night.work.git("commit", "-q", "-m", "lfs")
     night.agent(("new.bin", b"new" * 1000))
-    (said,) = night.draft().refused
+    (said,) = night.pack().refused
     assert said.startswith("new.bin belongs to Git LFS, and git recorded no pointer")
 
 
@@ -337,7 +337,7 @@ def test_a_pointer_without_its_object_is_refused(night):
     night.work.git("add", "-A")
     night.work.git("commit", "-q", "-m", "lfs")
     night.agent(("new.bin", POINTER.format("a" * 64)))
-    (said,) = night.draft().refused
+    (said,) = night.pack().refused
     assert said.startswith("new.bin belongs to Git LFS, and its new object is not on the host")
 
 
@@ -349,7 +349,7 @@ def test_an_object_of_lfs_with_other_content_is_refused(night):
     place = night.work.top / ".git/lfs/objects/aa/aa"
     place.mkdir(parents=True)
     (place / ("a" * 64)).write_bytes(b"other\n")
-    draft = night.draft()
-    assert draft.refused == ()
+    packed = night.pack()
+    assert packed.refused == ()
     with pytest.raises(DeliveryError, match="damaged"):
-        night.fetch(draft)
+        night.fetch(packed)

@@ -67,19 +67,19 @@ class Night:
     def runs(self):
         return self.root / "runner-state" / "runs"
 
-    def draft(self):
-        """Compare the tree with the snapshot, and make the draft of it."""
+    def pack(self):
+        """Compare the tree with the snapshot, find the changes, and pack them."""
         self.work.changes()
-        return self.on_host(lambda host: delivered.draft(host, self.work.before))
+        return self.on_host(lambda host: delivered.pack(host, self.work.before))
 
-    def fetch(self, draft):
+    def fetch(self, packed):
         self.fetched += 1
         into = self.root / f"fetched-{self.fetched}"
         into.mkdir(mode=0o700)
-        return self.on_host(lambda host: delivered.fetch(host, draft, into))
+        return self.on_host(lambda host: delivered.fetch(host, packed, into))
 
     def change(self):
-        return self.fetch(self.draft())
+        return self.fetch(self.pack())
 
     def on_host(self, work):
         return asyncio.run(work(LocalTransport(self.work.environ)))
@@ -122,7 +122,7 @@ class Night:
             tip = await repository.fetch_base(base, change.base)
             await repository.take(change)
             tree = await tree_on(repository, change, tip)
-            commit = await repository.commit(tree, tip, "A draft\n", author=ADA, committer=ADA, when=WHEN)
+            commit = await repository.commit(tree, tip, "A change\n", author=ADA, committer=ADA, when=WHEN)
             await push_lfs(repository, change)
             return commit, await push(repository, [Update(ref, expected, commit)], options=options)
 

@@ -82,7 +82,7 @@ def test_the_tree_arrives_as_one_commit_on_the_base(night, remote):
     assert night.forge.tree(BRANCH) == change.tree
     assert night.forge.git("rev-parse", f"{BRANCH}^") == night.forge.refs()["refs/heads/main"]
     assert night.forge.git("log", "-1", "--format=%an|%ae|%cn|%at|%s", BRANCH) == (
-        f"Ada|ada@example.com|Ada|{int(WHEN)}|A draft"
+        f"Ada|ada@example.com|Ada|{int(WHEN)}|A change"
     )
     assert not pushed.already
     night.forge.git("fsck", "--strict")
@@ -434,7 +434,7 @@ def test_a_delivery_that_is_cut_between_any_two_steps_is_made_again(night, count
             tip = await repository.fetch_base("main", change.base)
             await repository.take(change)
             tree = await tree_on(repository, change, tip)
-            commit = await repository.commit(tree, tip, "A draft\n", author=ADA, committer=ADA, when=WHEN)
+            commit = await repository.commit(tree, tip, "A change\n", author=ADA, committer=ADA, when=WHEN)
             await push(repository, [Update(BRANCH, "", commit)])
 
     with pytest.raises(asyncio.CancelledError):
@@ -456,7 +456,7 @@ def with_record(night, remote, change, *, expected=("", ""), record=RECORD):
             tip = await repository.fetch_base("main", change.base)
             await repository.take(change)
             tree = await tree_on(repository, change, tip)
-            commit = await repository.commit(tree, tip, "A draft\n", author=ADA, committer=ADA, when=WHEN)
+            commit = await repository.commit(tree, tip, "A change\n", author=ADA, committer=ADA, when=WHEN)
             noted = await write_record(repository, record, person=ADA, when=WHEN)
             ref = record_ref(record.workflow, record.target)
             await push(repository, [Update(BRANCH, expected[0], commit), Update(ref, expected[1], noted)])

@@ -1,4 +1,4 @@
-"""The draft of a delivery, over each transport and in each shell of a host: the same tree, by id, and its pack."""
+"""What is delivered, over each transport and in each shell of a host: the same tree, by id, and its pack."""
 
 import subprocess
 
@@ -8,7 +8,7 @@ from codex_runner.git import changes as git_changes
 from codex_runner.git import delivered
 
 
-def test_a_draft_is_made_on_the_host_and_fetched(run, host, tmp_path):
+def test_the_changes_are_packed_on_the_host_and_fetched(run, host, tmp_path):
     work = Workspace(tmp_path)
     work.write("café.txt", "uncommitted\n")
     (work.top / ".gitattributes").write_text("*.key filter=crypt\n")
@@ -24,12 +24,12 @@ def test_a_draft_is_made_on_the_host_and_fetched(run, host, tmp_path):
         (work.top / "docs/a.md").unlink()
         (work.top / "README.md").chmod(0o755)
         await git_changes.changes(host, before)
-        first = await delivered.draft(host, before)
+        first = await delivered.pack(host, before)
         change = await delivered.fetch(host, first, into)
         work.write("a.key", "cleartext\n")
         work.write("café.txt", "the agent's\n")
         await git_changes.changes(host, before)
-        second = await delivered.draft(host, before)
+        second = await delivered.pack(host, before)
         await host.discard(run_id)
         return first, change, second
 
