@@ -40,12 +40,14 @@ _NOT_FOUND = re.compile(
     r"|could not be found or you don't have permission|not a git repository"
 )
 _REDIRECT = re.compile(r"returned error: 30[1278]|unable to update url base from redirection")
-_CERTIFICATE = re.compile(r"SSL certificate problem|certificate verif|self.signed certificate|CAfile|tls_|alert ")
+_CERTIFICATE = re.compile(
+    r"SSL certificate problem|certificate verif|self.signed certificate|no alternative certificate"
+)
 _UNREACHABLE = re.compile(
     r"Could not resolve host|Connection (refused|timed out|reset|closed)|(Operation|Resolving) timed out"
     r"|Failed to connect|Couldn't connect|Empty reply|returned error: (5\d\d|429|408)|early EOF|unexpected disconnect"
     r"|hung up unexpectedly|RPC failed|kex_exchange|Network is unreachable|No route to host|Broken pipe"
-    r"|transfer closed|Operation too slow|Could not resolve hostname|Temporary failure in name resolution"
+    r"|transfer closed|Operation too slow|Temporary failure in name resolution|gnutls_handshake|SSL_(connect|ERROR)"
 )
 _NO_ATOMIC = re.compile(r"does not support --atomic")
 _NO_OPTIONS = re.compile(r"does not support push options")
