@@ -11,8 +11,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from codex_runner.dataclass import dataclass
-from codex_runner.delivery.refusals import LeaseLostError, RecordRefusedError, has_moved
-from codex_runner.domain.errors import DeliveryError
+from codex_runner.delivery.refusals import RecordRefusedError, has_moved
+from codex_runner.domain.errors import BranchMovedError, DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Pushed:
 async def push(repository: Repository, updates: Sequence[Update], *, options: Sequence[str] = ()) -> Pushed:
     """Move these refs, all or none. `options` are GitLab's push options. Idempotent.
 
-    Raises LeaseLostError if a ref is neither where `expected` says nor where `new` says, RecordRefusedError if the
+    Raises BranchMovedError if a ref is neither where `expected` says nor where `new` says, RecordRefusedError if the
     forge refuses only the ref of the record, another DeliveryError if it refuses more, CredentialError if it refuses
     the credential.
     """
@@ -66,7 +66,7 @@ async def push(repository: Repository, updates: Sequence[Update], *, options: Se
 
 
 async def _missing(repository: Repository, updates: Sequence[Update]) -> list[Update]:
-    """Return the updates that are still to be made. Raises LeaseLostError, or DeliveryError for a branch in the way."""
+    """Return the updates still to be made. Raises BranchMovedError, or DeliveryError for a branch in the way."""
     patterns = [pattern for update in updates for pattern in (update.ref, f"{update.ref}/*", *_above(update.ref))]
     there = await repository.refs(*patterns)
     missing = [update for update in updates if there.get(update.ref, "") != update.new]
@@ -136,12 +136,10 @@ def _rejections(output: str) -> list[tuple[str, str]]:
     return found
 
 
-def _lost(update: Update, found: str) -> LeaseLostError:
+def _lost(update: Update, found: str) -> BranchMovedError:
     was = f"at {update.expected[:12]}" if update.expected else "not there"
     is_ = f"at {found[:12]}" if found else "gone"
-    return LeaseLostError(
-        f"{update.ref} was {was} when it was recorded, and is {is_} now.", ref=update.ref, found=found
-    )
+    return BranchMovedError(f"{update.ref} was {was} when it was recorded, and is {is_} now.")
 
 
 async def push_lfs(repository: Repository, change: ChangeSet) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import CredentialError, DeliveryError, RunnerError
+from codex_runner.domain.errors import CredentialError, DeliveryError, ForgeUnreachableError, RunnerError
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.text.clean import clean_line
 from codex_runner.text.excerpts import shorten
@@ -62,26 +62,6 @@ _MOVED = re.compile(
     r"stale info|fetch first|non-fast-forward|is at [0-9a-f]+ but expected|reference already exists"
     r"|failed to update ref|incorrect old value"
 )
-
-
-class ForgeUnreachableError(DeliveryError):
-    """The forge cannot be reached, or cannot answer. It has refused nothing."""
-
-    default_remedy = "Deliver it again with `codex-runner deliver`, once the forge answers."
-
-
-class LeaseLostError(DeliveryError):
-    """A ref at the forge is not where this runner has recorded it: a person or another run has moved it.
-
-    `ref` is the ref, and `found` the commit that it names now, "" if it does not exist.
-    """
-
-    default_remedy = "Look at the branch. Run the job again to deliver on top of what is there now."
-
-    def __init__(self, message: str, *, ref: str, found: str) -> None:
-        """Keep the ref and its commit beside the message."""
-        super().__init__(message)
-        self.ref, self.found = ref, found
 
 
 class ConflictError(DeliveryError):

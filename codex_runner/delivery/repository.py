@@ -14,8 +14,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from codex_runner.dataclass import dataclass
-from codex_runner.delivery.refusals import NOT_GIVEN, NOT_THERE, ForgeUnreachableError, Words
-from codex_runner.domain.errors import ConfigurationError, DeliveryError
+from codex_runner.delivery.refusals import NOT_GIVEN, NOT_THERE, Words
+from codex_runner.domain.errors import ConfigurationError, DeliveryError, ForgeUnreachableError
 from codex_runner.git.process import Finished, run_git
 from codex_runner.shell.scratch import scratch_folder
 from codex_runner.text.durations import format_duration

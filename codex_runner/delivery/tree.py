@@ -7,6 +7,7 @@ both sides changed, a conflict for all else that both changed. No attribute and 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 import shutil
 from typing import TYPE_CHECKING
@@ -17,13 +18,14 @@ from codex_runner.domain.change import show_path
 from codex_runner.domain.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
     from codex_runner.delivery.repository import Repository
     from codex_runner.domain.delivery import ChangeSet
 
 _RAW = re.compile(rb":(\d{6}) (\d{6}) ([0-9a-f]+) ([0-9a-f]+) [A-Z]\d*")
 _GONE = "000000"
+_SUBMODULE = "160000"
 _FILES = frozenset({"100644", "100755"})
 _TOLD = 20
 
@@ -44,8 +46,8 @@ class _Replaced:
     new: _Entry
 
 
-async def tree_on(repository: Repository, change: ChangeSet, base: str) -> str:
-    """Make the tree to deliver on the commit `base`, and return its id: that of `base` if it holds the change already.
+async def change_on(repository: Repository, change: ChangeSet, base: str) -> ChangeSet:
+    """Make the change anew on the commit `base`. Its result has no paths if `base` holds all of it already.
 
     Call `Repository.fetch_base` and `take` first. Raises ConflictError if the change does not apply to `base`, and
     DeliveryError if the objects are not those of the change that the run has recorded.
@@ -69,12 +71,23 @@ async def tree_on(repository: Repository, change: ChangeSet, base: str) -> str:
                 entries[path] = merged
     made = await _replace(repository, base, entries)
     # A file in the place of a folder, or the other way round, replaces what nobody has changed.
-    conflicts |= set(await _diff(repository, base, made)) ^ set(entries)
+    conflicts |= set(await _diff(repository, base, made)) ^ entries.keys()
     if conflicts:
         raise _conflict(conflicts, base)
     if base == change.base and made != change.tree:
         raise DeliveryError("The tree to deliver is not the base's tree with the changed paths.")
-    return made
+    modes = {path: entry.mode for path, entry in entries.items() if entry.mode != _GONE}
+    return dataclasses.replace(change, base=base, tree=made, paths=tuple(sorted(entries)), modes=modes)
+
+
+async def contents(repository: Repository, change: ChangeSet) -> AsyncIterator[tuple[str, str, bytes]]:
+    """Yield path, mode and content of each changed path that still exists: of a submodule, its commit's id in hex."""
+    for path, replaced in (await _diff(repository, change.base, change.tree)).items():
+        mode, oid = replaced.new.mode, replaced.new.oid
+        if mode == _SUBMODULE:
+            yield path, mode, oid.encode("ascii")
+        elif mode != _GONE:
+            yield path, mode, await repository.ask("cat-file", "blob", oid)
 
 
 def _conflict(paths: Iterable[str], base: str) -> ConflictError:

@@ -145,6 +145,18 @@ class DeliveryError(RunnerError):
     default_remedy = "Deliver the draft by hand (it is in the run's artifacts), or correct the delivery settings."
 
 
+class ForgeUnreachableError(DeliveryError):
+    """The forge cannot be reached, or cannot answer. What it was asked for may have been done."""
+
+    default_remedy = "Check the way to the forge (proxy, DNS, certificates) and its status page, and deliver again."
+
+
+class BranchMovedError(DeliveryError):
+    """The branch is not at the commit that this runner has recorded: a person or another run has pushed to it."""
+
+    default_remedy = "Look at the branch; the next run delivers again once its commits are merged or gone."
+
+
 def bug(error: Exception) -> str:
     """Describe an unexpected exception by its type and source line, without values: they may be secret."""
     frame = traceback.extract_tb(error.__traceback__)[-1]

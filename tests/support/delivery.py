@@ -9,7 +9,7 @@ from pathlib import Path
 from codex_runner.delivery.push import Update, push, push_lfs
 from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.repository import Person, open_repository
-from codex_runner.delivery.tree import tree_on
+from codex_runner.delivery.tree import change_on
 from codex_runner.git import delivered
 from codex_runner.transports.local import LocalTransport
 from support.tree import Workspace
@@ -121,8 +121,8 @@ class Night:
         async with self.opened(remote or self.remote(), like=change.base, **more) as repository:
             tip = await repository.fetch_base(base, change.base)
             await repository.take(change)
-            tree = await tree_on(repository, change, tip)
-            commit = await repository.commit(tree, tip, "A change\n", author=ADA, committer=ADA, when=WHEN)
+            made = await change_on(repository, change, tip)
+            commit = await repository.commit(made.tree, tip, "A change\n", author=ADA, committer=ADA, when=WHEN)
             await push_lfs(repository, change)
             return commit, await push(repository, [Update(ref, expected, commit)], options=options)
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from codex_runner.delivery.refusals import ForgeUnreachableError, Words
+from codex_runner.delivery.refusals import Words
 from codex_runner.delivery.remote import Remote
 from codex_runner.domain.delivery import ForgeCredential
-from codex_runner.domain.errors import CredentialError, DeliveryError
+from codex_runner.domain.errors import CredentialError, DeliveryError, ForgeUnreachableError
 from codex_runner.domain.secret import Secret
 
 TOKEN = "forge-token-0123456789abcdef"

@@ -15,16 +15,17 @@ from support.sshd import Sshd
 
 from codex_runner.delivery.push import Update, push
 from codex_runner.delivery.record_ref import read_record, record_ref, write_record
-from codex_runner.delivery.refusals import (
-    ConflictError,
-    ForgeUnreachableError,
-    LeaseLostError,
-    RecordRefusedError,
-)
+from codex_runner.delivery.refusals import ConflictError, RecordRefusedError
 from codex_runner.delivery.remote import Remote
-from codex_runner.delivery.tree import tree_on
+from codex_runner.delivery.tree import change_on, contents
 from codex_runner.domain.delivery import DeliveryRecord, ForgeCredential
-from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError
+from codex_runner.domain.errors import (
+    BranchMovedError,
+    ConfigurationError,
+    CredentialError,
+    DeliveryError,
+    ForgeUnreachableError,
+)
 from codex_runner.domain.secret import Secret
 
 TOKEN = "forge-token-0123456789abcdef"
@@ -178,9 +179,10 @@ def test_a_change_that_the_base_holds_already_is_no_change(night):
         async with night.opened(night.remote(), like=change.base) as repository:
             assert await repository.fetch_base("main", change.base) == tip
             await repository.take(change)
-            return await tree_on(repository, change, tip)
+            return await change_on(repository, change, tip)
 
-    assert asyncio.run(made()) == night.forge.tree("main")
+    there = asyncio.run(made())
+    assert (there.base, there.tree, there.paths) == (tip, night.forge.tree("main"), ())
 
 
 def test_a_commit_that_the_forge_does_not_have_is_refused(night):
@@ -201,6 +203,26 @@ def test_a_forge_that_gives_branches_alone_is_asked_for_their_history(night):
     assert night.forge.git("show", f"{BRANCH}:docs/new.md") == "new"
 
 
+def test_the_contents_of_a_change_on_a_moved_base(night):
+    """What an API needs that takes files instead of a pack."""
+    change = docs(night)
+    night.later(("README.md", "by another\n"), ("docs/a.md", "first line of docs/a.md\nsecond line\nthird line\n"))
+
+    async def read():
+        async with night.opened(night.remote(), like=change.base) as repository:
+            tip = await repository.fetch_base("main", change.base)
+            await repository.take(change)
+            made = await change_on(repository, change, tip)
+            return made, [each async for each in contents(repository, made)]
+
+    made, found = asyncio.run(read())
+    assert made.base == night.forge.refs()["refs/heads/main"]
+    assert found == [
+        ("docs/a.md", "100644", b"what the agent wrote\n"),
+        ("docs/new.md", "100644", b"new\n"),
+    ]
+
+
 # --- what the forge refuses ------------------------------------------------------------------------------------------
 
 
@@ -208,16 +230,16 @@ def test_a_branch_that_a_person_has_moved_is_left_alone(night):
     first, _ = night.delivered(docs(night))
     theirs = night.later(("docs/a.md", "a person's\n"), ref="codex/docs")
     night.work.write("docs/a.md", "the next night\n")
-    with pytest.raises(LeaseLostError) as caught:
+    with pytest.raises(BranchMovedError) as caught:
         night.delivered(night.change(), expected=first)
-    assert caught.value.found == theirs
+    assert theirs[:12] in caught.value.message
     assert night.forge.refs()[BRANCH] == theirs
 
 
 def test_a_branch_that_must_not_exist_is_left_alone(night):
     change = docs(night)
     night.forge.git("update-ref", BRANCH, "refs/heads/main")
-    with pytest.raises(LeaseLostError, match="was not there when"):
+    with pytest.raises(BranchMovedError, match="was not there when"):
         night.delivered(change)
     assert night.forge.refs()[BRANCH] == night.forge.refs()["refs/heads/main"]
 
@@ -228,9 +250,9 @@ def test_a_lease_that_is_lost_during_the_push_is_lost(night, served, request_):
     change = docs(night)
     main = night.forge.refs()["refs/heads/main"]
     served.faults = [(request_, lambda: night.forge.git("update-ref", BRANCH, main))]
-    with pytest.raises(LeaseLostError) as caught:
+    with pytest.raises(BranchMovedError) as caught:
         night.delivered(change, over_http(served))
-    assert caught.value.found == main
+    assert main[:12] in caught.value.message
     assert night.forge.refs()[BRANCH] == main
 
 
@@ -407,7 +429,7 @@ def test_two_at_once_end_with_one_branch(night, tmp_path):
     won = [each for each in results if not isinstance(each, BaseException)]
     lost = [each for each in results if isinstance(each, BaseException)]
     assert len(won) == 1
-    assert isinstance(lost[0], LeaseLostError)
+    assert isinstance(lost[0], BranchMovedError)
     assert night.forge.refs()[BRANCH] == won[0][0]
 
 
@@ -433,8 +455,8 @@ def test_a_delivery_that_is_cut_between_any_two_steps_is_made_again(night, count
             repository.attempt = counted
             tip = await repository.fetch_base("main", change.base)
             await repository.take(change)
-            tree = await tree_on(repository, change, tip)
-            commit = await repository.commit(tree, tip, "A change\n", author=ADA, committer=ADA, when=WHEN)
+            made = await change_on(repository, change, tip)
+            commit = await repository.commit(made.tree, tip, "A change\n", author=ADA, committer=ADA, when=WHEN)
             await push(repository, [Update(BRANCH, "", commit)])
 
     with pytest.raises(asyncio.CancelledError):
@@ -455,8 +477,8 @@ def with_record(night, remote, change, *, expected=("", ""), record=RECORD):
         async with night.opened(remote, like=change.base) as repository:
             tip = await repository.fetch_base("main", change.base)
             await repository.take(change)
-            tree = await tree_on(repository, change, tip)
-            commit = await repository.commit(tree, tip, "A change\n", author=ADA, committer=ADA, when=WHEN)
+            made = await change_on(repository, change, tip)
+            commit = await repository.commit(made.tree, tip, "A change\n", author=ADA, committer=ADA, when=WHEN)
             noted = await write_record(repository, record, person=ADA, when=WHEN)
             ref = record_ref(record.workflow, record.target)
             await push(repository, [Update(BRANCH, expected[0], commit), Update(ref, expected[1], noted)])
@@ -475,7 +497,7 @@ def test_the_record_travels_with_the_branch(night, remote):
 
 def test_branch_and_record_move_together_or_not_at_all(night):
     change = docs(night)
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(BranchMovedError):
         with_record(night, night.remote(), change, expected=("", "d" * 40))
     assert list(night.forge.refs()) == ["refs/heads/main"]
 
