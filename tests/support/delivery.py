@@ -10,13 +10,47 @@ from codex_runner.delivery.push import Update, push, push_lfs
 from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.repository import Person, open_repository
 from codex_runner.delivery.tree import change_on
+from codex_runner.domain.delivery import ForgeCredential
+from codex_runner.domain.secret import Secret
 from codex_runner.git import delivered
 from codex_runner.transports.local import LocalTransport
+from support.git_http import TOKEN
 from support.tree import Workspace
 
 BRANCH = "refs/heads/codex/docs"
 ADA = Person("Ada", "ada@example.com")
 WHEN = 1_770_000_000.0
+
+
+def credential(token=TOKEN):
+    return ForgeCredential(Secret("FORGE_TOKEN", token))
+
+
+def over_http(served, night, token=TOKEN):
+    return Remote(f"{served.origin}{night.forge.path}", credential(token))
+
+
+def docs(night):
+    """Let the agent change a file and make one, if it has not yet. Returns the change."""
+    if night.docs is None:
+        night.agent(("docs/a.md", "what the agent wrote\n"), ("docs/new.md", "new\n"))
+        night.docs = night.change()
+    return night.docs
+
+
+def cut_after(count, repository):
+    """Make a repository cancel its task after so many git commands."""
+    attempt = repository.attempt
+
+    async def counted(*arguments, **more):
+        nonlocal count
+        done = await attempt(*arguments, **more)
+        count -= 1
+        if not count:
+            raise asyncio.CancelledError
+        return done
+
+    repository.attempt = counted
 
 
 class Forge:
@@ -25,6 +59,7 @@ class Forge:
     def __init__(self, path, *init):
         self.path = path
         self.git("init", "-q", "--bare", "-b", "main", *init, str(path), cwd=path.parent)
+        self.git("config", "http.receivepack", "true")
 
     def git(self, *words, cwd=None, **more):
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.path.parent), "GIT_CONFIG_NOSYSTEM": "1"}
@@ -58,6 +93,7 @@ class Night:
         self.forge = Forge(root / "forge.git", *init)
         self.publish()
         self.fetched = 0
+        self.docs = None
 
     def publish(self):
         """Push the working tree's commit to the forge's main."""
@@ -116,9 +152,11 @@ class Night:
     def remote(self):
         return Remote(str(self.forge.path))
 
-    async def deliver(self, change, remote=None, *, expected="", ref=BRANCH, base="main", options=(), **more):
-        """Do every step of a delivery. Returns the commit, and what the push says."""
+    async def deliver(self, change, remote=None, *, expected="", ref=BRANCH, base="main", options=(), cut=0, **more):
+        """Do every step of a delivery. Returns the commit, and what the push says. `cut`: after so many commands."""
         async with self.opened(remote or self.remote(), like=change.base, **more) as repository:
+            if cut:
+                cut_after(cut, repository)
             tip = await repository.fetch_base(base, change.base)
             await repository.take(change)
             made = await change_on(repository, change, tip)
@@ -128,6 +166,12 @@ class Night:
 
     def delivered(self, change, remote=None, **more):
         return asyncio.run(self.deliver(change, remote, **more))
+
+    def cut(self, change, *, after):
+        """Deliver, and be cancelled after so many git commands. Raises StopIteration if there are not so many."""
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(self.deliver(change, cut=after))
+            raise StopIteration
 
     @property
     def left_over(self):

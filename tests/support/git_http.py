@@ -7,17 +7,19 @@ import subprocess
 import threading
 from urllib.parse import urlsplit
 
+TOKEN = "forge-token-0123456789abcdef"
+
 
 class GitHttp:
-    """Serves the bare repositories below `root` to the user `user` with the password `token`.
+    """Serves each bare repository of this machine, by its path, to the user `user` with the password `token`.
 
     `faults` is a list of what befalls the next requests to a service, in order: ("git-upload-pack", "503"), for one.
     "503" answers before git does anything, "lost" closes the connection after git has done it, and a function is called
     before git serves the request. `asked` has the path of each request with its Authorization header.
     """
 
-    def __init__(self, root, user="x-access-token", token="forge-token-0123456789abcdef"):
-        self.root, self.user, self.token = root, user, token
+    def __init__(self, user="x-access-token", token=TOKEN):
+        self.user, self.token = user, token
         self.faults, self.asked = [], []
         self.redirect = ""
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -97,9 +99,9 @@ def _handler(served):
             parts = urlsplit(self.path)
             environ = {
                 "PATH": os.environ["PATH"],
-                "HOME": str(served.root),
+                "HOME": "/nonexistent",
                 "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_PROJECT_ROOT": str(served.root),
+                "GIT_PROJECT_ROOT": "/",
                 "GIT_HTTP_EXPORT_ALL": "1",
                 "REQUEST_METHOD": self.command,
                 "PATH_INFO": parts.path,
