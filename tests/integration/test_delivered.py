@@ -323,6 +323,17 @@ def test_objects_of_lfs_come_along(night):
     assert change.tree == committed(night)
 
 
+@needs_lfs
+def test_the_first_file_of_lfs_does_not_look_like_tampering(night):
+    """git-lfs notes the version of its format in git's settings when it first runs."""
+    with_lfs(night)
+    night.work.git("add", "-A")
+    night.work.git("commit", "-q", "-m", "lfs")
+    night.agent(("new.bin", b"new" * 1000))
+    night.work.changes()
+    assert b"oid sha256" in night.work.patch()
+
+
 def test_a_file_of_lfs_without_its_filter_is_refused(night):
     night.work.write(".gitattributes", "*.bin filter=lfs\n")
     night.work.git("add", "-A")
