@@ -77,10 +77,15 @@ pointed() { # DIR COMMON: sorts the paths of git-lfs: no pointer, an object that
 	done <"$delivery/entries"
 }
 
-nested() { # lists the submodules in which something changed, or that could not be compared
+nested() { # lists the submodules with changes that are not in the commit which is delivered, or that cannot be compared
 	n=1
 	while [ -d "$scratch/$n" ]; do
-		cmp -s "$scratch/$n/tree" "$scratch/$n/after" || sed 's,/$,,' "$scratch/$n/prefix"
+		if ! cmp -s "$scratch/$n/tree" "$scratch/$n/after"; then
+			whole cat "$scratch/$n/prefix" || return 1
+			link=$(borrowing "$scratch/0" rev-parse -q --verify "$(cat "$scratch/0/after"):${REPLY%/}")
+			holds=$(borrowing "$scratch/$n" rev-parse -q --verify "$link^{tree}")
+			[ -n "$holds" ] && [ "$holds" = "$(cat "$scratch/$n/after")" ] || printf '%s\n' "${REPLY%/}"
+		fi
 		n=$((n + 1))
 	done
 }
@@ -107,7 +112,7 @@ packed() { # DIR: prints what there is to deliver
 		comm -3 "$delivery/paths" "$delivery/made" | tr -d '\t' # a path in the way of another one
 	} | sort -u >"$delivery/clashes"
 	comm -13 "$dir/left" "$dir/now/left" >"$delivery/unread"
-	nested >"$delivery/nested"
+	nested >"$delivery/nested" || return 1
 	if [ "$made" != "$base_tree" ]; then
 		printf '%s\n' "$made" "^$base_tree" >"$delivery/wanted"
 		borrowing "$dir" rev-list --objects --stdin <"$delivery/wanted" >"$delivery/new" || return 1

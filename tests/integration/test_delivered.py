@@ -214,7 +214,7 @@ def test_a_removed_file_with_a_filter_is_delivered(night):
     assert (packed.refused, packed.paths) == ((), ("a.key",))
 
 
-def test_a_change_in_a_submodule_is_refused(night, tmp_path):
+def test_a_submodule_is_delivered_as_a_commit_and_its_files_are_not(night, tmp_path):
     other = tmp_path / "other"
     night.work.git("clone", "-q", str(night.work.top), str(other))
     night.work.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other), "sub")
@@ -223,6 +223,20 @@ def test_a_change_in_a_submodule_is_refused(night, tmp_path):
     night.agent(("sub/README.md", "changed inside\n"), ("b.txt", "plain\n"))
     (said,) = night.pack().refused
     assert said.startswith("sub is a submodule")
+    night.work.git("commit", "-qam", "inside", cwd=night.work.top / "sub")
+    packed = night.pack()
+    assert (packed.refused, packed.modes) == ((), {"b.txt": "100644", "sub": "160000"})
+    assert night.fetch(packed).tree == committed(night)
+
+
+def test_line_ends_alone(night):
+    text = (night.work.top / "README.md").read_bytes().replace(b"\n", b"\r\n")
+    night.agent(("README.md", text))
+    assert night.pack().paths == ("README.md",)
+    night.work.git("checkout", "-q", "README.md")
+    night.work.git("config", "core.autocrlf", "true")
+    night.agent(("README.md", text))
+    assert not night.pack().is_change
 
 
 def test_a_file_that_git_cannot_read_is_refused(night):
