@@ -1,4 +1,4 @@
-"""Push refs to the forge, each with a lease: a ref moves only from the commit that this runner has recorded.
+"""Pushes to the forge: a ref moves only from the commit that this runner has recorded (git's `--force-with-lease`).
 
 All refs move together or none does. A push may be repeated: if its answer was lost, the next try finds what it did.
 """

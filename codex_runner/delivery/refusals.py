@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import CredentialError, DeliveryError, ForgeUnreachableError, RunnerError
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.text.clean import clean_line
 from codex_runner.text.excerpts import shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from codex_runner.delivery.remote import Remote
 
 _LINES, _LENGTH = 12, 1200
@@ -29,38 +32,128 @@ NOT_THERE = re.compile(r"not our ref")
 NOT_GIVEN = re.compile(r"unadvertised object")
 """The forge gives no commit by its id, only branches and tags."""
 
-_CREDENTIAL = re.compile(
-    r"Authentication failed|could not read (Username|Password)|HTTP Basic: Access denied|returned error: 401"
-    r"|Invalid username or (password|token)|Permission denied \(publickey|terminal prompts disabled"
-)
-_HOST_KEY = re.compile(r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED")
-_RIGHTS = re.compile(r"returned error: 403|Permission to \S+ denied|Write access to repository not granted|denied to ")
-_NOT_FOUND = re.compile(
-    r"repository '[^']*' not found|Repository not found|returned error: 404|does not appear to be a git repository"
-    r"|could not be found or you don't have permission|not a git repository"
-)
-_REDIRECT = re.compile(r"returned error: 30[1278]|unable to update url base from redirection")
-_CERTIFICATE = re.compile(
-    r"SSL certificate problem|certificate verif|self.signed certificate|no alternative certificate"
-)
-_UNREACHABLE = re.compile(
-    r"Could not resolve host|Connection (refused|timed out|reset|closed)|(Operation|Resolving) timed out"
-    r"|Failed to connect|Couldn't connect|Empty reply|returned error: (5\d\d|429|408)|early EOF|unexpected disconnect"
-    r"|hung up unexpectedly|RPC failed|kex_exchange|Network is unreachable|No route to host|Broken pipe"
-    r"|transfer closed|Operation too slow|Temporary failure in name resolution|gnutls_handshake|SSL_(connect|ERROR)"
-)
-_NO_ATOMIC = re.compile(r"does not support --atomic")
-_NO_OPTIONS = re.compile(r"does not support push options")
-_WORKFLOWS = re.compile(r"refusing to allow .* workflow")
-_PROTECTED = re.compile(
-    r"protected branch|GH006|GH013|not allowed to (force )?push|[Rr]epository rule violations|protected ref",
-    re.IGNORECASE,
-)
-_HOOK = re.compile(r"(pre-receive|update|proc-receive) hook declined|hook declined")
-_IN_THE_WAY = re.compile(r"cannot lock ref '[^']*': '([^']*)' exists|directory file conflict|funny refname")
 _MOVED = re.compile(
     r"stale info|fetch first|non-fast-forward|is at [0-9a-f]+ but expected|reference already exists"
     r"|failed to update ref|incorrect old value"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What git or a forge prints, the error that it becomes, its sentence, and its remedy.
+
+    In the sentence, `{place}` is the repository, `{name}` the ref, and `{said}` what was printed.
+    """
+
+    printed: re.Pattern[str]
+    error: type[RunnerError]
+    sentence: str
+    remedy: str | None = None
+
+
+# The first one that matches counts.
+_ON_THE_WAY = (
+    _Refusal(
+        re.compile(
+            r"Authentication failed|could not read (Username|Password)|HTTP Basic: Access denied|returned error: 401"
+            r"|Invalid username or (password|token)|Permission denied \(publickey|terminal prompts disabled"
+        ),
+        CredentialError,
+        "{place} refuses the delivery's credential: {said}.",
+        "Check that the token is valid and may read and write this repository.",
+    ),
+    _Refusal(
+        re.compile(r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED"),
+        DeliveryError,
+        "The host key of {place} is not trusted: {said}.",
+        "Add it to known_hosts on this machine.",
+    ),
+    _Refusal(
+        re.compile(r"returned error: 30[1278]|unable to update url base from redirection"),
+        DeliveryError,
+        "{place} redirects to another address.",
+        "Write the new address into the delivery's `repository`.",
+    ),
+    _Refusal(
+        re.compile(
+            r"returned error: 403|Permission to \S+ denied|Write access to repository not granted|denied to "
+            r"|not allowed to upload"
+        ),
+        DeliveryError,
+        "{place} does not let this credential in: {said}.",
+        "Give the token the right to write this repository's contents.",
+    ),
+    _Refusal(
+        re.compile(
+            r"repository '[^']*' not found|Repository not found|returned error: 404|not a git repository"
+            r"|does not appear to be a git repository|could not be found or you don't have permission"
+        ),
+        DeliveryError,
+        "{place} is not there, or the credential may not see it: {said}.",
+        "Check the delivery's `repository`, and that its token may read it.",
+    ),
+    _Refusal(
+        re.compile(r"SSL certificate problem|certificate verif|self.signed certificate|no alternative certificate"),
+        DeliveryError,
+        "The certificate of {place} is not trusted: {said}.",
+        "Name the file with the CA's certificates.",
+    ),
+    _Refusal(
+        re.compile(
+            r"Could not resolve host|Connection (refused|timed out|reset|closed)|(Operation|Resolving) timed out"
+            r"|Failed to connect|Couldn't connect|Empty reply|returned error: (5\d\d|429|408)|early EOF"
+            r"|unexpected disconnect|hung up unexpectedly|RPC failed|kex_exchange|Network is unreachable"
+            r"|No route to host|Broken pipe|transfer closed|Operation too slow|Temporary failure in name resolution"
+            r"|gnutls_handshake|SSL_(connect|ERROR)"
+        ),
+        ForgeUnreachableError,
+        "{place} cannot be reached: {said}.",
+    ),
+    _Refusal(re.compile(""), DeliveryError, "git failed at {place}: {said}."),
+)
+
+_WHOLE_PUSH = (
+    _Refusal(
+        re.compile(r"does not support push options"),
+        DeliveryError,
+        "{place} takes no push options, so no merge request can be opened by them.",
+        'Set `target = "git"`, or use a token for the API.',
+    ),
+    _Refusal(
+        re.compile(r"does not support --atomic"),
+        DeliveryError,
+        "{place} cannot update two refs at once (atomic push).",
+        "Keep the record on this machine.",
+    ),
+    *_ON_THE_WAY,
+)
+
+_ONE_REF = (
+    _Refusal(
+        re.compile(r"refusing to allow .* workflow"),
+        DeliveryError,
+        "{name} was not pushed: the token may not change workflows: {said}.",
+        "Use a token of a GitHub App with the permission `workflows`, or forbid the path to the agent.",
+    ),
+    _Refusal(
+        re.compile(r"(?i)protected (branch|ref)|GH006|GH013|not allowed to (force )?push|repository rule violations"),
+        DeliveryError,
+        "{name} is protected, and was not pushed: {said}.",
+        "Name another `branch`, or let the token push to this one.",
+    ),
+    _Refusal(
+        re.compile(r"cannot lock ref '[^']*': '[^']*' exists|directory file conflict|funny refname"),
+        DeliveryError,
+        "{name} cannot exist beside another branch: {said}.",
+        "Name another `branch`.",
+    ),
+    _Refusal(
+        re.compile(r"hook declined"),
+        DeliveryError,
+        "A hook of the repository declined {name}: {said}.",
+        "Do what the hook asks for.",
+    ),
+    _Refusal(re.compile(""), DeliveryError, "{name} was not pushed: {said}."),
 )
 
 
@@ -101,78 +194,26 @@ class Words:
         told = [re.sub(r"^(remote|fatal|error): ", "", line).strip(" =") for line in told if line]
         return [shorten(line, 300) for line in dict.fromkeys(filter(None, told))][:_LINES]
 
-    def of_network(self, complaint: bytes) -> RunnerError:  # noqa: PLR0911 - one return a cause
+    def of_network(self, complaint: bytes) -> RunnerError:
         """Return the error for a git command that talked to the forge and failed."""
-        text, place = complaint.decode("utf-8", "replace"), self._remote.shown
-        said = self.shown(complaint) or "git gave no reason"
-        if _CREDENTIAL.search(text):
-            return CredentialError(
-                f"{place} refuses the delivery's credential: {said}.",
-                remedy="Check that the token is valid and may read and write this repository.",
-            )
-        if _HOST_KEY.search(text):
-            return DeliveryError(
-                f"The host key of {place} is not trusted: {said}.", remedy="Add it to known_hosts on this machine."
-            )
-        if _REDIRECT.search(text):
-            return DeliveryError(
-                f"{place} redirects to another address.",
-                remedy="Write the new address into the delivery's `repository`.",
-            )
-        if _RIGHTS.search(text):
-            return DeliveryError(
-                f"{place} does not let this credential in: {said}.",
-                remedy="Give the token the right to write this repository's contents.",
-            )
-        if _NOT_FOUND.search(text):
-            return DeliveryError(
-                f"{place} is not there, or the credential may not see it: {said}.",
-                remedy="Check the delivery's `repository`, and that its token may read it.",
-            )
-        if _CERTIFICATE.search(text):
-            return DeliveryError(
-                f"The certificate of {place} is not trusted: {said}.", remedy="Name the file of the CA's certificates."
-            )
-        if _UNREACHABLE.search(text):
-            return ForgeUnreachableError(f"{place} cannot be reached: {said}.")
-        return DeliveryError(f"git failed at {place}: {said}.")
-
-    def of_rejection(self, ref: str, reason: str, complaint: bytes) -> DeliveryError:
-        """Return the error for a ref that the forge rejected. `reason` is git's own word for it."""
-        text = f"{reason}\n{complaint.decode('utf-8', 'replace')}"
-        name, said = ref.removeprefix("refs/heads/"), self.shown(complaint) or self.shown(reason)
-        if _WORKFLOWS.search(text):
-            return DeliveryError(
-                f"{name} was not pushed: the token may not change workflows: {said}.",
-                remedy="Use a token of a GitHub App with the permission `workflows`, or forbid the path to the agent.",
-            )
-        if _PROTECTED.search(text):
-            return DeliveryError(
-                f"{name} is protected, and was not pushed: {said}.",
-                remedy="Name another `branch`, or let the token push to this one.",
-            )
-        if _IN_THE_WAY.search(text):
-            return DeliveryError(f"{name} cannot exist beside another branch: {said}.", remedy="Name another `branch`.")
-        if _HOOK.search(text):
-            return DeliveryError(
-                f"A hook of the repository declined {name}: {said}.", remedy="Do what the hook asks for."
-            )
-        return DeliveryError(f"{name} was not pushed ({self.shown(reason)}): {said}.")
+        return self._error(_ON_THE_WAY, complaint)
 
     def of_push(self, complaint: bytes) -> RunnerError:
         """Return the error for a push that failed as a whole."""
-        text = complaint.decode("utf-8", "replace")
-        if _NO_OPTIONS.search(text):
-            return DeliveryError(
-                f"{self._remote.shown} takes no push options, so no merge request can be opened by them.",
-                remedy='Set `target = "git"`, or use a token for the API.',
-            )
-        if _NO_ATOMIC.search(text):
-            return DeliveryError(
-                f"{self._remote.shown} cannot update two refs at once (atomic push).",
-                remedy="Keep the record on this machine.",
-            )
-        return self.of_network(complaint)
+        return self._error(_WHOLE_PUSH, complaint)
+
+    def of_rejection(self, ref: str, reason: str, complaint: bytes) -> RunnerError:
+        """Return the error for a ref that the forge rejected. `reason` is git's own word for it."""
+        return self._error(_ONE_REF, complaint, name=ref.removeprefix("refs/heads/"), reason=reason)
+
+    def _error(
+        self, refusals: Sequence[_Refusal], complaint: bytes, *, name: str = "", reason: str = ""
+    ) -> RunnerError:
+        text = f"{reason}\n{complaint.decode('utf-8', 'replace')}"
+        refusal = next(refusal for refusal in refusals if refusal.printed.search(text))
+        said = self.shown(complaint) or self.shown(reason) or "git gave no reason"
+        sentence = refusal.sentence.format(place=self._remote.shown, name=name, said=said)
+        return refusal.error(sentence, remedy=refusal.remedy)
 
 
 def has_moved(reason: str, complaint: bytes) -> bool:
