@@ -154,25 +154,29 @@ class Repository:
         return _refs(await self.talk("ls-remote", "--quiet", "origin", *patterns))
 
     async def default_branch(self) -> str:
-        """Return the name of the forge's default branch. Raises DeliveryError if it has none."""
+        """Return the name of the forge's default branch, "" if it has none."""
         said = await self.talk("ls-remote", "--quiet", "--symref", "origin", "HEAD")
         for line in said.splitlines():
             if line.startswith(b"ref: refs/heads/") and line.endswith(b"\tHEAD"):
                 return os.fsdecode(line.removeprefix(b"ref: refs/heads/").removesuffix(b"\tHEAD"))
-        raise DeliveryError(
-            f"{self.remote.shown} names no default branch.", remedy="Name the branch in the delivery's `base`."
-        )
+        return ""
+
+    async def branch_tip(self, branch: str) -> str:
+        """Return the commit of the forge's branch. Raises DeliveryError if there is no such branch."""
+        ref = f"refs/heads/{branch}"
+        if (tip := (await self.refs(ref)).get(ref)) is None:
+            raise DeliveryError(
+                f"{self.remote.shown} has no branch {branch!r}.", remedy="Correct the delivery's `base`."
+            )
+        return tip
 
     async def fetch_base(self, branch: str, commit: str) -> str:
         """Fetch the branch, and the commit that the agent began with, as shallow as the forge allows.
 
         Returns the branch's commit. Raises DeliveryError if the forge lacks the branch or the commit.
         """
+        await self.branch_tip(branch)
         ref = f"refs/heads/{branch}"
-        if ref not in await self.refs(ref):
-            raise DeliveryError(
-                f"{self.remote.shown} has no branch {branch!r}.", remedy="Correct the delivery's `base`."
-            )
         fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--force")
         await self.talk(*fetch, "--depth=1", "origin", f"{ref}:{TIP}")
         if not await self._has(commit):

@@ -40,7 +40,7 @@ def served():
         yield server
 
 
-@pytest.fixture(params=["path", "ssh", "http"])
+@pytest.fixture(params=["ssh", "path", "http"])
 def remote(request, night):
     if request.param == "path":
         return night.remote()

@@ -1,7 +1,5 @@
 """What a forge refuses, and what is in the way: an error in words, and no branch."""
 
-import asyncio
-
 import pytest
 from support.delivery import BRANCH, credential, docs, over_http
 from support.git_http import TOKEN
@@ -88,15 +86,6 @@ def test_a_branch_in_the_way_is_named(night, there, wanted):
 def test_a_base_that_is_not_there_is_refused(night):
     with pytest.raises(DeliveryError, match="has no branch 'develop'"):
         night.delivered(docs(night), base="develop")
-
-
-def test_the_default_branch_is_asked_for(night, served):
-    async def ask(remote):
-        async with night.opened(remote) as repository:
-            return await repository.default_branch()
-
-    assert asyncio.run(ask(night.remote())) == "main"
-    assert asyncio.run(ask(over_http(served, night))) == "main"
 
 
 def test_push_options_arrive(night, served):
