@@ -43,8 +43,8 @@ _SETTINGS: Final = {
     "push.gpgSign": "false",
     "credential.helper": "",
     "http.followRedirects": "false",  # a redirect could lead the push into another repository
-    "http.lowSpeedLimit": "100",
-    "http.lowSpeedTime": "60",
+    "http.lowSpeedLimit": "1",  # a hook of the forge may take minutes, in which git hears some bytes
+    "http.lowSpeedTime": "300",
     "protocol.allow": "never",
     **{f"protocol.{scheme}.allow": "always" for scheme in sorted(_SCHEMES)},
 }

@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shutil
 
 import pytest
 from support.delivery import BRANCH, WHEN, Night, docs, over_http
+from support.tree import RUN
 
-from codex_runner.domain.errors import (
-    BranchMovedError,
-)
+from codex_runner.delivery.pack_store import PackStore
+from codex_runner.domain.errors import BranchMovedError
+from codex_runner.git import delivered
 
 
 @pytest.mark.needs_sshd
@@ -34,6 +36,20 @@ def test_the_same_delivery_again_is_the_same_commit_and_moves_nothing(night):
     again, pushed = night.delivered(change)
     assert (again, pushed.already) == (first, True)
     assert list(night.forge.refs()) == [BRANCH, "refs/heads/main"]
+
+
+def test_what_was_kept_is_delivered_later(own):
+    """By another process, after the host has forgotten the run."""
+    store = PackStore(own.root / "state/deliveries")
+    own.agent(("docs/a.md", "what the agent wrote\n"))
+    packed = own.pack()
+    with store.staging() as staged:
+        change = own.on_host(lambda host: delivered.fetch(host, packed, staged))
+        store.keep(change, workflow="docs", run=RUN, retention=3600.0)
+    own.on_host(lambda host: host.discard(RUN))
+    shutil.rmtree(own.work.top)
+    commit, _ = own.delivered(store.read(RUN).change)
+    assert own.forge.tree(commit) == packed.tree
 
 
 def test_a_later_change_takes_the_place_of_the_branch(own):
