@@ -65,7 +65,8 @@ class ChangeSet:
 
     `base` is the commit that the agent began with, `tree` the id of its tree with the agent's changes. `paths` are the
     changed paths, relative to the repository's top; bytes outside UTF-8 are surrogates. `modes` has the new mode of
-    each path that still exists ("100644", "100755", "120000", "160000").
+    each path that still exists ("100644", "100755", "120000", "160000"). `lfs` are the ids (SHA-256) of new objects of
+    Git LFS; they lie in the folder `lfs` beside the pack, at the paths that git-lfs gives them.
     """
 
     base: str
@@ -73,6 +74,7 @@ class ChangeSet:
     paths: tuple[str, ...]
     modes: dict[str, str]
     pack: Path
+    lfs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.change import show_path
 from codex_runner.domain.cksum import cksum
-from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError
+from codex_runner.domain.errors import ConfigurationError, DeliveryError, HostError, RunnerError
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.git.diff_reader import Changes, GitAnswer, pairs, text, unquote
 from codex_runner.shell.script import shell_script
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _PAGE = 768 * 1024  # bytes: below what an answer may have (Transport.ask)
 # In this order: functions first, the call last.
 _PARTS = ("guard", "tree", "rules", "nested", "history", "changes")
+_DELIVERY = (*_PARTS[:-1], "delivered", _PARTS[-1])
 
 _ANSWER = re.compile(rb"ok (\d+) (\d+)\n")
 
@@ -141,15 +142,22 @@ def diffstat(changed: Sequence[Change]) -> str:
 # --- asking the host -------------------------------------------------------------------------------------------------
 
 
-def script() -> str:
-    """Return the host's script as one text, with its comments."""
-    parts = shell_script("codex_runner.git", *(f"{part}.sh" for part in _PARTS))
+def script(*, delivery: bool = False) -> str:
+    """Return the host's script as one text, with its comments. `delivery` adds the part for deliveries."""
+    parts = shell_script("codex_runner.git", *(f"{part}.sh" for part in (_DELIVERY if delivery else _PARTS)))
     return f"{shell_script('codex_runner.shell', 'points.sh')}\n{parts}"
 
 
-async def _ask(transport: Transport, cwd: str | None, arguments: tuple[str, ...], timeout: float) -> bytes:
+async def ask_for_delivery(transport: Transport, before: Before, timeout: float) -> bytes:
+    """Return what the last `changes` comes to as a delivery, in the words of delivered.sh."""
+    return await _ask(transport, None, ("deliver", before.run_id, before.seal), timeout, script(delivery=True))
+
+
+async def _ask(
+    transport: Transport, cwd: str | None, arguments: tuple[str, ...], timeout: float, whole: str | None = None
+) -> bytes:
     """Run the script and fetch its whole answer, page by page, within `timeout` seconds in total."""
-    whole, until = script(), time.monotonic() + timeout
+    whole, until = whole or script(), time.monotonic() + timeout
     done = await transport.ask(whole, cwd=cwd, timeout=timeout, arguments=arguments)
     if done.exit_code is None:
         raise TreeTimeoutError(
@@ -185,6 +193,8 @@ def _error(done: Completed) -> RunnerError:
             )
         case "tampered":
             return TamperedError(f"The snapshot of the workspace from before the agent is lost: {message}.")
+        case "undeliverable":
+            return DeliveryError(f"The agent's changes cannot be delivered: {message}.")
         case _:
             return HostError(
                 f"git could not find the workspace's changes: {message}", remedy="Try `git status` there by hand."

@@ -4,6 +4,7 @@
 # sh -c SCRIPT sh changes RUN SEAL         compare; works in any current directory
 # sh -c SCRIPT sh patch RUN SEAL           the last comparison, as a patch
 # sh -c SCRIPT sh commits RUN SEAL         the commits since the snapshot, a patch a commit, for searches
+# sh -c SCRIPT sh deliver RUN SEAL         the last comparison, as what is delivered (delivered.sh)
 # sh -c SCRIPT sh page RUN OFFSET SIZE     more of the last answer
 #
 # Each answers `ok SIZE CKSUM`, a newline and the first bytes of its answer, or `error CODE MESSAGE`.
@@ -338,5 +339,6 @@ snapshot) snapshot "$@" ;;
 changes) changes "$@" ;;
 patch) patches "$1" after compared -p --binary ;;
 commits) patches "$1" commits committed -p ;;
+deliver) deliver "$@" ;;
 page) tail -c "+$(($1 + 1))" "$scratch/answer" | head -c "$2" ;;
 esac

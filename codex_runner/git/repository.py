@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import os
 import re
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,6 +12,7 @@ from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.surroundings import for_git
 from codex_runner.git.guard import guarded
+from codex_runner.git.process import run_git
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,29 +162,12 @@ async def _git(
     folder: str, arguments: Sequence[str], environ: Mapping[str, str], stdin: bytes = b"", stdout: int | None = None
 ) -> bytes:
     try:
-        process = await asyncio.create_subprocess_exec(
-            "git",
-            "-C",
-            folder,
-            *arguments,
-            env=environ,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE if stdout is None else stdout,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # a terminal's Ctrl-C must reach only the runner, which then ends git
-        )
+        done = await run_git(folder, arguments, environ, stdin=stdin, stdout=stdout)
     except FileNotFoundError:
         raise ConfigurationError(
             "git is not installed on this machine.", remedy="Install git, or remove the job's `workspace`."
         ) from None
-    try:
-        output, complaint = await process.communicate(stdin)
-    except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):  # the whole group: git may have started a fetch
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        raise
-    if process.returncode:
-        said = complaint.decode("utf-8", "replace").strip()
-        raise GitError(said.removeprefix("fatal: ") or f"`git {arguments[0]}` ended with {process.returncode}")
-    return output or b""
+    if done.code:
+        said = done.complaint.decode("utf-8", "replace").strip()
+        raise GitError(said.removeprefix("fatal: ") or f"`git {arguments[0]}` ended with {done.code}")
+    return done.output

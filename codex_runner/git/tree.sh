@@ -6,6 +6,7 @@ configured() { # PATTERN: a line KEY VALUE for each matching key of the reposito
 }
 
 settings() { # DIR: copies settings of reading and ignoring files; turns off those that run programs or skip files
+	# git-lfs would write the last one itself, into a file that is sealed by then.
 	configured '^core\.(autocrlf|eol|filemode|symlinks|ignorecase|precomposeunicode|bigfilethreshold)$' |
 		while IFS= read -r line; do
 			value=${line#* }
@@ -30,6 +31,7 @@ settings() { # DIR: copies settings of reading and ignoring files; turns off tho
 		core.fsync none
 		index.sparse false
 		gc.auto 0
+		lfs.repositoryFormatVersion 0
 	END
 }
 

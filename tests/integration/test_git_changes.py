@@ -516,11 +516,12 @@ def test_what_was_noted_is_proved(work):
         work.changes()
 
 
-@pytest.mark.parametrize("shell", [["dash"], ["bash", "--posix"], ["busybox", "sh"]])
+@pytest.mark.parametrize("shell", ["dash", "bash --posix", "busybox sh", "mksh", "zsh --emulate sh"])
 def test_in_every_shell(work, shell):
+    shell = shell.split()
     if shutil.which(shell[0]) is None:
         pytest.skip(f"no {shell[0]}")
-    script = git_changes.script()
+    script = git_changes.script(delivery=True)
 
     def ask(*words):
         done = subprocess.run(
@@ -535,6 +536,9 @@ def test_in_every_shell(work, shell):
     work.write("new\nname", "x\n")
     assert b"1\t0\tnew\nname\0" in ask("changes", RUN, seal)
     assert b"+x" in ask("patch", RUN, seal)
+    delivered = ask("deliver", RUN, seal)
+    assert b'"new\\nname"' in delivered
+    assert (work.scratch / "delivery/pack").read_bytes().startswith(b"PACK")
 
 
 @pytest.mark.needs_sshd

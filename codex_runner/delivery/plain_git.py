@@ -1,0 +1,41 @@
+"""A plain git remote as a delivery's target: it is asked before the agent what the credential may do there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codex_runner.delivery.push import RECORDS
+from codex_runner.delivery.repository import Person
+from codex_runner.domain.delivery import Access
+from codex_runner.domain.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from codex_runner.delivery.repository import Repository
+
+_NOBODY = Person("codex-runner", "codex-runner@localhost")
+
+
+async def check_access(repository: Repository, base: str | None) -> Access:
+    """Ask for the branch `base` (None: the default branch), and whether the credential may push. Changes nothing.
+
+    Raises CredentialError if the credential is refused, DeliveryError if the branch is missing or the remote takes no
+    push. A hook or a branch's protection may still decline the push later.
+    """
+    default = await repository.default_branch()
+    if not (base or default):
+        raise DeliveryError(
+            f"{repository.remote.shown} names no default branch.", remedy="Name the branch in the delivery's `base`."
+        )
+    tip = await repository.branch_tip(base or default)
+    tree = (await repository.ask("mktree")).decode("ascii").strip()
+    probe = await repository.commit(tree, "", "A probe\n", author=_NOBODY, committer=_NOBODY, when=0.0)
+
+    async def once() -> None:
+        done = await repository.attempt(
+            "push", "--dry-run", "--no-verify", "--quiet", "origin", f"{probe}:{RECORDS}probe", talks=True
+        )
+        if done.code:
+            raise repository.words.of_push(done.complaint)
+
+    await repository.persist(once)
+    return Access(default, tip)

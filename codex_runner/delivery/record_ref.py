@@ -1,0 +1,70 @@
+"""The record of a delivery on a plain git remote: a ref `refs/codex-runner/<workflow>/<target>`.
+
+It names a commit with one file, so that every server keeps it. It is pushed together with the branch, or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from codex_runner.delivery.push import RECORDS
+from codex_runner.domain.delivery import DeliveryRecord
+
+if TYPE_CHECKING:
+    from codex_runner.delivery.repository import Person, Repository
+
+_FILE = "delivery.json"
+_PLAIN = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST = 1 << 16  # bytes
+_HERE = "refs/runner/record"
+
+
+def record_ref(workflow: str, target: str) -> str:
+    """Return the ref's name. Other characters than letters, digits, `_` and `-` are percent-encoded."""
+    names = (_PLAIN.sub(_percent, name) for name in (workflow, target))
+    return RECORDS + "/".join(names)
+
+
+async def read_record(repository: Repository, workflow: str, target: str) -> tuple[DeliveryRecord | None, str]:
+    """Return the record and the commit that holds it: (None, "") if there is none.
+
+    A record that cannot be read is (None, its commit): the branch is then not known to be the workflow's.
+    """
+    ref = record_ref(workflow, target)
+    found = (await repository.refs(ref)).get(ref, "")
+    if not found:
+        return None, ""
+    await repository.talk("fetch", "--quiet", "--no-tags", "--depth=1", "--force", "origin", f"{ref}:{_HERE}")
+    found = (await repository.ask("rev-parse", "--verify", "--quiet", _HERE)).decode("ascii").strip()
+    size = await repository.attempt("cat-file", "-s", f"{_HERE}:{_FILE}")
+    if size.code or int(size.output) > _LONGEST:
+        return None, found
+    return _parse(await repository.ask("cat-file", "blob", f"{_HERE}:{_FILE}")), found
+
+
+async def write_record(repository: Repository, record: DeliveryRecord, *, person: Person, when: float) -> str:
+    """Make the commit that holds the record, and return its id. Push it with `record_ref`'s ref."""
+    text = json.dumps({field.name: getattr(record, field.name) for field in fields(record)}, indent=2) + "\n"
+    blob = (await repository.ask("hash-object", "-w", "--stdin", "--no-filters", stdin=text.encode())).decode("ascii")
+    entry = f"100644 blob {blob.strip()}\t{_FILE}\n".encode()
+    tree = (await repository.ask("mktree", stdin=entry)).decode("ascii").strip()
+    message = f"The last delivery of {record.workflow}\n"
+    return await repository.commit(tree, "", message, author=person, committer=person, when=when)
+
+
+def _parse(data: bytes) -> DeliveryRecord | None:
+    try:
+        said = json.loads(data)
+        values = {field.name: said[field.name] for field in fields(DeliveryRecord)}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if not all(isinstance(value, str) for value in values.values()):
+        return None
+    return DeliveryRecord(**values)
+
+
+def _percent(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogateescape"))

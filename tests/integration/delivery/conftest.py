@@ -1,0 +1,56 @@
+"""A night's change, and its forge over a path, over SSH, and over smart HTTP with a token."""
+
+import os
+import shutil
+
+import pytest
+from support.delivery import Night, docs, over_http
+from support.git_http import GitHttp
+from support.sshd import Sshd
+
+from codex_runner.delivery.remote import Remote
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A night of the test's own, to do anything to its working tree."""
+    return Night(tmp_path / "night")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A night whose agent is done: what `docs` returns is made once for all tests of a file."""
+    made = Night(tmp_path_factory.mktemp("night") / "night")
+    docs(made)
+    shutil.copytree(made.forge.path, made.root / "before")
+    return made
+
+
+@pytest.fixture
+def night(made):
+    """That night. Each test finds the forge as it was, and leaves the working tree alone."""
+    yield made
+    shutil.rmtree(made.forge.path)
+    shutil.copytree(made.root / "before", made.forge.path)
+
+
+@pytest.fixture
+def served():
+    with GitHttp() as server:
+        yield server
+
+
+@pytest.fixture(params=["ssh", "path", "http"])
+def remote(request, night):
+    if request.param == "path":
+        return night.remote()
+    if request.param == "ssh":
+        sshd = request.getfixturevalue("sshd")
+        return Remote(f"ssh://{sshd.alias}{night.forge.path}", ssh=("ssh", "-F", str(sshd.config)))
+    return over_http(request.getfixturevalue("served"), night)
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory):
+    with Sshd(tmp_path_factory.mktemp("sshd") / "sshd", environment={"PATH": os.environ["PATH"]}) as server:
+        yield server
