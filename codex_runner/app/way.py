@@ -31,7 +31,7 @@ class Way:
             invocation.environ,
             reconnect=job.limits.reconnect,
             ssh_config=invocation.ssh_config,
-            hidden=invocation.secret_names | named_secrets([job.credential], invocation.vault, invocation.notify),
+            hidden=invocation.secret_names | named_secrets([job], invocation.vault, invocation.notify),
             given=invocation.given_to(job.host),
             tell=lambda code, message: self.tell(code, message),  # noqa: PLW0108 - it changes
             at_once=True,

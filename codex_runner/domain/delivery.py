@@ -64,8 +64,8 @@ class ChangeSet:
     """A run's changes as git objects: the tree to deliver, and a pack of the objects that `base` lacks.
 
     `base` is the commit that the agent began with, `tree` the id of its tree with the agent's changes. `paths` are the
-    changed paths, relative to the repository's top; bytes outside UTF-8 are surrogates. `modes` has the new mode of each
-    path that still exists ("100644", "100755", "120000", "160000").
+    changed paths, relative to the repository's top; bytes outside UTF-8 are surrogates. `modes` has the new mode of
+    each path that still exists ("100644", "100755", "120000", "160000").
     """
 
     base: str
@@ -79,8 +79,10 @@ class ChangeSet:
 class DeliveryRecord:
     """What this runner knows of its last delivery. It travels with the forge, in a hidden block of the pull request.
 
-    `tip` is the commit that the runner pushed, `base` the commit of the target branch below it, `tree` the digest of the
-    delivered tree. A branch whose tip is another commit was changed by a person.
+    `tip` is the commit that the runner pushed, `base` the commit of the target branch below it, `tree` the digest of
+    the delivered tree. A branch whose tip is another commit was changed by a person. `next` is a commit that the runner
+    was about to push: it writes the record before and after the push, since it may be killed between the two. `closed`
+    is the run that closed the pull request, since nothing was left to deliver; "" if none did.
     """
 
     workflow: str
@@ -89,6 +91,8 @@ class DeliveryRecord:
     tip: str
     base: str
     tree: str
+    next: str = ""
+    closed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +131,8 @@ class PullRequest:
 class Access:
     """What a credential may do at a forge, as far as the forge says. `warnings` are sentences for the log.
 
-    `default_branch` is the repository's. `signs`: commits that are made through the API are signed. `waits`: the CI runs
-    of its pull requests wait for a person's approval.
+    `default_branch` is the repository's. `signs`: commits that are made through the API are signed. `waits`: the CI
+    runs of its pull requests wait for a person's approval.
     """
 
     default_branch: str
