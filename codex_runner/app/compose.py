@@ -11,7 +11,7 @@ from codex_runner.app.hosts import transport_for
 from codex_runner.app.imports import places
 from codex_runner.app.job_checks import detector, reply_schema
 from codex_runner.app.proposal import ProposedConfig
-from codex_runner.app.secret_places import credential_files
+from codex_runner.app.secret_places import credential_files, passwords_of_proxies
 from codex_runner.artifacts.local import LocalArtifacts
 from codex_runner.artifacts.remote import RemoteArtifacts
 from codex_runner.ci_systems import Pipeline
@@ -72,7 +72,8 @@ def compose(assignment: Assignment, invocation: Invocation, stopping: Stopping) 
     redactor = Redactor()
     recorder = Recorder(state, assignment.journal, invocation.sinks, redactor)
     way.tell = recorder.warn
-    for secret in (*assignment.secrets, *invocation.secrets()):
+    proxy = None if assignment.job.delivery is None else assignment.job.delivery.proxy
+    for secret in (*assignment.secrets, *invocation.secrets(), *passwords_of_proxies({}, proxy)):
         recorder.learn(secret)
     job = with_shown_names(assignment.job, redactor)
     for record in assignment.noted[0] if assignment.noted else ():

@@ -69,7 +69,7 @@ class Invocation:
 
         The host runs what the agent may have written: checks.
         """
-        return self.secret_names | named_secrets([job.credential], self.vault, self.notify)
+        return self.secret_names | named_secrets([job], self.vault, self.notify)
 
     def secrets(self) -> list[Secret]:
         """Return the secrets that no job has: passwords of proxies, addresses and keys of notification targets."""

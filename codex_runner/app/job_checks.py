@@ -1,4 +1,4 @@
-"""Optional checks of a job: a schema for its reply, a detector of credentials. Both can be refused."""
+"""What of a job can be refused before anything is made: a schema for its reply, a detector of credentials."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Detector, ReplySchema
+
+
+def require_supported(job: Job) -> None:
+    """Raises ConfigurationError if the job has a key that this version reads and does not obey yet."""
+    for name, asked in (("delivery", job.delivery), ("gate", job.gate)):
+        if asked is not None:
+            raise ConfigurationError(
+                f"jobs.{job.name}.{name}: not supported yet by this version of codex-runner.",
+                remedy=f"Remove `{name}` from the job: a run without it would be green, and do less than asked.",
+            )
 
 
 def reply_schema(job: Job, environ: Mapping[str, str]) -> ReplySchema | None:

@@ -33,8 +33,8 @@ _SEPARATORS = re.compile(r"[\s;|&()<>\"'=`${}\\,]+")
 def named_files(job: Job, files: Sequence[Path]) -> list[str]:
     """Return what may be a file that configures the run, relative to the folder of codex-runner.toml, `files[0]`.
 
-    `files` come first. Then come words of the job's checks and of its settings for codex that may name a file below
-    that folder or below `cwd`. Most of them name no file: the comparison ignores what does not exist.
+    `files` come first. Then come words of the job's commands and of its settings for codex that may name a file
+    below that folder or below `cwd`. Most of them name no file: the comparison ignores what does not exist.
     """
     top = files[0].parent
     folders = ["."]
@@ -42,9 +42,10 @@ def named_files(job: Job, files: Sequence[Path]) -> list[str]:
         folders.append(job.cwd)
     elif job.host.is_here:
         folders.append(os.path.relpath(job.cwd, top))
-    words = [
-        word for text in (*(check.run for check in job.checks), *_texts(job.codex.config)) for word in _words(text)
-    ]
+    commands = [check.run for check in job.checks]
+    if job.gate is not None and job.gate.command:
+        commands.append(job.gate.command)
+    words = [word for text in (*commands, *_texts(job.codex.config)) for word in _words(text)]
     # A command may go to a folder first (`cd ci && sh check.sh`).
     folders += [os.path.join(each, word) for each in folders for word in words if os.path.isdir(top / each / word)]  # noqa: PTH112, PTH118 - Path raises on a long name
     found = [os.path.relpath(file, top) for file in files]

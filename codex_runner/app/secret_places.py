@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from codex_runner.config import Config, NotifySettings
-    from codex_runner.domain.credential import CredentialSpec, VaultSettings
+    from codex_runner.domain.credential import VaultSettings
     from codex_runner.domain.job import Job
 
 
@@ -25,8 +25,7 @@ def setting_secrets(job: Job | None) -> list[Secret]:
 
 def secret_names_of(config: Config) -> frozenset[str]:
     """Return the variables that the configuration names as a secret's place, for any of its jobs."""
-    jobs = (config.defaults, *config.jobs.values())
-    return named_secrets((job.credential for job in jobs), config.vault, config.notify)
+    return named_secrets((config.defaults, *config.jobs.values()), config.vault, config.notify)
 
 
 def passwords_of_proxies(environ: Mapping[str, str], *addresses: str | None) -> list[Secret]:
@@ -36,16 +35,21 @@ def passwords_of_proxies(environ: Mapping[str, str], *addresses: str | None) -> 
     return [Secret("PROXY_PASSWORD", password) for password in found]
 
 
-def named_secrets(
-    credentials: Iterable[CredentialSpec | None], vault: VaultSettings, notify: Iterable[NotifySettings]
-) -> frozenset[str]:
-    """Return the variables that a configuration names as a secret's place: credentials', the login's, targets'."""
-    specs = [spec for spec in credentials if spec is not None]
-    named = secret_variables(*specs, vault.auth, *notify)
+def named_secrets(jobs: Iterable[Job], vault: VaultSettings, notify: Iterable[NotifySettings]) -> frozenset[str]:
+    """Return the variables that hold a secret for these jobs: credentials', the login's, targets'."""
+    jobs = tuple(jobs)
+    specs = [job.credential for job in jobs if job.credential is not None]
+    named = secret_variables(*(holder for job in jobs for holder in _credentials(job)), vault.auth, *notify)
     return frozenset((*named, *(spec.environment_variable for spec in specs)))
 
 
 def credential_files(job: Job, vault: VaultSettings, notify: Iterable[NotifySettings] = ()) -> list[str]:
-    """Return the files that exist and hold the job's credential, a secret of the login, or a target's address."""
-    holders = [vault.auth, *notify, *([] if job.credential is None else [job.credential])]
+    """Return the files that exist and hold a credential of the job, a secret of the login, or a target's address."""
+    holders = [vault.auth, *notify, *_credentials(job)]
     return [str(Path(each).resolve()) for each in secret_files(*holders) if Path(each).exists()]
+
+
+def _credentials(job: Job) -> list[object]:
+    """Return what names the places of the job's credentials: codex's, and its delivery's."""
+    of_delivery = None if job.delivery is None else job.delivery.credential
+    return [spec for spec in (job.credential, of_delivery) if spec is not None]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.config import layers, problems, tables
 from codex_runner.config.build import build
 from codex_runner.config.credentials import credential_problem
+from codex_runner.config.delivery import delivery_problems
 from codex_runner.config.paths import below
 from codex_runner.config.settings import CHECK_TURNS, FILE_NAME, OUTPUT_DIR, AuditSettings, Config, JobSettings
 from codex_runner.domain.credential import VaultSettings
@@ -69,6 +70,10 @@ def _incomplete(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], st
             key, message = wrong
             yield ("jobs", name, "credential", key), message
         merged = {**values.get("defaults", {}), **job}
+        if (delivery := _delivery(values.get("defaults", {}), job)) is not None:
+            merged["delivery"] = delivery
+        for path, message in delivery_problems(merged):
+            yield ("jobs", name, *path), message
         if "checks" in merged.get("retry", {}) and merged.get("on_check_failure") != "retry":
             yield ("jobs", name, "retry", "checks"), 'has no effect without `on_check_failure = "retry"`'
 
@@ -77,6 +82,15 @@ def _credential(*tables: Mapping[str, Any]) -> dict[str, Any] | None:
     """Merge the `credential` of these tables, the weakest first. Returns None if none has one."""
     given = [table["credential"] for table in tables if "credential" in table]
     return {key: value for one in given for key, value in one.items()} if given else None
+
+
+def _delivery(*tables: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Merge the `delivery` of these tables, the weakest first, and their tables. Returns None if none has one."""
+    given = [table["delivery"] for table in tables if "delivery" in table]
+    merged: dict[str, Any] = {}
+    for one in given:
+        merged = _merged(merged, one)
+    return merged if given else None
 
 
 def find(start: Path) -> Path:
@@ -164,6 +178,8 @@ def _job(name: str, given: Sequence[Mapping[str, Any]], codex: Mapping[str, Any]
     merged["codex"] = own_codex
     if (credential := _credential(*given)) is not None:
         merged["credential"] = credential
+    if (delivery := _delivery(*given)) is not None:
+        merged["delivery"] = delivery
     merged.setdefault("command_timeout", merged.get("timeout", Limits().timeout))
     retry = {"checks": CHECK_TURNS, **merged.get("retry", {})}
     merged["retry"] = retry if merged.get("on_check_failure") == "retry" else {**retry, "checks": 0}

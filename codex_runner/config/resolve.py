@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from codex_runner.config.delivery import unknown_names
 from codex_runner.config.paths import below
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codex_runner.config.settings import Config, JobSettings
+    from codex_runner.domain.delivery_spec import DeliverySpec
     from codex_runner.domain.job import CodexSettings, Job
     from codex_runner.domain.workspace import WorkspaceSpec
 
@@ -64,6 +67,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
     problems: list[str] = []
     cwd = text = ""
     schema: str | None = None
+    delivery: DeliverySpec | None = None
     try:
         cwd = _cwd(config, settings, place)
     except ConfigurationError as error:
@@ -74,6 +78,10 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         problems.append(error.message)
     try:
         schema = _schema(config, settings)
+    except ConfigurationError as error:
+        problems.append(error.message)
+    try:
+        delivery = _delivery(config, settings, variables or {})
     except ConfigurationError as error:
         problems.append(error.message)
     price = config.prices.get(str(settings.codex.model or settings.codex.config.get("model")))
@@ -92,6 +100,7 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         workspace=_workspace(config, settings),
         output_schema=schema,
         price=price,
+        delivery=delivery,
     )
 
 
@@ -108,7 +117,8 @@ def files_of(config: Config, name: str, prompt: PromptSource = NO_PROMPT) -> tup
     settings = config.jobs[name]
     own_prompt = settings.prompt_file if prompt == NO_PROMPT else None
     given = () if prompt.file is None else (prompt.file.absolute(),)
-    named = [below(config.root, each) for each in (own_prompt, settings.output_schema) if each is not None]
+    body = None if settings.delivery is None else settings.delivery.body_file
+    named = [below(config.root, each) for each in (own_prompt, settings.output_schema, body) if each is not None]
     return (config.path, *given, *named)
 
 
@@ -208,6 +218,20 @@ def _schema(config: Config, settings: JobSettings) -> str | None:
         return None
     key = f"{config.path}: jobs.{settings.name}.output_schema = {settings.output_schema!r}"
     return _read(below(config.root, settings.output_schema), key)
+
+
+def _delivery(config: Config, settings: JobSettings, variables: Mapping[str, str]) -> DeliverySpec | None:
+    """Read the body's template, and keep the variables for all templates. Raises if one names what nothing fills."""
+    spec = settings.delivery
+    if spec is None:
+        return None
+    key = f"{config.path}: jobs.{settings.name}.delivery"
+    if spec.body_file is not None:
+        file = below(config.root, spec.body_file)
+        spec = replace(spec, body=_read(file, f"{key}.body_file = {spec.body_file!r}"))
+    if wrong := [f"{key}.{name} {message}." for name, message in unknown_names(spec, variables)]:
+        raise ConfigurationError("\n".join(wrong))
+    return replace(spec, names=MappingProxyType(dict(variables)))
 
 
 def _read(file: Path, what: str) -> str:

@@ -13,11 +13,13 @@ from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from codex_runner.config.problems import OURS
+from codex_runner.domain.branch_name import as_branch, branch_problem
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
 from codex_runner.domain.key import Form
 from codex_runner.domain.notice import ENDINGS
 from codex_runner.engine.path_rules import check_glob
+from codex_runner.engine.prompt import names, replaced
 from codex_runner.text.clean import is_blank
 from codex_runner.text.dates import parse_date
 from codex_runner.text.durations import parse_duration
@@ -31,6 +33,7 @@ _PASSWORD = r"://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern
 _GIT_SCHEMES = ("https://", "http://", "ssh://", "git://", "file://")
 _ADDRESS = r"[a-z][a-z0-9+.-]*://([^/]*)|([^/.~:][^/:]*):"
 _REF = r"[^\s\x00-\x20\x7f:?*\[\\^+-][^\s\x00-\x20\x7f:?*\[\\]*"
+_AUTHOR = r"[^<>\x00-\x1f\x7f]*[^<>\s][^<>\x00-\x1f\x7f]* <[^<>\s]+>"
 _LARGEST_SECRET = 64 * 1024  # bytes, as for all that is read as a secret
 _VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 # Variables that some shell resets, so that they would not reach codex, and those that the runner sets.
@@ -158,6 +161,23 @@ def _ref(value: str) -> str:
     return value
 
 
+def _branch(value: str) -> str:
+    if wrong := branch_problem(value):
+        raise problem(wrong)
+    return value
+
+
+def _branch_template(value: str) -> str:
+    _branch(replaced(value, {name: as_branch(name) for name in names(value)}))
+    return value
+
+
+def _author(value: str) -> str:
+    if not re.fullmatch(_AUTHOR, value):
+        raise problem("must be a name and an address, such as Ada Lovelace <ada@example.com>")
+    return value
+
+
 def _an_hour(value: float) -> float:
     if value < 3600:
         raise problem("must be at least 1h: otherwise the host may remove a run that still goes on")
@@ -213,6 +233,9 @@ _TEXTS: Final[dict[Form, Callable[[str], str]]] = {
     Form.RULE: _rule_glob,
     Form.REPOSITORY: _repository,
     Form.REF: _ref,
+    Form.BRANCH: _branch,
+    Form.BRANCH_TEMPLATE: _branch_template,
+    Form.AUTHOR: _author,
     Form.SECRET: _secret,
     Form.SECRET_VARIABLE: _variable_name,
 }

@@ -44,7 +44,8 @@ class Change:
 
     `old_path` is the earlier path of a renamed file. Lines are those of git's diff, of a binary file too. `note` adds
     what git's status does not say, such as that a file cannot be read. `ignored`: the ignore rules from before the
-    agent cover the path. `newly_ignored`: only ignore rules that the agent has changed cover it.
+    agent cover the path. `newly_ignored`: only ignore rules that the agent has changed cover it. `mode` and `old_mode`
+    are git's ("100755"; "000000" if there is no file), "" if git did not say. `leads_to` is a symbolic link's text.
     """
 
     path: str
@@ -56,6 +57,9 @@ class Change:
     note: str = ""
     ignored: bool = False
     newly_ignored: bool = False
+    mode: str = ""
+    old_mode: str = ""
+    leads_to: str | None = None
 
     @property
     def lines(self) -> int:

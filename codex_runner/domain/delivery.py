@@ -82,7 +82,9 @@ class DeliveryRecord:
     """What this runner knows of its last delivery. It travels with the forge, in a hidden block of the pull request.
 
     `tip` is the commit that the runner pushed, `base` the commit of the target branch below it, `tree` the digest of
-    the delivered tree. A branch whose tip is another commit was changed by a person.
+    the delivered tree. A branch whose tip is another commit was changed by a person. `next` is a commit that the runner
+    was about to push: it writes the record before and after the push, since it may be killed between the two. `closed`
+    is the run that closed the pull request, since nothing was left to deliver; "" if none did.
     """
 
     workflow: str
@@ -91,6 +93,8 @@ class DeliveryRecord:
     tip: str
     base: str
     tree: str
+    next: str = ""
+    closed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from codex_runner.dataclass import dataclass
 # At run time too: event.build() reads the hints.
 from codex_runner.domain.concurrency import Concurrency  # noqa: TC001
 from codex_runner.domain.credential import CredentialSpec  # noqa: TC001
+from codex_runner.domain.delivery_spec import DeliverySpec, GateSpec  # noqa: TC001
 from codex_runner.domain.host import LOCAL_HOST, Host
 from codex_runner.domain.key import NO_KEY, SHOWN, SPREAD, Form, key
 from codex_runner.domain.policy import Budget, PathRules, Price, RetryPolicy, TrustPolicy
@@ -127,3 +128,5 @@ class Job:
     output_schema: str | None = None
     price: Price | None = field(default=None, metadata=NO_KEY)
     instructions: Instructions | None = None
+    delivery: DeliverySpec | None = None
+    gate: GateSpec | None = None

@@ -40,6 +40,9 @@ class Form(StrEnum):
     RULE = "rule"  # a glob from the repository's top
     REPOSITORY = "repository"
     REF = "ref"
+    BRANCH = "branch"
+    BRANCH_TEMPLATE = "branch template"  # with {{NAMES}} in it
+    AUTHOR = "author"  # `Name <address>`
     AN_HOUR = "an hour"  # a duration of an hour at least
     LOGIN = "login"  # a table: `method`, and the keys of that method
     NO_KEY = "no key"  # a field that is no key

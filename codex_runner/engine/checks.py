@@ -12,7 +12,7 @@ from codex_runner.domain.host import KEPT
 from codex_runner.domain.job import RULES, SCAN, SCHEMA
 from codex_runner.engine.check_names import is_lost
 from codex_runner.engine.prompt import with_context
-from codex_runner.engine.workspace import placed
+from codex_runner.engine.workspace import has_rules, placed
 from codex_runner.git.guard import guarded_command
 from codex_runner.redaction.stream import OVERLAP
 from codex_runner.text.counts import plural
@@ -49,7 +49,7 @@ _PROMPT = (
 
 def names(job: Job) -> list[str]:
     """Return the names of all checks of the job in their order, the runner's own first."""
-    ours = {RULES: job.rules.any, SCAN: job.secret_scan, SCHEMA: job.output_schema is not None}
+    ours = {RULES: has_rules(job), SCAN: job.secret_scan, SCHEMA: job.output_schema is not None}
     return [*(name for name, asked in ours.items() if asked), *(check.name for check in job.checks)]
 
 

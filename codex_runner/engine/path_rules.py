@@ -33,15 +33,7 @@ MUST_CHANGE = "must_change"
 # An unescaped opening bracket that does not begin a plain class.
 _BAD_CLASS = re.compile(r"(?<!\\)(?:\\\\)*\[(?![!^]?[^]\\/\[][^]\\/\[]*\])")
 
-_EXIT_CODES = {
-    INSIDE_GIT: ExitCode.FORBIDDEN_CHANGE,
-    REPOSITORY: ExitCode.FORBIDDEN_CHANGE,
-    UNSEEN: ExitCode.FORBIDDEN_CHANGE,
-    FORBIDDEN_PATHS: ExitCode.FORBIDDEN_CHANGE,
-    ALLOWED_PATHS: ExitCode.FORBIDDEN_CHANGE,
-    MAX_CHANGED_LINES: ExitCode.JOB_FAILED,
-    MUST_CHANGE: ExitCode.JOB_FAILED,
-}
+_EXIT_CODES = {MAX_CHANGED_LINES: ExitCode.JOB_FAILED, MUST_CHANGE: ExitCode.JOB_FAILED}
 
 _TAKEN = (GONE, LOST, REPLACED)
 
@@ -64,7 +56,7 @@ class BrokenRule:
     @property
     def exit_code(self) -> ExitCode:
         """FORBIDDEN_CHANGE if a forbidden path changed, JOB_FAILED if the changes are too many or missing."""
-        return _EXIT_CODES[self.rule]
+        return _EXIT_CODES.get(self.rule, ExitCode.FORBIDDEN_CHANGE)
 
 
 def judge_changes(

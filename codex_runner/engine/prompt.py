@@ -31,11 +31,16 @@ def fill(template: str, variables: Mapping[str, str]) -> str:
         raise ConfigurationError(
             "\n".join(problems), remedy=r"Give --var NAME=VALUE for each {{NAME}}; write a literal one as \{{NAME}}."
         )
+    return replaced(template, variables)
+
+
+def replaced(template: str, variables: Mapping[str, str]) -> str:
+    """Do what `fill` does, without its checks: each name has a variable. Raises KeyError if one has none."""
     return _MARK.sub(lambda match: variables[match[1]] if match[1] else "{{", template)
 
 
 def names(template: str) -> frozenset[str]:
-    """Return the names of the variables in a prompt."""
+    """Return the names of the variables in a prompt, or in another template."""
     return frozenset(match[1] for match in _MARK.finditer(template) if match[1])
 
 

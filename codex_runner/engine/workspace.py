@@ -11,6 +11,7 @@ from codex_runner.domain.change import ChangeKind
 from codex_runner.domain.errors import RunnerError, UnreachableError
 from codex_runner.domain.event import Changed, CheckEnded, build, to_json
 from codex_runner.domain.job import RULES, SCAN, Sandbox
+from codex_runner.engine.delivery_rules import judge_delivery
 from codex_runner.engine.path_rules import exit_code_of, judge_changes, uncounted, unjudged
 from codex_runner.git.changes import (
     Before,
@@ -39,9 +40,14 @@ _LEAST = 10.0
 _TOLD = 20
 
 
+def has_rules(job: Job) -> bool:
+    """Whether rules judge the paths that change: the job's own, or those of what is delivered."""
+    return job.rules.any or job.delivery is not None
+
+
 def needs_git(job: Job) -> bool:
     """Whether the job's rules, secret scan or budget need git's view of the changes."""
-    return job.rules.any or job.secret_scan or job.budget.changed_lines is not None
+    return has_rules(job) or job.secret_scan or job.budget.changed_lines is not None
 
 
 def placed(job: Job, state: RunState) -> Job:
@@ -132,7 +138,10 @@ def _record(job: Job, before: Before, found: Changes, recorder: Recorder) -> Non
     if told := unjudged(job.rules, (*found.changed, *found.committed)):
         more = [f"And {len(told) - _TOLD} more."] if len(told) > _TOLD else []
         recorder.warn("inside-git", clean(" ".join([*told[:_TOLD], *more])))
-    findings = judge_changes(job.rules, found.changed, found.committed, scanned=job.secret_scan)
+    whole = job.secret_scan or job.delivery is not None
+    findings = judge_changes(job.rules, found.changed, found.committed, scanned=whole)
+    if job.delivery is not None:
+        findings = (*judge_delivery(job.rules, found.changed, findings), *findings)
     sentences = tuple(clean(finding.message) for finding in findings)
     code = int(exit_code_of(findings))
     ignored = tuple(clean(change.shown) for change in found.changed if change.newly_ignored)
@@ -150,7 +159,7 @@ def _record(job: Job, before: Before, found: Changes, recorder: Recorder) -> Non
             uncounted=tuple(map(clean, uncounted(found.changed, found.committed))),
         )
     )
-    if job.rules.any:
+    if has_rules(job):
         recorder.emit(CheckEnded(RULES, not findings, code, 0.0, "\n".join(sentences)))
 
 

@@ -219,6 +219,17 @@ section() { # NAME FILE...
 	done
 }
 
+links() { # DIR: prints the paths of new and changed symbolic links, and the text of each
+	compared "$1" --raw --no-renames --diff-filter=d |
+		sed -n "s/^:[0-7]* 120000 [0-9a-f]* \([0-9a-f]*\) [A-Z][0-9]*$tab/\1$tab/p" >"$1/list"
+	[ -s "$1/list" ] || return 0
+	printf 'links\000'
+	cut -f 2- "$1/list"
+	printf '\000'
+	cut -f 1 "$1/list" | borrowing "$1" cat-file --batch || return 1
+	printf '\000'
+}
+
 walked() { # DIR: prints the findings of the walk over the whole tree
 	for name in repos special unseen; do section "$name" "$1/before/$name" "$1/now/$name" || return 1; done
 	{
@@ -286,6 +297,7 @@ compare() { # DIR
 	if tr '\000' '\n' <"$dir/diff" | grep -q "^-$tab-$tab"; then # git counts no lines of a file with a NUL byte
 		counting "$dir" compared "$dir" --numstat -z || return 1
 	fi
+	links "$dir" || return 1
 	left "$dir" | sort -u >"$dir/now/left"
 	section left "$dir/left" "$dir/now/left"
 	if ! cmp -s "$dir/before/rules" "$dir/now/rules"; then

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from codex_runner.domain.ports import Transport
+    from codex_runner.domain.transport_port import Transport
     from codex_runner.git.changes import Before
 
 PACK = "pack"

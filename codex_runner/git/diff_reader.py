@@ -111,6 +111,8 @@ class GitAnswer:
                 self._left(_lines(next(self._tokens)), _lines(next(self._tokens)))
             case b"newly":
                 self._newly(_lines(next(self._tokens)))
+            case b"links":
+                self._links(_lines(next(self._tokens)), next(self._tokens))
             case b"many":
                 more = f"more than {text(next(self._tokens))} new commits, which codex-runner did not read"
                 # If no rule is about the changes, an agent may fetch as many commits as it likes.
@@ -124,11 +126,11 @@ class GitAnswer:
             case _:
                 raise HostError(f"git's answer cannot be read: {text(name)[:80]!r} was not expected.")
 
-    def _add(self, path: bytes, kind: ChangeKind, *, old_path: str | None = None, note: str = "") -> None:
+    def _add(self, path: bytes, kind: ChangeKind, **more: str | None) -> None:
         shown = text(self._prefix + path).rstrip("/")
         if kind not in _GRAVE and shown in self._into and self._into[shown].kind in _GRAVE:
             return
-        self._into[shown] = Change(shown, kind, old_path=old_path, note=note)
+        self._into[shown] = dataclasses.replace(Change(shown, kind), **more)  # type: ignore[arg-type] # texts all
 
     def _keep_commit(self) -> None:
         """Store the changes of the commit just read. A path is kept once, from the commit that changed most lines."""
@@ -150,7 +152,13 @@ class GitAnswer:
             kind = ChangeKind.MODE
         else:
             kind = _STATUSES.get(status[:1], ChangeKind.MODIFIED)
-        self._add(path, kind, old_path=None if old is None else text(self._prefix + old))
+        self._add(
+            path,
+            kind,
+            old_path=None if old is None else text(self._prefix + old),
+            mode=text(mode_after),
+            old_mode=text(mode_before),
+        )
 
     def _numbers(self, numbers: re.Match[bytes]) -> None:
         added, deleted, path = numbers.groups()
@@ -162,6 +170,21 @@ class GitAnswer:
             self._into[place] = dataclasses.replace(known, binary=True)
         else:
             self._into[place] = dataclasses.replace(known, lines_added=int(added), lines_deleted=int(deleted))
+
+    def _links(self, lines: dict[bytes, None], contents: bytes) -> None:
+        """Read where symbolic links lead: their paths, and the answer of `git cat-file --batch` in the same order."""
+        at = 0
+        for line in lines:
+            end = contents.index(b"\n", at)
+            said = contents[at:end].rpartition(b" ")[2]
+            if not said.isdigit():  # the object is missing: it stays unknown where the link leads
+                at = end + 1
+                continue
+            size = int(said)
+            path = text(self._prefix + unquote(line))
+            if (known := self._found.get(path)) is not None:
+                self._found[path] = dataclasses.replace(known, leads_to=text(contents[end + 1 : end + 1 + size]))
+            at = end + 1 + size + 1
 
     def _compare(self, before: bytes, after: bytes, tell: Callable[[bytes, bytes, ChangeKind], None]) -> None:
         was, is_ = _notes(before), _notes(after)

@@ -27,6 +27,7 @@ from codex_runner.domain.credential import (
     TokenAuth,
     VaultSettings,
 )
+from codex_runner.domain.delivery_spec import DeliveryCredential, DeliverySpec, DeliveryText, GateSpec
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.job import Check, CodexSettings, Limits, Sandbox
@@ -232,7 +233,7 @@ def test_a_set_without_key_or_value_is_refused(problems, override):
     [
         ("tiemout = '5m'", "jobs.x.tiemout: unknown key; did you mean `timeout`?"),
         ("Sandbox = 'read-only'", "jobs.x.Sandbox: unknown key; did you mean `sandbox`?"),
-        ("delivery = { branch = 'x' }", "jobs.x.delivery: unknown key"),
+        ("deliver = { branch = 'x' }", "jobs.x.deliver: unknown key; did you mean `delivery`?"),
         ("host_retention = '30m'", 'jobs.x.host_retention = "30m": must be at least 1h'),
         ("workspace = { repository = '.' }", "jobs.x.workspace.repository: unknown key; known here: keep, ref, repo"),
         ("workspace = { repo = '' }", "jobs.x.workspace.repo = ***: must not be empty"),
@@ -845,7 +846,9 @@ def documented_tables():
 def test_every_key_is_documented_and_no_other(configured):
     sections = (
         tables.CONFIG_FILE,
-        *map(tables.table, (JobSettings, WorkspaceSpec, CredentialSpec, RetryPolicy, Budget, Price, Concurrency)),
+        *map(tables.table, (JobSettings, WorkspaceSpec, CredentialSpec)),
+        *map(tables.table, (DeliverySpec, DeliveryText, DeliveryCredential, GateSpec)),
+        *map(tables.table, (RetryPolicy, Budget, Price, Concurrency)),
         *map(tables.table, (Check, CodexSettings, HostSettings, VaultSettings)),
         tables.LoginTable(VaultSettings),
         *map(tables.table, (tables.Junit, AuditSettings, NotifySettings, tables.Metrics)),
@@ -858,9 +861,9 @@ def test_every_key_is_documented_and_no_other(configured):
 
 
 def test_the_documented_defaults_are_the_defaults(configured):
-    top, job, workspace, credential, retry, _, _, concurrency, check, _, _, vault, auth, junit, audit, _, _ = (
-        documented_tables()
-    )
+    top, job, workspace, credential, *delivering = documented_tables()
+    delivery, text, token, gate, *rest = delivering
+    retry, _, _, concurrency, check, _, _, vault, auth, junit, audit, _, _ = rest
     config = configured("version = 1\n[jobs.x]\nprompt = 'x'\nchecks = [{ name = 'a', run = 'b' }]\n")
     limits = config.jobs["x"].limits
     assert [int(retry[key][1]) for key in ("attempts", "tries")] == [3, 30]
@@ -889,6 +892,16 @@ def test_the_documented_defaults_are_the_defaults(configured):
     assert parse_duration(credential["warn_ttl"][1]) == spec.warn_ttl
     for key in (key for key in vault if vault[key][0] == "duration"):
         assert parse_duration(vault[key][1]) == getattr(settings, key)
+    deliver, forge = DeliverySpec(), DeliveryCredential()
+    for key in ("branch", "title", "commit_message", "signing", "if_unchanged", "reopen", "on_held"):
+        assert delivery[key][1] == getattr(deliver, key)
+    assert delivery["draft"][1] == str(deliver.draft).lower()
+    assert parse_duration(delivery["retention"][1]) == deliver.retention
+    assert text["mentions"][1] == str(deliver.text.mentions).lower()
+    assert gate["if_open"][1] == GateSpec().if_open
+    for key in ("source", "mount", "field"):
+        assert token[key][1] == getattr(forge, key)
+    assert parse_duration(token["warn_ttl"][1]) == forge.warn_ttl
     approle = AppRoleAuth("r")
     for key in ("role_id_variable", "secret_id_variable"):
         assert auth[key][1] == getattr(approle, key)
