@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.app.admission import LockedGroup, account_of, doubts
 from codex_runner.app.credentials import JobCredentials
+from codex_runner.app.delivery import JobDelivery
 from codex_runner.app.hosts import transport_for
 from codex_runner.app.imports import places
 from codex_runner.app.job_checks import detector, reply_schema
@@ -134,6 +135,7 @@ def _adapters(
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, invocation.ledger, environ, shared),
         config_trust=_config_trust(proposal, job, invocation),
+        deliverer=JobDelivery(job, job.delivery, invocation, folder.run_id) if job.delivery else None,
     )
 
 

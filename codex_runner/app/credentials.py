@@ -91,6 +91,11 @@ def workflow_of(spec: CredentialSpec, job: str, repository: str) -> str:
     return default_workflow(repository, job)
 
 
+def default_workflow_of(job: Job, environ: Mapping[str, str]) -> str:
+    """Return the workflow of a job without a credential that names one: `<owner>/<repo>/<job>`."""
+    return default_workflow(_repository_of(job, environ), job.name)
+
+
 def _repository_of(job: Job, environ: Mapping[str, str]) -> str:
     """Return the repository that a job works for: its workspace's, if it has one of its own."""
     if job.workspace is None:

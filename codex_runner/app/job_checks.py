@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def require_supported(job: Job) -> None:
     """Raises ConfigurationError if the job has a key that this version reads and does not obey yet."""
-    for name, asked in (("delivery", job.delivery), ("gate", job.gate)):
+    for name, asked in (("gate", job.gate),):
         if asked is not None:
             raise ConfigurationError(
                 f"jobs.{job.name}.{name}: not supported yet by this version of codex-runner.",

@@ -111,6 +111,12 @@ class GitHub(CiSystem):
         """See CiSystem.repository."""
         return environ.get("GITHUB_REPOSITORY", "")
 
+    forge = "github"
+
+    def forge_api(self, environ: Mapping[str, str]) -> str:
+        """See CiSystem.forge_api."""
+        return environ.get("GITHUB_API_URL", "")
+
     def link(self, environ: Mapping[str, str]) -> str:
         """See CiSystem.link."""
         server, repository, run = (environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))

@@ -94,6 +94,12 @@ class GitLab(CiSystem):
         """See CiSystem.repository."""
         return environ.get("CI_PROJECT_PATH", "")
 
+    forge = "gitlab"
+
+    def forge_api(self, environ: Mapping[str, str]) -> str:
+        """See CiSystem.forge_api."""
+        return environ.get("CI_API_V4_URL", "")
+
     def link(self, environ: Mapping[str, str]) -> str:
         """See CiSystem.link."""
         return environ.get("CI_JOB_URL", "")

@@ -52,6 +52,11 @@ class Pipeline:
         """Return `<owner>/<repo>` as the system has it. Returns "" if none does."""
         return self._first(lambda system: system.repository(self.environ))
 
+    def forge(self) -> tuple[str, str]:
+        """Return the kind of the pipeline's forge, and its API. Returns two empty texts if no system has one."""
+        found = ((system.forge, system.forge_api(self.environ).rstrip("/")) for system in self.systems)
+        return next(((kind, api) for kind, api in found if api), ("", ""))
+
     def link(self) -> str:
         """Return the address of the job's page. Returns "" if there is none, or if it is not http(s)."""
         link = self._first(lambda system: system.link(self.environ))

@@ -79,6 +79,13 @@ class CiSystem:
         """Return `<owner>/<repo>`, at GitLab with all groups. Returns "" if it is not known."""
         return ""
 
+    forge: ClassVar[str] = ""
+    """The kind of the forge that it belongs to: a value of `delivery.target`."""
+
+    def forge_api(self, environ: Mapping[str, str]) -> str:  # noqa: ARG002
+        """Return the address of its forge's API. Returns "" if it is not known."""
+        return ""
+
     def link(self, environ: Mapping[str, str]) -> str:  # noqa: ARG002
         """Return the address of the job's page, unchecked. Returns "" if it is not known."""
         return ""

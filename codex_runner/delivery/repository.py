@@ -199,6 +199,18 @@ class Repository:
                 remedy="Push that commit first, or run the job on a commit of the base branch.",
             )
 
+    async def fetch_commit(self, commit: str) -> None:
+        """Fetch one commit and its tree, unless it is here. Raises DeliveryError if the forge does not give it."""
+        if not await self._has(commit):
+            await self.talk("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--depth=1", "origin", commit)
+
+    async def has_merged(self, commit: str, branch: str) -> bool:
+        """Whether a commit is part of the forge's branch. Fetches the branch's whole history."""
+        ref = f"refs/heads/{branch}"
+        fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--force")
+        await self.talk(*fetch, f"--depth={_ALL}", "origin", f"{ref}:{TIP}")
+        return not (await self.attempt("merge-base", "--is-ancestor", commit, TIP)).code
+
     async def _has(self, commit: str) -> bool:
         return not (await self.attempt("cat-file", "-e", f"{commit}^{{commit}}")).code
 

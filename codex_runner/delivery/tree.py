@@ -90,6 +90,12 @@ async def contents(repository: Repository, change: ChangeSet) -> AsyncIterator[t
             yield path, mode, await repository.ask("cat-file", "blob", oid)
 
 
+async def changed_paths(repository: Repository, before: str, after: str) -> set[str]:
+    """Return the paths that differ between two commits of the forge. Raises DeliveryError if it lacks one of them."""
+    await repository.fetch_commit(before)
+    return set(await _diff(repository, before, after))
+
+
 def _conflict(paths: Iterable[str], base: str) -> ConflictError:
     files = tuple(map(show_path, sorted(paths)))
     shown = ", ".join(files[:_TOLD]) + (f" and {len(files) - _TOLD} more" if len(files) > _TOLD else "")

@@ -15,6 +15,8 @@ from codex_runner.domain.run import Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from codex_runner.domain.delivery import Delivered
+
 # The most warnings of one code. codex may refuse a thousand commands of an agent, each with another message.
 _MOST_WARNINGS = 100
 
@@ -56,6 +58,7 @@ class RunState:
     workspace: ev.WorkspaceMade | None = None
     workspace_kept: bool = False
     changes: ev.Changed | None = None
+    delivery: Delivered | None = None
     verdict: ev.RunEnded | None = None
 
     @property
@@ -99,6 +102,8 @@ class RunState:
                 self.facts = {**self.facts, **event.facts}
             case ev.CredentialTaken():
                 self.facts = {**self.facts, "credential": event.facts}
+            case ev.DeliveryEnded():
+                self.delivery = event.delivery
             case ev.WorkspaceMade():
                 self.workspace = event
             case ev.WorkspaceKept():

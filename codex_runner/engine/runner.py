@@ -31,6 +31,7 @@ from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
 from codex_runner.engine.conclusion import Conclusion
 from codex_runner.engine.ending import stop_ending
+from codex_runner.engine.handover import Handover
 from codex_runner.engine.keeping import Keeping, best_effort, is_judged
 from codex_runner.engine.login_secrets import LoginSecrets
 from codex_runner.engine.planned import planned
@@ -79,6 +80,7 @@ class Runner:
         self._proof = Proof(adapters.transport, recorder)
         self._checks = Checks(job, recorder, stopping, adapters.transport, adapters.schema)
         self._conclusion = Conclusion(recorder, adapters.reports, self._context.folder)
+        self._handover = Handover(job, run_id, recorder, adapters.transport, adapters.deliverer)
         self._login_secrets = LoginSecrets(job, recorder)
         self._noted = self._given_back = False
 
@@ -133,7 +135,9 @@ class Runner:
             patch = await self._work(begun)
             if not self._out_of_reach:
                 await self._collect(patch)
+                await self._stopping.unless_stopped(self._handover.fetch(judge_run(self._job, self._state)))
                 await self._give_back(judge_run(self._job, self._state))
+                return await self._stopping.unless_stopped(self._handover.hand_over(judge_run(self._job, self._state)))
         return judge_run(self._job, self._state)
 
     async def _work(self, prepared: Prepared | None) -> bytes:
@@ -199,6 +203,7 @@ class Runner:
         trust = self._adapters.config_trust
         judged = {} if trust is None else await trust.judge(self._recorder.emit)
         granted = await self._borrow(time.time())
+        await self._handover.ask()
         await self._make_workspace()
         noting = asyncio.ensure_future(self._note())
         try:
@@ -268,6 +273,7 @@ class Runner:
         found = await self._stopping.unless_stopped(compare(self._job, noted, self._transport, self._recorder))
         if self._adapters.scan is not None:
             await self._stopping.unless_stopped(self._adapters.scan.search(found.patch + found.commits, self._recorder))
+        await self._stopping.unless_stopped(self._handover.pack(found.patch))
         return found.patch
 
     async def _collect(self, patch: bytes) -> None:

@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import Any, Self
 
 from codex_runner.dataclass import dataclass
+from codex_runner.domain.delivery import Delivered  # noqa: TC001 - build() reads the hints at run time
 from codex_runner.domain.event.kind import Event
 from codex_runner.domain.run import Ending, ProcessExit  # noqa: TC001 - build() reads the hints at run time
 
@@ -181,6 +182,14 @@ class ArtifactKept(Event):
     path: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryEnded(Event):
+    """The run's changes have been delivered, or have not: `delivery` says which."""
+
+    kind = "delivery.ended"
+    delivery: Delivered
 
 
 @dataclass(frozen=True, slots=True)

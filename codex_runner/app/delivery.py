@@ -1,0 +1,218 @@
+"""The delivery of a job's changes: its credential, its forge, its words, put together for one run."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.app.credentials import default_workflow_of
+from codex_runner.app.forge import place_of
+from codex_runner.ci_systems import Pipeline
+from codex_runner.credentials.local import take
+from codex_runner.dataclass import dataclass
+from codex_runner.delivery.pack_store import PackStore
+from codex_runner.domain.credential import CredentialSource
+from codex_runner.domain.delivery import ForgeCredential, ForgeKind
+from codex_runner.domain.secret import Secret
+from codex_runner.engine.credential_rules import CredentialUse
+from codex_runner.git.delivered import fetch
+from codex_runner.git.guard import guard_script
+from codex_runner.shell.script import shell_script
+from codex_runner.transports.directory import runs_root, state_folder
+from codex_runner.vault.endpoint import proxy_of, require_ca
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from codex_runner.app.forge import ForgePlace
+    from codex_runner.app.invocation import Invocation
+    from codex_runner.delivery.deliver import Delivery
+    from codex_runner.delivery.text import Words
+    from codex_runner.domain.delivery import ChangeSet, Delivered, Forge
+    from codex_runner.domain.delivery_spec import DeliveryCredential, DeliverySpec
+    from codex_runner.domain.event import Event
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.state import RunState
+    from codex_runner.domain.transport_port import Transport
+    from codex_runner.git.delivered import Packed
+
+# The user name that git over HTTPS sends with a token.
+_USERS = {ForgeKind.GITHUB: "x-access-token", ForgeKind.GITLAB: "oauth2", ForgeKind.GIT: "git"}
+
+Tell = "Callable[[Event], None]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Listeners:
+    tell: Callable[[Event], None]
+    learn: Callable[[Secret], None]
+
+
+class JobDelivery:
+    """Implements engine.handover.Deliverer for a job with a `delivery`."""
+
+    def __init__(self, job: Job, spec: DeliverySpec, invocation: Invocation, run_id: str, origin: str = "") -> None:
+        """Read and ask nothing. `origin` is the address of the tree's remote, if it is known already."""
+        self._job, self._spec, self._invocation, self._run_id = job, spec, invocation, run_id
+        self._origin = origin
+        self._store = PackStore(state_folder(invocation.environ) / "deliveries")
+
+    @property
+    def workflow(self) -> str:
+        """The workflow whose branch it is."""
+        credential = self._spec.credential
+        return (credential and credential.workflow) or default_workflow_of(self._job, self._invocation.environ)
+
+    async def check(
+        self, transport: Transport, tell: Callable[[Event], None], learn: Callable[[Secret], None]
+    ) -> Sequence[str]:
+        """See Deliverer.check."""
+        self._store.prune()
+        self._origin = await _origin(self._job, transport, self._invocation.environ)
+        delivery, forge = await self._open(_Listeners(tell, learn))
+        try:
+            access = await delivery.check()
+        finally:
+            await _close(forge)
+        return access.warnings
+
+    async def keep(self, transport: Transport, packed: Packed) -> ChangeSet:
+        """See Deliverer.keep."""
+        with self._store.staging() as staged:
+            change = await fetch(transport, packed, staged)
+            return self._store.keep(
+                change, workflow=self.workflow, run=self._run_id, retention=self._spec.retention, origin=self._origin
+            )
+
+    async def deliver(
+        self,
+        state: RunState,
+        change: ChangeSet | None,
+        tell: Callable[[Event], None],
+        learn: Callable[[Secret], None],
+    ) -> Delivered:
+        """See Deliverer.deliver."""
+        delivery, forge = await self._open(_Listeners(tell, learn))
+        try:
+            return await delivery.deliver(change, self.words(state), when=state.started)
+        finally:
+            await _close(forge)
+
+    def words(self, state: RunState) -> Words:
+        """Return what the run has to say."""
+        from codex_runner.delivery.text import Words
+
+        return Words(
+            self.workflow,
+            self._job.name,
+            self._run_id,
+            state.reply or "",
+            str(state.facts.get("diffstat", "")),
+            Pipeline(self._invocation.environ).link(),
+            self._spec.names,
+        )
+
+    async def _open(self, listeners: _Listeners) -> tuple[Delivery, Forge | None]:
+        from codex_runner.delivery import text
+        from codex_runner.delivery.deliver import Delivery, Destination
+        from codex_runner.delivery.remote import Remote
+        from codex_runner.delivery.text import Words
+
+        environ, spec = self._invocation.environ, self._spec
+        place = place_of(self._job.name, spec, self._origin, environ)
+        if spec.ca_file is not None:
+            require_ca(spec.ca_file, f"jobs.{self._job.name}.delivery.ca_file")
+        credential = None
+        if spec.credential is not None:
+            secret = await self._borrow(spec.credential, listeners)
+            credential = ForgeCredential(secret, spec.credential.user or _USERS[place.kind])
+        config = self._invocation.ssh_config
+        ssh = ("ssh",) if config is None else ("ssh", "-F", str(config))
+        remote = Remote(place.url, credential, spec.ca_file or "", ssh)
+        forge = None if credential is None else self._forge(place, credential)
+        destination = Destination(
+            place.kind,
+            remote,
+            forge,
+            remote.shown if place.kind is ForgeKind.GIT else place.repository,
+            spec.base,
+            text.branch(spec, Words(self.workflow, self._job.name, self._run_id, names=spec.names)),
+            self.workflow,
+            environ,
+            runs_root(environ),
+            self._job.gate.unless_changed if self._job.gate is not None else (),
+        )
+        return Delivery(destination, spec), forge
+
+    def _forge(self, place: ForgePlace, credential: ForgeCredential) -> Forge | None:
+        if place.kind is ForgeKind.GIT:
+            return None
+        from codex_runner.delivery.github import GitHub
+        from codex_runner.delivery.gitlab import GitLab
+        from codex_runner.delivery.http import Endpoint
+
+        proxy = self._spec.proxy or proxy_of(self._invocation.environ, place.api)
+        endpoint = Endpoint(
+            place.api, self._spec.ca_file or self._invocation.environ.get("SSL_CERT_FILE") or None, proxy
+        )
+        if place.kind is ForgeKind.GITHUB:
+            return GitHub(endpoint, credential, place.repository)
+        return GitLab(endpoint, credential, place.repository)
+
+    async def _borrow(self, credential: DeliveryCredential, listeners: _Listeners) -> Secret:
+        """Read the token, and give the login back. It is judged by the rules of any credential."""
+        spec, environ = credential.spec, self._invocation.environ
+        complete = spec.source is CredentialSource.VAULT
+        use = CredentialUse(self.workflow, self._job.limits.timeout, time.time(), complete=complete)
+        tell: Any = _Renamed(listeners.tell)
+        if complete:
+            from codex_runner.vault.lease import borrow
+
+            borrowed = await borrow(
+                spec,
+                self._invocation.vault,
+                use,
+                environment=environ,
+                on_event=tell,
+                on_secret=listeners.learn,
+            )
+        else:
+            borrowed = take(spec, use, environment=environ, on_event=tell, on_secret=listeners.learn)
+        return borrowed.credential.secret
+
+
+class _Renamed:
+    """Passes on the events of the delivery's credential under names of their own: it is not the job's."""
+
+    def __init__(self, tell: Callable[[Event], None]) -> None:
+        self._tell = tell
+
+    def __call__(self, event: Event) -> None:
+        import dataclasses
+
+        from codex_runner.domain.event import CredentialTaken, Guarded
+
+        if isinstance(event, CredentialTaken):
+            return
+        if isinstance(event, Guarded):
+            event = dataclasses.replace(event, name=f"delivery {event.name}")
+        self._tell(event)
+
+
+async def _close(forge: Forge | None) -> None:
+    if forge is not None:
+        await forge.aclose()
+
+
+async def _origin(job: Job, transport: Transport, environ: Mapping[str, str]) -> str:
+    """Return the address of the tree's remote, as the host has it before the agent. Returns "" if there is none."""
+    if job.workspace is not None and job.workspace.is_url:
+        return job.workspace.repo
+    script = f"{guard_script()}\n{shell_script('codex_runner.git', 'origin.sh')}"
+    cwd = job.cwd if job.workspace is None else job.workspace.repo
+    if job.workspace is not None:
+        from codex_runner.transports.local import LocalTransport
+
+        transport = LocalTransport(environ)
+    done = await transport.ask(script, cwd=cwd)
+    return done.output.decode("utf-8", "surrogateescape").strip()

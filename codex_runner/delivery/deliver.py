@@ -1,0 +1,294 @@
+"""One delivery: from a run's change to one branch and, at a forge, one pull request.
+
+Each step may be repeated: the next try, on whatever machine, finds what an earlier one has done and goes on from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Final
+
+from codex_runner.dataclass import dataclass
+from codex_runner.delivery import record as block
+from codex_runner.delivery import text
+from codex_runner.delivery.branch import Change, Found, Policy, Step, Target, decide
+from codex_runner.delivery.github import GitHub
+from codex_runner.delivery.plain_git import check_access
+from codex_runner.delivery.push import Update, push, push_lfs
+from codex_runner.delivery.record_ref import read_record, record_ref, write_record
+from codex_runner.delivery.refusals import RecordRefusedError
+from codex_runner.delivery.repository import Person, open_repository
+from codex_runner.delivery.tree import change_on, changed_paths, contents
+from codex_runner.domain.delivery import (
+    Decoration,
+    Delivered,
+    DeliveryRecord,
+    ForgeKind,
+    PullState,
+    PullText,
+)
+from codex_runner.domain.delivery_spec import Signing
+from codex_runner.domain.errors import BranchMovedError, DeliveryError
+from codex_runner.engine.path_rules import matches
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from codex_runner.delivery.branch import Plan
+    from codex_runner.delivery.remote import Remote
+    from codex_runner.delivery.repository import Repository
+    from codex_runner.delivery.text import Words
+    from codex_runner.domain.delivery import Access, ChangeSet, Forge, PullRequest
+    from codex_runner.domain.delivery_spec import DeliverySpec
+
+_TRIES: Final = 3  # another run of the workflow may move the branch in between
+_RUNNER: Final = Person("codex-runner", "codex-runner@localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a job's changes go, all names resolved.
+
+    `forge` is None for a plain remote. `repository` is its name for reports. `base` None means the default branch.
+    `runs` is the folder of this machine's run directories. `watched` are globs of the files that matter to the job:
+    without any, those that the change touches.
+    """
+
+    kind: ForgeKind
+    remote: Remote
+    forge: Forge | None
+    repository: str
+    base: str | None
+    branch: str
+    workflow: str
+    environ: Mapping[str, str]
+    runs: Path
+    watched: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Tip:
+    """A commit that is on its way to the branch, or on it. `signed` is None if that is not known."""
+
+    commit: str
+    signed: bool | None
+
+
+class Delivery:
+    """One destination and what the job says of it. It keeps nothing between two calls."""
+
+    def __init__(self, destination: Destination, spec: DeliverySpec) -> None:
+        """Make no request."""
+        self._to, self._spec = destination, spec
+        self._warnings: list[str] = []
+
+    async def check(self) -> Access:
+        """Ask what the credential may do, and for the base. Changes nothing. Raises as `Forge.check` does."""
+        async with open_repository(self._to.remote, self._to.environ, self._to.runs) as repository:
+            return await self._check(repository)
+
+    async def deliver(self, change: ChangeSet | None, words: Words, *, when: float) -> Delivered:
+        """Deliver a change; None if the agent changed nothing. `when` is the commit's time, in seconds since the epoch.
+
+        The same arguments make the same commit. Raises DeliveryError or CredentialError if it is refused.
+        """
+        like = "" if change is None else change.base
+        async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=like) as repository:
+            access = await self._check(repository)
+            self._warnings = list(access.warnings)
+            base = self._to.base or access.default_branch
+            target = Target(self._to.workflow, base, self._to.branch, base, protected=(access.default_branch,))
+            made = await self._made(repository, change, base)
+            for _ in range(_TRIES):
+                try:
+                    return await self._once(repository, access, target, made, words, when)
+                except BranchMovedError as error:
+                    moved = error
+            raise moved
+
+    async def _check(self, repository: Repository) -> Access:
+        if self._to.forge is None:
+            return await check_access(repository, self._to.base)
+        return await self._to.forge.check(self._to.base)
+
+    async def _made(self, repository: Repository, change: ChangeSet | None, base: str) -> ChangeSet | None:
+        """Return the change as it is on the base of now. Returns None if the base holds all of it."""
+        if change is None:
+            return None
+        tip = await repository.fetch_base(base, change.base)
+        await repository.take(change)
+        made = await change_on(repository, change, tip)
+        return made if made.paths else None
+
+    async def _once(  # noqa: PLR0913, PLR0917 - what one try knows
+        self,
+        repository: Repository,
+        access: Access,
+        target: Target,
+        made: ChangeSet | None,
+        words: Words,
+        when: float,
+    ) -> Delivered:
+        found, at = await self._found(repository, target, made)
+        spec, plain = self._spec, self._to.forge is None
+        policy = Policy(spec.if_unchanged, spec.reopen, spec.on_held, plain)
+        change = Change("", "", is_empty=True) if made is None else Change(made.tree, made.base)
+        plan = decide(target, found, change, policy)
+        if plan.step is Step.CLOSE:
+            await self._close(plan, found, words.run)
+        if made is None or plan.step not in {Step.CREATE, Step.UPDATE}:
+            return self._told(plan, target, plan.pull, made, found.tip)
+        new = DeliveryRecord(target.workflow, target.target, words.run, "", made.base, made.tree)
+        message = text.commit_message(spec, words)
+        tip = await self._move(repository, access, plan, target, made, message, (new, at), when)
+        pull = await self._pull(plan, target, words, dataclasses.replace(new, tip=tip.commit))
+        if pull is not None and access.waits:
+            self._warnings.append(_WAITS)
+        return dataclasses.replace(self._told(plan, target, pull, made, tip.commit), signed=tip.signed)
+
+    # --- what is there ------------------------------------------------------------------------------------------------
+
+    async def _found(self, repository: Repository, target: Target, made: ChangeSet | None) -> tuple[Found, str]:
+        """Return what there is, and the commit that holds the record's ref ("" if there is none)."""
+        ref = f"refs/heads/{target.branch}"
+        tip = (await repository.refs(ref)).get(ref, "")
+        kept, at = await read_record(repository, target.workflow, target.target)
+        forge = self._to.forge
+        pulls = [] if forge is None else await forge.find(target.branch)
+        at_pull = next((pull for pull in pulls if pull.state is PullState.OPEN), pulls[0] if pulls else None)
+        record = kept if at_pull is None else block.read(at_pull.body) or kept
+        ours = set() if kept is None else {kept.tip, kept.next}
+        if forge is None and record is not None and not tip and await self._is_merged(repository, record, target):
+            record = None
+        changed = None
+        if record is not None and not (tip and any(pull.state is PullState.OPEN for pull in pulls)):
+            changed = await self._base_changed(repository, record, made)
+        return Found(tip, pulls, record, ours - {""}, changed), at
+
+    async def _is_merged(self, repository: Repository, record: DeliveryRecord, target: Target) -> bool:
+        """Whether a plain remote's base has the last delivery: its branch is then gone for a good reason."""
+        return await repository.has_merged(record.tip, target.base)
+
+    async def _base_changed(
+        self, repository: Repository, record: DeliveryRecord, made: ChangeSet | None
+    ) -> bool | None:
+        """Whether a file that matters has changed on the base since the last delivery. None: that is not known."""
+        if made is None:
+            return None
+        try:
+            paths = await changed_paths(repository, record.base, made.base)
+        except DeliveryError:
+            return None
+        if self._to.watched:
+            return any(matches(glob, path) for glob in self._to.watched for path in paths)
+        return not paths.isdisjoint(made.paths)
+
+    # --- what is done -------------------------------------------------------------------------------------------------
+
+    async def _close(self, plan: Plan, found: Found, run: str) -> None:
+        pull, forge = plan.pull, self._to.forge
+        if pull is None or forge is None:
+            return
+        if found.record is not None:  # before it: a run that is killed here has closed nothing
+            said = block.replace(pull.body, dataclasses.replace(found.record, closed=run))
+            await forge.update(pull.number, PullText(pull.title, said, pull.draft))
+        await forge.close(pull.number)
+
+    async def _move(  # noqa: PLR0913, PLR0917 - what a commit and its push are made of
+        self,
+        repository: Repository,
+        access: Access,
+        plan: Plan,
+        target: Target,
+        made: ChangeSet,
+        message: str,
+        kept: tuple[DeliveryRecord, str],
+        when: float,
+    ) -> _Tip:
+        """Make the commit and move the branch to it: by the forge, which signs it, or else by git's push."""
+        record, at = kept
+        await push_lfs(repository, made)
+        signs = access.signs and self._spec.signing is not Signing.OFF and self._spec.author is None
+        if isinstance(self._to.forge, GitHub) and signs:
+            commits = self._to.forge.commits
+            done = await commits.make(target.branch, made, message, lambda: contents(repository, made))
+            if done is not None:
+                if not done.signed and self._spec.signing is Signing.REQUIRED:
+                    raise DeliveryError("GitHub has not signed the commit that it made.", remedy=_UNSIGNED)
+                on_the_way = dataclasses.replace(record, tip=plan.expected, next=done.oid)
+                await self._push(repository, [], on_the_way, at, when)
+                self._warnings += await commits.move(target.branch, plan.expected or None, done.oid)
+                return _Tip(done.oid, done.signed)
+        if self._spec.signing is Signing.REQUIRED:
+            raise DeliveryError(
+                "The commit cannot be made by the forge, so that it would not be signed.", remedy=_UNSIGNED
+            )
+        person = _person(self._spec.author)
+        commit = await repository.commit(made.tree, made.base, message, author=person, committer=_RUNNER, when=when)
+        update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
+        await self._push(repository, [update], dataclasses.replace(record, tip=commit), at, when)
+        return _Tip(commit, None if self._to.forge is None else False)
+
+    async def _push(
+        self, repository: Repository, updates: Sequence[Update], record: DeliveryRecord, at: str, when: float
+    ) -> None:
+        """Push, with the record in a ref of its own. A forge may refuse that ref, unless it is the only place for it."""
+        ref = record_ref(record.workflow, record.target)
+        noted = Update(ref, at, await write_record(repository, record, person=_RUNNER, when=when))
+        try:
+            await push(repository, [*updates, noted])
+        except RecordRefusedError:
+            if self._to.forge is None:
+                raise
+            if updates:
+                await push(repository, updates)
+
+    async def _pull(self, plan: Plan, target: Target, words: Words, record: DeliveryRecord) -> PullRequest | None:
+        forge = self._to.forge
+        if forge is None:
+            return None
+        if plan.step is Step.UPDATE and plan.pull is not None:
+            told = text.pull_text(self._spec, words, self._to.kind, record, plan.pull.body)
+            return await forge.update(plan.pull.number, told)
+        told = text.pull_text(self._spec, words, self._to.kind, record)
+        pull = await forge.open(target.branch, target.base, told)
+        if block.read(pull.body) != record:  # it was open already: an earlier try, or another run
+            pull = await forge.update(pull.number, told)
+        decoration = Decoration(self._spec.labels, self._spec.reviewers, self._spec.assignees)
+        self._warnings += await forge.decorate(pull.number, decoration)
+        return pull
+
+    def _told(
+        self, plan: Plan, target: Target, pull: PullRequest | None, made: ChangeSet | None, commit: str
+    ) -> Delivered:
+        return Delivered(
+            plan.state,
+            self._to.kind,
+            self._to.repository,
+            target.branch,
+            target.base,
+            commit,
+            "" if made is None else made.tree,
+            None if pull is None else pull.number,
+            "" if pull is None else pull.link,
+            plan.reason,
+            warnings=tuple(self._warnings),
+        )
+
+
+_UNSIGNED = (
+    "Deliver with the token of a GitHub App or with GITHUB_TOKEN, change only plain files, or set "
+    '`delivery.signing = "auto"`.'
+)
+_WAITS = (
+    "CI of this pull request waits for a person's approval, since GITHUB_TOKEN opened it: approve it there, or deliver "
+    "with a GitHub App's token."
+)
+
+
+def _person(author: str | None) -> Person:
+    if author is None:
+        return _RUNNER
+    name, _, rest = author.rpartition("<")
+    return Person(name.strip(), rest.rstrip(">").strip())

@@ -1,0 +1,167 @@
+"""The delivery of a run, in the steps that a run has for it: ask, pack, fetch, hand over.
+
+The agent is paid in between, so everything that can be refused is refused before it, or before its run directory goes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Protocol
+
+from codex_runner.domain.cancellation import RunCancelledError
+from codex_runner.domain.change import show_path
+from codex_runner.domain.claim import ClaimTakenError
+from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
+from codex_runner.domain.delivery_spec import OnHeld
+from codex_runner.domain.errors import DeliveryError, LeakError, RunnerError, UnreachableError
+from codex_runner.domain.event import DeliveryEnded, build
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.run import Verdict
+from codex_runner.git.changes import Before
+from codex_runner.git.delivered import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from codex_runner.domain.delivery import ChangeSet
+    from codex_runner.domain.event import Event
+    from codex_runner.domain.job import Job
+    from codex_runner.domain.secret import Secret
+    from codex_runner.domain.state import RunState
+    from codex_runner.domain.transport_port import Transport
+    from codex_runner.engine.recorder import Recorder
+    from codex_runner.git.delivered import Packed
+
+
+class Deliverer(Protocol):
+    """Delivers a job's changes to its forge. `tell` gets the events of the credential, `learn` each of its secrets."""
+
+    async def check(
+        self, transport: Transport, tell: Callable[[Event], None], learn: Callable[[Secret], None]
+    ) -> Sequence[str]:
+        """Ask the forge for the repository and the base. Returns warnings. Changes nothing, and keeps no login.
+
+        Raises CredentialError or DeliveryError for what is refused.
+        """
+        ...
+
+    async def keep(self, transport: Transport, packed: Packed) -> ChangeSet:
+        """Fetch the pack from the host, and keep it on this machine. Idempotent. Raises DeliveryError."""
+        ...
+
+    async def deliver(
+        self,
+        state: RunState,
+        change: ChangeSet | None,
+        tell: Callable[[Event], None],
+        learn: Callable[[Secret], None],
+    ) -> Delivered:
+        """Deliver the change of a run, None if there is none. Idempotent. Raises DeliveryError or CredentialError."""
+        ...
+
+
+class Handover:
+    """What a run does for the delivery of its changes. Without a `deliverer`, nothing."""
+
+    def __init__(
+        self, job: Job, run_id: str, recorder: Recorder, transport: Transport, deliverer: Deliverer | None
+    ) -> None:
+        """Do nothing yet."""
+        self._job, self._run_id, self._recorder = job, run_id, recorder
+        self._transport, self._deliverer = transport, deliverer
+        self._packed: Packed | None = None
+        self._refusal: RunnerError | None = None
+        self._change: ChangeSet | None = None
+
+    async def ask(self) -> None:
+        """Ask the forge for the repository and the base. Raises what it refuses, before any token is used."""
+        if self._deliverer is not None:
+            for sentence in await self._deliverer.check(self._transport, self._recorder.emit, self._recorder.learn):
+                self._recorder.warn("delivery", sentence)
+
+    async def pack(self, patch: bytes) -> None:
+        """Pack what the last comparison found, on the host. Call it before a check or another process can write there.
+
+        What must not be delivered fails the delivery later, once the run has its artifacts.
+        """
+        if self._deliverer is None:
+            return
+        self._refusal = self._packed = None
+        try:
+            self._packed = await self._pack(patch)
+        except (UnreachableError, ClaimTakenError, RunCancelledError):
+            raise
+        except RunnerError as error:
+            self._refusal = error
+
+    async def _pack(self, patch: bytes) -> Packed:
+        noted = self._recorder.state.facts.get("tree")
+        if noted is None:
+            raise DeliveryError(
+                "The job has a delivery, and git did not compare its tree: there is no repository, or no git.",
+                remedy="Let the job work in a git repository, or remove `delivery`.",
+            )
+        if names := self._recorder.redactor.names_in(patch) - set(self._recorder.state.facts.get("plain", ())):
+            raise LeakError(f"The changes hold {', '.join(sorted(names))}, so they are not delivered.")
+        packed = await pack(self._transport, build(Before, noted))
+        if packed.refused:
+            raise DeliveryError(" ".join(packed.refused), remedy=_REFUSED)
+        if packed.left_out:
+            more = packed.uncommitted - len(packed.left_out)
+            shown = ", ".join(map(show_path, packed.left_out)) + (f" and {more} more" if more else "")
+            said = f"Not delivered, since they had uncommitted changes before the agent: {shown}."
+            self._recorder.warn("delivery", self._recorder.redactor.text(said))
+        return packed
+
+    async def fetch(self, verdict: Verdict) -> None:
+        """Fetch the pack to this machine if the run is green. Call it before the run's directory is removed."""
+        if not self._is_due(verdict) or self._deliverer is None or self._packed is None or not self._packed.is_change:
+            return
+        try:
+            self._change = await self._deliverer.keep(self._transport, self._packed)
+        except DeliveryError as error:
+            self._refusal = error
+
+    async def hand_over(self, verdict: Verdict) -> Verdict:
+        """Deliver the change of a green run, and record the result. Returns the verdict, or that of a failed delivery."""
+        if not self._is_due(verdict) or self._deliverer is None:
+            return verdict
+        recorder = self._recorder
+        clean = recorder.redactor.text
+        try:
+            if self._refusal is not None:
+                raise self._refusal
+            if self._packed is None:
+                raise DeliveryError("The agent's changes were never packed, so nothing can be delivered.")
+            delivered = await self._deliverer.deliver(recorder.state, self._change, recorder.emit, recorder.learn)
+        except RunnerError as error:
+            recorder.emit(DeliveryEnded(Delivered(DeliveryState.FAILED, self._kind, reason=clean(error.message))))
+            again = f" Then deliver it with `codex-runner deliver {self._run_id}`." if self._change else ""
+            said = f"{verdict.reason}, but its delivery failed: {error.message}"
+            return Verdict(error.exit_code, said, remedy=f"{error.remedy}{again}")
+        recorder.emit(DeliveryEnded(cleaned(delivered, clean)))
+        for sentence in delivered.warnings:
+            recorder.warn("delivery", clean(sentence))
+        spec = self._job.delivery
+        if delivered.state is DeliveryState.HELD and spec is not None and spec.on_held is OnHeld.FAIL:
+            said = f"{verdict.reason}, but its delivery is held: {delivered.reason}"
+            return Verdict(ExitCode.DELIVERY, said, remedy=_HELD)
+        return verdict
+
+    def _is_due(self, verdict: Verdict) -> bool:
+        return self._deliverer is not None and not verdict.exit_code and not verdict.skipped
+
+    @property
+    def _kind(self) -> ForgeKind:
+        spec = self._job.delivery
+        return spec.target if spec is not None and spec.target is not None else ForgeKind.GIT
+
+
+def cleaned(delivered: Delivered, clean: Callable[[str], str]) -> Delivered:
+    """Return the result with every text redacted."""
+    texts = {name: clean(getattr(delivered, name)) for name in ("repository", "branch", "base", "link", "reason")}
+    return dataclasses.replace(delivered, **texts, warnings=tuple(clean(each) for each in delivered.warnings))
+
+
+_HELD = "Merge or close what is there, or delete the branch. Then `codex-runner deliver` delivers this run."
+_REFUSED = "Correct what the message names, and run the job again. The changes are in artifacts/changes.patch."
