@@ -154,8 +154,8 @@ class Remote:
             )
         reader, writer = os.pipe()
         try:
-            os.write(writer, answer * max(1, min(_ANSWERS, _PIPE_HOLDS // len(answer))))
-            os.close(writer)
+            with os.fdopen(writer, "wb") as pipe:
+                pipe.write(answer * min(_ANSWERS, _PIPE_HOLDS // len(answer)))
             yield (reader,), {"ANSWER_PIPE": str(reader), "ANSWER_BYTES": str(len(answer))}
         finally:
             os.close(reader)
