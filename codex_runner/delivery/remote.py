@@ -117,6 +117,7 @@ class Remote:
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_NO_LAZY_FETCH": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "",
             "GIT_SSH_COMMAND": f"{shlex.join(self.ssh)} -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=20",
