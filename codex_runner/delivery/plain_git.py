@@ -1,4 +1,4 @@
-"""A plain git remote as a delivery's target: it is asked before the agent what the credential may do there."""
+"""A plain git remote as a delivery's target: what the credential may do there, and what has become of a branch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from codex_runner.domain.errors import DeliveryError
 if TYPE_CHECKING:
     from codex_runner.delivery.repository import Repository
 
+_HISTORY = "refs/runner/history"
 _NOBODY = Person("codex-runner", "codex-runner@localhost")
 
 
@@ -39,3 +40,13 @@ async def check_access(repository: Repository, base: str | None) -> Access:
 
     await repository.persist(once)
     return Access(default, tip)
+
+
+async def is_merged(repository: Repository, base: str, commit: str) -> bool:
+    """Whether the commit is in the history of the branch `base`. Only a repository that is used for nothing else.
+
+    It gets the history without files if the remote can do so, and git would ask for the missing ones later.
+    """
+    fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--force")
+    await repository.talk(*fetch, "--filter=tree:0", "origin", f"refs/heads/{base}:{_HISTORY}")
+    return not (await repository.attempt("merge-base", "--is-ancestor", commit, _HISTORY)).code

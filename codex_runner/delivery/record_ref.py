@@ -58,12 +58,11 @@ async def write_record(repository: Repository, record: DeliveryRecord, *, person
 def _parse(data: bytes) -> DeliveryRecord | None:
     try:
         said = json.loads(data)
-        values = {field.name: said[field.name] for field in fields(DeliveryRecord)}
+        values = {field.name: said[field.name] for field in fields(DeliveryRecord) if field.name in said}
+        record = DeliveryRecord(**values)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    if not all(isinstance(value, str) for value in values.values()):
-        return None
-    return DeliveryRecord(**values)
+    return record if all(isinstance(value, str) for value in values.values()) else None
 
 
 def _percent(found: re.Match[str]) -> str:

@@ -117,6 +117,7 @@ class Remote:
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_NO_LAZY_FETCH": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "",
             "GIT_SSH_COMMAND": f"{shlex.join(self.ssh)} -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=20",
@@ -154,8 +155,8 @@ class Remote:
             )
         reader, writer = os.pipe()
         try:
-            os.write(writer, answer * max(1, min(_ANSWERS, _PIPE_HOLDS // len(answer))))
-            os.close(writer)
+            with os.fdopen(writer, "wb") as pipe:
+                pipe.write(answer * min(_ANSWERS, _PIPE_HOLDS // len(answer)))
             yield (reader,), {"ANSWER_PIPE": str(reader), "ANSWER_BYTES": str(len(answer))}
         finally:
             os.close(reader)

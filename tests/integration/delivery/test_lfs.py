@@ -19,7 +19,8 @@ def test_objects_of_lfs_arrive(own):
     own.work.git("add", "-A")
     own.work.git("commit", "-q", "-m", "lfs")
     own.publish()
-    own.agent(("new.bin", b"new" * 1000))
+    elsewhere = "[lfs]\n\turl = http://127.0.0.1:9/\n\tpushurl = http://127.0.0.1:9/\n"
+    own.agent(("new.bin", b"new" * 1000), (".lfsconfig", elsewhere))
     change = own.change()
     own.delivered(change, Remote(f"file://{own.forge.path}"))
     (oid,) = change.lfs

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from support.delivery import over_http
+from support.delivery import BRANCH, docs, over_http
 
-from codex_runner.delivery.plain_git import check_access
+from codex_runner.delivery.plain_git import check_access, is_merged
 from codex_runner.domain.delivery import Access
 from codex_runner.domain.errors import CredentialError, DeliveryError
 
@@ -48,3 +48,21 @@ def test_a_token_that_may_only_read_is_refused_before_the_agent(night, served):
 def test_a_wrong_token_is_refused_before_the_agent(night, served):
     with pytest.raises(CredentialError, match="refuses the delivery's credential"):
         asked(night, over_http(served, night, "wrong-token-0123456789abcdef"))
+
+
+@pytest.mark.parametrize("filtering", [False, True])
+def test_a_merged_branch_is_part_of_the_base(night, served, filtering):
+    commit, _ = night.delivered(docs(night))
+    night.forge.git("config", "uploadpack.allowFilter", str(filtering).lower())
+
+    def merged(*commits):
+        async def ask():
+            async with night.opened(over_http(served, night)) as repository:
+                return [await is_merged(repository, "main", each) for each in commits]
+
+        return asyncio.run(ask())
+
+    assert merged(commit, "d" * 40) == [False, False]
+    night.forge.git("update-ref", "refs/heads/main", BRANCH)
+    night.later(("README.md", "by another\n"))
+    assert merged(commit, "d" * 40) == [True, False]
