@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from codex_runner.app.admission import LockedGroup, account_of, doubts
 from codex_runner.app.credentials import JobCredentials
-from codex_runner.app.delivery import JobDelivery
 from codex_runner.app.hosts import transport_for
 from codex_runner.app.imports import places
 from codex_runner.app.job_checks import detector, reply_schema
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Artifacts, ConfigTrust
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.transport_port import Transport
+    from codex_runner.engine.handover import Deliverer
     from codex_runner.engine.proposal import Proposal
     from codex_runner.engine.stopping import Stopping
     from codex_runner.sinks.jsonl import FileJournal
@@ -135,7 +135,7 @@ def _adapters(
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, invocation.ledger, environ, shared),
         config_trust=_config_trust(proposal, job, invocation),
-        deliverer=JobDelivery(job, job.delivery, invocation, folder.run_id) if job.delivery else None,
+        deliverer=_deliverer(job, invocation, folder.run_id),
     )
 
 
@@ -154,6 +154,14 @@ def transport_to(host: Host, invocation: Invocation) -> Transport:
         hidden=invocation.secret_names,
         given=invocation.given_to(host),
     )
+
+
+def _deliverer(job: Job, invocation: Invocation, run_id: str) -> Deliverer | None:
+    if job.delivery is None:
+        return None
+    from codex_runner.app.delivery import JobDelivery
+
+    return JobDelivery(job, job.delivery, invocation, run_id)
 
 
 def _config_trust(proposal: Proposal | None, job: Job, invocation: Invocation) -> ConfigTrust | None:

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codex_runner.app.credentials import default_workflow_of
 from codex_runner.app.forge import place_of
 from codex_runner.ci_systems import Pipeline
-from codex_runner.credentials.local import take
+from codex_runner.credentials.local import SOURCE, take
 from codex_runner.dataclass import dataclass
+from codex_runner.delivery import text
+from codex_runner.delivery.deliver import Delivery, Destination
+from codex_runner.delivery.github import GitHub
+from codex_runner.delivery.gitlab import GitLab
+from codex_runner.delivery.http import Endpoint
 from codex_runner.delivery.pack_store import PackStore
+from codex_runner.delivery.remote import Remote
+from codex_runner.delivery.text import Words
 from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
-from codex_runner.domain.secret import Secret
+from codex_runner.domain.event import Guarded, Warned
 from codex_runner.engine.credential_rules import CredentialUse
 from codex_runner.git.delivered import fetch
 from codex_runner.git.guard import guard_script
 from codex_runner.shell.script import shell_script
 from codex_runner.transports.directory import runs_root, state_folder
+from codex_runner.transports.local import LocalTransport
 from codex_runner.vault.endpoint import proxy_of, require_ca
+from codex_runner.vault.lease import borrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from codex_runner.app.forge import ForgePlace
     from codex_runner.app.invocation import Invocation
-    from codex_runner.delivery.deliver import Delivery
-    from codex_runner.delivery.text import Words
     from codex_runner.domain.delivery import ChangeSet, Delivered, Forge
     from codex_runner.domain.delivery_spec import DeliveryCredential, DeliverySpec
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
+    from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
     from codex_runner.domain.transport_port import Transport
     from codex_runner.git.delivered import Packed
@@ -39,13 +48,12 @@ if TYPE_CHECKING:
 # The user name that git over HTTPS sends with a token.
 _USERS = {ForgeKind.GITHUB: "x-access-token", ForgeKind.GITLAB: "oauth2", ForgeKind.GIT: "git"}
 
-Tell = "Callable[[Event], None]"
-
 
 @dataclass(frozen=True, slots=True)
 class _Listeners:
     tell: Callable[[Event], None]
     learn: Callable[[Secret], None]
+    again: bool = False
 
 
 class JobDelivery:
@@ -53,14 +61,18 @@ class JobDelivery:
 
     def __init__(self, job: Job, spec: DeliverySpec, invocation: Invocation, run_id: str, origin: str = "") -> None:
         """Read and ask nothing. `origin` is the address of the tree's remote, if it is known already."""
-        self._job, self._spec, self._invocation, self._run_id = job, spec, invocation, run_id
+        self._job, self.spec, self._invocation, self._run_id = job, spec, invocation, run_id
         self._origin = origin
         self._store = PackStore(state_folder(invocation.environ) / "deliveries")
+
+    def made_for(self, origin: str) -> JobDelivery:
+        """Return the same for a tree whose remote is known: the run is over, and its host is not asked."""
+        return JobDelivery(self._job, self.spec, self._invocation, self._run_id, origin)
 
     @property
     def workflow(self) -> str:
         """The workflow whose branch it is."""
-        credential = self._spec.credential
+        credential = self.spec.credential
         return (credential and credential.workflow) or default_workflow_of(self._job, self._invocation.environ)
 
     async def check(
@@ -81,7 +93,7 @@ class JobDelivery:
         with self._store.staging() as staged:
             change = await fetch(transport, packed, staged)
             return self._store.keep(
-                change, workflow=self.workflow, run=self._run_id, retention=self._spec.retention, origin=self._origin
+                change, workflow=self.workflow, run=self._run_id, retention=self.spec.retention, origin=self._origin
             )
 
     async def deliver(
@@ -92,7 +104,7 @@ class JobDelivery:
         learn: Callable[[Secret], None],
     ) -> Delivered:
         """See Deliverer.deliver."""
-        delivery, forge = await self._open(_Listeners(tell, learn))
+        delivery, forge = await self._open(_Listeners(tell, learn, again=True))
         try:
             return await delivery.deliver(change, self.words(state), when=state.started)
         finally:
@@ -100,8 +112,6 @@ class JobDelivery:
 
     def words(self, state: RunState) -> Words:
         """Return what the run has to say."""
-        from codex_runner.delivery.text import Words
-
         return Words(
             self.workflow,
             self._job.name,
@@ -109,16 +119,11 @@ class JobDelivery:
             state.reply or "",
             str(state.facts.get("diffstat", "")),
             Pipeline(self._invocation.environ).link(),
-            self._spec.names,
+            self.spec.names,
         )
 
     async def _open(self, listeners: _Listeners) -> tuple[Delivery, Forge | None]:
-        from codex_runner.delivery import text
-        from codex_runner.delivery.deliver import Delivery, Destination
-        from codex_runner.delivery.remote import Remote
-        from codex_runner.delivery.text import Words
-
-        environ, spec = self._invocation.environ, self._spec
+        environ, spec = self._invocation.environ, self.spec
         place = place_of(self._job.name, spec, self._origin, environ)
         if spec.ca_file is not None:
             require_ca(spec.ca_file, f"jobs.{self._job.name}.delivery.ca_file")
@@ -147,13 +152,9 @@ class JobDelivery:
     def _forge(self, place: ForgePlace, credential: ForgeCredential) -> Forge | None:
         if place.kind is ForgeKind.GIT:
             return None
-        from codex_runner.delivery.github import GitHub
-        from codex_runner.delivery.gitlab import GitLab
-        from codex_runner.delivery.http import Endpoint
-
-        proxy = self._spec.proxy or proxy_of(self._invocation.environ, place.api)
+        proxy = self.spec.proxy or proxy_of(self._invocation.environ, place.api)
         endpoint = Endpoint(
-            place.api, self._spec.ca_file or self._invocation.environ.get("SSL_CERT_FILE") or None, proxy
+            place.api, self.spec.ca_file or self._invocation.environ.get("SSL_CERT_FILE") or None, proxy
         )
         if place.kind is ForgeKind.GITHUB:
             return GitHub(endpoint, credential, place.repository)
@@ -164,10 +165,8 @@ class JobDelivery:
         spec, environ = credential.spec, self._invocation.environ
         complete = spec.source is CredentialSource.VAULT
         use = CredentialUse(self.workflow, self._job.limits.timeout, time.time(), complete=complete)
-        tell: Any = _Renamed(listeners.tell)
+        tell = _Renamed(listeners.tell, again=listeners.again)
         if complete:
-            from codex_runner.vault.lease import borrow
-
             borrowed = await borrow(
                 spec,
                 self._invocation.vault,
@@ -182,21 +181,19 @@ class JobDelivery:
 
 
 class _Renamed:
-    """Passes on the events of the delivery's credential under names of their own: it is not the job's."""
+    """Passes on the guards of the delivery's credential under names of their own: it is not the job's credential.
 
-    def __init__(self, tell: Callable[[Event], None]) -> None:
-        self._tell = tell
+    `again`: the credential is read a second time, and only what fails is news.
+    """
+
+    def __init__(self, tell: Callable[[Event], None], *, again: bool) -> None:
+        self._tell, self._again = tell, again
 
     def __call__(self, event: Event) -> None:
-        import dataclasses
-
-        from codex_runner.domain.event import CredentialTaken, Guarded
-
-        if isinstance(event, CredentialTaken):
-            return
-        if isinstance(event, Guarded):
-            event = dataclasses.replace(event, name=f"delivery {event.name}")
-        self._tell(event)
+        if isinstance(event, Guarded) and (event.failed or not self._again):
+            self._tell(dataclasses.replace(event, name=f"delivery {event.name}"))
+        elif isinstance(event, Warned) and not self._again and event.code != SOURCE:  # a CI system's own token is fine
+            self._tell(event)
 
 
 async def _close(forge: Forge | None) -> None:
@@ -211,8 +208,6 @@ async def _origin(job: Job, transport: Transport, environ: Mapping[str, str]) ->
     script = f"{guard_script()}\n{shell_script('codex_runner.git', 'origin.sh')}"
     cwd = job.cwd if job.workspace is None else job.workspace.repo
     if job.workspace is not None:
-        from codex_runner.transports.local import LocalTransport
-
         transport = LocalTransport(environ)
     done = await transport.ask(script, cwd=cwd)
     return done.output.decode("utf-8", "surrogateescape").strip()

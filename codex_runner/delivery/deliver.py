@@ -13,7 +13,7 @@ from codex_runner.delivery import record as block
 from codex_runner.delivery import text
 from codex_runner.delivery.branch import Change, Found, Policy, Step, Target, decide
 from codex_runner.delivery.github import GitHub
-from codex_runner.delivery.plain_git import check_access
+from codex_runner.delivery.plain_git import check_access, is_merged
 from codex_runner.delivery.push import Update, push, push_lfs
 from codex_runner.delivery.record_ref import read_record, record_ref, write_record
 from codex_runner.delivery.refusals import RecordRefusedError
@@ -159,16 +159,17 @@ class Delivery:
         at_pull = next((pull for pull in pulls if pull.state is PullState.OPEN), pulls[0] if pulls else None)
         record = kept if at_pull is None else block.read(at_pull.body) or kept
         ours = set() if kept is None else {kept.tip, kept.next}
-        if forge is None and record is not None and not tip and await self._is_merged(repository, record, target):
+        if forge is None and record is not None and not tip and await self._is_merged(record, target):
             record = None
         changed = None
         if record is not None and not (tip and any(pull.state is PullState.OPEN for pull in pulls)):
             changed = await self._base_changed(repository, record, made)
         return Found(tip, pulls, record, ours - {""}, changed), at
 
-    async def _is_merged(self, repository: Repository, record: DeliveryRecord, target: Target) -> bool:
+    async def _is_merged(self, record: DeliveryRecord, target: Target) -> bool:
         """Whether a plain remote's base has the last delivery: its branch is then gone for a good reason."""
-        return await repository.has_merged(record.tip, target.base)
+        async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=record.tip) as repository:
+            return await is_merged(repository, target.base, record.tip)
 
     async def _base_changed(
         self, repository: Repository, record: DeliveryRecord, made: ChangeSet | None
@@ -233,7 +234,7 @@ class Delivery:
     async def _push(
         self, repository: Repository, updates: Sequence[Update], record: DeliveryRecord, at: str, when: float
     ) -> None:
-        """Push, with the record in a ref of its own. A forge may refuse that ref, unless it is the only place for it."""
+        """Push, with the record in a ref of its own. A forge may refuse that ref: it has the pull request's body."""
         ref = record_ref(record.workflow, record.target)
         noted = Update(ref, at, await write_record(repository, record, person=_RUNNER, when=when))
         try:

@@ -13,6 +13,8 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Final
 
+import tenacity
+
 from codex_runner.dataclass import dataclass
 from codex_runner.delivery.refusals import NOT_GIVEN, NOT_THERE, Words
 from codex_runner.domain.errors import ConfigurationError, DeliveryError, ForgeUnreachableError
@@ -125,8 +127,6 @@ class Repository:
 
     async def persist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do `work`, and repeat it while the forge cannot be reached. It must be idempotent."""
-        import tenacity
-
         until = time.monotonic() + self._patience
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(ForgeUnreachableError),
@@ -203,13 +203,6 @@ class Repository:
         """Fetch one commit and its tree, unless it is here. Raises DeliveryError if the forge does not give it."""
         if not await self._has(commit):
             await self.talk("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--depth=1", "origin", commit)
-
-    async def has_merged(self, commit: str, branch: str) -> bool:
-        """Whether a commit is part of the forge's branch. Fetches the branch's whole history."""
-        ref = f"refs/heads/{branch}"
-        fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--force")
-        await self.talk(*fetch, f"--depth={_ALL}", "origin", f"{ref}:{TIP}")
-        return not (await self.attempt("merge-base", "--is-ancestor", commit, TIP)).code
 
     async def _has(self, commit: str) -> bool:
         return not (await self.attempt("cat-file", "-e", f"{commit}^{{commit}}")).code

@@ -70,6 +70,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def delivery(self) -> Path:
+        """What `codex-runner deliver` did last, or would do."""
+        return self.path / "delivery.json"
+
+    @property
     def artifacts(self) -> Path:
         """The folder of the job's artifacts."""
         return self.path / "artifacts"

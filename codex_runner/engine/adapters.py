@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class Adapters:
     """The ports of one run. Each part of the engine gets only those that it uses.
 
-    `schema`, `scan`, `workspaces`, `group`, `account` and `deliverer` are None unless the job asks for one. `config_trust` is None
-    unless the pipeline works on a pull or merge request.
+    `schema`, `scan`, `workspaces`, `group`, `account` and `deliverer` are None unless the job asks for one.
+    `config_trust` is None unless the pipeline works on a pull or merge request.
     """
 
     transport: Transport

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from codex_runner.domain.cancellation import RunCancelledError
 from codex_runner.domain.change import show_path
 from codex_runner.domain.claim import ClaimTakenError
-from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
-from codex_runner.domain.delivery_spec import OnHeld
+from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind, OnHeld
 from codex_runner.domain.errors import DeliveryError, LeakError, RunnerError, UnreachableError
 from codex_runner.domain.event import DeliveryEnded, build
 from codex_runner.domain.exit_code import ExitCode
@@ -123,7 +122,7 @@ class Handover:
             self._refusal = error
 
     async def hand_over(self, verdict: Verdict) -> Verdict:
-        """Deliver the change of a green run, and record the result. Returns the verdict, or that of a failed delivery."""
+        """Deliver the change of a green run, and record the result. Returns the verdict of both."""
         if not self._is_due(verdict) or self._deliverer is None:
             return verdict
         recorder = self._recorder
@@ -159,8 +158,15 @@ class Handover:
 
 def cleaned(delivered: Delivered, clean: Callable[[str], str]) -> Delivered:
     """Return the result with every text redacted."""
-    texts = {name: clean(getattr(delivered, name)) for name in ("repository", "branch", "base", "link", "reason")}
-    return dataclasses.replace(delivered, **texts, warnings=tuple(clean(each) for each in delivered.warnings))
+    return dataclasses.replace(
+        delivered,
+        repository=clean(delivered.repository),
+        branch=clean(delivered.branch),
+        base=clean(delivered.base),
+        link=clean(delivered.link),
+        reason=clean(delivered.reason),
+        warnings=tuple(map(clean, delivered.warnings)),
+    )
 
 
 _HELD = "Merge or close what is there, or delete the branch. Then `codex-runner deliver` delivers this run."

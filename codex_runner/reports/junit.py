@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from codex_runner.dataclass import dataclass
+from codex_runner.domain.delivery import DeliveryState
 from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.event import NOT_JUDGED
+from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.job import OWN_CHECKS
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, failure_class, failure_exit_code, meaning, reason, remedy, word
@@ -98,11 +100,12 @@ def _cases(state: RunState, guards: bool, folder: Path | None) -> list[_Case]:  
     job = one_line(state.job, 200) or "job"
     checks = [_check_case(state, job, name) for name in facts.every(state, "checks")]
     promises = [_guard_case(state, job, name) for name in facts.every(state, "guards")]
-    told = {case.trouble.blame for case in (*checks, *promises) if case.trouble}
+    delivery = _delivery_cases(state, job)
+    told = {case.trouble.blame for case in (*checks, *promises, *delivery) if case.trouble}
     agent = _agent_case(state, job, told, folder)
     if not guards:
         promises = [case for case in promises if case.trouble or (case.skipped and case.skipped != _NOT_REACHED)]
-    return _uniquely_named([agent, *checks, *promises])
+    return _uniquely_named([agent, *checks, *delivery, *promises])
 
 
 def _agent_case(state: RunState, job: str, told: set[Blame], folder: Path | None) -> _Case:
@@ -200,6 +203,23 @@ def _check_message(check: CheckEnded) -> str:
     how = f"{how} after {format_elapsed(check.seconds)}"
     last = next((line for line in reversed(clean(check.output).split("\n")) if line.strip()), "")
     return f"{one_line(last, 900)} ({how})" if last else f"the check {how}"
+
+
+def _delivery_cases(state: RunState, job: str) -> list[_Case]:
+    """Return the case of the delivery: skipped if it is held or closed, red if the run is red for it."""
+    delivery = state.delivery
+    if delivery is None:
+        return []
+    said = f"{delivery.state.value}: {delivery.reason}"
+    out = "\n".join(
+        line for line in (said, delivery.link, delivery.branch, delivery.commit, *delivery.warnings) if line
+    )
+    code = state.verdict.exit_code if state.verdict else 0
+    if delivery.state is DeliveryState.FAILED or (delivery.state is DeliveryState.HELD and code):
+        trouble = _Trouble(blame(code or ExitCode.DELIVERY), "delivery", one_line(said, 900), out)
+        return [_Case(job, "delivery", 0.0, trouble)]
+    skipped = said if delivery.state in {DeliveryState.HELD, DeliveryState.CLOSED} else ""
+    return [_Case(job, "delivery", 0.0, skipped=skipped, out=out)]
 
 
 def _guard_case(state: RunState, job: str, name: str) -> _Case:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.dataclass import dataclass
 from codex_runner.domain import event as ev
 from codex_runner.domain.command_line import command_text
+from codex_runner.domain.delivery import DeliveryState
 from codex_runner.text.counts import counted
 from codex_runner.text.durations import format_clock, format_duration
 from codex_runner.text.excerpts import first_line, log_head, log_tail
 
 if TYPE_CHECKING:
+    from codex_runner.domain.delivery import Delivered
     from codex_runner.domain.event import Record
     from codex_runner.domain.state import RunState
 
@@ -314,6 +316,8 @@ def _happening(event: ev.Event, state: RunState) -> LogLine:  # noqa: C901, PLR0
             return _line("FAILED", f"a leak: {event.path} held {event.secret}, and was {event.done}", Tone.BAD)
         case ev.StopRequested():
             return _line("stopping", event.message or event.reason, Tone.WARN, essential=True)
+        case ev.DeliveryEnded():
+            return _delivery(event.delivery)
         case ev.ArtifactKept():
             return _line("kept", f"{event.path} ({event.size:,} bytes)")
         case ev.Diagnostic():
@@ -327,6 +331,14 @@ def _happening(event: ev.Event, state: RunState) -> LogLine:  # noqa: C901, PLR0
             return _line("event", f"{event.type} {_brief(event.data)}", Tone.DIM)
         case _:
             return _line("event", f"{event.kind} at {format_clock(state.seconds)}", Tone.DIM)
+
+
+def _delivery(delivery: Delivered) -> LogLine:
+    told = " ".join(part for part in (f"{delivery.state.value}:", delivery.reason, delivery.link) if part)
+    good = {DeliveryState.DELIVERED: Tone.GOOD, DeliveryState.UPDATED: Tone.GOOD, DeliveryState.UNCHANGED: Tone.PLAIN}
+    word = "FAILED" if delivery.state is DeliveryState.FAILED else "delivery"
+    tone = Tone.BAD if delivery.state is DeliveryState.FAILED else good.get(delivery.state, Tone.WARN)
+    return _line(word, told, tone, essential=True)
 
 
 def _facts(facts: dict[str, Any]) -> str:

@@ -1,0 +1,100 @@
+"""`codex-runner deliver`: deliver the changes of a run that is over, later or again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from codex_runner.app.delivery import JobDelivery
+from codex_runner.app.folders import read_state
+from codex_runner.delivery import text
+from codex_runner.delivery.pack_store import PackStore
+from codex_runner.domain.delivery import DeliveryRecord, ForgeKind, OnHeld
+from codex_runner.domain.errors import DeliveryError, UsageError
+from codex_runner.domain.event import to_json
+from codex_runner.domain.exit_code import ExitCode
+from codex_runner.engine.handover import cleaned
+from codex_runner.engine.planned import planned_job
+from codex_runner.redaction.redactor import Redactor
+from codex_runner.reports.atomic_write import write_whole
+from codex_runner.transports.directory import state_folder
+
+if TYPE_CHECKING:
+    from codex_runner.app.invocation import Invocation
+    from codex_runner.domain.delivery import Delivered
+    from codex_runner.domain.event import Event
+    from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.state import RunState
+
+_DUE = frozenset((int(ExitCode.SUCCEEDED), int(ExitCode.DELIVERY)))
+
+
+async def deliver_run(folder: RunFolder, invocation: Invocation) -> Delivered:
+    """Deliver a run's changes, and write delivery.json into its folder. Idempotent.
+
+    Raises DeliveryError if the changes are not on this machine, or the forge refuses them; UsageError if there is
+    nothing to deliver.
+    """
+    state, delivery = _due(folder, invocation)
+    redactor = Redactor(invocation.secrets())
+    kept = PackStore(state_folder(invocation.environ) / "deliveries").read(folder.run_id)
+
+    def tell(event: Event) -> None:
+        message = getattr(event, "message", "")
+        if message:
+            invocation.complain(redactor.text(message))
+
+    result = await delivery.made_for(kept.origin).deliver(state, kept.change, tell, redactor.learn)
+    result = cleaned(result, redactor.text)
+    _write(folder, to_json(result), redactor)
+    return result
+
+
+def planned_delivery(folder: RunFolder, invocation: Invocation) -> dict[str, Any]:
+    """Return what a delivery of this run would push and open, and write that into delivery.json. Asks no forge."""
+    state, delivery = _due(folder, invocation)
+    kept = PackStore(state_folder(invocation.environ) / "deliveries").read(folder.run_id)
+    spec, words = delivery.spec, delivery.words(state)
+    record = DeliveryRecord(words.workflow, spec.base or "", folder.run_id, "", kept.change.base, kept.change.tree)
+    pull = text.pull_text(spec, words, spec.target or ForgeKind.GITHUB, record)
+    plan: dict[str, Any] = {
+        "state": "planned",
+        "branch": text.branch(spec, words),
+        "base_commit": kept.change.base,
+        "tree": kept.change.tree,
+        "paths": list(kept.change.paths),
+        "commit_message": text.commit_message(spec, words),
+        "title": pull.title,
+        "body": pull.body,
+        "draft": pull.draft,
+    }
+    redactor = Redactor(invocation.secrets())
+    return _write(folder, plan, redactor)
+
+
+def is_failed(folder: RunFolder, result: Delivered) -> bool:
+    """Whether the job asks for exit code 13 with this result."""
+    spec = planned_job(read_state(folder)).delivery
+    return result.state.value == "held" and spec is not None and spec.on_held is OnHeld.FAIL
+
+
+def _due(folder: RunFolder, invocation: Invocation) -> tuple[RunState, JobDelivery]:
+    state = read_state(folder)
+    if not state.run_id or state.verdict is None:
+        raise UsageError(f"{folder.run_id} is not over.", remedy=f"Run `codex-runner attach {folder.run_id}`.")
+    job = planned_job(state)
+    if job.delivery is None:
+        raise UsageError(f"{folder.run_id} has no delivery.", remedy="Set the job's `delivery`, and run it again.")
+    if state.verdict.exit_code not in _DUE or state.verdict.result == "skipped":
+        raise DeliveryError(
+            f"{folder.run_id} is not green ({state.verdict.reason}), and only a green run is delivered.",
+            remedy="Run the job again, or apply artifacts/changes.patch by hand.",
+        )
+    return state, JobDelivery(job, job.delivery, invocation, folder.run_id)
+
+
+def _write(folder: RunFolder, document: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
+    data = redactor.text(json.dumps(document, indent=2, ensure_ascii=True))
+    write_whole(folder.delivery, data.encode() + b"\n")
+    shown: dict[str, Any] = json.loads(data)
+    return shown
