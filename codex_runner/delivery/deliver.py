@@ -157,7 +157,9 @@ class Delivery:
         forge = self._to.forge
         pulls = [] if forge is None else await forge.find(target.branch)
         at_pull = next((pull for pull in pulls if pull.state is PullState.OPEN), pulls[0] if pulls else None)
-        record = kept if at_pull is None else block.read(at_pull.body) or kept
+        record = kept if at_pull is None else block.read(at_pull.body)
+        if at_pull is not None and at_pull.state is not PullState.OPEN:
+            record = record or kept  # a person who takes the record out of an open one takes the branch over
         ours = set() if kept is None else {kept.tip, kept.next}
         if forge is None and record is not None and not tip and await self._is_merged(record, target):
             record = None
