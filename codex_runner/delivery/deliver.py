@@ -138,11 +138,16 @@ class Delivery:
         if plan.step is Step.CLOSE:
             await self._close(plan, found, words.run)
         if made is None or plan.step not in {Step.CREATE, Step.UPDATE}:
+            if plan.step is Step.NOTHING and found.open_pull is not None:
+                await self._dress(found.open_pull, found.record)
             return self._told(plan, target, plan.pull, made, found.tip)
         new = DeliveryRecord(target.workflow, target.target, words.run, "", made.base, made.tree)
         message = text.commit_message(spec, words)
         tip = await self._move(repository, access, plan, target, made, message, (new, at), when)
-        pull = await self._pull(plan, target, words, dataclasses.replace(new, tip=tip.commit))
+        bare = words.run if self._spec.labels or self._spec.reviewers or self._spec.assignees else ""
+        if plan.step is Step.UPDATE:
+            bare = "" if found.record is None else found.record.bare
+        pull = await self._pull(plan, target, words, dataclasses.replace(new, tip=tip.commit, bare=bare))
         if pull is not None and access.waits:
             self._warnings.append(_WAITS)
         return dataclasses.replace(self._told(plan, target, pull, made, tip.commit), signed=tip.signed)
@@ -253,14 +258,22 @@ class Delivery:
             return None
         if plan.step is Step.UPDATE and plan.pull is not None:
             told = text.pull_text(self._spec, words, self._to.kind, record, plan.pull.body)
-            return await forge.update(plan.pull.number, told)
-        told = text.pull_text(self._spec, words, self._to.kind, record)
-        pull = await forge.open(target.branch, target.base, told)
-        if block.read(pull.body) != record:  # it was open already: an earlier try, or another run
-            pull = await forge.update(pull.number, told)
-        decoration = Decoration(self._spec.labels, self._spec.reviewers, self._spec.assignees)
-        self._warnings += await forge.decorate(pull.number, decoration)
-        return pull
+            pull = await forge.update(plan.pull.number, told)
+        else:
+            told = text.pull_text(self._spec, words, self._to.kind, record)
+            pull = await forge.open(target.branch, target.base, told)
+            if block.read(pull.body) != record:  # it was open already: an earlier try, or another run
+                pull = await forge.update(pull.number, told)
+        return await self._dress(pull, record)
+
+    async def _dress(self, pull: PullRequest, record: DeliveryRecord | None) -> PullRequest:
+        """Add labels and people, once: a person may take them away again. The record tells if that is still to do."""
+        forge, spec = self._to.forge, self._spec
+        if forge is None or record is None or not record.bare:
+            return pull
+        self._warnings += await forge.decorate(pull.number, Decoration(spec.labels, spec.reviewers, spec.assignees))
+        said = block.replace(pull.body, dataclasses.replace(record, bare=""))
+        return await forge.update(pull.number, PullText(pull.title, said, pull.draft))
 
     def _told(
         self, plan: Plan, target: Target, pull: PullRequest | None, made: ChangeSet | None, commit: str

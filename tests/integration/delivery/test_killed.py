@@ -1,8 +1,8 @@
 """A runner that is killed, or a forge that fails, at any request: the next try ends with one branch, one pull request."""
 
 import pytest
-from support.forge import LOST, PAT
-from support.shore import BRANCH, Shore
+from support.forge import PAT, small_forge
+from support.shore import Shore
 
 from codex_runner.domain.delivery import DeliveryState, ForgeKind
 
@@ -16,45 +16,54 @@ WAYS = {
     "trees": (ForgeKind.GITHUB, None, {"run.sh": "100755"}),
     "gitlab": (ForgeKind.GITLAB, None, {}),
 }
+SOME = [range(begin, EVERY, 16) for begin in (1, 5, 9, 13)]
+cases = pytest.mark.parametrize(
+    ("way", "numbers", "after"),
+    [
+        pytest.param(way, numbers, after, marks=() if numbers == SOME[-1] and after else pytest.mark.thorough)
+        for way in WAYS
+        for numbers in SOME
+        for after in (True, False)
+    ],
+)
 
 
-@pytest.fixture(params=WAYS)
-def way(request):
-    return WAYS[request.param]
-
-
-def shore_of(forge, folder, way):
-    kind, token, modes = way
-    return Shore(forge, folder, kind, token, labels=("documentation",)), modes
+def shores(folder, way, numbers):
+    """Yield a new forge for each request at which the runner is killed, and the modes of the agent's files."""
+    kind, token, modes = WAYS[way]
+    for number in numbers:
+        place = folder / str(number)
+        place.mkdir()
+        with small_forge(place) as forge:
+            yield number, Shore(forge, place, kind, token, labels=("documentation",)), modes
 
 
 def files(content, modes):
     return content | dict.fromkeys(modes, b"#!/bin/sh\n")
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("number", range(1, EVERY))
-def test_a_first_night_that_is_killed_anywhere(forge, tmp_path, way, number, after):
-    shore, modes = shore_of(forge, tmp_path, way)
-    change = shore.change(files(HELLO, modes), modes)
-    if not shore.killed_at(number, change, after=after):
-        pytest.skip("there are not so many requests")
-    again = shore.deliver(change)
-    assert again.state is not DeliveryState.HELD, again.reason
-    shore.check_one()
-    assert shore.shown("hello.txt") == "hello"
-    assert shore.deliver(change).state is DeliveryState.UNCHANGED
+@cases
+def test_a_first_night_that_is_killed_anywhere(tmp_path, way, numbers, after):
+    for number, shore, modes in shores(tmp_path, way, numbers):
+        change = shore.change(files(HELLO, modes), modes)
+        if not shore.killed_at(number, change, after=after):
+            break
+        again = shore.deliver(change)
+        assert again.state is not DeliveryState.HELD, (number, again.reason)
+        shore.check_one()
+        assert shore.shown("hello.txt") == "hello"
+        assert shore.deliver(change).state is DeliveryState.UNCHANGED
+        assert shore.forge.project.pull(1).labels == ["documentation"], number
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("number", range(1, EVERY))
-def test_a_second_night_that_is_killed_anywhere(forge, tmp_path, way, number, after):
-    shore, modes = shore_of(forge, tmp_path, way)
-    shore.deliver(shore.change(files(HELLO, modes), modes))
-    change = shore.change(files(LATER, modes), modes)
-    if not shore.killed_at(number, change, run="run-2", after=after):
-        pytest.skip("there are not so many requests")
-    third = shore.deliver(change, "run-3")
-    assert third.state in {DeliveryState.UPDATED, DeliveryState.UNCHANGED}, third.reason
-    shore.check_one()
-    assert shore.shown("hello.txt") == "hello again"
+@cases
+def test_a_second_night_that_is_killed_anywhere(tmp_path, way, numbers, after):
+    for number, shore, modes in shores(tmp_path, way, numbers):
+        shore.deliver(shore.change(files(HELLO, modes), modes))
+        change = shore.change(files(LATER, modes), modes)
+        if not shore.killed_at(number, change, run="run-2", after=after):
+            break
+        third = shore.deliver(change, "run-3")
+        assert third.state in {DeliveryState.UPDATED, DeliveryState.UNCHANGED}, (number, third.reason)
+        shore.check_one()
+        assert shore.shown("hello.txt") == "hello again"
