@@ -14,7 +14,7 @@ from codex_runner.delivery import text
 from codex_runner.delivery.branch import Change, Found, Policy, Step, Target, decide
 from codex_runner.delivery.github import GitHub
 from codex_runner.delivery.plain_git import check_access, is_merged
-from codex_runner.delivery.push import Update, push, push_lfs
+from codex_runner.delivery.push import Update, around, check_place, push, push_lfs
 from codex_runner.delivery.record_ref import read_record, record_ref, write_record
 from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.delivery.repository import Person, open_repository
@@ -157,7 +157,10 @@ class Delivery:
     async def _found(self, repository: Repository, target: Target, made: ChangeSet | None) -> tuple[Found, str]:
         """Return what there is, and the commit that holds the record's ref ("" if there is none)."""
         ref = f"refs/heads/{target.branch}"
-        tip = (await repository.refs(ref)).get(ref, "")
+        there = await repository.refs(*around(ref))
+        tip = there.get(ref, "")
+        if made is not None and not tip:
+            check_place(ref, there)
         kept, at = await read_record(repository, target.workflow, target.target)
         forge = self._to.forge
         pulls = [] if forge is None else await forge.find(target.branch)

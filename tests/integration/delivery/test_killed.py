@@ -1,4 +1,4 @@
-"""A runner that is killed, or a forge that fails, at any request: the next try ends with one branch, one pull request."""
+"""A runner that is killed at any request to the forge: the next try ends with one branch and one pull request."""
 
 import pytest
 from support.forge import PAT, small_forge
