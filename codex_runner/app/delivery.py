@@ -6,7 +6,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from codex_runner.app.credentials import default_workflow_of
+from codex_runner.app.credentials import default_workflow_of, path_of
 from codex_runner.app.forge import ForgePlace, place_of, without_user
 from codex_runner.ci_systems import Pipeline
 from codex_runner.credentials.local import SOURCE, take
@@ -24,7 +24,7 @@ from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
 from codex_runner.domain.errors import UsageError
 from codex_runner.domain.event import Guarded, Warned, build, to_json
-from codex_runner.engine.credential_rules import CredentialUse
+from codex_runner.engine.credential_rules import CredentialUse, default_workflow
 from codex_runner.engine.handover import Asked, leaked
 from codex_runner.git.delivered import fetch
 from codex_runner.git.guard import guard_script
@@ -80,12 +80,6 @@ class JobDelivery:
         self.store = PackStore(state_folder(invocation.environ) / "deliveries")
         """The changes of earlier runs."""
 
-    @property
-    def _workflow(self) -> str:
-        """The workflow whose branch it is, by the environment of now."""
-        credential = self.spec.credential
-        return (credential and credential.workflow) or default_workflow_of(self._job, self._invocation.environ)
-
     async def check(
         self, transport: Transport, tell: Callable[[Event], None], learn: Callable[[Secret], None]
     ) -> Asked:
@@ -93,7 +87,7 @@ class JobDelivery:
         self.store.prune()
         environ = self._invocation.environ
         place = place_of(self._job.name, self.spec, await _origin(self._job, transport, environ), environ)
-        noted = Noted(place, self._workflow, Pipeline(environ).link())
+        noted = Noted(place, self._workflow_at(place), Pipeline(environ).link())
         delivery, forge = await self._open(noted, _Listeners(tell, learn))
         try:
             access = await delivery.check()
@@ -110,7 +104,7 @@ class JobDelivery:
             change = await fetch(transport, packed, staged)
             if names := await secrets_in(change, redactor, environ, runs_root(environ)) - set(spared):
                 raise leaked(names)
-            return self.store.keep(change, workflow=self._workflow, run=self._run_id, retention=self.spec.retention)
+            return self.store.keep(change, run=self._run_id, retention=self.spec.retention)
 
     async def deliver(
         self,
@@ -140,6 +134,11 @@ class JobDelivery:
             noted.link,
             self.spec.names,
         )
+
+    def _workflow_at(self, place: ForgePlace) -> str:
+        """Return the workflow whose branch it is: the same from every machine, and from every folder there."""
+        credential = self.spec.credential
+        return (credential and credential.workflow) or default_workflow(path_of(place.url), self._job.name).lstrip("/")
 
     async def _open(self, noted: Noted, listeners: _Listeners) -> tuple[Delivery, Forge | None]:
         environ, spec, place = self._invocation.environ, self.spec, noted.place
@@ -182,7 +181,12 @@ class JobDelivery:
         """Read the token, and give the login back. It is judged by the rules of any credential."""
         spec, environ = credential.spec, self._invocation.environ
         complete = spec.source is CredentialSource.VAULT
-        use = CredentialUse(self._workflow, self._job.limits.timeout, time.time(), complete=complete)
+        use = CredentialUse(
+            credential.workflow or default_workflow_of(self._job, environ),
+            self._job.limits.timeout,
+            time.time(),
+            complete=complete,
+        )
         tell = _Renamed(listeners.tell, again=listeners.again)
         if complete:
             borrowed = await borrow(

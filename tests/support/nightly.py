@@ -22,8 +22,9 @@ class Nightly:
 
     def __init__(self, project, forge, token=APP):
         self.project, self.forge, self.token = project, forge, token
-        git("init", "--quiet", "--initial-branch=main", cwd=project.cwd)
-        git("remote", "add", "origin", forge.repository.path, cwd=project.cwd)
+        self.tree = getattr(project, "workspace", project.cwd)
+        git("init", "--quiet", "--initial-branch=main", cwd=self.tree)
+        git("remote", "add", "origin", forge.repository.path, cwd=self.tree)
         self.renew()
         project.environ[TOKEN] = token
         self.configure()
@@ -46,7 +47,7 @@ class Nightly:
 
     def renew(self):
         """Make the clone what a nightly job finds: the forge's main, and nothing else."""
-        cwd = self.project.cwd
+        cwd = self.tree
         git("fetch", "--quiet", "origin", cwd=cwd)
         git("reset", "--quiet", "--hard", "origin/main", cwd=cwd)
         git("clean", "-fdxq", "-e", "codex-runner.toml", "-e", "codex-runner-out", cwd=cwd)
