@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from codex_runner.domain.cancellation import Stopped
 from support.launches import TICK, collect, launch
 
 from codex_runner.app.ahead import look_ahead
@@ -21,6 +20,7 @@ from codex_runner.app.invocation import Invocation
 from codex_runner.codex.bundled import bundled_codex
 from codex_runner.codex.preflight import look
 from codex_runner.codex.question import question, script
+from codex_runner.domain.cancellation import Stopped
 from codex_runner.domain.concurrency import Concurrency
 from codex_runner.domain.credential import CredentialSpec
 from codex_runner.domain.errors import ConfigurationError
