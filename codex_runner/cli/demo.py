@@ -92,7 +92,7 @@ def _show_what_is_left(folder: RunFolder, seconds: float) -> None:
 
 def _by_hand(world: DemoWorld) -> str:
     python, token, forge_token = shlex.quote(sys.executable), world.token.reveal(), world.forge_token.reveal()
-    forge = shlex.quote(str(world.project.parent / "forge"))
+    forge, config = shlex.quote(str(world.project.parent / "forge")), shlex.quote(str(world.config))
     return (
         "To run the same job by hand (the Vault is gone, so the token, worth nothing elsewhere, comes from the "
         "environment):\n"
@@ -100,7 +100,7 @@ def _by_hand(world: DemoWorld) -> str:
         f"  {python} -m codex_runner.demo.forge --port {world.forge.port} --folder {forge} "
         f"--repository {world.forge.project.name} --token {forge_token} &\n"
         f"  git -C {shlex.quote(str(world.project))} clean -fdq\n"
-        f"  CODEX_ACCESS_TOKEN={token} {FORGE_TOKEN}={forge_token} codex-runner run release-notes -c {shlex.quote(str(world.config))} "
+        f"  CODEX_ACCESS_TOKEN={token} {FORGE_TOKEN}={forge_token} codex-runner run release-notes -c {config} "
         "--set 'jobs.release-notes.credential.source=\"env\"'\n"
         "The pull request that it opens has a page, as long as the forge runs.\n"
     )

@@ -24,7 +24,9 @@ def test_the_demo_ends_with_a_branch_and_a_pull_request(codex_home, tmp_path):
     delivery = json.loads((run / "run.json").read_text())["delivery"]
     assert (delivery["state"], delivery["number"], delivery["signed"]) == ("delivered", 1, True)
     assert delivery["branch"] == "codex/acme/spacing/release-notes"
-    assert "demo: the forge has pull request 1 (draft, open) of release-notes[bot], with a signed commit on" in done.text
+    assert (
+        "demo: the forge has pull request 1 (draft, open) of release-notes[bot], with a signed commit on" in done.text
+    )
     assert re.search(r"^    \+- Add a word counter \([0-9a-f]{7}\)$", done.text, re.MULTILINE)
     assert "Traceback" not in done.text
     scratch = Path(re.search(r"The scratch folder is kept: (.*)", done.text)[1])
