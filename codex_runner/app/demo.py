@@ -11,6 +11,7 @@ from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import TokenAuth, VaultSettings
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.bounded import StopFlag
+from codex_runner.transports.directory import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -94,6 +95,13 @@ def demo_world(scratch: Path, environ: Mapping[str, str], say: Callable[[str], N
         for name in ("VAULT_TOKEN", *NOT_OF_THE_JOB):
             pipeline.pop(name, None)
         yield DemoWorld(config, JOB, scratch / "project", pipeline, model, token, forge, forge_token, server.audit)
+
+
+def forget_changes(run_id: str, environ: Mapping[str, str]) -> None:
+    """Remove the changes that this machine keeps for a later delivery: the forge that wants them has ended."""
+    from codex_runner.delivery.pack_store import PackStore
+
+    PackStore(state_folder(environ) / "deliveries").remove(run_id)
 
 
 def _set_up_vault(address: str, root: Secret, issuer: str, workflow: str, token: Secret) -> str:

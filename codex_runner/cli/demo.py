@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.app.demo import FORGE_TOKEN, demo_world
+from codex_runner.app.demo import FORGE_TOKEN, demo_world, forget_changes
 from codex_runner.app.invocation import Invocation
 from codex_runner.app.secret_places import setting_secrets
 from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, sinks
@@ -55,6 +55,7 @@ def demo(
             _say(f"the model service was asked {len(world.model.responses)} times, each time with the right token")
             _say(_revocation(world))
             _show_pull_request(world)
+            forget_changes(folder.run_id, os.environ)
             by_hand = _by_hand(world)
         _show_what_is_left(folder, time.monotonic() - began)
         if keep:
