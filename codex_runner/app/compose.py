@@ -67,6 +67,10 @@ class Assignment:
     without: Sequence[str] = ()
 
 
+# Folders of the runner's state that no artifact may come from.
+_PRIVATE = ("runs", "discarded", "deliveries")
+
+
 def compose(assignment: Assignment, invocation: Invocation, stopping: Stopping) -> tuple[Runner, Redactor]:
     """Make the runner of a run, and the redactor that knows the secrets of this run and of no other."""
     folder, state, way = assignment.folder, assignment.state, assignment.way
@@ -103,9 +107,7 @@ def _adapters(
     knowing, proposal = detector(job), Pipeline(environ).proposal()
     scan = SecretScan(knowing) if knowing else None
     shared = state_folder(environ)
-    kept = LocalArtifacts(
-        folder, redactor, hide=scan.hide if scan else None, skip=[shared / "runs", shared / "discarded"]
-    )
+    kept = LocalArtifacts(folder, redactor, hide=scan.hide if scan else None, skip=[shared / each for each in _PRIVATE])
     wanted = job.concurrency
     if wanted and assignment.state.run_id:  # a run that is attached to neither waits nor is refused
         wanted = dataclasses.replace(wanted, policy=LockPolicy.SKIP)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.app.delivery import JobDelivery
+from codex_runner.app.delivery import JobDelivery, noted_of
 from codex_runner.app.folders import read_state
 from codex_runner.app.history import PLANNED
 from codex_runner.delivery import text
-from codex_runner.delivery.pack_store import PackStore
-from codex_runner.domain.delivery import DeliveryRecord, ForgeKind, OnHeld
+from codex_runner.domain.delivery import DeliveryRecord, OnHeld
 from codex_runner.domain.errors import DeliveryError, UsageError
 from codex_runner.domain.event import to_json
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.engine.handover import cleaned
 from codex_runner.engine.planned import planned_job
+from codex_runner.engine.verdict import judge_run
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.atomic_write import write_whole
-from codex_runner.transports.directory import state_folder
 
 if TYPE_CHECKING:
     from codex_runner.app.invocation import Invocation
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.state import RunState
 
-_DUE = frozenset((int(ExitCode.SUCCEEDED), int(ExitCode.DELIVERY)))
+# A run whose agent was green may end with another code: its delivery failed, or a signal came before its end.
+_NEVER = frozenset((int(ExitCode.FORBIDDEN_CHANGE), int(ExitCode.INTERNAL)))
 
 
 async def deliver_run(folder: RunFolder, invocation: Invocation) -> Delivered:
@@ -38,14 +38,14 @@ async def deliver_run(folder: RunFolder, invocation: Invocation) -> Delivered:
     """
     state, delivery = _due(folder, invocation)
     redactor = Redactor(invocation.secrets())
-    kept = PackStore(state_folder(invocation.environ) / "deliveries").read(folder.run_id)
 
     def tell(event: Event) -> None:
         message = getattr(event, "message", "")
         if message:
             invocation.complain(redactor.text(message))
 
-    result = await delivery.made_for(kept.origin).deliver(state, kept.change, tell, redactor.learn)
+    is_change = state.ready is None or bool(state.ready.tree)
+    result = await delivery.deliver(state, is_change=is_change, tell=tell, learn=redactor.learn)
     result = cleaned(result, redactor.text)
     _write(folder, to_json(result), redactor)
     return result
@@ -54,10 +54,10 @@ async def deliver_run(folder: RunFolder, invocation: Invocation) -> Delivered:
 def planned_delivery(folder: RunFolder, invocation: Invocation) -> dict[str, Any]:
     """Return what a delivery of this run would push and open, and write that into delivery.json. Asks no forge."""
     state, delivery = _due(folder, invocation)
-    kept = PackStore(state_folder(invocation.environ) / "deliveries").read(folder.run_id)
+    kept = delivery.store.read(folder.run_id)
     spec, words = delivery.spec, delivery.words(state)
     record = DeliveryRecord(words.workflow, spec.base or "", folder.run_id, "", kept.change.base, kept.change.tree)
-    pull = text.pull_text(spec, words, spec.target or ForgeKind.GITHUB, record)
+    pull = text.pull_text(spec, words, noted_of(state).place.kind, record)
     plan: dict[str, Any] = {
         "state": PLANNED,
         "branch": text.branch(spec, words),
@@ -86,7 +86,8 @@ def _due(folder: RunFolder, invocation: Invocation) -> tuple[RunState, JobDelive
     job = planned_job(state)
     if job.delivery is None:
         raise UsageError(f"{folder.run_id} has no delivery.", remedy="Set the job's `delivery`, and run it again.")
-    if state.verdict.exit_code not in _DUE or state.verdict.result == "skipped":
+    green = judge_run(job, state).exit_code is ExitCode.SUCCEEDED
+    if not green or state.verdict.exit_code in _NEVER or state.verdict.result == "skipped":
         raise DeliveryError(
             f"{folder.run_id} is not green ({state.verdict.reason}), and only a green run is delivered.",
             remedy="Run the job again, or apply artifacts/changes.patch by hand.",

@@ -6,8 +6,8 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from codex_runner.app.credentials import default_workflow_of
-from codex_runner.app.forge import place_of
+from codex_runner.app.credentials import default_workflow_of, path_of
+from codex_runner.app.forge import ForgePlace, place_of, without_user
 from codex_runner.ci_systems import Pipeline
 from codex_runner.credentials.local import SOURCE, take
 from codex_runner.dataclass import dataclass
@@ -16,13 +16,16 @@ from codex_runner.delivery.deliver import Delivery, Destination
 from codex_runner.delivery.github import GitHub
 from codex_runner.delivery.gitlab import GitLab
 from codex_runner.delivery.http import Endpoint
+from codex_runner.delivery.leaks import secrets_in
 from codex_runner.delivery.pack_store import PackStore
 from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.text import Words
 from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
-from codex_runner.domain.event import Guarded, Warned
-from codex_runner.engine.credential_rules import CredentialUse
+from codex_runner.domain.errors import UsageError
+from codex_runner.domain.event import Guarded, Warned, build, to_json
+from codex_runner.engine.credential_rules import CredentialUse, default_workflow
+from codex_runner.engine.handover import Asked, leaked
 from codex_runner.git.delivered import fetch
 from codex_runner.git.guard import guard_script
 from codex_runner.shell.script import shell_script
@@ -32,9 +35,8 @@ from codex_runner.vault.endpoint import proxy_of, require_ca
 from codex_runner.vault.lease import borrow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
-    from codex_runner.app.forge import ForgePlace
     from codex_runner.app.invocation import Invocation
     from codex_runner.domain.delivery import ChangeSet, Delivered, Forge
     from codex_runner.domain.delivery_spec import DeliveryCredential, DeliverySpec
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import RunState
     from codex_runner.domain.transport_port import Transport
     from codex_runner.git.delivered import Packed
+    from codex_runner.redaction.redactor import Redactor
 
 # The user name that git over HTTPS sends with a token.
 _USERS = {ForgeKind.GITHUB: "x-access-token", ForgeKind.GITLAB: "oauth2", ForgeKind.GIT: "git"}
@@ -56,55 +59,64 @@ class _Listeners:
     again: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a run notes of its delivery before the agent: another environment would give other answers later.
+
+    `link` is the CI system's page of the run.
+    """
+
+    place: ForgePlace
+    workflow: str
+    link: str = ""
+
+
 class JobDelivery:
     """Implements engine.handover.Deliverer for a job with a `delivery`."""
 
-    def __init__(self, job: Job, spec: DeliverySpec, invocation: Invocation, run_id: str, origin: str = "") -> None:
-        """Read and ask nothing. `origin` is the address of the tree's remote, if it is known already."""
+    def __init__(self, job: Job, spec: DeliverySpec, invocation: Invocation, run_id: str) -> None:
+        """Read and ask nothing."""
         self._job, self.spec, self._invocation, self._run_id = job, spec, invocation, run_id
-        self._origin = origin
-        self._store = PackStore(state_folder(invocation.environ) / "deliveries")
-
-    def made_for(self, origin: str) -> JobDelivery:
-        """Return the same for a tree whose remote is known: the run is over, and its host is not asked."""
-        return JobDelivery(self._job, self.spec, self._invocation, self._run_id, origin)
-
-    @property
-    def workflow(self) -> str:
-        """The workflow whose branch it is."""
-        credential = self.spec.credential
-        return (credential and credential.workflow) or default_workflow_of(self._job, self._invocation.environ)
+        self.store = PackStore(state_folder(invocation.environ) / "deliveries")
+        """The changes of earlier runs."""
 
     async def check(
         self, transport: Transport, tell: Callable[[Event], None], learn: Callable[[Secret], None]
-    ) -> Sequence[str]:
+    ) -> Asked:
         """See Deliverer.check."""
-        self._store.prune()
-        self._origin = await _origin(self._job, transport, self._invocation.environ)
-        delivery, forge = await self._open(_Listeners(tell, learn))
+        self.store.prune()
+        environ = self._invocation.environ
+        place = place_of(self._job.name, self.spec, await _origin(self._job, transport, environ), environ)
+        noted = Noted(place, self._workflow_at(place), Pipeline(environ).link())
+        delivery, forge = await self._open(noted, _Listeners(tell, learn))
         try:
             access = await delivery.check()
         finally:
             await _close(forge)
-        return access.warnings
+        return Asked(to_json(noted), access.warnings)
 
-    async def keep(self, transport: Transport, packed: Packed) -> ChangeSet:
+    async def keep(
+        self, transport: Transport, packed: Packed, redactor: Redactor, spared: Collection[str]
+    ) -> ChangeSet:
         """See Deliverer.keep."""
-        with self._store.staging() as staged:
+        environ = self._invocation.environ
+        with self.store.staging() as staged:
             change = await fetch(transport, packed, staged)
-            return self._store.keep(
-                change, workflow=self.workflow, run=self._run_id, retention=self.spec.retention, origin=self._origin
-            )
+            if names := await secrets_in(change, redactor, environ, runs_root(environ)) - set(spared):
+                raise leaked(names)
+            return self.store.keep(change, run=self._run_id, retention=self.spec.retention)
 
     async def deliver(
         self,
         state: RunState,
-        change: ChangeSet | None,
+        *,
+        is_change: bool,
         tell: Callable[[Event], None],
         learn: Callable[[Secret], None],
     ) -> Delivered:
         """See Deliverer.deliver."""
-        delivery, forge = await self._open(_Listeners(tell, learn, again=True))
+        change = self.store.read(self._run_id).change if is_change else None
+        delivery, forge = await self._open(noted_of(state), _Listeners(tell, learn, again=True))
         try:
             return await delivery.deliver(change, self.words(state), when=state.started)
         finally:
@@ -112,19 +124,24 @@ class JobDelivery:
 
     def words(self, state: RunState) -> Words:
         """Return what the run has to say."""
+        noted = noted_of(state)
         return Words(
-            self.workflow,
+            noted.workflow,
             self._job.name,
             self._run_id,
             state.reply or "",
             str(state.facts.get("diffstat", "")),
-            Pipeline(self._invocation.environ).link(),
+            noted.link,
             self.spec.names,
         )
 
-    async def _open(self, listeners: _Listeners) -> tuple[Delivery, Forge | None]:
-        environ, spec = self._invocation.environ, self.spec
-        place = place_of(self._job.name, spec, self._origin, environ)
+    def _workflow_at(self, place: ForgePlace) -> str:
+        """Return the workflow whose branch it is: the same from every machine, and from every folder there."""
+        credential = self.spec.credential
+        return (credential and credential.workflow) or default_workflow(path_of(place.url), self._job.name).lstrip("/")
+
+    async def _open(self, noted: Noted, listeners: _Listeners) -> tuple[Delivery, Forge | None]:
+        environ, spec, place = self._invocation.environ, self.spec, noted.place
         if spec.ca_file is not None:
             require_ca(spec.ca_file, f"jobs.{self._job.name}.delivery.ca_file")
         credential = None
@@ -141,8 +158,8 @@ class JobDelivery:
             forge,
             remote.shown if place.kind is ForgeKind.GIT else place.repository,
             spec.base,
-            text.branch(spec, Words(self.workflow, self._job.name, self._run_id, names=spec.names)),
-            self.workflow,
+            text.branch(spec, Words(noted.workflow, self._job.name, self._run_id, names=spec.names)),
+            noted.workflow,
             environ,
             runs_root(environ),
             self._job.gate.unless_changed if self._job.gate is not None else (),
@@ -164,7 +181,12 @@ class JobDelivery:
         """Read the token, and give the login back. It is judged by the rules of any credential."""
         spec, environ = credential.spec, self._invocation.environ
         complete = spec.source is CredentialSource.VAULT
-        use = CredentialUse(self.workflow, self._job.limits.timeout, time.time(), complete=complete)
+        use = CredentialUse(
+            credential.workflow or default_workflow_of(self._job, environ),
+            self._job.limits.timeout,
+            time.time(),
+            complete=complete,
+        )
         tell = _Renamed(listeners.tell, again=listeners.again)
         if complete:
             borrowed = await borrow(
@@ -178,6 +200,14 @@ class JobDelivery:
         else:
             borrowed = take(spec, use, environment=environ, on_event=tell, on_secret=listeners.learn)
         return borrowed.credential.secret
+
+
+def noted_of(state: RunState) -> Noted:
+    """Return what the run has noted before its agent. Raises UsageError if it did not get so far."""
+    if (facts := state.facts.get("delivery")) is None:
+        raise UsageError(f"{state.run_id} never asked its forge, so it has nothing to deliver.")
+    noted: Noted = build(Noted, facts)
+    return noted
 
 
 class _Renamed:
@@ -204,10 +234,10 @@ async def _close(forge: Forge | None) -> None:
 async def _origin(job: Job, transport: Transport, environ: Mapping[str, str]) -> str:
     """Return the address of the tree's remote, as the host has it before the agent. Returns "" if there is none."""
     if job.workspace is not None and job.workspace.is_url:
-        return job.workspace.repo
+        return without_user(job.workspace.repo)
     script = f"{guard_script()}\n{shell_script('codex_runner.git', 'origin.sh')}"
     cwd = job.cwd if job.workspace is None else job.workspace.repo
     if job.workspace is not None:
         transport = LocalTransport(environ)
     done = await transport.ask(script, cwd=cwd)
-    return done.output.decode("utf-8", "surrogateescape").strip()
+    return without_user(done.output.decode("utf-8", "surrogateescape").strip())

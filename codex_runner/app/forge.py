@@ -83,6 +83,13 @@ def host_of(address: str) -> str:
     return found[1].lower() if found else ""
 
 
+def without_user(address: str) -> str:
+    """Return an address without user and password, which CI systems clone with. Those of ssh keep their user."""
+    scheme, mark, rest = address.partition("://")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}" if scheme in {"http", "https"} else address
+
+
 def server_of(api: str, kind: ForgeKind) -> str:
     """Return the address at which a forge with this API serves git."""
     if api.endswith(_BELOW[kind]):

@@ -1,9 +1,10 @@
 """Permission profile: limits what the agent's commands may read and write more narrowly than codex's sandbox modes.
 
 codex's read-only and workspace-write modes let the agent read every file that the user can read. The profile denies the
-run directories (every run's prompt, transcript and configuration), the tombstones of discarded runs, and the usual
-places of credentials. It also protects the run's own output from being rewritten. Measured with codex 0.163 and 0.169:
-the agent's commands see a denied path as an empty one without permissions, whether it exists or not.
+run directories (every run's prompt, transcript and configuration), the tombstones of discarded runs, the changes that
+are kept for their delivery, and the usual places of credentials. It also protects the run's own output from being
+rewritten. Measured with codex 0.163 and 0.169: the agent's commands see a denied path as an empty one without
+permissions, whether it exists or not.
 """
 
 from __future__ import annotations
@@ -66,6 +67,9 @@ LOOKED_FOR = tuple(
         }
     )
 )
+
+# Folders beside the run directories.
+_OF_STATE = ("discarded", "deliveries")
 
 _BASES = {Sandbox.READ_ONLY: ":read-only", Sandbox.WORKSPACE_WRITE: ":workspace"}
 _ALLOWED = {Sandbox.READ_ONLY: (":read-only",), Sandbox.WORKSPACE_WRITE: (":read-only", ":workspace")}
@@ -210,8 +214,8 @@ def permissions(job: Job, install: Install, hidden: Sequence[str] = (), kept: Se
     chosen = settings.get("default_permissions", PROFILE)
     named = PROFILE if chosen.startswith(":") else chosen
     state = posixpath.dirname(install.runs)
-    tombstones = f"{state}/discarded" if state else ""
-    denied = [*_credential_paths(install), *map(_exact, (install.runs, tombstones, *hidden))]
+    beside = [f"{state}/{name}" for name in _OF_STATE] if state else []
+    denied = [*_credential_paths(install), *map(_exact, (install.runs, *beside, *hidden))]
     rules: dict[str, Any] = {path: "deny" for path in denied if path}
     profile: dict[str, Any] = {}
     if chosen.startswith(":"):

@@ -14,7 +14,7 @@ from codex_runner.delivery import text
 from codex_runner.delivery.branch import Change, Found, Policy, Step, Target, decide
 from codex_runner.delivery.github import GitHub
 from codex_runner.delivery.plain_git import check_access, is_merged
-from codex_runner.delivery.push import Update, push, push_lfs
+from codex_runner.delivery.push import Update, around, check_place, push, push_lfs
 from codex_runner.delivery.record_ref import read_record, record_ref, write_record
 from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.delivery.repository import Person, open_repository
@@ -138,11 +138,16 @@ class Delivery:
         if plan.step is Step.CLOSE:
             await self._close(plan, found, words.run)
         if made is None or plan.step not in {Step.CREATE, Step.UPDATE}:
+            if plan.step is Step.NOTHING and found.open_pull is not None:
+                await self._dress(found.open_pull, found.record)
             return self._told(plan, target, plan.pull, made, found.tip)
         new = DeliveryRecord(target.workflow, target.target, words.run, "", made.base, made.tree)
         message = text.commit_message(spec, words)
         tip = await self._move(repository, access, plan, target, made, message, (new, at), when)
-        pull = await self._pull(plan, target, words, dataclasses.replace(new, tip=tip.commit))
+        bare = words.run if self._spec.labels or self._spec.reviewers or self._spec.assignees else ""
+        if plan.step is Step.UPDATE:
+            bare = "" if found.record is None else found.record.bare
+        pull = await self._pull(plan, target, words, dataclasses.replace(new, tip=tip.commit, bare=bare))
         if pull is not None and access.waits:
             self._warnings.append(_WAITS)
         return dataclasses.replace(self._told(plan, target, pull, made, tip.commit), signed=tip.signed)
@@ -152,12 +157,17 @@ class Delivery:
     async def _found(self, repository: Repository, target: Target, made: ChangeSet | None) -> tuple[Found, str]:
         """Return what there is, and the commit that holds the record's ref ("" if there is none)."""
         ref = f"refs/heads/{target.branch}"
-        tip = (await repository.refs(ref)).get(ref, "")
+        there = await repository.refs(*around(ref))
+        tip = there.get(ref, "")
+        if made is not None and not tip:
+            check_place(ref, there)
         kept, at = await read_record(repository, target.workflow, target.target)
         forge = self._to.forge
         pulls = [] if forge is None else await forge.find(target.branch)
         at_pull = next((pull for pull in pulls if pull.state is PullState.OPEN), pulls[0] if pulls else None)
-        record = kept if at_pull is None else block.read(at_pull.body) or kept
+        record = kept if at_pull is None else block.read(at_pull.body)
+        if at_pull is not None and at_pull.state is not PullState.OPEN:
+            record = record or kept  # a person who takes the record out of an open one takes the branch over
         ours = set() if kept is None else {kept.tip, kept.next}
         if forge is None and record is not None and not tip and await self._is_merged(record, target):
             record = None
@@ -251,14 +261,22 @@ class Delivery:
             return None
         if plan.step is Step.UPDATE and plan.pull is not None:
             told = text.pull_text(self._spec, words, self._to.kind, record, plan.pull.body)
-            return await forge.update(plan.pull.number, told)
-        told = text.pull_text(self._spec, words, self._to.kind, record)
-        pull = await forge.open(target.branch, target.base, told)
-        if block.read(pull.body) != record:  # it was open already: an earlier try, or another run
-            pull = await forge.update(pull.number, told)
-        decoration = Decoration(self._spec.labels, self._spec.reviewers, self._spec.assignees)
-        self._warnings += await forge.decorate(pull.number, decoration)
-        return pull
+            pull = await forge.update(plan.pull.number, told)
+        else:
+            told = text.pull_text(self._spec, words, self._to.kind, record)
+            pull = await forge.open(target.branch, target.base, told)
+            if block.read(pull.body) != record:  # it was open already: an earlier try, or another run
+                pull = await forge.update(pull.number, told)
+        return await self._dress(pull, record)
+
+    async def _dress(self, pull: PullRequest, record: DeliveryRecord | None) -> PullRequest:
+        """Add labels and people, once: a person may take them away again. The record tells if that is still to do."""
+        forge, spec = self._to.forge, self._spec
+        if forge is None or record is None or not record.bare:
+            return pull
+        self._warnings += await forge.decorate(pull.number, Decoration(spec.labels, spec.reviewers, spec.assignees))
+        said = block.replace(pull.body, dataclasses.replace(record, bare=""))
+        return await forge.update(pull.number, PullText(pull.title, said, pull.draft))
 
     def _told(
         self, plan: Plan, target: Target, pull: PullRequest | None, made: ChangeSet | None, commit: str

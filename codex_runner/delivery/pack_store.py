@@ -33,12 +33,10 @@ _ABANDONED = 86400.0  # seconds: what a runner that was killed has left
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A change of an earlier run, as it was stored. `workflow` is the run's own, `origin` the address of its remote."""
+    """A change of an earlier run, as it was stored."""
 
     change: ChangeSet
-    workflow: str
     run: str
-    origin: str = ""
 
 
 class PackStore:
@@ -62,7 +60,7 @@ class PackStore:
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
-    def keep(self, change: ChangeSet, *, workflow: str, run: str, retention: float, origin: str = "") -> ChangeSet:
+    def keep(self, change: ChangeSet, *, run: str, retention: float) -> ChangeSet:
         """Store a change that was fetched into a `staging` folder, in place of an earlier one of the same run.
 
         `prune` removes it once it is `retention` seconds old. Returns the change with its final place. Raises
@@ -72,8 +70,6 @@ class PackStore:
         facts = {
             "version": _VERSION,
             "run": run,
-            "workflow": workflow,
-            "origin": origin,
             "base": change.base,
             "tree": change.tree,
             "paths": list(change.paths),
@@ -153,7 +149,7 @@ def _kept(place: Path, said: Any, run: str) -> Kept:
             place / PACK,
             tuple(map(_text, said["lfs"])),
         )
-        kept = Kept(change, _text(said["workflow"]), _text(said["run"]), _text(said.get("origin", "")))
+        kept = Kept(change, _text(said["run"]))
         if said["version"] != _VERSION:
             raise _damaged(place, f"it is of version {said['version']!r}, which this codex-runner does not know")
         digest = _digest(place / PACK)

@@ -67,15 +67,14 @@ async def push(repository: Repository, updates: Sequence[Update], *, options: Se
 
 async def _missing(repository: Repository, updates: Sequence[Update]) -> list[Update]:
     """Return the updates still to be made. Raises BranchMovedError, or DeliveryError for a branch in the way."""
-    patterns = [pattern for update in updates for pattern in (update.ref, f"{update.ref}/*", *_above(update.ref))]
-    there = await repository.refs(*patterns)
+    there = await repository.refs(*(pattern for update in updates for pattern in around(update.ref)))
     missing = [update for update in updates if there.get(update.ref, "") != update.new]
     for update in missing:
         found = there.get(update.ref, "")
         if found != update.expected:
             raise _lost(update, found)
         if update.new:
-            _check_place(update.ref, there)
+            check_place(update.ref, there)
     return missing
 
 
@@ -84,7 +83,13 @@ def _above(ref: str) -> list[str]:
     return ["/".join(names[:count]) for count in range(3, len(names))]
 
 
-def _check_place(ref: str, there: dict[str, str]) -> None:
+def around(ref: str) -> list[str]:
+    """Return the patterns of a ref, and of all in whose way it would be: see `check_place`."""
+    return [ref, f"{ref}/*", *_above(ref)]
+
+
+def check_place(ref: str, there: dict[str, str]) -> None:
+    """Raise DeliveryError if a new ref cannot exist beside those that are there, such as `a` beside `a/b`."""
     blocking = [other for other in there if other.startswith(f"{ref}/") or other in _above(ref)]
     for other in blocking:
         short, name = other.removeprefix("refs/heads/"), ref.removeprefix("refs/heads/")

@@ -107,15 +107,28 @@ class Repository:
             raise DeliveryError(f"{failed or 'git failed in the repository for the delivery'}: {said}.")
         return done.output
 
+    async def write(self, descriptor: int, *arguments: str) -> None:
+        """Run git in here with its stdout in a file. Raises DeliveryError."""
+        done = await self.attempt(*arguments, stdout=descriptor)
+        if done.code:
+            raise DeliveryError(f"git failed in the repository for the delivery: {self.words.shown(done.complaint)}.")
+
     async def attempt(
-        self, *arguments: str, stdin: bytes = b"", environ: Mapping[str, str] | None = None, talks: bool = False
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        stdout: int | None = None,
+        environ: Mapping[str, str] | None = None,
+        talks: bool = False,
     ) -> Finished:
         """Run git in here, and return how it ended. `talks`: it may ask for the token. Raises DeliveryError if slow."""
         try:
             async with asyncio.timeout(self._timeout):
                 with self.remote.answers(needed=talks) as (pipes, variables):
                     environment = {**self._environ, **variables, **(environ or {})}
-                    return await run_git(str(self.folder), arguments, environment, stdin=stdin, pass_fds=pipes)
+                    return await run_git(
+                        str(self.folder), arguments, environment, stdin=stdin, stdout=stdout, pass_fds=pipes
+                    )
         except FileNotFoundError:
             raise ConfigurationError(
                 "git is not installed on the runner's machine.", remedy="Install git: a delivery needs it."

@@ -84,7 +84,8 @@ class DeliveryRecord:
     `tip` is the commit that the runner pushed, `base` the commit of the target branch below it, `tree` the digest of
     the delivered tree. A branch whose tip is another commit was changed by a person. `next` is a commit that the runner
     was about to push: it writes the record before and after the push, since it may be killed between the two. `closed`
-    is the run that closed the pull request, since nothing was left to deliver; "" if none did.
+    is the run that closed the pull request, since nothing was left to deliver; "" if none did. `bare` is the run that
+    opened the pull request, until its labels and people are there.
     """
 
     workflow: str
@@ -95,6 +96,7 @@ class DeliveryRecord:
     tree: str
     next: str = ""
     closed: str = ""
+    bare: str = ""
 
 
 @dataclass(frozen=True, slots=True)

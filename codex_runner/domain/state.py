@@ -58,6 +58,7 @@ class RunState:
     workspace: ev.WorkspaceMade | None = None
     workspace_kept: bool = False
     changes: ev.Changed | None = None
+    ready: ev.DeliveryReady | None = None
     delivery: Delivered | None = None
     verdict: ev.RunEnded | None = None
 
@@ -102,6 +103,8 @@ class RunState:
                 self.facts = {**self.facts, **event.facts}
             case ev.CredentialTaken():
                 self.facts = {**self.facts, "credential": event.facts}
+            case ev.DeliveryReady():
+                self.ready = event
             case ev.DeliveryEnded():
                 self.delivery = event.delivery
             case ev.WorkspaceMade():

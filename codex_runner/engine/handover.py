@@ -6,21 +6,22 @@ The agent is paid in between, so everything that can be refused is refused befor
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from codex_runner.dataclass import dataclass
 from codex_runner.domain.cancellation import RunCancelledError
 from codex_runner.domain.change import show_path
 from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind, OnHeld
 from codex_runner.domain.errors import DeliveryError, LeakError, RunnerError, UnreachableError
-from codex_runner.domain.event import DeliveryEnded, build
+from codex_runner.domain.event import DeliveryEnded, DeliveryReady, build
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.run import Verdict
 from codex_runner.git.changes import Before
 from codex_runner.git.delivered import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from codex_runner.domain.delivery import ChangeSet
     from codex_runner.domain.event import Event
@@ -28,8 +29,18 @@ if TYPE_CHECKING:
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
     from codex_runner.domain.transport_port import Transport
+    from codex_runner.engine.login_secrets import LoginSecrets
     from codex_runner.engine.recorder import Recorder
     from codex_runner.git.delivered import Packed
+    from codex_runner.redaction.redactor import Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the forge said before the agent. `facts` are those that a later delivery needs, on whatever machine."""
+
+    facts: Mapping[str, Any]
+    warnings: Sequence[str] = ()
 
 
 class Deliverer(Protocol):
@@ -37,46 +48,65 @@ class Deliverer(Protocol):
 
     async def check(
         self, transport: Transport, tell: Callable[[Event], None], learn: Callable[[Secret], None]
-    ) -> Sequence[str]:
-        """Ask the forge for the repository and the base. Returns warnings. Changes nothing, and keeps no login.
+    ) -> Asked:
+        """Ask the forge for the repository and the base. Changes nothing, and keeps no login.
 
         Raises CredentialError or DeliveryError for what is refused.
         """
         ...
 
-    async def keep(self, transport: Transport, packed: Packed) -> ChangeSet:
-        """Fetch the pack from the host, and keep it on this machine. Idempotent. Raises DeliveryError."""
+    async def keep(
+        self, transport: Transport, packed: Packed, redactor: Redactor, spared: Collection[str]
+    ) -> ChangeSet:
+        """Fetch the pack from the host, and keep it on this machine. Idempotent.
+
+        Raises LeakError, and keeps nothing, if there is a secret in it, except those named in `spared`. Raises
+        DeliveryError.
+        """
         ...
 
     async def deliver(
         self,
         state: RunState,
-        change: ChangeSet | None,
+        *,
+        is_change: bool,
         tell: Callable[[Event], None],
         learn: Callable[[Secret], None],
     ) -> Delivered:
-        """Deliver the change of a run, None if there is none. Idempotent. Raises DeliveryError or CredentialError."""
+        """Deliver the change of a run, if there is one, as `keep` has kept it. Idempotent.
+
+        Raises DeliveryError or CredentialError. `state` has the facts of `check` under `delivery`.
+        """
         ...
 
 
 class Handover:
     """What a run does for the delivery of its changes. Without a `deliverer`, nothing."""
 
-    def __init__(
-        self, job: Job, run_id: str, recorder: Recorder, transport: Transport, deliverer: Deliverer | None
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of one run
+        self,
+        job: Job,
+        run_id: str,
+        recorder: Recorder,
+        login_secrets: LoginSecrets,
+        transport: Transport,
+        deliverer: Deliverer | None,
     ) -> None:
         """Do nothing yet."""
         self._job, self._run_id, self._recorder = job, run_id, recorder
+        self._learn = login_secrets.learn  # no agent gets the token: attaching does not need that very one
         self._transport, self._deliverer = transport, deliverer
+        self.facts: dict[str, Any] = {}
         self._packed: Packed | None = None
         self._refusal: RunnerError | None = None
-        self._change: ChangeSet | None = None
 
     async def ask(self) -> None:
         """Ask the forge for the repository and the base. Raises what it refuses, before any token is used."""
         if self._deliverer is not None:
-            for sentence in await self._deliverer.check(self._transport, self._recorder.emit, self._recorder.learn):
-                self._recorder.warn("delivery", sentence)
+            asked = await self._deliverer.check(self._transport, self._recorder.emit, self._learn)
+            self.facts = {"delivery": asked.facts}
+            for sentence in asked.warnings:
+                self._recorder.warn("delivery", self._recorder.redactor.text(sentence))
 
     async def pack(self, patch: bytes) -> None:
         """Pack what the last comparison found, on the host. Call it before a check or another process can write there.
@@ -100,8 +130,8 @@ class Handover:
                 "The job has a delivery, and git did not compare its tree: there is no repository, or no git.",
                 remedy="Let the job work in a git repository, or remove `delivery`.",
             )
-        if names := self._recorder.redactor.names_in(patch) - set(self._recorder.state.facts.get("plain", ())):
-            raise LeakError(f"The changes hold {', '.join(sorted(names))}, so they are not delivered.")
+        if names := self._recorder.redactor.names_in(patch) - self._spared:
+            raise leaked(names)
         packed = await pack(self._transport, build(Before, noted))
         if packed.refused:
             raise DeliveryError(" ".join(packed.refused), remedy=_REFUSED)
@@ -112,48 +142,86 @@ class Handover:
             self._recorder.warn("delivery", self._recorder.redactor.text(said))
         return packed
 
-    async def fetch(self, verdict: Verdict) -> None:
-        """Fetch the pack to this machine if the run is green. Call it before the run's directory is removed."""
-        if not self._is_due(verdict) or self._deliverer is None or self._packed is None or not self._packed.is_change:
-            return
-        try:
-            self._change = await self._deliverer.keep(self._transport, self._packed)
-        except DeliveryError as error:
-            self._refusal = error
+    @property
+    def _spared(self) -> set[str]:
+        """The secrets that are plain words, which a change may hold."""
+        return set(self._recorder.state.facts.get("plain", ()))
 
-    async def hand_over(self, verdict: Verdict) -> Verdict:
-        """Deliver the change of a green run, and record the result. Returns the verdict of both."""
+    async def fetch(self, verdict: Verdict) -> None:
+        """Fetch the pack to this machine if the run is green. Call it before the run's directory is removed.
+
+        Records that, so that a runner which attaches later does not need the host.
+        """
         if not self._is_due(verdict) or self._deliverer is None:
-            return verdict
-        recorder = self._recorder
-        clean = recorder.redactor.text
+            return
+        tree = ""
         try:
             if self._refusal is not None:
                 raise self._refusal
             if self._packed is None:
                 raise DeliveryError("The agent's changes were never packed, so nothing can be delivered.")
-            delivered = await self._deliverer.deliver(recorder.state, self._change, recorder.emit, recorder.learn)
+            if self._packed.is_change:
+                change = await self._deliverer.keep(
+                    self._transport, self._packed, self._recorder.redactor, self._spared
+                )
+                tree = change.tree
+        except (UnreachableError, ClaimTakenError, RunCancelledError):
+            raise
         except RunnerError as error:
-            recorder.emit(DeliveryEnded(Delivered(DeliveryState.FAILED, self._kind, reason=clean(error.message))))
-            again = f" Then deliver it with `codex-runner deliver {self._run_id}`." if self._change else ""
-            said = f"{verdict.reason}, but its delivery failed: {error.message}"
-            return Verdict(error.exit_code, said, remedy=f"{error.remedy}{again}")
-        recorder.emit(DeliveryEnded(cleaned(delivered, clean)))
-        for sentence in delivered.warnings:
-            recorder.warn("delivery", clean(sentence))
+            clean = self._recorder.redactor.text
+            refused = DeliveryReady(tree, clean(error.message), int(error.exit_code), clean(error.remedy))
+            self._recorder.emit(refused)
+        else:
+            self._recorder.emit(DeliveryReady(tree))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether an earlier runner has fetched the pack, and did not come to the end of the delivery."""
+        return self._deliverer is not None and self._recorder.state.ready is not None
+
+    async def hand_over(self, verdict: Verdict) -> Verdict:
+        """Deliver the change of a green run, and record the result. Returns the verdict of both."""
+        recorder, ready = self._recorder, self._recorder.state.ready
+        if not self._is_due(verdict) or self._deliverer is None or ready is None:
+            return verdict
+        clean = recorder.redactor.text
+        if ready.refusal:
+            return self._failed(verdict, ExitCode(ready.exit_code), ready.refusal, ready.remedy)  # type: ignore[call-arg] # the enum's own __new__ has more
+        delivered = recorder.state.delivery  # by an earlier runner, which was killed before the verdict
+        if delivered is None or delivered.state is DeliveryState.FAILED:
+            try:
+                delivered = await self._deliverer.deliver(
+                    recorder.state, is_change=bool(ready.tree), tell=recorder.emit, learn=self._learn
+                )
+            except RunnerError as error:
+                again = f" Then deliver it with `codex-runner deliver {self._run_id}`." if ready.tree else ""
+                return self._failed(verdict, error.exit_code, error.message, f"{error.remedy}{again}")
+            recorder.emit(DeliveryEnded(cleaned(delivered, clean)))
+            for sentence in delivered.warnings:
+                recorder.warn("delivery", clean(sentence))
         spec = self._job.delivery
         if delivered.state is DeliveryState.HELD and spec is not None and spec.on_held is OnHeld.FAIL:
             said = f"{verdict.reason}, but its delivery is held: {delivered.reason}"
             return Verdict(ExitCode.DELIVERY, said, remedy=_HELD)
         return verdict
 
+    def _failed(self, verdict: Verdict, code: ExitCode, message: str, remedy: str) -> Verdict:
+        reason = self._recorder.redactor.text(message)
+        self._recorder.emit(DeliveryEnded(Delivered(DeliveryState.FAILED, self._kind, reason=reason)))
+        return Verdict(code, f"{verdict.reason}, but its delivery failed: {message}", remedy=remedy)
+
     def _is_due(self, verdict: Verdict) -> bool:
         return self._deliverer is not None and not verdict.exit_code and not verdict.skipped
 
     @property
     def _kind(self) -> ForgeKind:
-        spec = self._job.delivery
-        return spec.target if spec is not None and spec.target is not None else ForgeKind.GIT
+        asked = self._recorder.state.facts.get("delivery")
+        return ForgeKind(asked["place"]["kind"]) if asked else ForgeKind.GIT
+
+
+def leaked(names: Collection[str]) -> LeakError:
+    """Return the error for a change that holds these secrets."""
+    return LeakError(f"The changes hold {', '.join(sorted(names))}, so they are not delivered.")
 
 
 def cleaned(delivered: Delivered, clean: Callable[[str], str]) -> Delivered:

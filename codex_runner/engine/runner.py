@@ -80,8 +80,8 @@ class Runner:
         self._proof = Proof(adapters.transport, recorder)
         self._checks = Checks(job, recorder, stopping, adapters.transport, adapters.schema)
         self._conclusion = Conclusion(recorder, adapters.reports, self._context.folder)
-        self._handover = Handover(job, run_id, recorder, adapters.transport, adapters.deliverer)
         self._login_secrets = LoginSecrets(job, recorder)
+        self._handover = Handover(job, run_id, recorder, self._login_secrets, adapters.transport, adapters.deliverer)
         self._noted = self._given_back = False
 
     @property
@@ -132,6 +132,9 @@ class Runner:
             begun = await self._begin()
             if isinstance(begun, _Skipped):
                 return Verdict(ExitCode.SUCCEEDED, begun.reason, skipped=True)
+            if self._handover.is_ready:  # an earlier runner was killed while it delivered
+                await self._give_back(judge_run(self._job, self._state))
+                return await self._stopping.unless_stopped(self._handover.hand_over(judge_run(self._job, self._state)))
             patch = await self._work(begun)
             if not self._out_of_reach:
                 await self._collect(patch)
@@ -223,6 +226,7 @@ class Runner:
                     **prepared.facts,
                     **proven,
                     **judged,
+                    **self._handover.facts,
                     "tree": tree,
                     "credential": to_json(granted.facts),
                     "secrets": self._login_secrets.names,
@@ -308,7 +312,7 @@ class Runner:
             async with asyncio.timeout(_HURRY if self._stopping.stop else None):
                 late = await self._discard(keep=keep)
         except ClaimTakenError as taken:
-            if is_judged(taken, self._state):
+            if not self._handover.is_ready and is_judged(taken, self._state):
                 raise
         except (UnreachableError, TimeoutError) as error:
             why = error.message if isinstance(error, UnreachableError) else "the host did not answer in time."

@@ -317,6 +317,8 @@ def _happening(event: ev.Event, state: RunState) -> LogLine:  # noqa: C901, PLR0
             return _line("FAILED", f"a leak: {event.path} held {event.secret}, and was {event.done}", Tone.BAD)
         case ev.StopRequested():
             return _line("stopping", event.message or event.reason, Tone.WARN, essential=True)
+        case ev.DeliveryReady():
+            return _line("packed", event.refusal or event.tree[:12] or "nothing to deliver", Tone.DIM)
         case ev.DeliveryEnded():
             return _delivery(event.delivery)
         case ev.ArtifactKept():

@@ -26,7 +26,7 @@ def keep(store, run=RUN, content=b"PACK...", paths=("a.md", "\udcff.md"), retent
         (staged / "lfs/aa/bb").mkdir(parents=True)
         (staged / "lfs/aa/bb/object").write_bytes(b"object")
         change = ChangeSet("b" * 40, "d" * 40, paths, dict.fromkeys(paths, "100644"), staged / "pack", ("a" * 64,))
-        return store.keep(change, workflow="docs", run=run, retention=retention)
+        return store.keep(change, run=run, retention=retention)
 
 
 def test_what_is_kept_is_read_again(store, tmp_path):
@@ -34,7 +34,7 @@ def test_what_is_kept_is_read_again(store, tmp_path):
     assert kept.pack == tmp_path / "state/deliveries" / RUN / "pack"
     again = store.read(RUN)
     assert again.change == kept
-    assert (again.workflow, again.run) == ("docs", RUN)
+    assert again.run == RUN
     assert again.change.pack.read_bytes() == b"PACK..."
 
 

@@ -185,6 +185,21 @@ class ArtifactKept(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryReady(Event):
+    """A green run's changes are on the runner's machine, and its host is not needed any more.
+
+    `tree` is the tree to deliver, "" if there is nothing to deliver. If it must not be delivered, `refusal` says why;
+    `exit_code` and `remedy` are the run's then.
+    """
+
+    kind = "delivery.ready"
+    tree: str = ""
+    refusal: str = ""
+    exit_code: int = 0
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryEnded(Event):
     """The run's changes have been delivered, or have not: `delivery` says which."""
 

@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 from support.delivery import Night, docs, over_http
+from support.forge import small_forge
 from support.git_http import GitHttp
+from support.nightly import Nightly
 from support.sshd import Sshd
 
 from codex_runner.delivery.remote import Remote
@@ -54,3 +56,14 @@ def remote(request, night):
 def sshd(tmp_path_factory):
     with Sshd(tmp_path_factory.mktemp("sshd") / "sshd", environment={"PATH": os.environ["PATH"]}) as server:
         yield server
+
+
+@pytest.fixture
+def forge(tmp_path):
+    with small_forge(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def nightly(project, forge):
+    return Nightly(project, forge)

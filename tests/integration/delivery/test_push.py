@@ -45,7 +45,7 @@ def test_what_was_kept_is_delivered_later(own):
     packed = own.pack()
     with store.staging() as staged:
         change = own.on_host(lambda host: delivered.fetch(host, packed, staged))
-        store.keep(change, workflow="docs", run=RUN, retention=3600.0)
+        store.keep(change, run=RUN, retention=3600.0)
     own.on_host(lambda host: host.discard(RUN))
     shutil.rmtree(own.work.top)
     commit, _ = own.delivered(store.read(RUN).change)
