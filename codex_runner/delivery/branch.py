@@ -243,7 +243,7 @@ def _newest(found: Found) -> PullRequest | None:
 
 
 def _no_branch(target: Target) -> str:
-    return f"There is no branch {target.branch} yet."
+    return f"The branch {target.branch} is new."
 
 
 def _name(pull: PullRequest) -> str:

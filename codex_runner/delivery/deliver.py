@@ -18,7 +18,7 @@ from codex_runner.delivery.push import Update, around, check_place, push, push_l
 from codex_runner.delivery.record_ref import read_record, record_ref, write_record
 from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.delivery.repository import Person, open_repository
-from codex_runner.delivery.tree import change_on, changed_paths, contents
+from codex_runner.delivery.tree import change_on, changed_paths, contents, is_of
 from codex_runner.domain.delivery import (
     Decoration,
     Delivered,
@@ -169,6 +169,8 @@ class Delivery:
         if at_pull is not None and at_pull.state is not PullState.OPEN:
             record = record or kept  # a person who takes the record out of an open one takes the branch over
         ours = set() if kept is None else {kept.tip, kept.next}
+        if made is not None and tip and kept is None and not pulls and await is_of(repository, tip, made):
+            ours.add(tip)  # a forge that refuses the record's ref, and a runner that was killed after the push
         if forge is None and record is not None and not tip and await self._is_merged(record, target):
             record = None
         changed = None
@@ -219,6 +221,7 @@ class Delivery:
     ) -> _Tip:
         """Make the commit and move the branch to it: by the forge, which signs it, or else by git's push."""
         record, at = kept
+        opened = plan.pull if plan.step is Step.UPDATE else None
         await push_lfs(repository, made)
         signs = access.signs and self._spec.signing is not Signing.OFF and self._spec.author is None
         if isinstance(self._to.forge, GitHub) and signs:
@@ -228,7 +231,7 @@ class Delivery:
                 if not done.signed and self._spec.signing is Signing.REQUIRED:
                     raise DeliveryError("GitHub has not signed the commit that it made.", remedy=_UNSIGNED)
                 on_the_way = dataclasses.replace(record, tip=plan.expected, next=done.oid)
-                await self._push(repository, [], on_the_way, at, when)
+                await self._push(repository, [], on_the_way, at, when, opened)
                 self._warnings += await commits.move(target.branch, plan.expected or None, done.oid)
                 return _Tip(done.oid, done.signed)
         if self._spec.signing is Signing.REQUIRED:
@@ -238,11 +241,24 @@ class Delivery:
         person = _person(self._spec.author)
         commit = await repository.commit(made.tree, made.base, message, author=person, committer=_RUNNER, when=when)
         update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
-        await self._push(repository, [update], dataclasses.replace(record, tip=commit), at, when)
+        await self._push(repository, [update], dataclasses.replace(record, tip=commit), at, when, opened)
         return _Tip(commit, None if self._to.forge is None else False)
 
-    async def _push(
-        self, repository: Repository, updates: Sequence[Update], record: DeliveryRecord, at: str, when: float
+    async def _announce(self, pull: PullRequest, commit: str) -> None:
+        """Note in the pull request's body what is about to be pushed: the forge refuses the record's own ref."""
+        forge, record = self._to.forge, block.read(pull.body)
+        if forge is not None and record is not None:
+            said = block.replace(pull.body, dataclasses.replace(record, next=commit))
+            await forge.update(pull.number, PullText(pull.title, said, pull.draft))
+
+    async def _push(  # noqa: PLR0913, PLR0917 - what is pushed, and how it is noted
+        self,
+        repository: Repository,
+        updates: Sequence[Update],
+        record: DeliveryRecord,
+        at: str,
+        when: float,
+        pull: PullRequest | None,
     ) -> None:
         """Push, with the record in a ref of its own. A forge may refuse that ref: it has the pull request's body."""
         ref = record_ref(record.workflow, record.target)
@@ -252,6 +268,8 @@ class Delivery:
         except RecordRefusedError:
             if self._to.forge is None:
                 raise
+            if pull is not None:
+                await self._announce(pull, record.next or record.tip)
             if updates:
                 await push(repository, updates)
 

@@ -123,7 +123,7 @@ async def _push(repository: Repository, updates: Sequence[Update], options: Sequ
         if not missing:
             return Pushed(already=True)
     own = {ref: each for ref, each in rejected.items() if not _ATOMIC.search(each)}
-    if own and len(updates) > len(own) and all(ref.startswith(RECORDS) for ref in own):
+    if own and all(ref.startswith(RECORDS) for ref in own):
         said = repository.words.shown(done.complaint)
         raise RecordRefusedError(f"The forge refuses the record {', '.join(own)}: {said or reason}.")
     ref = next(iter(own or rejected))

@@ -90,6 +90,15 @@ async def contents(repository: Repository, change: ChangeSet) -> AsyncIterator[t
             yield path, mode, await repository.ask("cat-file", "blob", oid)
 
 
+async def is_of(repository: Repository, commit: str, change: ChangeSet) -> bool:
+    """Whether a commit of the forge is that of a change: the same tree on the same base, whoever made it."""
+    await repository.fetch_commit(commit)
+    # Not by `git log`: the fetched commit is shallow, and seems to have no parent.
+    head = (await repository.ask("cat-file", "commit", commit)).partition(b"\n\n")[0].decode("utf-8", "replace")
+    links = [line for line in head.split("\n") if line.startswith(("tree ", "parent "))]
+    return links == [f"tree {change.tree}", f"parent {change.base}"]
+
+
 async def changed_paths(repository: Repository, before: str, after: str) -> set[str]:
     """Return the paths that differ between two commits of the forge. Raises DeliveryError if it lacks one of them."""
     await repository.fetch_commit(before)

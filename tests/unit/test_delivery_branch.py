@@ -45,7 +45,7 @@ RECORD = record()
 
 # What there is, what is to change, and the step with words of its reason.
 CASES = {
-    "nothing yet": (Found(), CHANGE, Step.CREATE, "There is no branch"),
+    "nothing yet": (Found(), CHANGE, Step.CREATE, "The branch codex/docs is new."),
     "nothing yet, nothing changed": (Found(), EMPTY, Step.NOTHING, "The agent changed nothing."),
     "open and ours": (Found(OURS, [OPEN], RECORD), CHANGE, Step.UPDATE, "open and this workflow's own"),
     "open and ours, moved base": (
@@ -133,7 +133,7 @@ def test_closed_by_a_person(reopen, changed, step, said, tip):
 @pytest.mark.parametrize(
     ("found", "step", "said"),
     [
-        (Found(), Step.CREATE, "There is no branch"),
+        (Found(), Step.CREATE, "The branch codex/docs is new."),
         (Found(OURS, record=RECORD), Step.UPDATE, "is this workflow's own"),
         (Found(OURS, record=record(tree=TREE)), Step.NOTHING, "already holds this change"),
         (Found(NEXT, record=record(next=NEXT)), Step.UPDATE, "own"),

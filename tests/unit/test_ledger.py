@@ -113,7 +113,7 @@ for n in range(15):
     except BudgetSpentError:
         continue
     ledger.charge("docs", f"{sys.argv[2]}-{n}", 100, now=now, money=None, final=True)
-    print("taken")
+    print("taken", flush=True)
 """
 
 

@@ -199,13 +199,21 @@ await_codex() { # waits for its end, however often the wait is interrupted; its 
 	trap '' "$TELL"
 	tries=0
 	# The last wait may have been interrupted as well, just when codex ended. The shell keeps its status: wait again.
-	while [ "$status" -gt 128 ] && [ "$tries" -lt 5 ]; do
+	while [ "$status" -gt 128 ] && [ "$tries" -lt 20 ]; do
 		wait "$codex" 2>/dev/null
 		again=$? tries=$((tries + 1))
-		[ "$again" -ge 0 ] || continue
-		case $again in 127) case $status in 145 | 148) ;; *) break ;; esac ;; esac # CHLD, by the system
-		status=$again
+		case $again in
+		-* | 145 | 148) pause ;;
+		"$status") break ;;
+		127) # codex's own code, or the shell has forgotten a status that it told
+			case $status in 145 | 148) status=127 ;; esac
+			break
+			;;
+		*) status=$again ;;
+		esac
 	done
+	# The number of CHLD, by the system: it ends no process. bash has told this of a codex that was killed, after five waits.
+	case $status in 145 | 148) status=- ;; esac
 	end_loop "$killer"
 }
 

@@ -15,7 +15,10 @@ WAYS = {
     "pushed": (ForgeKind.GITHUB, PAT, {}),
     "trees": (ForgeKind.GITHUB, None, {"run.sh": "100755"}),
     "gitlab": (ForgeKind.GITLAB, None, {}),
+    "signed, and the record is refused": (ForgeKind.GITHUB, None, {}),
+    "pushed, and the record is refused": (ForgeKind.GITHUB, PAT, {}),
 }
+REFUSES = "#!/bin/sh\ncase $1 in refs/codex-runner/*) exit 1;; esac\n"
 SOME = [range(begin, EVERY, 16) for begin in (1, 5, 9, 13)]
 cases = pytest.mark.parametrize(
     ("way", "numbers", "after"),
@@ -35,6 +38,11 @@ def shores(folder, way, numbers):
         place = folder / str(number)
         place.mkdir()
         with small_forge(place) as forge:
+            if "refused" in way:
+                hook = forge.repository.path / "hooks" / "update"
+                hook.parent.mkdir(exist_ok=True)
+                hook.write_text(REFUSES)
+                hook.chmod(0o755)
             yield number, Shore(forge, place, kind, token, labels=("documentation",)), modes
 
 

@@ -102,7 +102,7 @@ def test_a_session_that_died_while_nobody_used_it_is_no_outage(server, opened):
             assert await echo(transport, "first") == "first"
             (pid,) = idle()
             os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: not idle(), 60)
+            wait_until(lambda: "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text(), 60)
             assert await echo(transport, "second") == "second"
         finally:
             await transport.close()

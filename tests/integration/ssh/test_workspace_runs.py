@@ -172,7 +172,7 @@ def test_a_runner_that_was_killed_before_codex_began(there, job, left):
         pytest.skip("it came too late")
     there.check_reports(there.command("attach", there.runs[0].run_id), 6)
     assert left() == []
-    there.check_nothing_is_left(grace=5)
+    there.check_nothing_is_left(grace=5, looked=True)
 
 
 FAKE = """
