@@ -30,6 +30,7 @@ from codex_runner.codex.classes import NARROWER, ROWS
 from codex_runner.codex.refusal_kinds import REFUSALS, SANDBOX_FAILED
 from codex_runner.codex.versions import VERSIONS, Standing
 from codex_runner.domain import event as ev
+from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Usage
@@ -142,7 +143,7 @@ def stops() -> str:
 
 # --- events ----------------------------------------------------------------------------------------------------------
 
-VALUES = (Usage, Ending, ProcessExit, ev.FileEdit, ev.Todo)
+VALUES = (Usage, Ending, ProcessExit, ev.FileEdit, ev.Todo, Delivered)
 SIMPLE: dict[Any, str] = {
     str: "string",
     int: "whole number",
@@ -153,6 +154,8 @@ SIMPLE: dict[Any, str] = {
     Failure: "[class of failure](failures.md)",
     StopReason: "[stop reason](failures.md#why-an-agent-was-ended)",
     Sweep: ", ".join(f"`{sweep.value}`" for sweep in Sweep),
+    DeliveryState: "[state of a delivery](delivery.md#states)",
+    ForgeKind: ", ".join(f"`{kind.value}`" for kind in ForgeKind),
 }
 
 

@@ -29,7 +29,9 @@ def main() -> None:
     set_output("junit", str(run_dir / "junit.xml") if run_dir and (run_dir / "junit.xml").is_file() else "")
     set_output("thread-id", run.get("thread_id") or "")
     set_output("usage", json.dumps(run["usage"]) if run.get("usage") else "")
-    set_output("pull-request", str((run.get("delivery") or {}).get("pull_request") or ""))
+    delivery = run.get("delivery") or {}
+    set_output("delivery", str(delivery.get("state") or ""))
+    set_output("pull-request", str(delivery.get("link") or ""))
     # Two jobs of a workflow, and a second attempt, must not ask for the same artifact.
     set_output("artifact", re.sub(r"[^\w.-]", "-", f"codex-runner-{run_dir.name}") if run_dir else "")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.app.delivery import JobDelivery, noted_of
 from codex_runner.app.folders import read_state
+from codex_runner.app.history import PLANNED
 from codex_runner.delivery import text
 from codex_runner.domain.delivery import DeliveryRecord, OnHeld
 from codex_runner.domain.errors import DeliveryError, UsageError
@@ -58,7 +59,7 @@ def planned_delivery(folder: RunFolder, invocation: Invocation) -> dict[str, Any
     record = DeliveryRecord(words.workflow, spec.base or "", folder.run_id, "", kept.change.base, kept.change.tree)
     pull = text.pull_text(spec, words, noted_of(state).place.kind, record)
     plan: dict[str, Any] = {
-        "state": "planned",
+        "state": PLANNED,
         "branch": text.branch(spec, words),
         "base_commit": kept.change.base,
         "tree": kept.change.tree,

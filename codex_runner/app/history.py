@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 RUNNING: Final = "running"
 UNFINISHED: Final = "unfinished"
 UNREADABLE: Final = "unreadable"
+PLANNED: Final = "planned"
+"""The state in delivery.json after `codex-runner deliver --dry-run`."""
 
 _POLL: Final = 0.2  # seconds between two looks at a run that is followed
 _AT_ONCE: Final = 16 << 20  # bytes of records that are read at once
@@ -45,7 +47,8 @@ class PastRun:
 
     `ending` is one word: `succeeded`, `skipped`, or the name of its exit code; `running` while a runner writes it,
     `unfinished` if no runner does any more, `unreadable` if its records are damaged or of a newer version.
-    `exit_code` and `result` are None for these three.
+    `exit_code` and `result` are None for these three. `delivery` is the state of its delivery, "" without one, and
+    `delivery_link` the address of the pull request: those of the last `codex-runner deliver` if there was one.
     """
 
     folder: RunFolder
@@ -58,6 +61,8 @@ class PastRun:
     exit_code: int | None = None
     result: str | None = None
     reason: str = ""
+    delivery: str = ""
+    delivery_link: str = ""
 
     @property
     def finished(self) -> bool:
@@ -200,7 +205,7 @@ def _look(folder: RunFolder) -> PastRun:
     try:
         document = json.loads(folder.run_json.read_bytes())
         if document["version"] == 1 and document["exit_code"] is not None:
-            return _from_document(folder, document)
+            return _from_document(folder, document, _delivered_later(folder) or document.get("delivery") or {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         pass  # then from events.jsonl
 
@@ -221,10 +226,21 @@ def _look(folder: RunFolder) -> PastRun:
         exit_code=verdict.exit_code if verdict else None,
         result=verdict.result if verdict else None,
         reason=verdict.reason if verdict else "",
+        delivery=state.delivery.state.value if state.delivery else "",
+        delivery_link=state.delivery.link if state.delivery else "",
     )
 
 
-def _from_document(folder: RunFolder, document: dict[str, Any]) -> PastRun:
+def _delivered_later(folder: RunFolder) -> dict[str, Any]:
+    """Return what `codex-runner deliver` did last. Returns {} if it did nothing, or only showed its plan."""
+    try:
+        document = json.loads(folder.delivery.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) and document.get("state") != PLANNED else {}
+
+
+def _from_document(folder: RunFolder, document: dict[str, Any], delivery: dict[str, Any]) -> PastRun:
     verdict = RunEnded(int(document["exit_code"]), str(document["result"]), str(document["reason"]))
     return PastRun(
         folder=folder,
@@ -237,6 +253,8 @@ def _from_document(folder: RunFolder, document: dict[str, Any]) -> PastRun:
         exit_code=verdict.exit_code,
         result=verdict.result,
         reason=verdict.reason,
+        delivery=str(delivery.get("state") or ""),
+        delivery_link=str(delivery.get("link") or ""),
     )
 
 

@@ -173,6 +173,15 @@ class GitHub(CiSystem):
         """See CiSystem.variable_step."""
         return f"Store the secret: gh secret set {variable}"
 
+    def delivery_step(self, variable: str) -> str:
+        """See CiSystem.delivery_step."""
+        if variable not in GITHUB_TOKENS:
+            return self.variable_step(variable)
+        return (
+            'Let workflows open pull requests: turn on "Allow GitHub Actions to create and approve pull requests" '
+            "under Settings > Actions > General."
+        )
+
 
 def api_url(environ: Mapping[str, str]) -> str:
     """Return the address of GitHub's API for this job, or github.com's. `secret_names.GITHUB_TOKENS` open it."""

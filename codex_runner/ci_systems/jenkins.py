@@ -83,3 +83,7 @@ class Jenkins(CiSystem):
     def variable_step(self, variable: str) -> str:  # noqa: ARG002 - the credential's id names it
         """See CiSystem.variable_step."""
         return "Store it as a credential of the kind 'secret text' with the id codex-runner-key."
+
+    def delivery_step(self, variable: str) -> str:
+        """See CiSystem.delivery_step."""
+        return f"Store {variable} as a credential of the kind 'secret text' with the id codex-runner-delivery."

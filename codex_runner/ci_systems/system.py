@@ -130,3 +130,7 @@ class CiSystem:
     def variable_step(self, variable: str) -> str:
         """Return the step by which a person gives the jobs the variable, which holds a secret."""
         raise NotImplementedError
+
+    def delivery_step(self, variable: str) -> str:
+        """Return the step by which a person gives the jobs the variable with the token of a delivery."""
+        return self.variable_step(variable)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from codex_runner.app.deliver import deliver_run, is_failed, planned_delivery
 from codex_runner.app.folders import find_run
 from codex_runner.app.invocation import Invocation
 from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, runs_config, warn
@@ -34,6 +33,8 @@ def deliver(
 
     Example: codex-runner deliver last --dry-run
     """
+    from codex_runner.app.deliver import deliver_run, is_failed, planned_delivery
+
     loaded, output_dir = runs_config(config, output)
     folder = find_run(output_dir, run)
     invocation = Invocation.of(loaded, os.environ, None, complain=warn)

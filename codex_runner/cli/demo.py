@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codex_runner.app.demo import demo_world
+from codex_runner.app.demo import FORGE_TOKEN, demo_world, forget_changes
 from codex_runner.app.invocation import Invocation
 from codex_runner.app.secret_places import setting_secrets
 from codex_runner.cli.options import LogFormat, LogFormatOption, OutputOption, sinks
 from codex_runner.cli.signals import follow
 from codex_runner.config import load, resolve_job
 from codex_runner.engine.stopping import Stopping
+from codex_runner.text.clean import clean_line
 from codex_runner.text.durations import format_duration
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def demo(
     output: OutputOption = None,
     log_format: LogFormatOption = LogFormat.AUTO,
 ) -> None:
-    """Run a real job on a scratch repository: the real codex, a real Vault, and a scripted model on 127.0.0.1."""
+    """Run a real job on a scratch repository: the real codex, a real Vault, a scripted model and a small forge.
+
+    The agent drafts release notes, and the run ends with a branch and a pull request. All services listen on 127.0.0.1.
+    """
     from codex_runner.app.run import run_job
 
     began = time.monotonic()
@@ -50,6 +54,8 @@ def demo(
             folder, state = follow(stopping.request, running)
             _say(f"the model service was asked {len(world.model.responses)} times, each time with the right token")
             _say(_revocation(world))
+            _show_pull_request(world)
+            forget_changes(folder.run_id, os.environ)
             by_hand = _by_hand(world)
         _show_what_is_left(folder, time.monotonic() - began)
         if keep:
@@ -67,6 +73,17 @@ def _revocation(world: DemoWorld) -> str:
     return f"Vault's audit log {'shows' if given_back else 'does NOT show'} that the login was revoked"
 
 
+def _show_pull_request(world: DemoWorld) -> None:
+    """Show the pull request as the forge has it: its page ends with the demo."""
+    for pull in world.forge.project.pulls:
+        kind = f"{'draft, ' if pull.draft else ''}{pull.state}"
+        signed = "a signed commit" if pull.tip in world.forge.project.signed else "a commit"
+        _say(f"the forge has pull request {pull.number} ({kind}) of {pull.author}, with {signed} on {pull.branch}:")
+        diff = world.forge.repository.git("diff", f"refs/heads/{pull.base}...{pull.tip}")
+        for line in (f"title: {pull.title}", "", *diff.splitlines()):
+            typer.echo(f"    {clean_line(line)}".rstrip(), err=True)
+
+
 def _show_what_is_left(folder: RunFolder, seconds: float) -> None:
     _say(f"done in {format_duration(seconds)}; this is what the run left:")
     for path in sorted(folder.path.rglob("*")):
@@ -75,14 +92,18 @@ def _show_what_is_left(folder: RunFolder, seconds: float) -> None:
 
 
 def _by_hand(world: DemoWorld) -> str:
-    python, token = shlex.quote(sys.executable), world.token.reveal()
+    python, token, forge_token = shlex.quote(sys.executable), world.token.reveal(), world.forge_token.reveal()
+    forge, config = shlex.quote(str(world.project.parent / "forge")), shlex.quote(str(world.config))
     return (
         "To run the same job by hand (the Vault is gone, so the token, worth nothing elsewhere, comes from the "
         "environment):\n"
         f"  {python} -m codex_runner.demo.model --port {world.model.port} --scenario release_notes --token {token} &\n"
+        f"  {python} -m codex_runner.demo.forge --port {world.forge.port} --folder {forge} "
+        f"--repository {world.forge.project.name} --token {forge_token} &\n"
         f"  git -C {shlex.quote(str(world.project))} clean -fdq\n"
-        f"  CODEX_ACCESS_TOKEN={token} codex-runner run release-notes -c {shlex.quote(str(world.config))} "
+        f"  CODEX_ACCESS_TOKEN={token} {FORGE_TOKEN}={forge_token} codex-runner run release-notes -c {config} "
         "--set 'jobs.release-notes.credential.source=\"env\"'\n"
+        "The pull request that it opens has a page, as long as the forge runs.\n"
     )
 
 

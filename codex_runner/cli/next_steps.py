@@ -27,6 +27,20 @@ def credential_steps(system: CiSystem, config: Config, job: JobSettings, reposit
     return (f"The credential is read from {spec.file}: make sure that the file exists, with mode 0600.",)
 
 
+def delivery_steps(system: CiSystem, job: JobSettings) -> tuple[str, ...]:
+    """Return the steps by which `system` provides the token of the job's delivery. None if there is no such token."""
+    spec = job.delivery.credential if job.delivery else None
+    if spec is None:
+        return ()
+    if spec.source is CredentialSource.ENV:
+        step = system.delivery_step(spec.variable or "")
+    elif spec.source is CredentialSource.FILE:
+        step = f"The delivery's token is read from {spec.file}: make sure that the file exists, with mode 0600."
+    else:
+        step = f"Store the delivery's token at {spec.mount}/{spec.path}, and let the job's Vault role read it."
+    return (f"{step.rstrip('.')}. docs/delivery.md has the permissions that it needs.",)
+
+
 def _from_vault(system: CiSystem, config: Config, job: JobSettings, repository: str) -> tuple[str, ...]:
     spec, auth = job.credential, config.vault.auth
     workflow = (spec.workflow or spec.path) if spec else ""

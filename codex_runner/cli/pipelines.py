@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING
 from codex_runner import __version__
 from codex_runner.ci_systems import SYSTEMS, CiSystem
 from codex_runner.ci_systems.starter import Machine, Starter, StarterRequest
-from codex_runner.cli.next_steps import credential_steps
+from codex_runner.cli.next_steps import credential_steps, delivery_steps
 from codex_runner.dataclass import dataclass
+from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.secret_names import GITHUB_TOKENS
 from codex_runner.domain.surroundings import for_git
 
 if TYPE_CHECKING:
@@ -65,14 +67,18 @@ class WantedStarter:
     def fill(self, template: str, more: Mapping[str, str]) -> str:
         """Fill in a template. A line that begins with `?vault `, `?env ` or `?file ` is for that source of credentials.
 
-        `more` adds values, or replaces the job's own.
+        `?delivery ` is for a delivery whose token is in a variable, and `?variables ` for that and for `?env `.
+        `?writes ` is for a delivery by the pipeline's own token, and `?reads ` for all others. `more` adds values, or
+        replaces the job's own.
         """
-        spec, source = self.job.credential, self.source
+        spec, kinds = self.job.credential, self._kinds()
         values = {
             "ACTION": self.action,
             "JOB": self.job.name,
             "MINUTES": str(int(-(-self.job.limits.timeout // 60)) + _MARGIN),
             "USER": self.place.user,
+            "DELIVERY_SECRET": GITHUB_TOKENS[0] if "writes" in kinds else self.delivery_variable,
+            "DELIVERY_VARIABLE": self.delivery_variable,
             "VARIABLE": (spec.variable or spec.environment_variable) if spec else "",
             "VERSION": __version__,
             **more,
@@ -80,9 +86,25 @@ class WantedStarter:
         lines = []
         for line in _template(template).splitlines():
             kind, mark, rest = line.partition(" ") if line.startswith("?") else ("", "", line)
-            if not mark or kind == f"?{source}" or (kind == "?file" and source == "none"):
+            if not mark or kind.removeprefix("?") in kinds:
                 lines.append(re.sub(r"@([A-Z_]+)@", lambda match: values[match[1]], rest).rstrip())
         return "\n".join(lines) + "\n"
+
+    @property
+    def delivery_variable(self) -> str:
+        """The variable with the token of the job's delivery; empty if there is none."""
+        credential = self.job.delivery.credential if self.job.delivery else None
+        return (credential and credential.source is CredentialSource.ENV and credential.variable) or ""
+
+    def _kinds(self) -> set[str]:
+        """Return the kinds of lines that a template keeps."""
+        kinds = {"file" if self.source == "none" else self.source}
+        kinds.add("writes" if self.delivery_variable in GITHUB_TOKENS else "reads")
+        if self.delivery_variable:
+            kinds.add("delivery")
+        if kinds & {"env", "delivery"}:
+            kinds.add("variables")
+        return kinds
 
 
 def this_machine(root: Path, environ: Mapping[str, str]) -> Machine:
@@ -153,7 +175,7 @@ def plan(system: CiSystem, request: WantedStarter) -> Starter:
         )
     )
     told = credential_steps(system, request.config, request.job, request.repository)
-    return Starter(made.files, (*told, *made.next_steps))
+    return Starter(made.files, (*told, *delivery_steps(system, request.job), *made.next_steps))
 
 
 def _require_one_line(system: CiSystem, request: WantedStarter) -> None:

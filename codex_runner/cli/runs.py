@@ -68,22 +68,27 @@ def as_document(run: PastRun) -> dict[str, Any]:
         "exit_code": run.exit_code,
         "reason": run.reason,
         "tokens": run.tokens,
+        "delivery": {"state": run.delivery, "link": run.delivery_link or None} if run.delivery else None,
         "run_dir": str(run.folder.path),
     }
 
 
 def _show(found: Sequence[PastRun]) -> None:
-    """Print the runs as a table. The id, which is long, is the last column, so that it breaks no line."""
-    headers = ("STARTED", "JOB", "HOST", "ENDING", "TOOK", "TOKENS", "RUN")
+    """Print the runs as a table. The id, which is long, is the last column, so that it breaks no line.
+
+    The column of deliveries is there if one of the runs has a delivery.
+    """
+    delivers = any(run.delivery for run in found)
+    headers = ("STARTED", "JOB", "HOST", "ENDING", *(["DELIVERY"] if delivers else []), "TOOK", "TOKENS", "RUN")
     colours = ["green" if run.exit_code == 0 else "red" if run.exit_code else "yellow" for run in found]
-    show_columns(
-        headers, [_row(run) for run in found], os.environ, right=("TOOK", "TOKENS"), colours={"ENDING": colours}
-    )
+    rows = [_row(run, delivers=delivers) for run in found]
+    show_columns(headers, rows, os.environ, right=("TOOK", "TOKENS"), colours={"ENDING": colours})
 
 
-def _row(run: PastRun) -> tuple[str, ...]:
+def _row(run: PastRun, *, delivers: bool) -> tuple[str, ...]:
     when = format_local_minute(run.started)
     ending = run.ending
     if run.exit_code:
         ending = "failed" if run.exit_code == ExitCode.JOB_FAILED else f"failed: {run.ending}"
-    return (when, run.job, run.host, ending, shown(run.seconds), f"{run.tokens:,}", run.folder.run_id)
+    delivery = [f"{run.delivery} {run.delivery_link}".rstrip()] if delivers else []
+    return (when, run.job, run.host, ending, *delivery, shown(run.seconds), f"{run.tokens:,}", run.folder.run_id)

@@ -43,6 +43,12 @@ budget = { tokens = 500_000 }             # what a run may cost: passing it ends
 # [[jobs.document.checks]]
 # name = "the page is there"
 # run = "test -s docs/topic.md"
+
+# What it changed, as one branch and one pull request that the next run updates. docs/delivery.md has the permissions
+# that the token needs on each forge; the job's pipeline gets them from `codex-runner init github`, once this is here.
+# [jobs.document.delivery]
+# labels = ["documentation"]
+# credential = { source = "env", variable = "GITHUB_TOKEN", allow_unexpiring = true }
 """
 
 FIRST_JOB = "overview"

@@ -6,10 +6,14 @@ tests. One project, which both APIs show; the caller talks to one of them.
 
 from __future__ import annotations
 
+import argparse
 import base64
 import binascii
 import re
+import signal
 import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from codex_runner.demo.forge_git import BareRepository, read_push, serve_git
@@ -23,7 +27,6 @@ from codex_runner.demo.listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
     from types import TracebackType
 
 
@@ -142,3 +145,31 @@ class SmallForge:
         if pull is None or request.method != "GET":
             return Reply(404, b"Not Found\n", {"content-type": "text/plain"})
         return pull_page(self.project, pull)
+
+
+def main() -> None:
+    """Serve a repository and its pull requests until interrupted. Prints its addresses and the requests."""
+    # A shell that starts this in the background ignores SIGINT, and this process inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    parser = argparse.ArgumentParser(prog="python -m codex_runner.demo.forge", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0, the default, picks a free one")
+    parser.add_argument("--folder", type=Path, required=True, help="where the repository is, or is to be made")
+    parser.add_argument("--repository", default="acme/app", help="owner/name")
+    parser.add_argument("--token", required=True, help="the only token to accept; it may do everything")
+    options = parser.parse_args()
+    tokens = {options.token: Token("notes[bot]", signs=True)}
+    with SmallForge(options.folder, tokens, repository=options.repository, port=options.port) as forge:
+        print(f"GitHub's API: {forge.github_api}", f"git: {forge.git_url}", sep="\n", flush=True)  # noqa: T201 - a program of its own
+        seen = 0
+        try:
+            while True:
+                for request in forge.requests[seen:]:
+                    seen += 1
+                    print(request.method, request.path, flush=True)  # noqa: T201 - the same
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            pass
+
+
+if __name__ == "__main__":
+    main()

@@ -135,6 +135,10 @@ class BareRepository:
         self.move(branch, commit)
         return commit
 
+    def take_branch(self, repository: Path, branch: str) -> None:
+        """Make a branch what it is in another repository on this machine, with its history."""
+        self.git("fetch", "--quiet", "--no-tags", str(repository), f"+refs/heads/{branch}:refs/heads/{branch}")
+
     def contains(self, branch: str, commit: str) -> bool:
         """Whether a commit is on a branch."""
         try:

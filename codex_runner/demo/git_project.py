@@ -44,18 +44,25 @@ run = 'test "$(git status --porcelain)" = "?? RELEASE_NOTES.md"'
 
 
 def make_project(
-    folder: Path, *, vault: Mapping[str, Any], credential: Mapping[str, Any], codex: Mapping[str, Any]
+    folder: Path,
+    *,
+    vault: Mapping[str, Any],
+    credential: Mapping[str, Any],
+    codex: Mapping[str, Any],
+    delivery: Mapping[str, Any],
 ) -> Path:
     """Make the repository and the configuration in `folder`. Returns the configuration's path.
 
-    The mappings become the tables `[vault]`, the job's `credential`, and `[codex]`.
+    The mappings become the tables `[vault]`, the job's `credential`, `[codex]`, and the job's `delivery`.
     """
     make_repository(folder / "project")
     settings = folder / "codex-runner.toml"
     borrowed = tomli_w.dumps({"jobs": {JOB: {"credential": credential}}, "vault": vault})
+    delivered = tomli_w.dumps({"jobs": {JOB: {"delivery": delivery}}})
     service = tomli_w.dumps({"codex": codex})
     settings.write_text(
         f"{_SETTINGS}\n# The token's place in Vault, and how this pipeline logs in for it.\n{borrowed}\n"
+        f"# The repository that gets a branch and a pull request, and the token for it.\n{delivered}\n"
         f"# The scripted model service, instead of OpenAI's.\n{service}",
         encoding="utf-8",
     )

@@ -60,10 +60,17 @@ def document(state: RunState, *, redact: Callable[[str], str], link: str = "") -
             for check in islice(state.checks.values(), _ROWS)
         ],
         "warnings": [{"code": each.code, "message": each.message} for each in state.warnings[:_ROWS]],
+        "delivery": _delivery(state),
         "reply": state.reply,
     }
     told: dict[str, Any] = _fit(data, redact)
     return {"version": VERSION, "type": TYPE, "timestamp": told["ended"], "data": told}
+
+
+def _delivery(state: RunState) -> dict[str, Any] | None:
+    if (delivery := state.delivery) is None:
+        return None
+    return {"state": delivery.state.value, "link": delivery.link or None, "reason": delivery.reason}
 
 
 def _fit(value: Any, redact: Callable[[str], str], limit: int = _LINE) -> Any:

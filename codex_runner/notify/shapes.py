@@ -55,6 +55,8 @@ def _facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Exit code", str(data["exit_code"])
     if data["files"]:
         yield "Changed", counted(data["files"], "file")
+    if delivery := data["delivery"]:
+        yield "Delivery", " ".join(part for part in (delivery["state"], delivery["link"]) if part)
 
 
 def _paragraphs(data: Mapping[str, Any]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.event import build
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from codex_runner.domain.state import RunState
+
+_LINK = re.compile(r"https?://[\w.:/#?=&%~+-]+", re.ASCII)
 
 
 def planned(state: RunState, what: str) -> list[str]:
@@ -35,6 +38,12 @@ def fact(state: RunState, *names: str) -> str:
             if isinstance(value, str | int | float) and value != "":
                 return str(value)
     return ""
+
+
+def pull_link(state: RunState) -> str:
+    """Return the address of the delivery's pull request; empty without one, and if it is no plain http(s) address."""
+    link = state.delivery.link if state.delivery else ""
+    return link if _LINK.fullmatch(link) else ""
 
 
 def prompt(state: RunState) -> str:

@@ -112,8 +112,18 @@ def _head(state: RunState) -> str:
         f'<div class="verdict {mood}"><span class="pill {mood}">{headline(verdict)}</span>{code}'
         f'<p class="text">{_sentence(_cut(reason(verdict)))}</p>'
         + (f'<p class="remedy">What to do: {_sentence(_cut(advice))}</p>' if advice else "")
+        + _delivery(state)
         + "</div></header>"
     )
+
+
+def _delivery(state: RunState) -> str:
+    """Return the paragraph about the delivery. Its link is the page's only one that leads elsewhere."""
+    if (delivery := state.delivery) is None:
+        return ""
+    link = facts.pull_link(state)
+    pull = f' <a href="{shown(link)}">{shown(link)}</a>' if link else ""
+    return f'<p class="text">Delivery: {delivery.state.value}.{pull} {_sentence(_cut(delivery.reason))}</p>'
 
 
 def _cut(text: str) -> str:

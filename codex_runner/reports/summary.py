@@ -33,7 +33,6 @@ _MARKUP = re.compile(
     r"(^[-+=>#]|[\\`*\[\]<|~@$]|#(?=\w)|&(?=[#\w])|(?<![^\W_])_|_(?![^\W_])|:(?=//|[\w+-]*[a-z+-][\w+-]*:)|(?<=www)\.)",
     re.IGNORECASE,
 )
-_LINK = re.compile(r"https?://[\w.:/#?=&%~+-]+", re.ASCII)
 _NUMBERED = re.compile(r"^(\d+)(?=[.)])")
 _SIGNS = {"succeeded": "✅", "skipped": "⏭️", "running": "⏳"}
 
@@ -110,7 +109,7 @@ def _head(state: RunState) -> str:
     if advice := remedy(verdict):
         lines.append(f"**What to do:** {sentence(advice)}")
     if (delivery := state.delivery) is not None:
-        link = f" {delivery.link}" if delivery.link and _LINK.fullmatch(delivery.link) else ""
+        link = f" {pull}" if (pull := facts.pull_link(state)) else ""
         lines.append(f"**Delivery:** {delivery.state.value}.{link} {sentence(delivery.reason)}")
     if state.workspace is not None and state.workspace_kept:
         lines.append(f"The workspace is kept on {code(state.host)}: {code(state.workspace.path)}")

@@ -251,7 +251,8 @@ def _run_ended(event: ev.RunEnded, state: RunState) -> list[LogLine]:
     facts += [counted(len(state.warnings), "warning")] if state.warnings else []
     told = f"{told}: {event.reason}" + (f" ({'; '.join(facts)})" if facts else "")
     if good:
-        return [_line("ok", told, Tone.GOOD, essential=True)]
+        pull = [_line("delivery", _briefly(state.delivery), essential=True)] if state.delivery else []
+        return [_line("ok", told, Tone.GOOD, essential=True), *pull]
     failed = (check for check in state.checks.values() if not check.passed)
     block = tuple(line for check in failed if (line := _last_words(check, event.reason)))
     advice = [_line("to do", event.remedy, essential=True)] if event.remedy else []
@@ -341,6 +342,11 @@ def _delivery(delivery: Delivered) -> LogLine:
     word = "FAILED" if delivery.state is DeliveryState.FAILED else "delivery"
     tone = Tone.BAD if delivery.state is DeliveryState.FAILED else good.get(delivery.state, Tone.WARN)
     return _line(word, told, tone, essential=True)
+
+
+def _briefly(delivery: Delivered) -> str:
+    """Return state and link, for the end of the log."""
+    return f"{delivery.state.value}: {delivery.link or delivery.branch or delivery.reason}"
 
 
 def _facts(facts: dict[str, Any]) -> str:

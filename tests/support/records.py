@@ -1,6 +1,7 @@
 """One record of every kind that there is, and what a hostile agent would write into it."""
 
 from codex_runner.domain import event as ev
+from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Usage
 from codex_runner.domain.state import RunState
@@ -91,6 +92,8 @@ def event_samples(text="some text"):
         ev.CheckEnded(text, False, 2, 1.0, f"src/a.py:3:1: {text}\n{text}"),
         ev.CheckEnded(text, True, 0, 1.0, text),
         ev.ArtifactKept(text, 10, "ab"),
+        ev.DeliveryReady(text, text, 13, text),
+        ev.DeliveryEnded(Delivered(DeliveryState.HELD, ForgeKind.GIT, text, text, text, text, text, 1, text, text)),
         ev.RunEnded(9, "failed", text),
     ]
     assert {type(sample) for sample in samples} >= set(ev.EVENT_KINDS.values()), "a kind of event has no sample"

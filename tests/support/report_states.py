@@ -5,12 +5,14 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from codex_runner.domain import event as ev
+from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Usage
 from codex_runner.domain.state import RunState, fold
 
 START = 1_767_323_045.25  # 2026-01-02T03:04:05.250Z
+PULL = "https://github.com/acme/app/pull/7"
 HOSTILE = "\x1b[31mred\x1b[0m \x00 \ud800 \ufffe ]]> <script>alert(1)</script> & ``` ~~~ \r\n[[ATTACHMENT|/etc/passwd]]"
 
 texts = st.one_of(
@@ -59,6 +61,18 @@ events = st.one_of(
         output=texts,
     ),
     st.builds(ev.Changed, paths=st.integers(0, 9), lines=st.integers(0, 9), diffstat=texts, findings=st.tuples(texts)),
+    st.builds(
+        ev.DeliveryEnded,
+        delivery=st.builds(
+            Delivered,
+            state=st.sampled_from(DeliveryState),
+            target=st.sampled_from(ForgeKind),
+            branch=texts,
+            link=st.one_of(texts, st.just(PULL)),
+            reason=texts,
+            warnings=st.tuples(texts),
+        ),
+    ),
     st.builds(ev.ArtifactKept, path=texts, size=st.integers(0, 10**12), sha256=st.just("0" * 64)),
     st.builds(ev.ItemCompleted, item=st.builds(ev.AgentMessage, id=st.just("1"), text=texts)),
     st.builds(ev.TurnCompleted, usage=st.builds(Usage, input=st.integers(0, 10**7), output=st.integers(0, 10**6))),
@@ -74,6 +88,10 @@ verdicts = st.builds(
 
 def records(happened) -> list[ev.Record]:
     return [ev.Record(n, START + n, 1, ev.Position(), event) for n, event in enumerate(happened, 1)]
+
+
+def delivered(state=DeliveryState.UPDATED, link=PULL, reason="Pull request 7 is open.") -> ev.DeliveryEnded:
+    return ev.DeliveryEnded(Delivered(state, ForgeKind.GITHUB, "acme/app", "codex/notes", link=link, reason=reason))
 
 
 @st.composite

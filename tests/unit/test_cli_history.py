@@ -12,9 +12,11 @@ import xml.etree.ElementTree as ET
 import pytest
 from support import commands
 from support.records import records
+from support.report_states import PULL, delivered
 
 from codex_runner.app.history import rebuild
 from codex_runner.domain import event as ev
+from codex_runner.domain.delivery import DeliveryState
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Usage, new_run_id
@@ -54,9 +56,13 @@ class Shelf:
             journal.append(record)
         return folder, journal, made[len(events) :]
 
-    def run(self, job="docs", *, age=0.0, code=0, reports=True):
+    def run(self, job="docs", *, age=0.0, code=0, reports=True, delivery=None):
         """Put a finished run on the shelf."""
         folder, journal, rest = self.begin(job, age=age)
+        if delivery:
+            ended, verdict = rest
+            rest = records([*[each.event for each in rest[:1]], delivery, verdict.event], start=ended.time, step=0.001)
+            rest = [ev.Record(ended.seq + n, r.time, r.attempt, r.position, r.event) for n, r in enumerate(rest)]
         if code:
             failed = Ending(Failure.TIMEOUT, "out of time")
             last = [ev.AttemptEnded(1, failed, EXIT), ev.RunEnded(code, "failed", "out of time")]
@@ -112,6 +118,22 @@ def test_runs_are_listed_the_newest_first(shelf):
     assert "--since" in shelf.command("runs", "--since", "yesterday", code=2).stderr
     assert "--limit for more" in shelf.command("runs", "--limit", "4").stderr
     assert shelf.command("runs", "--limit", "5").stderr == ""
+
+
+def test_runs_show_what_came_of_a_delivery_also_of_a_later_one(shelf):
+    shelf.run(age=3)
+    shelf.run(age=2, delivery=delivered())
+    failed = shelf.run(age=1, delivery=delivered(DeliveryState.FAILED, "", "GitHub says no."), reports=False)
+    seen = [run["delivery"] for run in shelf.command("runs", "--json").json]
+    assert seen == [{"state": "failed", "link": None}, {"state": "updated", "link": PULL}, None]
+    rebuild(failed, guards=True)
+    failed.delivery.write_text(json.dumps({"state": "planned", "branch": "b"}))
+    assert shelf.command("runs", "--json").json[0]["delivery"]["state"] == "failed"
+    failed.delivery.write_text(json.dumps({"state": "delivered", "link": PULL + "8"}))
+    assert shelf.command("runs", "--json").json[0]["delivery"] == {"state": "delivered", "link": PULL + "8"}
+    head, newest, *_ = shelf.command("runs").stdout.splitlines()
+    assert head.split()[4] == "DELIVERY"
+    assert f"delivered {PULL}8" in newest
 
 
 def test_a_narrow_terminal_breaks_no_run_id(shelf):

@@ -72,6 +72,7 @@ def test_what_is_commented_out_is_valid_too(tmp_path):
     assert set(config.jobs) == {FIRST_JOB, "document"}
     assert config.jobs["document"].limits.timeout == 1200
     assert config.jobs["document"].checks[0].name == "the page is there"
+    assert config.jobs["document"].delivery.credential.variable == "GITHUB_TOKEN"
     assert "page about tests into" in resolve_job(config, "document", variables={"TOPIC": "tests"}).prompt
 
 
@@ -103,6 +104,54 @@ def test_every_system_and_credential_is_filled_in_whole(run, tmp_path, system, c
     assert "overview" in everything
     assert not re.search(r"@[A-Z_]+@|^\?", everything, re.MULTILINE)
     assert ("CODEX_API_KEY" in everything + result.stdout) == (credential == "env")
+
+
+DELIVERY = """
+[jobs.overview.delivery]
+credential = {{ source = "env", variable = "{}", allow_unexpiring = true }}
+"""
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS)
+@pytest.mark.parametrize("variable", ["GITHUB_TOKEN", "DELIVERY_TOKEN"])
+def test_the_workflow_of_a_delivery_has_its_permissions_and_its_token(run, tmp_path, variable, credential):
+    run()
+    file = tmp_path / "codex-runner.toml"
+    text = file.read_text().replace('sandbox = "read-only"', 'sandbox = "workspace-write"')
+    file.write_text(text + CONFIGURED + CREDENTIALS[credential] + DELIVERY.format(variable))
+    told = run("github").stdout
+    workflow = (tmp_path / ".github/workflows/overview.yml").read_text()
+    assert f"\n          {variable}: ${{{{ secrets.{variable} }}}}\n" in workflow
+    assert workflow.count("        env:\n") == 1
+    assert ("CODEX_API_KEY: " in workflow) == (credential == "env")
+    granted = re.findall(r"^      ([a-z-]+: (?:read|write))\b", workflow, re.MULTILINE)
+    wanted = ["contents: write", "pull-requests: write"] if variable == "GITHUB_TOKEN" else ["contents: read"]
+    assert granted == [*wanted, *(["id-token: write"] if credential == "vault" else [])]
+    assert ("Allow GitHub Actions to create and approve pull requests" in told) == (variable == "GITHUB_TOKEN")
+    assert (f"gh secret set {variable}" in told) == (variable == "DELIVERY_TOKEN")
+    assert "docs/delivery.md" in told
+
+
+@pytest.mark.parametrize("system", STARTERS)
+@pytest.mark.parametrize(
+    "place", ['path = "acme/app/forge"', 'source = "file"\nfile = "/run/forge"', 'source = "env"\nvariable = "T"']
+)
+def test_every_system_says_how_to_provide_the_token_of_a_delivery(run, tmp_path, system, place):
+    run()
+    file = tmp_path / "codex-runner.toml"
+    text = file.read_text().replace('sandbox = "read-only"', 'sandbox = "workspace-write"')
+    file.write_text(f"{text}{CONFIGURED}[jobs.overview.delivery.credential]\n{place}\n")
+    result = run(system)
+    assert result.exit_code == 0, result.exception
+    written = re.findall(r"^Wrote (.*)\.$", result.stdout, re.MULTILINE)
+    assert not re.search(r"@[A-Z_]+@|^\?", "".join((tmp_path / name).read_text() for name in written), re.MULTILINE)
+    (step,) = re.findall(
+        r"^  \d\. (.*) docs/delivery\.md has the permissions that it needs\.$", result.stdout, re.MULTILINE
+    )
+    assert step.endswith(".")
+    if system == "jenkins" and place.startswith('source = "env"'):
+        assert "codex-runner-delivery" in step
+        assert "variable: 'T'" in (tmp_path / "Jenkinsfile").read_text()
 
 
 @pytest.mark.parametrize("system", STARTERS)

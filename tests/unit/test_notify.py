@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.records import HOSTILE
-from support.report_states import a_run, states
+from support.report_states import PULL, a_run, delivered, states
 
 from codex_runner.ci_systems import Pipeline
 from codex_runner.domain import event as ev
@@ -76,6 +76,14 @@ def test_the_document_says_how_it_ended():
     assert (data["attempts"], data["files"]) == (2, 0)
     assert told(a_run())["data"]["reply"] == "The notes are written."
     assert told(a_run())["data"]["usage"]["total"] == 1050
+
+
+def test_what_came_of_a_delivery_is_told_with_its_link():
+    made = told(a_run(ev.AttemptStarted(2), delivered()))
+    assert made["data"]["delivery"] == {"state": "updated", "link": PULL, "reason": "Pull request 7 is open."}
+    for shape in NoticeFormat:
+        assert PULL in json.dumps(shaped(shape, made, URL.reveal())[1])
+    assert told(a_run())["data"]["delivery"] is None
 
 
 @given(states())

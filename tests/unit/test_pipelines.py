@@ -268,6 +268,20 @@ def test_outputs_of_a_run_whose_runner_was_killed(step, tmp_path):
     assert outputs["junit"] == ""
 
 
+def test_outputs_of_a_delivery(step, tmp_path):
+    run = tmp_path / "call" / "runs" / "20260101T000000Z-docs-00000000"
+    run.mkdir(parents=True)
+    (run / "events.jsonl").touch()
+    pull = "https://github.com/acme/app/pull/7"
+    document = {"result": "succeeded", "exit_code": 0, "delivery": {"state": "updated", "link": pull}}
+    (run / "run.json").write_text(json.dumps(document))
+    _, outputs = step("outputs.py", FOLDER=str(tmp_path / "call"))
+    assert (outputs["delivery"], outputs["pull-request"]) == ("updated", pull)
+    (run / "run.json").write_text(json.dumps(document | {"delivery": None}))
+    _, outputs = step("outputs.py", FOLDER=str(tmp_path / "call"))
+    assert (outputs["delivery"], outputs["pull-request"]) == ("", "")
+
+
 def test_outputs_where_no_run_began(step, tmp_path):
     (tmp_path / "call").mkdir()
     (tmp_path / "call" / "exit-code").write_text("3")

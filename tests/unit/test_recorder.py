@@ -208,7 +208,10 @@ def test_a_journal_that_fails_is_told_once(recorder, journal, sink, fails):
 
 
 def test_the_engine_asks_the_systems_clock_only_where_dates_count():
-    """Whether a credential or a file is old, and which day a ledger is at; durations are told by `recorder.clock`."""
+    """Whether a credential or a file is old, which day a ledger is at, and the date of a `Retry-After`.
+
+    Durations are told by `recorder.clock`.
+    """
     engine = Path(recorder_module.__file__).parent
     asked = {path.name for path in engine.glob("*.py") if "time.time()" in path.read_text()}
-    assert asked == {"runner.py", "admission.py"}
+    assert asked == {"runner.py", "admission.py", "server_faults.py"}

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.records import HOSTILE, event_samples
-from support.report_states import START, a_run, events, exited, records, verdicts
+from support.report_states import PULL, START, a_run, delivered, events, exited, records, verdicts
 
 from codex_runner.domain import event as ev
 from codex_runner.domain.failure import Failure
@@ -60,8 +60,8 @@ class Page(HTMLParser):
         found = dict(attrs)
         assert set(found) <= ATTRIBUTES, tag
         if tag == "a":
-            assert re.fullmatch(r"#m\d+|#moments", found["href"])
-            self.links.append(found["href"])
+            assert re.fullmatch(r"#m\d+|#moments|https?://[\w.:/#?=&%~+-]+", found["href"])
+            self.links += [found["href"]] if found["href"].startswith("#") else []
         if found.get("http-equiv"):
             self.policy = found["content"]
         self.ids += [found["id"]] if "id" in found else []
@@ -330,3 +330,11 @@ def test_the_page_says_what_the_tokens_cost():
     used = ev.TurnCompleted(Usage(1_000_000, 0, 250_000, 0))
     happened = [ev.RunStarted("r", "j", "local", facts), ev.AttemptStarted(1), ev.ThreadStarted("t"), used]
     assert "Cost4.0000 EUR" in Page(report(happened)).text
+
+
+def test_the_head_says_what_came_of_the_delivery_and_links_to_the_pull_request():
+    page = html_report(a_run(ev.AttemptStarted(2), delivered()), ())
+    assert f'Delivery: updated. <a href="{PULL}">{PULL}</a> Pull request 7 is open.' in page
+    assert "Delivery" not in html_report(a_run(), ())
+    for link in ("javascript:alert(1)", 'https://a/"onclick="x', "https://a/ b"):
+        assert "<a href=" not in html_report(a_run(ev.AttemptStarted(2), delivered(link=link)), ())

@@ -12,9 +12,10 @@ import pytest
 
 from codex_runner.app.audience import require_usable, targets_of
 from codex_runner.app.secret_places import named_secrets
-from codex_runner.config.settings import NotifySettings
+from codex_runner.config.settings import JobSettings, NotifySettings
 from codex_runner.domain import secret_names
 from codex_runner.domain.credential import AUTH_METHODS, CredentialKind, CredentialSpec, JwtAuth, VaultSettings
+from codex_runner.domain.delivery_spec import DeliveryCredential, DeliverySpec
 from codex_runner.domain.errors import ConfigurationError, CredentialError
 from codex_runner.engine.secret_reading import LARGEST, SecretReader
 
@@ -166,7 +167,9 @@ def test_every_variable_that_settings_name_is_in_the_table():
     credential = CredentialSpec(variable="A", env_key="B")
     notify = NotifySettings("hook", url_variable="C", key_variable="D", token_variable="E")
     vault = VaultSettings(auth=JwtAuth("docs", token_variable="F"))
-    assert named_secrets([credential, None], vault, [notify]) == set("ABCDEF")
+    delivery = DeliverySpec(credential=DeliveryCredential(variable="G"))
+    jobs = [JobSettings(credential=credential, delivery=delivery), JobSettings()]
+    assert named_secrets(jobs, vault, [notify]) == set("ABCDEFG")
     for auth in AUTH_METHODS.values():
         for field in fields(auth):
             if field.name.endswith("_variable") and isinstance(field.default, str):

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from support.records import event_samples, play, records
+from support.report_states import PULL, delivered
 
 from codex_runner.app.showing import place_of
 from codex_runner.domain import event as ev
@@ -83,6 +84,12 @@ def test_a_run_reads_as_a_story():
         "    0:12 passed   (3.2s) check build",
         "    0:13 ok       succeeded in 13s: the job succeeded (2 commands, 1 failed; 1 file changed; 1,700 tokens)",
     ]
+
+
+def test_the_last_line_has_the_pull_request():
+    stream = io.StringIO()
+    play(PlainLog(stream), [*BEGIN, delivered(), ev.RunEnded(0, "succeeded", "done")])
+    assert stream.getvalue().splitlines()[-1].endswith(f"delivery updated: {PULL}")
 
 
 def test_a_failed_command_shows_its_last_lines():

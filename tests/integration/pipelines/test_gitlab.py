@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from support.pipelines import JOB, ROOT, pipeline_world
+from support.pipelines import JOB, ROOT, git, pipeline_world
 from support.places import build_folder
 from support.runs import processes_with
 from support.tools import gitlab_ci_local
@@ -46,11 +46,13 @@ def pipeline(codex):
     (folder / "home").mkdir()
     with pipeline_world(folder) as world:
 
-        def run(text, **job):
+        def run(text, push=None, **job):
             world.configure(codex, **job)
             shutil.copytree(ROOT / "ci/gitlab", world.repository / ".gitlab")
             world.write(".gitlab-ci.yml", text.replace("ADDRESS", world.server.address).replace("ROLE", world.role))
             world.commit()
+            if push is not None:
+                git(world.repository, "push", "--quiet", push, "HEAD:refs/heads/main")
             # GitLab would sign this itself; gitlab-ci-local fills in no `id_tokens`.
             identity = world.issuer.sign(github_claims("acme/app", ".github/workflows/release-notes.yml")).reveal()
             variables = ["--variable", f"VAULT_ID_TOKEN={identity}", "--variable", "GITHUB_REPOSITORY=acme/app"]
@@ -82,6 +84,25 @@ def test_a_job_leaves_its_folder_as_artifacts_and_its_junit(pipeline):
     reported = artifacts.parents[2] / "codex-runner-junit.xml"
     assert reported.read_bytes() == (run / "junit.xml").read_bytes()
     assert "agent" in {case.get("name") for case in ET.parse(reported).getroot().iter("testcase")}
+
+
+LATER = f"""
+later:
+  stage: deploy
+  needs: ["codex-runner {JOB}"]
+  script:
+    - echo "it is '$CODEX_DELIVERY' at '$CODEX_PULL_REQUEST'"
+"""
+
+
+def test_a_later_job_knows_what_came_of_the_delivery(pipeline, tmp_path):
+    delivery = {"target": "git", "repository": str(tmp_path / "app.git")}
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", tmp_path / "app.git"], check=True)
+    done, artifacts = pipeline(PIPELINE + LATER, push=tmp_path / "app.git", delivery=delivery)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = artifacts.glob("codex-runner-out/*Z-*")
+    assert json.loads((run / "run.json").read_text())["delivery"]["state"] == "delivered"
+    assert "it is 'delivered' at ''" in done.stdout
 
 
 @pytest.mark.parametrize(("more", "code"), [("", 1), (SOFT_FAILURE, 0)])
