@@ -1,11 +1,9 @@
-"""Where changes arrive: deliveries to the small forge without a run, each by a runner that knows nothing of the others."""
+"""Where changes arrive: deliveries to the small forge without a run, each by a runner that remembers nothing."""
 
 import asyncio
 import os
 import subprocess
 from dataclasses import replace
-
-from support.forge import APP, PROJECT, Time, change
 
 from codex_runner.delivery.deliver import Delivery, Destination
 from codex_runner.delivery.github import GitHub
@@ -16,6 +14,7 @@ from codex_runner.delivery.text import Words
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
 from codex_runner.domain.delivery_spec import DeliverySpec
 from codex_runner.domain.secret import Secret
+from support.forge import APP, PROJECT, Time, change
 
 WORKFLOW, BRANCH = "acme/app/docs", "codex/docs"
 WHEN = 1_770_000_000.0

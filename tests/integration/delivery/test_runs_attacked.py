@@ -35,11 +35,6 @@ def check_nowhere(project, *secrets, besides=()):
 # --- before the agent -------------------------------------------------------------------------------------------------
 
 
-def gone(forge):
-    forge.project.settings.archived = True
-
-
-@pytest.mark.every_case
 @pytest.mark.parametrize(
     ("token", "delivery", "code", "said"),
     [
@@ -73,7 +68,6 @@ def test_what_the_forge_refuses_costs_nothing(project, forge, nightly, service, 
 # --- what must not get out --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.every_case
 @pytest.mark.parametrize("text", ["%s\\n", "\\0\\0%s\\0", "\\0%s\\n"], ids=["text", "binary", "half"])
 def test_a_secret_in_the_change_is_not_delivered(project, forge, nightly, text):
     key = project.key
@@ -120,7 +114,6 @@ def test_the_agent_cannot_read_the_token_nor_what_is_kept(project, forge, nightl
     project.check_nothing_is_left()
 
 
-@pytest.mark.every_case
 @pytest.mark.parametrize(
     ("command", "said"),
     [

@@ -38,7 +38,7 @@ def test_another_machine_attaches_and_delivers(far, nightly, service):
     service.scenario("later", script(*steps))
     nightly.configure(prompt="SCN:later", sandbox="danger-full-access")
     running = far.start("run", "docs")
-    running.until(lambda: (far.workspace / "began").exists())
+    running.until((far.workspace / "began").exists)
     running.kill()
     run = far.runs[0].run_id
     far.go_elsewhere()
