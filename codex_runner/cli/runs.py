@@ -35,7 +35,7 @@ def runs(
     output: OutputOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """List the runs, the newest first: start, job, host, ending, duration and tokens.
+    """List the runs, the newest first: start, job, host, ending, delivery, duration and tokens.
 
     Example: codex-runner runs --failed --since 24h
     """
