@@ -96,6 +96,8 @@ class Children:
                 with contextlib.suppress(OSError):
                     line = (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                     environ = (Path("/proc") / str(pid) / "environ").read_bytes().decode(errors="replace")
+                    if not line:  # it is being executed, or has ended: this environment may be its parent's
+                        continue
                     told = {name for name, value in self.values.items() if value in environ or value in line}
                     self.seen.setdefault(line, set()).update(told)
 
