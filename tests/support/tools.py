@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from codex_runner.codex.versions import VERSIONS
@@ -48,7 +49,7 @@ def file_of_npm(package, name, build):
     if venv is None:
         return None
     folder = build / f"file-{package.strip('@').replace('/', '-')}"
-    with _alone(build):
+    with _alone(folder):
         if not (folder / "made").exists():
             folder.mkdir(exist_ok=True)
             if (
@@ -77,7 +78,7 @@ def _npm(package, build):
         return None
     node, npm = _npm_of(venv)
     folder = build / f"tool-{package.strip('@').replace('/', '-')}"
-    with _alone(build):
+    with _alone(folder):
         if not (folder / "made").exists():
             folder.mkdir(exist_ok=True)
             install = ["install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", package]
@@ -91,7 +92,7 @@ def _environment(name, build):
     """Return an environment with a tool in it; make it if needed. Returns None if the index does not answer."""
     build.mkdir(exist_ok=True)
     venv = build / f"tool-{TOOLS[name]}"
-    with _alone(build):
+    with _alone(venv):
         if not (venv / "made").exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, capture_output=True)
             pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -103,16 +104,23 @@ def _environment(name, build):
 
 def install_all(build):
     """Install every tool that there is, before a test waits for one. What cannot be installed, its test reports."""
-    for name in TOOLS:
-        tool(name, build)
-    gitlab_ci_local(build)
-    codex_of_npm(build)
+    if tool("node", build) is None:
+        return
+    wanted = (
+        lambda: tool("act", build),
+        lambda: gitlab_ci_local(build),
+        lambda: codex_of_npm(build),
+        lambda: file_of_npm(*GITHUB_GRAPHQL, build),
+        lambda: file_of_npm(*GITHUB_REST, build),
+    )
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        list(pool.map(lambda install: install(), wanted))
 
 
 @contextlib.contextmanager
-def _alone(build):
-    """A lock: one worker at a time makes something for all workers."""
-    with (build / "tools.lock").open("w") as lock:
+def _alone(made):
+    """A lock beside what is made: one process at a time makes it for all."""
+    with made.with_name(f".{made.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
