@@ -13,9 +13,9 @@ from codex_runner.credentials.local import SOURCE, take
 from codex_runner.dataclass import dataclass
 from codex_runner.delivery import text
 from codex_runner.delivery.deliver import Delivery, Destination
-from codex_runner.delivery.github import GitHub
-from codex_runner.delivery.gitlab import GitLab
-from codex_runner.delivery.http import Endpoint
+from codex_runner.delivery.github import GitHubForge
+from codex_runner.delivery.gitlab import GitLabForge
+from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.delivery.leaks import secrets_in
 from codex_runner.delivery.pack_store import PackStore
 from codex_runner.delivery.remote import Remote
@@ -170,12 +170,12 @@ class JobDelivery:
         if place.kind is ForgeKind.GIT:
             return None
         proxy = self.spec.proxy or proxy_of(self._invocation.environ, place.api)
-        endpoint = Endpoint(
+        endpoint = ForgeEndpoint(
             place.api, self.spec.ca_file or self._invocation.environ.get("SSL_CERT_FILE") or None, proxy
         )
         if place.kind is ForgeKind.GITHUB:
-            return GitHub(endpoint, credential, place.repository)
-        return GitLab(endpoint, credential, place.repository)
+            return GitHubForge(endpoint, credential, place.repository)
+        return GitLabForge(endpoint, credential, place.repository)
 
     async def _borrow(self, credential: DeliveryCredential, listeners: _Listeners) -> Secret:
         """Read the token, and give the login back. It is judged by the rules of any credential."""

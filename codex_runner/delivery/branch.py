@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.delivery import DeliveryRecord, PullRequest
 
 
-class Step(StrEnum):
+class Move(StrEnum):
     """What is to be done."""
 
     CREATE = "create"  # push the branch, and open a pull request
@@ -30,17 +30,17 @@ class Step(StrEnum):
 
 
 _STATES = {
-    Step.CREATE: DeliveryState.DELIVERED,
-    Step.UPDATE: DeliveryState.UPDATED,
-    Step.CLOSE: DeliveryState.UNCHANGED,
-    Step.NOTHING: DeliveryState.UNCHANGED,
-    Step.HELD: DeliveryState.HELD,
-    Step.CLOSED: DeliveryState.CLOSED,
+    Move.CREATE: DeliveryState.DELIVERED,
+    Move.UPDATE: DeliveryState.UPDATED,
+    Move.CLOSE: DeliveryState.UNCHANGED,
+    Move.NOTHING: DeliveryState.UNCHANGED,
+    Move.HELD: DeliveryState.HELD,
+    Move.CLOSED: DeliveryState.CLOSED,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class DeliveryTarget:
     """The identity of a delivery: the workflow and the target by which the record knows it, and its two branches.
 
     `protected` are further branches that no delivery may write, such as the repository's default branch.
@@ -77,7 +77,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class DeliveredChange:
     """The change to deliver: the tree on the base as it is now. `is_empty`: the agent changed nothing."""
 
     tree: str
@@ -86,7 +86,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class DeliveryPolicy:
     """The job's answers. `plain`: the target is a plain remote, which has no pull requests."""
 
     if_unchanged: IfUnchanged = IfUnchanged.SKIP
@@ -103,7 +103,7 @@ class Plan:
     run ends with exit code 13.
     """
 
-    step: Step
+    step: Move
     reason: str
     pull: PullRequest | None = None
     expected: str = ""
@@ -115,49 +115,49 @@ class Plan:
         return _STATES[self.step]
 
 
-def decide(target: Target, found: Found, change: Change, policy: Policy) -> Plan:
+def decide(target: DeliveryTarget, found: Found, change: DeliveredChange, policy: DeliveryPolicy) -> Plan:
     """Return what a delivery does after the agent."""
     plan = _decide(target, found, change, policy)
-    if plan.step is not Step.HELD or policy.on_held is not OnHeld.FAIL:
+    if plan.step is not Move.HELD or policy.on_held is not OnHeld.FAIL:
         return plan
     return Plan(plan.step, plan.reason, plan.pull, plan.expected, fails=True)
 
 
-def foresee(target: Target, found: Found, policy: Policy) -> Plan | None:
+def foresee(target: DeliveryTarget, found: Found, policy: DeliveryPolicy) -> Plan | None:
     """Return the plan before the agent, if it is certain that its changes would go nowhere: held, or closed."""
-    plan = decide(target, found, Change("", ""), policy)
-    return plan if plan.step in (Step.HELD, Step.CLOSED) else None
+    plan = decide(target, found, DeliveredChange("", ""), policy)
+    return plan if plan.step in (Move.HELD, Move.CLOSED) else None
 
 
-def _decide(target: Target, found: Found, change: Change, policy: Policy) -> Plan:
+def _decide(target: DeliveryTarget, found: Found, change: DeliveredChange, policy: DeliveryPolicy) -> Plan:
     pull = found.open_pull
     foreign = _foreign(target, found)
     if change.is_empty:
         return _unchanged(found, policy, foreign)
     if foreign is not None:
-        return Plan(Step.HELD, foreign, pull or _newest(found))
+        return Plan(Move.HELD, foreign, pull or _newest(found))
     if pull is None:
         return _without_open(target, found, change, policy)
     if _holds(found, change):
-        return Plan(Step.NOTHING, f"{_name(pull)} already holds this change.", pull, found.tip)
-    return Plan(Step.UPDATE, f"{_name(pull)} is open and this workflow's own.", pull, found.tip)
+        return Plan(Move.NOTHING, f"{_name(pull)} already holds this change.", pull, found.tip)
+    return Plan(Move.UPDATE, f"{_name(pull)} is open and this workflow's own.", pull, found.tip)
 
 
-def _unchanged(found: Found, policy: Policy, foreign: str | None) -> Plan:
+def _unchanged(found: Found, policy: DeliveryPolicy, foreign: str | None) -> Plan:
     """Decide if the agent changed nothing."""
     pull = found.open_pull
     if pull is None:
-        return Plan(Step.NOTHING, "The agent changed nothing.", _newest(found))
+        return Plan(Move.NOTHING, "The agent changed nothing.", _newest(found))
     if policy.if_unchanged is IfUnchanged.SKIP:
-        return Plan(Step.NOTHING, f"The agent changed nothing; {_name(pull)} stays open.", pull)
+        return Plan(Move.NOTHING, f"The agent changed nothing; {_name(pull)} stays open.", pull)
     if foreign is not None:
-        return Plan(Step.NOTHING, f"The agent changed nothing; {_name(pull)} stays open: {_lower(foreign)}", pull)
+        return Plan(Move.NOTHING, f"The agent changed nothing; {_name(pull)} stays open: {_lower(foreign)}", pull)
     return Plan(
-        Step.CLOSE, f"The agent changed nothing, so {_name(pull)} has nothing left to deliver.", pull, found.tip
+        Move.CLOSE, f"The agent changed nothing, so {_name(pull)} has nothing left to deliver.", pull, found.tip
     )
 
 
-def _foreign(target: Target, found: Found) -> str | None:  # noqa: PLR0911 - one return a reason
+def _foreign(target: DeliveryTarget, found: Found) -> str | None:  # noqa: PLR0911 - one return a reason
     """Return why the branch must not be written, as a sentence. Returns None if it is this workflow's, or new."""
     pull, record = found.open_pull, found.record
     if target.branch == target.base or target.branch in target.protected:
@@ -185,7 +185,7 @@ def _is_ours(found: Found) -> bool:
     return found.tip in known - {""}
 
 
-def _holds(found: Found, change: Change) -> bool:
+def _holds(found: Found, change: DeliveredChange) -> bool:
     """Whether the branch holds this very change already, as far as the record is not in the middle of a push."""
     record = found.record
     return (
@@ -200,49 +200,49 @@ def _holds(found: Found, change: Change) -> bool:
     )
 
 
-def _without_open(target: Target, found: Found, change: Change, policy: Policy) -> Plan:
+def _without_open(target: DeliveryTarget, found: Found, change: DeliveredChange, policy: DeliveryPolicy) -> Plan:
     """Decide if no pull request is open, and the branch is this workflow's or new."""
     last, record = _newest(found), found.record
     if policy.plain:
         return _plain(target, found, change, policy)
     if last is None:
         reason = "An earlier try pushed the branch and opened no pull request." if found.tip else _no_branch(target)
-        return Plan(Step.CREATE, reason, None, found.tip)
+        return Plan(Move.CREATE, reason, None, found.tip)
     if last.state is PullState.MERGED:
-        return Plan(Step.CREATE, f"{_name(last)} is merged, so this is a new one.", last, found.tip)
+        return Plan(Move.CREATE, f"{_name(last)} is merged, so this is a new one.", last, found.tip)
     if record is not None and record.closed:
-        return Plan(Step.CREATE, f"The runner itself closed {_name(last)} when nothing was left.", last, found.tip)
+        return Plan(Move.CREATE, f"The runner itself closed {_name(last)} when nothing was left.", last, found.tip)
     return _again(f"A person has closed {_name(last)}", last, found, policy)
 
 
-def _plain(target: Target, found: Found, change: Change, policy: Policy) -> Plan:
+def _plain(target: DeliveryTarget, found: Found, change: DeliveredChange, policy: DeliveryPolicy) -> Plan:
     """Decide for a plain remote, whose only sign of a person's refusal is that the branch is gone."""
     if not found.tip:
         if found.record is None:
-            return Plan(Step.CREATE, _no_branch(target))
+            return Plan(Move.CREATE, _no_branch(target))
         return _again(f"A person has removed the branch {target.branch}", None, found, policy)
     if _holds(found, change):
-        return Plan(Step.NOTHING, f"The branch {target.branch} already holds this change.", None, found.tip)
-    return Plan(Step.UPDATE, f"The branch {target.branch} is this workflow's own.", None, found.tip)
+        return Plan(Move.NOTHING, f"The branch {target.branch} already holds this change.", None, found.tip)
+    return Plan(Move.UPDATE, f"The branch {target.branch} is this workflow's own.", None, found.tip)
 
 
-def _again(refusal: str, last: PullRequest | None, found: Found, policy: Policy) -> Plan:
+def _again(refusal: str, last: PullRequest | None, found: Found, policy: DeliveryPolicy) -> Plan:
     """Decide after a person's refusal, which is the beginning of the sentence."""
     if policy.reopen is Reopen.ALWAYS:
-        return Plan(Step.CREATE, f'{refusal}, and `reopen = "always"` asks for another.', last, found.tip)
+        return Plan(Move.CREATE, f'{refusal}, and `reopen = "always"` asks for another.', last, found.tip)
     if policy.reopen is Reopen.NEVER:
-        return Plan(Step.CLOSED, f'{refusal}, and `reopen = "never"` keeps it so.', last)
+        return Plan(Move.CLOSED, f'{refusal}, and `reopen = "never"` keeps it so.', last)
     if found.base_changed:
-        return Plan(Step.CREATE, f"{refusal}, and the base has changed since then.", last, found.tip)
+        return Plan(Move.CREATE, f"{refusal}, and the base has changed since then.", last, found.tip)
     why = "it is not known if the base has changed since then" if found.base_changed is None else "nothing has changed"
-    return Plan(Step.CLOSED, f"{refusal}, and {why}.", last)
+    return Plan(Move.CLOSED, f"{refusal}, and {why}.", last)
 
 
 def _newest(found: Found) -> PullRequest | None:
     return found.pulls[0] if found.pulls else None
 
 
-def _no_branch(target: Target) -> str:
+def _no_branch(target: DeliveryTarget) -> str:
     return f"The branch {target.branch} is new."
 
 

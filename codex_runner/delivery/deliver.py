@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from codex_runner.dataclass import dataclass
 from codex_runner.delivery import record as block
 from codex_runner.delivery import text
-from codex_runner.delivery.branch import Change, Found, Policy, Step, Target, decide
-from codex_runner.delivery.github import GitHub
+from codex_runner.delivery.branch import DeliveredChange, DeliveryPolicy, DeliveryTarget, Found, Move, decide
+from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.plain_git import check_access, is_merged
 from codex_runner.delivery.push import Update, around, check_place, push, push_lfs
 from codex_runner.delivery.record_ref import read_record, record_ref, write_record
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from codex_runner.delivery.branch import Plan
     from codex_runner.delivery.remote import Remote
-    from codex_runner.delivery.repository import Repository
+    from codex_runner.delivery.repository import DeliveryRepository
     from codex_runner.delivery.text import Words
     from codex_runner.domain.delivery import Access, ChangeSet, Forge, PullRequest
     from codex_runner.domain.delivery_spec import DeliverySpec
@@ -98,7 +98,7 @@ class Delivery:
             access = await self._check(repository)
             self._warnings = list(access.warnings)
             base = self._to.base or access.default_branch
-            target = Target(self._to.workflow, base, self._to.branch, base, protected=(access.default_branch,))
+            target = DeliveryTarget(self._to.workflow, base, self._to.branch, base, protected=(access.default_branch,))
             made = await self._made(repository, change, base)
             for _ in range(_TRIES):
                 try:
@@ -107,12 +107,12 @@ class Delivery:
                     moved = error
             raise moved
 
-    async def _check(self, repository: Repository) -> Access:
+    async def _check(self, repository: DeliveryRepository) -> Access:
         if self._to.forge is None:
             return await check_access(repository, self._to.base)
         return await self._to.forge.check(self._to.base)
 
-    async def _made(self, repository: Repository, change: ChangeSet | None, base: str) -> ChangeSet | None:
+    async def _made(self, repository: DeliveryRepository, change: ChangeSet | None, base: str) -> ChangeSet | None:
         """Return the change as it is on the base of now. Returns None if the base holds all of it."""
         if change is None:
             return None
@@ -123,29 +123,29 @@ class Delivery:
 
     async def _once(  # noqa: PLR0913, PLR0917 - what one try knows
         self,
-        repository: Repository,
+        repository: DeliveryRepository,
         access: Access,
-        target: Target,
+        target: DeliveryTarget,
         made: ChangeSet | None,
         words: Words,
         when: float,
     ) -> Delivered:
         found, at = await self._found(repository, target, made)
         spec, plain = self._spec, self._to.forge is None
-        policy = Policy(spec.if_unchanged, spec.reopen, spec.on_held, plain)
-        change = Change("", "", is_empty=True) if made is None else Change(made.tree, made.base)
+        policy = DeliveryPolicy(spec.if_unchanged, spec.reopen, spec.on_held, plain)
+        change = DeliveredChange("", "", is_empty=True) if made is None else DeliveredChange(made.tree, made.base)
         plan = decide(target, found, change, policy)
-        if plan.step is Step.CLOSE:
+        if plan.step is Move.CLOSE:
             await self._close(plan, found, words.run)
-        if made is None or plan.step not in {Step.CREATE, Step.UPDATE}:
-            if plan.step is Step.NOTHING and found.open_pull is not None:
+        if made is None or plan.step not in {Move.CREATE, Move.UPDATE}:
+            if plan.step is Move.NOTHING and found.open_pull is not None:
                 await self._dress(found.open_pull, found.record)
             return self._told(plan, target, plan.pull, made, found.tip)
         new = DeliveryRecord(target.workflow, target.target, words.run, "", made.base, made.tree)
         message = text.commit_message(spec, words)
         tip = await self._move(repository, access, plan, target, made, message, (new, at), when)
         bare = words.run if self._spec.labels or self._spec.reviewers or self._spec.assignees else ""
-        if plan.step is Step.UPDATE:
+        if plan.step is Move.UPDATE:
             bare = "" if found.record is None else found.record.bare
         pull = await self._pull(plan, target, words, dataclasses.replace(new, tip=tip.commit, bare=bare))
         if pull is not None and access.waits:
@@ -154,7 +154,9 @@ class Delivery:
 
     # --- what is there ------------------------------------------------------------------------------------------------
 
-    async def _found(self, repository: Repository, target: Target, made: ChangeSet | None) -> tuple[Found, str]:
+    async def _found(
+        self, repository: DeliveryRepository, target: DeliveryTarget, made: ChangeSet | None
+    ) -> tuple[Found, str]:
         """Return what there is, and the commit that holds the record's ref ("" if there is none)."""
         ref = f"refs/heads/{target.branch}"
         there = await repository.refs(*around(ref))
@@ -178,13 +180,13 @@ class Delivery:
             changed = await self._base_changed(repository, record, made)
         return Found(tip, pulls, record, ours - {""}, changed), at
 
-    async def _is_merged(self, record: DeliveryRecord, target: Target) -> bool:
+    async def _is_merged(self, record: DeliveryRecord, target: DeliveryTarget) -> bool:
         """Whether a plain remote's base has the last delivery: its branch is then gone for a good reason."""
         async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=record.tip) as repository:
             return await is_merged(repository, target.base, record.tip)
 
     async def _base_changed(
-        self, repository: Repository, record: DeliveryRecord, made: ChangeSet | None
+        self, repository: DeliveryRepository, record: DeliveryRecord, made: ChangeSet | None
     ) -> bool | None:
         """Whether a file that matters has changed on the base since the last delivery. None: that is not known."""
         if made is None:
@@ -210,10 +212,10 @@ class Delivery:
 
     async def _move(  # noqa: PLR0913, PLR0917 - what a commit and its push are made of
         self,
-        repository: Repository,
+        repository: DeliveryRepository,
         access: Access,
         plan: Plan,
-        target: Target,
+        target: DeliveryTarget,
         made: ChangeSet,
         message: str,
         kept: tuple[DeliveryRecord, str],
@@ -221,10 +223,10 @@ class Delivery:
     ) -> _Tip:
         """Make the commit and move the branch to it: by the forge, which signs it, or else by git's push."""
         record, at = kept
-        opened = plan.pull if plan.step is Step.UPDATE else None
+        opened = plan.pull if plan.step is Move.UPDATE else None
         await push_lfs(repository, made)
         signs = access.signs and self._spec.signing is not Signing.OFF and self._spec.author is None
-        if isinstance(self._to.forge, GitHub) and signs:
+        if isinstance(self._to.forge, GitHubForge) and signs:
             commits = self._to.forge.commits
             done = await commits.make(target.branch, made, message, lambda: contents(repository, made))
             if done is not None:
@@ -253,7 +255,7 @@ class Delivery:
 
     async def _push(  # noqa: PLR0913, PLR0917 - what is pushed, and how it is noted
         self,
-        repository: Repository,
+        repository: DeliveryRepository,
         updates: Sequence[Update],
         record: DeliveryRecord,
         at: str,
@@ -273,11 +275,13 @@ class Delivery:
             if updates:
                 await push(repository, updates)
 
-    async def _pull(self, plan: Plan, target: Target, words: Words, record: DeliveryRecord) -> PullRequest | None:
+    async def _pull(
+        self, plan: Plan, target: DeliveryTarget, words: Words, record: DeliveryRecord
+    ) -> PullRequest | None:
         forge = self._to.forge
         if forge is None:
             return None
-        if plan.step is Step.UPDATE and plan.pull is not None:
+        if plan.step is Move.UPDATE and plan.pull is not None:
             told = text.pull_text(self._spec, words, self._to.kind, record, plan.pull.body)
             pull = await forge.update(plan.pull.number, told)
         else:
@@ -297,7 +301,7 @@ class Delivery:
         return await forge.update(pull.number, PullText(pull.title, said, pull.draft))
 
     def _told(
-        self, plan: Plan, target: Target, pull: PullRequest | None, made: ChangeSet | None, commit: str
+        self, plan: Plan, target: DeliveryTarget, pull: PullRequest | None, made: ChangeSet | None, commit: str
     ) -> Delivered:
         return Delivered(
             plan.state,

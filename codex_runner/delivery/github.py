@@ -10,12 +10,12 @@ from codex_runner.delivery.github_api import MANNERS, GitHubRepository
 from codex_runner.delivery.github_commits import GitHubCommits
 from codex_runner.delivery.github_tokens import (
     ACTIONS_LOGIN,
-    TokenKind,
+    GitHubTokenKind,
     expiry_warnings,
     missing_right,
     token_kind,
 )
-from codex_runner.delivery.http import Endpoint, ForgeClient, Timing
+from codex_runner.delivery.http import ForgeClient, ForgeEndpoint, Timing
 from codex_runner.domain.delivery import Access, ForgeKind, PullRequest, PullState
 from codex_runner.domain.errors import CredentialError, DeliveryError, ForgeUnreachableError
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 _WHO: Final = "query { viewer { login } }"
 
 
-class GitHub:
+class GitHubForge:
     """A repository at GitHub or GitHub Enterprise. See the port for what its methods promise."""
 
     kind = ForgeKind.GITHUB
 
     def __init__(
-        self, endpoint: Endpoint, credential: ForgeCredential, repository: str, timing: Timing | None = None
+        self, endpoint: ForgeEndpoint, credential: ForgeCredential, repository: str, timing: Timing | None = None
     ) -> None:
         """Open no connection yet. `repository` is `owner/name`; `timing` is the requests'.
 
@@ -65,7 +65,7 @@ class GitHub:
                 f"The branch {branch} does not exist at GitHub.", remedy="Correct `delivery.base`, or push the branch."
             )
         login = await self._login()
-        signs = self._token_kind is TokenKind.INSTALLATION or login.endswith("[bot]")
+        signs = self._token_kind is GitHubTokenKind.INSTALLATION or login.endswith("[bot]")
         warnings = [*expiry_warnings(answer.headers)]
         if signs and not login:
             warnings.append("GitHub does not say whose token this is: CI may wait for a person's approval.")

@@ -46,7 +46,7 @@ mutation ($input: UpdateRefsInput!) {
 """
 
 
-class Way(StrEnum):
+class CommitWay(StrEnum):
     """How a commit came to the forge."""
 
     MUTATION = "mutation"  # GraphQL's createCommitOnBranch
@@ -59,7 +59,7 @@ class Committed:
     """A commit at the forge, on no branch that matters yet. `signed`: the forge shows it as verified."""
 
     oid: str
-    way: Way
+    way: CommitWay
     signed: bool
 
 
@@ -82,9 +82,9 @@ class GitHubCommits:
         if all(mode == _PLAIN for mode in change.modes.values()):
             made = await self._by_mutation(branch, change, message, contents)
             if made is not None:
-                return Committed(made.oid, Way.MUTATION, made.verified)
+                return Committed(made.oid, CommitWay.MUTATION, made.verified)
         made = await self._by_trees(change, message, contents)
-        return None if made is None else Committed(made.oid, Way.TREES, made.verified)
+        return None if made is None else Committed(made.oid, CommitWay.TREES, made.verified)
 
     async def move(self, branch: str, before: str | None, commit: str) -> Sequence[str]:
         """Move a branch from `before` (None: there is none) to `commit`: a compare-and-swap.

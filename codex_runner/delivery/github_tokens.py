@@ -50,7 +50,7 @@ _REMEDIES: Final = (
 """GitHub's words, in lower case, and what to do."""
 
 
-class TokenKind(StrEnum):
+class GitHubTokenKind(StrEnum):
     """The kind of a token. Its prefix tells it."""
 
     INSTALLATION = "installation token"  # of an App, or GITHUB_TOKEN
@@ -61,33 +61,35 @@ class TokenKind(StrEnum):
 
 
 _PREFIXES: Final = {
-    "ghs_": TokenKind.INSTALLATION,
-    "github_pat_": TokenKind.FINE_GRAINED,
-    "ghp_": TokenKind.CLASSIC,
-    "gho_": TokenKind.USER,
-    "ghu_": TokenKind.USER,
+    "ghs_": GitHubTokenKind.INSTALLATION,
+    "github_pat_": GitHubTokenKind.FINE_GRAINED,
+    "ghp_": GitHubTokenKind.CLASSIC,
+    "gho_": GitHubTokenKind.USER,
+    "ghu_": GitHubTokenKind.USER,
 }
 
 
-def token_kind(token: str) -> TokenKind:
+def token_kind(token: str) -> GitHubTokenKind:
     """Return the kind of a token."""
-    return next((kind for prefix, kind in _PREFIXES.items() if token.startswith(prefix)), TokenKind.UNKNOWN)
+    return next((kind for prefix, kind in _PREFIXES.items() if token.startswith(prefix)), GitHubTokenKind.UNKNOWN)
 
 
-def missing_right(kind: TokenKind, headers: Mapping[str, str], repository: Mapping[str, Any]) -> tuple[str, str] | None:
+def missing_right(
+    kind: GitHubTokenKind, headers: Mapping[str, str], repository: Mapping[str, Any]
+) -> tuple[str, str] | None:
     """Return what a token lacks, as far as the answer for the repository tells, and the remedy. None if nothing.
 
     GitHub lists the scopes of a classic token, and a person's rights. Of an installation's token it tells nothing
     before a request is refused.
     """
     scopes = headers.get("x-oauth-scopes")
-    if kind is TokenKind.CLASSIC and scopes is not None:
+    if kind is GitHubTokenKind.CLASSIC and scopes is not None:
         has = {scope.strip() for scope in scopes.split(",")}
         enough = {"repo"} if repository.get("private", True) else {"repo", "public_repo"}
         if has.isdisjoint(enough):
             return "the token lacks the scope `repo`", "Make a token with the scope `repo`, or a fine-grained one."
     rights = repository.get("permissions")
-    if kind is not TokenKind.INSTALLATION and isinstance(rights, dict) and rights.get("push") is False:
+    if kind is not GitHubTokenKind.INSTALLATION and isinstance(rights, dict) and rights.get("push") is False:
         return (
             "the token may not push to the repository",
             f"Give the token, and the account behind it, the rights {_NEEDS}.",

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from codex_runner.delivery.answer import Answer, MalformedError, take, take_link, take_text
 from codex_runner.delivery.attach import attach
-from codex_runner.delivery.http import Endpoint, ForgeClient, Manners, Timing
+from codex_runner.delivery.http import ForgeClient, ForgeEndpoint, Manners, Timing
 from codex_runner.domain.delivery import Access, ForgeKind, PullRequest, PullState
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError, ForgeUnreachableError
 from codex_runner.text.dates import parse_day_or_date
@@ -48,13 +48,13 @@ MANNERS: Final = Manners(
 )
 
 
-class GitLab:
+class GitLabForge:
     """A project at GitLab. See the port for what its methods promise. A pull request is a merge request here."""
 
     kind = ForgeKind.GITLAB
 
     def __init__(
-        self, endpoint: Endpoint, credential: ForgeCredential, repository: str, timing: Timing | None = None
+        self, endpoint: ForgeEndpoint, credential: ForgeCredential, repository: str, timing: Timing | None = None
     ) -> None:
         """Open no connection yet. `repository` is the project's path, such as `group/project`.
 

@@ -17,7 +17,7 @@ import tenacity
 import codex_runner
 from codex_runner.dataclass import dataclass
 from codex_runner.delivery.answer import Answer, MalformedError, take
-from codex_runner.delivery.limits import MINUTE, Pace, is_limited, is_passing, wait_of
+from codex_runner.delivery.limits import MINUTE, WritePace, is_limited, is_passing, wait_of
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError, ForgeUnreachableError
 from codex_runner.engine.server_faults import why_unreachable
 from codex_runner.redaction.redactor import Redactor
@@ -38,7 +38,7 @@ _BACKOFF: Final = tenacity.wait_random_exponential(multiplier=0.5, min=0.2, max=
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ForgeEndpoint:
     """A forge's API, without a slash at its end. `ca_file` and `proxy` are None if the system's own will do."""
 
     api: str
@@ -80,7 +80,7 @@ class ForgeClient:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: ForgeEndpoint,
         secret: Secret,
         manners: Manners,
         timing: Timing | None = None,
@@ -91,7 +91,7 @@ class ForgeClient:
             _require_address(endpoint.proxy, "The forge's proxy", "`delivery.proxy`, HTTPS_PROXY or HTTP_PROXY")
         self.api = endpoint.api.rstrip("/")
         self._manners, self._timing = manners, timing or Timing()
-        self._pace = Pace(self._timing.now, self._timing.sleep)
+        self._pace = WritePace(self._timing.now, self._timing.sleep)
         self._mask = Redactor([secret])
         headers = {"user-agent": f"codex-runner/{codex_runner.__version__}", "accept-encoding": "identity"}
         token = secret.reveal().strip()

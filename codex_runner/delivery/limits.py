@@ -66,7 +66,7 @@ def _has_graphql_error(answer: Answer, *words: str) -> bool:
     return any(each in said for each in words)
 
 
-class Pace:
+class WritePace:
     """Keeps requests that make content below a number a minute."""
 
     def __init__(self, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]) -> None:

@@ -10,13 +10,13 @@ from codex_runner.domain.delivery import Access
 from codex_runner.domain.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from codex_runner.delivery.repository import Repository
+    from codex_runner.delivery.repository import DeliveryRepository
 
 _HISTORY = "refs/runner/history"
 _NOBODY = Person("codex-runner", "codex-runner@localhost")
 
 
-async def check_access(repository: Repository, base: str | None) -> Access:
+async def check_access(repository: DeliveryRepository, base: str | None) -> Access:
     """Ask for the branch `base` (None: the default branch), and whether the credential may push. Changes nothing.
 
     Raises CredentialError if the credential is refused, DeliveryError if the branch is missing or the remote takes no
@@ -42,7 +42,7 @@ async def check_access(repository: Repository, base: str | None) -> Access:
     return Access(default, tip)
 
 
-async def is_merged(repository: Repository, base: str, commit: str) -> bool:
+async def is_merged(repository: DeliveryRepository, base: str, commit: str) -> bool:
     """Whether the commit is in the history of the branch `base`. Only a repository that is used for nothing else.
 
     It gets the history without files if the remote can do so, and git would ask for the missing ones later.

@@ -17,7 +17,7 @@ from codex_runner.domain.errors import BranchMovedError, DeliveryError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from codex_runner.delivery.repository import Repository
+    from codex_runner.delivery.repository import DeliveryRepository
     from codex_runner.domain.delivery import ChangeSet
 
 RECORDS = "refs/codex-runner/"
@@ -45,7 +45,7 @@ class Pushed:
     already: bool = False
 
 
-async def push(repository: Repository, updates: Sequence[Update], *, options: Sequence[str] = ()) -> Pushed:
+async def push(repository: DeliveryRepository, updates: Sequence[Update], *, options: Sequence[str] = ()) -> Pushed:
     """Move these refs, all or none. `options` are GitLab's push options. Idempotent.
 
     Raises BranchMovedError if a ref is neither where `expected` says nor where `new` says, RecordRefusedError if the
@@ -65,7 +65,7 @@ async def push(repository: Repository, updates: Sequence[Update], *, options: Se
     return await repository.persist(once)
 
 
-async def _missing(repository: Repository, updates: Sequence[Update]) -> list[Update]:
+async def _missing(repository: DeliveryRepository, updates: Sequence[Update]) -> list[Update]:
     """Return the updates still to be made. Raises BranchMovedError, or DeliveryError for a branch in the way."""
     there = await repository.refs(*(pattern for update in updates for pattern in around(update.ref)))
     missing = [update for update in updates if there.get(update.ref, "") != update.new]
@@ -99,7 +99,7 @@ def check_place(ref: str, there: dict[str, str]) -> None:
         )
 
 
-async def _push(repository: Repository, updates: Sequence[Update], options: Sequence[str]) -> Pushed:
+async def _push(repository: DeliveryRepository, updates: Sequence[Update], options: Sequence[str]) -> Pushed:
     done = await repository.attempt(
         "push",
         "--porcelain",
@@ -147,7 +147,7 @@ def _lost(update: Update, found: str) -> BranchMovedError:
     return BranchMovedError(f"{update.ref} was {was} when it was recorded, and is {is_} now.")
 
 
-async def push_lfs(repository: Repository, change: ChangeSet) -> None:
+async def push_lfs(repository: DeliveryRepository, change: ChangeSet) -> None:
     """Upload the change's objects of Git LFS. Call it before `push`. Idempotent; does nothing if there are none.
 
     Raises DeliveryError if git-lfs is missing or fails.

@@ -14,7 +14,7 @@ from codex_runner.delivery.push import RECORDS
 from codex_runner.domain.delivery import DeliveryRecord
 
 if TYPE_CHECKING:
-    from codex_runner.delivery.repository import Person, Repository
+    from codex_runner.delivery.repository import DeliveryRepository, Person
 
 _FILE = "delivery.json"
 _PLAIN = re.compile(r"[^A-Za-z0-9_-]")
@@ -28,7 +28,7 @@ def record_ref(workflow: str, target: str) -> str:
     return RECORDS + "/".join(names)
 
 
-async def read_record(repository: Repository, workflow: str, target: str) -> tuple[DeliveryRecord | None, str]:
+async def read_record(repository: DeliveryRepository, workflow: str, target: str) -> tuple[DeliveryRecord | None, str]:
     """Return the record and the commit that holds it: (None, "") if there is none.
 
     A record that cannot be read is (None, its commit): the branch is then not known to be the workflow's.
@@ -45,7 +45,7 @@ async def read_record(repository: Repository, workflow: str, target: str) -> tup
     return _parse(await repository.ask("cat-file", "blob", f"{_HERE}:{_FILE}")), found
 
 
-async def write_record(repository: Repository, record: DeliveryRecord, *, person: Person, when: float) -> str:
+async def write_record(repository: DeliveryRepository, record: DeliveryRecord, *, person: Person, when: float) -> str:
     """Make the commit that holds the record, and return its id. Push it with `record_ref`'s ref."""
     text = json.dumps({field.name: getattr(record, field.name) for field in fields(record)}, indent=2) + "\n"
     blob = (await repository.ask("hash-object", "-w", "--stdin", "--no-filters", stdin=text.encode())).decode("ascii")

@@ -174,7 +174,7 @@ class RecordRefusedError(DeliveryError):
     default_remedy = "Let the token push refs/codex-runner/*, or keep the record on this machine."
 
 
-class Words:
+class RefusalWords:
     """Makes errors from what git prints about one remote."""
 
     def __init__(self, remote: Remote) -> None:

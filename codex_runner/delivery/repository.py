@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import tenacity
 
 from codex_runner.dataclass import dataclass
-from codex_runner.delivery.refusals import NOT_GIVEN, NOT_THERE, Words
+from codex_runner.delivery.refusals import NOT_GIVEN, NOT_THERE, RefusalWords
 from codex_runner.domain.errors import ConfigurationError, DeliveryError, ForgeUnreachableError
 from codex_runner.git.process import Finished, run_git
 from codex_runner.shell.scratch import scratch_folder
@@ -57,7 +57,7 @@ async def open_repository(  # noqa: PLR0913 - each with a default that suits
     like: str = "",
     patience: float = 60.0,
     timeout: float = 1800.0,
-) -> AsyncIterator[Repository]:
+) -> AsyncIterator[DeliveryRepository]:
     """Make a repository for as long as the context lasts. `runs` is the folder of this machine's run directories.
 
     `like` is a commit id, whose length tells SHA-1 from SHA-256. Requests to an unreachable forge are repeated for
@@ -65,12 +65,12 @@ async def open_repository(  # noqa: PLR0913 - each with a default that suits
     """
     with scratch_folder(runs) as scratch:
         folder = scratch / "git"
-        repository = Repository(remote, folder, remote.environment(environ, str(folder)), patience, timeout)
+        repository = DeliveryRepository(remote, folder, remote.environment(environ, str(folder)), patience, timeout)
         await repository.begin("sha256" if len(like) == _SHA256_DIGITS else "sha1")
         yield repository
 
 
-class Repository:
+class DeliveryRepository:
     """Use `open_repository` to make one."""
 
     def __init__(
@@ -78,7 +78,7 @@ class Repository:
     ) -> None:
         """Do nothing yet."""
         self.remote, self.folder = remote, folder
-        self.words = Words(remote)
+        self.words = RefusalWords(remote)
         self._environ, self._patience, self._timeout = environ, patience, timeout
 
     async def begin(self, object_format: str) -> None:

@@ -20,7 +20,7 @@ from codex_runner.domain.errors import DeliveryError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from codex_runner.delivery.repository import Repository
+    from codex_runner.delivery.repository import DeliveryRepository
     from codex_runner.domain.delivery import ChangeSet
 
 _RAW = re.compile(rb":(\d{6}) (\d{6}) ([0-9a-f]+) ([0-9a-f]+) [A-Z]\d*")
@@ -46,7 +46,7 @@ class _Replaced:
     new: _Entry
 
 
-async def change_on(repository: Repository, change: ChangeSet, base: str) -> ChangeSet:
+async def change_on(repository: DeliveryRepository, change: ChangeSet, base: str) -> ChangeSet:
     """Make the change anew on the commit `base`. Its result has no paths if `base` holds all of it already.
 
     Call `Repository.fetch_base` and `take` first. Raises ConflictError if the change does not apply to `base`, and
@@ -80,7 +80,7 @@ async def change_on(repository: Repository, change: ChangeSet, base: str) -> Cha
     return dataclasses.replace(change, base=base, tree=made, paths=tuple(sorted(entries)), modes=modes)
 
 
-async def contents(repository: Repository, change: ChangeSet) -> AsyncIterator[tuple[str, str, bytes]]:
+async def contents(repository: DeliveryRepository, change: ChangeSet) -> AsyncIterator[tuple[str, str, bytes]]:
     """Yield path, mode and content of each changed path that still exists: of a submodule, its commit's id in hex."""
     for path, replaced in (await _diff(repository, change.base, change.tree)).items():
         mode, oid = replaced.new.mode, replaced.new.oid
@@ -90,7 +90,7 @@ async def contents(repository: Repository, change: ChangeSet) -> AsyncIterator[t
             yield path, mode, await repository.ask("cat-file", "blob", oid)
 
 
-async def is_of(repository: Repository, commit: str, change: ChangeSet) -> bool:
+async def is_of(repository: DeliveryRepository, commit: str, change: ChangeSet) -> bool:
     """Whether a commit of the forge is that of a change: the same tree on the same base, whoever made it."""
     await repository.fetch_commit(commit)
     # Not by `git log`: the fetched commit is shallow, and seems to have no parent.
@@ -99,7 +99,7 @@ async def is_of(repository: Repository, commit: str, change: ChangeSet) -> bool:
     return links == [f"tree {change.tree}", f"parent {change.base}"]
 
 
-async def changed_paths(repository: Repository, before: str, after: str) -> set[str]:
+async def changed_paths(repository: DeliveryRepository, before: str, after: str) -> set[str]:
     """Return the paths that differ between two commits of the forge. Raises DeliveryError if it lacks one of them."""
     await repository.fetch_commit(before)
     return set(await _diff(repository, before, after))
@@ -111,7 +111,7 @@ def _conflict(paths: Iterable[str], base: str) -> ConflictError:
     return ConflictError(f"The change does not apply to the base's commit {base[:12]}: {shown}.", files=files)
 
 
-async def _diff(repository: Repository, before: str, after: str) -> dict[str, _Replaced]:
+async def _diff(repository: DeliveryRepository, before: str, after: str) -> dict[str, _Replaced]:
     said = await repository.ask(
         "diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=none", before, after
     )
@@ -126,7 +126,7 @@ async def _diff(repository: Repository, before: str, after: str) -> dict[str, _R
     return found
 
 
-async def _replace(repository: Repository, base: str, entries: dict[str, _Entry]) -> str:
+async def _replace(repository: DeliveryRepository, base: str, entries: dict[str, _Entry]) -> str:
     """Return the tree of `base` with these entries."""
     index = {"GIT_INDEX_FILE": str(repository.folder / "index")}
     await repository.ask("read-tree", base, environ=index)
@@ -140,7 +140,7 @@ async def _replace(repository: Repository, base: str, entries: dict[str, _Entry]
     return (await repository.ask("write-tree", environ=index)).decode("ascii").strip()
 
 
-async def _merged(repository: Repository, mine: _Replaced, theirs: _Entry) -> _Entry | None:
+async def _merged(repository: DeliveryRepository, mine: _Replaced, theirs: _Entry) -> _Entry | None:
     """Merge a file that both sides have changed. Returns None if that is a conflict."""
     if not {mine.old.mode, mine.new.mode, theirs.mode} <= _FILES:
         return None

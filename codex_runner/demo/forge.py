@@ -22,7 +22,7 @@ from codex_runner.demo.forge_gitlab import GitLabApi, follow_push
 from codex_runner.demo.forge_http import ForgeHandler
 from codex_runner.demo.forge_page import pull_page
 from codex_runner.demo.forge_project import ForgeProject
-from codex_runner.demo.forge_state import Fault, Reply, Request, Token
+from codex_runner.demo.forge_state import Fault, ForgeReply, Request, Token
 from codex_runner.demo.listener import Listener
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class SmallForge:
 
     def answer(
         self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes
-    ) -> Reply | None:
+    ) -> ForgeReply | None:
         """Answer a request. Returns None to cut its connection."""
         with self._lock:
             request = Request(len(self.requests) + 1, method, path, query, headers, body)
@@ -101,7 +101,7 @@ class SmallForge:
                 self._answer(request)
             return fault.reply
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: Request) -> ForgeReply:
         if request.path.startswith(("/api/v3/", "/api/graphql")):
             return self._github.answer(request)
         if request.path.startswith("/api/v4/"):
@@ -111,14 +111,14 @@ class SmallForge:
             return self._git(request, below)
         return self._page(request)
 
-    def _git(self, request: Request, below: str) -> Reply:
+    def _git(self, request: Request, below: str) -> ForgeReply:
         token = self._git_token(request)
         if token is None:
             headers = {"www-authenticate": 'Basic realm="small forge"'}
-            return Reply(401, b"HTTP Basic: Access denied", headers)
+            return ForgeReply(401, b"HTTP Basic: Access denied", headers)
         pushes = "git-receive-pack" in below or request.query.get("service") == "git-receive-pack"
         if pushes and ("contents" not in token.rights or (token.job and not self.project.settings.job_pushes)):
-            return Reply(403, b"You are not allowed to push code to this project.")
+            return ForgeReply(403, b"You are not allowed to push code to this project.")
         reply = serve_git(self.repository, request, below, token.login)
         if below == "/git-receive-pack":
             commands, options = read_push(request.body)
@@ -139,11 +139,11 @@ class SmallForge:
             return None
         return self.tokens.get(password)
 
-    def _page(self, request: Request) -> Reply:
+    def _page(self, request: Request) -> ForgeReply:
         match = re.fullmatch(rf"/{re.escape(self.project.name)}/(?:pull|-/merge_requests)/(\d+)", request.path)
         pull = self.project.pull(int(match[1])) if match else None
         if pull is None or request.method != "GET":
-            return Reply(404, b"Not Found\n", {"content-type": "text/plain"})
+            return ForgeReply(404, b"Not Found\n", {"content-type": "text/plain"})
         return pull_page(self.project, pull)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.dataclass import dataclass
-from codex_runner.demo.forge_state import Reply
+from codex_runner.demo.forge_state import ForgeReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ NONE = "0" * 40
 _PERSON = "Ada Lovelace <ada@example.com>"
 
 
-class GitError(Exception):
+class ForgeGitError(Exception):
     """git has refused. The message is its own."""
 
 
@@ -65,7 +65,7 @@ class BareRepository:
             env={**self._environment, **(environment or {})},
         )
         if done.returncode != 0:
-            raise GitError(done.stderr.decode(errors="replace").strip())
+            raise ForgeGitError(done.stderr.decode(errors="replace").strip())
         return done.stdout.decode(errors="surrogateescape").strip("\n")
 
     def tip(self, branch: str) -> str | None:
@@ -77,7 +77,7 @@ class BareRepository:
         """Return a commit, None if there is none with this id."""
         try:
             head, _, message = self.git("cat-file", "commit", oid).partition("\n\n")
-        except GitError:
+        except ForgeGitError:
             return None
         lines = [line.partition(" ") for line in head.split("\n")]
         parents = tuple(value for name, _, value in lines if name == "parent")
@@ -143,18 +143,18 @@ class BareRepository:
         """Whether a commit is on a branch."""
         try:
             self.git("merge-base", "--is-ancestor", commit, f"refs/heads/{branch}")
-        except GitError:
+        except ForgeGitError:
             return False
         return True
 
     def _resolved(self, name: str) -> str | None:
         try:
             return self.git("rev-parse", "--quiet", "--verify", "--end-of-options", name)
-        except GitError:
+        except ForgeGitError:
             return None
 
 
-def serve_git(repository: BareRepository, request: Request, below: str, user: str) -> Reply:
+def serve_git(repository: BareRepository, request: Request, below: str, user: str) -> ForgeReply:
     """Answer a request of git by `git http-backend`. `below` is the path after the repository's own."""
     environment = {
         **repository._environment,  # noqa: SLF001 - this module's own
@@ -175,7 +175,7 @@ def serve_git(repository: BareRepository, request: Request, below: str, user: st
     head, _, body = done.stdout.partition(b"\r\n\r\n")
     headers = dict(line.partition(": ")[::2] for line in head.decode().split("\r\n") if line)
     status = int(headers.pop("Status", "200 OK").split()[0])
-    return Reply(status, body, {name.lower(): value for name, value in headers.items()})
+    return ForgeReply(status, body, {name.lower(): value for name, value in headers.items()})
 
 
 def read_push(body: bytes) -> tuple[list[tuple[str, str, str]], list[str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from codex_runner.demo import forge_shapes as shapes
-from codex_runner.demo.forge_git import GitError
+from codex_runner.demo.forge_git import ForgeGitError
 from codex_runner.demo.forge_graphql import answer_graphql
 from codex_runner.demo.forge_state import Pull, Refusal, json_reply
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from codex_runner.demo.forge_project import ForgeProject
-    from codex_runner.demo.forge_state import Reply, Request, Token
+    from codex_runner.demo.forge_state import ForgeReply, Request, Token
 
 _BODY = 65_536  # characters
 _STRANGERS = "Reviews may only be requested from collaborators. One or more of the"
@@ -43,7 +43,7 @@ class GitHubApi:
         self._project, self._tokens = project, tokens
         self._created: deque[float] = deque()
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> ForgeReply:
         """Return the reply. The headers of the limits are in each."""
         try:
             token = self._token(request)
@@ -86,7 +86,7 @@ class GitHubApi:
             )
         self._created.append(now)
 
-    def _route(self, request: Request, token: Token) -> Reply:
+    def _route(self, request: Request, token: Token) -> ForgeReply:
         if request.path == "/api/graphql":
             return answer_graphql(self._project, token, request.document)
         path = request.path.removeprefix("/api/v3")
@@ -97,7 +97,7 @@ class GitHubApi:
             found = re.fullmatch(pattern, match[2] or "")
             if found and method == request.method:
                 self._allow(token, right)
-                reply: Reply = getattr(self, name)(request, token, *found.groups())
+                reply: ForgeReply = getattr(self, name)(request, token, *found.groups())
                 return reply
         raise refuse(404, "Not Found")
 
@@ -108,30 +108,30 @@ class GitHubApi:
 
     # --- the repository and its objects -----------------------------------------------------------------------------
 
-    def _repository(self, _request: Request, token: Token) -> Reply:
+    def _repository(self, _request: Request, token: Token) -> ForgeReply:
         headers = {} if token.scopes is None else {"x_oauth_scopes": token.scopes}
         return json_reply(200, shapes.repository(self._project, push="contents" in token.rights), **headers)
 
-    def _ref(self, _request: Request, _token: Token, branch: str) -> Reply:
+    def _ref(self, _request: Request, _token: Token, branch: str) -> ForgeReply:
         tip = self._project.repository.tip(branch)
         if tip is None:
             raise refuse(404, "Not Found")
         return json_reply(200, shapes.ref(self._project, branch, tip))
 
-    def _commit(self, _request: Request, _token: Token, oid: str) -> Reply:
+    def _commit(self, _request: Request, _token: Token, oid: str) -> ForgeReply:
         found = self._project.repository.commit(oid)
         if found is None:
             raise refuse(404, "Not Found")
         return json_reply(200, shapes.commit(self._project, found))
 
-    def _make_blob(self, request: Request, _token: Token) -> Reply:
+    def _make_blob(self, request: Request, _token: Token) -> ForgeReply:
         asked = _asked(request)
         content = asked.get("content", "")
         data = base64.b64decode(content) if asked.get("encoding") == "base64" else content.encode()
         oid = self._project.repository.blob(data)
         return json_reply(201, {"sha": oid, "url": f"{shapes.api_url(self._project)}/git/blobs/{oid}"})
 
-    def _make_tree(self, request: Request, _token: Token) -> Reply:
+    def _make_tree(self, request: Request, _token: Token) -> ForgeReply:
         asked, repository = _asked(request), self._project.repository
         entries: list[tuple[str, str | None, str]] = []
         for entry in asked.get("tree", []):
@@ -143,12 +143,12 @@ class GitHubApi:
             entries.append((entry["mode"], oid, entry["path"]))
         try:
             oid = repository.tree(asked["base_tree"], entries)
-        except GitError as error:
+        except ForgeGitError as error:
             raise refuse(422, f"GitRPC::BadObjectState: {error}") from None
         url = f"{shapes.api_url(self._project)}/git/trees/{oid}"
         return json_reply(201, {"sha": oid, "url": url, "truncated": False, "tree": []})
 
-    def _make_commit(self, request: Request, token: Token) -> Reply:
+    def _make_commit(self, request: Request, token: Token) -> ForgeReply:
         asked, repository = _asked(request), self._project.repository
         if not repository.has(asked["tree"]):
             raise refuse(422, "Tree SHA does not exist")
@@ -161,7 +161,7 @@ class GitHubApi:
 
     # --- pull requests ----------------------------------------------------------------------------------------------
 
-    def _pulls(self, request: Request, _token: Token) -> Reply:
+    def _pulls(self, request: Request, _token: Token) -> ForgeReply:
         query, project = request.query, self._project
         found = sorted(project.pulls, key=lambda pull: pull.number, reverse=query.get("direction", "desc") == "desc")
         owner, colon, branch = query.get("head", "").partition(":")
@@ -176,7 +176,7 @@ class GitHubApi:
         words = urlencode({**query, "page": page + 1})
         return json_reply(200, listed, link=f'<{shapes.api_url(project)}/pulls?{words}>; rel="next"')
 
-    def _open(self, request: Request, token: Token) -> Reply:
+    def _open(self, request: Request, token: Token) -> ForgeReply:
         asked, project = _asked(request), self._project
         settings, repository = project.settings, project.repository
         branch, base = asked["head"].removeprefix(f"{project.owner}:"), asked["base"]
@@ -200,10 +200,10 @@ class GitHubApi:
         pull = project.add(Pull(0, branch, base, asked["title"], token.login, body=body, draft=draft))
         return json_reply(201, shapes.pull(project, pull, whole=True))
 
-    def _pull(self, _request: Request, _token: Token, number: str) -> Reply:
+    def _pull(self, _request: Request, _token: Token, number: str) -> ForgeReply:
         return json_reply(200, shapes.pull(self._project, self._found(number), whole=True))
 
-    def _change(self, request: Request, _token: Token, number: str) -> Reply:
+    def _change(self, request: Request, _token: Token, number: str) -> ForgeReply:
         asked, pull = _asked(request), self._found(number)
         self._check_text(asked)
         pull.title, pull.body = asked.get("title", pull.title), asked.get("body", pull.body)
@@ -211,7 +211,7 @@ class GitHubApi:
             pull.state = asked["state"]
         return json_reply(200, shapes.pull(self._project, pull, whole=True))
 
-    def _label(self, request: Request, _token: Token, number: str) -> Reply:
+    def _label(self, request: Request, _token: Token, number: str) -> ForgeReply:
         pull, names = self._found(number), _asked(request)["labels"]
         known = self._project.settings
         if not known.new_labels and (missing := [name for name in names if name not in known.labels]):
@@ -222,7 +222,7 @@ class GitHubApi:
         pull.labels += [name for name in names if name not in pull.labels]
         return json_reply(200, [shapes.label(self._project, name) for name in pull.labels])
 
-    def _assign(self, request: Request, _token: Token, number: str) -> Reply:
+    def _assign(self, request: Request, _token: Token, number: str) -> ForgeReply:
         pull = self._found(number)
         known = self._project.settings.users  # GitHub leaves out the others in silence
         pull.assignees += [
@@ -230,7 +230,7 @@ class GitHubApi:
         ]
         return json_reply(201, shapes.issue(self._project, pull))
 
-    def _review(self, request: Request, token: Token, number: str) -> Reply:
+    def _review(self, request: Request, token: Token, number: str) -> ForgeReply:
         pull, asked, known = self._found(number), _asked(request), self._project.settings
         people, teams = asked.get("reviewers", []), asked.get("team_reviewers", [])
         if pull.author in people:

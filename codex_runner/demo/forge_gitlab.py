@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from codex_runner.demo.forge_project import ForgeProject
-    from codex_runner.demo.forge_state import Reply, Request, Token
+    from codex_runner.demo.forge_state import ForgeReply, Request, Token
 
 _DESCRIPTION = 1_048_576  # characters
 _DRAFT = re.compile(r"^\s*(\[draft\]|\(draft\)|draft:)\s*", re.IGNORECASE)
@@ -32,7 +32,7 @@ class GitLabApi:
         """Serve one project."""
         self._project, self._tokens = project, tokens
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> ForgeReply:
         """Return the reply."""
         try:
             return self._route(request, self._token(request))
@@ -46,7 +46,7 @@ class GitLabApi:
             raise refuse(401, "401 Unauthorized")
         return token
 
-    def _route(self, request: Request, token: Token) -> Reply:
+    def _route(self, request: Request, token: Token) -> ForgeReply:
         match [unquote(part) for part in request.path.removeprefix("/api/v4/").split("/")]:
             case ["personal_access_tokens", "self"]:
                 return json_reply(200, _token_shape(token))
@@ -59,7 +59,7 @@ class GitLabApi:
                 return self._in_project(request, token, rest)
         raise refuse(404, "404 Project Not Found" if "/projects/" in request.path else "404 Not Found")
 
-    def _in_project(self, request: Request, token: Token, rest: Sequence[str]) -> Reply:
+    def _in_project(self, request: Request, token: Token, rest: Sequence[str]) -> ForgeReply:
         match request.method, *rest:
             case ["GET"]:
                 return json_reply(200, self._shape(token))
@@ -82,7 +82,7 @@ class GitLabApi:
                 return self._change(self._found(number), request.document)
         raise refuse(404, "404 Not Found")
 
-    def _list(self, request: Request) -> Reply:
+    def _list(self, request: Request) -> ForgeReply:
         query = request.query
         found = sorted(self._project.pulls, key=lambda pull: pull.number, reverse=query.get("sort", "desc") == "desc")
         if "source_branch" in query:
@@ -97,7 +97,7 @@ class GitLabApi:
         url = f"{self._project.url}{request.path}?page={page + 1}&per_page={size}"
         return json_reply(200, listed, x_next_page=str(page + 1), link=f'<{url}>; rel="next"', **pages)
 
-    def _open(self, asked: Mapping[str, Any], token: Token) -> Reply:
+    def _open(self, asked: Mapping[str, Any], token: Token) -> ForgeReply:
         branch, base = asked["source_branch"], asked["target_branch"]
         other = next((pull for pull in self._project.pulls if (pull.branch, pull.state) == (branch, "open")), None)
         if other is not None and other.base == base:
@@ -111,7 +111,7 @@ class GitLabApi:
         pull = self._project.add(Pull(0, branch, base, title, token.login, body=body, draft=draft))
         return json_reply(201, self._merge_request(pull))
 
-    def _change(self, pull: Pull, asked: Mapping[str, Any]) -> Reply:
+    def _change(self, pull: Pull, asked: Mapping[str, Any]) -> ForgeReply:
         _check_text(asked)
         if "title" in asked:
             pull.title, pull.draft = asked["title"], bool(_DRAFT.match(asked["title"]))

@@ -6,17 +6,17 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.demo import forge_shapes as shapes
-from codex_runner.demo.forge_git import NONE, GitError
+from codex_runner.demo.forge_git import NONE, ForgeGitError
 from codex_runner.demo.forge_state import json_reply
 
 if TYPE_CHECKING:
     from codex_runner.demo.forge_project import ForgeProject
-    from codex_runner.demo.forge_state import Reply, Token
+    from codex_runner.demo.forge_state import ForgeReply, Token
 
 _HEADS = "refs/heads/"
 
 
-def answer_graphql(project: ForgeProject, token: Token, document: Any) -> Reply:
+def answer_graphql(project: ForgeProject, token: Token, document: Any) -> ForgeReply:
     """Answer a query. Its text tells which of the three it is; a test holds the texts against GitHub's schema."""
     query = document.get("query", "") if isinstance(document, dict) else ""
     if "viewer" in query:
@@ -26,11 +26,11 @@ def answer_graphql(project: ForgeProject, token: Token, document: Any) -> Reply:
         return json_reply(200, {"errors": [{"message": "A query attribute must be specified and must be a string."}]})
     if "contents" not in token.rights:
         return _error(mutation, "FORBIDDEN", "Resource not accessible by integration")
-    reply: Reply = _MUTATIONS[mutation](project, token, document["variables"]["input"])
+    reply: ForgeReply = _MUTATIONS[mutation](project, token, document["variables"]["input"])
     return reply
 
 
-def _create_commit(project: ForgeProject, token: Token, asked: dict[str, Any]) -> Reply:
+def _create_commit(project: ForgeProject, token: Token, asked: dict[str, Any]) -> ForgeReply:
     name, repository = "createCommitOnBranch", project.repository
     branch = asked["branch"]["branchName"]
     tip = repository.tip(branch)
@@ -53,7 +53,7 @@ def _create_commit(project: ForgeProject, token: Token, asked: dict[str, Any]) -
         tree = repository.tree(f"{tip}^{{tree}}", entries)
         commit = repository.make_commit(tree, [tip], message)
         repository.move(branch, commit, tip)
-    except GitError as error:
+    except ForgeGitError as error:
         return _error(name, "UNPROCESSABLE", str(error))
     if token.signs:
         project.signed.add(commit)
@@ -61,7 +61,7 @@ def _create_commit(project: ForgeProject, token: Token, asked: dict[str, Any]) -
     return json_reply(200, {"data": {name: {"commit": {"oid": commit}}}})
 
 
-def _update_refs(project: ForgeProject, _token: Token, asked: dict[str, Any]) -> Reply:
+def _update_refs(project: ForgeProject, _token: Token, asked: dict[str, Any]) -> ForgeReply:
     name, repository = "updateRefs", project.repository
     if asked["repositoryId"] != shapes.NODE:
         return _error(name, "NOT_FOUND", f"Could not resolve to a node with the global id of '{asked['repositoryId']}'")
@@ -80,7 +80,7 @@ def _update_refs(project: ForgeProject, _token: Token, asked: dict[str, Any]) ->
         lines.append(f"update {ref} {after}" + (f" {before}" if before else ""))
     try:
         repository.git("update-ref", "--stdin", stdin="\n".join([*lines, "commit\n"]).encode())
-    except GitError as error:
+    except ForgeGitError as error:
         return _error(name, "UNPROCESSABLE", str(error))
     project.settle()
     return json_reply(200, {"data": {name: {"clientMutationId": None}}})
@@ -92,11 +92,11 @@ _MUTATIONS = {"createCommitOnBranch": _create_commit, "updateRefs": _update_refs
 def _is_behind(project: ForgeProject, tip: str, after: str) -> bool:
     try:
         project.repository.git("merge-base", "--is-ancestor", tip, after)
-    except GitError:
+    except ForgeGitError:
         return False
     return True
 
 
-def _error(path: str, kind: str, message: str) -> Reply:
+def _error(path: str, kind: str, message: str) -> ForgeReply:
     error = {"type": kind, "path": [path], "locations": [{"line": 2, "column": 3}], "message": message}
     return json_reply(200, {"data": {path: None}, "errors": [error]})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 if TYPE_CHECKING:
-    from codex_runner.demo.forge_state import Reply
+    from codex_runner.demo.forge_state import ForgeReply
 
 
 class Answering(Protocol):
@@ -16,7 +16,7 @@ class Answering(Protocol):
 
     def answer(
         self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes
-    ) -> Reply | None:
+    ) -> ForgeReply | None:
         """Return the reply, None to cut the connection."""
 
 

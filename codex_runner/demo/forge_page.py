@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from codex_runner.demo.forge_state import Reply
+from codex_runner.demo.forge_state import ForgeReply
 
 if TYPE_CHECKING:
     from codex_runner.demo.forge_project import ForgeProject
@@ -29,7 +29,7 @@ pre {{ background: #f4f4f4; padding: 1em; overflow: auto }}
 """
 
 
-def pull_page(project: ForgeProject, pull: Pull) -> Reply:
+def pull_page(project: ForgeProject, pull: Pull) -> ForgeReply:
     """Return a pull request's page: its words as they came, and its diff."""
     kind = "merged" if pull.merged else f"{'draft, ' if pull.draft else ''}{pull.state}"
     diff = project.repository.git("diff", f"refs/heads/{pull.base}...{pull.tip}")
@@ -49,4 +49,4 @@ def pull_page(project: ForgeProject, pull: Pull) -> Reply:
         "content-type": "text/html; charset=utf-8",
         "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
     }
-    return Reply(200, page.encode(), headers)
+    return ForgeReply(200, page.encode(), headers)

@@ -34,7 +34,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ForgeReply:
     """What is sent. `work` is done before it is sent."""
 
     status: int
@@ -42,16 +42,18 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def json_reply(status: int, document: Any, **headers: str) -> Reply:
+def json_reply(status: int, document: Any, **headers: str) -> ForgeReply:
     """Return a reply of JSON. Underscores in the names of `headers` stand for dashes."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status, json.dumps(document).encode(), {"content-type": "application/json; charset=utf-8", **named})
+    return ForgeReply(
+        status, json.dumps(document).encode(), {"content-type": "application/json; charset=utf-8", **named}
+    )
 
 
 class Refusal(Exception):  # noqa: N818 - it ends a request, and becomes its reply
     """A request is refused."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: ForgeReply) -> None:
         """Keep the reply."""
         super().__init__(reply.status)
         self.reply = reply
@@ -65,7 +67,7 @@ class Fault:
     """
 
     after: bool = False
-    reply: Reply | None = None
+    reply: ForgeReply | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 import asyncio
 from contextlib import contextmanager
 
-from codex_runner.delivery.github import GitHub
-from codex_runner.delivery.gitlab import GitLab
-from codex_runner.delivery.http import Endpoint, Timing
+from codex_runner.delivery.github import GitHubForge
+from codex_runner.delivery.gitlab import GitLabForge
+from codex_runner.delivery.http import ForgeEndpoint, Timing
 from codex_runner.demo.forge import SmallForge
 from codex_runner.demo.forge_state import Fault, Token, json_reply
 from codex_runner.domain.delivery import ChangeSet, ForgeCredential, PullText
@@ -56,12 +56,15 @@ class Time:
 
 def github(forge, token=APP, time=None, **parts):
     credential = ForgeCredential(Secret("FORGE_TOKEN", token))
-    return GitHub(Endpoint(forge.github_api), credential, "acme/app", (time or Time()).timing, **parts)
+    return GitHubForge(ForgeEndpoint(forge.github_api), credential, "acme/app", (time or Time()).timing, **parts)
 
 
 def gitlab(forge, token=PROJECT, time=None):
-    return GitLab(
-        Endpoint(forge.gitlab_api), ForgeCredential(Secret("FORGE_TOKEN", token)), "acme/app", (time or Time()).timing
+    return GitLabForge(
+        ForgeEndpoint(forge.gitlab_api),
+        ForgeCredential(Secret("FORGE_TOKEN", token)),
+        "acme/app",
+        (time or Time()).timing,
     )
 
 

@@ -6,9 +6,9 @@ import subprocess
 from dataclasses import replace
 
 from codex_runner.delivery.deliver import Delivery, Destination
-from codex_runner.delivery.github import GitHub
-from codex_runner.delivery.gitlab import GitLab
-from codex_runner.delivery.http import Endpoint
+from codex_runner.delivery.github import GitHubForge
+from codex_runner.delivery.gitlab import GitLabForge
+from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.text import Words
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
@@ -52,8 +52,8 @@ class Shore:
     def client(self):
         credential = ForgeCredential(Secret("FORGE_TOKEN", self.token))
         if self.kind is ForgeKind.GITHUB:
-            return GitHub(Endpoint(self.forge.github_api), credential, "acme/app", Time().timing)
-        return GitLab(Endpoint(self.forge.gitlab_api), credential, "acme/app", Time().timing)
+            return GitHubForge(ForgeEndpoint(self.forge.github_api), credential, "acme/app", Time().timing)
+        return GitLabForge(ForgeEndpoint(self.forge.gitlab_api), credential, "acme/app", Time().timing)
 
     def destination(self):
         if self.kind is ForgeKind.GIT:

@@ -4,7 +4,15 @@ import itertools
 
 import pytest
 
-from codex_runner.delivery.branch import Change, Found, Policy, Step, Target, decide, foresee
+from codex_runner.delivery.branch import (
+    DeliveredChange,
+    DeliveryPolicy,
+    DeliveryTarget,
+    Found,
+    Move,
+    decide,
+    foresee,
+)
 from codex_runner.domain.delivery import (
     DeliveryRecord,
     DeliveryState,
@@ -17,9 +25,9 @@ from codex_runner.domain.delivery import (
 
 OURS, NEXT, THEIRS = "a" * 40, "b" * 40, "f" * 40
 BASE, MOVED, TREE, OTHER = "1" * 40, "2" * 40, "3" * 40, "4" * 40
-TARGET = Target("acme/app/docs", "github:acme/app", "codex/docs", "main", {"trunk"})
-CHANGE = Change(TREE, BASE)
-EMPTY = Change(OTHER, BASE, is_empty=True)
+TARGET = DeliveryTarget("acme/app/docs", "github:acme/app", "codex/docs", "main", {"trunk"})
+CHANGE = DeliveredChange(TREE, BASE)
+EMPTY = DeliveredChange(OTHER, BASE, is_empty=True)
 
 
 def record(**more):
@@ -45,56 +53,96 @@ RECORD = record()
 
 # What there is, what is to change, and the step with words of its reason.
 CASES = {
-    "nothing yet": (Found(), CHANGE, Step.CREATE, "The branch codex/docs is new."),
-    "nothing yet, nothing changed": (Found(), EMPTY, Step.NOTHING, "The agent changed nothing."),
-    "open and ours": (Found(OURS, [OPEN], RECORD), CHANGE, Step.UPDATE, "open and this workflow's own"),
+    "nothing yet": (Found(), CHANGE, Move.CREATE, "The branch codex/docs is new."),
+    "nothing yet, nothing changed": (Found(), EMPTY, Move.NOTHING, "The agent changed nothing."),
+    "open and ours": (Found(OURS, [OPEN], RECORD), CHANGE, Move.UPDATE, "open and this workflow's own"),
     "open and ours, moved base": (
         Found(OURS, [OPEN], record(tree=TREE, base=MOVED)),
         CHANGE,
-        Step.UPDATE,
+        Move.UPDATE,
         "open and this workflow's own",
     ),
-    "open and the same": (Found(OURS, [OPEN], record(tree=TREE)), CHANGE, Step.NOTHING, "already holds this change"),
-    "open, nothing changed": (Found(OURS, [OPEN], RECORD), EMPTY, Step.NOTHING, "Pull request 7 stays open"),
-    "open, a person's commit": (Found(THEIRS, [OPEN], RECORD), CHANGE, Step.HELD, "A person has pushed to the branch"),
-    "open, a person's, nothing changed": (Found(THEIRS, [OPEN], RECORD), EMPTY, Step.NOTHING, "stays open"),
-    "open without a record": (Found(OURS, [OPEN]), CHANGE, Step.HELD, "does not have this workflow's record"),
-    "open without a record, known": (Found(OURS, [OPEN], ours={OURS}), CHANGE, Step.HELD, "does not have"),
+    "open and the same": (
+        Found(OURS, [OPEN], record(tree=TREE)),
+        CHANGE,
+        Move.NOTHING,
+        "already holds this change",
+    ),
+    "open, nothing changed": (Found(OURS, [OPEN], RECORD), EMPTY, Move.NOTHING, "Pull request 7 stays open"),
+    "open, a person's commit": (
+        Found(THEIRS, [OPEN], RECORD),
+        CHANGE,
+        Move.HELD,
+        "A person has pushed to the branch",
+    ),
+    "open, a person's, nothing changed": (Found(THEIRS, [OPEN], RECORD), EMPTY, Move.NOTHING, "stays open"),
+    "open without a record": (Found(OURS, [OPEN]), CHANGE, Move.HELD, "does not have this workflow's record"),
+    "open without a record, known": (Found(OURS, [OPEN], ours={OURS}), CHANGE, Move.HELD, "does not have"),
     "another workflow's": (
         Found(OURS, [OPEN], record(workflow="acme/app/notes")),
         CHANGE,
-        Step.HELD,
+        Move.HELD,
         "belongs to the workflow acme/app/notes (github:acme/app)",
     ),
-    "another target's": (Found(OURS, [OPEN], record(target="github:a/b")), CHANGE, Step.HELD, "(github:a/b)"),
-    "to another base": (Found(OURS, [pull(base="next")], RECORD), CHANGE, Step.HELD, "goes to next, and this delivery"),
-    "open, its branch gone": (Found("", [OPEN], RECORD), CHANGE, Step.HELD, "is gone, and it is still open"),
-    "killed before the push": (Found(OURS, [OPEN], record(next=NEXT, tree=TREE)), CHANGE, Step.UPDATE, "is open"),
-    "killed after the push": (Found(NEXT, [OPEN], record(next=NEXT, tree=TREE)), CHANGE, Step.UPDATE, "is open"),
-    "killed before a pull request": (Found(NEXT, ours={NEXT}), CHANGE, Step.CREATE, "opened no pull request"),
-    "a branch of strangers": (Found(THEIRS), CHANGE, Step.HELD, "not known that this workflow made it"),
-    "merged, branch gone": (Found("", [MERGED], RECORD), CHANGE, Step.CREATE, "is merged, so this is a new one"),
-    "merged, branch left": (Found(OURS, [MERGED], RECORD), CHANGE, Step.CREATE, "is merged"),
+    "another target's": (Found(OURS, [OPEN], record(target="github:a/b")), CHANGE, Move.HELD, "(github:a/b)"),
+    "to another base": (
+        Found(OURS, [pull(base="next")], RECORD),
+        CHANGE,
+        Move.HELD,
+        "goes to next, and this delivery",
+    ),
+    "open, its branch gone": (Found("", [OPEN], RECORD), CHANGE, Move.HELD, "is gone, and it is still open"),
+    "killed before the push": (
+        Found(OURS, [OPEN], record(next=NEXT, tree=TREE)),
+        CHANGE,
+        Move.UPDATE,
+        "is open",
+    ),
+    "killed after the push": (
+        Found(NEXT, [OPEN], record(next=NEXT, tree=TREE)),
+        CHANGE,
+        Move.UPDATE,
+        "is open",
+    ),
+    "killed before a pull request": (Found(NEXT, ours={NEXT}), CHANGE, Move.CREATE, "opened no pull request"),
+    "a branch of strangers": (Found(THEIRS), CHANGE, Move.HELD, "not known that this workflow made it"),
+    "merged, branch gone": (
+        Found("", [MERGED], RECORD),
+        CHANGE,
+        Move.CREATE,
+        "is merged, so this is a new one",
+    ),
+    "merged, branch left": (Found(OURS, [MERGED], RECORD), CHANGE, Move.CREATE, "is merged"),
     "merged with a person's commit": (
         Found(THEIRS, [pull(PullState.MERGED, tip=THEIRS)], RECORD),
         CHANGE,
-        Step.CREATE,
+        Move.CREATE,
         "is merged",
     ),
-    "pushed to after the merge": (Found(THEIRS, [MERGED], RECORD), CHANGE, Step.HELD, "A person has pushed"),
-    "merged, nothing changed": (Found(OURS, [MERGED], RECORD), EMPTY, Step.NOTHING, "The agent changed nothing."),
+    "pushed to after the merge": (Found(THEIRS, [MERGED], RECORD), CHANGE, Move.HELD, "A person has pushed"),
+    "merged, nothing changed": (
+        Found(OURS, [MERGED], RECORD),
+        EMPTY,
+        Move.NOTHING,
+        "The agent changed nothing.",
+    ),
     "closed by the runner": (
         Found(OURS, [CLOSED], record(closed="r")),
         CHANGE,
-        Step.CREATE,
+        Move.CREATE,
         "The runner itself closed Pull request 7",
     ),
-    "closed, pushed to": (Found(THEIRS, [CLOSED], RECORD), CHANGE, Step.HELD, "A person has pushed"),
-    "closed, nothing changed": (Found(OURS, [CLOSED], RECORD), EMPTY, Step.NOTHING, "The agent changed nothing."),
+    "closed, pushed to": (Found(THEIRS, [CLOSED], RECORD), CHANGE, Move.HELD, "A person has pushed"),
+    "closed, nothing changed": (
+        Found(OURS, [CLOSED], RECORD),
+        EMPTY,
+        Move.NOTHING,
+        "The agent changed nothing.",
+    ),
     "an open one beside older ones": (
         Found(OURS, [pull(number=9), CLOSED, MERGED], RECORD),
         CHANGE,
-        Step.UPDATE,
+        Move.UPDATE,
         "Pull request 9 is open",
     ),
 }
@@ -103,10 +151,10 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_each_case(case):
     found, change, step, said = case
-    plan = decide(TARGET, found, change, Policy())
+    plan = decide(TARGET, found, change, DeliveryPolicy())
     assert plan.step is step
     assert said in plan.reason
-    if step in (Step.CREATE, Step.UPDATE):
+    if step in (Move.CREATE, Move.UPDATE):
         assert plan.expected == found.tip
 
 
@@ -114,65 +162,79 @@ def test_each_case(case):
 @pytest.mark.parametrize(
     ("reopen", "changed", "step", "said"),
     [
-        (Reopen.NEVER, True, Step.CLOSED, 'A person has closed Pull request 7, and `reopen = "never"` keeps it so.'),
-        (Reopen.CHANGED, True, Step.CREATE, "A person has closed Pull request 7, and the base has changed since then."),
-        (Reopen.CHANGED, False, Step.CLOSED, "A person has closed Pull request 7, and nothing has changed."),
-        (Reopen.CHANGED, None, Step.CLOSED, "it is not known if the base has changed since then."),
-        (Reopen.ALWAYS, False, Step.CREATE, 'and `reopen = "always"` asks for another.'),
+        (
+            Reopen.NEVER,
+            True,
+            Move.CLOSED,
+            'A person has closed Pull request 7, and `reopen = "never"` keeps it so.',
+        ),
+        (
+            Reopen.CHANGED,
+            True,
+            Move.CREATE,
+            "A person has closed Pull request 7, and the base has changed since then.",
+        ),
+        (Reopen.CHANGED, False, Move.CLOSED, "A person has closed Pull request 7, and nothing has changed."),
+        (Reopen.CHANGED, None, Move.CLOSED, "it is not known if the base has changed since then."),
+        (Reopen.ALWAYS, False, Move.CREATE, 'and `reopen = "always"` asks for another.'),
     ],
 )
 def test_closed_by_a_person(reopen, changed, step, said, tip):
-    plan = decide(TARGET, Found(tip, [CLOSED], RECORD, base_changed=changed), CHANGE, Policy(reopen=reopen))
+    plan = decide(TARGET, Found(tip, [CLOSED], RECORD, base_changed=changed), CHANGE, DeliveryPolicy(reopen=reopen))
     assert plan.step is step
     assert said in plan.reason
     # Before the agent it is the same, so that a night with nothing to gain costs nothing.
-    before = foresee(TARGET, Found(tip, [CLOSED], RECORD, base_changed=changed), Policy(reopen=reopen))
-    assert before == (plan if step is Step.CLOSED else None)
+    before = foresee(TARGET, Found(tip, [CLOSED], RECORD, base_changed=changed), DeliveryPolicy(reopen=reopen))
+    assert before == (plan if step is Move.CLOSED else None)
 
 
 @pytest.mark.parametrize(
     ("found", "step", "said"),
     [
-        (Found(), Step.CREATE, "The branch codex/docs is new."),
-        (Found(OURS, record=RECORD), Step.UPDATE, "is this workflow's own"),
-        (Found(OURS, record=record(tree=TREE)), Step.NOTHING, "already holds this change"),
-        (Found(NEXT, record=record(next=NEXT)), Step.UPDATE, "own"),
-        (Found(THEIRS, record=RECORD), Step.HELD, "A person has pushed"),
-        (Found(OURS), Step.HELD, "not known that this workflow made it"),
-        (Found(OURS, ours={OURS}), Step.UPDATE, "own"),
-        (Found("", record=RECORD), Step.CLOSED, "A person has removed the branch codex/docs, and it is not known"),
-        (Found("", record=RECORD, base_changed=True), Step.CREATE, "A person has removed the branch"),
+        (Found(), Move.CREATE, "The branch codex/docs is new."),
+        (Found(OURS, record=RECORD), Move.UPDATE, "is this workflow's own"),
+        (Found(OURS, record=record(tree=TREE)), Move.NOTHING, "already holds this change"),
+        (Found(NEXT, record=record(next=NEXT)), Move.UPDATE, "own"),
+        (Found(THEIRS, record=RECORD), Move.HELD, "A person has pushed"),
+        (Found(OURS), Move.HELD, "not known that this workflow made it"),
+        (Found(OURS, ours={OURS}), Move.UPDATE, "own"),
+        (
+            Found("", record=RECORD),
+            Move.CLOSED,
+            "A person has removed the branch codex/docs, and it is not known",
+        ),
+        (Found("", record=RECORD, base_changed=True), Move.CREATE, "A person has removed the branch"),
     ],
 )
 def test_a_plain_remote(found, step, said):
-    plan = decide(TARGET, found, CHANGE, Policy(plain=True))
+    plan = decide(TARGET, found, CHANGE, DeliveryPolicy(plain=True))
     assert plan.step is step
     assert said in plan.reason
 
 
 @pytest.mark.parametrize("name", ["main", "trunk"])
 def test_a_protected_branch_is_never_written(name):
-    target = Target(TARGET.workflow, TARGET.target, name, "main", {"trunk"})
+    target = DeliveryTarget(TARGET.workflow, TARGET.target, name, "main", {"trunk"})
     for found in (Found(), Found(OURS, [OPEN], RECORD), Found(OURS, ours={OURS})):
-        plan = decide(target, found, CHANGE, Policy())
-        assert plan.step is Step.HELD
+        plan = decide(target, found, CHANGE, DeliveryPolicy())
+        assert plan.step is Move.HELD
         assert "is protected" in plan.reason
 
 
 def test_an_open_one_is_closed_if_nothing_is_left():
-    policy = Policy(if_unchanged=IfUnchanged.CLOSE)
+    policy = DeliveryPolicy(if_unchanged=IfUnchanged.CLOSE)
     plan = decide(TARGET, Found(OURS, [OPEN], RECORD), EMPTY, policy)
-    assert (plan.step, plan.pull, plan.state) == (Step.CLOSE, OPEN, DeliveryState.UNCHANGED)
+    assert (plan.step, plan.pull, plan.state) == (Move.CLOSE, OPEN, DeliveryState.UNCHANGED)
     held = decide(TARGET, Found(THEIRS, [OPEN], RECORD), EMPTY, policy)
-    assert held.step is Step.NOTHING
+    assert held.step is Move.NOTHING
     assert "stays open: a person has pushed" in held.reason
-    assert decide(TARGET, Found(OURS, [CLOSED], RECORD), EMPTY, policy).step is Step.NOTHING
+    assert decide(TARGET, Found(OURS, [CLOSED], RECORD), EMPTY, policy).step is Move.NOTHING
 
 
 TIPS = ("", OURS, NEXT, THEIRS)
 PULLS = ((), (OPEN,), (CLOSED,), (MERGED,), (OPEN, CLOSED), (pull(base="next"),))
 RECORDED = (None, RECORD, record(next=NEXT), record(tree=TREE), record(closed="r"), record(workflow="w"))
-POLICIES = [Policy(*each) for each in itertools.product(IfUnchanged, Reopen, OnHeld, (False, True))]
+POLICIES = [DeliveryPolicy(*each) for each in itertools.product(IfUnchanged, Reopen, OnHeld, (False, True))]
 
 
 def test_every_combination_keeps_the_promises():
@@ -184,24 +246,24 @@ def test_every_combination_keeps_the_promises():
             continue
         plan = decide(TARGET, Found(tip, pulls, known, ours, changed), change, policy)
         mine = {*ours, *((known.tip, known.next) if known else ()), *(p.tip for p in pulls if p is MERGED)}
-        if plan.step in (Step.CREATE, Step.UPDATE):
+        if plan.step in (Move.CREATE, Move.UPDATE):
             assert plan.expected == tip
             assert tip in {"", *mine}
             assert not change.is_empty
             assert known is None or known.workflow == TARGET.workflow
         if tip == THEIRS or (known and known.workflow == "w"):
-            assert plan.step in (Step.HELD, Step.NOTHING)
-        if plan.step is Step.UPDATE and not policy.plain:
+            assert plan.step in (Move.HELD, Move.NOTHING)
+        if plan.step is Move.UPDATE and not policy.plain:
             assert plan.pull is not None
             assert plan.pull.state is PullState.OPEN
-        if plan.step is Step.CREATE:
+        if plan.step is Move.CREATE:
             assert not any(each.state is PullState.OPEN for each in pulls)
-        if plan.step is Step.CLOSE:
+        if plan.step is Move.CLOSE:
             assert policy.if_unchanged is IfUnchanged.CLOSE
             assert tip in mine
-        if plan.step is Step.CLOSED:
+        if plan.step is Move.CLOSED:
             assert policy.reopen is not Reopen.ALWAYS
-        assert plan.fails == (plan.step is Step.HELD and policy.on_held is OnHeld.FAIL)
+        assert plan.fails == (plan.step is Move.HELD and policy.on_held is OnHeld.FAIL)
         assert plan.state.value in {"delivered", "updated", "unchanged", "held", "closed"}
         assert plan.reason.endswith(".")
         assert "\n" not in plan.reason

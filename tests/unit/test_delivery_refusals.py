@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_runner.delivery.refusals import Words
+from codex_runner.delivery.refusals import RefusalWords
 from codex_runner.delivery.remote import Remote
 from codex_runner.domain.delivery import ForgeCredential
 from codex_runner.domain.errors import CredentialError, DeliveryError, ForgeUnreachableError
@@ -14,7 +14,7 @@ URL = "https://forge.example/o/r.git"
 
 @pytest.fixture
 def words():
-    return Words(Remote(URL, ForgeCredential(Secret("FORGE_TOKEN", TOKEN))))
+    return RefusalWords(Remote(URL, ForgeCredential(Secret("FORGE_TOKEN", TOKEN))))
 
 
 NETWORK = [

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_runner.delivery.answer import Answer, MalformedError, take, take_link, take_text
-from codex_runner.delivery.github_tokens import TokenKind, refused_remedy, token_kind
+from codex_runner.delivery.github_tokens import GitHubTokenKind, refused_remedy, token_kind
 from codex_runner.delivery.limits import is_limited, is_passing, wait_of
 
 JSON = st.recursive(
@@ -98,11 +98,11 @@ def test_how_long_to_wait():
 @pytest.mark.parametrize(
     ("token", "kind"),
     [
-        ("ghs_x", TokenKind.INSTALLATION),
-        ("github_pat_x", TokenKind.FINE_GRAINED),
-        ("ghp_x", TokenKind.CLASSIC),
-        ("gho_x", TokenKind.USER),
-        ("x", TokenKind.UNKNOWN),
+        ("ghs_x", GitHubTokenKind.INSTALLATION),
+        ("github_pat_x", GitHubTokenKind.FINE_GRAINED),
+        ("ghp_x", GitHubTokenKind.CLASSIC),
+        ("gho_x", GitHubTokenKind.USER),
+        ("x", GitHubTokenKind.UNKNOWN),
     ],
 )
 def test_kinds_of_tokens(token, kind):

@@ -21,7 +21,7 @@ from support.forge import (
 )
 
 from codex_runner.delivery import github_commits
-from codex_runner.delivery.github_commits import Way
+from codex_runner.delivery.github_commits import CommitWay
 from codex_runner.domain.errors import BranchMovedError, DeliveryError, ForgeUnreachableError
 
 NIGHTS = ("first\n", "second\n")
@@ -60,38 +60,38 @@ def paths(forge):
 @pytest.mark.parametrize(("token", "signed"), [(APP, True), (PAT, False)])
 def test_plain_files_are_one_signed_commit(forge, token, signed):
     made = deliver(forge, token=token)
-    assert (made.way, made.signed) == (Way.MUTATION, signed)
+    assert (made.way, made.signed) == (CommitWay.MUTATION, signed)
     assert set(paths(forge)) == {"/api/graphql"}
 
 
 def test_modes_links_and_submodules_are_trees(forge):
     files = {"run.sh": b"#!/bin/sh\n", "link": b"NOTES.md", "sub": b"1" * 40, **PLAIN}
     made = deliver(forge, files, {"run.sh": "100755", "link": "120000", "sub": "160000"})
-    assert (made.way, made.signed) == (Way.TREES, True)
+    assert (made.way, made.signed) == (CommitWay.TREES, True)
 
 
 def test_a_file_gives_way_to_a_folder_and_a_folder_to_a_file(forge):
     forge.repository.commit_files("main", {"a": b"1", "b/c": b"2", "b/d/e": b"3"}, "Begin")
     files = {"a": None, "a/b": b"x\n", "b/c": None, "b/d/e": None, "b": b"y\n"}
-    assert deliver(forge, files).way is Way.MUTATION
+    assert deliver(forge, files).way is CommitWay.MUTATION
     tip = forge.repository.tip(BRANCH)
-    assert deliver(forge, files, {"b": "100755"}, before=tip).way is Way.TREES
+    assert deliver(forge, files, {"b": "100755"}, before=tip).way is CommitWay.TREES
 
 
 def test_six_hundred_files_keep_to_the_limits(forge):
     forge.project.settings.creations = 20
     files = {f"docs/{number:03}.md": f"{number}\n".encode() for number in range(600)}
-    assert deliver(forge, files, {"docs/000.md": "100755"}).way is Way.TREES
+    assert deliver(forge, files, {"docs/000.md": "100755"}).way is CommitWay.TREES
     assert len(paths(forge)) < 15
     tip = forge.repository.tip(BRANCH)
-    assert deliver(forge, files, before=tip).way is Way.MUTATION
+    assert deliver(forge, files, before=tip).way is CommitWay.MUTATION
 
 
 def test_two_hundred_binaries_wait_for_the_limit_and_no_longer(forge):
     time = Time()
     forge.project.settings.now = time.now
     files = {f"{number:03}.png": b"\x89PNG\0%d" % number for number in range(200)}
-    assert deliver(forge, files, {"000.png": "100755"}, time=time).way is Way.TREES
+    assert deliver(forge, files, {"000.png": "100755"}, time=time).way is CommitWay.TREES
     assert 100 <= sum(time.slept) <= 180
     assert not any("secondary" in str(reply) for reply in forge.project.pulls)
 
@@ -106,7 +106,7 @@ def test_what_the_api_cannot_do_is_left_to_git(forge, monkeypatch):
 
 def test_a_large_change_goes_by_trees(forge, monkeypatch):
     monkeypatch.setattr(github_commits, "_MUTATION_BYTES", 100)
-    assert deliver(forge).way is Way.TREES
+    assert deliver(forge).way is CommitWay.TREES
 
 
 def test_a_tree_that_becomes_another_is_never_delivered(forge):
@@ -151,7 +151,7 @@ def test_a_branch_that_was_removed_meanwhile(forge):
 def test_a_branch_that_github_sees_a_moment_later(forge):
     forge.project.settings.unseen = 2
     time = Time()
-    assert deliver(forge, time=time).way is Way.MUTATION
+    assert deliver(forge, time=time).way is CommitWay.MUTATION
     assert time.slept == [1.0, 2.0]
     forge.project.settings.unseen = 10
     with pytest.raises(DeliveryError, match=r"could not commit on .*: Expected branch to point to"):
@@ -164,7 +164,7 @@ def test_a_message_that_github_has_signed_off_is_no_other_commit(forge):
     forge.repository.make_commit = lambda tree, parents, message: make(tree, parents, f"{message}\n\nSigned-off-by: x")
     wanted, contents = change(forge, PLAIN)
     made = use(github(forge), lambda hub: hub.commits.make(BRANCH, wanted, MESSAGE, contents))
-    assert (made.way, forge.repository.tip(NEXT)) == (Way.MUTATION, made.oid)
+    assert (made.way, forge.repository.tip(NEXT)) == (CommitWay.MUTATION, made.oid)
 
 
 def test_a_refusal_is_told(forge):

@@ -219,13 +219,13 @@ def test_a_forge_that_is_gone_is_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("name", ["acme", "acme/app/x", "../app", "acme/..", "", "acme/app?x", "a me/app"])
 def test_a_repository_that_is_none(forge, name):
-    from codex_runner.delivery.github import GitHub  # noqa: PLC0415 - as the helper has a name already
-    from codex_runner.delivery.http import Endpoint  # noqa: PLC0415
+    from codex_runner.delivery.github import GitHubForge  # noqa: PLC0415 - as the helper has a name already
+    from codex_runner.delivery.http import ForgeEndpoint  # noqa: PLC0415
     from codex_runner.domain.delivery import ForgeCredential  # noqa: PLC0415
     from codex_runner.domain.secret import Secret  # noqa: PLC0415
 
     with pytest.raises(ConfigurationError, match="no repository of GitHub"):
-        GitHub(Endpoint(forge.github_api), ForgeCredential(Secret("T", APP)), name, Time().timing)
+        GitHubForge(ForgeEndpoint(forge.github_api), ForgeCredential(Secret("T", APP)), name, Time().timing)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from support.forge import (
     use,
 )
 
-from codex_runner.delivery.gitlab import GitLab
-from codex_runner.delivery.http import Endpoint
+from codex_runner.delivery.gitlab import GitLabForge
+from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.delivery.push_options import push_options
 from codex_runner.demo.forge_state import Pull
 from codex_runner.domain.delivery import Decoration, Forge, ForgeCredential, ForgeKind, PullState, PullText
@@ -163,7 +163,7 @@ def test_an_answer_that_is_not_understood_is_no_success(forge, document):
 @pytest.mark.parametrize("name", ["acme", "", "acme/app?x", "/acme/app", "acme//app"])
 def test_a_project_that_is_none(forge, name):
     with pytest.raises(ConfigurationError, match="no project of GitLab"):
-        GitLab(Endpoint(forge.gitlab_api), ForgeCredential(Secret("T", PROJECT)), name)
+        GitLabForge(ForgeEndpoint(forge.gitlab_api), ForgeCredential(Secret("T", PROJECT)), name)
 
 
 # --- a job's token ----------------------------------------------------------------------------------------------------

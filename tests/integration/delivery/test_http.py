@@ -9,7 +9,7 @@ from support.forge import APP, BRANCH, CUT_AFTER, CUT_BEFORE, TEXT, Time, answer
 from support.webhook import Answer, Receiver, certificate
 
 from codex_runner.delivery.github_api import MANNERS
-from codex_runner.delivery.http import Endpoint, ForgeClient, Timing
+from codex_runner.delivery.http import ForgeClient, ForgeEndpoint, Timing
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError, ForgeUnreachableError
 from codex_runner.domain.secret import Secret
 
@@ -23,7 +23,7 @@ def forge(tmp_path):
 def ask(url, *, time=None, token=APP, times=1, method="POST", path="/x", timing=None, **endpoint):
     async def requests():
         timed = timing or (time or Time()).timing
-        async with ForgeClient(Endpoint(url, **endpoint), Secret("FORGE_TOKEN", token), MANNERS, timed) as client:
+        async with ForgeClient(ForgeEndpoint(url, **endpoint), Secret("FORGE_TOKEN", token), MANNERS, timed) as client:
             for _ in range(times):
                 answer = await client.request(method, path, "do it", body={"a": 1})
             return answer
@@ -223,7 +223,7 @@ def test_an_address_that_is_none(url):
 def test_being_cancelled_goes_on():
     async def cancelled():
         with Receiver(Answer(after=60)) as there:
-            client = ForgeClient(Endpoint(there.url), Secret("T", APP), MANNERS)
+            client = ForgeClient(ForgeEndpoint(there.url), Secret("T", APP), MANNERS)
             task = asyncio.create_task(client.request("POST", "/x", "do it", body={}))
             await asyncio.to_thread(there.asked.wait, 10)
             task.cancel()
