@@ -9,7 +9,7 @@ from codex_runner.app.delivery import JobDelivery, noted_of
 from codex_runner.app.folders import read_state
 from codex_runner.app.history import PLANNED
 from codex_runner.delivery import text
-from codex_runner.domain.delivery import DeliveryRecord, OnHeld
+from codex_runner.domain.delivery import DeliveryRecord
 from codex_runner.domain.errors import DeliveryError, UsageError
 from codex_runner.domain.event import to_json
 from codex_runner.domain.exit_code import ExitCode
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 _NEVER = frozenset((int(ExitCode.FORBIDDEN_CHANGE), int(ExitCode.INTERNAL)))
 
 
-async def deliver_run(folder: RunFolder, invocation: Invocation) -> Delivered:
+async def deliver_run(folder: RunFolder, invocation: Invocation) -> tuple[Delivered, bool]:
     """Deliver a run's changes, and write delivery.json into its folder. Idempotent.
+
+    Returns the result, and whether the job asks for exit code 13 with it.
 
     Raises DeliveryError if the changes are not on this machine, or the forge refuses them; UsageError if there is
     nothing to deliver.
@@ -48,7 +50,7 @@ async def deliver_run(folder: RunFolder, invocation: Invocation) -> Delivered:
     result = await delivery.deliver(state, is_change=is_change, tell=tell, learn=redactor.learn)
     result = cleaned(result, redactor.text)
     _write(folder, to_json(result), redactor)
-    return result
+    return result, delivery.spec.fails(result.state)
 
 
 def planned_delivery(folder: RunFolder, invocation: Invocation) -> dict[str, Any]:
@@ -71,12 +73,6 @@ def planned_delivery(folder: RunFolder, invocation: Invocation) -> dict[str, Any
     }
     redactor = Redactor(invocation.secrets())
     return _write(folder, plan, redactor)
-
-
-def is_failed(folder: RunFolder, result: Delivered) -> bool:
-    """Whether the job asks for exit code 13 with this result."""
-    spec = planned_job(read_state(folder)).delivery
-    return result.state.value == "held" and spec is not None and spec.on_held is OnHeld.FAIL
 
 
 def _due(folder: RunFolder, invocation: Invocation) -> tuple[RunState, JobDelivery]:

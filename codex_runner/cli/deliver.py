@@ -33,7 +33,7 @@ def deliver(
 
     Example: codex-runner deliver last --dry-run
     """
-    from codex_runner.app.deliver import deliver_run, is_failed, planned_delivery
+    from codex_runner.app.deliver import deliver_run, planned_delivery
 
     loaded, output_dir = runs_config(config, output)
     folder = find_run(output_dir, run)
@@ -46,7 +46,7 @@ def deliver(
             for name, value in plan.items():
                 typer.echo(f"{name}: {printable(value if isinstance(value, str) else str(value))}")
         return
-    result = asyncio.run(deliver_run(folder, invocation))
+    result, fails = asyncio.run(deliver_run(folder, invocation))
     if as_json:
         print_json(to_json(result))
     else:
@@ -54,5 +54,5 @@ def deliver(
         typer.echo(printable(told))
         for sentence in result.warnings:
             warn(sentence)
-    if is_failed(folder, result):
+    if fails:
         raise typer.Exit(int(ExitCode.DELIVERY))

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from codex_runner.dataclass import dataclass
-from codex_runner.domain.delivery import DeliveryState, IfUnchanged, OnHeld, PullState, Reopen
+from codex_runner.domain.delivery import DeliveryState, IfUnchanged, PullState, Reopen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -91,7 +91,6 @@ class DeliveryPolicy:
 
     if_unchanged: IfUnchanged = IfUnchanged.SKIP
     reopen: Reopen = Reopen.CHANGED
-    on_held: OnHeld = OnHeld.WARN
     plain: bool = False
 
 
@@ -99,15 +98,13 @@ class DeliveryPolicy:
 class Plan:
     """What to do, and why, as one sentence. `pull` is the pull request that it is about.
 
-    `expected` is the branch's commit for `--force-with-lease`: "" means that there must be no such branch. `fails`: the
-    run ends with exit code 13.
+    `expected` is the branch's commit for `--force-with-lease`: "" means that there must be no such branch.
     """
 
     step: Move
     reason: str
     pull: PullRequest | None = None
     expected: str = ""
-    fails: bool = False
 
     @property
     def state(self) -> DeliveryState:
@@ -117,19 +114,6 @@ class Plan:
 
 def decide(target: DeliveryTarget, found: Found, change: DeliveredChange, policy: DeliveryPolicy) -> Plan:
     """Return what a delivery does after the agent."""
-    plan = _decide(target, found, change, policy)
-    if plan.step is not Move.HELD or policy.on_held is not OnHeld.FAIL:
-        return plan
-    return Plan(plan.step, plan.reason, plan.pull, plan.expected, fails=True)
-
-
-def foresee(target: DeliveryTarget, found: Found, policy: DeliveryPolicy) -> Plan | None:
-    """Return the plan before the agent, if it is certain that its changes would go nowhere: held, or closed."""
-    plan = decide(target, found, DeliveredChange("", ""), policy)
-    return plan if plan.step in (Move.HELD, Move.CLOSED) else None
-
-
-def _decide(target: DeliveryTarget, found: Found, change: DeliveredChange, policy: DeliveryPolicy) -> Plan:
     pull = found.open_pull
     foreign = _foreign(target, found)
     if change.is_empty:
@@ -141,6 +125,12 @@ def _decide(target: DeliveryTarget, found: Found, change: DeliveredChange, polic
     if _holds(found, change):
         return Plan(Move.NOTHING, f"{_name(pull)} already holds this change.", pull, found.tip)
     return Plan(Move.UPDATE, f"{_name(pull)} is open and this workflow's own.", pull, found.tip)
+
+
+def foresee(target: DeliveryTarget, found: Found, policy: DeliveryPolicy) -> Plan | None:
+    """Return the plan before the agent, if it is certain that its changes would go nowhere: held, or closed."""
+    plan = decide(target, found, DeliveredChange("", ""), policy)
+    return plan if plan.step in (Move.HELD, Move.CLOSED) else None
 
 
 def _unchanged(found: Found, policy: DeliveryPolicy, foreign: str | None) -> Plan:

@@ -132,7 +132,7 @@ class Delivery:
     ) -> Delivered:
         found, at = await self._found(repository, target, made)
         spec, plain = self._spec, self._to.forge is None
-        policy = DeliveryPolicy(spec.if_unchanged, spec.reopen, spec.on_held, plain)
+        policy = DeliveryPolicy(spec.if_unchanged, spec.reopen, plain)
         change = DeliveredChange("", "", is_empty=True) if made is None else DeliveredChange(made.tree, made.base)
         plan = decide(target, found, change, policy)
         if plan.step is Move.CLOSE:

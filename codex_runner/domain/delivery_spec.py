@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import CredentialKind, CredentialSource, CredentialSpec
-from codex_runner.domain.delivery import ForgeKind, IfUnchanged, OnHeld, Reopen
+from codex_runner.domain.delivery import DeliveryState, ForgeKind, IfUnchanged, OnHeld, Reopen
 from codex_runner.domain.key import NO_KEY, SECRET_FILE, SECRET_VARIABLE, SHOWN, Form, key
 
 TOKEN = "FORGE_TOKEN"  # noqa: S105 - a name, not a token
@@ -119,6 +119,10 @@ class DeliverySpec:
     credential: DeliveryCredential | None = None
     body: str | None = setting(default=None, metadata=NO_KEY)
     names: Mapping[str, str] = setting(default_factory=lambda: MappingProxyType({}), metadata=NO_KEY)
+
+    def fails(self, state: DeliveryState) -> bool:
+        """Whether a delivery that ends so fails a green run: it is held, and the job asks for exit code 13 then."""
+        return state is DeliveryState.HELD and self.on_held is OnHeld.FAIL
 
 
 @dataclass(frozen=True, slots=True)

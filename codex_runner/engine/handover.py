@@ -12,7 +12,7 @@ from codex_runner.dataclass import dataclass
 from codex_runner.domain.cancellation import RunCancelledError
 from codex_runner.domain.change import show_path
 from codex_runner.domain.claim import ClaimTakenError
-from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind, OnHeld
+from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
 from codex_runner.domain.errors import DeliveryError, LeakError, RunnerError, UnreachableError
 from codex_runner.domain.event import DeliveryEnded, DeliveryReady, build
 from codex_runner.domain.exit_code import ExitCode
@@ -202,7 +202,7 @@ class Handover:
                 if sentence not in told:
                     recorder.warn("delivery", sentence)
         spec = self._job.delivery
-        if delivered.state is DeliveryState.HELD and spec is not None and spec.on_held is OnHeld.FAIL:
+        if spec is not None and spec.fails(delivered.state):
             said = f"{verdict.reason}, but its delivery is held: {delivered.reason}"
             return Verdict(ExitCode.DELIVERY, said, remedy=_HELD)
         return verdict

@@ -22,6 +22,7 @@ from codex_runner.domain.delivery import (
     PullState,
     Reopen,
 )
+from codex_runner.domain.delivery_spec import DeliverySpec
 
 OURS, NEXT, THEIRS = "a" * 40, "b" * 40, "f" * 40
 BASE, MOVED, TREE, OTHER = "1" * 40, "2" * 40, "3" * 40, "4" * 40
@@ -234,7 +235,9 @@ def test_an_open_one_is_closed_if_nothing_is_left():
 TIPS = ("", OURS, NEXT, THEIRS)
 PULLS = ((), (OPEN,), (CLOSED,), (MERGED,), (OPEN, CLOSED), (pull(base="next"),))
 RECORDED = (None, RECORD, record(next=NEXT), record(tree=TREE), record(closed="r"), record(workflow="w"))
-POLICIES = [DeliveryPolicy(*each) for each in itertools.product(IfUnchanged, Reopen, OnHeld, (False, True))]
+POLICIES = [DeliveryPolicy(*each) for each in itertools.product(IfUnchanged, Reopen, (False, True))]
+
+SPECS = {on_held: DeliverySpec(on_held=on_held) for on_held in OnHeld}
 
 
 def test_every_combination_keeps_the_promises():
@@ -263,7 +266,8 @@ def test_every_combination_keeps_the_promises():
             assert tip in mine
         if plan.step is Move.CLOSED:
             assert policy.reopen is not Reopen.ALWAYS
-        assert plan.fails == (plan.step is Move.HELD and policy.on_held is OnHeld.FAIL)
+        for on_held, spec in SPECS.items():
+            assert spec.fails(plan.state) == (plan.step is Move.HELD and on_held is OnHeld.FAIL)
         assert plan.state.value in {"delivered", "updated", "unchanged", "held", "closed"}
         assert plan.reason.endswith(".")
         assert "\n" not in plan.reason
