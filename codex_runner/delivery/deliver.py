@@ -166,17 +166,18 @@ class Delivery:
         kept, at = await read_record(repository, target.workflow, target.target)
         forge = self._to.forge
         pulls = [] if forge is None else await forge.find(target.branch)
-        at_pull = next((pull for pull in pulls if pull.state is PullState.OPEN), pulls[0] if pulls else None)
-        record = kept if at_pull is None else block.read(at_pull.body)
-        if at_pull is not None and at_pull.state is not PullState.OPEN:
-            record = record or kept  # a person who takes the record out of an open one takes the branch over
+        opened = next((pull for pull in pulls if pull.state is PullState.OPEN), None)
+        if opened is not None:  # a person who takes the record out of an open one takes the branch over
+            record = block.read(opened.body)
+        else:
+            record = (block.read(pulls[0].body) if pulls else None) or kept
         ours = set() if kept is None else {kept.tip, kept.next}
         if made is not None and tip and kept is None and not pulls and await is_of(repository, tip, made):
             ours.add(tip)  # a forge that refuses the record's ref, and a runner that was killed after the push
         if forge is None and record is not None and not tip and await self._is_merged(record, target):
             record = None
         changed = None
-        if record is not None and not (tip and any(pull.state is PullState.OPEN for pull in pulls)):
+        if record is not None and not (tip and opened is not None):
             changed = await self._base_changed(repository, record, made)
         return Found(tip, pulls, record, ours - {""}, changed), at
 
@@ -206,8 +207,7 @@ class Delivery:
         if pull is None or forge is None:
             return
         if found.record is not None:  # before it: a run that is killed here has closed nothing
-            said = block.replace(pull.body, dataclasses.replace(found.record, closed=run))
-            await forge.update(pull.number, PullText(pull.title, said, pull.draft))
+            await _note(forge, pull, dataclasses.replace(found.record, closed=run))
         await forge.close(pull.number)
 
     async def _move(  # noqa: PLR0913, PLR0917 - what a commit and its push are made of
@@ -237,21 +237,12 @@ class Delivery:
                 self._warnings += await commits.move(target.branch, plan.expected or None, done.oid)
                 return _Tip(done.oid, done.signed)
         if self._spec.signing is Signing.REQUIRED:
-            raise DeliveryError(
-                "The commit cannot be made by the forge, so that it would not be signed.", remedy=_UNSIGNED
-            )
+            raise DeliveryError("The forge cannot make this commit, so it would not be signed.", remedy=_UNSIGNED)
         person = _person(self._spec.author)
         commit = await repository.commit(made.tree, made.base, message, author=person, committer=_RUNNER, when=when)
         update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
         await self._push(repository, [update], dataclasses.replace(record, tip=commit), at, when, opened)
         return _Tip(commit, None if self._to.forge is None else False)
-
-    async def _announce(self, pull: PullRequest, commit: str) -> None:
-        """Note in the pull request's body what is about to be pushed: the forge refuses the record's own ref."""
-        forge, record = self._to.forge, block.read(pull.body)
-        if forge is not None and record is not None:
-            said = block.replace(pull.body, dataclasses.replace(record, next=commit))
-            await forge.update(pull.number, PullText(pull.title, said, pull.draft))
 
     async def _push(  # noqa: PLR0913, PLR0917 - what is pushed, and how it is noted
         self,
@@ -270,8 +261,8 @@ class Delivery:
         except RecordRefusedError:
             if self._to.forge is None:
                 raise
-            if pull is not None:
-                await self._announce(pull, record.next or record.tip)
+            if pull is not None and (known := block.read(pull.body)) is not None:
+                await _note(self._to.forge, pull, dataclasses.replace(known, next=record.next or record.tip))
             if updates:
                 await push(repository, updates)
 
@@ -297,8 +288,7 @@ class Delivery:
         if forge is None or record is None or not record.bare:
             return pull
         self._warnings += await forge.decorate(pull.number, Decoration(spec.labels, spec.reviewers, spec.assignees))
-        said = block.replace(pull.body, dataclasses.replace(record, bare=""))
-        return await forge.update(pull.number, PullText(pull.title, said, pull.draft))
+        return await _note(forge, pull, dataclasses.replace(record, bare=""))
 
     def _told(
         self, plan: Plan, target: DeliveryTarget, pull: PullRequest | None, made: ChangeSet | None, commit: str
@@ -326,6 +316,11 @@ _WAITS = (
     "CI of this pull request waits for a person's approval, since GITHUB_TOKEN opened it: approve it there, or deliver "
     "with a GitHub App's token."
 )
+
+
+async def _note(forge: Forge, pull: PullRequest, record: DeliveryRecord) -> PullRequest:
+    """Write the record into the pull request's body, and leave all else in it."""
+    return await forge.update(pull.number, PullText(pull.title, block.replace(pull.body, record), pull.draft))
 
 
 def _person(author: str | None) -> Person:

@@ -6,7 +6,6 @@ The search reads each object of the change as it is: files, symlinks, names in f
 from __future__ import annotations
 
 import asyncio
-import shutil
 from typing import TYPE_CHECKING
 
 from codex_runner.delivery.pack_store import LFS
@@ -28,9 +27,7 @@ async def secrets_in(change: ChangeSet, redactor: Redactor, environ: Mapping[str
     Raises DeliveryError if the pack is damaged.
     """
     async with open_repository(Remote(str(change.pack)), environ, runs, like=change.base) as repository:
-        pack = repository.folder / "objects" / "pack" / f"pack-{change.tree}.pack"
-        await asyncio.to_thread(shutil.copyfile, change.pack, pack)
-        await repository.ask("index-pack", str(pack), failed="The pack of the run's changes is damaged")
+        await repository.index(change)
         plain = repository.folder.parent / "plain"
         plain.mkdir()
         with (plain / "objects").open("wb") as file:

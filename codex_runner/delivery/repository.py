@@ -222,17 +222,21 @@ class DeliveryRepository:
 
     # --- what is delivered -------------------------------------------------------------------------------------------
 
-    async def take(self, change: ChangeSet) -> None:
-        """Add the change's pack. git checks each object, and that none is missing; call `fetch_base` first.
-
-        Raises DeliveryError if the pack is damaged, or does not hold the tree.
-        """
+    async def index(self, change: ChangeSet, *options: str) -> None:
+        """Add the change's pack. `options` are those of `git index-pack`. Raises DeliveryError if it is damaged."""
         pack = self.folder / "objects" / "pack" / f"pack-{change.tree}.pack"
         try:
             await asyncio.to_thread(shutil.copyfile, change.pack, pack)
         except OSError as error:
             raise DeliveryError(f"The pack of the run's changes cannot be read: {error.strerror}.") from None
-        await self.ask("index-pack", "--strict", str(pack), failed="The pack of the run's changes is damaged")
+        await self.ask("index-pack", *options, str(pack), failed="The pack of the run's changes is damaged")
+
+    async def take(self, change: ChangeSet) -> None:
+        """Add the change's pack. git checks each object, and that none is missing; call `fetch_base` first.
+
+        Raises DeliveryError if the pack is damaged, or does not hold the tree.
+        """
+        await self.index(change, "--strict")
         said = await self.ask("cat-file", "-t", change.tree, failed="The pack does not hold the tree to deliver")
         if said.strip() != b"tree":
             raise DeliveryError("The pack does not hold the tree to deliver.")
