@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from codex_runner.demo.forge_git import BareRepository, read_push, serve_git
+from codex_runner.demo.forge_git import BareRepository, read_push
 from codex_runner.demo.forge_github import GitHubApi
 from codex_runner.demo.forge_gitlab import GitLabApi, follow_push
 from codex_runner.demo.forge_http import ForgeHandler
@@ -45,15 +45,13 @@ class SmallForge:
         self.faults: dict[int, Fault] = {}
         self._lock = threading.RLock()  # one request at a time: so many are few
         self._server = Listener(port, self, ForgeHandler)
-        self.port: int = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port, self.url = self._server.port, self._server.url
         self.repository = BareRepository(folder / f"{repository}.git")
         self.project = ForgeProject(repository, self.repository, self.url)
         self.tokens = dict(tokens)
         self._github = GitHubApi(self.project, self.tokens)
         self._gitlab = GitLabApi(self.project, self.tokens)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="forge", daemon=True)
-        self._thread.start()
+        self._server.start()
 
     @property
     def github_api(self) -> str:
@@ -82,10 +80,7 @@ class SmallForge:
 
     def close(self) -> None:
         """Stop listening, break every connection, wait for their threads. Idempotent."""
-        self._server.shutdown()
-        self._server.break_connections()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
 
     def answer(
         self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes
@@ -119,7 +114,7 @@ class SmallForge:
         pushes = "git-receive-pack" in below or request.query.get("service") == "git-receive-pack"
         if pushes and ("contents" not in token.rights or (token.job and not self.project.settings.job_pushes)):
             return ForgeReply(403, b"You are not allowed to push code to this project.")
-        reply = serve_git(self.repository, request, below, token.login)
+        reply = self.repository.serve(request, below, token.login)
         if below == "/git-receive-pack":
             commands, options = read_push(request.body)
             self.project.settle()

@@ -139,6 +139,10 @@ class BareRepository:
         """Make a branch what it is in another repository on this machine, with its history."""
         self.git("fetch", "--quiet", "--no-tags", str(repository), f"+refs/heads/{branch}:refs/heads/{branch}")
 
+    def serve(self, request: Request, below: str, user: str) -> ForgeReply:
+        """Answer a request of git from this user. `below` is the path after the repository's own."""
+        return http_backend(self.path, self._environment, request, below, user)
+
     def contains(self, branch: str, commit: str) -> bool:
         """Whether a commit is on a branch."""
         try:
@@ -154,14 +158,15 @@ class BareRepository:
             return None
 
 
-def serve_git(repository: BareRepository, request: Request, below: str, user: str) -> ForgeReply:
-    """Answer a request of git by `git http-backend`. `below` is the path after the repository's own."""
+def http_backend(root: Path, environ: Mapping[str, str], request: Request, below: str, user: str) -> ForgeReply:
+    """Answer a request of git by `git http-backend`. `below` is the path below the folder `root`."""
     environment = {
-        **repository._environment,  # noqa: SLF001 - this module's own
-        "GIT_PROJECT_ROOT": str(repository.path),
+        **environ,
+        "GIT_PROJECT_ROOT": str(root),
         "GIT_HTTP_EXPORT_ALL": "1",
         "PATH_INFO": below,
         "REMOTE_USER": user,
+        "REMOTE_ADDR": "127.0.0.1",
         "REQUEST_METHOD": request.method,
         "QUERY_STRING": "&".join(f"{name}={value}" for name, value in request.query.items()),
         "CONTENT_TYPE": request.headers.get("content-type", ""),

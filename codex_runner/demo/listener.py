@@ -21,6 +21,20 @@ class Listener(ThreadingHTTPServer):
         self.service = service
         self._connections: dict[threading.Thread, socket.socket] = {}
         super().__init__(("127.0.0.1", port), handler)
+        self.port: int = self.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="demo", daemon=True)
+
+    def start(self) -> None:
+        """Serve from now on, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening, break every connection, wait for their threads. Idempotent."""
+        self.shutdown()
+        self.break_connections()
+        self.server_close()
+        self._thread.join()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve one connection in a thread of its own, which is tracked before it starts."""

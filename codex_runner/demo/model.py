@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import threading
 from typing import TYPE_CHECKING, Any, Self
 
 import tomli_w
@@ -48,10 +47,8 @@ class ModelService(Answers):
         """Listen on 127.0.0.1; port 0 picks a free one. For the rest see Answers."""
         super().__init__(default, scenarios=scenarios, bearers=bearers)
         self._server = Listener(port, self, ModelHandler)
-        self.port: int = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="model", daemon=True)
-        self._thread.start()
+        self.port, self.url = self._server.port, self._server.url
+        self._server.start()
 
     def __enter__(self) -> Self:
         """Return the service, which is already listening."""
@@ -66,10 +63,7 @@ class ModelService(Answers):
     def close(self) -> None:
         """Stop listening, break every connection, wait for their threads. Idempotent."""
         self.closing.set()
-        self._server.shutdown()
-        self._server.break_connections()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
 
     def with_provider_key(self, key: str, *, env_key: str = "SCRIPTED_MODEL_KEY", **provider: Any) -> Setup:
         """Set codex up for a provider whose key is in the variable `env_key`."""

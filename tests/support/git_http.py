@@ -3,9 +3,12 @@
 import base64
 import http.server
 import os
-import subprocess
 import threading
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from codex_runner.demo.forge_git import http_backend
+from codex_runner.demo.forge_state import Request
 
 TOKEN = "forge-token-0123456789abcdef"
 
@@ -97,27 +100,11 @@ def _handler(served):
 
         def _git(self, body):
             parts = urlsplit(self.path)
-            environ = {
-                "PATH": os.environ["PATH"],
-                "HOME": "/nonexistent",
-                "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_PROJECT_ROOT": "/",
-                "GIT_HTTP_EXPORT_ALL": "1",
-                "REQUEST_METHOD": self.command,
-                "PATH_INFO": parts.path,
-                "QUERY_STRING": parts.query,
-                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-                "CONTENT_LENGTH": str(len(body)),
-                "REMOTE_USER": served.user,
-                "REMOTE_ADDR": "127.0.0.1",
-                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-            }
-            done = subprocess.run(["git", "http-backend"], env=environ, input=body, capture_output=True, check=False)
-            head, _, content = done.stdout.partition(b"\r\n\r\n")
-            headers = [tuple(line.split(": ", 1)) for line in head.decode().split("\r\n") if ": " in line]
-            status = next((int(value.split()[0]) for name, value in headers if name == "Status"), 200)
-            return status, [pair for pair in headers if pair[0] not in ("Status", "Content-Length")], content
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            request = Request(0, self.command, parts.path, dict(parse_qsl(parts.query)), headers, body)
+            environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
+            reply = http_backend(Path("/"), environ, request, parts.path, served.user)
+            return reply.status, [pair for pair in reply.headers.items() if pair[0] != "content-length"], reply.body
 
         def log_message(self, *_):
             pass
