@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
+from codex_runner.app.repository_address import path_of
 from codex_runner.app.trust import require_trust
 from codex_runner.ci_systems import Pipeline
 from codex_runner.credentials.local import check_workload_identity, take
@@ -124,16 +125,3 @@ def origin_of(cwd: str, environ: Mapping[str, str]) -> str:
         env={"PATH": environ.get("PATH", ""), "HOME": environ.get("HOME", "/")},
     )
     return path_of(asked.stdout.decode("utf-8", "replace").strip())
-
-
-def path_of(address: str) -> str:
-    """Return the path of a repository's address at its host: see `origin_of`."""
-    scheme, mark, rest = address.partition("://")
-    if mark and scheme != "file":
-        path = rest.partition("/")[2]
-    elif not mark and ":" in address.partition("/")[0]:  # user@host:path, as ssh has it
-        path = address.partition(":")[2]
-    else:
-        path = "/".join(address.split("/")[-2:])
-    path = path.strip("/").removesuffix(".git")
-    return path if "/" in path else ""

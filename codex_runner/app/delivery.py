@@ -6,8 +6,9 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from codex_runner.app.credentials import default_workflow_of, path_of
-from codex_runner.app.forge import ForgePlace, place_of, without_user
+from codex_runner.app.credentials import default_workflow_of
+from codex_runner.app.forge import ForgePlace, place_of
+from codex_runner.app.repository_address import path_of, without_user
 from codex_runner.ci_systems import Pipeline
 from codex_runner.credentials.local import SOURCE, take
 from codex_runner.dataclass import dataclass

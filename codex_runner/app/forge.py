@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from codex_runner.app.credentials import path_of
+from codex_runner.app.repository_address import host_of, path_of
 from codex_runner.ci_systems import Pipeline
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.delivery import ForgeKind
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 _PUBLIC = {"github.com": ForgeKind.GITHUB, "gitlab.com": ForgeKind.GITLAB}
 _BELOW = {ForgeKind.GITHUB: "/api/v3", ForgeKind.GITLAB: "/api/v4"}
-_SCP = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!//)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +68,6 @@ def place_of(job: str, spec: DeliverySpec, origin: str, environ: Mapping[str, st
         )
     api = (spec.api or (ours_api if ours == kind.value else "") or _api(kind, host)).rstrip("/")
     return ForgePlace(kind, repository, f"{server_of(api, kind)}/{repository}.git", api)
-
-
-def host_of(address: str) -> str:
-    """Return the host of a repository's address, without user and port. Returns "" for a path."""
-    if "://" in address:
-        try:
-            return urlsplit(address).hostname or ""
-        except ValueError:
-            return ""
-    found = _SCP.match(address)
-    return found[1].lower() if found else ""
-
-
-def without_user(address: str) -> str:
-    """Return an address without user and password, which CI systems clone with. Those of ssh keep their user."""
-    scheme, mark, rest = address.partition("://")
-    place, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}" if scheme in {"http", "https"} else address
 
 
 def server_of(api: str, kind: ForgeKind) -> str:

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from codex_runner.app.credentials import path_of, repository_of, workflow_of
+from codex_runner.app.credentials import repository_of, workflow_of
+from codex_runner.app.repository_address import path_of
 from codex_runner.domain.credential import CredentialSource, CredentialSpec
 
 PATH = CredentialSpec(path="acme/app/release-notes")
