@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.surroundings import for_git
+from codex_runner.shell.child import start_child
 from codex_runner.text.clean import escape_unprintable
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class JsonSchema:
         That process ends with the call, however the call ends. If the runner is killed, it ends soon after `timeout`.
         """
         request = json.dumps({"schema": self._text, "reply": reply, "seconds": timeout}).encode()
-        process = await asyncio.create_subprocess_exec(
+        process = await start_child(
             sys.executable,
             "-I",  # import nothing from the current folder, which is the agent's, nor from PYTHONPATH
             "-c",

@@ -9,11 +9,13 @@ import signal
 from typing import TYPE_CHECKING
 
 from codex_runner.dataclass import dataclass
+from codex_runner.shell.child import start_child
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _PIECE = 1 << 16
+_DYING = 5.0  # seconds: what the kernel may take, at the most, to end what was killed
 _COMPLAINT = 1 << 18  # bytes of stderr that are kept: a server may print any amount through git
 
 
@@ -39,7 +41,7 @@ async def run_git(  # noqa: PLR0913 - what a process is started with
 
     If the caller is cancelled, git and all that it has started are killed.
     """
-    process = await asyncio.create_subprocess_exec(
+    process = await start_child(
         "git",
         "-C",
         folder,
@@ -59,7 +61,9 @@ async def run_git(  # noqa: PLR0913 - what a process is started with
     except asyncio.CancelledError:
         with contextlib.suppress(ProcessLookupError):  # the whole group: git may have started a fetch
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        with contextlib.suppress(TimeoutError):  # a pipe that is full, and read no more, would never end
+            async with asyncio.timeout(_DYING):
+                await process.communicate()
         raise
     return Finished(code, output, complaint)
 

@@ -11,6 +11,7 @@ import os
 import signal
 from typing import IO, TYPE_CHECKING
 
+from codex_runner.shell.child import start_child
 from codex_runner.transports.processes import leave
 from codex_runner.transports.request import command_here, environment_lines, new_nonce
 
@@ -42,7 +43,7 @@ async def run_kept(  # noqa: PLR0913 - the parts of one command
     the command at once. The output is a file: a process that keeps it open does not block the runner.
     """
     mark = new_nonce()
-    process = await asyncio.create_subprocess_exec(
+    process = await start_child(
         *command_here("keep", "here", mark, "sh", "-c", "--", text, "sh", *arguments),
         cwd=folder,
         env=dict(environ),
@@ -82,7 +83,7 @@ async def _end(process: asyncio.subprocess.Process, ended: asyncio.Future[int]) 
 
 
 async def _end_orphans(mark: str, environ: Mapping[str, str]) -> None:
-    process = await asyncio.create_subprocess_exec(
+    process = await start_child(
         *command_here("orphans", mark),
         env=dict(environ),
         stdin=asyncio.subprocess.DEVNULL,

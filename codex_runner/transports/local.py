@@ -15,6 +15,7 @@ from codex_runner.domain.cancellation import CANCELLED, RunCancelledError
 from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
+from codex_runner.shell.child import start_child
 from codex_runner.shell.scratch import scratch_file
 from codex_runner.transports.asked import answered, end_of, ending_with_us, home, marked
 from codex_runner.transports.claim import ClaimFolder
@@ -250,7 +251,7 @@ class LocalTransport:
         began = time.monotonic()
         folder = _entered(cwd or home(self._environ))
         with self._working() as name:
-            process = await asyncio.create_subprocess_exec(
+            process = await start_child(
                 *ending_with_us(script, arguments),
                 cwd=folder,
                 env=environment,
@@ -357,7 +358,7 @@ class LocalTransport:
                 await end_session(ahead.process)
 
     async def _ask(self, request: bytes, nonce: str) -> str:
-        process = await asyncio.create_subprocess_exec(
+        process = await start_child(
             *command_here(),
             env=self._environ,
             stdin=asyncio.subprocess.PIPE,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
+from codex_runner.shell.child import start_child
 from codex_runner.transports.carriers.ssh.openssh import check_client
 from codex_runner.transports.processes import end_group
 
@@ -53,7 +54,7 @@ async def resolved(alias: str, environ: Mapping[str, str], options: tuple[str, .
     Raises ConfigurationError if ssh is missing, or cannot read its configuration.
     """
     check_client(environ)
-    process = await asyncio.create_subprocess_exec(
+    process = await start_child(
         *("ssh", *options, "-G", "--", alias),
         env=dict(environ),
         stdin=asyncio.subprocess.DEVNULL,
