@@ -61,6 +61,9 @@ SECTIONS = {
     },
     "Security": {
         "docs/security.md": "each promise with its test, what is redacted, and what is not promised",
+        "docs/threat-model.md": "who might attack, what leaves the machine, and where the protection ends",
+        "SECURITY.md": "how to report a hole in private, and which versions get fixes",
+        "docs/compatibility.md": "what stays the same, how a key goes, and which versions of codex are taken",
     },
     "How it works": {
         "docs/how-it-works.md": "the flow of a run, the run directory, the supervisor, the claim",
@@ -68,9 +71,28 @@ SECTIONS = {
         ".github/CONTRIBUTING.md": "how the code is laid, the words, and what a change needs",
         "CHANGELOG.md": "what changed in each version",
     },
+    "Decisions": {
+        "docs/adr/README.md": "the choices that are hard to undo, with what would change our mind",
+        "docs/adr/0001-openssh-and-no-library.md": "the system's ssh connects",
+        "docs/adr/0002-files-and-not-pipes.md": "codex writes into files, and readers follow by offset",
+        "docs/adr/0003-no-daemon.md": "nothing is installed on a host, and nothing stays there",
+        "docs/adr/0004-exec-and-app-server.md": "a run that nobody attends is one codex exec",
+        "docs/adr/0005-junit-xml.md": "a small library builds the report, and the runner completes and reads it back",
+        "docs/adr/0006-own-supervisor-in-sh.md": "a POSIX script is codex's parent",
+        "docs/adr/0007-gits-program.md": "git judges what was changed, guarded against the repository",
+        "docs/adr/0008-no-forge-sdk.md": "some fifteen endpoints over httpx",
+        "docs/adr/0009-dataclasses.md": "values are dataclasses, whose methods are made at first use",
+        "docs/adr/0010-no-computer-use.md": "an agent gets commands and files, and no screen",
+    },
 }
 # Names of pages whose files have another one, or would get in each other's way.
-NAMES = {"README.md": "index.md", ".github/CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+NAMES = {
+    "README.md": "index.md",
+    "SECURITY.md": "security-policy.md",
+    "CHANGELOG.md": "changelog.md",
+    ".github/CONTRIBUTING.md": "contributing.md",
+    "docs/adr/README.md": "adr/index.md",
+}
 # Shorter titles than the first headings, for the navigation.
 TITLES = {
     "README.md": "Overview",
@@ -365,7 +387,7 @@ def unlike(site: Path) -> list[str]:
     wrong = []
     for document in documents():
         name = page_of(document)
-        built = site / name if name == "index.md" else site / name.removesuffix(".md") / "index.md"
+        built = site / name if Path(name).name == "index.md" else site / name.removesuffix(".md") / "index.md"
         text = (TOP / document).read_text(encoding="utf-8")
         expected = Page(f"<article>{github.render(text)}</article>")
         found = Page(built.with_suffix(".html").read_text(encoding="utf-8"))
