@@ -232,13 +232,13 @@ def build(scratch: Path, url: str) -> Path:
     done = subprocess.run(
         ["zensical", "build", "--strict"],
         cwd=scratch,
-        env={**os.environ, "NO_COLOR": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
     )
     if done.returncode:
-        raise SiteError(done.stdout.decode(errors="replace"))
+        told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout.decode(errors="replace"))
+        raise SiteError(told.partition("Traceback (most recent call last)")[0])
     site = scratch / "site"
     for built in site.rglob("*.html"):
         built.write_text(finished(built.read_text(encoding="utf-8")), encoding="utf-8")
