@@ -252,7 +252,11 @@ def finished(text: str) -> str:
     """Return a built page with the policy for its browser, and with the places where long words of code may break."""
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     text = text.replace("<head>", f"<head>{policy}", 1)
-    return re.sub(r"(?<=<code>)[^<]+(?=</code>)", lambda code: re.sub(r"([/_.=|])(?=\w)", r"\1<wbr>", code[0]), text)
+    return re.sub(r"<pre.*?</pre>|<code>[^<]+</code>", _breakable, text, flags=re.DOTALL)
+
+
+def _breakable(code: re.Match[str]) -> str:
+    return code[0] if code[0].startswith("<pre") else re.sub(r"(?<!<)([/_.=|])(?=\w)", r"\1<wbr>", code[0])
 
 
 def llms(texts: Mapping[str, str], url: str) -> str:

@@ -125,6 +125,7 @@ def test_a_word_of_code_that_github_shows_otherwise_is_named(tmp_path, monkeypat
 
 def test_a_page_forbids_its_browser_what_is_elsewhere_and_lets_long_code_break():
     told = site.finished("<head><title>x</title></head><code>tests/unit/test_x.py</code><pre><code>a/b</code></pre>")
+    assert told.endswith("<pre><code>a/b</code></pre>")
     assert told.startswith('<head><meta http-equiv="Content-Security-Policy" content="default-src \'self\'; ')
     assert "<code>tests/<wbr>unit/<wbr>test_<wbr>x.<wbr>py</code>" in told
 
