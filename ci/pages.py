@@ -1,4 +1,4 @@
-"""Builds the docs as a site, and judges what was built. See ci/site.
+"""Builds the docs as a site, and judges what was built. See ci/pages.
 
 The documents are those that people read on GitHub, unchanged. What a site needs beyond them is made here, in a folder
 of its own: one place for all pages, links to the repository for what is no page, and lists as Python-Markdown wants
@@ -15,14 +15,11 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import tomli_w
-from markdown_it import MarkdownIt
+from page_judge import judge, unlike
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,6 +119,12 @@ def page_of(document: str) -> str:
     return NAMES.get(document, document.removeprefix("docs/"))
 
 
+def built(site: Path, document: str) -> Path:
+    """Return the file of a document's page in the built site."""
+    page = site / page_of(document)
+    return page.with_suffix(".html") if page.stem == "index" else page.with_suffix("") / "index.html"
+
+
 def documents() -> tuple[str, ...]:
     return tuple(document for section in SECTIONS.values() for document in section)
 
@@ -212,16 +215,16 @@ def repository() -> str:
 def build(scratch: Path, url: str) -> Path:
     """Build the site in a folder and return the folder of its pages. Raises SiteError with the generator's words."""
     if missing := unplaced():
-        raise SiteError("\n".join(f"{each}: on no page; add it to SECTIONS in ci/site.py" for each in missing))
+        raise SiteError("\n".join(f"{each}: on no page; add it to SECTIONS in ci/pages.py" for each in missing))
     texts = {document: (TOP / document).read_text(encoding="utf-8") for document in documents()}
     pages = scratch / "pages"
     for document, text in texts.items():
         written = pages / page_of(document)
         written.parent.mkdir(parents=True, exist_ok=True)
         written.write_text(page(document, text), encoding="utf-8")
-    for asset in (*ASSETS, "ci/site.css"):
+    for asset in (*ASSETS, "ci/pages.css"):
         shutil.copy(TOP / asset, pages)
-    settings = tomllib.loads((TOP / "ci/site.toml").read_text(encoding="utf-8"))
+    settings = tomllib.loads((TOP / "ci/pages.toml").read_text(encoding="utf-8"))
     settings["project"]["site_url"] = url
     settings["project"]["nav"] = [
         {name: [{TITLES.get(each) or heading(texts[each]): page_of(each)} for each in section]}
@@ -240,8 +243,8 @@ def build(scratch: Path, url: str) -> Path:
         told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout.decode(errors="replace"))
         raise SiteError(told.partition("Traceback (most recent call last)")[0])
     site = scratch / "site"
-    for built in site.rglob("*.html"):
-        built.write_text(finished(built.read_text(encoding="utf-8")), encoding="utf-8")
+    for each in site.rglob("*.html"):
+        each.write_text(finished(each.read_text(encoding="utf-8")), encoding="utf-8")
     for document in texts:  # for programs that read
         shutil.copy(pages / page_of(document), site / page_of(document))
     (site / "llms.txt").write_text(llms(texts, url), encoding="utf-8")
@@ -261,7 +264,7 @@ def _breakable(code: re.Match[str]) -> str:
 
 def llms(texts: Mapping[str, str], url: str) -> str:
     """Return the list of all pages for programs that read: https://llmstxt.org."""
-    settings = tomllib.loads((TOP / "ci/site.toml").read_text(encoding="utf-8"))["project"]
+    settings = tomllib.loads((TOP / "ci/pages.toml").read_text(encoding="utf-8"))["project"]
     lines = [f"# {settings['site_name']}", "", f"> {settings['site_description']}"]
     for name, section in SECTIONS.items():
         lines += ["", f"## {name}", ""]
@@ -269,146 +272,8 @@ def llms(texts: Mapping[str, str], url: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-# --- the judgement ---------------------------------------------------------------------------------------------------
-
-# What a browser loads without being asked, by tag and attribute. A `link` loads by its `rel`.
-LOADS = {
-    "script": ("src",),
-    "img": ("src", "srcset"),
-    "source": ("src", "srcset"),
-    "iframe": ("src",),
-    "embed": ("src",),
-    "object": ("data",),
-    "video": ("src", "poster"),
-    "audio": ("src",),
-    "track": ("src",),
-    "use": ("href", "xlink:href"),
-    "image": ("href", "xlink:href"),
-}
-LOADING_LINKS = {"stylesheet", "icon", "preload", "prefetch", "modulepreload", "preconnect", "dns-prefetch", "manifest"}
-IN_STYLE = re.compile(r"""(?:url\(|@import\s)\s*["']?([^"')\s;]+)""")
-
-
-class Page(HTMLParser):
-    """A page as a browser reads it: anchors, links, what it loads, how many blocks of each kind, and words of code."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.anchors: set[str] = set()
-        self.links: list[str] = []
-        self.loads: list[str] = []
-        self.blocks: Counter[str] = Counter()
-        self.code: list[str] = []
-        self._article = self._style = self._pre = self._code = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        self._style = tag == "style"
-        self._article |= tag == "article"
-        if self._article and tag in BLOCKS:
-            self.blocks[tag] += 1
-        self._pre |= tag == "pre"
-        if tag == "code" and self._article and not self._pre:
-            self._code = True
-            self.code.append("")
-        self.anchors |= {given[name] for name in ("id", "name") if given.get(name)}
-        if tag == "a" and "href" in given:
-            self.links.append(given["href"])
-        if tag == "link" and LOADING_LINKS & set(given.get("rel", "").split()):
-            self.loads.append(given.get("href", ""))
-        for name in LOADS.get(tag, ()):
-            if name in given:
-                several = given[name].split(",") if name == "srcset" else [given[name]]
-                self.loads += [part.split()[0] for part in several if part.strip()]
-        self.loads += IN_STYLE.findall(given.get("style", ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        self._style = False
-        self._article &= tag != "article"
-        self._pre &= tag != "pre"
-        self._code &= tag != "code"
-
-    def handle_data(self, data: str) -> None:
-        if self._style:
-            self.loads += IN_STYLE.findall(data)
-        if self._code:
-            self.code[-1] += data
-
-
-def judge(site: Path, url: str) -> list[str]:
-    """Return what is wrong with a built site: links and anchors that lead nowhere, and what comes from elsewhere."""
-    pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
-    wrong = []
-    for path, each in pages.items():
-        name = path.relative_to(site)
-        wrong += [f"{name}: loads {load} from elsewhere" for load in each.loads if _is_elsewhere(load)]
-        for target in (*each.links, *(load for load in each.loads if not _is_elsewhere(load))):
-            there, fragment = _place(site, path, target, url)
-            if there is None:
-                continue
-            if not there.is_file():
-                wrong.append(f"{name}: {target} leads nowhere")
-            elif fragment and there in pages and fragment not in pages[there].anchors:
-                wrong.append(f"{name}: {target} has no such anchor")
-    for path in sorted(site.rglob("*.css")):
-        loads = IN_STYLE.findall(path.read_text(encoding="utf-8"))
-        wrong += [f"{path.relative_to(site)}: loads {load} from elsewhere" for load in loads if _is_elsewhere(load)]
-    return wrong
-
-
-def _is_elsewhere(target: str) -> bool:
-    parts = urlsplit(target)
-    return bool(parts.netloc) or parts.scheme not in {"", "data"}
-
-
-def _place(site: Path, page: Path, target: str, url: str) -> tuple[Path | None, str]:
-    """Return the file of the site that a link means, or None if it is another site's, and the fragment."""
-    if target.startswith(url):
-        target = urlsplit(url).path + target.removeprefix(url)
-    parts = urlsplit(target)
-    if parts.scheme or parts.netloc:  # another site's, and data
-        return None, ""
-    if not parts.path:
-        return page, unquote(parts.fragment)
-    base = urlsplit(url).path
-    below = site / parts.path.removeprefix(base) if parts.path.startswith("/") else page.parent / parts.path
-    there = Path(os.path.normpath(unquote(str(below))))
-    return (there / "index.html" if there.is_dir() else there), unquote(parts.fragment)
-
-
-# --- the same on GitHub ----------------------------------------------------------------------------------------------
-
-BLOCKS = ("h1", "h2", "h3", "h4", "li", "tr", "pre", "blockquote", "img")
-
-
-def unlike(site: Path) -> list[str]:
-    """Return where a page has other headings, lists, tables, blocks or code than GitHub shows for its document.
-
-    CommonMark, which GitHub reads, and Python-Markdown differ in lists and in what stands within them: see `_lists`.
-    """
-    github = MarkdownIt("commonmark").enable("table")
-    wrong = []
-    for document in documents():
-        name = page_of(document)
-        built = site / name if Path(name).name == "index.md" else site / name.removesuffix(".md") / "index.md"
-        text = (TOP / document).read_text(encoding="utf-8")
-        expected = Page(f"<article>{github.render(text)}</article>")
-        found = Page(built.with_suffix(".html").read_text(encoding="utf-8"))
-        wrong += [
-            f"{document}: {found.blocks[tag]} of <{tag}> on the page, {expected.blocks[tag]} on GitHub"
-            for tag in BLOCKS
-            if found.blocks[tag] != expected.blocks[tag]
-        ]
-        pairs = ([" ".join(word.split()) for word in pair] for pair in zip(found.code, expected.code, strict=False))
-        wrong += [f"{document}: `{here}` on the page, `{there}` on GitHub" for here, there in pairs if here != there][
-            :1
-        ]
-    return wrong
-
-
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="ci/site")
+    parser = argparse.ArgumentParser(prog="ci/pages")
     parser.add_argument("folder", nargs="?", type=Path, help="keep the pages here; the folder must not exist")
     parser.add_argument("--url", default="https://OWNER.github.io/codex-runner/", help="where they will be published")
     given = parser.parse_args(arguments)
@@ -419,7 +284,7 @@ def main(arguments: list[str]) -> int:
         except SiteError as error:
             print(error, file=sys.stderr)
             return 1
-        wrong = [*judge(site, url), *unlike(site)]
+        wrong = [*judge(site, url), *unlike({each: (built(site, each), TOP / each) for each in documents()})]
         print(*wrong, sep="\n", file=sys.stderr, end="\n" if wrong else "")
         if given.folder and not wrong:
             shutil.copytree(site, given.folder)

@@ -1,6 +1,6 @@
-"""The docs as a site: what ci/site makes of a document, and what it refuses. `ci/check` builds the whole of it."""
+"""The docs as a site: what ci/pages makes of a document, and what it refuses. `ci/check` builds the whole of it."""
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
@@ -9,15 +9,16 @@ import pytest
 URL = "https://docs.example.com/codex-runner/"
 
 
-def load_site():
-    spec = importlib.util.spec_from_file_location("docs_site", Path(__file__).parents[2] / "ci/site.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def load_pages():
+    folder = str(Path(__file__).parents[2] / "ci")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module("pages")
+    finally:
+        sys.path.remove(folder)
 
 
-site = load_site()
+site = load_pages()
 
 
 def written(folder, **pages):
@@ -105,22 +106,22 @@ def test_a_sound_page_is_accepted(tmp_path):
     assert site.judge(folder, URL) == ["vault/index.html: ../#x has no such anchor"]
 
 
-def test_what_github_shows_otherwise_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(site, "TOP", tmp_path)
-    monkeypatch.setattr(site, "SECTIONS", {"One": {"README.md": "x"}})
+def test_what_github_shows_otherwise_is_named(tmp_path):
     (tmp_path / "README.md").write_text("# A\n\nSome:\n- one\n- two\n", encoding="utf-8")
     (tmp_path / "site").mkdir()
     folder = written(tmp_path / "site", index="<h1>A</h1><p>Some: - one - two</p>")
-    assert site.unlike(folder) == ["README.md: 0 of <li> on the page, 2 on GitHub"]
+    assert site.unlike({"README.md": (folder / "index.html", tmp_path / "README.md")}) == [
+        "README.md: 0 of <li> on the page, 2 on GitHub"
+    ]
 
 
-def test_a_word_of_code_that_github_shows_otherwise_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(site, "TOP", tmp_path)
-    monkeypatch.setattr(site, "SECTIONS", {"One": {"README.md": "x"}})
+def test_a_word_of_code_that_github_shows_otherwise_is_named(tmp_path):
     (tmp_path / "README.md").write_text("# A\n\n| `a\\|b` |\n| --- |\n", encoding="utf-8")
     (tmp_path / "site").mkdir()
     folder = written(tmp_path / "site", index="<h1>A</h1><table><tr><th><code>a\\|b</code></th></tr></table>")
-    assert site.unlike(folder) == ["README.md: `a\\|b` on the page, `a|b` on GitHub"]
+    assert site.unlike({"README.md": (folder / "index.html", tmp_path / "README.md")}) == [
+        "README.md: `a\\|b` on the page, `a|b` on GitHub"
+    ]
 
 
 def test_a_page_forbids_its_browser_what_is_elsewhere_and_lets_long_code_break():
