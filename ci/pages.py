@@ -204,9 +204,12 @@ def link(document: str, target: str) -> str:
 
 
 def repository() -> str:
-    """Return the repository's address: on GitHub Actions, where this runs."""
+    """Return the repository's address: the one that a workflow runs in, else the package's."""
     server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
-    return f"{server}/{name}" if server and name else "https://github.com/OWNER/codex-runner"
+    if server and name:
+        return f"{server}/{name}"
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project.get("urls", {}).get("Source", "https://github.com/OWNER/codex-runner"))
 
 
 # --- the build -------------------------------------------------------------------------------------------------------
