@@ -30,7 +30,7 @@ from codex_runner.cli.options import (
 from codex_runner.cli.result import finish
 from codex_runner.cli.signals import Following
 from codex_runner.cli.speech import print_json
-from codex_runner.config import PromptSource, files_of, resolve_job
+from codex_runner.config import PromptSource, files_of, load, resolve_job
 from codex_runner.domain.errors import UsageError
 from codex_runner.engine.stopping import Stopping
 from codex_runner.text.clean import clean_line
@@ -76,7 +76,8 @@ def run(
     """
     if not dry_run:
         clear_junit(junit)
-    loaded = configuration(config, settings or [])
+    # A run records the configuration's warnings itself.
+    loaded = configuration(config, settings or []) if dry_run else load(config, Path.cwd(), os.environ, settings or [])
     if stdin is not None and stdin != "-":
         raise UsageError(f"Unexpected argument {stdin!r}.", remedy="Give the prompt with --prompt, --prompt-file or -.")
     if stdin == "-" and context == "-":

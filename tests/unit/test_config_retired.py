@@ -1,12 +1,20 @@
 """Keys that another one has replaced: they work, warn, and go when it was said."""
 
+import asyncio
+import os
+
 import pytest
 
 from codex_runner import __version__
+from codex_runner.app.invocation import Invocation
+from codex_runner.app.run import run
 from codex_runner.cli.options import configuration
-from codex_runner.config import load
+from codex_runner.config import load, resolve_job
 from codex_runner.config.retired import RETIRED, Retired
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.folder import RunFolder
+from codex_runner.domain.run import new_run_id
+from codex_runner.engine.stopping import Stopping
 
 MADE_UP = (
     Retired(("jobs", "*", "time_limit"), "timeout", since="0.2", removal="0.4"),
@@ -80,6 +88,19 @@ def test_a_command_prints_the_warnings(loaded, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("codex_runner.cli.options.load", lambda *_: config)
     assert configuration(tmp_path) is config
     assert capsys.readouterr().err == f"codex-runner: warning: {config.warnings[0]}\n"
+
+
+def test_a_run_records_the_warnings(loaded, tmp_path):
+    config = loaded(FILE + 'time_limit = "5m"\ncodex.path = "/nowhere/codex"\n')
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    folder = RunFolder(config.output_dir / new_run_id("docs"))
+    state = asyncio.run(
+        run(resolve_job(config, "docs"), folder, Invocation.of(config, environ, ()), stopping=Stopping())
+    )
+    assert (state.verdict.exit_code, [each.message for each in state.warnings if each.code == "retired"]) == (
+        3,
+        list(config.warnings),
+    )
 
 
 def minor(version):
