@@ -84,7 +84,9 @@ def argv(install: Install, resume: str | None = None, *, schema: str | None = No
     thread = () if resume is None else ("resume", resume)
     shape = () if schema is None else ("--output-schema", schema)
     first = (
-        ("/bin/sh", "-c", shell_script("codex_runner.codex", "own_bwrap.sh"), "sh", install.bwrap) if install.bwrap else ()
+        ("/bin/sh", "-c", shell_script("codex_runner.codex", "own_bwrap.sh"), "sh", install.bwrap)
+        if install.bwrap
+        else ()
     )
     return (*first, install.path, "exec", "--json", "--strict-config", "--skip-git-repo-check", *shape, *thread, "-")
 

@@ -206,8 +206,8 @@ def _remedy(job: Job, install: Install, answer: _Answer, said: str) -> str:
         )
     if install.old_bwrap and "execvp" in said:
         return (
-            f"{install.old_bwrap} is too old for codex's sandbox. Install bubblewrap 0.9.0 or later, or a codex that brings its "
-            "own (npm's @openai/codex, PyPI's openai-codex-cli-bin)."
+            f"{install.old_bwrap} is too old for codex's sandbox. Install bubblewrap 0.9.0 or later, or a codex that "
+            "brings its own (npm's @openai/codex, PyPI's openai-codex-cli-bin)."
         )
     by_words = next((remedy for words, remedy in _BY_WORDS if words.search(said)), None)
     if by_words is not None or not _FORBIDDEN.search(said):

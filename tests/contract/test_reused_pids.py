@@ -1,11 +1,10 @@
-"""The system gives the pid of a process that has ended to another one. Nothing that the host's script ends is a stranger."""
+"""The system gives the pid of a process that has ended to another. The host's script ends no such stranger."""
 
 import asyncio
-import os
 import subprocess
 
 from support.container import ContainerCarrier, container_or_skip
-from support.launches import launch, wait_until
+from support.launches import launch
 
 from codex_runner.domain.event import Position
 from codex_runner.domain.host import Ended, Output

@@ -71,7 +71,7 @@ exec {0} "$@"
 
 
 def put_old_bwrap(folder, codex):
-    """Put a bubblewrap before 0.9.0 there, as Debian 12 has it. codex uses none in a folder that the agent may write."""
+    """Put a bubblewrap before 0.9.0 there, as in Debian 12. codex ignores one in a folder that the agent may write."""
     own = codex.resolve().parent.with_name("codex-resources") / "bwrap"
     folder.mkdir()
     (folder / "bwrap").write_text(OLD.format(own))
