@@ -29,6 +29,8 @@ from codex_runner.cli.main import command_line
 from codex_runner.codex.classes import NARROWER, ROWS
 from codex_runner.codex.refusal_kinds import REFUSALS, SANDBOX_FAILED
 from codex_runner.codex.versions import VERSIONS, Standing
+from codex_runner.config.problems import dotted
+from codex_runner.config.retired import RETIRED
 from codex_runner.domain import event as ev
 from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
 from codex_runner.domain.exit_code import ExitCode
@@ -45,7 +47,7 @@ TOP = Path(__file__).parent.parent
 PLACES = {
     "README.md": ("commands", "exit-codes-short"),
     "docs/cli.md": ("cli",),
-    "docs/dependencies.md": ("codex-versions",),
+    "docs/compatibility.md": ("retired", "codex-versions"),
     "docs/events.md": ("events", "items", "values"),
     "docs/exit-codes.md": ("exit-codes",),
     "docs/failures.md": ("failures", "messages", "refusals", "stops"),
@@ -134,7 +136,13 @@ def codex_versions() -> str:
     for bad in VERSIONS.bad:
         span = bad.first if bad.first == bad.last else f"{bad.first} to {bad.last}"
         rows.append((span, Standing.BAD.value, f"refused: {bad.reason}", bad.remedy))
-    return table(("Version", "Standing", "What a run does", "What to do"), rows)
+    told = table(("Version", "Standing", "What a run does", "What to do"), rows)
+    return told if VERSIONS.bad else f"{told}\n\nNo version from {oldest} on is known to be bad."
+
+
+def retired() -> str:
+    rows = [(f"`{dotted(one.path)}`", f"`{one.successor}`", one.since, one.removal) for one in RETIRED]
+    return table(("Key", "Successor", "Warns since", "Refused from"), rows) if rows else "Nothing is deprecated now."
 
 
 def stops() -> str:
@@ -357,7 +365,19 @@ def part(name: str) -> str:
         return kinds(ev.EVENT_KINDS)
     if name == "items":
         return kinds(ev.ITEM_KINDS)
-    writers = (cli, codex_versions, commands, exit_codes, exit_codes_short, failures, messages, refusals, stops, values)
+    writers = (
+        cli,
+        codex_versions,
+        commands,
+        exit_codes,
+        exit_codes_short,
+        failures,
+        messages,
+        refusals,
+        retired,
+        stops,
+        values,
+    )
     return {writer.__name__.replace("_", "-"): writer for writer in writers}[name]()
 
 

@@ -19,6 +19,7 @@ from codex_runner.codex.agent import Codex
 from codex_runner.codex.bundled import bundled_codex
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.concurrency import LockPolicy
+from codex_runner.domain.event import Warned
 from codex_runner.domain.job import Job, Sandbox
 from codex_runner.domain.state import RunState
 from codex_runner.engine.adapters import Adapters, RunContext
@@ -86,7 +87,10 @@ def compose(assignment: Assignment, invocation: Invocation, stopping: Stopping) 
     own = [str(folder.path.parent.resolve())] if job.host.is_here else []
     context = RunContext(
         folder=folder,
-        doubts=doubts(job, invocation.ledger, invocation.environ),
+        doubts=[
+            *(Warned("retired", warning) for warning in invocation.warnings),
+            *doubts(job, invocation.ledger, invocation.environ),
+        ],
         own=own,
         later=assignment.noted[1:],
         renewal=way.claim.renewal,

@@ -35,7 +35,8 @@ class Invocation:
     `junit` is a second place for junit.xml; `ssh_config` is the argument of `ssh -F`; without `guards`, JUnit leaves
     out guards that passed. `complain` gets a sentence for each failure after the reports are written.
     `named` are the files that configure the run, codex-runner.toml first. `secret_names` are the variables that the
-    configuration names as a secret's place; `hosts` say which of them a host's ssh gets all the same.
+    configuration names as a secret's place; `hosts` say which of them a host's ssh gets all the same. `warnings` are
+    the configuration's, which a run records.
     `digest` is a hash of the settings that name other machines and files: logins, ssh, notifications, output. It is
     empty if there is no configuration.
     """
@@ -54,6 +55,7 @@ class Invocation:
     secret_names: frozenset[str] = frozenset()
     hosts: Mapping[str, HostSettings] = field(default_factory=lambda: MappingProxyType({}))
     digest: str = ""
+    warnings: Sequence[str] = ()
 
     def given_to(self, host: str) -> tuple[str, ...]:
         """Return the variables that the host's ssh gets although the runner reads a secret from them."""
@@ -108,6 +110,7 @@ class Invocation:
             secret_names=secret_names_of(config),
             hosts=config.hosts,
             digest=_digest(config),
+            warnings=config.warnings,
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,13 +11,14 @@ import typer
 from codex_runner.app.diagnosis import configuration_failed, exit_code, write_junit
 from codex_runner.app.doctor import Doctor
 from codex_runner.app.invocation import Invocation
-from codex_runner.cli.options import ConfigOption, JunitOption, SetOption  # noqa: TC001 - typer reads annotations
+from codex_runner.cli.options import ConfigOption, JunitOption, SetOption, configuration
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_table
-from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from codex_runner.app.diagnosis import Diagnosis
 
 
@@ -48,7 +48,7 @@ def doctor(
 
 def _examine(config: Path | None, settings: list[str] | None, job: str | None) -> tuple[Diagnosis, ...]:
     try:
-        loaded = load(config, Path.cwd(), os.environ, settings or [])
+        loaded = configuration(config, settings or [])
     except ConfigurationError as error:
         return (configuration_failed(error),)
     doctor = Doctor(loaded, Invocation.of(loaded, os.environ, None), tell)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codex_runner.app.credentials import origin_of
+from codex_runner.cli.options import configuration
 from codex_runner.cli.pipelines import ACTION, STARTERS, WantedStarter, choose_job, plan, this_machine, top_of
-from codex_runner.config import load
 from codex_runner.config.first_file import FIRST_JOB, STARTER
 from codex_runner.config.settings import FILE_NAME
 from codex_runner.domain.errors import UsageError
@@ -81,7 +81,7 @@ def _write_pipeline(system: CiSystem, config: Path | None, job: str | None, acti
     if config is not None and config.is_dir():
         config /= FILE_NAME
     here = Path.cwd()
-    loaded = load(config, here, os.environ)
+    loaded = configuration(config)
     root = here if system.on_this_machine else top_of(here)
     request = WantedStarter(
         loaded,

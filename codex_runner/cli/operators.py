@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from codex_runner.config import load
+from codex_runner.cli.options import configuration
 from codex_runner.config.loading import find
 from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.exit_code import ExitCode
@@ -26,7 +25,7 @@ def optional_config(config: Path | None, settings: list[str] | None) -> Config |
             find(Path.cwd())
         except ConfigurationError:
             return None
-    return load(config, Path.cwd(), os.environ, settings or [])
+    return configuration(config, settings or [])
 
 
 def duration(text: str, option: str) -> float:

@@ -17,7 +17,7 @@ from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from codex_runner.config import Config
     from codex_runner.domain.job import Job
@@ -82,18 +82,26 @@ def warn(sentence: str) -> None:
     tell(f"warning: {sentence}")
 
 
+def configuration(config: Path | None, settings: Sequence[str] = ()) -> Config:
+    """Load the configuration for a command, and print its warnings."""
+    loaded = load(config, Path.cwd(), os.environ, settings)
+    for warning in loaded.warnings:
+        warn(warning)
+    return loaded
+
+
 def output_dir(given: Path | None, config: Path | None) -> Path:
     """Return the output folder: `output` if given, else the configuration's."""
     if given is not None:
         return given.absolute()
 
-    return load(config, Path.cwd(), os.environ).output_dir
+    return configuration(config).output_dir
 
 
 def runs_config(config: Path | None, output: Path | None) -> tuple[Config | None, Path]:
     """Return the configuration and the output folder. No configuration is needed if `output` is given."""
     try:
-        loaded = load(config, Path.cwd(), os.environ)
+        loaded = configuration(config)
     except ConfigurationError:
         if output is None or config is not None:
             raise

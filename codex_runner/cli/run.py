@@ -23,6 +23,7 @@ from codex_runner.cli.options import (
     OutputOption,
     SetOption,
     clear_junit,
+    configuration,
     sinks,
     warn,
 )
@@ -75,7 +76,8 @@ def run(
     """
     if not dry_run:
         clear_junit(junit)
-    loaded = load(config, Path.cwd(), os.environ, settings or [])
+    # A run records the configuration's warnings itself.
+    loaded = configuration(config, settings or []) if dry_run else load(config, Path.cwd(), os.environ, settings or [])
     if stdin is not None and stdin != "-":
         raise UsageError(f"Unexpected argument {stdin!r}.", remedy="Give the prompt with --prompt, --prompt-file or -.")
     if stdin == "-" and context == "-":

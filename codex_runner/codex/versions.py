@@ -1,7 +1,7 @@
 """The versions of codex: those that the tests run, the oldest one, and those that are known to be bad.
 
 This table is the one owner. The preflight refuses a codex by it before codex gets a token, and `doctor` reports it.
-docs/dependencies.md is generated from it. The tests and the nightly workflow run the versions that it names.
+docs/compatibility.md is generated from it. The tests and the nightly workflow run the versions that it names.
 """
 
 from __future__ import annotations

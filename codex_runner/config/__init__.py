@@ -9,6 +9,7 @@
 | what holds for a table as a whole | `schema`, and `credentials` for keys that belong together |
 | where values come from | `layers` |
 | a message | `problems` |
+| a key that another one replaces | `retired` |
 """
 
 from __future__ import annotations

@@ -7,13 +7,15 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.config import tables
-from codex_runner.config.problems import CONFIGURATION, Problem, dotted, unknown_key
+from codex_runner.config.problems import CONFIGURATION, Problem, dotted, origin, unknown_key
+from codex_runner.config.retired import RETIRED, current, retired_in
 from codex_runner.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from codex_runner.config.retired import Retired
     from codex_runner.config.tables import Node
 
 PREFIX = "CODEX_RUNNER_"
@@ -57,7 +59,7 @@ def from_file(path: Path, name: str) -> Layer:
     return Layer(values, {(): name})
 
 
-def from_overrides(overrides: Sequence[str]) -> Layer:
+def from_overrides(overrides: Sequence[str], retired: Sequence[Retired] = RETIRED) -> Layer:
     """Parse `KEY=VALUE` overrides. A key is written as in TOML (`jobs."a.b".timeout`); its last value wins."""
     layer = Layer()
     for override in overrides:
@@ -67,8 +69,8 @@ def from_overrides(overrides: Sequence[str]) -> Layer:
             layer.problems.append(Problem(f"--set {shown}", (), "must be KEY=VALUE, such as jobs.NAME.timeout=10m"))
             continue
         node: Node | None = tables.CONFIG_FILE
-        for key in path:
-            node = tables.below(node, key)
+        for depth in range(len(path)):
+            node = tables.below(node, current(path[: depth + 1], retired))
         value = _toml_value(text)
         if tables.is_text(node) and not isinstance(value, str):
             value = text
@@ -76,7 +78,9 @@ def from_overrides(overrides: Sequence[str]) -> Layer:
     return layer
 
 
-def from_environment(environ: Mapping[str, str], weaker: Layer, stronger: Layer) -> Layer:
+def from_environment(
+    environ: Mapping[str, str], weaker: Layer, stronger: Layer, retired: Sequence[Retired] = RETIRED
+) -> Layer:
     """Read `CODEX_RUNNER_*`. Names of jobs and other tables are matched with those of the other layers.
 
     `__` goes one table down. Case does not matter, and `-`, `.` and `_` are the same: `JOBS__RELEASE_NOTES__TIMEOUT`
@@ -88,7 +92,7 @@ def from_environment(environ: Mapping[str, str], weaker: Layer, stronger: Layer)
             continue
         origin = f"environment {name}"
         try:
-            path, node = _locate(name.removeprefix(PREFIX), (weaker.values, stronger.values))
+            path, node = _locate(name.removeprefix(PREFIX), (weaker.values, stronger.values), retired)
         except _NoSuchKeyError as error:
             layer.problems.append(Problem(origin, error.path, error.problem))
             continue
@@ -104,7 +108,7 @@ class _NoSuchKeyError(Exception):
         self.problem = problem
 
 
-def _locate(rest: str, present: Sequence[Any]) -> tuple[tuple[str, ...], Node | None]:
+def _locate(rest: str, present: Sequence[Any], retired: Sequence[Retired]) -> tuple[tuple[str, ...], Node | None]:
     """Return the path that a variable's name (without its prefix) means, and the node there.
 
     Raises _NoSuchKeyError if there is no such key, or several.
@@ -115,8 +119,8 @@ def _locate(rest: str, present: Sequence[Any]) -> tuple[tuple[str, ...], Node | 
         if path[-2:] == ("codex", "env"):
             key, rest = rest, ""  # names of variables are used as written
         else:
-            key, rest = _next_key(node, path, rest, present)
-        node = tables.below(node, key)
+            key, rest = _next_key(node, path, rest, present, retired)
+        node = tables.below(node, current((*path, key), retired))
         present = [table[key] for table in present if isinstance(table, dict) and key in table]
         path = (*path, key)
     if not path:
@@ -124,9 +128,12 @@ def _locate(rest: str, present: Sequence[Any]) -> tuple[tuple[str, ...], Node | 
     return path, node
 
 
-def _next_key(node: Node | None, path: tuple[str, ...], rest: str, present: Sequence[Any]) -> tuple[str, str]:
+def _next_key(
+    node: Node | None, path: tuple[str, ...], rest: str, present: Sequence[Any], retired: Sequence[Retired]
+) -> tuple[str, str]:
     keys = tables.known_keys(node)
     names = set(keys) if keys is not None else {key for table in present if isinstance(table, dict) for key in table}
+    names |= retired_in(path, retired)
     folded = {name: _fold(name) for name in names}
     wanted = _fold(rest)
     fits = [name for name, fold in folded.items() if wanted == fold or wanted.startswith(f"{fold}__")]
@@ -180,6 +187,42 @@ def _toml_value(text: str) -> Any:
     except (ValueError, RecursionError):
         return text
     return table["value"] if table.keys() == {"value"} else text
+
+
+def replace_retired(layer: Layer, retired: Sequence[Retired]) -> list[str]:
+    """Move the value of each retired key to its successor. Returns a warning for each.
+
+    Both in one table of one layer are a contradiction, which becomes a problem of the layer.
+    """
+    warnings = []
+    for one in retired:
+        for path, table in _tables_at(layer.values, one.path[:-1]):
+            key = (*path, one.path[-1])
+            if key[-1] not in table:
+                continue
+            value, told = table.pop(key[-1]), origin(key, [layer.origins])
+            if one.successor in table:
+                said = f"has been replaced by `{one.successor}`, which is given too; leave the old one out"
+                layer.problems.append(Problem(told, key, said))
+                continue
+            table[one.successor] = value
+            layer.origins |= {
+                (*path, one.successor, *given[len(key) :]): name
+                for given, name in layer.origins.items()
+                if given[: len(key)] == key
+            }
+            said = f"`{one.successor}` has replaced it. From version {one.removal} on, it is refused. Rename it."
+            warnings.append(str(Problem(told, key, said)))
+    return warnings
+
+
+def _tables_at(values: Mapping[str, Any], path: Sequence[str]) -> Iterable[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Yield the tables at `path`, in which `*` stands for any name, with the path of each."""
+    found: list[tuple[tuple[str, ...], Any]] = [((), values)]
+    for part in path:
+        names = [(at, table, table if part == "*" else {part}) for at, table in found if isinstance(table, dict)]
+        found = [((*at, name), table[name]) for at, table, wanted in names for name in wanted if name in table]
+    return ((at, table) for at, table in found if isinstance(table, dict))
 
 
 def keep_one_prompt(layers: Sequence[Layer]) -> None:

@@ -13,6 +13,7 @@ from codex_runner.config.build import build
 from codex_runner.config.credentials import credential_problem
 from codex_runner.config.delivery import delivery_problems
 from codex_runner.config.paths import below
+from codex_runner.config.retired import RETIRED
 from codex_runner.config.settings import CHECK_TURNS, FILE_NAME, OUTPUT_DIR, AuditSettings, Config, JobSettings
 from codex_runner.domain.credential import VaultSettings
 from codex_runner.domain.errors import ConfigurationError
@@ -22,8 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from codex_runner.config.retired import Retired
 
-def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Config:
+
+def load(
+    path: Path | None,
+    start: Path,
+    environ: Mapping[str, str],
+    overrides: Sequence[str] = (),
+    retired: Sequence[Retired] = RETIRED,
+) -> Config:
     """Read, merge and check the configuration.
 
     `path` is the file, relative to `start`. If it is None, the file is codex-runner.toml in `start` (absolute) or the
@@ -41,9 +50,10 @@ def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: 
         from_file = layers.from_file(file, _name(file, start))
         if from_file.problems:
             raise _error(from_file.problems)
-        from_overrides = layers.from_overrides(overrides)
-        from_environment = layers.from_environment(environ, from_file, from_overrides)
+        from_overrides = layers.from_overrides(overrides, retired)
+        from_environment = layers.from_environment(environ, from_file, from_overrides, retired)
         strongest_first = (from_overrides, from_environment, from_file)
+        warnings = [warning for layer in strongest_first for warning in layers.replace_retired(layer, retired)]
         layers.keep_one_prompt(strongest_first)
         layers.keep_one_login(strongest_first)
         layers.refuse_trusted_forks(from_file)
@@ -59,7 +69,7 @@ def load(path: Path | None, start: Path, environ: Mapping[str, str], overrides: 
             ]
     if found:
         raise _error(found)  # here, where pydantic's own error is gone: it holds the values, secrets too
-    return _config(file, values)
+    return replace(_config(file, values), warnings=tuple(warnings))
 
 
 def _incomplete(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:

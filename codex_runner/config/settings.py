@@ -98,7 +98,8 @@ class Config:
     `path` is the file, absolute; relative paths start at its folder. `output_dir`, `ledger` (None is the user's own),
     `ssh_config` (the argument of `ssh -F`) and all files of `vault` and `audit` are absolute. `codex_path` is
     `[codex] path` as written. `defaults` is a job without settings of its own. `prices` are by model. `metrics` is
-    the folder for the collector's files. `junit_guards` says if JUnit reports show the guards that passed.
+    the folder for the collector's files. `junit_guards` says if JUnit reports show the guards that passed. `warnings`
+    are sentences about what the configuration should no longer have.
     """
 
     path: Path
@@ -115,6 +116,7 @@ class Config:
     ledger: Path | None = None
     prices: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
     defaults: JobSettings = field(default_factory=JobSettings)
+    warnings: tuple[str, ...] = ()
 
     @property
     def root(self) -> Path:

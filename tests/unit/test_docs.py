@@ -25,8 +25,9 @@ TOP = Path(__file__).parents[2]
 DOCUMENTS = [
     "README.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     ".github/CONTRIBUTING.md",
-    *(f"docs/{p.name}" for p in sorted((TOP / "docs").glob("*.md"))),
+    *(p.relative_to(TOP).as_posix() for p in sorted((TOP / "docs").rglob("*.md"))),
 ]
 PYPROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -118,6 +119,7 @@ def names_of(requirements):
         ("At run time", PYPROJECT["project"]["dependencies"]),
         ("For the demo", PYPROJECT["project"]["optional-dependencies"]["demo"]),
         ("For `secret_scan`", PYPROJECT["project"]["optional-dependencies"]["scan"]),
+        ("For the site", PYPROJECT["project"]["optional-dependencies"]["docs"]),
         ("For development", PYPROJECT["project"]["optional-dependencies"]["dev"]),
     ],
 )
@@ -132,7 +134,8 @@ def test_every_dependency_has_an_exact_version():
     assert comment.startswith("# ")
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
     extras = PYPROJECT["project"]["optional-dependencies"]
-    assert names_of([*PYPROJECT["project"]["dependencies"], *extras["demo"], *extras["scan"], *extras["dev"]]) <= pinned
+    ours = [*PYPROJECT["project"]["dependencies"], *(each for extra in extras.values() for each in extra)]
+    assert names_of(ours) <= pinned
     assert lines == sorted(lines, key=str.lower)
 
 
@@ -290,3 +293,24 @@ def test_every_promise_names_a_test_that_is_there():
         assert re.search(r"`test(s/|_)[^`]+`", shown), promise
     for name in re.findall(r"`(tests/[^`]+\.py|test_\w+)`", text):
         assert name in tests or any(f"def {name}(" in source for source in tests.values()), name
+
+
+@pytest.mark.parametrize("document", sorted((TOP / "docs/adr").glob("[0-9]*.md")), ids=lambda path: path.stem)
+def test_each_decision_has_its_parts_and_its_line(document):
+    text = document.read_text(encoding="utf-8")
+    (title,) = re.findall(r"^# (\d+\. .+)$", text, re.MULTILINE)
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == [
+        "Context",
+        "Decision",
+        "Consequences",
+        "What would change our mind",
+    ]
+    assert re.search(r"^Accepted \d{4}-\d\d-\d\d", text, re.MULTILINE)
+    assert document.name.startswith(f"{int(title.split('.')[0]):04}-")
+    assert f"| [{title}]({document.name}) |" in read("docs/adr/README.md")
+
+
+def test_the_versions_of_python_are_those_of_the_package():
+    (row,) = re.findall(r"^\| Python, .*$", read("docs/compatibility.md"), re.MULTILINE)
+    classified = [each.split(" :: ")[-1] for each in PYPROJECT["project"]["classifiers"] if ":: Python :: 3." in each]
+    assert row.split("|")[2].strip() == ", ".join(classified)

@@ -1,0 +1,31 @@
+"""What GitHub reads of this repository: its schemas are kept by ci/check, and what they name is there."""
+
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+
+
+def lines(name):
+    text = (TOP / ".github" / name).read_text(encoding="utf-8")
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
+def test_each_place_with_an_owner_is_there():
+    places = [line.split()[0] for line in lines("CODEOWNERS")]
+    assert places[0] == "*"
+    assert [place for place in places[1:] if not (TOP / place.lstrip("/")).exists()] == []
+
+
+def test_each_folder_that_is_kept_up_to_date_has_something_pinned():
+    folders = [line.removeprefix("- ").split(" #")[0] for line in lines("dependabot.yml") if line.startswith("- /")]
+    assert len(folders) >= 4
+    for folder in folders:
+        below = TOP / folder.lstrip("/")
+        assert [*below.glob("*.txt"), *below.glob("action.yml"), *below.glob(".github/workflows/*.yml")], folder
+
+
+@pytest.mark.parametrize("name", ["ISSUE_TEMPLATE/bug.yml", "ISSUE_TEMPLATE/config.yml"])
+def test_whoever_has_found_a_leak_is_sent_to_the_private_report(name):
+    assert "/security/advisories/new" in (TOP / ".github" / name).read_text(encoding="utf-8")
