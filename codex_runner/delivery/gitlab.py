@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from codex_runner.delivery.answer import Answer, MalformedError, take, take_link, take_text
+from codex_runner.delivery.answer import Answer, MalformedError, take, take_date, take_link, take_text
 from codex_runner.delivery.attach import attach
 from codex_runner.delivery.http import ForgeClient, ForgeEndpoint, Manners, Timing
-from codex_runner.domain.delivery import Access, ForgeKind, PullRequest, PullState
+from codex_runner.domain.delivery import Access, ForgeKind, PullOutcome, PullRequest, PullState
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError, ForgeUnreachableError
 from codex_runner.text.dates import parse_day_or_date
 
@@ -71,15 +71,11 @@ class GitLabForge:
 
     async def check(self, base: str | None) -> Access:
         """Ask for the project, the branch, and the token's scopes. Changes nothing."""
-        doing = f"find the project {self._name}"
-        answer = await self._ask("GET", "", doing)
+        doing, found = await self._require_merge_requests()
         with self._client.understood(doing):
-            found = take(answer.document, dict)
             default_branch = take(found, str, "default_branch")
             if take(found, bool, "archived"):
                 raise DeliveryError("The project at GitLab is archived: it takes no push.")
-            if found.get("merge_requests_access_level") == "disabled":
-                raise DeliveryError("Merge requests are turned off in the project at GitLab.")
             level = _access_level(found.get("permissions"))
         if level is not None and level < _DEVELOPER:
             raise CredentialError(
@@ -140,6 +136,25 @@ class GitLabForge:
         if (await self._put(number, doing, state_event="close")).state is PullState.OPEN:
             raise DeliveryError(f"GitLab could not {doing}: it is still open.")
 
+    async def outcome(self, number: int) -> PullOutcome | None:
+        """Return what has become of a merge request. Returns None if the project is there, and it is not."""
+        doing = f"find the merge request !{number}"
+        answer = await self._ask("GET", f"/merge_requests/{number}", doing, accept={404})
+        if answer.status == 404:
+            await self._require_merge_requests()
+            return None
+        with self._client.understood(doing):
+            pull = _merge_request(answer.document)
+            if pull.number != number or not _is_from(answer.document, pull.branch):
+                raise MalformedError("it is about another merge request")
+            merged = take_date(answer.document, "merged_at") if pull.state is PullState.MERGED else None
+        has_branch = None
+        if pull.state is not PullState.MERGED:
+            path = f"/repository/branches/{quote(pull.branch, safe='')}"
+            found = await self._ask("GET", path, f"find the branch {pull.branch}", accept={404})
+            has_branch = found.status != 404
+        return PullOutcome(number, pull.link, pull.state, pull.branch, pull.draft, merged, has_branch)
+
     async def decorate(self, number: int, decoration: Decoration) -> Sequence[str]:
         """Add labels, reviewers and assignees. Returns a sentence for each that failed."""
         path = f"/merge_requests/{number}"
@@ -168,6 +183,16 @@ class GitLabForge:
     async def aclose(self) -> None:
         """Close the connections. Idempotent."""
         await self._client.aclose()
+
+    async def _require_merge_requests(self) -> tuple[str, dict[str, Any]]:
+        """Return the project, after what was asked. Raises DeliveryError if it takes no merge requests."""
+        doing = f"find the project {self._name}"
+        answer = await self._ask("GET", "", doing)
+        with self._client.understood(doing):
+            found = take(answer.document, dict)
+        if found.get("merge_requests_access_level") == "disabled":
+            raise DeliveryError("Merge requests are turned off in the project at GitLab.")
+        return doing, found
 
     async def _judge_token(self) -> Sequence[str]:
         """Return warnings about the token. Raises CredentialError if it lacks a scope."""
