@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.delivery_spec import DeliverySpec
 
-PUBLIC = {"github.com": ForgeKind.GITHUB, "gitlab.com": ForgeKind.GITLAB}
-"""The hosts of the public forges."""
-
+_PUBLIC = {"github.com": ForgeKind.GITHUB, "gitlab.com": ForgeKind.GITLAB}
 _BELOW = {ForgeKind.GITHUB: "/api/v3", ForgeKind.GITLAB: "/api/v4"}
 
 
@@ -81,8 +79,8 @@ def server_of(api: str, kind: ForgeKind) -> str:
 
 
 def _kind(host: str, ours: str, ours_api: str) -> ForgeKind | None:
-    if host in PUBLIC:
-        return PUBLIC[host]
+    if host in _PUBLIC:
+        return _PUBLIC[host]
     if ours and (not host or host == (urlsplit(ours_api).hostname or "")):
         return ForgeKind(ours)
     return None
@@ -90,5 +88,5 @@ def _kind(host: str, ours: str, ours_api: str) -> ForgeKind | None:
 
 def _api(kind: ForgeKind, host: str) -> str:
     if not host:
-        host = next(name for name, each in PUBLIC.items() if each is kind)
+        host = next(name for name, each in _PUBLIC.items() if each is kind)
     return f"https://api.{host}" if host == "github.com" else f"https://{host}{_BELOW[kind]}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.app.changes import changes_of, spent_by
 from codex_runner.app.delivery import JobDelivery, origin_of_tree
-from codex_runner.app.forge import PUBLIC, place_of, server_of
+from codex_runner.app.forge import place_of, server_of
 from codex_runner.app.repository_address import host_of
 from codex_runner.app.trust import require_trust
 from codex_runner.app.worked_runs import worked_runs
@@ -138,10 +138,7 @@ class _Asker:
             raise DeliveryError("The run does not say which pull request it opened.", remedy="Look at the forge.")
         pull = await forge.outcome(last.number)
         if pull is None:
-            reason = (
-                f"{last.repository} is there, and the forge shows no pull request {last.number} in it: it was deleted, "
-                "or the token may not see it."
-            )
+            reason = f"{last.repository} has no pull request {last.number} any more: it was deleted."
             return [_outcome(change, OutcomeState.GONE, reason=reason)]
         if pull.branch != last.branch:
             raise DeliveryError(
@@ -206,9 +203,6 @@ class _Asker:
         environ, last = self._invocation.environ, change.last
         has_tree = job.host.is_here or job.workspace is not None
         origin = await origin_of_tree(job, LocalTransport(environ), environ) if has_tree else ""
-        shown = host_of(last.link)
-        if not origin and PUBLIC.get(shown) is last.target:
-            origin = f"https://{shown}/{last.repository}.git"
         if last.target is ForgeKind.GIT:
             place = place_of(job.name, spec, origin, environ)
         else:
@@ -216,8 +210,9 @@ class _Asker:
             place = dataclasses.replace(place_of(job.name, named, origin, environ), repository=last.repository)
         if place.kind is not last.target:
             raise self._elsewhere(f"delivers to {place.kind.value} now, and this change went to {last.target.value}")
-        told = bool(origin or spec.api or Pipeline(environ).forge()[1])
-        if not told and place.api and host_of(server_of(place.api, place.kind)) != shown:
+        told = spec.api or host_of(origin) or Pipeline(environ).forge()[0] == place.kind.value
+        shown = host_of(last.link)
+        if place.api and not told and shown != host_of(server_of(place.api, place.kind)):  # a guess, and a wrong one
             raise self._elsewhere(f"does not tell the API of {shown}", "Set the job's `delivery.api`.")
         return place
 

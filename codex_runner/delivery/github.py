@@ -107,11 +107,14 @@ class GitHubForge:
             raise DeliveryError(f"GitHub could not {doing}: it is still open.")
 
     async def outcome(self, number: int) -> PullOutcome | None:
-        """Return what has become of a pull request. Returns None if the repository is there, and it is not."""
+        """Return what has become of a pull request. Returns None if the repository's are shown, and it is not there."""
         doing = f"find the pull request #{number}"
         answer = await self.repository.ask("GET", f"/pulls/{number}", doing, accept={404, 410})
         if answer.status in {404, 410}:
-            await self.repository.ask("GET", "", f"find the repository {self.repository.repository}")
+            doing = f"list the pull requests of {self.repository.repository}"
+            answer = await self.repository.ask("GET", "/pulls?state=all&per_page=1", doing)
+            with self._client.understood(doing):
+                take(answer.document, list)
             return None
         with self._client.understood(doing):
             pull = _pull(answer.document)

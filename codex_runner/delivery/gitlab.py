@@ -71,11 +71,15 @@ class GitLabForge:
 
     async def check(self, base: str | None) -> Access:
         """Ask for the project, the branch, and the token's scopes. Changes nothing."""
-        doing, found = await self._require_merge_requests()
+        doing = f"find the project {self._name}"
+        answer = await self._ask("GET", "", doing)
         with self._client.understood(doing):
+            found = take(answer.document, dict)
             default_branch = take(found, str, "default_branch")
             if take(found, bool, "archived"):
                 raise DeliveryError("The project at GitLab is archived: it takes no push.")
+            if found.get("merge_requests_access_level") == "disabled":
+                raise DeliveryError("Merge requests are turned off in the project at GitLab.")
             level = _access_level(found.get("permissions"))
         if level is not None and level < _DEVELOPER:
             raise CredentialError(
@@ -137,22 +141,21 @@ class GitLabForge:
             raise DeliveryError(f"GitLab could not {doing}: it is still open.")
 
     async def outcome(self, number: int) -> PullOutcome | None:
-        """Return what has become of a merge request. Returns None if the project is there, and it is not."""
+        """Return what has become of a merge request. Returns None if the project's are shown, and it is not there."""
         doing = f"find the merge request !{number}"
         answer = await self._ask("GET", f"/merge_requests/{number}", doing, accept={404})
         if answer.status == 404:
-            await self._require_merge_requests()
+            doing = f"list the merge requests of {self._name}"
+            answer = await self._ask("GET", "/merge_requests?state=all&per_page=1", doing)
+            with self._client.understood(doing):
+                take(answer.document, list)
             return None
         with self._client.understood(doing):
             pull = _merge_request(answer.document)
             if pull.number != number or not _is_from(answer.document, pull.branch):
                 raise MalformedError("it is about another merge request")
             merged = take_date(answer.document, "merged_at") if pull.state is PullState.MERGED else None
-        has_branch = None
-        if pull.state is not PullState.MERGED:
-            path = f"/repository/branches/{quote(pull.branch, safe='')}"
-            found = await self._ask("GET", path, f"find the branch {pull.branch}", accept={404})
-            has_branch = found.status != 404
+        has_branch = None if pull.state is PullState.MERGED else await self._has_branch(pull.branch)
         return PullOutcome(number, pull.link, pull.state, pull.branch, pull.draft, merged, has_branch)
 
     async def decorate(self, number: int, decoration: Decoration) -> Sequence[str]:
@@ -184,15 +187,13 @@ class GitLabForge:
         """Close the connections. Idempotent."""
         await self._client.aclose()
 
-    async def _require_merge_requests(self) -> tuple[str, dict[str, Any]]:
-        """Return the project, after what was asked. Raises DeliveryError if it takes no merge requests."""
-        doing = f"find the project {self._name}"
-        answer = await self._ask("GET", "", doing)
-        with self._client.understood(doing):
-            found = take(answer.document, dict)
-        if found.get("merge_requests_access_level") == "disabled":
-            raise DeliveryError("Merge requests are turned off in the project at GitLab.")
-        return doing, found
+    async def _has_branch(self, branch: str) -> bool | None:
+        """Whether the branch exists. None: GitLab does not show this token any branch, as with a job's."""
+        path = f"/repository/branches/{quote(branch, safe='')}"
+        answer = await self._ask("GET", path, f"find the branch {branch}", accept={404})
+        if answer.status != 404:
+            return True
+        return False if "branch not found" in answer.words.lower() else None
 
     async def _judge_token(self) -> Sequence[str]:
         """Return warnings about the token. Raises CredentialError if it lacks a scope."""

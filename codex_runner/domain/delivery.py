@@ -136,7 +136,7 @@ class PullOutcome:
     """What has become of a pull request. `link` is the forge's present one.
 
     `merged` is when it was merged, in seconds since the epoch; None if it is not merged, or the forge does not say.
-    `has_branch`: its branch exists; None if that was not asked, since it is merged.
+    `has_branch`: its branch exists; None if it is merged, or the forge does not say.
     """
 
     number: int
@@ -200,8 +200,8 @@ class Forge(Protocol):
     async def outcome(self, number: int) -> PullOutcome | None:
         """Return what has become of a pull request. Changes nothing. Its state is the forge's own, also after a squash.
 
-        Returns None if the forge shows the repository, and no such pull request in it. Raises DeliveryError if it does
-        not show the repository either, or if the pull request is from another one.
+        Returns None if the forge shows the repository's pull requests, and not this one: it was deleted. Raises
+        DeliveryError if it shows none, or if the pull request is from another repository.
         """
 
     async def decorate(self, number: int, decoration: Decoration) -> Sequence[str]:

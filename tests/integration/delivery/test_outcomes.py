@@ -297,12 +297,24 @@ def test_records_do_not_choose_where_the_token_goes(forge, hub):
     }  # fmt: skip
 
 
-def test_without_an_api_a_token_goes_to_no_guessed_server(hub):
+@pytest.mark.parametrize(
+    "around",
+    [{}, {"GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "schedule", "CI_API_V4_URL": "https://gitlab.example.com/api/v4"}],
+)
+def test_without_an_api_a_token_goes_to_no_guessed_server(hub, around):
     hub.add("delivered", 1, link="https://git.example.com/acme/app/pull/1")
+    hub.environ |= around
     del hub.delivery["api"]
     hub.configure()
     job = hub.job(code=3)
     assert "does not tell the API of git.example.com" in job["changes"][0]["reason"]
+
+
+def test_a_record_does_not_tell_the_forge(hub):
+    hub.add("delivered", 1)  # at github.com
+    del hub.delivery["api"], hub.delivery["target"]
+    hub.configure()
+    assert "delivery.target: missing" in hub.job(code=3)["changes"][0]["reason"]
 
 
 HOSTILE = "https://x.example/\x1b[31m\x1b]8;;evil\x07](javascript:1)<script>\n::error::fake\u202e"
