@@ -17,6 +17,7 @@ from codex_runner.app.trust import require_trust
 from codex_runner.app.worked_runs import worked_runs
 from codex_runner.ci_systems import Pipeline
 from codex_runner.config import resolve_job, variables_of
+from codex_runner.dataclass import dataclass
 from codex_runner.delivery.plain_git import held_by, still_has
 from codex_runner.delivery.repository import open_repository
 from codex_runner.domain.delivery import DeliveryState, ForgeKind, PullState
@@ -26,6 +27,7 @@ from codex_runner.domain.errors import (
     DeliveryError,
     ForgeUnreachableError,
     RunnerError,
+    SecretStoreError,
 )
 from codex_runner.domain.outcomes import ChangeOutcome, JobOutcomes, Outcomes, OutcomeState
 from codex_runner.redaction.redactor import Redactor
@@ -66,9 +68,9 @@ async def ask_outcomes(
     for run in worked_runs(output_dir, job=job, after=since or 0.0):
         runs.setdefault(run.job, []).append(run)
     redactor = Redactor(invocation.secrets())
-    asked = time.time()
+    asked, down = time.time(), dict[str, RunnerError]()
     jobs = [
-        await _job_outcomes(_Asker(name, config, invocation, redactor), name, runs[name], since)
+        await _job_outcomes(_Asker(name, config, invocation, redactor, down), name, runs[name], since)
         for name in sorted(runs)
         if _delivers(name, runs[name], config)
     ]
@@ -102,20 +104,39 @@ async def _job_outcomes(asker: _Asker, job: str, runs: Sequence[WorkedRun], sinc
     return JobOutcomes(job, tuple(counted), spent_by(runs), unreadable)
 
 
-class _Asker:
-    """Asks the forge of one job: with one login, and no more once the forge cannot be reached."""
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a repository is asked: at the `address` of its API, or by git alone if there is no `forge`."""
 
-    def __init__(self, job: str, config: Config | None, invocation: Invocation, redactor: Redactor) -> None:
-        self._name, self._config, self._invocation, self._redactor = job, config, invocation, redactor
-        self._ways: dict[tuple[ForgeKind, str], tuple[Remote, Forge | None]] = {}
-        self._down: RunnerError | None = None
+    address: str
+    remote: Remote
+    forge: Forge | None
+
+
+class _Asker:
+    """Asks the forge of one job: with one login, and no more once the forge cannot be reached.
+
+    `down` has the forges that could not be reached, by their address. All jobs share it.
+    """
+
+    def __init__(
+        self,
+        job: str,
+        config: Config | None,
+        invocation: Invocation,
+        redactor: Redactor,
+        down: dict[str, RunnerError],
+    ) -> None:
+        self._name, self._config, self._invocation, self._redactor, self._down = job, config, invocation, redactor, down
+        self._ways: dict[tuple[ForgeKind, str], _Way] = {}
+        self._refused: RunnerError | None = None
 
     async def ask(self, change: Change) -> list[ChangeOutcome]:
         """Return what became of a change: of several, the newest first, if a plain remote's base has parts of it."""
         try:
             found = await self._ask(change)
-        except (CredentialError, ForgeUnreachableError) as error:
-            self._down = error
+        except (CredentialError, SecretStoreError) as error:
+            self._refused = error
             found = [_unknown(change, error)]
         except RunnerError as error:
             found = [_unknown(change, error)]
@@ -123,34 +144,21 @@ class _Asker:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for _, forge in self._ways.values():
-            if forge is not None:
-                await forge.aclose()
+        for way in self._ways.values():
+            if way.forge is not None:
+                await way.forge.aclose()
 
     async def _ask(self, change: Change) -> list[ChangeOutcome]:
-        if self._down is not None:
-            raise self._down
-        remote, forge = await self._way(change)
-        if forge is None:
-            return await self._plain(change, remote)
-        last = change.last
-        if last.number is None:
-            raise DeliveryError("The run does not say which pull request it opened.", remedy="Look at the forge.")
-        pull = await forge.outcome(last.number)
-        if pull is None:
-            reason = f"{last.repository} has no pull request {last.number} any more: it was deleted."
-            return [_outcome(change, OutcomeState.GONE, reason=reason)]
-        if pull.branch != last.branch:
-            raise DeliveryError(
-                f"The pull request {last.number} of {last.repository} is not from the branch {last.branch}.",
-                remedy="Check the job's `delivery.api` and `delivery.repository`: they may name another forge.",
-            )
-        outcome = _outcome(change, _STATES[pull.state])
-        return [
-            dataclasses.replace(
-                outcome, link=pull.link, draft=pull.draft, has_branch=pull.has_branch, merged=pull.merged
-            )
-        ]
+        if self._refused is not None:
+            raise self._refused
+        way = await self._way(change)
+        if way.address in self._down:
+            raise self._down[way.address]
+        try:
+            return await (self._plain(change, way.remote) if way.forge is None else _at_forge(change, way.forge))
+        except ForgeUnreachableError as error:
+            self._down[way.address] = error
+            raise
 
     async def _plain(self, change: Change, remote: Remote) -> list[ChangeOutcome]:
         last, environ = change.last, self._invocation.environ
@@ -171,7 +179,7 @@ class _Asker:
                 found.append(_outcome(rest, OutcomeState.GONE, reason=reason))
         return found[::-1]
 
-    async def _way(self, change: Change) -> tuple[Remote, Forge | None]:
+    async def _way(self, change: Change) -> _Way:
         """Return the way to a change's repository, by the job's configuration of now."""
         repository = change.last.repository
         key = (change.last.target, repository)
@@ -179,11 +187,11 @@ class _Asker:
             job, spec = self._job()
             require_trust(job, self._invocation.environ, lambda _: None)
             place = await self._place(job, spec, change)
-            delivery = JobDelivery(job, spec, self._invocation, "")
-            self._ways[key] = await delivery.reach(place, self._redactor.learn)
-        remote, _ = way = self._ways[key]
-        if change.last.target is ForgeKind.GIT and remote.shown != repository:
-            raise self._elsewhere(f"delivers to {remote.shown} now, and this change went to {repository}")
+            remote, forge = await JobDelivery(job, spec, self._invocation, "").reach(place, self._redactor.learn)
+            self._ways[key] = _Way(place.api or place.url, remote, forge)
+        way = self._ways[key]
+        if change.last.target is ForgeKind.GIT and way.remote.shown != repository:
+            raise self._elsewhere(f"delivers to {way.remote.shown} now, and this change went to {repository}")
         return way
 
     def _job(self) -> tuple[Job, DeliverySpec]:
@@ -226,6 +234,25 @@ class _Asker:
         return dataclasses.replace(
             outcome, link=text(outcome.link), reason=text(outcome.reason), remedy=text(outcome.remedy)
         )
+
+
+async def _at_forge(change: Change, forge: Forge) -> list[ChangeOutcome]:
+    last = change.last
+    if last.number is None:
+        raise DeliveryError("The run does not say which pull request it opened.", remedy="Look at the forge.")
+    pull = await forge.outcome(last.number)
+    if pull is None:
+        reason = f"{last.repository} has no pull request {last.number} any more: it was deleted."
+        return [_outcome(change, OutcomeState.GONE, reason=reason)]
+    if pull.branch != last.branch:
+        raise DeliveryError(
+            f"The pull request {last.number} of {last.repository} is not from the branch {last.branch}.",
+            remedy="Check the job's `delivery.api` and `delivery.repository`: they may name another forge.",
+        )
+    outcome = _outcome(change, _STATES[pull.state])
+    return [
+        dataclasses.replace(outcome, link=pull.link, draft=pull.draft, has_branch=pull.has_branch, merged=pull.merged)
+    ]
 
 
 def _outcome(change: Change, state: OutcomeState, *, reason: str = "") -> ChangeOutcome:

@@ -1,11 +1,18 @@
 """Folders of runs that are over, as a run leaves them, and the command line before them."""
 
+import asyncio
+import json
+import os
 import time
 from dataclasses import replace
 
 import tomli_w
 
 from codex_runner.app.history import rebuild
+from codex_runner.app.invocation import Invocation
+from codex_runner.app.outcomes import ask_outcomes
+from codex_runner.cli.outcomes_output import as_document, exit_code_of
+from codex_runner.config import load
 from codex_runner.domain import event as ev
 from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
 from codex_runner.domain.failure import Failure
@@ -28,7 +35,13 @@ class PastRuns:
     def __init__(self, folder, token="", api="", kind="github"):
         self.folder, self.out = folder, folder / "codex-runner-out"
         self.out.mkdir(parents=True)
-        self.environ = {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), "TZ": "UTC", TOKEN: token}
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "TZ": "UTC",
+            TOKEN: token,
+        }
         self.delivery = {
             "target": kind,
             "api": api,
@@ -76,7 +89,17 @@ class PastRuns:
         assert "Traceback" not in said.text
         return said
 
-    def job(self, *arguments, code=0):
-        """Return what the command says of the only job."""
-        (job,) = self.ask("--json", *arguments, code=code).json["jobs"]
+    def jobs(self, *, code=0, job=None, since=None):
+        """Ask in this process, and return what the command would print of the jobs, without its own start."""
+        config = load(self.folder / "codex-runner.toml", self.folder, self.environ)
+        invocation = Invocation.of(config, self.environ, None)
+        after = None if since is None else time.time() - since
+        found = asyncio.run(ask_outcomes(self.out, config, invocation, job=job, since=after))
+        assert exit_code_of(found) == code, found
+        document = json.loads(json.dumps(as_document(found)))
+        return document["jobs"]
+
+    def job(self, **more):
+        """The same of the only job."""
+        (job,) = self.jobs(**more)
         return job

@@ -137,7 +137,7 @@ def test_a_window_counts_its_own_runs_and_merges_only(forge, hub):
     hub.add("delivered", 3, age=40 * DAY)
     hub.add("delivered", 1, age=20 * DAY)
     hub.add("unchanged", 2, age=10 * DAY)  # nothing to do since the merge of long ago
-    job = hub.job("--since", "30d")
+    job = hub.job(since=30 * DAY)
     assert outcomes(job) == [(1, "merged", 1)]
     assert (job["spent"]["runs"], job["accepted_cost"]["tokens"]) == (2, 2_200)
     assert outcomes(hub.job()) == [(2, "merged", 1), (1, "merged", 1), (3, "open", 1)]
@@ -150,13 +150,10 @@ def test_jobs_are_apart_and_one_can_be_chosen(forge, hub):
     hub.add("delivered", 1)
     hub.add("delivered", 2, job="notes")
     hub.add(job="other")
-    found = hub.ask("--json").json
-    assert found["version"] == 1
-    assert [(job["job"], outcomes(job)) for job in found["jobs"]] == [
+    assert [(job["job"], outcomes(job)) for job in hub.jobs()] == [
         ("docs", [(1, "open", 1)]), ("notes", [(2, "open", 1)]), ("other", []),
     ]  # fmt: skip
-    assert outcomes(hub.job("--job", "notes")) == [(2, "open", 1)]
-    assert hub.ask("--json", "--job", "nothing").json["jobs"] == []
+    assert outcomes(hub.job(job="notes")) == [(2, "open", 1)]
     assert "no delivery in" in hub.ask("--job", "nothing").stderr
 
 
@@ -183,7 +180,6 @@ def test_one_that_is_deleted_is_gone(forge, past):
     assert job["outcomes"] == {**NONE, "merged": 1, "gone": 1}
     assert job["accepted_cost"] is None
     assert "no pull request 1" in job["changes"][1]["reason"]
-    assert "1 change not known" in past.ask().stderr
 
 
 @pytest.mark.parametrize(
@@ -201,13 +197,10 @@ def test_a_forge_that_cannot_be_asked_is_unknown_and_no_success(forge, past, rep
     opened(forge)
     past.add("delivered", 1)
     forge.answer = lambda *_: reply
-    told = past.ask("--json", code=code)
-    (job,) = told.json["jobs"]
+    job = past.job(code=code)
     assert job["outcomes"] == {**NONE, "unknown": 1}
     assert (job["changes"][0]["exit_code"], job["accepted_cost"]) == (code, None)
     assert said in job["changes"][0]["reason"]
-    assert said in told.stderr
-    assert "unknown" in past.ask(code=code).stdout
 
 
 def test_a_forge_that_is_down_is_asked_once_and_not_for_each(forge, hub):
@@ -218,7 +211,33 @@ def test_a_forge_that_is_down_is_asked_once_and_not_for_each(forge, hub):
     job = hub.job(code=4)
     assert job["outcomes"] == {**NONE, "unknown": 3}
     assert len(forge.requests) == 1
-    assert "3 changes not known" in hub.ask("--json", code=0).stderr or len(forge.requests) > 1
+
+
+def test_a_forge_that_is_down_is_asked_by_one_job(forge, hub):
+    hub.configure("docs", "notes")
+    hub.add("delivered", 1)
+    hub.add("delivered", 2, job="notes")
+    forge.faults = answers(429, {"message": "later"}, retry_after="3600")
+    docs, notes = hub.jobs(code=13)
+    assert (outcomes(docs), outcomes(notes)) == ([(1, "unknown", 1)], [(2, "unknown", 1)])
+    assert "later" in notes["changes"][0]["reason"]
+    assert len(forge.requests) == 1
+
+
+def test_what_is_not_known_is_told_once_with_its_remedy(forge, hub):
+    opened(forge, 4)
+    forge.project.remove(4)
+    for number in (1, 2, 3, 4):
+        hub.add("delivered", number, age=100 - number)
+    forge.faults = answers(401, {"message": "Bad credentials"}, first=3)
+    said = hub.ask(code=4)
+    assert [line.split()[1] for line in said.stdout.splitlines()[1:5]] == ["gone", "unknown", "unknown", "unknown"]
+    assert said.stderr.splitlines() == [
+        "codex-runner: docs: 1 change not known: acme/app has no pull request 4 any more: it was deleted.",
+        "codex-runner: docs: 3 changes not known: GitHub refused the token: 401 Bad credentials.",
+        "  Check the delivery's `credential`: its token may have expired, or belong to another forge.",
+    ]
+    assert "cost of an accepted change: not known" in said.stdout
 
 
 def test_one_bad_answer_leaves_the_others_alone(forge, hub):
@@ -240,19 +259,19 @@ def test_a_job_that_is_not_configured_any_more(forge, hub):
     opened(forge, 2)
     hub.add("delivered", 1)
     hub.add("delivered", 2, job="former")
-    docs, former = hub.ask("--json", code=3).json["jobs"]
+    docs, former = hub.jobs(code=3)
     assert outcomes(docs) == [(1, "open", 1)]
     assert outcomes(former) == [(2, "unknown", 1)]
     assert "has no job 'former'" in former["changes"][0]["reason"]
     hub.configure("docs", "former")
     text = (hub.folder / "codex-runner.toml").read_text()
     (hub.folder / "codex-runner.toml").write_text(text.split("[jobs.former.delivery]")[0])
-    assert "has no `delivery`" in hub.job("--job", "former", code=3)["changes"][0]["reason"]
+    assert "has no `delivery`" in hub.job(job="former", code=3)["changes"][0]["reason"]
     elsewhere = hub.folder / "elsewhere"
     elsewhere.mkdir()
     hub.folder = elsewhere
     (elsewhere.parent / "codex-runner.toml").unlink()
-    assert "no configuration" in hub.job("-o", hub.out, "--job", "docs", code=3)["changes"][0]["reason"]
+    assert "no configuration" in hub.ask("-o", hub.out, "--job", "docs", code=3).stderr
 
 
 def test_a_missing_token_is_a_credential_error(forge, hub):
@@ -391,10 +410,9 @@ def test_runs_that_cannot_be_read_leave_the_cost_unknown(forge, hub):
     bad = hub.add("delivered", 1, age=20)
     bad.run_json.unlink()
     bad.events.write_bytes(b'{"schema":99,"seq":1}\n' + bad.events.read_bytes())
-    said = hub.ask("--json", code=3)
-    (job,) = said.json["jobs"]
+    job = hub.job(code=3)
     assert (job["unreadable_runs"], job["accepted_cost"]) == ([bad.run_id], None)
-    assert "1 run cannot be read" in said.stderr
+    assert "1 run cannot be read" in hub.ask(code=3).stderr
 
 
 def test_a_run_that_is_killed_counts_with_what_it_has_spent(forge, hub):
