@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from codex_runner.app.changes import changes_of, spent_by
 from codex_runner.app.delivery import JobDelivery, origin_of_tree
 from codex_runner.app.forge import place_of, server_of
-from codex_runner.app.repository_address import host_of
+from codex_runner.app.repository_address import host_of, without_user
 from codex_runner.app.trust import require_trust
 from codex_runner.app.worked_runs import worked_runs
 from codex_runner.ci_systems import Pipeline
@@ -210,7 +210,7 @@ class _Asker:
         """Return the change's repository at the job's forge. No address in the records of a run gets the token."""
         environ, last = self._invocation.environ, change.last
         has_tree = job.host.is_here or job.workspace is not None
-        origin = await origin_of_tree(job, LocalTransport(environ), environ) if has_tree else ""
+        origin = without_user(await origin_of_tree(job, LocalTransport(environ), environ)) if has_tree else ""
         if last.target is ForgeKind.GIT:
             place = place_of(job.name, spec, origin, environ)
         else:
