@@ -87,7 +87,7 @@ class JobDelivery:
         """See Deliverer.check."""
         self.store.prune()
         environ = self._invocation.environ
-        place = place_of(self._job.name, self.spec, await _origin(self._job, transport, environ), environ)
+        place = place_of(self._job.name, self.spec, await origin_of_tree(self._job, transport, environ), environ)
         noted = Noted(place, self._workflow_at(place), Pipeline(environ).link())
         delivery, forge = await self._open(noted, _Listeners(tell, learn))
         try:
@@ -141,8 +141,15 @@ class JobDelivery:
         credential = self.spec.credential
         return (credential and credential.workflow) or default_workflow(path_of(place.url), self._job.name).lstrip("/")
 
-    async def _open(self, noted: Noted, listeners: _Listeners) -> tuple[Delivery, Forge | None]:
-        environ, spec, place = self._invocation.environ, self.spec, noted.place
+    async def reach(self, place: ForgePlace, learn: Callable[[Secret], None]) -> tuple[Remote, Forge | None]:
+        """Read the credential, and return the ways to a place: git's, and the forge's API. The caller closes the forge.
+
+        The place is asked nothing. The credential is judged as for a run, without a word if it is fit.
+        """
+        return await self._reach(place, _Listeners(lambda _: None, learn, again=True))
+
+    async def _reach(self, place: ForgePlace, listeners: _Listeners) -> tuple[Remote, Forge | None]:
+        spec = self.spec
         if spec.ca_file is not None:
             require_ca(spec.ca_file, f"jobs.{self._job.name}.delivery.ca_file")
         credential = None
@@ -152,7 +159,11 @@ class JobDelivery:
         config = self._invocation.ssh_config
         ssh = ("ssh",) if config is None else ("ssh", "-F", str(config))
         remote = Remote(place.url, credential, spec.ca_file or "", ssh)
-        forge = None if credential is None else self._forge(place, credential)
+        return remote, None if credential is None else self._forge(place, credential)
+
+    async def _open(self, noted: Noted, listeners: _Listeners) -> tuple[Delivery, Forge | None]:
+        environ, spec, place = self._invocation.environ, self.spec, noted.place
+        remote, forge = await self._reach(place, listeners)
         destination = Destination(
             place.kind,
             remote,
@@ -232,7 +243,7 @@ async def _close(forge: Forge | None) -> None:
         await forge.aclose()
 
 
-async def _origin(job: Job, transport: Transport, environ: Mapping[str, str]) -> str:
+async def origin_of_tree(job: Job, transport: Transport, environ: Mapping[str, str]) -> str:
     """Return the address of the tree's remote, as the host has it before the agent. Returns "" if there is none."""
     if job.workspace is not None and job.workspace.is_url:
         return without_user(job.workspace.repo)

@@ -203,10 +203,9 @@ def _folders(output_dir: Path) -> Iterator[RunFolder]:
 def _look(folder: RunFolder) -> PastRun:
     """Read run.json, which is short; if it is missing, damaged, or older than the verdict, read events.jsonl."""
     try:
-        document = json.loads(folder.run_json.read_bytes())
-        if document["version"] == 1 and document["exit_code"] is not None:
-            return _from_document(folder, document, _delivered_later(folder) or document.get("delivery") or {})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        if (document := finished_document(folder)) is not None:
+            return _from_document(folder, document, delivered_later(folder) or document.get("delivery") or {})
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         pass  # then from events.jsonl
 
     started, job = run_started(folder.run_id), run_job(folder.run_id)
@@ -231,7 +230,17 @@ def _look(folder: RunFolder) -> PastRun:
     )
 
 
-def _delivered_later(folder: RunFolder) -> dict[str, Any]:
+def finished_document(folder: RunFolder) -> dict[str, Any] | None:
+    """Return run.json. Returns None if it is missing, torn, of another version, or without a verdict."""
+    try:
+        document = json.loads(folder.run_json.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    whole = isinstance(document, dict) and document.get("version") == 1 and document.get("exit_code") is not None
+    return document if whole else None
+
+
+def delivered_later(folder: RunFolder) -> dict[str, Any]:
     """Return what `codex-runner deliver` did last. Returns {} if it did nothing, or only showed its plan."""
     try:
         document = json.loads(folder.delivery.read_bytes())

@@ -24,7 +24,10 @@ from codex_runner.domain.machine import machine_fault
 _LARGEST_STATUS = 255
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
-_COMMANDS = ("run", "runs", "logs", "attach", "cancel", "deliver", "report", "prune", "hosts", "doctor", "init", "demo")
+_COMMANDS = (
+    *("run", "runs", "logs", "attach", "cancel", "deliver", "outcomes", "report", "prune"),
+    *("hosts", "doctor", "init", "demo"),
+)
 _GROUPS = ("token", "vault")
 
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from codex_runner.dataclass import dataclass
+from codex_runner.text.dates import parse_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,3 +92,12 @@ def take_text(document: Any, *path: str) -> str:
     """Return the text at `path`, "" if it is null. Raises MalformedError as `take` does."""
     value = take(document, object, *path)
     return "" if value is None else take(document, str, *path)
+
+
+def take_date(document: Any, *path: str) -> float | None:
+    """Return the date at `path` in seconds since the epoch, None if it is null. Raises as `take` does."""
+    text = take_text(document, *path)
+    try:
+        return parse_date(text) if text else None
+    except (ValueError, OverflowError):
+        raise MalformedError(f"its `{'.'.join(path)}` is no date") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from codex_runner.delivery.answer import MalformedError, take, take_link, take_text
+from codex_runner.delivery.answer import MalformedError, take, take_date, take_link, take_text
 from codex_runner.delivery.attach import attach
 from codex_runner.delivery.github_api import MANNERS, GitHubRepository
 from codex_runner.delivery.github_commits import GitHubCommits
@@ -16,7 +16,7 @@ from codex_runner.delivery.github_tokens import (
     token_kind,
 )
 from codex_runner.delivery.http import ForgeClient, ForgeEndpoint, Timing
-from codex_runner.domain.delivery import Access, ForgeKind, PullRequest, PullState
+from codex_runner.domain.delivery import Access, ForgeKind, PullOutcome, PullRequest, PullState
 from codex_runner.domain.errors import CredentialError, DeliveryError, ForgeUnreachableError
 
 if TYPE_CHECKING:
@@ -105,6 +105,25 @@ class GitHubForge:
         pull = await self._change(number, doing, state="closed")
         if pull.state is PullState.OPEN:
             raise DeliveryError(f"GitHub could not {doing}: it is still open.")
+
+    async def outcome(self, number: int) -> PullOutcome | None:
+        """Return what has become of a pull request. Returns None if the repository's are shown, and it is not there."""
+        doing = f"find the pull request #{number}"
+        answer = await self.repository.ask("GET", f"/pulls/{number}", doing, accept={404, 410})
+        if answer.status in {404, 410}:
+            doing = f"list the pull requests of {self.repository.repository}"
+            answer = await self.repository.ask("GET", "/pulls?state=all&per_page=1", doing)
+            with self._client.understood(doing):
+                take(answer.document, list)
+            return None
+        with self._client.understood(doing):
+            pull = _pull(answer.document)
+            if pull.number != number or not self.repository.is_from(answer.document, pull.branch):
+                raise MalformedError("it is about another pull request")
+            merged = take_date(answer.document, "merged_at")
+        is_merged = pull.state is PullState.MERGED
+        has_branch = None if is_merged else await self.repository.tip(pull.branch) is not None
+        return PullOutcome(number, pull.link, pull.state, pull.branch, pull.draft, merged, has_branch)
 
     async def decorate(self, number: int, decoration: Decoration) -> Sequence[str]:
         """Add labels, reviewers and assignees. Returns a sentence for each that failed."""

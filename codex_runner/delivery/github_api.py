@@ -102,7 +102,7 @@ class GitHubRepository:
         entries = await self.client.listing(f"/repos/{self.repository}/pulls", query, doing)
         with self.client.understood(doing):
             # GitHub ignores a `head` that it does not understand, and then lists all pull requests.
-            return [each for each in entries if self._is_from(each, branch)]
+            return [each for each in entries if self.is_from(each, branch)]
 
     async def commit(self, oid: str) -> Commit:
         """Return a commit. Raises DeliveryError if the repository has none with this id."""
@@ -118,7 +118,7 @@ class GitHubRepository:
             remedy=refused_remedy(answer),
         )
 
-    def _is_from(self, document: Any, branch: str) -> bool:
+    def is_from(self, document: Any, branch: str) -> bool:
         """Whether a pull request is from this branch of this repository, not of a fork, which may be gone."""
         fork = take(document, object, "head", "repo")
         name = "" if fork is None else take(fork, str, "full_name")

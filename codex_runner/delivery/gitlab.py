@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from codex_runner.delivery.answer import Answer, MalformedError, take, take_link, take_text
+from codex_runner.delivery.answer import Answer, MalformedError, take, take_date, take_link, take_text
 from codex_runner.delivery.attach import attach
 from codex_runner.delivery.http import ForgeClient, ForgeEndpoint, Manners, Timing
-from codex_runner.domain.delivery import Access, ForgeKind, PullRequest, PullState
+from codex_runner.domain.delivery import Access, ForgeKind, PullOutcome, PullRequest, PullState
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError, ForgeUnreachableError
 from codex_runner.text.dates import parse_day_or_date
 
@@ -140,6 +140,24 @@ class GitLabForge:
         if (await self._put(number, doing, state_event="close")).state is PullState.OPEN:
             raise DeliveryError(f"GitLab could not {doing}: it is still open.")
 
+    async def outcome(self, number: int) -> PullOutcome | None:
+        """Return what has become of a merge request. Returns None if the project's are shown, and it is not there."""
+        doing = f"find the merge request !{number}"
+        answer = await self._ask("GET", f"/merge_requests/{number}", doing, accept={404})
+        if answer.status == 404:
+            doing = f"list the merge requests of {self._name}"
+            answer = await self._ask("GET", "/merge_requests?state=all&per_page=1", doing)
+            with self._client.understood(doing):
+                take(answer.document, list)
+            return None
+        with self._client.understood(doing):
+            pull = _merge_request(answer.document)
+            if pull.number != number or not _is_from(answer.document, pull.branch):
+                raise MalformedError("it is about another merge request")
+            merged = take_date(answer.document, "merged_at") if pull.state is PullState.MERGED else None
+        has_branch = None if pull.state is PullState.MERGED else await self._has_branch(pull.branch)
+        return PullOutcome(number, pull.link, pull.state, pull.branch, pull.draft, merged, has_branch)
+
     async def decorate(self, number: int, decoration: Decoration) -> Sequence[str]:
         """Add labels, reviewers and assignees. Returns a sentence for each that failed."""
         path = f"/merge_requests/{number}"
@@ -168,6 +186,14 @@ class GitLabForge:
     async def aclose(self) -> None:
         """Close the connections. Idempotent."""
         await self._client.aclose()
+
+    async def _has_branch(self, branch: str) -> bool | None:
+        """Whether the branch exists. None: GitLab does not show this token any branch, as with a job's."""
+        path = f"/repository/branches/{quote(branch, safe='')}"
+        answer = await self._ask("GET", path, f"find the branch {branch}", accept={404})
+        if answer.status != 404:
+            return True
+        return False if "branch not found" in answer.words.lower() else None
 
     async def _judge_token(self) -> Sequence[str]:
         """Return warnings about the token. Raises CredentialError if it lacks a scope."""

@@ -10,6 +10,8 @@ from codex_runner.domain.delivery import Access
 from codex_runner.domain.errors import DeliveryError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from codex_runner.delivery.repository import DeliveryRepository
 
 _HISTORY = "refs/runner/history"
@@ -43,10 +45,22 @@ async def check_access(repository: DeliveryRepository, base: str | None) -> Acce
 
 
 async def is_merged(repository: DeliveryRepository, base: str, commit: str) -> bool:
-    """Whether the commit is in the history of the branch `base`. Only a repository that is used for nothing else.
+    """Whether the commit is in the history of the branch `base`. See `held_by`."""
+    return bool(await held_by(repository, base, [commit]))
+
+
+async def still_has(repository: DeliveryRepository, branch: str, commit: str) -> bool:
+    """Whether the remote has the branch, and the commit is in its history. As `held_by`."""
+    ref = f"refs/heads/{branch}"
+    return ref in await repository.refs(ref) and bool(await held_by(repository, branch, [commit]))
+
+
+async def held_by(repository: DeliveryRepository, branch: str, commits: Iterable[str]) -> set[str]:
+    """Return those of the commits that are in the history of a branch. Only in a repository that has no other use.
 
     It gets the history without files if the remote can do so, and git would ask for the missing ones later.
     """
     fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--force")
-    await repository.talk(*fetch, "--filter=tree:0", "origin", f"refs/heads/{base}:{_HISTORY}")
-    return not (await repository.attempt("merge-base", "--is-ancestor", commit, _HISTORY)).code
+    await repository.talk(*fetch, "--filter=tree:0", "origin", f"refs/heads/{branch}:{_HISTORY}")
+    asked = [(each, await repository.attempt("merge-base", "--is-ancestor", each, _HISTORY)) for each in commits]
+    return {commit for commit, done in asked if not done.code}

@@ -171,7 +171,7 @@ class GitLabApi:
             "reviewers": [self._user(name) for name in pull.reviewers],
             "assignees": [self._user(name) for name in pull.assignees],
             "created_at": _DAY,
-            "merged_at": _DAY if pull.merged else None,
+            "merged_at": pull.merged_at if pull.merged else None,
             "web_url": f"{self._project.url}/{self._project.name}/-/merge_requests/{pull.number}",
         }
 

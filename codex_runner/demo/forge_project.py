@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from codex_runner.demo.forge_state import Settings
+from codex_runner.text.dates import format_date
 
 if TYPE_CHECKING:
     from codex_runner.demo.forge_git import BareRepository
@@ -35,7 +37,10 @@ class ForgeProject:
 
     def add(self, pull: Pull) -> Pull:
         """Open a pull request. It gets the next number."""
-        pull.number, pull.tip = len(self.pulls) + 1, self.repository.tip(pull.branch) or ""
+        pull.number, pull.tip = (
+            max((each.number for each in self.pulls), default=0) + 1,
+            self.repository.tip(pull.branch) or "",
+        )
         self.pulls.append(pull)
         return pull
 
@@ -61,17 +66,22 @@ class ForgeProject:
         """Open a pull request again as a person does."""
         self._of(number).state = "open"
 
-    def merge(self, number: int, *, keep_branch: bool = False) -> str:
-        """Merge a pull request as a person does, with a merge commit. Returns that commit."""
+    def remove(self, number: int) -> None:
+        """Delete a pull request, as an owner at GitLab can, and GitHub's staff."""
+        self.pulls.remove(self._of(number))
+
+    def merge(self, number: int, *, keep_branch: bool = False, squash: bool = False) -> str:
+        """Merge a pull request as a person does, with a merge commit or by a squash. Returns the base's new commit."""
         pull = self._of(number)
         repository = self.repository
         tip, base = repository.tip(pull.branch), repository.tip(pull.base)
         assert tip is not None  # noqa: S101 - an open pull request has a branch
         assert base is not None  # noqa: S101 - and a base
         tree = repository.git("merge-tree", "--write-tree", base, tip)
-        merged = repository.make_commit(tree, [base, tip], f"Merge pull request #{number}\n\n{pull.title}")
+        words = f"{pull.title} (#{number})" if squash else f"Merge pull request #{number}\n\n{pull.title}"
+        merged = repository.make_commit(tree, [base] if squash else [base, tip], words)
         repository.move(pull.base, merged, base)
-        pull.state, pull.merged = "closed", True
+        pull.state, pull.merged, pull.merged_at = "closed", True, format_date(time.time())
         if not keep_branch:
             repository.move(pull.branch, "0" * 40, tip)
         self.settle()

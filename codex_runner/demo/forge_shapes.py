@@ -243,7 +243,7 @@ def pull(project: ForgeProject, found: Pull, *, whole: bool) -> dict[str, Any]:
         "created_at": _DAY,
         "updated_at": _DAY,
         "closed_at": closed,
-        "merged_at": closed if found.merged else None,
+        "merged_at": found.merged_at if found.merged else None,
         "merge_commit_sha": None,
         **ends,
         "_links": {name: {"href": address} for name, address in links.items()},

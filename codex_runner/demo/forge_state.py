@@ -87,7 +87,7 @@ class Token:
 
 @dataclass(slots=True)
 class Pull:
-    """A pull request, or a merge request. `tip` is its branch's last commit."""
+    """A pull request, or a merge request. `tip` is its branch's last commit. `merged_at` is a date of RFC 3339."""
 
     number: int
     branch: str
@@ -99,6 +99,7 @@ class Pull:
     tip: str = ""
     state: str = "open"
     merged: bool = False
+    merged_at: str = ""
     labels: list[str] = field(default_factory=list)
     reviewers: list[str] = field(default_factory=list)
     teams: list[str] = field(default_factory=list)

@@ -132,6 +132,23 @@ class PullRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class PullOutcome:
+    """What has become of a pull request. `link` is the forge's present one.
+
+    `merged` is when it was merged, in seconds since the epoch; None if it is not merged, or the forge does not say.
+    `has_branch`: its branch exists; None if it is merged, or the forge does not say.
+    """
+
+    number: int
+    link: str
+    state: PullState
+    branch: str
+    draft: bool = False
+    merged: float | None = None
+    has_branch: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """What a credential may do at a forge, as far as the forge says. `warnings` are sentences for the log.
 
@@ -179,6 +196,13 @@ class Forge(Protocol):
 
     async def close(self, number: int) -> None:
         """Close a pull request. Idempotent."""
+
+    async def outcome(self, number: int) -> PullOutcome | None:
+        """Return what has become of a pull request. Changes nothing. Its state is the forge's own, also after a squash.
+
+        Returns None if the forge shows the repository's pull requests, and not this one: it was deleted. Raises
+        DeliveryError if it shows none, or if the pull request is from another repository.
+        """
 
     async def decorate(self, number: int, decoration: Decoration) -> Sequence[str]:
         """Add labels, reviewers and assignees. Returns a sentence for each that failed; raises nothing for these."""

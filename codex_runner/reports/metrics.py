@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from codex_runner.reports.atomic_write import write_whole
 from codex_runner.reports.outcome import word
-from codex_runner.text.clean import clean
+from codex_runner.reports.prometheus import PREFIX, READABLE, file_name, text_of
 from codex_runner.text.durations import plausible
 
 if TYPE_CHECKING:
@@ -20,25 +18,22 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.state import RunState
 
-_PREFIX = "codex_runner"
-_LAST_RUN = f"{_PREFIX}_last_run_timestamp_seconds"
-_LAST_SUCCESS = f"{_PREFIX}_last_success_timestamp_seconds"
+_LAST_RUN = f"{PREFIX}_last_run_timestamp_seconds"
+_LAST_SUCCESS = f"{PREFIX}_last_success_timestamp_seconds"
 # These sentences are part of the contract: the collector refuses a metric whose files disagree about its help.
 _HELP = {
     _LAST_RUN: "When the job's last run ended, in seconds since the epoch.",
     _LAST_SUCCESS: "When the job's last run that succeeded ended, in seconds since the epoch.",
-    f"{_PREFIX}_last_run_success": "Whether the job's last run succeeded (1) or not (0).",
-    f"{_PREFIX}_last_run_ending": "How the job's last run ended, in the label; the value is 1.",
-    f"{_PREFIX}_last_run_exit_code": "The exit code of the job's last run.",
-    f"{_PREFIX}_last_run_duration_seconds": "How long the job's last run took.",
-    f"{_PREFIX}_last_run_attempts": "How often codex was started in the job's last run.",
-    f"{_PREFIX}_last_run_tokens": "Tokens of the job's last run; cached and reasoning ones are part of the others.",
-    f"{_PREFIX}_last_run_checks": "Checks of the job's last run, by result.",
-    f"{_PREFIX}_last_run_warnings": "Warnings of the job's last run.",
+    f"{PREFIX}_last_run_success": "Whether the job's last run succeeded (1) or not (0).",
+    f"{PREFIX}_last_run_ending": "How the job's last run ended, in the label; the value is 1.",
+    f"{PREFIX}_last_run_exit_code": "The exit code of the job's last run.",
+    f"{PREFIX}_last_run_duration_seconds": "How long the job's last run took.",
+    f"{PREFIX}_last_run_attempts": "How often codex was started in the job's last run.",
+    f"{PREFIX}_last_run_tokens": "Tokens of the job's last run; cached and reasoning ones are part of the others.",
+    f"{PREFIX}_last_run_checks": "Checks of the job's last run, by result.",
+    f"{PREFIX}_last_run_warnings": "Warnings of the job's last run.",
 }
-_SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _NO_TIME = 1e12  # seconds; a file that says more is damaged
-_READABLE = 0o644  # the collector is another user, and cron's umask is not always the usual one
 
 
 def write_metrics(state: RunState, folder: Path) -> Path | None:
@@ -49,17 +44,17 @@ def write_metrics(state: RunState, folder: Path) -> Path | None:
     """
     if state.verdict is None:
         return None
-    name = state.job if _SAFE_NAME.fullmatch(state.job) else sha256(state.job.encode(errors="replace")).hexdigest()
-    path = folder / f"{_PREFIX}_{name}.prom"
+    name = file_name(state.job)
+    path = folder / f"{PREFIX}_{name}.prom"
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / f".{_PREFIX}_{name}.lock"):
+    with _alone(folder / f".{PREFIX}_{name}.lock"):
         before = _read(path)
         ended = state.ended or state.updated
         success = max(before.get(_LAST_SUCCESS, 0.0), ended if state.verdict.result == "succeeded" else 0.0)
         if before.get(_LAST_RUN, 0.0) <= ended:
-            return write_whole(path, _text(metrics(state, success)).encode(), mode=_READABLE)
+            return write_whole(path, text_of(metrics(state, success), _HELP).encode(), mode=READABLE)
         if success > before.get(_LAST_SUCCESS, 0.0):
-            return write_whole(path, _with_success(path, state, success).encode(), mode=_READABLE)
+            return write_whole(path, _with_success(path, state, success).encode(), mode=READABLE)
     return path
 
 
@@ -89,29 +84,7 @@ def metrics(state: RunState, last_success: float) -> dict[str, list[tuple[dict[s
         ],
         "last_run_warnings": [(job, len(state.warnings))],
     }
-    return {f"{_PREFIX}_{name}": values for name, values in samples.items()}
-
-
-def _text(samples: dict[str, list[tuple[dict[str, str], float]]]) -> str:
-    """Return samples in the text format, version 0.0.4, without timestamps, which the collector refuses."""
-    lines = []
-    for name, values in samples.items():
-        if values:
-            lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge"]
-            lines += [f"{name}{{{_labels(labels)}}} {_number(value)}" for labels, value in values]
-    return "\n".join(lines) + "\n"
-
-
-def _labels(labels: dict[str, str]) -> str:
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-
-
-def _escaped(value: str) -> str:
-    return clean(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else f"{value:.3f}"
+    return {f"{PREFIX}_{name}": values for name, values in samples.items()}
 
 
 def _read(path: Path) -> dict[str, float]:
@@ -132,7 +105,7 @@ def _read(path: Path) -> dict[str, float]:
 def _with_success(path: Path, state: RunState, success: float) -> str:
     """Return the file's text with another last success."""
     kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _LAST_SUCCESS not in line]
-    sample = _text({_LAST_SUCCESS: metrics(state, success)[_LAST_SUCCESS]})
+    sample = text_of({_LAST_SUCCESS: metrics(state, success)[_LAST_SUCCESS]}, _HELP)
     return "\n".join(kept) + "\n" + sample
 
 

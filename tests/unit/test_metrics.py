@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import threading
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.report_states import START, a_run, states, texts, verdicts
 
 from codex_runner.domain import event as ev
+from codex_runner.domain.delivery import ForgeKind
 from codex_runner.domain.failure import Failure
+from codex_runner.domain.outcomes import ChangeOutcome, JobOutcomes, OutcomeState, Spent
 from codex_runner.domain.run import Ending, Usage
 from codex_runner.domain.state import RunState, fold
 from codex_runner.reports.metrics import write_metrics
+from codex_runner.reports.outcome_metrics import _HELP, write_outcome_metrics
 
 # A file is synced for each example, on machines that may be busy.
 DOC = (Path(__file__).parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
@@ -178,7 +182,10 @@ def test_every_metric_is_documented(tmp_path):
     attempt = ev.AttemptEnded(1, Ending(Failure.QUOTA, ""))
     path = write_metrics(a_run(attempt), tmp_path)
     named = set(re.findall(r"^\| `(codex_runner_\w+)` \|", DOC, re.MULTILINE))
-    assert named == {line.split("{")[0] for line in path.read_text().splitlines() if not line.startswith("#")}
+    outcomes = {name for name in named if name.startswith("codex_runner_delivery_")}
+    assert named - outcomes == {
+        line.split("{")[0] for line in path.read_text().splitlines() if not line.startswith("#")
+    }
 
 
 def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path):
@@ -189,3 +196,34 @@ def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path):
     (tmp_path / f".codex_runner_{state.job}.lock").unlink()
     os.mkfifo(tmp_path / f".codex_runner_{state.job}.lock")
     assert write_metrics(state, tmp_path) == path
+
+
+# --- what became of deliveries ----------------------------------------------------------------------------------------
+
+
+def job_outcomes(*states, name="docs"):
+    spent = Spent(1, Usage(100, 40, 10, 0), 2.0, {"USD": Decimal("0.25")})
+    changes = [ChangeOutcome(state, ForgeKind.GITHUB, "a/b", "c", 1, "", "", ("r",), spent) for state in states]
+    return JobOutcomes(name, tuple(changes), spent)
+
+
+def test_every_metric_of_outcomes_is_documented(tmp_path):
+    path = write_outcome_metrics(
+        job_outcomes(OutcomeState.MERGED, OutcomeState.CLOSED), tmp_path, asked=2000.0, since=1000.0
+    )
+    written = {line.split("{")[0] for line in path.read_text().splitlines() if not line.startswith("#")}
+    named = set(re.findall(r"^\| `(codex_runner_delivery_\w+)` \|", DOC, re.MULTILINE))
+    assert written == named == set(_HELP)
+
+
+@pytest.mark.parametrize("name", ["docs", "../../etc/x", 'a"b\n', "delivery_docs"])
+def test_a_file_for_each_job_that_no_runs_metrics_have(tmp_path, name):
+    path = write_outcome_metrics(
+        job_outcomes(OutcomeState.MERGED, OutcomeState.UNKNOWN, name=name), tmp_path, asked=2000.0, since=None
+    )
+    assert path.parent == tmp_path
+    assert path.name.startswith("codex_runner-delivery_")
+    found = parsed(path)
+    assert found["delivery_outcomes", "unknown"] == 1
+    assert found["delivery_money", "USD"] == 0.25
+    assert not [key for key in found if "accepted" in key[0]]

@@ -8,7 +8,21 @@ import gitlab as python_gitlab
 import graphql
 import jsonschema
 import pytest
-from support.forge import APP, BRANCH, MESSAGE, PAT, PROJECT, READER, TEXT, change, github, pushed, small_forge, use
+from support.forge import (
+    APP,
+    BRANCH,
+    MESSAGE,
+    PAT,
+    PROJECT,
+    READER,
+    TEXT,
+    change,
+    github,
+    gitlab,
+    pushed,
+    small_forge,
+    use,
+)
 from support.places import build_folder
 from support.tools import GITHUB_GRAPHQL, GITHUB_REST, file_of_npm
 
@@ -16,6 +30,7 @@ from codex_runner.delivery import github as github_module
 from codex_runner.delivery import github_commits
 from codex_runner.domain.delivery import Decoration
 from codex_runner.domain.errors import RunnerError
+from codex_runner.text.dates import parse_date
 
 
 def published(package):
@@ -60,6 +75,8 @@ async def everything(hub, forge):
     await hub.decorate(1, Decoration(("new",), ("grace", "acme/writers", "stranger"), ("ada",)))
     await hub.find(BRANCH)
     await hub.close(1)
+    await hub.outcome(1)
+    await hub.outcome(99)
 
 
 def exchanges(forge):
@@ -116,7 +133,7 @@ def test_the_answers_are_valid_in_githubs_description(forge):
         if request.body:
             asked = operation["requestBody"]["content"]["application/json"]["schema"]
             _judge(description, asked, request.document)
-    assert len(seen) == 12, sorted(seen)
+    assert len(seen) == 13, sorted(seen)
 
 
 def _operation(description, request):
@@ -185,5 +202,13 @@ def test_python_gitlab_finds_what_the_adapter_has_made(forge):
     (found,) = project.mergerequests.list(source_branch=BRANCH, state="all", get_all=True)
     assert (found.iid, found.state, found.draft, found.labels) == (1, "closed", False, ["new"])
     assert found.reviewers[0]["username"] == "grace"
+    forge.project.reopen(1)
+    forge.project.merge(1, squash=True)
+    merged, outcome = project.mergerequests.get(1), use(gitlab(forge), lambda port: port.outcome(1))
+    assert (merged.state, outcome.state) == ("merged", "merged")
+    assert parse_date(merged.merged_at) == outcome.merged
+    forge.project.remove(1)
+    with pytest.raises(python_gitlab.exceptions.GitlabGetError):
+        project.mergerequests.get(1)
     with pytest.raises(python_gitlab.exceptions.GitlabAuthenticationError):
         python_gitlab.Gitlab(forge.url, private_token=APP + PAT).projects.get("acme/app")

@@ -1,9 +1,20 @@
 """Whole runs that deliver, with the real codex and the small forge: one branch and one pull request, each night."""
 
+import json
+
 import pytest
 from support.nightly import BRANCH
 
 pytestmark = pytest.mark.needs_codex
+
+
+def outcome(project):
+    """Return what the command says of the only change."""
+    done = project.command("outcomes", "--json")
+    assert done.code == 0, done.stderr
+    (job,) = json.loads(done.stdout)["jobs"]
+    (change,) = job["changes"]
+    return change
 
 
 def test_a_night_after_another_ends_with_one_branch_and_one_pull_request(project, forge, nightly):
@@ -19,9 +30,15 @@ def test_a_night_after_another_ends_with_one_branch_and_one_pull_request(project
     second = nightly.run()
     assert (second["state"], second["number"]) == ("updated", 1)
     assert forge.repository.commit(forge.repository.tip(BRANCH)).parents == (forge.repository.tip("main"),)
+    change = outcome(project)
+    assert (change["outcome"], change["draft"], change["runs"]) == ("open", True, [run.run_id for run in project.runs])
+    assert change["spent"]["tokens"]["total"] == sum(run.run_json["usage"]["total"] for run in project.runs) > 0
     nightly.forget()
     third = nightly.run()
     assert (third["state"], third["number"]) == ("unchanged", 1)
     nightly.check_one()
+    forge.project.merge(1, squash=True)
+    assert outcome(project)["outcome"] == "merged"
+    assert project.command("outcomes").stdout.splitlines()[-3] == "docs: 1 change: 1 merged"
     project.check_nothing_is_left()
     assert nightly.token.encode() not in project.said
