@@ -51,9 +51,10 @@ class Act:
         self.checkout = folder / "checkout"
         for name in ("codex_runner", "ci/github"):
             shutil.copytree(ROOT / name, self.checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
+        for name in ("action.yml", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, self.checkout)
-        self.pinned = sorted(set(PINNED.findall((ROOT / "ci/github/action.yml").read_text())))
+        faces = [ROOT / "action.yml", ROOT / "ci/github/action.yml"]
+        self.pinned = sorted({used for face in faces for used in PINNED.findall(face.read_text())})
         for name in map(self._name, self.pinned):
             stand_in = (
                 STAND_IN.replace("PYTHON", sys.executable).replace("FOLDER", str(self.look)).replace("NAME", name)

@@ -83,7 +83,33 @@ def test_crons_command_runs_as_it_stands_and_mails_what_the_docs_say(tmp_path):
     assert [bool(mailed(softer, code)) for code in (0, 1, 4)] == [False, False, True]
 
 
-@pytest.mark.parametrize("path", [*WORKFLOWS, SCRIPTS / "action.yml"], ids=lambda path: path.name)
+FACES = [ROOT / "action.yml", SCRIPTS / "action.yml"]
+
+
+def test_the_actions_two_faces_are_one():
+    """The Marketplace wants `action.yml` at the root. Only the place of the scripts differs."""
+    root, below = (face.read_text() for face in FACES)
+    assert root == below.replace('"$GITHUB_ACTION_PATH/', '"$GITHUB_ACTION_PATH/ci/github/')
+    called = re.findall(r'"\$GITHUB_ACTION_PATH/([\w./]+)"', root)
+    assert len(called) >= 4
+    assert [path for path in called if not (ROOT / path).is_file()] == []
+
+
+def test_the_marketplace_takes_the_action():
+    """Its rules: a description of less than 125 characters, an icon of Feather's, one of nine colours."""
+    action = (ROOT / "action.yml").read_text()
+    assert len(re.search(r"^description: (.*)$", action, re.MULTILINE)[1]) < 125
+    assert re.search(
+        r"^branding:\n  icon: [a-z-]+\n  color: (white|black|yellow|blue|green|orange|red|purple|gray-dark)$",
+        action,
+        re.MULTILINE,
+    )
+    for face in FACES:
+        ours = [used for used in re.findall(r"uses: (\S+)", face.read_text()) if not used.startswith("actions/")]
+        assert ours == [], "`./` is the caller's workspace"
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, *FACES], ids=lambda path: path.name)
 def test_workflows_pin_what_they_use_and_expand_nothing_into_a_shell(path):
     text = path.read_text()
     for used in re.findall(r"^ +(?:- )?uses: (\S+)", text, re.MULTILINE):
@@ -113,7 +139,7 @@ def test_the_published_schemas_take_them(tmp_path):
     # GitLab's component is two documents; the schema is of the second.
     body = tmp_path / "component.yml"
     body.write_text(EXAMPLES["ci/gitlab/codex-runner.yml"].partition("\n---\n")[2])
-    judged = {"vendor.github-workflows": WORKFLOWS, "vendor.github-actions": [SCRIPTS / "action.yml"]}
+    judged = {"vendor.github-workflows": WORKFLOWS, "vendor.github-actions": FACES}
     for schema, files in (judged | {"vendor.gitlab-ci": [body]}).items():
         command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *files]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
