@@ -25,7 +25,7 @@ _LARGEST_STATUS = 255
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = ("run", "runs", "logs", "attach", "cancel", "deliver", "report", "prune", "hosts", "doctor", "init", "demo")
-_GROUPS = ("token", "vault")
+_GROUPS = ("config", "token", "vault")
 
 
 def command_line(wanted: str | None = None) -> typer.Typer:

@@ -28,7 +28,7 @@ COMMANDS = [
     *(["run", JOB], ["run", JOB, "--json"], ["run", JOB, "--dry-run"], ["run", JOB, *FAR], ["run", "nothing"]),
     *(["runs"], ["runs", "--json"], ["logs", "last"], ["logs", "-f", "last"], ["report", "last", "--junit", "-"]),
     *(["attach", "last"], ["cancel", "last"], ["prune", "--keep-last", "100"], ["doctor"], ["doctor", "--json"]),
-    *(["hosts"], ["hosts", "--probe", "devbox"], ["init", "-c", "new.toml", "--force"]),
+    *(["config", "check"], ["hosts"], ["hosts", "--probe", "devbox"], ["init", "-c", "new.toml", "--force"]),
     *(["init", system, "--force"] for system in ("github", "gitlab", "jenkins", "cron", "systemd")),
     *(["token", "list"], ["token", "check", "a/b/c"], ["token", "put", "a/b/c", "--owner", "me", "--expires", "30d"]),
     *(["token", "rotate", "a/b/c"], ["token", "revoke", "a/b/c", "--yes"], ["token", "sweep"]),
