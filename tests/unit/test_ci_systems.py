@@ -61,6 +61,37 @@ GITLAB = {
     "CI_DISPOSABLE_ENVIRONMENT": "true",
     "VAULT_ID_TOKEN": "x",
 }
+FORGEJO = {
+    **{name: value for name, value in GITHUB.items() if name.startswith(("CI", "GITHUB_", "ACTIONS_"))},
+    "FORGEJO_ACTIONS": "true",
+    "GITEA_ACTIONS": "true",
+    "GITHUB_API_URL": "https://forge.example.com/api/v1",
+    "GITHUB_RUN_NUMBER": "17",
+    "GITHUB_SERVER_URL": "https://forge.example.com",
+    "GITHUB_WORKFLOW_REF": "acme/app/.forgejo/workflows/docs.yml@refs/heads/main",
+}
+AZURE = {
+    "TF_BUILD": "True",
+    "AGENT_ISSELFHOSTED": "0",
+    "BUILD_BUILDID": "4711",
+    "BUILD_DEFINITIONNAME": "codex nightly",
+    "BUILD_REASON": "PullRequest",
+    "BUILD_REPOSITORY_NAME": "acme/app",
+    "BUILD_REPOSITORY_PROVIDER": "GitHub",
+    "BUILD_REPOSITORY_URI": "https://github.com/acme/app",
+    "BUILD_REQUESTEDFOR": "Ada Lovelace",
+    "BUILD_REQUESTEDFOREMAIL": "ada@example.com",
+    "BUILD_SOURCESDIRECTORY": "/home/vsts/work/1/s",
+    "BUILD_SOURCEVERSION": SHA,
+    "SYSTEM_COLLECTIONURI": "https://dev.azure.com/acme/",
+    "SYSTEM_PULLREQUEST_ISFORK": "False",
+    "SYSTEM_PULLREQUEST_PULLREQUESTID": "900",
+    "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER": "12",
+    "SYSTEM_PULLREQUEST_SOURCECOMMITID": BASE,
+    "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": "https://github.com/acme/app",
+    "SYSTEM_PULLREQUEST_TARGETBRANCH": "main",
+    "SYSTEM_TEAMPROJECT": "the app",
+}
 JENKINS = {
     "BUILD_TAG": "jenkins-app-17",
     "BUILD_URL": "https://ci.example.com/job/app/17/",
@@ -129,6 +160,142 @@ def test_gitlab():
     assert "aud: codex-runner" in here.identity_remedy("codex-runner")
 
 
+def test_forgejo():
+    """As GitHub, but for the page of a run, the place of its API, what gives an identity, and the machine."""
+    with event_file(FORGEJO, PULL_REQUEST) as environ:
+        here = Pipeline(environ)
+        assert here.system.name == "forgejo"
+        assert str(here.occasion()) == "Forgejo: pull_request, by ada, ben, cyn"
+        assert here.proposal().bases[0] == f"commit {BASE}"
+    assert here.repository() == "acme/app"
+    assert here.link() == "https://forge.example.com/acme/app/actions/runs/17", "the page has the number, not the id"
+    assert here.log_formats()[0] == "github"
+    assert here.line_prefix() == "| "
+    assert not here.is_disposable()
+    assert here.forge() == ("", "https://forge.example.com/api/v1"), "GitHub's API would be asked there in vain"
+    assert here.origin()["workflow_ref"] == FORGEJO["GITHUB_WORKFLOW_REF"]
+    assert here.identity().url == FORGEJO["ACTIONS_ID_TOKEN_REQUEST_URL"]
+    assert here.identity().title == "Forgejo"
+    assert "enable-openid-connect: true" in here.identity().if_refused
+    assert "enable-openid-connect: true" in here.identity_remedy("codex-runner")
+
+
+@pytest.mark.parametrize("event", ["pull_request_target", "issue_comment", "workflow_run", "repository_dispatch"])
+def test_forgejo_trusts_no_event_that_it_does_not_have_or_that_has_a_strangers_words(event):
+    with event_file({**FORGEJO, "GITHUB_EVENT_NAME": event}, {}) as environ:
+        assert event not in Pipeline(environ).occasion().default_events
+
+
+def test_a_pull_request_from_a_fork_is_one_on_forgejo_too():
+    pull = {**PULL_REQUEST["pull_request"], "head": {"sha": SHA, "repo": {"full_name": "mallory/app"}}}
+    with event_file(FORGEJO, {**PULL_REQUEST, "pull_request": pull}) as environ:
+        assert Pipeline(environ).occasion().fork == "mallory/app"
+    assert Pipeline(FORGEJO).occasion().fork == "", "without a payload nothing is known"
+
+
+@pytest.mark.parametrize("more", [{"FORGEJO_ACTIONS": "false"}, {"FORGEJO_ACTIONS": ""}])
+def test_what_is_not_forgejo_is_github_in_every_word(more):
+    environ = {**GITHUB, **more}
+    here = Pipeline(environ)
+    assert here.system.name == "github"
+    assert here.link() == Pipeline(GITHUB).link()
+    assert here.identity() == Pipeline(GITHUB).identity()
+    assert here.identity_remedy("x") == Pipeline(GITHUB).identity_remedy("x")
+    assert here.forge() == Pipeline(GITHUB).forge()
+
+
+def test_azure():
+    here = Pipeline(AZURE)
+    assert here.system.name == "azure"
+    assert str(here.occasion()) == "Azure Pipelines: PullRequest, by ada@example.com"
+    assert here.occasion().fork is None
+    assert here.proposal().name == "pull request 12"
+    assert here.proposal().bases == ("ref refs/remotes/origin/main", f"merge-parent {BASE}")
+    assert here.repository() == "acme/app"
+    assert here.link() == "https://dev.azure.com/acme/the%20app/_build/results?buildId=4711"
+    assert here.checkout() == "/home/vsts/work/1/s"
+    assert here.is_disposable()
+    assert not Pipeline({**AZURE, "AGENT_ISSELFHOSTED": "1"}).is_disposable()
+    assert not here.wants_details()
+    assert Pipeline({**AZURE, "SYSTEM_DEBUG": "True"}).wants_details()
+    assert here.may_be_read()
+    assert here.summary_file() == ""
+    assert here.identity() is None
+    assert here.identity_remedy("codex-runner") == ""
+    assert here.forge() == ("", "")
+    assert here.origin() == {
+        "actor": "ada@example.com",
+        "trigger": "PullRequest",
+        "repository": "https://github.com/acme/app",
+        "workflow_ref": "codex nightly",
+        "sha": SHA,
+        "pipeline_run": "4711",
+    }
+
+
+def test_azure_repos_has_full_branch_names_and_repositories_without_an_owner():
+    environ = {
+        **AZURE,
+        "BUILD_REPOSITORY_NAME": "app",
+        "BUILD_REPOSITORY_PROVIDER": "TfsGit",
+        "SYSTEM_PULLREQUEST_TARGETBRANCH": "refs/heads/release/2",
+        "SYSTEM_TEAMPROJECT": "web",
+    }
+    environ.pop("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER")
+    assert Pipeline(environ).proposal().name == "pull request 900"
+    assert Pipeline(environ).proposal().bases[0] == "ref refs/remotes/origin/release/2"
+    assert Pipeline(environ).repository() == "web/app"
+    assert Pipeline({**environ, "SYSTEM_TEAMPROJECT": "the app"}).repository() == "", "no name of a branch or a path"
+
+
+@pytest.mark.parametrize(
+    ("more", "fork"),
+    [
+        ({"SYSTEM_PULLREQUEST_ISFORK": "True"}, "acme/app"),
+        (
+            {
+                "SYSTEM_PULLREQUEST_ISFORK": "True",
+                "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": "https://github.com/mallory/app.git",
+            },
+            "mallory/app",
+        ),
+        (
+            {
+                "SYSTEM_PULLREQUEST_ISFORK": "true",
+                "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": "https://acme@dev.azure.com/acme/web/_git/app",
+            },
+            "acme/web/_git/app",
+        ),
+        ({"SYSTEM_PULLREQUEST_ISFORK": "True", "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": ""}, ""),
+        ({"SYSTEM_PULLREQUEST_ISFORK": "True", "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": "https://[x/y"}, ""),
+        ({"SYSTEM_PULLREQUEST_ISFORK": ""}, ""),
+        ({"SYSTEM_PULLREQUEST_ISFORK": "?"}, ""),
+        ({"SYSTEM_PULLREQUEST_ISFORK": "True", "BUILD_REASON": "Manual"}, "acme/app"),
+        ({"SYSTEM_PULLREQUEST_ISFORK": "", "BUILD_REASON": "Schedule", "SYSTEM_PULLREQUEST_PULLREQUESTID": ""}, None),
+        ({"SYSTEM_PULLREQUEST_ISFORK": "", "BUILD_REASON": "Manual"}, ""),
+    ],
+)
+def test_a_fork_on_azure(more, fork):
+    """In doubt, a build of a pull request counts as a fork's."""
+    assert Pipeline({**AZURE, **more}).occasion().fork == fork
+
+
+def test_azure_outside_of_a_pull_request():
+    environ = {name: value for name, value in AZURE.items() if "PULLREQUEST" not in name}
+    for reason in ("Manual", "IndividualCI", "BatchedCI", "Schedule"):
+        here = Pipeline({**environ, "BUILD_REASON": reason})
+        assert here.proposal() is None
+        assert here.occasion().fork is None
+        assert reason in here.occasion().default_events
+    for reason in ("ResourceTrigger", "BuildCompletion", ""):
+        assert reason not in Pipeline({**environ, "BUILD_REASON": reason}).occasion().default_events
+
+
+def test_a_display_name_is_nobodys_account():
+    """Everybody may call themselves Ada: only the address of the account counts."""
+    assert Pipeline({**AZURE, "BUILD_REQUESTEDFOREMAIL": ""}).occasion().actors == ()
+
+
 def test_jenkins():
     here = Pipeline(JENKINS)
     assert here.system.name == "jenkins"
@@ -149,7 +316,6 @@ def test_jenkins():
     ("environ", "name", "link"),
     [
         ({"BUILDKITE": "true", "BUILDKITE_BUILD_URL": "https://buildkite.com/b/1"}, "buildkite", True),
-        ({"TF_BUILD": "True"}, "azure", False),
         ({"TEAMCITY_VERSION": "2025.07"}, "teamcity", False),
     ],
 )
@@ -180,7 +346,7 @@ def test_no_system_at_all(environ):
 
 def test_a_variable_of_another_system_takes_no_pipeline_out_of_the_judges_sight():
     more = {"BUILDKITE": "true", "TF_BUILD": "True", "TEAMCITY_VERSION": "1"}
-    for judged in (GITHUB, GITLAB, JENKINS):
+    for judged in (GITHUB, GITLAB, JENKINS, FORGEJO, AZURE):
         assert Pipeline({**more, **judged}).occasion() == Pipeline(judged).occasion()
 
 
@@ -230,15 +396,19 @@ def test_what_a_system_hands_over_is_hidden_and_what_it_cleans_up_by_is_passed_o
 
 # Names of variables of CI systems, whole. Ours begin with CODEX_RUNNER_.
 FOREIGN = re.compile(
-    r"(?:GITHUB|GITLAB|CI|CHANGE|BUILD|BUILDKITE|JENKINS|ACTIONS|RUNNER|TEAMCITY|TF)_[A-Z_]*"
+    r"(?:AGENT|GITHUB|GITLAB|CI|CHANGE|BUILD|BUILDKITE|FORGEJO|GITEA|JENKINS|ACTIONS|RUNNER|SYSTEM|TEAMCITY|TF)_[A-Z_]*"
     r"|CI|BUILDKITE|JOB_NAME|GIT_(?:COMMIT|URL|BRANCH)"
 )
 ALLOWED = {
-    "codex_runner/domain/secret_names.py": {"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_TOKEN"},  # the table of secrets
+    "codex_runner/domain/secret_names.py": {  # the table of secrets
+        *("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_TOKEN"),
+        *("FORGEJO_TOKEN", "GITEA_TOKEN", "ACTIONS_RUNTIME_TOKEN", "SYSTEM_ACCESSTOKEN"),
+    },
     "codex_runner/domain/surroundings.py": {
         "RUNNER_TRACKING_ID",
         "JENKINS_NODE_COOKIE",
     },  # the list that start.sh has too
+    "codex_runner/vault/endpoint.py": {"AGENT_ADDR"},  # of VAULT_AGENT_ADDR
     "codex_runner/vault/oidc.py": {"CI_IDENTITY_TOKEN"},  # the name of a mask, no variable
 }
 

@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from support.starters import examples
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ def test_the_files_below_ci_are_what_init_writes(path):
 
 
 def test_gitlabs_component_has_a_header_of_inputs_and_every_input_is_used():
-    header, mark, body = EXAMPLES["ci/gitlab/codex-runner.yml"].partition("\n---\n")
+    header, mark, body = EXAMPLES["templates/codex-runner.yml"].partition("\n---\n")
     assert mark
     names = re.findall(r"^    ([a-z-]+):$", header, re.MULTILINE)
     assert names
@@ -134,16 +135,82 @@ def test_no_example_runs_for_a_fork_with_rights():
     assert "github.event.pull_request.head.repo.full_name == github.repository" in review
 
 
+def judged(schema, *files, options=()):
+    """Have a published schema judge files. Returns what is wrong with them."""
+    command = [sys.executable, "-m", "check_jsonschema", *options, "--builtin-schema", schema, *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+# Some of its patterns are not for Unicode.
+OF_AZURE = ("--regex-variant", "nonunicode")
+
+
+def as_azure_reads(text, file):
+    """Write a pipeline as Azure reads it: every scalar is a string. Return the file."""
+    file.write_text(json.dumps(yaml.load(text, yaml.BaseLoader)))
+    return file
+
+
 @pytest.mark.skipif(importlib.util.find_spec("check_jsonschema") is None, reason="no check-jsonschema")
 def test_the_published_schemas_take_them(tmp_path):
-    # GitLab's component is two documents; the schema is of the second.
-    body = tmp_path / "component.yml"
-    body.write_text(EXAMPLES["ci/gitlab/codex-runner.yml"].partition("\n---\n")[2])
-    judged = {"vendor.github-workflows": WORKFLOWS, "vendor.github-actions": FACES}
-    for schema, files in (judged | {"vendor.gitlab-ci": [body]}).items():
-        command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *files]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # GitLab's component is two documents. The schema knows both.
+    header, body = tmp_path / "header.yml", tmp_path / "body.yml"
+    texts = EXAMPLES["templates/codex-runner.yml"].split("\n---\n")
+    for file, text in zip((header, body), texts, strict=True):
+        file.write_text(text)
+    assert judged("vendor.gitlab-ci", header, body) == ""
+    assert judged("vendor.github-workflows", *WORKFLOWS) == ""
+    assert judged("vendor.github-actions", *FACES) == ""
+    azure = as_azure_reads(EXAMPLES["ci/azure/azure-pipelines.yml"], tmp_path / "azure.json")
+    assert judged("vendor.azure-pipelines", azure, options=OF_AZURE) == ""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("check_jsonschema") is None, reason="no check-jsonschema")
+def test_githubs_schema_takes_forgejos_workflow_too():
+    """Forgejo publishes none that is JSON Schema: its runner's own validator judges, if it is installed."""
+    workflow = ROOT / "ci/forgejo/nightly-docs.yml"
+    assert judged("vendor.github-workflows", workflow) == ""
+    if (runner := shutil.which("forgejo-runner")) is not None:
+        done = subprocess.run([runner, "validate", "--workflow", "--path", workflow], capture_output=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("check_jsonschema") is None, reason="no check-jsonschema")
+@pytest.mark.parametrize(
+    ("schema", "path", "right", "wrong"),
+    [
+        ("vendor.azure-pipelines", "ci/azure/azure-pipelines.yml", "timeoutInMinutes: ", "timeoutMinutes: "),
+        ("vendor.github-workflows", "ci/forgejo/nightly-docs.yml", "runs-on: ", "run-on: "),
+        ("vendor.gitlab-ci", "templates/codex-runner.yml", "  inputs:", "  input:"),
+    ],
+)
+def test_a_schema_notices_a_mistake(tmp_path, schema, path, right, wrong):
+    text = EXAMPLES[path].partition("\n---\n")[0]
+    assert right in text
+    file = tmp_path / "pipeline.yml"
+    if "azure" in schema:
+        assert judged(schema, as_azure_reads(text.replace(right, wrong), file), options=OF_AZURE)
+    else:
+        file.write_text(text.replace(right, wrong))
+        assert judged(schema, file)
+
+
+@pytest.mark.parametrize("path", ["ci/azure/azure-pipelines.yml", "ci/forgejo/nightly-docs.yml"])
+def test_what_other_systems_run_is_pinned_and_expands_nothing_into_a_shell(path):
+    pipeline = yaml.safe_load(EXAMPLES[path])
+    steps = [step for job in _jobs(pipeline) for step in job["steps"]]
+    assert len(steps) >= 4
+    for step in steps:
+        if "uses" in step:
+            assert re.fullmatch(r"(?:actions|forgejo)/[\w-]+@[0-9a-f]{40}", step["uses"])
+        assert not re.search(r"\$\{\{|\$\(|\$\[", step.get("run", "") + step.get("bash", ""))
+
+
+def _jobs(pipeline):
+    """The jobs of a workflow, by name, or of a pipeline of Azure's, in a list."""
+    jobs = pipeline["jobs"]
+    return jobs.values() if isinstance(jobs, dict) else jobs
 
 
 def test_what_pipelines_install_is_locked_and_is_what_the_project_needs():
@@ -207,7 +274,13 @@ def step(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("path", ["ci/github/install.py", "ci/gitlab/codex-runner.yml", "ci/jenkins/Jenkinsfile"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("ci/github/install.py", "templates/codex-runner.yml", "ci/jenkins/Jenkinsfile"),
+        *("ci/azure/azure-pipelines.yml", "ci/forgejo/nightly-docs.yml"),
+    ],
+)
 def test_what_pipelines_install_is_compiled(path):
     # An image may set PIP_NO_COMPILE; without compiled modules each start takes 0.8 s more.
     installs = re.findall(r"-m[\", ]+pip[\", ]+install.*", (ROOT / path).read_text())
