@@ -70,6 +70,20 @@ def test_github(newcomer):
     check_green(the_run(act.look / "uploaded"))
 
 
+def gitlab_pipeline(newcomer, command):
+    variables = ["--variable", f"CODEX_API_KEY={KEY}", "--variable", "CI_PIPELINE_SOURCE=web"]
+    return subprocess.run(
+        [*command, "--force-shell-executor", *variables],
+        cwd=newcomer.clone,
+        env=newcomer.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
 @pytest.mark.thorough
 @pytest.mark.needs_gitlab_ci_local
 @pytest.mark.needs_codex
@@ -81,17 +95,7 @@ def test_gitlab(newcomer):
     (newcomer.programs / "codex-runner").unlink()  # the runner's image has none
     newcomer.unreleased(".gitlab/codex-runner.yml")
     newcomer.shell("git commit --quiet --all -m Unreleased")
-    variables = ["--variable", f"CODEX_API_KEY={KEY}", "--variable", "CI_PIPELINE_SOURCE=web"]
-    done = subprocess.run(
-        [*command, "--force-shell-executor", *variables],
-        cwd=newcomer.clone,
-        env=newcomer.environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = gitlab_pipeline(newcomer, command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert KEY not in done.stdout + done.stderr
     run = the_run(newcomer.clone / ".gitlab-ci-local" / "artifacts")
@@ -99,6 +103,29 @@ def test_gitlab(newcomer):
     installed = Path(run.run_json["facts"]["codex"]["path"])
     assert "codex_cli_bin" in installed.parts, "codex is the locked one"
     assert not installed.exists(), "what the job installed is left"
+
+
+@pytest.mark.thorough
+@pytest.mark.needs_gitlab_ci_local
+@pytest.mark.needs_codex
+def test_gitlabs_component_brings_its_own_hashes(newcomer):
+    """In a project that has neither `.gitlab` nor the folder `lock`, from the catalogue alone."""
+    command = gitlab_ci_local(BUILD)
+    if command is None:
+        pytest.skip("gitlab-ci-local cannot be installed, or there is no rsync")
+    newcomer.follow("gitlab-ci")
+    (newcomer.programs / "codex-runner").unlink()
+    shutil.copytree(DOCS.parent / "templates", newcomer.clone / "templates")
+    newcomer.unreleased("templates/codex-runner.yml")
+    component = "component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/codex-runner@$CI_COMMIT_SHA"
+    pipeline = newcomer.clone / ".gitlab-ci.yml"
+    pipeline.write_text(pipeline.read_text().replace("local: .gitlab/codex-runner.yml", component))
+    newcomer.shell("git rm -r --quiet .gitlab .codex-runner && git add --all && git commit --quiet -m Catalogue")
+    done = gitlab_pipeline(newcomer, command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = the_run(newcomer.clone / ".gitlab-ci-local" / "artifacts")
+    check_green(run)
+    assert "codex_cli_bin" in Path(run.run_json["facts"]["codex"]["path"]).parts, "codex is the locked one"
 
 
 @pytest.mark.thorough
