@@ -101,7 +101,7 @@ class Azure(CiSystem):
 
     def starter(self, request: StarterRequest) -> Starter:
         """See CiSystem.starter."""
-        file = f"azure-pipelines-{request.job}.yml" if _FILE in request.taken else _FILE
+        file = f".azure-pipelines/{request.job}.yml" if _FILE in request.taken else _FILE
         text = request.fill(_FILE, {"CONFIG": for_yaml(request.config_file)})
         steps = (
             f"{commit_step(file, '.codex-runner', request.config_file)}, to main: its schedule is for that branch.",

