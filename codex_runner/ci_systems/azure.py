@@ -31,6 +31,7 @@ class Azure(CiSystem):
     name = "azure"
     title = "Azure Pipelines"
     markers = ("TF_BUILD",)
+    log_format = "azure"
     # Not ResourceTrigger and BuildCompletion: what they follow may have been a fork's.
     trusted_events = ("BatchedCI", "IndividualCI", "Manual", _PULL_REQUEST, "Schedule")
     origin = Origin(

@@ -216,6 +216,7 @@ def test_azure():
     assert here.checkout() == "/home/vsts/work/1/s"
     assert here.is_disposable()
     assert not Pipeline({**AZURE, "AGENT_ISSELFHOSTED": "1"}).is_disposable()
+    assert here.log_formats() == ("azure",)
     assert not here.wants_details()
     assert Pipeline({**AZURE, "SYSTEM_DEBUG": "True"}).wants_details()
     assert here.may_be_read()
