@@ -29,7 +29,7 @@ COMMANDS = [
     *(["runs"], ["runs", "--json"], ["logs", "last"], ["logs", "-f", "last"], ["report", "last", "--junit", "-"]),
     *(["attach", "last"], ["cancel", "last"], ["prune", "--keep-last", "100"], ["doctor"], ["doctor", "--json"]),
     *(["config", "check"], ["hosts"], ["hosts", "--probe", "devbox"], ["init", "-c", "new.toml", "--force"]),
-    *(["init", system, "--force"] for system in ("github", "gitlab", "jenkins", "cron", "systemd")),
+    *(["init", system, "--force"] for system in ("github", "gitlab", "jenkins", "azure", "forgejo", "cron", "systemd")),
     *(["token", "list"], ["token", "check", "a/b/c"], ["token", "put", "a/b/c", "--owner", "me", "--expires", "30d"]),
     *(["token", "rotate", "a/b/c"], ["token", "revoke", "a/b/c", "--yes"], ["token", "sweep"]),
     *(["token", "destroy", "a/b/c", "--yes"], ["vault", "setup", *VAULT], ["vault", "setup", *VAULT, "--apply"]),

@@ -2,15 +2,21 @@
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.events import event_file
 
+from codex_runner.app.forge import place_of
 from codex_runner.ci_systems import SYSTEMS, CiSystem, Pipeline
 from codex_runner.ci_systems.identity import IdentityEndpoint, IdentityVariable
 from codex_runner.ci_systems.system import Origin
 from codex_runner.domain import secret_names
+from codex_runner.domain.credential import CredentialSource, CredentialSpec
+from codex_runner.domain.delivery import ForgeKind
+from codex_runner.domain.delivery_spec import DeliverySpec
+from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.surroundings import PASSED
 from codex_runner.engine.trust import Trigger
 
@@ -191,6 +197,16 @@ def test_a_pull_request_from_a_fork_is_one_on_forgejo_too():
     with event_file(FORGEJO, {**PULL_REQUEST, "pull_request": pull}) as environ:
         assert Pipeline(environ).occasion().fork == "mallory/app"
     assert Pipeline(FORGEJO).occasion().fork == "", "without a payload nothing is known"
+
+
+def test_a_delivery_on_forgejo_must_name_its_kind():
+    """GitHub's API was asked at Forgejo's address, after the agent, and in vain."""
+    spec = DeliverySpec(credential=CredentialSpec(source=CredentialSource.ENV, variable="GITHUB_TOKEN"))
+    origin = "https://forge.example.com/acme/app.git"
+    with pytest.raises(ConfigurationError) as refused:
+        place_of("docs", spec, origin, FORGEJO)
+    assert '"git"' in refused.value.remedy
+    assert place_of("docs", replace(spec, target=ForgeKind.GIT), origin, FORGEJO).url == origin
 
 
 @pytest.mark.parametrize("more", [{"FORGEJO_ACTIONS": "false"}, {"FORGEJO_ACTIONS": ""}])
