@@ -47,7 +47,7 @@ OF_OTHERS = {"docs/events.md": "jq ", "docs/security.md": "sudo useradd "}
 
 def test_every_page_with_a_command_is_tried_here():
     tried = INSTALLING | {*AT_ONCE, *WITH_A_JOB, *OF_OTHERS}
-    assert set(FIRST) == tried
+    assert set(FIRST) == tried, "put a new page into the list above that tells how its first command is tried"
     assert all(FIRST[document].startswith(command) for document, command in OF_OTHERS.items())
 
 
