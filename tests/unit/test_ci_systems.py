@@ -1,4 +1,4 @@
-"""What each CI system says of a job: a real-looking environment a system, and a system more in one class."""
+"""What the runner takes from each CI system, and a system more in one class. Azure has a file of its own."""
 
 import ast
 import re
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.ci_environments import AZURE, BASE, FORGEJO, GITHUB, GITLAB, JENKINS, PULL_REQUEST, SHA
 from support.events import event_file
 
 from codex_runner.app.forge import place_of
@@ -21,96 +22,6 @@ from codex_runner.domain.surroundings import PASSED
 from codex_runner.engine.trust import Trigger
 
 ROOT = Path(__file__).parents[2]
-SHA, BASE = "0123456789abcdef" * 2 + "01234567", "b" * 40
-
-GITHUB = {
-    "CI": "true",
-    "GITHUB_ACTIONS": "true",
-    "GITHUB_ACTOR": "ada",
-    "GITHUB_TRIGGERING_ACTOR": "ben",
-    "GITHUB_EVENT_NAME": "pull_request",
-    "GITHUB_REPOSITORY": "acme/app",
-    "GITHUB_RUN_ID": "9876543210",
-    "GITHUB_SERVER_URL": "https://github.com",
-    "GITHUB_SHA": SHA,
-    "GITHUB_STEP_SUMMARY": "/home/runner/work/_temp/_runner_file_commands/step_summary_1",
-    "GITHUB_WORKFLOW_REF": "acme/app/.github/workflows/docs.yml@refs/heads/main",
-    "GITHUB_WORKSPACE": "/home/runner/work/app/app",
-    "ACTIONS_ID_TOKEN_REQUEST_URL": "https://run-actions.example.com/token?api-version=2.0",
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x",
-    "RUNNER_DEBUG": "1",
-    "RUNNER_ENVIRONMENT": "github-hosted",
-}
-PULL_REQUEST = {
-    "number": 12,
-    "pull_request": {
-        "user": {"login": "cyn"},
-        "base": {"ref": "main", "sha": BASE},
-        "head": {"sha": SHA, "repo": {"full_name": "acme/app"}},
-    },
-}
-GITLAB = {
-    "CI": "true",
-    "GITLAB_CI": "true",
-    "GITLAB_USER_LOGIN": "ada",
-    "CI_PIPELINE_SOURCE": "merge_request_event",
-    "CI_PIPELINE_ID": "4711",
-    "CI_PROJECT_PATH": "acme/tools/app",
-    "CI_COMMIT_SHA": SHA,
-    "CI_CONFIG_REF_URI": "gitlab.com/acme/tools/app//.gitlab-ci.yml@refs/heads/main",
-    "CI_JOB_URL": "https://gitlab.com/acme/tools/app/-/jobs/17",
-    "CI_MERGE_REQUEST_IID": "5",
-    "CI_MERGE_REQUEST_PROJECT_ID": "7",
-    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "8",
-    "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "mallory/app",
-    "CI_MERGE_REQUEST_DIFF_BASE_SHA": BASE,
-    "CI_DISPOSABLE_ENVIRONMENT": "true",
-    "VAULT_ID_TOKEN": "x",
-}
-FORGEJO = {
-    **{name: value for name, value in GITHUB.items() if name.startswith(("CI", "GITHUB_", "ACTIONS_"))},
-    "FORGEJO_ACTIONS": "true",
-    "GITEA_ACTIONS": "true",
-    "GITHUB_API_URL": "https://forge.example.com/api/v1",
-    "GITHUB_RUN_NUMBER": "17",
-    "GITHUB_SERVER_URL": "https://forge.example.com",
-    "GITHUB_WORKFLOW_REF": "acme/app/.forgejo/workflows/docs.yml@refs/heads/main",
-}
-AZURE = {
-    "TF_BUILD": "True",
-    "AGENT_ISSELFHOSTED": "0",
-    "BUILD_BUILDID": "4711",
-    "BUILD_DEFINITIONNAME": "codex nightly",
-    "BUILD_REASON": "PullRequest",
-    "BUILD_REPOSITORY_NAME": "acme/app",
-    "BUILD_REPOSITORY_PROVIDER": "GitHub",
-    "BUILD_REPOSITORY_URI": "https://github.com/acme/app",
-    "BUILD_REQUESTEDFOR": "Ada Lovelace",
-    "BUILD_REQUESTEDFOREMAIL": "ada@example.com",
-    "BUILD_SOURCESDIRECTORY": "/home/vsts/work/1/s",
-    "BUILD_SOURCEVERSION": SHA,
-    "SYSTEM_COLLECTIONURI": "https://dev.azure.com/acme/",
-    "SYSTEM_PULLREQUEST_ISFORK": "False",
-    "SYSTEM_PULLREQUEST_PULLREQUESTID": "900",
-    "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER": "12",
-    "SYSTEM_PULLREQUEST_SOURCECOMMITID": BASE,
-    "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": "https://github.com/acme/app",
-    "SYSTEM_PULLREQUEST_TARGETBRANCH": "main",
-    "SYSTEM_TEAMPROJECT": "the app",
-}
-JENKINS = {
-    "BUILD_TAG": "jenkins-app-17",
-    "BUILD_URL": "https://ci.example.com/job/app/17/",
-    "BUILD_USER_ID": "ben",
-    "CHANGE_AUTHOR": "ada",
-    "CHANGE_FORK": "mallory",
-    "CHANGE_ID": "3",
-    "CHANGE_TARGET": "main",
-    "GIT_COMMIT": SHA,
-    "GIT_URL": "https://git.example.com/acme/app.git",
-    "JENKINS_URL": "https://ci.example.com/",
-    "JOB_NAME": "app/PR-3",
-}
 
 
 def test_github():
@@ -218,99 +129,6 @@ def test_what_is_not_forgejo_is_github_in_every_word(more):
     assert here.identity() == Pipeline(GITHUB).identity()
     assert here.identity_remedy("x") == Pipeline(GITHUB).identity_remedy("x")
     assert here.forge() == Pipeline(GITHUB).forge()
-
-
-def test_azure():
-    here = Pipeline(AZURE)
-    assert here.system.name == "azure"
-    assert str(here.occasion()) == "Azure Pipelines: PullRequest, by ada@example.com"
-    assert here.occasion().fork is None
-    assert here.proposal().name == "pull request 12"
-    assert here.proposal().bases == ("ref refs/remotes/origin/main", f"merge-parent {BASE}")
-    assert here.repository() == "acme/app"
-    assert here.link() == "https://dev.azure.com/acme/the%20app/_build/results?buildId=4711"
-    assert here.checkout() == "/home/vsts/work/1/s"
-    assert here.is_disposable()
-    assert not Pipeline({**AZURE, "AGENT_ISSELFHOSTED": "1"}).is_disposable()
-    assert here.log_formats() == ("azure",)
-    assert not here.wants_details()
-    assert Pipeline({**AZURE, "SYSTEM_DEBUG": "True"}).wants_details()
-    assert here.may_be_read()
-    assert here.summary_file() == ""
-    assert here.identity() is None
-    assert here.identity_remedy("codex-runner") == ""
-    assert here.forge() == ("", "")
-    assert here.origin() == {
-        "actor": "ada@example.com",
-        "trigger": "PullRequest",
-        "repository": "https://github.com/acme/app",
-        "workflow_ref": "codex nightly",
-        "sha": SHA,
-        "pipeline_run": "4711",
-    }
-
-
-def test_azure_repos_has_full_branch_names_and_repositories_without_an_owner():
-    environ = {
-        **AZURE,
-        "BUILD_REPOSITORY_NAME": "app",
-        "BUILD_REPOSITORY_PROVIDER": "TfsGit",
-        "SYSTEM_PULLREQUEST_TARGETBRANCH": "refs/heads/release/2",
-        "SYSTEM_TEAMPROJECT": "web",
-    }
-    environ.pop("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER")
-    assert Pipeline(environ).proposal().name == "pull request 900"
-    assert Pipeline(environ).proposal().bases[0] == "ref refs/remotes/origin/release/2"
-    assert Pipeline(environ).repository() == "web/app"
-    assert Pipeline({**environ, "SYSTEM_TEAMPROJECT": "the app"}).repository() == "", "no name of a branch or a path"
-
-
-@pytest.mark.parametrize(
-    ("more", "fork"),
-    [
-        ({"SYSTEM_PULLREQUEST_ISFORK": "True"}, "acme/app"),
-        (
-            {
-                "SYSTEM_PULLREQUEST_ISFORK": "True",
-                "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": "https://github.com/mallory/app.git",
-            },
-            "mallory/app",
-        ),
-        (
-            {
-                "SYSTEM_PULLREQUEST_ISFORK": "true",
-                "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": "https://acme@dev.azure.com/acme/web/_git/app",
-            },
-            "acme/web/_git/app",
-        ),
-        ({"SYSTEM_PULLREQUEST_ISFORK": "True", "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": ""}, ""),
-        ({"SYSTEM_PULLREQUEST_ISFORK": "True", "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": "https://[x/y"}, ""),
-        ({"SYSTEM_PULLREQUEST_ISFORK": ""}, ""),
-        ({"SYSTEM_PULLREQUEST_ISFORK": "?"}, ""),
-        ({"SYSTEM_PULLREQUEST_ISFORK": "True", "BUILD_REASON": "Manual"}, "acme/app"),
-        ({"SYSTEM_PULLREQUEST_ISFORK": "", "BUILD_REASON": "Schedule", "SYSTEM_PULLREQUEST_PULLREQUESTID": ""}, None),
-        ({"SYSTEM_PULLREQUEST_ISFORK": "", "BUILD_REASON": "Manual"}, ""),
-    ],
-)
-def test_a_fork_on_azure(more, fork):
-    """In doubt, a build of a pull request counts as a fork's."""
-    assert Pipeline({**AZURE, **more}).occasion().fork == fork
-
-
-def test_azure_outside_of_a_pull_request():
-    environ = {name: value for name, value in AZURE.items() if "PULLREQUEST" not in name}
-    for reason in ("Manual", "IndividualCI", "BatchedCI", "Schedule"):
-        here = Pipeline({**environ, "BUILD_REASON": reason})
-        assert here.proposal() is None
-        assert here.occasion().fork is None
-        assert reason in here.occasion().default_events
-    for reason in ("ResourceTrigger", "BuildCompletion", ""):
-        assert reason not in Pipeline({**environ, "BUILD_REASON": reason}).occasion().default_events
-
-
-def test_a_display_name_is_nobodys_account():
-    """Everybody may call themselves Ada: only the address of the account counts."""
-    assert Pipeline({**AZURE, "BUILD_REQUESTEDFOREMAIL": ""}).occasion().actors == ()
 
 
 def test_jenkins():
