@@ -30,6 +30,7 @@ TOP = Path(__file__).parent.parent
 SECTIONS = {
     "Get started": {
         "README.md": "what it is, a demo without an account, a first job, the commands, and how each promise is kept",
+        "docs/installation.md": "pipx, uv, pip, the extras, and what works before the first release",
         "docs/getting-started.md": "a job that changes files, prompts with variables, a token from Vault, a pipeline",
     },
     "Vault and SSH": {
@@ -43,6 +44,8 @@ SECTIONS = {
         "docs/github-actions.md": "from nothing to a green job, with GitHub's identity at Vault",
         "docs/gitlab-ci.md": "from nothing to a green job, with GitLab's identity at Vault",
         "docs/jenkins.md": "from nothing to a green job, with a key from Jenkins or Vault",
+        "docs/azure-pipelines.md": "from nothing to a green job, with a secret variable or Vault",
+        "docs/forgejo.md": "from nothing to a green job, with a secret or Vault",
         "docs/cron.md": "from nothing to a green job each night, without a CI system",
         "docs/systemd.md": "from nothing to a green job each night, as a service with a timer",
     },

@@ -1,4 +1,4 @@
-"""GitHub Actions and compatible systems: Gitea, Forgejo, act."""
+"""GitHub Actions and compatible systems: Gitea, act. Forgejo's own answers are in `forgejo`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class GitHub(CiSystem):
     line_prefix = "| "  # `::` is obeyed at the beginning of a line, after white space too
     # `pull_request` is judged by the repository that it comes from. Events such as `pull_request_target` and
     # `issue_comment` are not trusted: they run with the repository's rights on a stranger's words.
-    trusted_events = (
+    trusted_events: ClassVar[tuple[str, ...]] = (
         "merge_group",
         "pull_request",
         "push",
@@ -56,7 +56,7 @@ class GitHub(CiSystem):
         sha=("GITHUB_SHA",),
         pipeline_run=("GITHUB_RUN_ID",),
     )
-    secret_variables = (GITHUB_ID_TOKEN, *GITHUB_TOKENS)
+    secret_variables: ClassVar[tuple[str, ...]] = (GITHUB_ID_TOKEN, *GITHUB_TOKENS)
     tracking_variables = ("RUNNER_TRACKING_ID",)
     summary_variable = "GITHUB_STEP_SUMMARY"
     identity_claims: ClassVar[tuple[str, ...]] = (

@@ -53,7 +53,10 @@ class Pipeline:
         return self._first(lambda system: system.repository(self.environ))
 
     def forge(self) -> tuple[str, str]:
-        """Return the kind of the pipeline's forge, and its API. Returns two empty texts if no system has one."""
+        """Return the kind of the pipeline's forge, and its API. Returns two empty texts if no system has one.
+
+        The kind alone is empty if the runner does not speak the API.
+        """
         found = ((system.forge, system.forge_api(self.environ).rstrip("/")) for system in self.systems)
         return next(((kind, api) for kind, api in found if api), ("", ""))
 

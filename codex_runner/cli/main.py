@@ -28,7 +28,7 @@ _COMMANDS = (
     *("run", "runs", "logs", "attach", "cancel", "deliver", "outcomes", "report", "prune"),
     *("hosts", "doctor", "init", "demo"),
 )
-_GROUPS = ("token", "vault")
+_GROUPS = ("config", "token", "vault")
 
 
 def command_line(wanted: str | None = None) -> typer.Typer:

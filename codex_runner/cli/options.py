@@ -30,6 +30,7 @@ class LogFormat(StrEnum):
 
     AUTO = "auto"
     TEXT = "text"
+    AZURE = "azure"
     GITHUB = "github"
     GITLAB = "gitlab"
     JSON = "json"

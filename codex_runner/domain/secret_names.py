@@ -21,8 +21,11 @@ VAULT_PASSWORD: Final = "VAULT_PASSWORD"  # noqa: S105
 # Identities of CI systems.
 GITLAB_ID_TOKEN: Final = "VAULT_ID_TOKEN"  # noqa: S105 - the name that GitLab's documentation gives `id_tokens`
 GITHUB_ID_TOKEN: Final = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"  # noqa: S105
-# GitHub's API.
+# APIs of the systems. GitHub's variables are Forgejo's too.
 GITHUB_TOKENS: Final = ("GITHUB_TOKEN", "GH_TOKEN")
+FORGEJO_TOKENS: Final = ("FORGEJO_TOKEN", "GITEA_TOKEN")
+ACTIONS_TOKEN: Final = "ACTIONS_RUNTIME_TOKEN"  # noqa: S105 - a variable's name: artifacts and caches
+AZURE_TOKEN: Final = "SYSTEM_ACCESSTOKEN"  # noqa: S105
 # Codex's own variables, by the kind of the credential.
 ACCESS_TOKEN: Final = "CODEX_ACCESS_TOKEN"  # noqa: S105
 API_KEY: Final = "CODEX_API_KEY"
@@ -33,7 +36,7 @@ OTEL_HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_
 NAMES: Final = frozenset(
     (
         *(VAULT_TOKEN, BAO_TOKEN, VAULT_SECRET_ID, VAULT_ROLE_ID, VAULT_PASSWORD),
-        *(GITLAB_ID_TOKEN, GITHUB_ID_TOKEN, *GITHUB_TOKENS),
+        *(GITLAB_ID_TOKEN, GITHUB_ID_TOKEN, *GITHUB_TOKENS, *FORGEJO_TOKENS, ACTIONS_TOKEN, AZURE_TOKEN),
         *(ACCESS_TOKEN, API_KEY, CREDENTIAL, *OTEL_HEADERS),
     )
 )

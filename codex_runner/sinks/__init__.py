@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from codex_runner.dataclass import dataclass
+from codex_runner.sinks.azure import AzureLog
 from codex_runner.sinks.console import make_console
 from codex_runner.sinks.github import GitHubLog
 from codex_runner.sinks.gitlab import GitLabLog
@@ -44,7 +45,7 @@ def choose(  # noqa: PLR0913, PLR0917 - what a log depends on
     path_prefix: str | None = None,
     place: LogReader = NOWHERE,
 ) -> list[Sink]:
-    """Return the sinks for `stream`. `log_format` is auto, text, github, gitlab or json.
+    """Return the sinks for `stream`. `log_format` is auto, text, azure, github, gitlab or json.
 
     `path_prefix` is GitHubLog's. `environ` holds the user's wishes about colours.
 
@@ -62,6 +63,8 @@ def choose(  # noqa: PLR0913, PLR0917 - what a log depends on
         for secret in secrets:
             log.mask(secret)
         return [log]
+    if log_format == "azure":
+        return [AzureLog(stream, color=wants_color(environ, is_tty=here), verbose=place.verbose)]
     if log_format == "gitlab":
         return [GitLabLog(stream, color=wants_color(environ, is_tty=here), verbose=place.verbose)]
     live = stream.isatty() and environ.get("TERM") != "dumb" and not place.keeps_terminal

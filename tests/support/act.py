@@ -9,8 +9,8 @@ import sys
 
 from support.pipelines import ROOT
 
-PINNED = re.compile(r"uses: (actions/[\w-]+@[0-9a-f]{40})")
-LABELS = ("ubuntu-latest", "ubuntu-24.04")
+PINNED = re.compile(r"uses: ((?:actions|forgejo)/[\w-]+@[0-9a-f]{40})")
+LABELS = ("ubuntu-latest", "ubuntu-24.04", "docker")
 
 # Instead of the actions that only GitHub can serve. What they are given is kept, to look at.
 STAND_IN = """\
@@ -39,9 +39,12 @@ runs:
 
 
 class Act:
-    """A runner in a scratch folder. `action` is what workflows call this checkout's action."""
+    """A runner in a scratch folder. `action` is what workflows call this checkout's action.
 
-    def __init__(self, folder, program, action):
+    `workflows` is a folder of workflows that use further actions which only another server has.
+    """
+
+    def __init__(self, folder, program, action, workflows=None):
         self.folder, self.program, self.action = folder, program, action
         self.look = folder / "look"
         self.home = folder / "home"
@@ -51,14 +54,16 @@ class Act:
         self.checkout = folder / "checkout"
         for name in ("codex_runner", "ci/github"):
             shutil.copytree(ROOT / name, self.checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
+        for name in ("action.yml", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, self.checkout)
-        self.pinned = sorted(set(PINNED.findall((ROOT / "ci/github/action.yml").read_text())))
+        files = [ROOT / "action.yml", ROOT / "ci/github/action.yml", *(workflows.iterdir() if workflows else ())]
+        used = {action for file in files for action in PINNED.findall(file.read_text())}
+        self.pinned = sorted(used - {action for action in used if action.startswith("actions/checkout@")})
         for name in map(self._name, self.pinned):
             stand_in = (
                 STAND_IN.replace("PYTHON", sys.executable).replace("FOLDER", str(self.look)).replace("NAME", name)
             )
-            (folder / "stand-ins" / name).mkdir(parents=True)
+            (folder / "stand-ins" / name).mkdir(parents=True, exist_ok=True)
             (folder / "stand-ins" / name / "action.yml").write_text(stand_in)
         # Who may change the kernel's settings on GitHub's machines needs not on this one.
         (folder / "programs").mkdir()

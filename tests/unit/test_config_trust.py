@@ -24,7 +24,7 @@ def configured(tmp_path):
 
 def test_the_events_that_are_trusted_by_default_are_documented():
     judged = [system for system in SYSTEMS if system.trusted_events]
-    assert [system.title for system in judged] == ["GitHub", "GitLab", "Jenkins"]
+    assert [system.title for system in judged] == ["Forgejo", "GitHub", "GitLab", "Jenkins", "Azure Pipelines"]
     for system in judged:
         assert (
             f" | {', '.join(f'`{each}`' for each in system.trusted_events)} | "

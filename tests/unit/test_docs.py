@@ -147,7 +147,7 @@ def command_lines(document):
     lines = [line for text in blocks(document, "sh", "console", "yaml") for line in text.splitlines()]
     lines += re.findall(r"`(codex-runner [^`]+)`", prose(document).replace("\n", " "))
     for line in lines:
-        if "pip install" in line:
+        if re.search(r"\bpipx? (?:install|inject)\b|\buv tool ", line):
             continue
         for call in re.split(r"\||&&|;|`|\$\(", line.split(" #")[0]):
             if found := re.search(r"(?:^|[\s:-])codex-runner ((?!COMMAND)[a-z-].*)$", call):

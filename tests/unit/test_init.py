@@ -173,6 +173,7 @@ def test_a_repositorys_own_pipeline_is_left_alone_and_the_rest_is_written_beside
     run()
     (tmp_path / ".gitlab-ci.yml").write_text("mine")
     (tmp_path / "Jenkinsfile").write_text("mine")
+    (tmp_path / "azure-pipelines.yml").write_text("mine")
     told = run("gitlab").stdout
     assert "Add to your .gitlab-ci.yml:\n\ninclude:\n  - local: .gitlab/codex-runner.yml\n" in told
     assert (tmp_path / ".gitlab/codex-runner.yml").exists()
@@ -180,7 +181,9 @@ def test_a_repositorys_own_pipeline_is_left_alone_and_the_rest_is_written_beside
     assert "Script Path overview.Jenkinsfile" in told
     assert "overview.Jenkinsfile" in re.search(r"git add .*", told)[0]
     assert (tmp_path / "overview.Jenkinsfile").read_text().startswith("// Runs the job overview")
-    for name in (".gitlab-ci.yml", "Jenkinsfile"):
+    assert "> /.azure-pipelines/overview.yml." in run("azure").stdout
+    assert "run overview" in (tmp_path / ".azure-pipelines/overview.yml").read_text()
+    for name in (".gitlab-ci.yml", "Jenkinsfile", "azure-pipelines.yml"):
         assert (tmp_path / name).read_text() == "mine"
     assert run("gitlab", "--force").exit_code == 0
     assert (tmp_path / ".gitlab-ci.yml").read_text() != "mine"
@@ -247,6 +250,11 @@ def test_from_a_folder_of_a_repository_ci_files_go_to_its_top(run, tmp_path, mon
     assert 'config: "part of it/codex-runner.toml"\n' in (tmp_path / ".github/workflows/overview.yml").read_text()
     assert run("jenkins").exit_code == 0
     assert "--config 'part of it/codex-runner.toml' " in (tmp_path / "Jenkinsfile").read_text()
+    for system, file in (("azure", "azure-pipelines.yml"), ("forgejo", ".forgejo/workflows/overview.yml")):
+        assert run(system).exit_code == 0
+        text = (tmp_path / file).read_text()
+        assert '          INPUT_CONFIG: "part of it/codex-runner.toml"\n' in text
+        assert '--config "$INPUT_CONFIG" ' in text, "no path is text of a shell"
     assert run("cron").exit_code == 0
     assert (folder / "codex-overview.crontab").exists()
 

