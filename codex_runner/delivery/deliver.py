@@ -13,7 +13,7 @@ from codex_runner.delivery import record as block
 from codex_runner.delivery import text
 from codex_runner.delivery.branch import DeliveredChange, DeliveryPolicy, DeliveryTarget, Found, Move, decide
 from codex_runner.delivery.github import GitHubForge
-from codex_runner.delivery.plain_git import check_access, is_merged
+from codex_runner.delivery.plain_git import check_access, find_base, is_merged
 from codex_runner.delivery.push import Update, around, check_place, push, push_lfs
 from codex_runner.delivery.record_ref import read_record, record_ref, write_record
 from codex_runner.delivery.refusals import RecordRefusedError
@@ -86,7 +86,9 @@ class Delivery:
     async def check(self) -> Access:
         """Ask what the credential may do, and for the base. Changes nothing. Raises as `Forge.check` does."""
         async with open_repository(self._to.remote, self._to.environ, self._to.runs) as repository:
-            return await self._check(repository)
+            if self._to.forge is None:
+                return await check_access(repository, self._to.base)
+            return await self._access(repository)
 
     async def deliver(self, change: ChangeSet | None, words: Words, *, when: float) -> Delivered:
         """Deliver a change; None if the agent changed nothing. `when` is the commit's time, in seconds since the epoch.
@@ -95,7 +97,7 @@ class Delivery:
         """
         like = "" if change is None else change.base
         async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=like) as repository:
-            access = await self._check(repository)
+            access = await self._access(repository)
             self._warnings = list(access.warnings)
             base = self._to.base or access.default_branch
             target = DeliveryTarget(self._to.workflow, base, self._to.branch, base, protected=(access.default_branch,))
@@ -107,9 +109,10 @@ class Delivery:
                     moved = error
             raise moved
 
-    async def _check(self, repository: DeliveryRepository) -> Access:
+    async def _access(self, repository: DeliveryRepository) -> Access:
+        """Return what the forge says of the base and the credential. The push itself proves a plain remote's."""
         if self._to.forge is None:
-            return await check_access(repository, self._to.base)
+            return await find_base(repository, self._to.base)
         return await self._to.forge.check(self._to.base)
 
     async def _made(self, repository: DeliveryRepository, change: ChangeSet | None, base: str) -> ChangeSet | None:
@@ -159,11 +162,11 @@ class Delivery:
     ) -> tuple[Found, str]:
         """Return what there is, and the commit that holds the record's ref ("" if there is none)."""
         ref = f"refs/heads/{target.branch}"
-        there = await repository.refs(*around(ref))
+        there = await repository.refs(*around(ref), record_ref(target.workflow, target.target))
         tip = there.get(ref, "")
         if made is not None and not tip:
             check_place(ref, there)
-        kept, at = await read_record(repository, target.workflow, target.target)
+        kept, at = await read_record(repository, target.workflow, target.target, there=there)
         forge = self._to.forge
         pulls = [] if forge is None else await forge.find(target.branch)
         opened = next((pull for pull in pulls if pull.state is PullState.OPEN), None)

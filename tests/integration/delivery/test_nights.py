@@ -246,3 +246,17 @@ def test_a_token_that_expires_between_push_and_pull_request(forge, tmp_path):
     forge.tokens[PAT] = known
     assert shore.deliver(shore.change(HELLO)).state == "delivered"
     shore.check_one()
+
+
+def test_one_listing_a_decision(shore):
+    """The refs are listed once a delivery, and once more if a push was rejected: see the numbers."""
+    change = shore.change(HELLO)
+
+    def asked(change):
+        begin = len(shore.forge.requests)
+        shore.deliver(change)
+        return [request.path for request in shore.forge.requests[begin:] if ".git/" in request.path]
+
+    first, again, second = asked(change), asked(change), asked(shore.change(LATER))
+    for paths, most in ((first, 10), (again, 12), (second, 15)):
+        assert len(paths) <= most, paths
