@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from codex_runner.app.invocation import Invocation
-    from codex_runner.domain.delivery import ByHand, ChangeSet, Forge
+    from codex_runner.domain.delivery import Access, ByHand, ChangeSet, Forge
     from codex_runner.domain.delivery_spec import DeliveryCredential, DeliverySpec
     from codex_runner.domain.errors import RunnerError
     from codex_runner.domain.event import Event
@@ -84,6 +84,7 @@ class JobDelivery:
         """Read and ask nothing. `folder` is the run's."""
         self._job, self.spec, self._invocation, self._folder = job, spec, invocation, folder
         self._run_id, self._reached = folder.run_id, Reached()
+        self._asked: tuple[Delivery, Access] | None = None
         self.store = PackStore(state_folder(invocation.environ) / "deliveries")
         """The changes of earlier runs."""
 
@@ -100,7 +101,16 @@ class JobDelivery:
             access = await delivery.check()
         finally:
             await _close(forge)
+        self._asked = delivery, access
         return Asked(to_json(noted), access.warnings)
+
+    async def prove(self, commit: str) -> None:
+        """See Deliverer.prove. Most nights begin with the base as it is, which `check` has seen."""
+        if self._asked is None:
+            return
+        delivery, access = self._asked
+        if commit != access.base_tip:
+            await delivery.prove(commit, self.spec.base or access.default_branch)
 
     async def keep(
         self, transport: Transport, packed: Packed, redactor: Redactor, spared: Collection[str]

@@ -108,6 +108,11 @@ class Delivery:
                 return await check_access(repository, self._to.base)
             return await self._access(repository)
 
+    async def prove(self, commit: str, base: str) -> None:
+        """Raise DeliveryError if the forge lacks the commit that the agent is to begin with. Changes nothing."""
+        async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=commit) as repository:
+            await repository.prove(base, commit)
+
     async def deliver(self, change: ChangeSet | None, words: Words, *, when: float) -> Delivered:
         """Deliver a change; None if the agent changed nothing. `when` is the commit's time, in seconds since the epoch.
 

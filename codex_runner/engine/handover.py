@@ -55,6 +55,13 @@ class Deliverer(Protocol):
         """
         ...
 
+    async def prove(self, commit: str) -> None:
+        """Raise DeliveryError if the forge lacks the commit that the agent is to begin with. Call it after `check`.
+
+        What the agent makes of such a commit could not be delivered.
+        """
+        ...
+
     async def keep(
         self, transport: Transport, packed: Packed, redactor: Redactor, spared: Collection[str]
     ) -> ChangeSet:
@@ -114,6 +121,17 @@ class Handover:
             self.facts = {"delivery": asked.facts}
             for sentence in asked.warnings:
                 self._recorder.warn("delivery", self._recorder.redactor.text(sentence))
+
+    async def prove(self, tree: Mapping[str, Any] | None) -> None:
+        """Raise DeliveryError if nothing could be delivered from this tree, as git has noted it before the agent."""
+        if self._deliverer is None or tree is None:
+            return
+        if not tree["head"]:
+            raise DeliveryError(
+                "The job has a delivery, and its repository has no commit yet.",
+                remedy="Make the first commit, and push it to the delivery's `base`.",
+            )
+        await self._deliverer.prove(tree["head"])
 
     async def pack(self, patch: bytes) -> None:
         """Pack what the last comparison found, on the host. Call it before a check or another process can write there.
