@@ -32,7 +32,7 @@ from codex_runner.codex.versions import VERSIONS, Standing
 from codex_runner.config.problems import dotted
 from codex_runner.config.retired import RETIRED
 from codex_runner.domain import event as ev
-from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
+from codex_runner.domain.delivery import ByHand, CommitWay, Delivered, DeliveryState, ForgeKind
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Usage
@@ -151,7 +151,7 @@ def stops() -> str:
 
 # --- events ----------------------------------------------------------------------------------------------------------
 
-VALUES = (Usage, Ending, ProcessExit, ev.FileEdit, ev.Todo, Delivered)
+VALUES = (Usage, Ending, ProcessExit, ev.FileEdit, ev.Todo, Delivered, ByHand)
 SIMPLE: dict[Any, str] = {
     str: "string",
     int: "whole number",
@@ -163,6 +163,7 @@ SIMPLE: dict[Any, str] = {
     StopReason: "[stop reason](failures.md#why-an-agent-was-ended)",
     Sweep: ", ".join(f"`{sweep.value}`" for sweep in Sweep),
     DeliveryState: "[state of a delivery](delivery.md#states)",
+    CommitWay: ", ".join(f"`{way.value}`" for way in CommitWay),
     ForgeKind: ", ".join(f"`{kind.value}`" for kind in ForgeKind),
 }
 

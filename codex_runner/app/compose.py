@@ -141,7 +141,7 @@ def _adapters(
         group=LockedGroup(shared / "locks", wanted, folder.run_id) if wanted else None,
         account=account_of(job, invocation.ledger, environ, shared),
         config_trust=_config_trust(proposal, job, invocation),
-        deliverer=_deliverer(job, invocation, folder.run_id),
+        deliverer=_deliverer(job, invocation, folder),
     )
 
 
@@ -162,12 +162,12 @@ def transport_to(host: Host, invocation: Invocation) -> Transport:
     )
 
 
-def _deliverer(job: Job, invocation: Invocation, run_id: str) -> Deliverer | None:
+def _deliverer(job: Job, invocation: Invocation, folder: RunFolder) -> Deliverer | None:
     if job.delivery is None:
         return None
     from codex_runner.app.delivery import JobDelivery
 
-    return JobDelivery(job, job.delivery, invocation, run_id)
+    return JobDelivery(job, job.delivery, invocation, folder)
 
 
 def _config_trust(proposal: Proposal | None, job: Job, invocation: Invocation) -> ConfigTrust | None:

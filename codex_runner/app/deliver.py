@@ -1,23 +1,32 @@
-"""`codex-runner deliver`: deliver the changes of a run that is over, later or again."""
+"""`codex-runner deliver`: deliver the changes of a run that is over, later or again.
+
+The result is one more record of the run: events.jsonl first, then delivery.json and the reports, which can be rebuilt
+from it. The run's own verdict stays what it was.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.app.delivery import JobDelivery, noted_of
 from codex_runner.app.folders import read_state
-from codex_runner.app.history import PLANNED
+from codex_runner.app.history import PLANNED, rebuild
+from codex_runner.dataclass import dataclass
 from codex_runner.delivery import text
 from codex_runner.domain.delivery import DeliveryRecord
-from codex_runner.domain.errors import DeliveryError, UsageError
-from codex_runner.domain.event import to_json
+from codex_runner.domain.errors import ConfigurationError, DeliveryError, RunnerError, UsageError
+from codex_runner.domain.event import DeliveryEnded, to_json
 from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.state import fold
 from codex_runner.engine.handover import cleaned
 from codex_runner.engine.planned import planned_job
+from codex_runner.engine.recorder import Recorder
 from codex_runner.engine.verdict import judge_run
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.atomic_write import write_whole
+from codex_runner.sinks.jsonl import FileJournal
 
 if TYPE_CHECKING:
     from codex_runner.app.invocation import Invocation
@@ -30,32 +39,79 @@ if TYPE_CHECKING:
 _NEVER = frozenset((int(ExitCode.FORBIDDEN_CHANGE), int(ExitCode.INTERNAL)))
 
 
-async def deliver_run(folder: RunFolder, invocation: Invocation) -> tuple[Delivered, bool]:
-    """Deliver a run's changes, and write delivery.json into its folder. Idempotent.
+@dataclass(frozen=True, slots=True)
+class LateDelivery:
+    """What `codex-runner deliver` did. `fails`: the job asks for exit code 13 with it.
 
-    Returns the result, and whether the job asks for exit code 13 with it.
-
-    Raises DeliveryError if the changes are not on this machine, or the forge refuses them; UsageError if there is
-    nothing to deliver.
+    `error` is why the delivery failed, or why its result could not be recorded; None if all went well.
     """
-    state, delivery = _due(folder, invocation)
-    redactor = Redactor(invocation.secrets())
 
+    result: Delivered
+    fails: bool = False
+    error: RunnerError | None = None
+
+
+async def deliver_run(folder: RunFolder, invocation: Invocation) -> LateDelivery:
+    """Deliver a run's changes, record the result, and write the run's reports anew. Idempotent.
+
+    A try that fails does not replace a result that has nothing left to deliver.
+
+    Raises DeliveryError if the changes are not on this machine; UsageError if there is nothing to deliver; LockedError
+    if another process writes the run's folder; ConfigurationError if this one cannot. Nothing was delivered then.
+    """
+    delivery = _due(folder, read_state(folder), invocation)
+    records, journal = FileJournal.reopen(folder)
+    try:
+        redactor = Redactor(invocation.secrets())
+        recorder = Recorder(fold(records), journal, invocation.sinks, redactor)
+        state = recorder.state
+        late = await _deliver(state, delivery, invocation, redactor)
+        if late.error is None or state.delivery is None or not state.delivery.is_done:
+            try:
+                _record(folder, recorder, late.result)
+            except RunnerError as error:
+                if late.error is None:
+                    late = dataclasses.replace(late, error=error)
+    finally:
+        journal.close()
+    try:
+        rebuild(folder, guards=invocation.guards, redactor=redactor)
+    except RunnerError as error:
+        if late.error is None:
+            late = dataclasses.replace(late, error=error)
+    return late
+
+
+async def _deliver(state: RunState, delivery: JobDelivery, invocation: Invocation, redactor: Redactor) -> LateDelivery:
     def tell(event: Event) -> None:
         message = getattr(event, "message", "")
         if message:
             invocation.complain(redactor.text(message))
 
+    error = None
     is_change = state.ready is None or bool(state.ready.tree)
-    result = await delivery.deliver(state, is_change=is_change, tell=tell, learn=redactor.learn)
-    result = cleaned(result, redactor.text)
-    _write(folder, to_json(result), redactor)
-    return result, delivery.spec.fails(result.state)
+    try:
+        result = await delivery.deliver(state, is_change=is_change, tell=tell, learn=redactor.learn)
+    except RunnerError as failure:
+        error = failure
+        result = delivery.undelivered(state, failure.message, failure)
+    result = cleaned(dataclasses.replace(result, later=True), redactor.text)
+    return LateDelivery(result, error is None and delivery.spec.fails(result.state), error)
+
+
+def _record(folder: RunFolder, recorder: Recorder, result: Delivered) -> None:
+    """Record the result, and no more: what is late must not stretch the run's timeline.
+
+    `codex-runner runs` reads it from the end of events.jsonl.
+    """
+    recorder.emit(DeliveryEnded(result))
+    _write(folder, to_json(result), recorder.redactor)
 
 
 def planned_delivery(folder: RunFolder, invocation: Invocation) -> dict[str, Any]:
     """Return what a delivery of this run would push and open, and write that into delivery.json. Asks no forge."""
-    state, delivery = _due(folder, invocation)
+    state = read_state(folder)
+    delivery = _due(folder, state, invocation)
     kept = delivery.store.read(folder.run_id)
     spec, words = delivery.spec, delivery.words(state)
     record = DeliveryRecord(words.workflow, spec.base or "", folder.run_id, "", kept.change.base, kept.change.tree)
@@ -75,8 +131,7 @@ def planned_delivery(folder: RunFolder, invocation: Invocation) -> dict[str, Any
     return _write(folder, plan, redactor)
 
 
-def _due(folder: RunFolder, invocation: Invocation) -> tuple[RunState, JobDelivery]:
-    state = read_state(folder)
+def _due(folder: RunFolder, state: RunState, invocation: Invocation) -> JobDelivery:
     if not state.run_id or state.verdict is None:
         raise UsageError(f"{folder.run_id} is not over.", remedy=f"Run `codex-runner attach {folder.run_id}`.")
     job = planned_job(state)
@@ -88,11 +143,23 @@ def _due(folder: RunFolder, invocation: Invocation) -> tuple[RunState, JobDelive
             f"{folder.run_id} is not green ({state.verdict.reason}), and only a green run is delivered.",
             remedy="Run the job again, or apply artifacts/changes.patch by hand.",
         )
-    return state, JobDelivery(job, job.delivery, invocation, folder.run_id)
+    if state.ready is not None and state.ready.refusal:
+        raise DeliveryError(state.ready.refusal, remedy=state.ready.remedy)
+    noted_of(state)
+    delivery = JobDelivery(job, job.delivery, invocation, folder)
+    if state.ready is None or state.ready.tree:
+        delivery.store.read(folder.run_id)
+    return delivery
 
 
 def _write(folder: RunFolder, document: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
     data = redactor.text(json.dumps(document, indent=2, ensure_ascii=True))
-    write_whole(folder.delivery, data.encode() + b"\n")
+    try:
+        write_whole(folder.delivery, data.encode() + b"\n")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder.delivery} cannot be written: {error.strerror}.",
+            remedy="Grant write access to the run's folder, and free space there.",
+        ) from None
     shown: dict[str, Any] = json.loads(data)
     return shown

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
+from codex_runner.app.by_hand import Leftover, ways
 from codex_runner.app.credentials import default_workflow_of
 from codex_runner.app.forge import ForgePlace, place_of
 from codex_runner.app.repository_address import path_of, without_user
@@ -13,16 +14,18 @@ from codex_runner.ci_systems import Pipeline
 from codex_runner.credentials.local import SOURCE, take
 from codex_runner.dataclass import dataclass
 from codex_runner.delivery import text
-from codex_runner.delivery.deliver import Delivery, Destination
+from codex_runner.delivery.by_hand import Undelivered
+from codex_runner.delivery.deliver import Delivery, Destination, Reached
 from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.gitlab import GitLabForge
 from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.delivery.leaks import secrets_in
 from codex_runner.delivery.pack_store import PackStore
+from codex_runner.delivery.refusals import ConflictError
 from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.text import Words
 from codex_runner.domain.credential import CredentialSource
-from codex_runner.domain.delivery import ForgeCredential, ForgeKind
+from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeCredential, ForgeKind
 from codex_runner.domain.errors import UsageError
 from codex_runner.domain.event import Guarded, Warned, build, to_json
 from codex_runner.engine.credential_rules import CredentialUse, default_workflow
@@ -39,9 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from codex_runner.app.invocation import Invocation
-    from codex_runner.domain.delivery import ChangeSet, Delivered, Forge
+    from codex_runner.domain.delivery import Access, ByHand, ChangeSet, Forge
     from codex_runner.domain.delivery_spec import DeliveryCredential, DeliverySpec
+    from codex_runner.domain.errors import RunnerError
     from codex_runner.domain.event import Event
+    from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.job import Job
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
@@ -75,9 +80,11 @@ class Noted:
 class JobDelivery:
     """Implements engine.handover.Deliverer for a job with a `delivery`."""
 
-    def __init__(self, job: Job, spec: DeliverySpec, invocation: Invocation, run_id: str) -> None:
-        """Read and ask nothing."""
-        self._job, self.spec, self._invocation, self._run_id = job, spec, invocation, run_id
+    def __init__(self, job: Job, spec: DeliverySpec, invocation: Invocation, folder: RunFolder) -> None:
+        """Read and ask nothing. `folder` is the run's."""
+        self._job, self.spec, self._invocation, self._folder = job, spec, invocation, folder
+        self._run_id, self._reached = folder.run_id, Reached()
+        self._asked: tuple[Delivery, Access] | None = None
         self.store = PackStore(state_folder(invocation.environ) / "deliveries")
         """The changes of earlier runs."""
 
@@ -94,7 +101,16 @@ class JobDelivery:
             access = await delivery.check()
         finally:
             await _close(forge)
+        self._asked = delivery, access
         return Asked(to_json(noted), access.warnings)
+
+    async def prove(self, commit: str) -> None:
+        """See Deliverer.prove. Most nights begin with the base as it is, which `check` has seen."""
+        if self._asked is None:
+            return
+        delivery, access = self._asked
+        if commit != access.base_tip:
+            await delivery.prove(commit, self.spec.base or access.default_branch)
 
     async def keep(
         self, transport: Transport, packed: Packed, redactor: Redactor, spared: Collection[str]
@@ -119,9 +135,50 @@ class JobDelivery:
         change = self.store.read(self._run_id).change if is_change else None
         delivery, forge = await self._open(noted_of(state), _Listeners(tell, learn, again=True))
         try:
-            return await delivery.deliver(change, self.words(state), when=state.started)
+            result = await delivery.deliver(change, self.words(state), when=state.started)
         finally:
+            self._reached = delivery.reached
             await _close(forge)
+        if result.state is DeliveryState.HELD:
+            return dataclasses.replace(result, by_hand=self._ways(state, held=result.branch))
+        return result
+
+    def undelivered(self, state: RunState, reason: str, error: RunnerError | None) -> Delivered:
+        """See Deliverer.undelivered."""
+        place, reached = noted_of(state).place, self._reached
+        return Delivered(
+            DeliveryState.FAILED,
+            place.kind,
+            Remote(place.url).shown if place.kind is ForgeKind.GIT else place.repository,
+            self._branch(state),
+            reached.base or self.spec.base or "",
+            reached.commit,
+            state.ready.tree if state.ready else "",
+            link=reached.link,
+            reason=reason,
+            by_hand=self._ways(state, again=not isinstance(error, ConflictError)),
+        )
+
+    def _ways(self, state: RunState, *, held: str = "", again: bool = True) -> tuple[ByHand, ...]:
+        """Return the ways to finish by hand. `held` is the branch that others have changed: another one gets it."""
+        tree, words, noted = state.ready.tree if state.ready else "", self.words(state), noted_of(state)
+        if not tree:  # there is nothing to deliver, or it must not be delivered
+            return ()
+        change = Undelivered(
+            noted.place.kind,
+            noted.place.url,
+            f"{held}-{self._run_id}" if held else self._branch(state),
+            state.facts["tree"]["head"],
+            tree,
+            text.commit_message(self.spec, words).partition("\n")[0],
+            self._reached.base or self.spec.base or "",
+            "" if held else self._reached.tip,
+        )
+        left = Leftover(change, Reached() if held else self._reached, is_held=bool(held), helps_again=again)
+        return tuple(ways(left, state, self._folder, self.store))
+
+    def _branch(self, state: RunState) -> str:
+        return text.branch(self.spec, self.words(state))
 
     def words(self, state: RunState) -> Words:
         """Return what the run has to say."""

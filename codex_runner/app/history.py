@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError, HostError, RunnerError, UsageError
-from codex_runner.domain.event import RunEnded, record_from_json
+from codex_runner.domain.event import DeliveryEnded, RunEnded, record_from_json
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import check_run_id, run_job, run_started
 from codex_runner.domain.state import RunState, fold
 from codex_runner.reports.atomic_write import write_whole
 from codex_runner.reports.outcome import word
 from codex_runner.reports.writer import FileReports
-from codex_runner.sinks.jsonl import read_records
+from codex_runner.sinks.jsonl import last_event, read_records
 from codex_runner.text.dates import parse_date
 from codex_runner.text.durations import plausible
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import Record
     from codex_runner.domain.ports import Sink
+    from codex_runner.redaction.redactor import Redactor
 
 RUNNING: Final = "running"
 UNFINISHED: Final = "unfinished"
@@ -128,7 +129,9 @@ def follow(folder: RunFolder, sink: Sink) -> RunState:
     return state
 
 
-def rebuild(folder: RunFolder, *, guards: bool, junit: Path | None = None) -> Sequence[Path]:
+def rebuild(
+    folder: RunFolder, *, guards: bool, junit: Path | None = None, redactor: Redactor | None = None
+) -> Sequence[Path]:
     """Write all reports of a run anew from its events.jsonl, JUnit to `junit` too; return their paths."""
     state = fold(read_records(folder.events))
     if not state.run_id:
@@ -136,7 +139,9 @@ def rebuild(folder: RunFolder, *, guards: bool, junit: Path | None = None) -> Se
             f"{folder.path}: the run was killed before it began; there is nothing to report.",
             remedy="Remove the rest with `codex-runner prune --unfinished`.",
         )
-    reports = FileReports(folder, extra_junit=junit, guards=guards, records=lambda: read_records(folder.events))
+    reports = FileReports(
+        folder, extra_junit=junit, guards=guards, records=lambda: read_records(folder.events), redactor=redactor
+    )
     return reports.write(state)
 
 
@@ -241,7 +246,14 @@ def finished_document(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def delivered_later(folder: RunFolder) -> dict[str, Any]:
-    """Return what `codex-runner deliver` did last. Returns {} if it did nothing, or only showed its plan."""
+    """Return what `codex-runner deliver` did last, {} if it delivered nothing: see app.deliver.
+
+    run.json may lack that, if the process was killed before it wrote the reports. An older version only wrote
+    delivery.json.
+    """
+    event = last_event(folder.events)
+    if event.get("kind") == DeliveryEnded.kind and isinstance(delivery := event.get("delivery"), dict):
+        return delivery
     try:
         document = json.loads(folder.delivery.read_bytes())
     except (OSError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,12 @@ from codex_runner.cli.options import ConfigOption, OutputOption, RunArgument, ru
 from codex_runner.cli.speech import print_json, printable
 from codex_runner.domain.event import to_json
 from codex_runner.domain.exit_code import ExitCode
+from codex_runner.text.clean import clean_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codex_runner.domain.delivery import ByHand
 
 
 def deliver(
@@ -28,8 +34,8 @@ def deliver(
     """Deliver the changes of a green run: one branch, one pull request. For a delivery that failed, or was held.
 
     The runner keeps a run's changes on the machine that followed the run to its end. On another machine the command
-    ends with exit code 13. What an earlier try has done is found, and not done twice. delivery.json in the run's folder
-    has the result.
+    ends with exit code 13. What an earlier try has done is found, and not done twice. All reports in the run's folder
+    get the result, and delivery.json has it alone. The run's own exit code stays in them.
 
     Example: codex-runner deliver last --dry-run
     """
@@ -46,13 +52,27 @@ def deliver(
             for name, value in plan.items():
                 typer.echo(f"{name}: {printable(value if isinstance(value, str) else str(value))}")
         return
-    result, fails = asyncio.run(deliver_run(folder, invocation))
+    late = asyncio.run(deliver_run(folder, invocation))
+    result = late.result
     if as_json:
         print_json(to_json(result))
-    else:
-        told = " ".join(part for part in (f"{result.state.value}:", result.reason, result.link) if part)
-        typer.echo(printable(told))
+    elif late.error is None or result.is_done:
+        said = (f"{result.state.value}:", result.reason, result.commit_told, result.link)
+        typer.echo(printable(" ".join(part for part in said if part)))
         for sentence in result.warnings:
             warn(sentence)
-    if fails:
+    _show(result.by_hand)
+    if late.error is not None:
+        raise late.error
+    if late.fails:
         raise typer.Exit(int(ExitCode.DELIVERY))
+
+
+def _show(ways: Sequence[ByHand]) -> None:
+    """Print how to finish the delivery by hand, on stderr. Nothing that begins a line there is foreign."""
+    for way in ways:
+        lines = [f"codex-runner: by hand: {way.needs}", *(f"    {command}" for command in way.commands)]
+        if way.link:
+            lines.append(f"  {'then ' if way.commands else ''}open {way.link}")
+        for line in lines:
+            typer.echo(clean_line(line), err=True)

@@ -13,13 +13,14 @@ from codex_runner.delivery import record as block
 from codex_runner.delivery import text
 from codex_runner.delivery.branch import DeliveredChange, DeliveryPolicy, DeliveryTarget, Found, Move, decide
 from codex_runner.delivery.github import GitHubForge
-from codex_runner.delivery.plain_git import check_access, is_merged
+from codex_runner.delivery.plain_git import check_access, find_base, is_merged
 from codex_runner.delivery.push import Update, around, check_place, push, push_lfs
 from codex_runner.delivery.record_ref import read_record, record_ref, write_record
 from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.delivery.repository import Person, open_repository
 from codex_runner.delivery.tree import change_on, changed_paths, contents, is_of
 from codex_runner.domain.delivery import (
+    CommitWay,
     Decoration,
     Delivered,
     DeliveryRecord,
@@ -73,20 +74,44 @@ class _Tip:
 
     commit: str
     signed: bool | None
+    way: CommitWay
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a delivery has come. `base` is the branch of the pull request, "" if the forge was not asked yet.
+
+    `tip` is the branch's commit that the plan replaces, "" if the plan makes the branch. `commit` is on the branch
+    instead, "" if it is not there yet. `link` is the page of the pull request that was open before, or is open now.
+    """
+
+    base: str = ""
+    tip: str = ""
+    commit: str = ""
+    link: str = ""
 
 
 class Delivery:
-    """One destination and what the job says of it. It keeps nothing between two calls."""
+    """One destination and what the job says of it. No call needs what an earlier one has left."""
 
     def __init__(self, destination: Destination, spec: DeliverySpec) -> None:
         """Make no request."""
         self._to, self._spec = destination, spec
         self._warnings: list[str] = []
+        self.reached = Reached()
+        """How far the last `deliver` has come."""
 
     async def check(self) -> Access:
         """Ask what the credential may do, and for the base. Changes nothing. Raises as `Forge.check` does."""
         async with open_repository(self._to.remote, self._to.environ, self._to.runs) as repository:
-            return await self._check(repository)
+            if self._to.forge is None:
+                return await check_access(repository, self._to.base)
+            return await self._access(repository)
+
+    async def prove(self, commit: str, base: str) -> None:
+        """Raise DeliveryError if the forge lacks the commit that the agent is to begin with. Changes nothing."""
+        async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=commit) as repository:
+            await repository.prove(base, commit)
 
     async def deliver(self, change: ChangeSet | None, words: Words, *, when: float) -> Delivered:
         """Deliver a change; None if the agent changed nothing. `when` is the commit's time, in seconds since the epoch.
@@ -95,9 +120,10 @@ class Delivery:
         """
         like = "" if change is None else change.base
         async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=like) as repository:
-            access = await self._check(repository)
+            access = await self._access(repository)
             self._warnings = list(access.warnings)
             base = self._to.base or access.default_branch
+            self.reached = Reached(base)
             target = DeliveryTarget(self._to.workflow, base, self._to.branch, base, protected=(access.default_branch,))
             made = await self._made(repository, change, base)
             for _ in range(_TRIES):
@@ -107,10 +133,14 @@ class Delivery:
                     moved = error
             raise moved
 
-    async def _check(self, repository: DeliveryRepository) -> Access:
+    async def _access(self, repository: DeliveryRepository) -> Access:
+        """Return what the forge says of the base and the credential. The push itself proves a plain remote's."""
         if self._to.forge is None:
-            return await check_access(repository, self._to.base)
-        return await self._to.forge.check(self._to.base)
+            return await find_base(repository, self._to.base)
+        access = await self._to.forge.check(self._to.base)
+        if access.signs and self._spec.author is not None and self._spec.signing is not Signing.OFF:
+            return dataclasses.replace(access, warnings=(*access.warnings, _AUTHOR))
+        return access
 
     async def _made(self, repository: DeliveryRepository, change: ChangeSet | None, base: str) -> ChangeSet | None:
         """Return the change as it is on the base of now. Returns None if the base holds all of it."""
@@ -141,16 +171,19 @@ class Delivery:
             if plan.step is Move.NOTHING and found.open_pull is not None:
                 await self._dress(found.open_pull, found.record)
             return self._told(plan, target, plan.pull, made, found.tip)
+        self.reached = Reached(target.base, plan.expected)
         new = DeliveryRecord(target.workflow, target.target, words.run, "", made.base, made.tree)
         message = text.commit_message(spec, words)
         tip = await self._move(repository, access, plan, target, made, message, (new, at), when)
+        link = plan.pull.link if plan.step is Move.UPDATE and plan.pull is not None else ""
+        self.reached = dataclasses.replace(self.reached, commit=tip.commit, link=link)
         bare = words.run if self._spec.labels or self._spec.reviewers or self._spec.assignees else ""
         if plan.step is Move.UPDATE:
             bare = "" if found.record is None else found.record.bare
         pull = await self._pull(plan, target, words, dataclasses.replace(new, tip=tip.commit, bare=bare))
         if pull is not None and access.waits:
             self._warnings.append(_WAITS)
-        return dataclasses.replace(self._told(plan, target, pull, made, tip.commit), signed=tip.signed)
+        return dataclasses.replace(self._told(plan, target, pull, made, tip.commit), signed=tip.signed, way=tip.way)
 
     # --- what is there ------------------------------------------------------------------------------------------------
 
@@ -159,11 +192,11 @@ class Delivery:
     ) -> tuple[Found, str]:
         """Return what there is, and the commit that holds the record's ref ("" if there is none)."""
         ref = f"refs/heads/{target.branch}"
-        there = await repository.refs(*around(ref))
+        there = await repository.refs(*around(ref), record_ref(target.workflow, target.target))
         tip = there.get(ref, "")
         if made is not None and not tip:
             check_place(ref, there)
-        kept, at = await read_record(repository, target.workflow, target.target)
+        kept, at = await read_record(repository, target.workflow, target.target, there=there)
         forge = self._to.forge
         pulls = [] if forge is None else await forge.find(target.branch)
         opened = next((pull for pull in pulls if pull.state is PullState.OPEN), None)
@@ -235,14 +268,14 @@ class Delivery:
                 on_the_way = dataclasses.replace(record, tip=plan.expected, next=done.oid)
                 await self._push(repository, [], on_the_way, at, when, opened)
                 self._warnings += await commits.move(target.branch, plan.expected or None, done.oid)
-                return _Tip(done.oid, done.signed)
+                return _Tip(done.oid, done.signed, done.way)
         if self._spec.signing is Signing.REQUIRED:
             raise DeliveryError("The forge cannot make this commit, so it would not be signed.", remedy=_UNSIGNED)
         person = _person(self._spec.author)
         commit = await repository.commit(made.tree, made.base, message, author=person, committer=_RUNNER, when=when)
         update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
         await self._push(repository, [update], dataclasses.replace(record, tip=commit), at, when, opened)
-        return _Tip(commit, None if self._to.forge is None else False)
+        return _Tip(commit, None if self._to.forge is None else False, CommitWay.PUSH)
 
     async def _push(  # noqa: PLR0913, PLR0917 - what is pushed, and how it is noted
         self,
@@ -311,6 +344,10 @@ class Delivery:
 _UNSIGNED = (
     "Deliver with the token of a GitHub App or with GITHUB_TOKEN, change only plain files, or set "
     '`delivery.signing = "auto"`.'
+)
+_AUTHOR = (
+    "`delivery.author` is set, so git pushes the commit and the forge does not sign it: what the forge signs has the "
+    "token's account as its author."
 )
 _WAITS = (
     "CI of this pull request waits for a person's approval, since GITHUB_TOKEN opened it: approve it there, or deliver "

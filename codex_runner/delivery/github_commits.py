@@ -7,12 +7,12 @@ the first: its pull request never points to the base, which would close it.
 from __future__ import annotations
 
 import base64
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from codex_runner.dataclass import dataclass
 from codex_runner.delivery.answer import take
 from codex_runner.delivery.github_api import Commit, GitHubRepository, read_commit
+from codex_runner.domain.delivery import CommitWay
 from codex_runner.domain.errors import BranchMovedError, DeliveryError
 
 if TYPE_CHECKING:
@@ -44,14 +44,6 @@ mutation ($input: UpdateRefsInput!) {
   updateRefs(input: $input) { clientMutationId }
 }
 """
-
-
-class CommitWay(StrEnum):
-    """How a commit came to the forge."""
-
-    MUTATION = "mutation"  # GraphQL's createCommitOnBranch
-    TREES = "trees"  # REST: blobs, trees and a commit
-    PUSH = "push"  # git
 
 
 @dataclass(frozen=True, slots=True)

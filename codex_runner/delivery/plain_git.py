@@ -24,12 +24,7 @@ async def check_access(repository: DeliveryRepository, base: str | None) -> Acce
     Raises CredentialError if the credential is refused, DeliveryError if the branch is missing or the remote takes no
     push. A hook or a branch's protection may still decline the push later.
     """
-    default = await repository.default_branch()
-    if not (base or default):
-        raise DeliveryError(
-            f"{repository.remote.shown} names no default branch.", remedy="Name the branch in the delivery's `base`."
-        )
-    tip = await repository.branch_tip(base or default)
+    access = await find_base(repository, base)
     tree = (await repository.ask("mktree")).decode("ascii").strip()
     probe = await repository.commit(tree, "", "A probe\n", author=_NOBODY, committer=_NOBODY, when=0.0)
 
@@ -41,6 +36,18 @@ async def check_access(repository: DeliveryRepository, base: str | None) -> Acce
             raise repository.words.of_push(done.complaint)
 
     await repository.persist(once)
+    return access
+
+
+async def find_base(repository: DeliveryRepository, base: str | None) -> Access:
+    """Ask for the branch `base` (None: the default branch). Raises as `check_access` does, but for the push."""
+    default, tips = await repository.heads(base)
+    if not (base or default):
+        raise DeliveryError(
+            f"{repository.remote.shown} names no default branch.", remedy="Name the branch in the delivery's `base`."
+        )
+    if not (tip := tips.get(f"refs/heads/{base}" if base else "HEAD", "")):
+        raise repository.no_branch(base or default)
     return Access(default, tip)
 
 

@@ -1,6 +1,7 @@
 """Pushes to the forge: a ref moves only from the commit that this runner has recorded (git's `--force-with-lease`).
 
-All refs move together or none does. A push may be repeated: if its answer was lost, the next try finds what it did.
+All refs move together or none does. A push may be repeated: if its answer was lost, the next try finds what it did. git
+takes a ref that is where it should be for up to date, whatever the lease says, so no push lists the refs before.
 """
 
 from __future__ import annotations
@@ -57,16 +58,16 @@ async def push(repository: DeliveryRepository, updates: Sequence[Update], *, opt
             raise DeliveryError(f"The push option {option[:60]!r} has a line break or a control character.")
 
     async def once() -> Pushed:
-        missing = await _missing(repository, updates)
-        if not missing:
-            return Pushed(already=True)
-        return await _push(repository, missing, options)
+        return await _push(repository, updates, options)
 
     return await repository.persist(once)
 
 
 async def _missing(repository: DeliveryRepository, updates: Sequence[Update]) -> list[Update]:
-    """Return the updates still to be made. Raises BranchMovedError, or DeliveryError for a branch in the way."""
+    """Return the updates still to be made. Raises BranchMovedError, or DeliveryError for a branch in the way.
+
+    It says why a push was rejected.
+    """
     there = await repository.refs(*(pattern for update in updates for pattern in around(update.ref)))
     missing = [update for update in updates if there.get(update.ref, "") != update.new]
     for update in missing:
@@ -112,9 +113,11 @@ async def _push(repository: DeliveryRepository, updates: Sequence[Update], optio
         *(f"{update.new}:{update.ref}" for update in updates),
         talks=True,
     )
+    output = done.output.decode("utf-8", "replace")
     if not done.code:
-        return Pushed(tuple(repository.words.lines(done.complaint)))
-    rejected = dict(_rejections(done.output.decode("utf-8", "replace")))
+        already = all(flag == "=" for flag, _, _ in _statuses(output))
+        return Pushed(tuple(repository.words.lines(done.complaint)), already=already)
+    rejected = dict(_rejections(output))
     if not rejected:
         raise repository.words.of_push(done.complaint)
     reason = next((each for each in rejected.values() if not _ATOMIC.search(each)), next(iter(rejected.values())))
@@ -133,12 +136,16 @@ async def _push(repository: DeliveryRepository, updates: Sequence[Update], optio
 def _rejections(output: str) -> list[tuple[str, str]]:
     """Parse git's report: the rejected refs, and the reason for each."""
     found = []
-    for line in output.splitlines():
-        status = _STATUS.fullmatch(line)
-        if status is not None and status[1] == "!":
-            reason = _REASON.fullmatch(status[3])
-            found.append((status[2], reason[1] if reason else status[3]))
+    for flag, ref, said in _statuses(output):
+        if flag == "!":
+            reason = _REASON.fullmatch(said)
+            found.append((ref, reason[1] if reason else said))
     return found
+
+
+def _statuses(output: str) -> list[tuple[str, str, str]]:
+    """Parse git's report: the flag of each ref, the ref, and what is said of it."""
+    return [(line[1], line[2], line[3]) for line in map(_STATUS.fullmatch, output.splitlines()) if line is not None]
 
 
 def _lost(update: Update, found: str) -> BranchMovedError:

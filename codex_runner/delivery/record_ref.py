@@ -14,6 +14,8 @@ from codex_runner.delivery.push import RECORDS
 from codex_runner.domain.delivery import DeliveryRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from codex_runner.delivery.repository import DeliveryRepository, Person
 
 _FILE = "delivery.json"
@@ -28,14 +30,16 @@ def record_ref(workflow: str, target: str) -> str:
     return RECORDS + "/".join(names)
 
 
-async def read_record(repository: DeliveryRepository, workflow: str, target: str) -> tuple[DeliveryRecord | None, str]:
+async def read_record(
+    repository: DeliveryRepository, workflow: str, target: str, *, there: Mapping[str, str] | None = None
+) -> tuple[DeliveryRecord | None, str]:
     """Return the record and the commit that holds it: (None, "") if there is none.
 
-    A record that cannot be read is (None, its commit): the branch is then not known to be the workflow's.
+    `there` are the forge's refs, if they have just been listed. A record that cannot be read is (None, its commit): the
+    branch is then not known to be the workflow's.
     """
     ref = record_ref(workflow, target)
-    found = (await repository.refs(ref)).get(ref, "")
-    if not found:
+    if ref not in (await repository.refs(ref) if there is None else there):
         return None, ""
     await repository.talk("fetch", "--quiet", "--no-tags", "--depth=1", "--force", "origin", f"{ref}:{_HERE}")
     found = (await repository.ask("rev-parse", "--verify", "--quiet", _HERE)).decode("ascii").strip()

@@ -29,6 +29,9 @@ _NOISE = re.compile(
 NOT_THERE = re.compile(r"not our ref")
 """The forge lacks a commit that was asked for by its id."""
 
+NO_REF = re.compile(rb"couldn't find remote ref")
+"""The forge lacks a branch that was asked for by its name."""
+
 NOT_GIVEN = re.compile(r"unadvertised object")
 """The forge gives no commit by its id, only branches and tags."""
 

@@ -77,7 +77,7 @@ class Remote:
             problem = "it is no URL, no user@host:path and no absolute path"
         if problem:
             # A malformed address may have its password anywhere.
-            name = "" if "@" in self.url else f" {self.shown}"
+            name = "" if set("@?#") & set(self.url) else f" {self.shown}"
             raise ConfigurationError(
                 f"The delivery's repository{name} cannot be used: {problem}.",
                 remedy="Write it as https://HOST/OWNER/NAME.git, or as ssh://git@HOST/OWNER/NAME.git.",
@@ -172,6 +172,8 @@ def _problem_of(url: str) -> str:
         return f"{parts.scheme}:// is none of {', '.join(sorted(_SCHEMES))}"
     if password is not None or (parts.username is not None and parts.scheme in _HTTP):
         return "it has a user or a password in it, which belongs into the delivery's `credential`"
+    if (parts.query or parts.fragment) and parts.scheme in _HTTP:
+        return "it has a query, which git does not send as it is, and in which some servers take a token"
     if not host and parts.scheme != "file":
         return "it has no host"
     return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import time
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import tenacity
 
 from codex_runner.dataclass import dataclass
-from codex_runner.delivery.refusals import NOT_GIVEN, NOT_THERE, RefusalWords
+from codex_runner.delivery.refusals import NO_REF, NOT_GIVEN, NOT_THERE, RefusalWords
 from codex_runner.domain.errors import ConfigurationError, DeliveryError, ForgeUnreachableError
 from codex_runner.git.process import Finished, run_git
 from codex_runner.shell.scratch import scratch_folder
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 TIP: Final = "refs/runner/base"
 """The ref that holds the base branch's commit in here."""
 
+_FETCH: Final = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--force")
 _SHA256_DIGITS = 64
 _ALL = 0x7FFFFFFF  # commits: git's own word for a whole history
 _OLDEST: Final = (2, 32)  # the first git that reads GIT_CONFIG_GLOBAL
@@ -166,50 +168,58 @@ class DeliveryRepository:
         """Return the forge's refs that match, and their ids. Raises CredentialError or DeliveryError."""
         return _refs(await self.talk("ls-remote", "--quiet", "origin", *patterns))
 
-    async def default_branch(self) -> str:
-        """Return the name of the forge's default branch, "" if it has none."""
-        said = await self.talk("ls-remote", "--quiet", "--symref", "origin", "HEAD")
-        for line in said.splitlines():
-            if line.startswith(b"ref: refs/heads/") and line.endswith(b"\tHEAD"):
-                return os.fsdecode(line.removeprefix(b"ref: refs/heads/").removesuffix(b"\tHEAD"))
-        return ""
-
-    async def branch_tip(self, branch: str) -> str:
-        """Return the commit of the forge's branch. Raises DeliveryError if there is no such branch."""
-        ref = f"refs/heads/{branch}"
-        if (tip := (await self.refs(ref)).get(ref)) is None:
-            raise DeliveryError(
-                f"{self.remote.shown} has no branch {branch!r}.", remedy="Correct the delivery's `base`."
-            )
-        return tip
+    async def heads(self, branch: str | None) -> tuple[str, dict[str, str]]:
+        """Return the name of the forge's default branch, "" if it has none, and the ids of HEAD and of a branch."""
+        patterns = ("HEAD",) if branch is None else ("HEAD", f"refs/heads/{branch}")
+        said = await self.talk("ls-remote", "--quiet", "--symref", "origin", *patterns)
+        found = re.search(rb"^ref: refs/heads/(.+)\tHEAD$", said, re.MULTILINE)
+        return os.fsdecode(found[1]) if found else "", _refs(said)
 
     async def fetch_base(self, branch: str, commit: str) -> str:
         """Fetch the branch, and the commit that the agent began with, as shallow as the forge allows.
 
         Returns the branch's commit. Raises DeliveryError if the forge lacks the branch or the commit.
         """
-        await self.branch_tip(branch)
-        ref = f"refs/heads/{branch}"
-        fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--force")
-        await self.talk(*fetch, "--depth=1", "origin", f"{ref}:{TIP}")
+        await self._fetch_branch(branch, "--depth=1")
         if not await self._has(commit):
-            await self._fetch_commit(fetch, ref, commit)
+            await self._fetch_commit(branch, commit)
         return (await self.ask("rev-parse", "--verify", "--quiet", f"{TIP}^{{commit}}")).decode("ascii").strip()
 
-    async def _fetch_commit(self, fetch: tuple[str, ...], ref: str, commit: str) -> None:
+    async def prove(self, branch: str, commit: str) -> None:
+        """Raise DeliveryError if `fetch_base` would fail later, since the forge does not give this commit.
+
+        Only for a repository that is used for nothing else: it gets no files, and git would ask for them later.
+        """
+        await self._fetch_commit(branch, commit, "--filter=tree:0")
+
+    async def _fetch_branch(self, branch: str, *options: str) -> None:
+        async def once() -> None:
+            done = await self.attempt(*_FETCH, *options, "origin", f"refs/heads/{branch}:{TIP}", talks=True)
+            if done.code and NO_REF.search(done.complaint):
+                raise self.no_branch(branch)
+            if done.code:
+                raise self.words.of_network(done.complaint)
+
+        await self.persist(once)
+
+    def no_branch(self, branch: str) -> DeliveryError:
+        """Return the error for a branch that the forge lacks."""
+        return DeliveryError(f"{self.remote.shown} has no branch {branch!r}.", remedy="Correct the delivery's `base`.")
+
+    async def _fetch_commit(self, branch: str, commit: str, *options: str) -> None:
         async def once() -> str:
-            done = await self.attempt(*fetch, "--depth=1", "origin", commit, talks=True)
+            done = await self.attempt(*_FETCH, *options, "--depth=1", "origin", commit, talks=True)
             said = done.complaint.decode("utf-8", "replace")
             if done.code and not (NOT_GIVEN.search(said) or NOT_THERE.search(said)):
                 raise self.words.of_network(done.complaint)
             return said
 
         if NOT_GIVEN.search(await self.persist(once)):  # the server gives branches only: then with their history
-            await self.talk(*fetch, f"--depth={_ALL}", "origin", f"{ref}:{TIP}")
+            await self._fetch_branch(branch, *options, f"--depth={_ALL}")
         if not await self._has(commit):
             raise DeliveryError(
-                f"The agent began with the commit {commit}, and {self.remote.shown} does not have it.",
-                remedy="Push that commit first, or run the job on a commit of the base branch.",
+                f"The agent's tree is at the commit {commit}, and {self.remote.shown} does not have it.",
+                remedy="Push that commit first, or run the job on a commit of the delivery's `base`.",
             )
 
     async def fetch_commit(self, commit: str) -> None:

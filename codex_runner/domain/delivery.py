@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from codex_runner.dataclass import dataclass
 
@@ -211,9 +211,41 @@ class Forge(Protocol):
         """Close the connections. Idempotent."""
 
 
+class CommitWay(StrEnum):
+    """How a commit came to its forge."""
+
+    MUTATION = "mutation"  # GitHub made it in one request: GraphQL's createCommitOnBranch
+    TREES = "trees"  # GitHub made it from blobs and trees, by REST
+    PUSH = "push"  # git pushed it
+    PUSH_OPTIONS = "push-options"  # git pushed it, and options of the push opened the merge request
+
+
+AGAIN: Final = "deliver"
+"""The way by hand that delivers again with `codex-runner deliver`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """One way to finish a delivery by hand. `way` is its name for programs: "deliver", "patch", "pack" or "open".
+
+    `needs` says where that works, and ends with a colon. `commands` are lines for one sh, in order. `link` is the page
+    to open after them; "" if there is none.
+    """
+
+    way: str
+    needs: str
+    commands: tuple[str, ...] = ()
+    link: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The result of a delivery, for reports. `reason` is one sentence. `signed` is None if it is not known."""
+    """The result of a delivery, for reports. `reason` is one sentence.
+
+    `way` is that of a new commit, None without one. `signed`: the forge shows the commit as verified; None if that is
+    not known. `later`: `codex-runner deliver` did it, after the run had its verdict. `by_hand` are the ways to finish
+    what has failed or is held.
+    """
 
     state: DeliveryState
     target: ForgeKind
@@ -227,6 +259,32 @@ class Delivered:
     reason: str = ""
     signed: bool | None = None
     warnings: tuple[str, ...] = field(default=())
+    way: CommitWay | None = None
+    later: bool = False
+    by_hand: tuple[ByHand, ...] = ()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to deliver."""
+        return self.state in {DeliveryState.DELIVERED, DeliveryState.UPDATED, DeliveryState.UNCHANGED}
+
+    @property
+    def commit_told(self) -> str:
+        """How the commit came to the forge, and whether it is verified there, as a sentence; "" without a commit."""
+        if self.way is None:
+            return ""
+        shown = {True: "shows it as verified", False: "does not show it as verified"}
+        forge = {ForgeKind.GITHUB: "GitHub", ForgeKind.GITLAB: "GitLab", ForgeKind.GIT: "the server"}[self.target]
+        verified = shown.get(self.signed) if self.signed is not None else "may or may not show it as verified"
+        return f"{_TOLD[self.way]}, and {forge} {verified}."
+
+
+_TOLD = {
+    CommitWay.MUTATION: "GitHub made the commit in one request (createCommitOnBranch)",
+    CommitWay.TREES: "GitHub made the commit from blobs and trees",
+    CommitWay.PUSH: "git pushed the commit",
+    CommitWay.PUSH_OPTIONS: "git pushed the commit, with options that open the merge request",
+}
 
 
 @dataclass(frozen=True, slots=True)

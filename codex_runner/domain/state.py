@@ -28,7 +28,8 @@ class RunState:
     `checks` and `changes` are those after the last attempt; results after an earlier one no longer count. `files` maps
     each path that the agent reported as changed to its last change. `commands` and `failed_commands` count finished
     commands. `no_events` and `no_event_bytes` count codex's lines that are no events; `no_event_warning` is the index
-    of the warning about them. `told` are codex's warnings by their code.
+    of the warning about them. `told` are codex's warnings by their code. `delivery` is the last result, also of a later
+    `codex-runner deliver`; `own_delivery` is the run's own, which its verdict knows.
     """
 
     run_id: str = ""
@@ -60,6 +61,7 @@ class RunState:
     changes: ev.Changed | None = None
     ready: ev.DeliveryReady | None = None
     delivery: Delivered | None = None
+    own_delivery: Delivered | None = None
     verdict: ev.RunEnded | None = None
 
     @property
@@ -107,6 +109,8 @@ class RunState:
                 self.ready = event
             case ev.DeliveryEnded():
                 self.delivery = event.delivery
+                if self.verdict is None:
+                    self.own_delivery = event.delivery
             case ev.WorkspaceMade():
                 self.workspace = event
             case ev.WorkspaceKept():

@@ -12,7 +12,7 @@ from codex_runner.dataclass import dataclass
 from codex_runner.domain.cancellation import RunCancelledError
 from codex_runner.domain.change import show_path
 from codex_runner.domain.claim import ClaimTakenError
-from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
+from codex_runner.domain.delivery import AGAIN, ByHand, DeliveryState
 from codex_runner.domain.errors import DeliveryError, LeakError, RunnerError, UnreachableError
 from codex_runner.domain.event import DeliveryEnded, DeliveryReady, build
 from codex_runner.domain.exit_code import ExitCode
@@ -23,7 +23,7 @@ from codex_runner.git.delivered import pack
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from codex_runner.domain.delivery import ChangeSet
+    from codex_runner.domain.delivery import ChangeSet, Delivered
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
     from codex_runner.domain.secret import Secret
@@ -55,6 +55,13 @@ class Deliverer(Protocol):
         """
         ...
 
+    async def prove(self, commit: str) -> None:
+        """Raise DeliveryError if the forge lacks the commit that the agent is to begin with. Call it after `check`.
+
+        What the agent makes of such a commit could not be delivered.
+        """
+        ...
+
     async def keep(
         self, transport: Transport, packed: Packed, redactor: Redactor, spared: Collection[str]
     ) -> ChangeSet:
@@ -76,6 +83,13 @@ class Deliverer(Protocol):
         """Deliver the change of a run, if there is one, as `keep` has kept it. Idempotent.
 
         Raises DeliveryError or CredentialError. `state` has the facts of `check` under `delivery`.
+        """
+        ...
+
+    def undelivered(self, state: RunState, reason: str, error: RunnerError | None) -> Delivered:
+        """Return the result of a delivery that failed: how far it came, and the ways to finish it by hand.
+
+        `error` is what the last `deliver` raised, None if the change was refused before.
         """
         ...
 
@@ -107,6 +121,17 @@ class Handover:
             self.facts = {"delivery": asked.facts}
             for sentence in asked.warnings:
                 self._recorder.warn("delivery", self._recorder.redactor.text(sentence))
+
+    async def prove(self, tree: Mapping[str, Any] | None) -> None:
+        """Raise DeliveryError if nothing could be delivered from this tree, as git has noted it before the agent."""
+        if self._deliverer is None or tree is None:
+            return
+        if not tree["head"]:
+            raise DeliveryError(
+                "The job has a delivery, and its repository has no commit yet.",
+                remedy="Make the first commit, and push it to the delivery's `base`.",
+            )
+        await self._deliverer.prove(tree["head"])
 
     async def pack(self, patch: bytes) -> None:
         """Pack what the last comparison found, on the host. Call it before a check or another process can write there.
@@ -169,6 +194,8 @@ class Handover:
             raise
         except RunnerError as error:
             clean = self._recorder.redactor.text
+            if self._packed is not None and self._packed.is_change and not isinstance(error, LeakError):
+                tree = self._packed.tree  # changes.patch has it
             refused = DeliveryReady(tree, clean(error.message), int(error.exit_code), clean(error.remedy))
             self._recorder.emit(refused)
         else:
@@ -186,7 +213,8 @@ class Handover:
             return verdict
         clean = recorder.redactor.text
         if ready.refusal:
-            return self._failed(verdict, ExitCode(ready.exit_code), ready.refusal, ready.remedy)  # type: ignore[call-arg] # the enum's own __new__ has more
+            refusal = Verdict(ExitCode(ready.exit_code), ready.refusal, remedy=ready.remedy)  # type: ignore[call-arg] # the enum's own __new__ has more
+            return self._failed(self._deliverer, verdict, refusal)
         delivered = recorder.state.delivery  # by an earlier runner, which was killed before the verdict
         if delivered is None or delivered.state is DeliveryState.FAILED:
             try:
@@ -194,8 +222,8 @@ class Handover:
                     recorder.state, is_change=bool(ready.tree), tell=recorder.emit, learn=self._learn
                 )
             except RunnerError as error:
-                again = f" Then deliver it with `codex-runner deliver {self._run_id}`." if ready.tree else ""
-                return self._failed(verdict, error.exit_code, error.message, f"{error.remedy}{again}")
+                refusal = Verdict(error.exit_code, error.message, remedy=error.remedy)
+                return self._failed(self._deliverer, verdict, refusal, error)
             recorder.emit(DeliveryEnded(cleaned(delivered, clean)))
             told = {warning.message for warning in recorder.state.warnings}  # `ask` may have said the same
             for sentence in map(clean, delivered.warnings):
@@ -207,18 +235,18 @@ class Handover:
             return Verdict(ExitCode.DELIVERY, said, remedy=_HELD)
         return verdict
 
-    def _failed(self, verdict: Verdict, code: ExitCode, message: str, remedy: str) -> Verdict:
-        reason = self._recorder.redactor.text(message)
-        self._recorder.emit(DeliveryEnded(Delivered(DeliveryState.FAILED, self._kind, reason=reason)))
-        return Verdict(code, f"{verdict.reason}, but its delivery failed: {message}", remedy=remedy)
+    def _failed(
+        self, deliverer: Deliverer, verdict: Verdict, refusal: Verdict, error: RunnerError | None = None
+    ) -> Verdict:
+        failed = deliverer.undelivered(self._recorder.state, refusal.reason, error)
+        self._recorder.emit(DeliveryEnded(cleaned(failed, self._recorder.redactor.text)))
+        helps = any(way.way == AGAIN for way in failed.by_hand)
+        again = f" Then deliver it with `codex-runner deliver {self._run_id}`." if helps else ""
+        reason = f"{verdict.reason}, but its delivery failed: {refusal.reason}"
+        return dataclasses.replace(refusal, reason=reason, remedy=f"{refusal.remedy}{again}")
 
     def _is_due(self, verdict: Verdict) -> bool:
         return self._deliverer is not None and not verdict.exit_code and not verdict.skipped
-
-    @property
-    def _kind(self) -> ForgeKind:
-        asked = self._recorder.state.facts.get("delivery")
-        return ForgeKind(asked["place"]["kind"]) if asked else ForgeKind.GIT
 
 
 def leaked(names: Collection[str]) -> LeakError:
@@ -236,6 +264,10 @@ def cleaned(delivered: Delivered, clean: Callable[[str], str]) -> Delivered:
         link=clean(delivered.link),
         reason=clean(delivered.reason),
         warnings=tuple(map(clean, delivered.warnings)),
+        by_hand=tuple(
+            ByHand(way.way, clean(way.needs), tuple(map(clean, way.commands)), clean(way.link))
+            for way in delivered.by_hand
+        ),
     )
 
 

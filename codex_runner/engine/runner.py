@@ -214,6 +214,7 @@ class Runner:
             self._noted = True
             proven = await self._proof.of(prepared, self._job, self._run_id, granted)
             tree = await noting
+            await self._handover.prove(tree)
         except UnreachableError:
             self._noted = False
             raise

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from codex_runner.domain.event import build
+from codex_runner.domain.event import Warned, build
+from codex_runner.domain.folder import PATCH
 from codex_runner.domain.policy import Price
 from codex_runner.engine.budget import cost
 
@@ -43,7 +44,30 @@ def fact(state: RunState, *names: str) -> str:
 def pull_link(state: RunState) -> str:
     """Return the address of the delivery's pull request; empty without one, and if it is no plain http(s) address."""
     link = state.delivery.link if state.delivery else ""
-    return link if _LINK.fullmatch(link) else ""
+    return link if is_link(link) else ""
+
+
+def is_link(text: str) -> bool:
+    """Whether a text is a plain http(s) address, which a report may show as it is."""
+    return _LINK.fullmatch(text) is not None
+
+
+def is_settled(state: RunState) -> bool:
+    """Whether `codex-runner deliver` has delivered later what the run itself did not, so that nothing is left to do."""
+    return state.delivery is not None and state.delivery.later and state.delivery.is_done
+
+
+def warnings(state: RunState) -> list[Warned]:
+    """Return the run's warnings, and those of a later delivery, which are in its result alone."""
+    late = state.delivery.warnings if state.delivery and state.delivery.later else ()
+    told = {warning.message for warning in state.warnings}
+    return [*state.warnings, *(Warned("delivery", sentence) for sentence in late if sentence not in told)]
+
+
+def own_patch(state: RunState) -> str:
+    """Return the path of the run's own changes.patch in its folder; empty if it kept none."""
+    mine = (f"artifacts/run-{PATCH}", f"artifacts/{PATCH}")  # the job may have kept a file of that name itself
+    return next((path for path in mine if path in state.artifacts), "")
 
 
 def prompt(state: RunState) -> str:

@@ -71,7 +71,8 @@ def html_report(state: RunState, records: Iterable[Record], *, diff: str = "", l
     rest = [page.take(section) for section in rest]
     drawn = page.take(_timeline(every, to))
     # A red run's page begins with its checks.
-    sections = [*([proof] if red else []), figures, drawn, *work, *([] if red else [proof]), happened, *rest]
+    by_hand = page.take(_by_hand(state))
+    sections = [by_hand, *([proof] if red else []), figures, drawn, *work, *([] if red else [proof]), happened, *rest]
     body = "\n".join(section for section in sections if section)
     skip = '<a class="skip" href="#moments">To what happened</a>\n' if 'id="moments"' in body else ""
     title = f"{shown(one_line(state.job, 200))}: {headline(state.verdict)}"
@@ -105,7 +106,7 @@ def _head(state: RunState) -> str:
     verdict = state.verdict
     mood = Mood.WARN if verdict is None else Mood.BAD if verdict.exit_code else Mood.GOOD
     code = f' <span class="how">exit code {verdict.exit_code}</span>' if verdict and verdict.exit_code else ""
-    advice = remedy(verdict)
+    advice = "" if facts.is_settled(state) else remedy(verdict)
     return (
         f'<header class="top"><h1>{shown(one_line(state.job, 200))}</h1>'
         f'<div class="run">{shown(one_line(state.run_id, 200))} · {format_minute(state.started)}</div>'
@@ -118,12 +119,29 @@ def _head(state: RunState) -> str:
 
 
 def _delivery(state: RunState) -> str:
-    """Return the paragraph about the delivery. Its link is the page's only one that leads elsewhere."""
+    """Return the paragraph about the delivery. Its links are the page's only ones that lead elsewhere."""
     if (delivery := state.delivery) is None:
         return ""
     link = facts.pull_link(state)
-    pull = f' <a href="{shown(link)}">{shown(link)}</a>' if link else ""
-    return f'<p class="text">Delivery: {delivery.state.value}.{pull} {_sentence(_cut(delivery.reason))}</p>'
+    pull = f" {_anchor(link)}" if link else ""
+    later = " after the run, by <code>codex-runner deliver</code>" if delivery.later else ""
+    told = " ".join(_sentence(_cut(part)) for part in (delivery.reason, delivery.commit_told) if part)
+    return f'<p class="text">Delivery: {delivery.state.value}{later}.{pull} {told}</p>'
+
+
+def _by_hand(state: RunState) -> str:
+    parts = []
+    for way in state.delivery.by_hand if state.delivery else ():
+        parts.append(f'<p class="text">{_sentence(_cut(way.needs))}</p>')
+        if way.commands:
+            parts.append(f"<pre>{shown(chr(10).join(way.commands))}</pre>")
+        if facts.is_link(way.link):
+            parts.append(f'<p class="text">{"Then open " if way.commands else ""}{_anchor(way.link)}</p>')
+    return f"<section><h2>Finish the delivery by hand</h2>{''.join(parts)}</section>" if parts else ""
+
+
+def _anchor(link: str) -> str:
+    return f'<a href="{shown(link)}">{shown(link)}</a>'
 
 
 def _cut(text: str) -> str:
@@ -347,12 +365,13 @@ def _body(moment: Moment, took: str) -> Iterator[str]:
 
 
 def _warnings(state: RunState) -> str:
+    every = facts.warnings(state)
     rows = "".join(
         f"<tr><td><code>{shown(one_line(warning.code, 60))}</code></td>"
         f'<td class="text">{shown(one_line(warning.message, 1000))}</td></tr>'
-        for warning in state.warnings[:_WARNINGS]
+        for warning in every[:_WARNINGS]
     )
-    left = len(state.warnings) - _WARNINGS
+    left = len(every) - _WARNINGS
     more = f"<p>... and {left:,} more, in run.json.</p>" if left > 0 else ""
     return f"<section><h2>Warnings</h2><table>{rows}</table>{more}</section>" if rows else ""
 

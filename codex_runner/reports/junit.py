@@ -206,20 +206,23 @@ def _check_message(check: CheckEnded) -> str:
 
 
 def _delivery_cases(state: RunState, job: str) -> list[_Case]:
-    """Return the case of the delivery: skipped if it is held or closed, red if the run is red for it."""
-    delivery = state.delivery
+    """Return the case of the delivery: skipped if it is held or closed, red if the run is red for it.
+
+    A later delivery does not change the run's own verdict, so its case stays red, and says what came of it later.
+    """
+    delivery, own = state.delivery, state.own_delivery
     if delivery is None:
         return []
     said = f"{delivery.state.value}: {delivery.reason}"
-    out = "\n".join(
-        line for line in (said, delivery.link, delivery.branch, delivery.commit, *delivery.warnings) if line
-    )
+    if delivery.later:
+        said = f"{f'{own.state.value}: {own.reason} ' if own else ''}Later {said}"
+    lines = (said, delivery.link, delivery.branch, delivery.commit, delivery.commit_told, *delivery.warnings)
+    out = "\n".join(line for line in lines if line)
     code = state.verdict.exit_code if state.verdict else 0
-    if delivery.state is DeliveryState.FAILED or (delivery.state is DeliveryState.HELD and code):
+    if own is not None and (own.state is DeliveryState.FAILED or (own.state is DeliveryState.HELD and code)):
         trouble = _Trouble(blame(code or ExitCode.DELIVERY), "delivery", one_line(said, 900), out)
         return [_Case(job, "delivery", 0.0, trouble)]
-    skipped = said if delivery.state in {DeliveryState.HELD, DeliveryState.CLOSED} else ""
-    return [_Case(job, "delivery", 0.0, skipped=skipped, out=out)]
+    return [_Case(job, "delivery", 0.0, skipped="" if delivery.is_done else said, out=out)]
 
 
 def _guard_case(state: RunState, job: str, name: str) -> _Case:

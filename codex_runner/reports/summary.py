@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codex_runner.domain.attempt_state import Attempt
+    from codex_runner.domain.delivery import Delivered
     from codex_runner.domain.state import RunState
 
 STEP_SUMMARY_BYTES = 1024 * 1024  # GitHub's limit for one step; with a byte more it shows nothing at all
@@ -48,6 +49,7 @@ def summary(state: RunState, *, limit: int = _LIMIT) -> str:
     proof, work = [_checks(state), _attempts(state.attempts)], [_reply(state), _changes(state)]
     sections = [
         _head(state),
+        _by_hand(state),
         *([*proof, *work] if red else [*work, *proof]),
         _warnings(state),
         _guards(state),
@@ -106,11 +108,10 @@ def _head(state: RunState) -> str:
         f"## {_SIGNS.get(word(verdict), '❌')} {escaped(state.job)}: {headline(verdict)}",
         sentence(reason(verdict)),
     ]
-    if advice := remedy(verdict):
+    if (advice := remedy(verdict)) and not facts.is_settled(state):
         lines.append(f"**What to do:** {sentence(advice)}")
     if (delivery := state.delivery) is not None:
-        link = f" {pull}" if (pull := facts.pull_link(state)) else ""
-        lines.append(f"**Delivery:** {delivery.state.value}.{link} {sentence(delivery.reason)}")
+        lines.append(_delivery(state, delivery))
     if state.workspace is not None and state.workspace_kept:
         lines.append(f"The workspace is kept on {code(state.host)}: {code(state.workspace.path)}")
     named = {
@@ -125,6 +126,25 @@ def _head(state: RunState) -> str:
     ended = [f"exit code {verdict.exit_code}"] if verdict and verdict.exit_code else []
     lines.append(" · ".join([*ended, format_elapsed(state.seconds), *about]))
     return "\n\n".join(lines)
+
+
+def _delivery(state: RunState, delivery: Delivered) -> str:
+    link = f" {pull}" if (pull := facts.pull_link(state)) else ""
+    told = (sentence(part) for part in (delivery.reason, delivery.commit_told) if part)
+    later = " after the run, by `codex-runner deliver`" if delivery.later else ""
+    return f"**Delivery:** {delivery.state.value}{later}.{link} {' '.join(told)}".rstrip()
+
+
+def _by_hand(state: RunState) -> str:
+    ways = state.delivery.by_hand if state.delivery else ()
+    parts = []
+    for way in ways:
+        parts.append(sentence(way.needs))
+        if way.commands:
+            parts.append(fenced("\n".join(way.commands)))
+        if facts.is_link(way.link):
+            parts.append(f"{'Then open ' if way.commands else ''}{way.link}")
+    return "\n\n".join(["### Finish the delivery by hand", *parts]) if parts else ""
 
 
 def code(text: str) -> str:
@@ -209,9 +229,9 @@ def _guards(state: RunState) -> str:
 
 
 def _warnings(state: RunState) -> str:
-    if not state.warnings:
+    if not (every := facts.warnings(state)):
         return ""
-    return "### Warnings\n\n" + _list(f"{code(w.code)} {sentence(w.message, 500)}" for w in state.warnings)
+    return "### Warnings\n\n" + _list(f"{code(w.code)} {sentence(w.message, 500)}" for w in every)
 
 
 def _artifacts(state: RunState) -> str:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError, LeakError, RunnerError, bug
-from codex_runner.domain.folder import PATCH
+from codex_runner.reports import facts
 from codex_runner.reports.atomic_write import Pinned, write_whole
 from codex_runner.reports.html import html_report
 from codex_runner.reports.junit import junit
@@ -92,9 +92,8 @@ class FileReports:
     def _diff(self, state: RunState) -> str:
         """Return the run's own patch, or else the first patch among the artifacts, cut to what a page can hold."""
         patches = [path for path in state.artifacts if path.endswith((".patch", ".diff"))]
-        own = [path for path in (f"artifacts/run-{PATCH}", f"artifacts/{PATCH}") if path in state.artifacts]
-        path = next(iter([*own, *patches]), None)
-        if path is None:
+        path = facts.own_patch(state) or next(iter(patches), "")
+        if not path:
             return ""
         with contextlib.suppress(OSError), (self._folder.path / path).open("rb") as file:
             return file.read(_DIFF_BYTES).decode(errors="replace")

@@ -116,6 +116,7 @@ class PlainLog:
     def _render(self, line: LogLine, stamp: str) -> list[str]:
         head = cut(f"{stamp:>8} {line.verb:<8} {line.text}".rstrip(), self._width)
         body = [cut(_INDENT + text, self._width).rstrip() for text in line.block]
+        body += [f"{'':{len(_INDENT)}}{text}" for text in line.commands]
         color = _COLORS[line.tone] if self._color else ""
         return [f"{color}{head}{_RESET}", *body] if color else [head, *body]
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.state import RunState
 
 _LOOKS = 10  # retries for a lock that is taken
+_TAIL = 4096  # bytes: more than most records have
 _NO_ROOM = "Free space or grant write access there, or choose another folder with `-o`."
 _KEEP = "Keep the folder for the investigation, and start a new run."
 
@@ -39,11 +40,9 @@ class FileJournal:
     failed append is truncated away if the file system allows it, so the files stay readable.
     """
 
-    def __init__(self, events: _AppendFile, stdout: _AppendFile, stderr: _AppendFile, seq: int) -> None:
-        """Continue after record `seq`. For `create` and `recover`, which lock and measure first."""
-        self._events = events
-        self._copies: dict[Stream, _AppendFile] = {"stdout": stdout, "stderr": stderr}
-        self._seq = seq
+    def __init__(self, events: _AppendFile, copies: dict[Stream, _AppendFile], seq: int) -> None:
+        """Continue after record `seq`. For `create`, `recover` and `reopen`, which lock and measure first."""
+        self._events, self._copies, self._seq = events, copies, seq
 
     @classmethod
     def create(cls, folder: RunFolder) -> Self:
@@ -60,7 +59,7 @@ class FileJournal:
             )
             events.lock()
             undo.pop_all()
-        return cls(events, stdout, stderr, seq=0)
+        return cls(events, {"stdout": stdout, "stderr": stderr}, seq=0)
 
     @classmethod
     def recover(cls, folder: RunFolder) -> tuple[Iterator[Record], Self]:
@@ -72,9 +71,7 @@ class FileJournal:
         writes it; RunnerError if records are missing in the middle.
         """
         if not folder.events.exists():
-            raise UsageError(
-                f"{folder.path} holds no run: there is no events.jsonl.", remedy="List the runs: `codex-runner runs`."
-            )
+            raise _no_run(folder)
         with contextlib.ExitStack() as undo:
             events = undo.enter_context(_AppendFile(folder.events))
             events.lock()
@@ -87,7 +84,25 @@ class FileJournal:
             stderr.truncate(at.stderr_copy if at else 0)
             undo.pop_all()
         records = (record for _, record in islice(_scan(folder.events), seq))
-        return records, cls(events, stdout, stderr, seq)
+        return records, cls(events, {"stdout": stdout, "stderr": stderr}, seq)
+
+    @classmethod
+    def reopen(cls, folder: RunFolder) -> tuple[Iterator[Record], Self]:
+        """Open the journal of a run that is over, to append records. Its copies stay as they are, or missing.
+
+        Returns the records, and the journal. A torn record at the end is cut off. Raises as `recover` does.
+        """
+        if not folder.events.exists():
+            raise _no_run(folder)
+        with contextlib.ExitStack() as undo:
+            events = undo.enter_context(_AppendFile(folder.events))
+            events.lock()
+            seq, length = 0, 0
+            for end, record in _scan(folder.events):
+                seq, length = record.seq, end
+            events.truncate(length)
+            undo.pop_all()
+        return read_records(folder.events), cls(events, {}, seq)
 
     def copy(self, stream: Stream, data: bytes) -> None:
         """Append redacted bytes to codex.jsonl or stderr.log. Call it before `append` of their record."""
@@ -242,6 +257,33 @@ def _lock_holder(descriptor: int) -> int | None:
             if words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode and words[4].isdigit():
                 return int(words[4])
     return None
+
+
+def last_event(path: Path) -> dict[str, Any]:
+    """Return the event of the last whole record of an events.jsonl as JSON, without reading the file whole.
+
+    Returns {} if there is none, or if the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size, room = file.seek(0, os.SEEK_END), _TAIL
+            while True:
+                file.seek(max(0, size - room))
+                lines = file.read(room).rpartition(b"\n")[0].rsplit(b"\n", 1)
+                if len(lines) > 1 or room >= size:
+                    break
+                room *= 4
+        data = _load(lines[-1] + b"\n")
+    except OSError:
+        return {}
+    event = data.get("event") if data else None
+    return event if isinstance(event, dict) else {}
+
+
+def _no_run(folder: RunFolder) -> UsageError:
+    return UsageError(
+        f"{folder.path} holds no run: there is no events.jsonl.", remedy="List the runs: `codex-runner runs`."
+    )
 
 
 def _cannot(done: str, path: Path, error: OSError) -> ConfigurationError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from codex_runner.dataclass import dataclass
 from codex_runner.domain import event as ev
 from codex_runner.domain.command_line import command_text
 from codex_runner.domain.delivery import DeliveryState
+from codex_runner.text.clean import clean_line
 from codex_runner.text.counts import counted
 from codex_runner.text.durations import format_clock, format_duration
 from codex_runner.text.excerpts import first_line, log_head, log_tail
@@ -38,8 +40,9 @@ class Tone(Enum):
 class LogLine:
     """One line for people. All of it is clean: it cannot move a cursor or command a CI system.
 
-    `verb` is one of our own words, at most eight characters. `block` holds lines to show beneath. An `essential`
-    line is shown even if the log is full.
+    `verb` is one of our own words, at most eight characters. `block` holds lines to show beneath. `commands` are lines
+    to paste into a shell: shown beneath, whole and without a mark before them. None of them begins with a foreign word.
+    An `essential` line is shown even if the log is full.
     """
 
     verb: str
@@ -47,6 +50,7 @@ class LogLine:
     tone: Tone = Tone.PLAIN
     block: tuple[str, ...] = ()
     essential: bool = False
+    commands: tuple[str, ...] = ()
 
 
 class Narrator:
@@ -92,6 +96,8 @@ class Narrator:
                 return _attempt(record.event)
             case ev.RunEnded():
                 return _run_ended(record.event, state)
+            case ev.DeliveryEnded():
+                return _delivery(record.event.delivery)
             case _:
                 return [_happening(record.event, state)]
 
@@ -319,8 +325,6 @@ def _happening(event: ev.Event, state: RunState) -> LogLine:  # noqa: C901, PLR0
             return _line("stopping", event.message or event.reason, Tone.WARN, essential=True)
         case ev.DeliveryReady():
             return _line("packed", event.refusal or event.tree[:12] or "nothing to deliver", Tone.DIM)
-        case ev.DeliveryEnded():
-            return _delivery(event.delivery)
         case ev.ArtifactKept():
             return _line("kept", f"{event.path} ({event.size:,} bytes)")
         case ev.Diagnostic():
@@ -336,12 +340,19 @@ def _happening(event: ev.Event, state: RunState) -> LogLine:  # noqa: C901, PLR0
             return _line("event", f"{event.kind} at {format_clock(state.seconds)}", Tone.DIM)
 
 
-def _delivery(delivery: Delivered) -> LogLine:
-    told = " ".join(part for part in (f"{delivery.state.value}:", delivery.reason, delivery.link) if part)
+def _delivery(delivery: Delivered) -> list[LogLine]:
+    said = (f"{delivery.state.value}:", delivery.reason, delivery.commit_told, delivery.link)
+    told = " ".join(part for part in said if part)
     good = {DeliveryState.DELIVERED: Tone.GOOD, DeliveryState.UPDATED: Tone.GOOD, DeliveryState.UNCHANGED: Tone.PLAIN}
     word = "FAILED" if delivery.state is DeliveryState.FAILED else "delivery"
     tone = Tone.BAD if delivery.state is DeliveryState.FAILED else good.get(delivery.state, Tone.WARN)
-    return _line(word, told, tone, essential=True)
+    lines = [_line(word, told, tone, essential=True)]
+    for way in delivery.by_hand:
+        needs = _line("by hand", way.needs if way.commands else f"{way.needs} {way.link}", essential=True)
+        lines.append(dataclasses.replace(needs, commands=tuple(map(clean_line, way.commands))))
+        if way.commands and way.link:
+            lines.append(_line("by hand", f"then open {way.link}", essential=True))
+    return lines
 
 
 def _briefly(delivery: Delivered) -> str:

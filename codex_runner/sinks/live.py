@@ -94,7 +94,8 @@ class LiveConsole:
         return [_flat(told), *self._block(line, width)]
 
     def _block(self, line: LogLine, width: int) -> list[Text]:
-        return [_flat(Text(cut(f"{'':8}| {text}", width), "dim")) for text in line.block]
+        shown = [_flat(Text(cut(f"{'':8}| {text}", width), "dim")) for text in line.block]
+        return shown + [Text(text, overflow="fold") for text in line.commands]  # whole, so that it can be pasted
 
 
 class _Now:

@@ -20,7 +20,7 @@ from codex_runner.domain import event as ev
 from codex_runner.domain.errors import ConfigurationError, LockedError, RunnerError, UsageError
 from codex_runner.domain.event import Position
 from codex_runner.domain.folder import RunFolder
-from codex_runner.sinks.jsonl import FileJournal, read_records, to_line
+from codex_runner.sinks.jsonl import FileJournal, last_event, read_records, to_line
 
 
 @pytest.fixture
@@ -164,6 +164,36 @@ def test_killed_while_it_writes_nothing_whole_is_lost(folder):
     found, journal = FileJournal.recover(folder)  # the lock went with the process
     assert sum(1 for _ in found) == lines
     journal.close()
+
+
+def test_reopened_it_keeps_every_record_although_its_copies_are_gone(folder):
+    """A folder that was copied in part must not lose what it has."""
+    journal = FileJournal.create(folder)
+    write(journal, _STEPS[:4])
+    journal.close()
+    folder.codex.unlink()
+    with folder.events.open("ab") as events:
+        events.write(b'{"torn')
+    found, journal = FileJournal.reopen(folder)
+    assert list(found) == [record for *_, record in _STEPS[:4]]
+    with pytest.raises(LockedError):
+        FileJournal.reopen(folder)
+    journal.append(_STEPS[4][2])
+    journal.close()
+    assert list(read_records(folder.events)) == [record for *_, record in _STEPS[:5]]
+    assert not folder.codex.exists()
+
+
+@pytest.mark.parametrize("size", [10, 5000, 40_000])
+def test_the_last_event_is_found_without_reading_all(folder, size):
+    assert last_event(folder.events) == {}
+    journal = FileJournal.create(folder)
+    for record in records([ev.Warned("first", "x" * 9000), ev.Warned("last", "y" * size)]):
+        journal.append(record)
+    journal.close()
+    with folder.events.open("ab") as events:
+        events.write(b'{"torn' + b"z" * 5000)
+    assert last_event(folder.events) == {"kind": "warning", "code": "last", "message": "y" * size}
 
 
 def test_two_runners_never_write_one_folder(folder):

@@ -18,13 +18,14 @@ class GitHttp:
 
     `faults` is a list of what befalls the next requests to a service, in order: ("git-upload-pack", "503"), for one.
     "503" answers before git does anything, "lost" closes the connection after git has done it, and a function is called
-    before git serves the request. `asked` has the path of each request with its Authorization header.
+    before git serves the request. `asked` has the path of each request with its Authorization header. With `old`, the
+    server speaks git's first protocol alone.
     """
 
     def __init__(self, user="x-access-token", token=TOKEN):
         self.user, self.token = user, token
         self.faults, self.asked = [], []
-        self.redirect = ""
+        self.redirect, self.old = "", False
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.server.daemon_threads = True
         self.origin = f"http://127.0.0.1:{self.server.server_address[1]}"
@@ -101,6 +102,8 @@ def _handler(served):
         def _git(self, body):
             parts = urlsplit(self.path)
             headers = {name.lower(): value for name, value in self.headers.items()}
+            if served.old:
+                headers.pop("git-protocol", None)
             request = Request(0, self.command, parts.path, dict(parse_qsl(parts.query)), headers, body)
             environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
             reply = http_backend(Path("/"), environ, request, parts.path, served.user)

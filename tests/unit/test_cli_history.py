@@ -136,6 +136,23 @@ def test_runs_show_what_came_of_a_delivery_also_of_a_later_one(shelf):
     assert f"delivered {PULL}8" in newest
 
 
+def test_runs_show_a_later_delivery_that_no_report_has_yet(shelf):
+    """The process was killed after it had recorded the result, and before it had written any report."""
+    folder = shelf.run(delivery=delivered(DeliveryState.FAILED, "", "GitHub says no."))
+    records, journal = FileJournal.reopen(folder)
+    last = list(records)[-1]
+    later = ev.Record(last.seq + 1, last.time + DAY, last.attempt, last.position, delivered())
+    journal.append(later)
+    journal.close()
+    folder.delivery.write_text(json.dumps({"state": "failed", "link": ""}))
+    assert json.loads(folder.run_json.read_text())["delivery"]["state"] == "failed"
+    (listed,) = shelf.command("runs", "--json").json
+    assert (listed["delivery"], listed["ending"]) == ({"state": "updated", "link": PULL}, "succeeded")
+    shelf.command("report", "last")
+    document = json.loads(folder.run_json.read_text())
+    assert (document["delivery"]["state"], document["seconds"] < DAY) == ("updated", True)
+
+
 def test_a_narrow_terminal_breaks_no_run_id(shelf):
     folder = shelf.run(code=9)
     environ = {"HOME": str(shelf.folder), "TERM": "xterm", "COLUMNS": "40", "PATH": os.environ["PATH"]}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -11,18 +12,21 @@ import xunitparser
 from hypothesis import example, given
 from hypothesis import strategies as st
 from lxml import etree
-from support.report_states import HOSTILE, START, a_run, exited, records, states
+from support.report_states import HOSTILE, PULL, START, a_run, delivered, exited, records, states
 
 from codex_runner.domain import event as ev
 from codex_runner.domain.credential import Finding, Outcome
+from codex_runner.domain.delivery import DeliveryState
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.run import Ending
 from codex_runner.domain.state import fold
 from codex_runner.reports import junit as junit_module
 from codex_runner.reports.checklist import junit_of_findings
+from codex_runner.reports.html import html_report
 from codex_runner.reports.junit import CASE_BYTES, junit
 from codex_runner.reports.room import REPORT_BYTES
+from codex_runner.reports.summary import summary
 
 # The part of Jenkins's junit-10 schema that the report may use: attributes and children of each element.
 SCHEMA = {
@@ -205,6 +209,25 @@ def test_a_guard_that_was_not_kept_is_an_error_or_by_its_class_a_failure():
         )
         guard = case(judged(junit(state, guards=False)), "release-notes.guard", "revocation")
         assert [child.tag for child in guard] == [tag]
+
+
+@pytest.mark.parametrize("later", [DeliveryState.UPDATED, DeliveryState.FAILED, DeliveryState.HELD])
+@pytest.mark.parametrize(("own", "code"), [(DeliveryState.FAILED, 13), (DeliveryState.HELD, 0)])
+def test_a_later_delivery_is_told_and_the_runs_own_result_stays(own, code, later):
+    after = delivered(later, PULL, "So it is.")
+    after = ev.DeliveryEnded(replace(after.delivery, later=True, warnings=("A label failed.",)))
+    happened = [ev.RunStarted("r", "docs", "local", {}), delivered(own, "", "GitHub says no.")]
+    happened += [ev.RunEnded(code, "failed" if code else "succeeded", "it is over"), after]
+    state = fold(records(happened))
+    root = judged(junit(state))
+    assert red(root) == bool(code)
+    told = ET.tostring(case(root, "docs", "delivery"), encoding="unicode")
+    assert f"{own}: GitHub says no. Later {later}: So it is." in told
+    page, text = html_report(state, records(happened)), summary(state)
+    for report in (page, text):
+        assert f"{later} after the run, by" in report
+        assert PULL in report
+        assert "A label failed." in report
 
 
 def test_an_interruption_is_an_error_even_where_a_check_has_failed():

@@ -9,6 +9,7 @@ from support.report_states import PULL, delivered
 
 from codex_runner.app.showing import place_of
 from codex_runner.domain import event as ev
+from codex_runner.domain.delivery import ByHand, CommitWay, Delivered, DeliveryState, ForgeKind
 from codex_runner.domain.run import Ending, Usage
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
@@ -90,6 +91,24 @@ def test_the_last_line_has_the_pull_request():
     stream = io.StringIO()
     play(PlainLog(stream), [*BEGIN, delivered(), ev.RunEnded(0, "succeeded", "done")])
     assert stream.getvalue().splitlines()[-1].endswith(f"delivery updated: {PULL}")
+
+
+def test_commands_to_paste_are_whole_and_nothing_stands_before_them():
+    stream, command = io.StringIO(), f"remote='{'x' * 900}'"
+    ways = (ByHand("patch", "In a clone:", (command, "git push"), PULL), ByHand("open", "Open it:", (), PULL))
+    failed = Delivered(
+        DeliveryState.FAILED, ForgeKind.GITHUB, reason="No.", signed=True, way=CommitWay.TREES, by_hand=ways
+    )
+    play(PlainLog(stream), [*BEGIN, ev.DeliveryEnded(failed)])
+    lines = stream.getvalue().splitlines()[-6:]
+    assert [line[9:].strip() for line in lines] == [
+        "FAILED   failed: No. GitHub made the commit from blobs and trees, and GitHub shows it as verified.",
+        "by hand  In a clone:",
+        command,
+        "git push",
+        f"by hand  then open {PULL}",
+        f"by hand  Open it: {PULL}",
+    ]
 
 
 def test_a_failed_command_shows_its_last_lines():

@@ -21,7 +21,7 @@ from support.forge import (
 )
 
 from codex_runner.delivery import github_commits
-from codex_runner.delivery.github_commits import CommitWay
+from codex_runner.domain.delivery import CommitWay
 from codex_runner.domain.errors import BranchMovedError, DeliveryError, ForgeUnreachableError
 
 NIGHTS = ("first\n", "second\n")

@@ -8,7 +8,8 @@ import pytest
 from support.forge import ACTIONS, PAT
 from support.shore import BRANCH, WORKFLOW, Shore
 
-from codex_runner.domain.delivery import ForgeKind, IfUnchanged, Reopen
+from codex_runner.domain.delivery import CommitWay, ForgeKind, IfUnchanged, Reopen
+from codex_runner.domain.delivery_spec import Signing
 from codex_runner.domain.errors import BranchMovedError, CredentialError, DeliveryError
 
 HELLO, LATER = {"hello.txt": b"hello\n"}, {"hello.txt": b"hello again\n"}
@@ -246,3 +247,39 @@ def test_a_token_that_expires_between_push_and_pull_request(forge, tmp_path):
     forge.tokens[PAT] = known
     assert shore.deliver(shore.change(HELLO)).state == "delivered"
     shore.check_one()
+
+
+@pytest.mark.parametrize(
+    ("kind", "token", "modes", "spec", "way", "signed"),
+    [
+        (ForgeKind.GITHUB, None, {}, {}, CommitWay.MUTATION, True),
+        (ForgeKind.GITHUB, None, {"hello.txt": "100755"}, {}, CommitWay.TREES, True),
+        (ForgeKind.GITHUB, PAT, {}, {}, CommitWay.PUSH, False),  # GitHub signs for no person's token
+        (ForgeKind.GITHUB, None, {}, {"signing": Signing.OFF}, CommitWay.PUSH, False),
+        (ForgeKind.GITHUB, None, {}, {"author": "Ada <ada@example.com>"}, CommitWay.PUSH, False),
+        (ForgeKind.GITLAB, None, {}, {}, CommitWay.PUSH, False),
+        (ForgeKind.GIT, None, {}, {}, CommitWay.PUSH, None),
+    ],
+)
+@pytest.mark.every_case
+def test_the_result_says_which_way_the_commit_took(forge, tmp_path, kind, token, modes, spec, way, signed):
+    shore = Shore(forge, tmp_path, kind, token, **spec)
+    done = shore.deliver(shore.change(HELLO, modes))
+    assert (done.way, done.signed) == (way, signed)
+    assert done.commit_told
+    assert any("delivery.author" in each for each in done.warnings) == ("author" in spec)
+    assert shore.deliver(shore.change(HELLO, modes)).way is None
+
+
+def test_one_listing_a_decision(shore):
+    """The refs are listed once a delivery, and once more if a push was rejected: see the numbers."""
+    change = shore.change(HELLO)
+
+    def asked(change):
+        begin = len(shore.forge.requests)
+        shore.deliver(change)
+        return [request.path for request in shore.forge.requests[begin:] if ".git/" in request.path]
+
+    first, again, second = asked(change), asked(change), asked(shore.change(LATER))
+    for paths, most in ((first, 10), (again, 12), (second, 15)):
+        assert len(paths) <= most, paths

@@ -104,6 +104,8 @@ def test_the_token_is_in_no_argument_variable_or_file(night, served):
         "--upload-pack=id",
         "https://user:hunter22@forge.example/x.git",
         "https://token@forge.example/x.git",
+        "https://forge.example/x.git?private_token=hunter22",
+        "https://forge.example/x.git#hunter22",
         "git://forge.example/x.git",
         "https:///x.git",
         "https://forge.example:port/x.git",

@@ -1,0 +1,1 @@
+git index-pack --stdin --fix-thin <"$pack" &&
