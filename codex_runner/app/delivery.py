@@ -16,6 +16,7 @@ from codex_runner.delivery import text
 from codex_runner.delivery.deliver import Delivery, Destination
 from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.gitlab import GitLabForge
+from codex_runner.delivery.gitlab_job import USER, GitLabJobForge, is_job_token
 from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.delivery.leaks import secrets_in
 from codex_runner.delivery.pack_store import PackStore
@@ -148,7 +149,8 @@ class JobDelivery:
         credential = None
         if spec.credential is not None:
             secret = await self._borrow(spec.credential, listeners)
-            credential = ForgeCredential(secret, spec.credential.user or _USERS[place.kind])
+            user = USER if place.kind is ForgeKind.GITLAB and self._is_of_job(secret) else _USERS[place.kind]
+            credential = ForgeCredential(secret, spec.credential.user or user)
         config = self._invocation.ssh_config
         ssh = ("ssh",) if config is None else ("ssh", "-F", str(config))
         remote = Remote(place.url, credential, spec.ca_file or "", ssh)
@@ -176,7 +178,13 @@ class JobDelivery:
         )
         if place.kind is ForgeKind.GITHUB:
             return GitHubForge(endpoint, credential, place.repository)
-        return GitLabForge(endpoint, credential, place.repository)
+        kind = GitLabJobForge if self._is_of_job(credential.secret) else GitLabForge
+        return kind(endpoint, credential, place.repository)
+
+    def _is_of_job(self, secret: Secret) -> bool:
+        """Whether it is CI_JOB_TOKEN, under whatever name: GitLab lets it push, and read merge requests."""
+        token = secret.reveal().strip()
+        return is_job_token(token) or Pipeline(self._invocation.environ).gave(token)
 
     async def _borrow(self, credential: DeliveryCredential, listeners: _Listeners) -> Secret:
         """Read the token, and give the login back. It is judged by the rules of any credential."""

@@ -13,8 +13,11 @@ from codex_runner.delivery import record as block
 from codex_runner.delivery import text
 from codex_runner.delivery.branch import DeliveredChange, DeliveryPolicy, DeliveryTarget, Found, Move, decide
 from codex_runner.delivery.github import GitHubForge
+from codex_runner.delivery.gitlab_job import GitLabJobForge, require_possible, unknowns
 from codex_runner.delivery.plain_git import check_access, is_merged
-from codex_runner.delivery.push import Update, around, check_place, push, push_lfs
+from codex_runner.delivery.push import Pushed, Update, around, check_place, push, push_lfs
+from codex_runner.delivery.push_options import BOUNDS as OPTION_BOUNDS
+from codex_runner.delivery.push_options import push_options
 from codex_runner.delivery.record_ref import read_record, record_ref, write_record
 from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.delivery.repository import Person, open_repository
@@ -108,9 +111,17 @@ class Delivery:
             raise moved
 
     async def _check(self, repository: DeliveryRepository) -> Access:
-        if self._to.forge is None:
-            return await check_access(repository, self._to.base)
-        return await self._to.forge.check(self._to.base)
+        forge = self._to.forge
+        if isinstance(forge, GitLabJobForge):
+            require_possible(self._spec)
+        if forge is None or isinstance(forge, GitLabJobForge):
+            access = await check_access(repository, self._to.base)
+        else:
+            access = await forge.check(self._to.base)
+        if isinstance(forge, GitLabJobForge):
+            await forge.require_reading()
+            access = dataclasses.replace(access, warnings=tuple(unknowns(self._spec, self._to.branch)))
+        return access
 
     async def _made(self, repository: DeliveryRepository, change: ChangeSet | None, base: str) -> ChangeSet | None:
         """Return the change as it is on the base of now. Returns None if the base holds all of it."""
@@ -143,6 +154,9 @@ class Delivery:
             return self._told(plan, target, plan.pull, made, found.tip)
         new = DeliveryRecord(target.workflow, target.target, words.run, "", made.base, made.tree)
         message = text.commit_message(spec, words)
+        if isinstance(self._to.forge, GitLabJobForge):
+            done = await self._by_push(repository, self._to.forge, plan, target, made, words, (new, at), when)
+            return dataclasses.replace(self._told(plan, target, done[0], made, done[1]), signed=False)
         tip = await self._move(repository, access, plan, target, made, message, (new, at), when)
         bare = words.run if self._spec.labels or self._spec.reviewers or self._spec.assignees else ""
         if plan.step is Move.UPDATE:
@@ -238,11 +252,43 @@ class Delivery:
                 return _Tip(done.oid, done.signed)
         if self._spec.signing is Signing.REQUIRED:
             raise DeliveryError("The forge cannot make this commit, so it would not be signed.", remedy=_UNSIGNED)
-        person = _person(self._spec.author)
-        commit = await repository.commit(made.tree, made.base, message, author=person, committer=_RUNNER, when=when)
+        commit = await self._commit(repository, made, message, when)
         update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
         await self._push(repository, [update], dataclasses.replace(record, tip=commit), at, when, opened)
         return _Tip(commit, None if self._to.forge is None else False)
+
+    async def _by_push(  # noqa: PLR0913, PLR0917 - what a commit, its push and its merge request are made of
+        self,
+        repository: DeliveryRepository,
+        forge: GitLabJobForge,
+        plan: Plan,
+        target: DeliveryTarget,
+        made: ChangeSet,
+        words: Words,
+        kept: tuple[DeliveryRecord, str],
+        when: float,
+    ) -> tuple[PullRequest, str]:
+        """Make the commit, and move the branch and its merge request by one push. Returns the two."""
+        spec, opened = self._spec, plan.pull if plan.step is Move.UPDATE else None
+        message = text.commit_message(spec, words)
+        await push_lfs(repository, made)
+        commit = await self._commit(repository, made, message, when)
+        if commit == plan.expected:  # an earlier try pushed it: GitLab reads no options if no branch moves
+            commit = await self._commit(repository, made, message, when + 1)
+        record = dataclasses.replace(kept[0], tip=commit)
+        told = text.pull_text(spec, words, forge.kind, record, "" if opened is None else opened.body, OPTION_BOUNDS)
+        wanted = Decoration(spec.labels, (), spec.assignees)
+        options = push_options(target.base, told, wanted, opened)
+        update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
+        pushed = await self._push(repository, [update], record, kept[1], when, None, options)
+        pull = await forge.opened(target.branch, target.base, record, pushed)
+        if opened is None:
+            self._warnings += await forge.lacking(pull.number, wanted)
+        return pull, commit
+
+    async def _commit(self, repository: DeliveryRepository, made: ChangeSet, message: str, when: float) -> str:
+        author = _person(self._spec.author)
+        return await repository.commit(made.tree, made.base, message, author=author, committer=_RUNNER, when=when)
 
     async def _push(  # noqa: PLR0913, PLR0917 - what is pushed, and how it is noted
         self,
@@ -252,19 +298,19 @@ class Delivery:
         at: str,
         when: float,
         pull: PullRequest | None,
-    ) -> None:
+        options: Sequence[str] = (),
+    ) -> Pushed:
         """Push, with the record in a ref of its own. A forge may refuse that ref: it has the pull request's body."""
         ref = record_ref(record.workflow, record.target)
         noted = Update(ref, at, await write_record(repository, record, person=_RUNNER, when=when))
         try:
-            await push(repository, [*updates, noted])
+            return await push(repository, [*updates, noted], options=options)
         except RecordRefusedError:
             if self._to.forge is None:
                 raise
             if pull is not None and (known := block.read(pull.body)) is not None:
                 await _note(self._to.forge, pull, dataclasses.replace(known, next=record.next or record.tip))
-            if updates:
-                await push(repository, updates)
+            return await push(repository, updates, options=options) if updates else Pushed()
 
     async def _pull(
         self, plan: Plan, target: DeliveryTarget, words: Words, record: DeliveryRecord
@@ -285,7 +331,7 @@ class Delivery:
     async def _dress(self, pull: PullRequest, record: DeliveryRecord | None) -> PullRequest:
         """Add labels and people, once: a person may take them away again. The record tells if that is still to do."""
         forge, spec = self._to.forge, self._spec
-        if forge is None or record is None or not record.bare:
+        if forge is None or isinstance(forge, GitLabJobForge) or record is None or not record.bare:
             return pull
         self._warnings += await forge.decorate(pull.number, Decoration(spec.labels, spec.reviewers, spec.assignees))
         return await _note(forge, pull, dataclasses.replace(record, bare=""))

@@ -39,9 +39,13 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """The result of a push. `said` are lines that the forge printed. `already`: there was nothing left to push."""
+    """The result of a push. `said` are lines that the forge printed. `already`: there was nothing left to push.
+
+    `warning` is why GitLab did not do what the options ask for, "" if it does not say.
+    """
 
     said: tuple[str, ...] = ()
+    warning: str = ""
     already: bool = False
 
 
@@ -53,7 +57,7 @@ async def push(repository: DeliveryRepository, updates: Sequence[Update], *, opt
     the credential.
     """
     for option in options:
-        if not option.isprintable():
+        if any(character in option for character in "\n\r\0"):
             raise DeliveryError(f"The push option {option[:60]!r} has a line break or a control character.")
 
     async def once() -> Pushed:
@@ -113,7 +117,8 @@ async def _push(repository: DeliveryRepository, updates: Sequence[Update], optio
         talks=True,
     )
     if not done.code:
-        return Pushed(tuple(repository.words.lines(done.complaint)))
+        words = repository.words
+        return Pushed(tuple(words.lines(done.complaint)), words.of_options(done.complaint) if options else "")
     rejected = dict(_rejections(done.output.decode("utf-8", "replace")))
     if not rejected:
         raise repository.words.of_push(done.complaint)

@@ -188,11 +188,24 @@ class RefusalWords:
 
     def lines(self, complaint: bytes | str) -> list[str]:
         """Return the telling lines of what git and the forge said, redacted and cleaned."""
-        data = complaint if isinstance(complaint, bytes) else complaint.encode()
-        lines = re.split(r"[\r\n]+", self._redactor(data).decode("utf-8", "replace"))
+        lines = re.split(r"[\r\n]+", self._redacted(complaint))
         told = [clean_line(line).strip() for line in lines if not _NOISE.fullmatch(line)]
         told = [re.sub(r"^(remote|fatal|error): ", "", line).strip(" =") for line in told if line]
         return [shorten(line, 300) for line in dict.fromkeys(filter(None, told))][:_LINES]
+
+    def of_options(self, complaint: bytes) -> str:
+        """Return why GitLab did not do what the options of a push ask for. Returns "" if it does not say.
+
+        GitLab repeats the options first, each in quotes, and breaks the lines.
+        """
+        told = (re.sub(r"^remote: ?", "", line) for line in self._redacted(complaint).splitlines())
+        text = " ".join(clean_line(line).strip(" =") for line in told)
+        _, mark, said = text.partition("Error encountered with push options")
+        return shorten(" ".join(said.rpartition("': ")[2].split()), 300).rstrip(".") if mark else ""
+
+    def _redacted(self, complaint: bytes | str) -> str:
+        data = complaint if isinstance(complaint, bytes) else complaint.encode()
+        return self._redactor(data).decode("utf-8", "replace")
 
     def of_network(self, complaint: bytes) -> RunnerError:
         """Return the error for a git command that talked to the forge and failed."""

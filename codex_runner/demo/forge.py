@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from codex_runner.demo.forge_git import BareRepository, read_push
+from codex_runner.demo.forge_git import BareRepository, read_push, with_words
 from codex_runner.demo.forge_github import GitHubApi
 from codex_runner.demo.forge_gitlab import GitLabApi, follow_push
 from codex_runner.demo.forge_http import ForgeHandler
@@ -113,16 +113,17 @@ class SmallForge:
             return ForgeReply(401, b"HTTP Basic: Access denied", headers)
         pushes = "git-receive-pack" in below or request.query.get("service") == "git-receive-pack"
         if pushes and ("contents" not in token.rights or (token.job and not self.project.settings.job_pushes)):
-            return ForgeReply(403, b"You are not allowed to push code to this project.")
+            return ForgeReply(403, b"You are not allowed to upload code.", {"content-type": "text/plain"})
         reply = self.repository.serve(request, below, token.login)
+        said: list[str] = []
         if below == "/git-receive-pack":
             commands, options = read_push(request.body)
             self.project.settle()
             for old, new, ref in commands:
                 branch = ref.removeprefix("refs/heads/")
                 if self.repository.tip(branch) == new and old != new:  # it was accepted
-                    follow_push(self.project, token.login, branch, options)
-        return reply
+                    said += follow_push(self.project, token.login, branch, options)
+        return with_words(reply, said) if said else reply
 
     def _git_token(self, request: Request) -> Token | None:
         scheme, _, value = request.headers.get("authorization", "").partition(" ")

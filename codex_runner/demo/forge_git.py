@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from codex_runner.demo.forge_state import Request
 
 NONE = "0" * 40
+_BAND = 60_000  # bytes of a packet in a side band
 _PERSON = "Ada Lovelace <ada@example.com>"
 
 
@@ -206,3 +207,14 @@ def read_push(body: bytes) -> tuple[list[tuple[str, str, str]], list[str]]:
     if "push-options" in capabilities:
         options = sections[1]
     return commands, options
+
+
+def with_words(reply: ForgeReply, lines: Sequence[str]) -> ForgeReply:
+    """Return the answer to a push with lines that git prints after `remote: `."""
+    text = "".join(f"{line}\n" for line in lines).encode()
+    data = b"".join(_packet(b"\x02" + text[at : at + _BAND]) for at in range(0, len(text), _BAND))
+    return ForgeReply(reply.status, reply.body.removesuffix(b"0000") + data + b"0000", reply.headers)
+
+
+def _packet(data: bytes) -> bytes:
+    return b"%04x%b" % (len(data) + 4, data)

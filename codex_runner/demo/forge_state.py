@@ -75,7 +75,7 @@ class Token:
     """A token that the forge knows. `rights`: "contents", "pulls", "issues"; an empty set sees nothing.
 
     `signs`: what it commits through the API is signed. `scopes` is what GitHub lists for a classic token. `job`: it is
-    GitLab's CI_JOB_TOKEN, which can push and no more.
+    GitLab's CI_JOB_TOKEN, which can push, and read merge requests.
     """
 
     login: str
@@ -110,8 +110,9 @@ class Settings:
     """What an owner can set, and what a test wants.
 
     `actions_open`: GitHub Actions may open pull requests. `new_labels`: a label that is missing is made. `job_pushes`:
-    CI_JOB_TOKEN may push. `unresolved` and `unseen` are the numbers of pull requests and of commits that are refused
-    because their branch is too new.
+    CI_JOB_TOKEN may push. `job_reads`: it may read merge requests, as of GitLab 18.4. `option_error` is why GitLab does
+    not do what the options of a push ask for. `unresolved` and `unseen` are the numbers of pull requests and of commits
+    that are refused because their branch is too new.
     `remaining` is the rest of the requests of the hour. `creations` is GitHub's secondary limit a minute. `now` is the
     server's clock.
     """
@@ -122,6 +123,8 @@ class Settings:
     actions_open: bool = True
     new_labels: bool = True
     job_pushes: bool = True
+    job_reads: bool = True
+    option_error: str = ""
     free_tier: bool = True
     unresolved: int = 0
     unseen: int = 0

@@ -8,13 +8,14 @@ from dataclasses import replace
 from codex_runner.delivery.deliver import Delivery, Destination
 from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.gitlab import GitLabForge
+from codex_runner.delivery.gitlab_job import USER, GitLabJobForge
 from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.text import Words
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
 from codex_runner.domain.delivery_spec import DeliverySpec
 from codex_runner.domain.secret import Secret
-from support.forge import APP, PROJECT, Time, change
+from support.forge import APP, JOB, PROJECT, Time, change
 
 WORKFLOW, BRANCH = "acme/app/docs", "codex/docs"
 WHEN = 1_770_000_000.0
@@ -53,13 +54,15 @@ class Shore:
         credential = ForgeCredential(Secret("FORGE_TOKEN", self.token))
         if self.kind is ForgeKind.GITHUB:
             return GitHubForge(ForgeEndpoint(self.forge.github_api), credential, "acme/app", Time().timing)
-        return GitLabForge(ForgeEndpoint(self.forge.gitlab_api), credential, "acme/app", Time().timing)
+        kind = GitLabJobForge if self.token == JOB else GitLabForge
+        return kind(ForgeEndpoint(self.forge.gitlab_api), credential, "acme/app", Time().timing)
 
     def destination(self):
         if self.kind is ForgeKind.GIT:
             remote, client = self.plain or Remote(str(self.forge.repository.path)), None
         else:
             user = "oauth2" if self.kind is ForgeKind.GITLAB else "x-access-token"
+            user = USER if self.token == JOB else user
             remote = Remote(self.forge.git_url, ForgeCredential(Secret("FORGE_TOKEN", self.token), user))
             client = self.client()
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
