@@ -186,7 +186,8 @@ class Delivery:
         else:
             record = (block.read(pulls[0].body) if pulls else None) or kept
         ours = set() if kept is None else {kept.tip, kept.next}
-        if made is not None and tip and kept is None and not pulls and await is_of(repository, tip, made):
+        by_push = isinstance(forge, GitLabJobForge)  # only the push itself writes its record
+        if made is not None and tip and kept is None and (by_push or not pulls) and await is_of(repository, tip, made):
             ours.add(tip)  # a forge that refuses the record's ref, and a runner that was killed after the push
         if forge is None and record is not None and not tip and await self._is_merged(record, target):
             record = None
