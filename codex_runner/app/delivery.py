@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.app.credentials import default_workflow_of
 from codex_runner.app.forge import ForgePlace, place_of
-from codex_runner.app.repository_address import path_of, without_user
+from codex_runner.app.repository_address import password_of, path_of, without_user
 from codex_runner.ci_systems import Pipeline
 from codex_runner.credentials.local import SOURCE, take
 from codex_runner.dataclass import dataclass
@@ -24,8 +24,9 @@ from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.text import Words
 from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
-from codex_runner.domain.errors import UsageError
+from codex_runner.domain.errors import CredentialError, UsageError
 from codex_runner.domain.event import Guarded, Warned, build, to_json
+from codex_runner.domain.secret import Secret
 from codex_runner.engine.credential_rules import CredentialUse, default_workflow
 from codex_runner.engine.handover import Asked, leaked
 from codex_runner.git.delivered import fetch
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.delivery_spec import DeliveryCredential, DeliverySpec
     from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
-    from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
     from codex_runner.domain.transport_port import Transport
     from codex_runner.git.delivered import Packed
@@ -87,11 +87,22 @@ class JobDelivery:
     ) -> Asked:
         """See Deliverer.check."""
         self.store.prune()
-        environ = self._invocation.environ
-        place = place_of(self._job.name, self.spec, await _origin(self._job, transport, environ), environ)
+        environ, secrets = self._invocation.environ, list[Secret]()
+        origin = await _origin(self._job, transport, environ)
+        place = place_of(self._job.name, self.spec, without_user(origin), environ)
         noted = Noted(place, self._workflow_at(place), Pipeline(environ).link())
-        delivery, forge = await self._open(noted, _Listeners(tell, learn))
+
+        def learned(secret: Secret) -> None:
+            secrets.append(secret)
+            learn(secret)
+
+        delivery, forge = await self._open(noted, _Listeners(tell, learned))
         try:
+            if password_of(origin) in {secret.reveal().strip() for secret in secrets}:
+                raise CredentialError(
+                    "The tree's remote `origin` has the delivery's token in its address, where the agent can read it.",
+                    remedy=_IN_THE_TREE,
+                )
             access = await delivery.check()
         finally:
             await _close(forge)
@@ -219,6 +230,12 @@ def noted_of(state: RunState) -> Noted:
     return noted
 
 
+_IN_THE_TREE = (
+    "In GitLab CI, set the job's variable FF_GIT_URLS_WITHOUT_TOKENS to `true`. Elsewhere, take the token out with "
+    "`git remote set-url origin ADDRESS`."
+)
+
+
 class _Renamed:
     """Passes on the guards of the delivery's credential under names of their own: it is not the job's credential.
 
@@ -241,12 +258,15 @@ async def _close(forge: Forge | None) -> None:
 
 
 async def _origin(job: Job, transport: Transport, environ: Mapping[str, str]) -> str:
-    """Return the address of the tree's remote, as the host has it before the agent. Returns "" if there is none."""
+    """Return the address of the tree's remote, as the host has it before the agent. Returns "" if there is none.
+
+    It may hold a password.
+    """
     if job.workspace is not None and job.workspace.is_url:
-        return without_user(job.workspace.repo)
+        return job.workspace.repo
     script = f"{guard_script()}\n{shell_script('codex_runner.git', 'origin.sh')}"
     cwd = job.cwd if job.workspace is None else job.workspace.repo
     if job.workspace is not None:
         transport = LocalTransport(environ)
     done = await transport.ask(script, cwd=cwd)
-    return without_user(done.output.decode("utf-8", "surrogateescape").strip())
+    return done.output.decode("utf-8", "surrogateescape").strip()

@@ -131,7 +131,7 @@ async def _push(repository: DeliveryRepository, updates: Sequence[Update], optio
     if own and all(ref.startswith(RECORDS) for ref in own):
         said = repository.words.shown(done.complaint)
         raise RecordRefusedError(f"The forge refuses the record {', '.join(own)}: {said or reason}.")
-    ref = next(iter(own or rejected))
+    ref = min(own or rejected, key=lambda ref: ref.startswith(RECORDS))  # a hook before all refs declines both
     raise repository.words.of_rejection(ref, reason, done.complaint)
 
 

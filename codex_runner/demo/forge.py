@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from codex_runner.demo.forge_git import BareRepository, read_push, with_words
+from codex_runner.demo.forge_git import BareRepository, declined, read_push, with_words
 from codex_runner.demo.forge_github import GitHubApi
 from codex_runner.demo.forge_gitlab import GitLabApi, follow_push
 from codex_runner.demo.forge_http import ForgeHandler
@@ -26,7 +26,7 @@ from codex_runner.demo.forge_state import Fault, ForgeReply, Request, Token
 from codex_runner.demo.listener import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 
@@ -114,16 +114,35 @@ class SmallForge:
         pushes = "git-receive-pack" in below or request.query.get("service") == "git-receive-pack"
         if pushes and ("contents" not in token.rights or (token.job and not self.project.settings.job_pushes)):
             return ForgeReply(403, b"You are not allowed to upload code.", {"content-type": "text/plain"})
+        if below != "/git-receive-pack":
+            return self.repository.serve(request, below, token.login)
+        commands, options = read_push(request.body)
+        if (refused := self._declined(commands)) is not None:
+            return refused
         reply = self.repository.serve(request, below, token.login)
+        self.project.settle()
         said: list[str] = []
-        if below == "/git-receive-pack":
-            commands, options = read_push(request.body)
-            self.project.settle()
-            for old, new, ref in commands:
-                branch = ref.removeprefix("refs/heads/")
-                if self.repository.tip(branch) == new and old != new:  # it was accepted
-                    said += follow_push(self.project, token.login, branch, options)
+        for old, new, ref in commands:
+            branch = ref.removeprefix("refs/heads/")
+            if self.repository.tip(branch) == new and old != new:  # it was accepted
+                said += follow_push(self.project, token.login, branch, options)
         return with_words(reply, said) if said else reply
+
+    def _declined(self, commands: Sequence[tuple[str, str, str]]) -> ForgeReply | None:
+        """Return the answer to a push that a branch's protection refuses. Returns None if none does.
+
+        A forge looks at the commits in quarantine. This one does not have them: each new commit replaces the old one.
+        """
+        rules = {
+            ref: self.project.refusal(ref.removeprefix("refs/heads/"), old, new)
+            for old, new, ref in commands
+            if ref.startswith("refs/heads/")
+        }
+        lines = [line for rule in rules.values() if rule for line in rule.lines]
+        if not lines:
+            return None
+        found = {ref: rules.get(ref) for _, _, ref in commands}
+        return declined({ref: rule.reason if rule else "atomic push failure" for ref, rule in found.items()}, lines)
 
     def _git_token(self, request: Request) -> Token | None:
         scheme, _, value = request.headers.get("authorization", "").partition(" ")

@@ -146,8 +146,12 @@ class BareRepository:
 
     def contains(self, branch: str, commit: str) -> bool:
         """Whether a commit is on a branch."""
+        return self.is_behind(commit, f"refs/heads/{branch}")
+
+    def is_behind(self, commit: str, other: str) -> bool:
+        """Whether a commit is another one or one of its ancestors. A commit that is not here is none."""
         try:
-            self.git("merge-base", "--is-ancestor", commit, f"refs/heads/{branch}")
+            self.git("merge-base", "--is-ancestor", commit, other)
         except ForgeGitError:
             return False
         return True
@@ -207,6 +211,15 @@ def read_push(body: bytes) -> tuple[list[tuple[str, str, str]], list[str]]:
     if "push-options" in capabilities:
         options = sections[1]
     return commands, options
+
+
+def declined(refs: Mapping[str, str], lines: Sequence[str]) -> ForgeReply:
+    """Return the answer to a push that is declined. `refs` maps each of its refs to git's reason."""
+    report = [b"unpack ok\n", *(f"ng {ref} {reason}\n".encode() for ref, reason in refs.items())]
+    status = b"".join(map(_packet, report)) + b"0000"
+    reply = ForgeReply(200, b"0000", {"content-type": "application/x-git-receive-pack-result"})
+    told = with_words(reply, lines)
+    return ForgeReply(200, told.body.removesuffix(b"0000") + _packet(b"\x01" + status) + b"0000", reply.headers)
 
 
 def with_words(reply: ForgeReply, lines: Sequence[str]) -> ForgeReply:

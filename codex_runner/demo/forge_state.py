@@ -105,6 +105,21 @@ class Pull:
     assignees: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """A rule for the branches that match `pattern`: a push of them is refused, and so is the API.
+
+    `reason` is git's word for the ref, `lines` are what a push prints. `message` is the API's. `when` is what it
+    refuses: "any", "create", "replace" (no fast-forward), or "unsigned".
+    """
+
+    pattern: str
+    reason: str
+    lines: tuple[str, ...]
+    message: str = "Cannot update this protected ref."
+    when: str = "any"
+
+
 @dataclass(slots=True)
 class Settings:
     """What an owner can set, and what a test wants.
@@ -134,4 +149,5 @@ class Settings:
     teams: set[str] = field(default_factory=lambda: {"writers"})
     labels: set[str] = field(default_factory=lambda: {"documentation"})
     protected: set[str] = field(default_factory=lambda: {"main"})
+    protections: list[Protection] = field(default_factory=list)
     now: Callable[[], float] = time.monotonic
