@@ -70,7 +70,8 @@ _RULES: Final = (
         r"|^(GitLab: )?This deploy key does not have write access"
         r"|^(.*: )?(insufficient permission for adding an object|unable to create temporary object directory)",
         "was not pushed: the credential may not write to the repository",
-        f"Give the token the right to write this repository's contents. {GITLAB_RIGHT}",
+        'Give the token the right to write this repository\'s contents; at GitHub, "Contents: read and write". '
+        f"{GITLAB_RIGHT}",
     ),
     _rule(
         r"^denying non-fast-forward|^non-fast-forward$|^Cannot force-push to this branch"

@@ -14,7 +14,7 @@ from codex_runner.delivery import text
 from codex_runner.delivery.branch import DeliveredChange, DeliveryPolicy, DeliveryTarget, Found, Move, decide
 from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.gitlab_job import GitLabJobForge, require_possible, unknowns
-from codex_runner.delivery.plain_git import check_access, is_merged
+from codex_runner.delivery.plain_git import check_access, is_merged, require_push
 from codex_runner.delivery.push import Pushed, Update, around, check_place, push, push_lfs
 from codex_runner.delivery.push_options import BOUNDS as OPTION_BOUNDS
 from codex_runner.delivery.push_options import push_options
@@ -89,7 +89,11 @@ class Delivery:
     async def check(self) -> Access:
         """Ask what the credential may do, and for the base. Changes nothing. Raises as `Forge.check` does."""
         async with open_repository(self._to.remote, self._to.environ, self._to.runs) as repository:
-            return await self._check(repository)
+            access, forge = await self._check(repository), self._to.forge
+            if isinstance(forge, GitHubForge):  # it tells what a token may do only when it refuses
+                await require_push(repository)
+                await forge.require_opening(self._to.base or access.default_branch)
+            return access
 
     async def deliver(self, change: ChangeSet | None, words: Words, *, when: float) -> Delivered:
         """Deliver a change; None if the agent changed nothing. `when` is the commit's time, in seconds since the epoch.

@@ -20,7 +20,7 @@ async def check_access(repository: DeliveryRepository, base: str | None) -> Acce
     """Ask for the branch `base` (None: the default branch), and whether the credential may push. Changes nothing.
 
     Raises CredentialError if the credential is refused, DeliveryError if the branch is missing or the remote takes no
-    push. A hook or a branch's protection may still decline the push later.
+    push.
     """
     default = await repository.default_branch()
     if not (base or default):
@@ -28,6 +28,15 @@ async def check_access(repository: DeliveryRepository, base: str | None) -> Acce
             f"{repository.remote.shown} names no default branch.", remedy="Name the branch in the delivery's `base`."
         )
     tip = await repository.branch_tip(base or default)
+    await require_push(repository)
+    return Access(default, tip)
+
+
+async def require_push(repository: DeliveryRepository) -> None:
+    """Raise DeliveryError or CredentialError if the remote takes no push with this credential. Pushes nothing.
+
+    A hook or a branch's protection may still decline the push later.
+    """
     tree = (await repository.ask("mktree")).decode("ascii").strip()
     probe = await repository.commit(tree, "", "A probe\n", author=_NOBODY, committer=_NOBODY, when=0.0)
 
@@ -39,7 +48,6 @@ async def check_access(repository: DeliveryRepository, base: str | None) -> Acce
             raise repository.words.of_push(done.complaint)
 
     await repository.persist(once)
-    return Access(default, tip)
 
 
 async def is_merged(repository: DeliveryRepository, base: str, commit: str) -> bool:

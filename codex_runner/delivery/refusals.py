@@ -100,7 +100,7 @@ _ON_THE_WAY = (
         ),
         DeliveryError,
         "{place} does not let this credential in: {said}.",
-        "Give the token the right to write this repository's contents.",
+        'Give the token the right to write this repository\'s contents; at GitHub, "Contents: read and write".',
     ),
     _Refusal(
         re.compile(

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+_OF_GITLAB = frozenset({"oauth2", "gitlab-ci-token"})
+"""Names of users that git sends to GitLab alone."""
+
 
 class SmallForge:
     """The running forge: a context manager that listens from its creation.
@@ -107,13 +110,16 @@ class SmallForge:
         return self._page(request)
 
     def _git(self, request: Request, below: str) -> ForgeReply:
-        token = self._git_token(request)
+        user, token = self._git_token(request)
         if token is None:
             headers = {"www-authenticate": 'Basic realm="small forge"'}
             return ForgeReply(401, b"HTTP Basic: Access denied", headers)
         pushes = "git-receive-pack" in below or request.query.get("service") == "git-receive-pack"
         if pushes and ("contents" not in token.rights or (token.job and not self.project.settings.job_pushes)):
-            return ForgeReply(403, b"You are not allowed to upload code.", {"content-type": "text/plain"})
+            words = f"Permission to {self.project.name}.git denied to {token.login}."
+            if user in _OF_GITLAB:
+                words = "You are not allowed to upload code."
+            return ForgeReply(403, words.encode(), {"content-type": "text/plain"})
         if below != "/git-receive-pack":
             return self.repository.serve(request, below, token.login)
         commands, options = read_push(request.body)
@@ -144,15 +150,16 @@ class SmallForge:
         found = {ref: rules.get(ref) for _, _, ref in commands}
         return declined({ref: rule.reason if rule else "atomic push failure" for ref, rule in found.items()}, lines)
 
-    def _git_token(self, request: Request) -> Token | None:
+    def _git_token(self, request: Request) -> tuple[str, Token | None]:
+        """Return the user's name, and the token. Returns no token if the forge does not know it."""
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
-            return None
+            return "", None
         try:
-            password = base64.b64decode(value, validate=True).decode().partition(":")[2]
+            user, _, password = base64.b64decode(value, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
-            return None
-        return self.tokens.get(password)
+            return "", None
+        return user, self.tokens.get(password)
 
     def _page(self, request: Request) -> ForgeReply:
         match = re.fullmatch(rf"/{re.escape(self.project.name)}/(?:pull|-/merge_requests)/(\d+)", request.path)

@@ -15,7 +15,7 @@ from codex_runner.delivery.text import Words
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
 from codex_runner.domain.delivery_spec import DeliverySpec
 from codex_runner.domain.secret import Secret
-from support.forge import APP, JOB, PROJECT, Time, change
+from support.forge import APP, PROJECT, Time, change
 
 WORKFLOW, BRANCH = "acme/app/docs", "codex/docs"
 WHEN = 1_770_000_000.0
@@ -34,6 +34,10 @@ class Shore:
         self.spec = DeliverySpec(**{"branch": BRANCH, **spec})
         self.plain, self.workflow, self.watched, self.base = plain, WORKFLOW, (), None
         self.made = 0
+
+    @property
+    def is_job(self):
+        return self.token.startswith("glcbt-")
 
     def change(self, files, modes=None, base="main"):
         """Return the change of an agent that left these files: see support.forge.change."""
@@ -54,7 +58,7 @@ class Shore:
         credential = ForgeCredential(Secret("FORGE_TOKEN", self.token))
         if self.kind is ForgeKind.GITHUB:
             return GitHubForge(ForgeEndpoint(self.forge.github_api), credential, "acme/app", Time().timing)
-        kind = GitLabJobForge if self.token == JOB else GitLabForge
+        kind = GitLabJobForge if self.is_job else GitLabForge
         return kind(ForgeEndpoint(self.forge.gitlab_api), credential, "acme/app", Time().timing)
 
     def destination(self):
@@ -62,7 +66,7 @@ class Shore:
             remote, client = self.plain or Remote(str(self.forge.repository.path)), None
         else:
             user = "oauth2" if self.kind is ForgeKind.GITLAB else "x-access-token"
-            user = USER if self.token == JOB else user
+            user = USER if self.is_job else user
             remote = Remote(self.forge.git_url, ForgeCredential(Secret("FORGE_TOKEN", self.token), user))
             client = self.client()
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
@@ -79,6 +83,18 @@ class Shore:
             runs,
             self.watched,
         )
+
+    async def ask(self):
+        destination = self.destination()
+        try:
+            return await Delivery(destination, self.spec).check()
+        finally:
+            if destination.forge is not None:
+                await destination.forge.aclose()
+
+    def check(self):
+        """Ask what is asked before the agent."""
+        return asyncio.run(self.ask())
 
     async def land(self, change, run="run-1", summary="Wrote the docs."):
         destination = self.destination()

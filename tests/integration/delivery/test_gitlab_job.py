@@ -29,35 +29,18 @@ def refuse_records(shore):
     hook.chmod(0o755)
 
 
-def check(shore):
-    """Ask what is asked before the agent."""
-    import asyncio  # noqa: PLC0415 - for this alone
-
-    from codex_runner.delivery.deliver import Delivery  # noqa: PLC0415
-
-    destination = shore.destination()
-
-    async def ask():
-        try:
-            return await Delivery(destination, shore.spec).check()
-        finally:
-            await destination.forge.aclose()
-
-    return asyncio.run(ask())
-
-
 # --- before the agent -------------------------------------------------------------------------------------------------
 
 
 def test_the_base_is_found_by_git_and_what_is_not_known_is_said(shore):
-    access = check(shore)
+    access = shore.check()
     assert (access.default_branch, access.base_tip) == ("main", shore.forge.repository.tip("main"))
     said = " ".join(access.warnings)
     for words in ("whether codex/docs is protected", "starts no pipeline"):
         assert words in said
     assert "reviewers" not in said
     shore.spec = replace(shore.spec, reviewers=("ada",))
-    assert "gets no reviewers" in " ".join(check(shore).warnings)
+    assert "gets no reviewers" in " ".join(shore.check().warnings)
     assert shore.forge.repository.git("for-each-ref", "--format=%(refname)") == "refs/heads/main"
     asked = [request for request in shore.forge.requests if request.path.startswith("/api/")]
     assert asked
@@ -70,7 +53,7 @@ def test_the_base_is_found_by_git_and_what_is_not_known_is_said(shore):
 def test_the_setting_that_is_off_is_named(shore):
     shore.forge.project.settings.job_pushes = False
     with pytest.raises(DeliveryError, match="You are not allowed to upload code") as told:
-        check(shore)
+        shore.check()
     assert "Allow Git push requests to the repository" in told.value.remedy
     assert "Job token permissions" in told.value.remedy
 
@@ -78,7 +61,7 @@ def test_the_setting_that_is_off_is_named(shore):
 def test_a_gitlab_that_does_not_show_merge_requests_is_refused(shore):
     shore.forge.project.settings.job_reads = False
     with pytest.raises(DeliveryError, match="could not list the merge requests: 404") as told:
-        check(shore)
+        shore.check()
     assert "GitLab 18.4" in told.value.remedy
     with pytest.raises(DeliveryError):
         shore.deliver(shore.change(HELLO))
@@ -88,7 +71,7 @@ def test_a_gitlab_that_does_not_show_merge_requests_is_refused(shore):
 def test_a_token_of_a_job_that_is_over(shore):
     del shore.forge.tokens[JOB]
     with pytest.raises(CredentialError, match="refuses the delivery's credential"):
-        check(shore)
+        shore.check()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +80,7 @@ def test_a_token_of_a_job_that_is_over(shore):
 def test_what_the_token_can_never_do_is_refused_before_any_request(shore, key, value):
     shore.spec = replace(shore.spec, **{key: value})
     with pytest.raises(ConfigurationError, match=f"delivery.{key}") as told:
-        check(shore)
+        shore.check()
     assert "project access token" in told.value.remedy
     assert shore.forge.requests == []
 
