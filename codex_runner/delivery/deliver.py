@@ -31,7 +31,7 @@ from codex_runner.domain.delivery import (
     PullText,
 )
 from codex_runner.domain.delivery_spec import Signing
-from codex_runner.domain.errors import BranchMovedError, DeliveryError
+from codex_runner.domain.errors import BranchMovedError, DeliveryError, ForgeUnreachableError
 from codex_runner.engine.path_rules import matches
 
 if TYPE_CHECKING:
@@ -286,7 +286,14 @@ class Delivery:
         options = push_options(target.base, told, wanted, opened)
         update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
         pushed = await self._push(repository, [update], record, kept[1], when, None, options)
-        pull = await forge.opened(target.branch, target.base, record, pushed)
+        try:
+            pull = await forge.opened(target.branch, target.base, record, pushed)
+        except ForgeUnreachableError:
+            raise
+        except DeliveryError:
+            if (await repository.refs(update.ref)).get(update.ref) == commit:
+                raise
+            raise BranchMovedError(f"Another run has moved the branch {target.branch} since this one did.") from None
         if opened is None:
             self._warnings += await forge.lacking(pull.number, wanted)
         return pull, commit

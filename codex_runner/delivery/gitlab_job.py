@@ -95,6 +95,11 @@ class GitLabJobForge(GitLabForge):
 
 def require_possible(spec: DeliverySpec) -> None:
     """Raise ConfigurationError if the job asks for what no job's token can do."""
+    if broken := [name for name in (*spec.labels, *spec.assignees) if {*name} & {*"\n\r\0"}]:
+        raise ConfigurationError(
+            f"With CI_JOB_TOKEN, {broken[0]!r} cannot be sent: an option of git push has one line.",
+            remedy="Correct `delivery.labels` and `delivery.assignees`.",
+        )
     key, value = "", ""
     if spec.if_unchanged is IfUnchanged.CLOSE:
         key, value = "if_unchanged", "skip"

@@ -1,6 +1,7 @@
 """CI_JOB_TOKEN at GitLab, as the small forge behaves: git's push opens merge requests, the API only shows them."""
 
 import re
+import threading
 from dataclasses import replace
 
 import pytest
@@ -213,6 +214,32 @@ def test_one_that_is_closed_during_the_push_is_not_opened_again(shore):
     assert [state for _, _, state in shore.pulls] == ["closed"]
     assert shore.deliver(shore.change(LATER)).state == "closed"
     assert [state for _, _, state in shore.pulls] == ["closed"]
+
+
+def test_another_run_that_is_a_moment_later_is_no_failure(shore):
+    change, later, answer = shore.change(HELLO), shore.change(LATER), shore.forge.answer
+    other = Shore(shore.forge, shore.folder / "other", ForgeKind.GITLAB, JOB)
+    (shore.folder / "other").mkdir()
+
+    def followed(method, path, *more):
+        reply = answer(method, path, *more)
+        if path.endswith("/git-receive-pack"):
+            shore.forge.answer = answer
+            thread = threading.Thread(target=other.deliver, args=(later, "run-2"))
+            thread.start()
+            thread.join()
+        return reply
+
+    shore.forge.answer = followed
+    assert shore.deliver(change, "run-1").state == "updated"  # the last one wins, as with the API
+    shore.check_one()
+    assert read(shore.forge.project.pull(1).body).tip == shore.forge.repository.tip(BRANCH)
+
+
+def test_a_label_of_two_lines_is_refused_before_the_agent(shore):
+    shore.spec = replace(shore.spec, labels=("a\nb",))
+    with pytest.raises(ConfigurationError, match="has one line"):
+        shore.check()
 
 
 def test_a_late_answer_of_gitlab_is_awaited(shore):
