@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from codex_runner.app.by_hand import Leftover, ways
 from codex_runner.app.credentials import default_workflow_of
 from codex_runner.app.forge import ForgePlace, place_of
-from codex_runner.app.repository_address import path_of, without_user
+from codex_runner.app.repository_address import password_of, path_of, without_user
 from codex_runner.ci_systems import Pipeline
 from codex_runner.credentials.local import SOURCE, take
 from codex_runner.dataclass import dataclass
@@ -18,6 +18,7 @@ from codex_runner.delivery.by_hand import Undelivered
 from codex_runner.delivery.deliver import Delivery, Destination, Reached
 from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.gitlab import GitLabForge
+from codex_runner.delivery.gitlab_job import USER, GitLabJobForge, is_job_token
 from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.delivery.leaks import secrets_in
 from codex_runner.delivery.pack_store import PackStore
@@ -26,8 +27,9 @@ from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.text import Words
 from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeCredential, ForgeKind
-from codex_runner.domain.errors import UsageError
+from codex_runner.domain.errors import CredentialError, UsageError
 from codex_runner.domain.event import Guarded, Warned, build, to_json
+from codex_runner.domain.secret import Secret
 from codex_runner.engine.credential_rules import CredentialUse, default_workflow
 from codex_runner.engine.handover import Asked, leaked
 from codex_runner.git.delivered import fetch
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.event import Event
     from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.job import Job
-    from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
     from codex_runner.domain.transport_port import Transport
     from codex_runner.git.delivered import Packed
@@ -93,11 +94,22 @@ class JobDelivery:
     ) -> Asked:
         """See Deliverer.check."""
         self.store.prune()
-        environ = self._invocation.environ
-        place = place_of(self._job.name, self.spec, await origin_of_tree(self._job, transport, environ), environ)
+        environ, secrets = self._invocation.environ, list[Secret]()
+        origin = await origin_of_tree(self._job, transport, environ)
+        place = place_of(self._job.name, self.spec, without_user(origin), environ)
         noted = Noted(place, self._workflow_at(place), Pipeline(environ).link())
-        delivery, forge = await self._open(noted, _Listeners(tell, learn))
+
+        def learned(secret: Secret) -> None:
+            secrets.append(secret)
+            learn(secret)
+
+        delivery, forge = await self._open(noted, _Listeners(tell, learned))
         try:
+            if password_of(origin) in {secret.reveal().strip() for secret in secrets}:
+                raise CredentialError(
+                    "The tree's remote `origin` has the delivery's token in its address, where the agent can read it.",
+                    remedy=_IN_THE_TREE,
+                )
             access = await delivery.check()
         finally:
             await _close(forge)
@@ -212,7 +224,8 @@ class JobDelivery:
         credential = None
         if spec.credential is not None:
             secret = await self._borrow(spec.credential, listeners)
-            credential = ForgeCredential(secret, spec.credential.user or _USERS[place.kind])
+            user = USER if place.kind is ForgeKind.GITLAB and self._is_of_job(secret) else _USERS[place.kind]
+            credential = ForgeCredential(secret, spec.credential.user or user)
         config = self._invocation.ssh_config
         ssh = ("ssh",) if config is None else ("ssh", "-F", str(config))
         remote = Remote(place.url, credential, spec.ca_file or "", ssh)
@@ -244,7 +257,13 @@ class JobDelivery:
         )
         if place.kind is ForgeKind.GITHUB:
             return GitHubForge(endpoint, credential, place.repository)
-        return GitLabForge(endpoint, credential, place.repository)
+        kind = GitLabJobForge if self._is_of_job(credential.secret) else GitLabForge
+        return kind(endpoint, credential, place.repository)
+
+    def _is_of_job(self, secret: Secret) -> bool:
+        """Whether it is CI_JOB_TOKEN, under whatever name: GitLab lets it push, and read merge requests."""
+        token = secret.reveal().strip()
+        return is_job_token(token) or Pipeline(self._invocation.environ).gave(token)
 
     async def _borrow(self, credential: DeliveryCredential, listeners: _Listeners) -> Secret:
         """Read the token, and give the login back. It is judged by the rules of any credential."""
@@ -279,6 +298,12 @@ def noted_of(state: RunState) -> Noted:
     return noted
 
 
+_IN_THE_TREE = (
+    "In GitLab CI, set the job's variable FF_GIT_URLS_WITHOUT_TOKENS to `true`. Elsewhere, take the token out with "
+    "`git remote set-url origin ADDRESS`."
+)
+
+
 class _Renamed:
     """Passes on the guards of the delivery's credential under names of their own: it is not the job's credential.
 
@@ -301,12 +326,15 @@ async def _close(forge: Forge | None) -> None:
 
 
 async def origin_of_tree(job: Job, transport: Transport, environ: Mapping[str, str]) -> str:
-    """Return the address of the tree's remote, as the host has it before the agent. Returns "" if there is none."""
+    """Return the address of the tree's remote, as the host has it before the agent. Returns "" if there is none.
+
+    It may hold a password.
+    """
     if job.workspace is not None and job.workspace.is_url:
-        return without_user(job.workspace.repo)
+        return job.workspace.repo
     script = f"{guard_script()}\n{shell_script('codex_runner.git', 'origin.sh')}"
     cwd = job.cwd if job.workspace is None else job.workspace.repo
     if job.workspace is not None:
         transport = LocalTransport(environ)
     done = await transport.ask(script, cwd=cwd)
-    return without_user(done.output.decode("utf-8", "surrogateescape").strip())
+    return done.output.decode("utf-8", "surrogateescape").strip()

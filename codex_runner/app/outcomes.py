@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.app.changes import changes_of, spent_by
@@ -29,6 +30,7 @@ from codex_runner.domain.errors import (
     RunnerError,
     SecretStoreError,
 )
+from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.outcomes import ChangeOutcome, JobOutcomes, Outcomes, OutcomeState
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.outcome_metrics import write_outcome_metrics
@@ -187,7 +189,7 @@ class _Asker:
             job, spec = self._job()
             require_trust(job, self._invocation.environ, lambda _: None)
             place = await self._place(job, spec, change)
-            remote, forge = await JobDelivery(job, spec, self._invocation, "").reach(place, self._redactor.learn)
+            remote, forge = await JobDelivery(job, spec, self._invocation, RunFolder(Path())).reach(place, self._redactor.learn)
             self._ways[key] = _Way(place.api or place.url, remote, forge)
         way = self._ways[key]
         if change.last.target is ForgeKind.GIT and way.remote.shown != repository:

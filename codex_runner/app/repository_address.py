@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 _SCP = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!//)")
 
@@ -24,6 +24,16 @@ def without_user(address: str) -> str:
     scheme, mark, rest = address.partition("://")
     place, slash, path = rest.partition("/")
     return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}" if scheme in {"http", "https"} else address
+
+
+def password_of(address: str) -> str:
+    """Return the password in an address, or a user alone, which may be a token. Returns "" if there is none."""
+    try:
+        parts = urlsplit(address)
+        found = parts.password or parts.username
+    except ValueError:
+        return ""
+    return unquote(found or "") if parts.scheme in {"http", "https"} else ""
 
 
 def path_of(address: str) -> str:

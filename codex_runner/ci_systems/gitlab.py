@@ -95,6 +95,7 @@ class GitLab(CiSystem):
         return environ.get("CI_PROJECT_PATH", "")
 
     forge = "gitlab"
+    forge_token = "CI_JOB_TOKEN"  # noqa: S105 - a variable's name
 
     def forge_api(self, environ: Mapping[str, str]) -> str:
         """See CiSystem.forge_api."""

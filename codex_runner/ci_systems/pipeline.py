@@ -60,6 +60,11 @@ class Pipeline:
         found = ((system.forge, system.forge_api(self.environ).rstrip("/")) for system in self.systems)
         return next(((kind, api) for kind, api in found if api), ("", ""))
 
+    def gave(self, token: str) -> bool:
+        """Whether the pipeline's forge gave this token to the job alone, and not for its whole API."""
+        names = (system.forge_token for system in self.systems if system.forge_token)
+        return any(self.environ.get(name) == token for name in names)
+
     def link(self) -> str:
         """Return the address of the job's page. Returns "" if there is none, or if it is not http(s)."""
         link = self._first(lambda system: system.link(self.environ))

@@ -82,6 +82,9 @@ class CiSystem:
     forge: ClassVar[str] = ""
     """The kind of the forge that it belongs to: a value of `delivery.target`."""
 
+    forge_token: ClassVar[str] = ""
+    """The variable with the token that the forge gives each job, if it is not a token for the forge's whole API."""
+
     def forge_api(self, environ: Mapping[str, str]) -> str:  # noqa: ARG002
         """Return the address of its forge's API. Returns "" if it is not known."""
         return ""

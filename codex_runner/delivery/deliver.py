@@ -13,8 +13,11 @@ from codex_runner.delivery import record as block
 from codex_runner.delivery import text
 from codex_runner.delivery.branch import DeliveredChange, DeliveryPolicy, DeliveryTarget, Found, Move, decide
 from codex_runner.delivery.github import GitHubForge
-from codex_runner.delivery.plain_git import check_access, find_base, is_merged
-from codex_runner.delivery.push import Update, around, check_place, push, push_lfs
+from codex_runner.delivery.gitlab_job import GitLabJobForge, require_possible, unknowns
+from codex_runner.delivery.plain_git import find_base, is_merged, require_push
+from codex_runner.delivery.push import Pushed, Update, around, check_place, push, push_lfs
+from codex_runner.delivery.push_options import BOUNDS as OPTION_BOUNDS
+from codex_runner.delivery.push_options import push_options
 from codex_runner.delivery.record_ref import read_record, record_ref, write_record
 from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.delivery.repository import Person, open_repository
@@ -29,7 +32,7 @@ from codex_runner.domain.delivery import (
     PullText,
 )
 from codex_runner.domain.delivery_spec import Signing
-from codex_runner.domain.errors import BranchMovedError, DeliveryError
+from codex_runner.domain.errors import BranchMovedError, DeliveryError, ForgeUnreachableError
 from codex_runner.engine.path_rules import matches
 
 if TYPE_CHECKING:
@@ -104,9 +107,12 @@ class Delivery:
     async def check(self) -> Access:
         """Ask what the credential may do, and for the base. Changes nothing. Raises as `Forge.check` does."""
         async with open_repository(self._to.remote, self._to.environ, self._to.runs) as repository:
-            if self._to.forge is None:
-                return await check_access(repository, self._to.base)
-            return await self._access(repository)
+            access, forge = await self._access(repository), self._to.forge
+            if forge is None or isinstance(forge, (GitHubForge, GitLabJobForge)):
+                await require_push(repository)
+            if isinstance(forge, GitHubForge):  # it tells what a token may do only when it refuses
+                await forge.require_opening(self._to.base or access.default_branch)
+            return access
 
     async def prove(self, commit: str, base: str) -> None:
         """Raise DeliveryError if the forge lacks the commit that the agent is to begin with. Changes nothing."""
@@ -134,10 +140,17 @@ class Delivery:
             raise moved
 
     async def _access(self, repository: DeliveryRepository) -> Access:
-        """Return what the forge says of the base and the credential. The push itself proves a plain remote's."""
-        if self._to.forge is None:
-            return await find_base(repository, self._to.base)
-        access = await self._to.forge.check(self._to.base)
+        """Return what the forge says of the base and the credential. Of a plain remote, only the push proves that."""
+        forge = self._to.forge
+        if isinstance(forge, GitLabJobForge):
+            require_possible(self._spec)
+        if forge is None or isinstance(forge, GitLabJobForge):
+            access = await find_base(repository, self._to.base)
+        else:
+            access = await forge.check(self._to.base)
+        if isinstance(forge, GitLabJobForge):
+            await forge.require_reading()
+            return dataclasses.replace(access, warnings=tuple(unknowns(self._spec, self._to.branch)))
         if access.signs and self._spec.author is not None and self._spec.signing is not Signing.OFF:
             return dataclasses.replace(access, warnings=(*access.warnings, _AUTHOR))
         return access
@@ -174,6 +187,10 @@ class Delivery:
         self.reached = Reached(target.base, plan.expected)
         new = DeliveryRecord(target.workflow, target.target, words.run, "", made.base, made.tree)
         message = text.commit_message(spec, words)
+        if isinstance(self._to.forge, GitLabJobForge):
+            done = await self._by_push(repository, self._to.forge, plan, target, made, words, (new, at), when)
+            told = self._told(plan, target, done[0], made, done[1])
+            return dataclasses.replace(told, signed=False, way=CommitWay.PUSH_OPTIONS)
         tip = await self._move(repository, access, plan, target, made, message, (new, at), when)
         link = plan.pull.link if plan.step is Move.UPDATE and plan.pull is not None else ""
         self.reached = dataclasses.replace(self.reached, commit=tip.commit, link=link)
@@ -205,7 +222,8 @@ class Delivery:
         else:
             record = (block.read(pulls[0].body) if pulls else None) or kept
         ours = set() if kept is None else {kept.tip, kept.next}
-        if made is not None and tip and kept is None and not pulls and await is_of(repository, tip, made):
+        by_push = isinstance(forge, GitLabJobForge)  # only the push itself writes its record
+        if made is not None and tip and kept is None and (by_push or not pulls) and await is_of(repository, tip, made):
             ours.add(tip)  # a forge that refuses the record's ref, and a runner that was killed after the push
         if forge is None and record is not None and not tip and await self._is_merged(record, target):
             record = None
@@ -271,11 +289,50 @@ class Delivery:
                 return _Tip(done.oid, done.signed, done.way)
         if self._spec.signing is Signing.REQUIRED:
             raise DeliveryError("The forge cannot make this commit, so it would not be signed.", remedy=_UNSIGNED)
-        person = _person(self._spec.author)
-        commit = await repository.commit(made.tree, made.base, message, author=person, committer=_RUNNER, when=when)
+        commit = await self._commit(repository, made, message, when)
         update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
         await self._push(repository, [update], dataclasses.replace(record, tip=commit), at, when, opened)
         return _Tip(commit, None if self._to.forge is None else False, CommitWay.PUSH)
+
+    async def _by_push(  # noqa: PLR0913, PLR0917 - what a commit, its push and its merge request are made of
+        self,
+        repository: DeliveryRepository,
+        forge: GitLabJobForge,
+        plan: Plan,
+        target: DeliveryTarget,
+        made: ChangeSet,
+        words: Words,
+        kept: tuple[DeliveryRecord, str],
+        when: float,
+    ) -> tuple[PullRequest, str]:
+        """Make the commit, and move the branch and its merge request by one push. Returns the two."""
+        spec, opened = self._spec, plan.pull if plan.step is Move.UPDATE else None
+        message = text.commit_message(spec, words)
+        await push_lfs(repository, made)
+        commit = await self._commit(repository, made, message, when)
+        if commit == plan.expected:  # an earlier try pushed it: GitLab reads no options if no branch moves
+            commit = await self._commit(repository, made, message, when + 1)
+        record = dataclasses.replace(kept[0], tip=commit)
+        told = text.pull_text(spec, words, forge.kind, record, "" if opened is None else opened.body, OPTION_BOUNDS)
+        wanted = Decoration(spec.labels, (), spec.assignees)
+        options = push_options(target.base, told, wanted, opened)
+        update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
+        pushed = await self._push(repository, [update], record, kept[1], when, None, options)
+        try:
+            pull = await forge.opened(target.branch, target.base, record, pushed)
+        except ForgeUnreachableError:
+            raise
+        except DeliveryError:
+            if (await repository.refs(update.ref)).get(update.ref) == commit:
+                raise
+            raise BranchMovedError(f"Another run has moved the branch {target.branch} since this one did.") from None
+        if opened is None:
+            self._warnings += await forge.lacking(pull.number, wanted)
+        return pull, commit
+
+    async def _commit(self, repository: DeliveryRepository, made: ChangeSet, message: str, when: float) -> str:
+        author = _person(self._spec.author)
+        return await repository.commit(made.tree, made.base, message, author=author, committer=_RUNNER, when=when)
 
     async def _push(  # noqa: PLR0913, PLR0917 - what is pushed, and how it is noted
         self,
@@ -285,19 +342,19 @@ class Delivery:
         at: str,
         when: float,
         pull: PullRequest | None,
-    ) -> None:
+        options: Sequence[str] = (),
+    ) -> Pushed:
         """Push, with the record in a ref of its own. A forge may refuse that ref: it has the pull request's body."""
         ref = record_ref(record.workflow, record.target)
         noted = Update(ref, at, await write_record(repository, record, person=_RUNNER, when=when))
         try:
-            await push(repository, [*updates, noted])
+            return await push(repository, [*updates, noted], options=options)
         except RecordRefusedError:
             if self._to.forge is None:
                 raise
             if pull is not None and (known := block.read(pull.body)) is not None:
                 await _note(self._to.forge, pull, dataclasses.replace(known, next=record.next or record.tip))
-            if updates:
-                await push(repository, updates)
+            return await push(repository, updates, options=options) if updates else Pushed()
 
     async def _pull(
         self, plan: Plan, target: DeliveryTarget, words: Words, record: DeliveryRecord
@@ -318,7 +375,7 @@ class Delivery:
     async def _dress(self, pull: PullRequest, record: DeliveryRecord | None) -> PullRequest:
         """Add labels and people, once: a person may take them away again. The record tells if that is still to do."""
         forge, spec = self._to.forge, self._spec
-        if forge is None or record is None or not record.bare:
+        if forge is None or isinstance(forge, GitLabJobForge) or record is None or not record.bare:
             return pull
         self._warnings += await forge.decorate(pull.number, Decoration(spec.labels, spec.reviewers, spec.assignees))
         return await _note(forge, pull, dataclasses.replace(record, bare=""))

@@ -71,6 +71,15 @@ class GitHubForge:
             warnings.append("GitHub does not say whose token this is: CI may wait for a person's approval.")
         return Access(default_branch, tip, signs=signs, waits=login == ACTIONS_LOGIN, warnings=tuple(warnings))
 
+    async def require_opening(self, base: str) -> None:
+        """Raise DeliveryError if GitHub refuses this token a pull request. Opens none: the branch has no new commit.
+
+        GitHub tells what an App's token may do only when it refuses a request.
+        """
+        doing = "open pull requests with this token"
+        probe = {"title": "A probe", "head": base, "base": base}
+        await self.repository.ask("POST", "/pulls", doing, body=probe, accept={422})
+
     async def find(self, branch: str) -> Sequence[PullRequest]:
         """Return the pull requests from this branch, of any state, the newest first."""
         entries = await self.repository.pulls(branch)

@@ -7,6 +7,7 @@ the first: its pull request never points to the base, which would close it.
 from __future__ import annotations
 
 import base64
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from codex_runner.dataclass import dataclass
@@ -88,6 +89,8 @@ class GitHubCommits:
         refused = await self._swap((branch, before or NOTHING, commit), doing)
         if refused is not None:
             tip = await self._repository.tip(branch)
+            if tip != commit:
+                await self._clear(_next(branch), commit)
             if tip not in {commit, before}:
                 raise BranchMovedError(f"The branch {branch} is at {tip or 'no commit'}, not at {before or 'none'}.")
             if tip == before:
@@ -129,6 +132,7 @@ class GitHubCommits:
             if data is None and not _can_pass(answer.document):
                 break
         if data is None:
+            await self._clear(_next(branch), change.base)
             raise self._repository.refused(answer, doing)
         raise DeliveryError(
             f"Another run keeps on changing the branch {_next(branch)}.",
@@ -225,6 +229,11 @@ class GitHubCommits:
         with self._client.understood(doing):
             take(data, dict, "updateRefs")
         return None
+
+    async def _clear(self, branch: str, commit: str) -> None:
+        """Delete the second branch after a refusal, which counts: what goes wrong here is not told."""
+        with contextlib.suppress(DeliveryError):
+            await self._drop(branch, commit)
 
     async def _drop(self, branch: str, commit: str) -> Sequence[str]:
         """Delete the second branch if it is at this commit. Returns a sentence if GitHub refuses."""

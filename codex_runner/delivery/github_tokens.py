@@ -6,6 +6,7 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from codex_runner.delivery.branch_rules import rule_of
 from codex_runner.text.dates import format_minute, parse_date
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def refused_remedy(answer: Answer) -> str | None:
     for said, remedy in _REMEDIES:
         if said in words:
             return f"{remedy}{_accepted(answer)}"
+    if rule := rule_of(answer.words.replace("; ", "\n")):
+        return rule.remedy
     if "x-github-sso" in answer.headers:
         return _REMEDIES[-1][1]
     return {403: f"{_RIGHTS}{_accepted(answer)}", 404: f"Correct `delivery.repository`, or the token: {_UNSEEN}"}.get(

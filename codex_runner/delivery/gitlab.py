@@ -1,4 +1,4 @@
-"""GitLab as a forge: merge requests by its API with an access token, or by options of a push with a job's token."""
+"""GitLab as a forge: merge requests by its API with an access token. See gitlab_job for a job's own token."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _STATES: Final = {
     "closed": PullState.CLOSED,
     "merged": PullState.MERGED,
 }
-_NEEDS: Final = "a project access token with the role Developer and the scope `api`"
+NEEDS: Final = "a project access token with the role Developer and the scope `api`"
 
 
 def _remedy(answer: Answer) -> str | None:
     if answer.status == 404:
-        return f"Correct `delivery.repository`. GitLab also answers 404 if the token may not see it: use {_NEEDS}."
+        return f"Correct `delivery.repository`. GitLab also answers 404 if the token may not see it: use {NEEDS}."
     if answer.status == 403:
-        return f"Use {_NEEDS}. A job's token, CI_JOB_TOKEN, cannot use this part of the API."
+        return f"Use {NEEDS}."
     return None
 
 
@@ -52,6 +52,7 @@ class GitLabForge:
     """A project at GitLab. See the port for what its methods promise. A pull request is a merge request here."""
 
     kind = ForgeKind.GITLAB
+    manners = MANNERS
 
     def __init__(
         self, endpoint: ForgeEndpoint, credential: ForgeCredential, repository: str, timing: Timing | None = None
@@ -65,7 +66,7 @@ class GitLabForge:
                 f"`delivery.repository` is {repository[:100]!r}, which is no project of GitLab.",
                 remedy="Write it as group/project.",
             )
-        self._client = ForgeClient(endpoint, credential.secret, MANNERS, timing)
+        self._client = ForgeClient(endpoint, credential.secret, self.manners, timing)
         self._name = repository
         self._project_path = f"/projects/{quote(repository, safe='')}"
 
@@ -83,7 +84,7 @@ class GitLabForge:
             level = _access_level(found.get("permissions"))
         if level is not None and level < _DEVELOPER:
             raise CredentialError(
-                f"GitLab takes the token, but its role in {self._name} is too low to push.", remedy=f"Use {_NEEDS}."
+                f"GitLab takes the token, but its role in {self._name} is too low to push.", remedy=f"Use {NEEDS}."
             )
         branch = base or default_branch
         doing = f"find the branch {branch}"
@@ -208,7 +209,7 @@ class GitLabForge:
             scopes = take(answer.document, list, "scopes")
             end = take_text(answer.document, "expires_at")
             if "api" not in scopes:
-                raise CredentialError("GitLab takes the token, but it lacks the scope `api`.", remedy=f"Use {_NEEDS}.")
+                raise CredentialError("GitLab takes the token, but it lacks the scope `api`.", remedy=f"Use {NEEDS}.")
             try:
                 soon = bool(end) and parse_day_or_date(end) - time.time() < _SOON
             except ValueError:

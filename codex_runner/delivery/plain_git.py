@@ -22,9 +22,18 @@ async def check_access(repository: DeliveryRepository, base: str | None) -> Acce
     """Ask for the branch `base` (None: the default branch), and whether the credential may push. Changes nothing.
 
     Raises CredentialError if the credential is refused, DeliveryError if the branch is missing or the remote takes no
-    push. A hook or a branch's protection may still decline the push later.
+    push.
     """
     access = await find_base(repository, base)
+    await require_push(repository)
+    return access
+
+
+async def require_push(repository: DeliveryRepository) -> None:
+    """Raise DeliveryError or CredentialError if the remote takes no push with this credential. Pushes nothing.
+
+    A hook or a branch's protection may still decline the push later.
+    """
     tree = (await repository.ask("mktree")).decode("ascii").strip()
     probe = await repository.commit(tree, "", "A probe\n", author=_NOBODY, committer=_NOBODY, when=0.0)
 
@@ -36,7 +45,6 @@ async def check_access(repository: DeliveryRepository, base: str | None) -> Acce
             raise repository.words.of_push(done.complaint)
 
     await repository.persist(once)
-    return access
 
 
 async def find_base(repository: DeliveryRepository, base: str | None) -> Access:

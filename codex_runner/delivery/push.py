@@ -40,9 +40,13 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """The result of a push. `said` are lines that the forge printed. `already`: there was nothing left to push."""
+    """The result of a push. `said` are lines that the forge printed. `already`: there was nothing left to push.
+
+    `warning` is why GitLab did not do what the options ask for, "" if it does not say.
+    """
 
     said: tuple[str, ...] = ()
+    warning: str = ""
     already: bool = False
 
 
@@ -54,7 +58,7 @@ async def push(repository: DeliveryRepository, updates: Sequence[Update], *, opt
     the credential.
     """
     for option in options:
-        if not option.isprintable():
+        if any(character in option for character in "\n\r\0"):
             raise DeliveryError(f"The push option {option[:60]!r} has a line break or a control character.")
 
     async def once() -> Pushed:
@@ -116,7 +120,9 @@ async def _push(repository: DeliveryRepository, updates: Sequence[Update], optio
     output = done.output.decode("utf-8", "replace")
     if not done.code:
         already = all(flag == "=" for flag, _, _ in _statuses(output))
-        return Pushed(tuple(repository.words.lines(done.complaint)), already=already)
+        words = repository.words
+        warning = words.of_options(done.complaint) if options else ""
+        return Pushed(tuple(words.lines(done.complaint)), warning, already=already)
     rejected = dict(_rejections(output))
     if not rejected:
         raise repository.words.of_push(done.complaint)
@@ -129,7 +135,7 @@ async def _push(repository: DeliveryRepository, updates: Sequence[Update], optio
     if own and all(ref.startswith(RECORDS) for ref in own):
         said = repository.words.shown(done.complaint)
         raise RecordRefusedError(f"The forge refuses the record {', '.join(own)}: {said or reason}.")
-    ref = next(iter(own or rejected))
+    ref = min(own or rejected, key=lambda ref: ref.startswith(RECORDS))  # a hook before all refs declines both
     raise repository.words.of_rejection(ref, reason, done.complaint)
 
 

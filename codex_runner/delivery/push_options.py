@@ -1,48 +1,64 @@
-"""Options of `git push` with which GitLab opens a merge request: the only way for CI_JOB_TOKEN.
+"""Options of `git push` with which GitLab opens and updates a merge request: the only way for CI_JOB_TOKEN.
 
-With that token, the API of merge requests answers 403.
+GitLab's documentation of push options names them. git refuses a newline in an option. GitLab makes a newline of each
+backslash with an `n` after it in a description, and of no other value.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.delivery.text import Bounds
 from codex_runner.domain.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from codex_runner.domain.delivery import Decoration, PullText
+    from collections.abc import Sequence
+
+    from codex_runner.domain.delivery import Decoration, PullRequest, PullText
 
 _BYTES: Final = 65_000  # git sends each option as one packet, of 65,516 bytes at most
+_NEWLINE: Final = "\\n"  # two characters
 
 
-def push_options(base: str, text: PullText, decoration: Decoration) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the options of a push, each the value of one `--push-option`, and sentences for what they leave out.
+def escaped(text: str) -> str:
+    """Return a description in one line, which GitLab splits again.
 
-    Without `create`, GitLab ignores the others in silence; a later push without the target sets the default branch
-    again. So both are always there. GitLab does nothing at all if the branch is up to date already. Raises
-    DeliveryError if a value cannot be sent: git refuses a newline.
+    GitLab has no escape for a backslash before an `n`. A space parts the two, or words of the agent would become lines.
     """
-    options = ["merge_request.create", f"merge_request.target={base}", f"merge_request.title={text.title}"]
-    left_out: list[str] = []
-    if text.draft:
+    text = text.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace(_NEWLINE, "\\ n").replace("\n", _NEWLINE)
+
+
+def _measure(text: str) -> int:
+    return len(escaped(text).encode())
+
+
+BOUNDS: Final = Bounds(248, 64_000, _measure, "64,000 bytes")
+"""The lengths that fit into options."""
+
+
+def push_options(base: str, text: PullText, decoration: Decoration, opened: PullRequest | None) -> Sequence[str]:
+    """Return the options of a push that opens a merge request, or updates `opened`.
+
+    The target is always there: without it, GitLab takes the default branch. Only a new merge request gets `create`, the
+    draft state, labels and assignees: a person may have closed or changed the old one. Raises DeliveryError if a value
+    cannot be sent.
+    """
+    options = [f"merge_request.target={base}", f"merge_request.title={text.title}"]
+    options.append(f"merge_request.description={escaped(text.body)}")
+    if opened is None:
+        options.insert(0, "merge_request.create")
+        options += [f"merge_request.label={label}" for label in decoration.labels]
+        options += [f"merge_request.assign={assignee}" for assignee in decoration.assignees]
+    if text.draft if opened is None else opened.draft:  # GitLab keeps that in the title, which is set anew
         options.append("merge_request.draft")
-    if text.body and not _is_fit(f"merge_request.description={text.body}"):
-        left_out.append(
-            "The merge request has no description: with a job's token it travels as an option of git push, on one line."
-        )
-    elif text.body:
-        options.append(f"merge_request.description={text.body}")
-    options += [f"merge_request.label={label}" for label in decoration.labels]
-    options += [f"merge_request.assign={assignee}" for assignee in decoration.assignees]
-    if decoration.reviewers:
-        left_out.append("The merge request has no reviewers: an option of git push cannot name them.")
     for option in options:
         if not _is_fit(option):
             raise DeliveryError(
                 f"GitLab cannot be told {option.partition('=')[0]}: its value has a newline, or is too long.",
                 remedy="Shorten it to one line, or deliver with a project access token.",
             )
-    return tuple(options), tuple(left_out)
+    return options
 
 
 def _is_fit(option: str) -> bool:

@@ -67,8 +67,10 @@ def room(record: DeliveryRecord) -> str:
 
 def _block(record: DeliveryRecord) -> str:
     data = {field.name: getattr(record, field.name) for field in fields(record)}
-    # No `--` and no angle bracket: they would end the comment.
+    # No `--` and no angle bracket: they would end the comment. No backslash with an `n` after it: in the options of a
+    # push, GitLab makes a newline of the two.
     said = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    said = said.replace(r"\\", r"\u005c").replace(r"\n", r"\u000a")
     said = said.replace("<", r"\u003c").replace(">", r"\u003e").replace("-", r"\u002d")
     return f"<!-- codex-runner:delivery {VERSION} {_checksum(said)} {said} -->"
 

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from codex_runner.dataclass import dataclass
+from codex_runner.delivery.branch_rules import GITLAB_RIGHT, rule_of
 from codex_runner.domain.errors import CredentialError, DeliveryError, ForgeUnreachableError, RunnerError
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.text.clean import clean_line
@@ -45,7 +46,7 @@ _MOVED = re.compile(
 class _Refusal:
     """What git or a forge prints, the error that it becomes, its sentence, and its remedy.
 
-    In the sentence, `{place}` is the repository, `{name}` the ref, and `{said}` what was printed.
+    In the sentence, `{place}` is the repository, and `{said}` what was printed.
     """
 
     printed: re.Pattern[str]
@@ -78,13 +79,31 @@ _ON_THE_WAY = (
         "Write the new address into the delivery's `repository`.",
     ),
     _Refusal(
+        re.compile(r"You are not allowed to (upload|push) code"),
+        DeliveryError,
+        "{place} does not let this credential push: {said}.",
+        GITLAB_RIGHT,
+    ),
+    _Refusal(
+        re.compile(r"over its data quota|because this repository has exceeded its size limit"),
+        DeliveryError,
+        "{place} has no room for the change: {said}.",
+        "Raise the limit or free storage at the server, or let the job change less.",
+    ),
+    _Refusal(
+        re.compile(r"returned error: 413|pack exceeds maximum allowed size"),
+        DeliveryError,
+        "{place} refuses a push of this size: {said}.",
+        "Raise the limit of the server or of the proxy before it, or let the job change less.",
+    ),
+    _Refusal(
         re.compile(
             r"returned error: 403|Permission to \S+ denied|Write access to repository not granted|denied to "
-            r"|not allowed to upload"
+            r"|not allowed to upload|marked as read only"
         ),
         DeliveryError,
         "{place} does not let this credential in: {said}.",
-        "Give the token the right to write this repository's contents.",
+        'Give the token the right to write this repository\'s contents; at GitHub, "Contents: read and write".',
     ),
     _Refusal(
         re.compile(
@@ -131,34 +150,6 @@ _WHOLE_PUSH = (
     *_ON_THE_WAY,
 )
 
-_ONE_REF = (
-    _Refusal(
-        re.compile(r"refusing to allow .* workflow"),
-        DeliveryError,
-        "{name} was not pushed: the token may not change workflows: {said}.",
-        "Use a token of a GitHub App with the permission `workflows`, or forbid the path to the agent.",
-    ),
-    _Refusal(
-        re.compile(r"(?i)protected (branch|ref)|GH006|GH013|not allowed to (force )?push|repository rule violations"),
-        DeliveryError,
-        "{name} is protected, and was not pushed: {said}.",
-        "Name another `branch`, or let the token push to this one.",
-    ),
-    _Refusal(
-        re.compile(r"cannot lock ref '[^']*': '[^']*' exists|directory file conflict|funny refname"),
-        DeliveryError,
-        "{name} cannot exist beside another branch: {said}.",
-        "Name another `branch`.",
-    ),
-    _Refusal(
-        re.compile(r"hook declined"),
-        DeliveryError,
-        "A hook of the repository declined {name}: {said}.",
-        "Do what the hook asks for.",
-    ),
-    _Refusal(re.compile(""), DeliveryError, "{name} was not pushed: {said}."),
-)
-
 
 class ConflictError(DeliveryError):
     """The change does not apply to the base as it is now. `files` are the conflicting paths, as messages show them."""
@@ -191,11 +182,27 @@ class RefusalWords:
 
     def lines(self, complaint: bytes | str) -> list[str]:
         """Return the telling lines of what git and the forge said, redacted and cleaned."""
-        data = complaint if isinstance(complaint, bytes) else complaint.encode()
-        lines = re.split(r"[\r\n]+", self._redactor(data).decode("utf-8", "replace"))
+        return [shorten(line, 300) for line in self._lines(complaint)][:_LINES]
+
+    def _lines(self, complaint: bytes | str) -> list[str]:
+        lines = re.split(r"[\r\n]+", self._redacted(complaint))
         told = [clean_line(line).strip() for line in lines if not _NOISE.fullmatch(line)]
-        told = [re.sub(r"^(remote|fatal|error): ", "", line).strip(" =") for line in told if line]
-        return [shorten(line, 300) for line in dict.fromkeys(filter(None, told))][:_LINES]
+        told = [re.sub(r"^(?:(?:remote|fatal|error): )+", "", line).strip(" =") for line in told if line]
+        return list(dict.fromkeys(filter(None, told)))
+
+    def of_options(self, complaint: bytes) -> str:
+        """Return why GitLab did not do what the options of a push ask for. Returns "" if it does not say.
+
+        GitLab repeats the options first, each in quotes, and breaks the lines.
+        """
+        told = (re.sub(r"^remote: ?", "", line) for line in self._redacted(complaint).splitlines())
+        text = " ".join(clean_line(line).strip(" =") for line in told)
+        _, mark, said = text.partition("Error encountered with push options")
+        return shorten(" ".join(said.rpartition("': ")[2].split()), 300).rstrip(".") if mark else ""
+
+    def _redacted(self, complaint: bytes | str) -> str:
+        data = complaint if isinstance(complaint, bytes) else complaint.encode()
+        return self._redactor(data).decode("utf-8", "replace")
 
     def of_network(self, complaint: bytes) -> RunnerError:
         """Return the error for a git command that talked to the forge and failed."""
@@ -207,16 +214,18 @@ class RefusalWords:
 
     def of_rejection(self, ref: str, reason: str, complaint: bytes) -> RunnerError:
         """Return the error for a ref that the forge rejected. `reason` is git's own word for it."""
-        return self._error(_ONE_REF, complaint, name=ref.removeprefix("refs/heads/"), reason=reason)
+        words = "\n".join([reason, *self._lines(complaint)])
+        rule, said = rule_of(words), self.shown(complaint) or self.shown(reason) or "git gave no reason"
+        name = ref.removeprefix("refs/heads/")
+        if rule is None:
+            return DeliveryError(f"{name} was not pushed: {said}.")
+        return DeliveryError(f"{name} {rule.sentence}: {said}.", remedy=rule.remedy)
 
-    def _error(
-        self, refusals: Sequence[_Refusal], complaint: bytes, *, name: str = "", reason: str = ""
-    ) -> RunnerError:
-        text = f"{reason}\n{complaint.decode('utf-8', 'replace')}"
+    def _error(self, refusals: Sequence[_Refusal], complaint: bytes) -> RunnerError:
+        text = complaint.decode("utf-8", "replace")
         refusal = next(refusal for refusal in refusals if refusal.printed.search(text))
-        said = self.shown(complaint) or self.shown(reason) or "git gave no reason"
-        sentence = refusal.sentence.format(place=self._remote.shown, name=name, said=said)
-        return refusal.error(sentence, remedy=refusal.remedy)
+        said = self.shown(complaint) or "git gave no reason"
+        return refusal.error(refusal.sentence.format(place=self._remote.shown, said=said), remedy=refusal.remedy)
 
 
 def has_moved(reason: str, complaint: bytes) -> bool:

@@ -90,12 +90,20 @@ class Words:
     names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def pull_text(spec: DeliverySpec, words: Words, kind: ForgeKind, record: DeliveryRecord, before: str = "") -> PullText:
+def pull_text(  # noqa: PLR0913, PLR0917 - what a pull request says, and within which bounds
+    spec: DeliverySpec,
+    words: Words,
+    kind: ForgeKind,
+    record: DeliveryRecord,
+    before: str = "",
+    bounds: Bounds | None = None,
+) -> PullText:
     """Return title and body of a pull request, with the record's block.
 
     `before` is the body that the forge has. What people and bots have added to it stays, if there is room for it.
+    `bounds` None means those of the forge's API.
     """
-    bounds = BOUNDS[kind]
+    bounds = BOUNDS[kind] if bounds is None else bounds
     kept = renew(before, "", record) if before else write("", record)
     if bounds.measure(kept) > bounds.body // 2:
         kept, before = room(record), ""

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from codex_runner.demo.forge_git import BareRepository, read_push
+from codex_runner.demo.forge_git import BareRepository, declined, read_push, with_words
 from codex_runner.demo.forge_github import GitHubApi
 from codex_runner.demo.forge_gitlab import GitLabApi, follow_push
 from codex_runner.demo.forge_http import ForgeHandler
@@ -26,8 +26,11 @@ from codex_runner.demo.forge_state import Fault, ForgeReply, Request, Token
 from codex_runner.demo.listener import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
+
+_OF_GITLAB = frozenset({"oauth2", "gitlab-ci-token"})
+"""Names of users that git sends to GitLab alone."""
 
 
 class SmallForge:
@@ -107,32 +110,56 @@ class SmallForge:
         return self._page(request)
 
     def _git(self, request: Request, below: str) -> ForgeReply:
-        token = self._git_token(request)
+        user, token = self._git_token(request)
         if token is None:
             headers = {"www-authenticate": 'Basic realm="small forge"'}
             return ForgeReply(401, b"HTTP Basic: Access denied", headers)
         pushes = "git-receive-pack" in below or request.query.get("service") == "git-receive-pack"
         if pushes and ("contents" not in token.rights or (token.job and not self.project.settings.job_pushes)):
-            return ForgeReply(403, b"You are not allowed to push code to this project.")
+            words = f"Permission to {self.project.name}.git denied to {token.login}."
+            if user in _OF_GITLAB:
+                words = "You are not allowed to upload code."
+            return ForgeReply(403, words.encode(), {"content-type": "text/plain"})
+        if below != "/git-receive-pack":
+            return self.repository.serve(request, below, token.login)
+        commands, options = read_push(request.body)
+        if (refused := self._declined(commands)) is not None:
+            return refused
         reply = self.repository.serve(request, below, token.login)
-        if below == "/git-receive-pack":
-            commands, options = read_push(request.body)
-            self.project.settle()
-            for old, new, ref in commands:
-                branch = ref.removeprefix("refs/heads/")
-                if self.repository.tip(branch) == new and old != new:  # it was accepted
-                    follow_push(self.project, token.login, branch, options)
-        return reply
+        self.project.settle()
+        said: list[str] = []
+        for old, new, ref in commands:
+            branch = ref.removeprefix("refs/heads/")
+            if self.repository.tip(branch) == new and old != new:  # it was accepted
+                said += follow_push(self.project, token.login, branch, options)
+        return with_words(reply, said) if said else reply
 
-    def _git_token(self, request: Request) -> Token | None:
+    def _declined(self, commands: Sequence[tuple[str, str, str]]) -> ForgeReply | None:
+        """Return the answer to a push that a branch's protection refuses. Returns None if none does.
+
+        A forge looks at the commits in quarantine. This one does not have them: each new commit replaces the old one.
+        """
+        rules = {
+            ref: self.project.refusal(ref.removeprefix("refs/heads/"), old, new)
+            for old, new, ref in commands
+            if ref.startswith("refs/heads/")
+        }
+        lines = [line for rule in rules.values() if rule for line in rule.lines]
+        if not lines:
+            return None
+        found = {ref: rules.get(ref) for _, _, ref in commands}
+        return declined({ref: rule.reason if rule else "atomic push failure" for ref, rule in found.items()}, lines)
+
+    def _git_token(self, request: Request) -> tuple[str, Token | None]:
+        """Return the user's name, and the token. Returns no token if the forge does not know it."""
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
-            return None
+            return "", None
         try:
-            password = base64.b64decode(value, validate=True).decode().partition(":")[2]
+            user, _, password = base64.b64decode(value, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
-            return None
-        return self.tokens.get(password)
+            return "", None
+        return user, self.tokens.get(password)
 
     def _page(self, request: Request) -> ForgeReply:
         match = re.fullmatch(rf"/{re.escape(self.project.name)}/(?:pull|-/merge_requests)/(\d+)", request.path)

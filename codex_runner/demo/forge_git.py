@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from codex_runner.demo.forge_state import Request
 
 NONE = "0" * 40
+_BAND = 60_000  # bytes of a packet in a side band
 _PERSON = "Ada Lovelace <ada@example.com>"
 
 
@@ -145,8 +146,12 @@ class BareRepository:
 
     def contains(self, branch: str, commit: str) -> bool:
         """Whether a commit is on a branch."""
+        return self.is_behind(commit, f"refs/heads/{branch}")
+
+    def is_behind(self, commit: str, other: str) -> bool:
+        """Whether a commit is another one or one of its ancestors. A commit that is not here is none."""
         try:
-            self.git("merge-base", "--is-ancestor", commit, f"refs/heads/{branch}")
+            self.git("merge-base", "--is-ancestor", commit, other)
         except ForgeGitError:
             return False
         return True
@@ -206,3 +211,23 @@ def read_push(body: bytes) -> tuple[list[tuple[str, str, str]], list[str]]:
     if "push-options" in capabilities:
         options = sections[1]
     return commands, options
+
+
+def declined(refs: Mapping[str, str], lines: Sequence[str]) -> ForgeReply:
+    """Return the answer to a push that is declined. `refs` maps each of its refs to git's reason."""
+    report = [b"unpack ok\n", *(f"ng {ref} {reason}\n".encode() for ref, reason in refs.items())]
+    status = b"".join(map(_packet, report)) + b"0000"
+    reply = ForgeReply(200, b"0000", {"content-type": "application/x-git-receive-pack-result"})
+    told = with_words(reply, lines)
+    return ForgeReply(200, told.body.removesuffix(b"0000") + _packet(b"\x01" + status) + b"0000", reply.headers)
+
+
+def with_words(reply: ForgeReply, lines: Sequence[str]) -> ForgeReply:
+    """Return the answer to a push with lines that git prints after `remote: `."""
+    text = "".join(f"{line}\n" for line in lines).encode()
+    data = b"".join(_packet(b"\x02" + text[at : at + _BAND]) for at in range(0, len(text), _BAND))
+    return ForgeReply(reply.status, reply.body.removesuffix(b"0000") + data + b"0000", reply.headers)
+
+
+def _packet(data: bytes) -> bytes:
+    return b"%04x%b" % (len(data) + 4, data)

@@ -102,7 +102,8 @@ class GitHubApi:
         raise refuse(404, "Not Found")
 
     def _allow(self, token: Token, right: str) -> None:
-        if right and right not in token.rights:
+        # Labels and assignees of a pull request need the one or the other.
+        if right and right not in token.rights and not (right == "issues" and "pulls" in token.rights):
             kind = "integration" if token.login.endswith("[bot]") else "personal access token"
             raise refuse(403, f"Resource not accessible by {kind}", x_accepted_github_permissions=_NEEDS[right])
 

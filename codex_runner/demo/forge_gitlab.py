@@ -40,11 +40,21 @@ class GitLabApi:
             return refusal.reply
 
     def _token(self, request: Request) -> Token:
-        given = request.headers.get("private-token") or request.headers.get("authorization", "").removeprefix("Bearer ")
-        token = self._tokens.get(given)
-        if token is None or token.job:
+        headers = request.headers
+        given = headers.get("private-token") or headers.get("authorization", "").removeprefix("Bearer ")
+        job = headers.get("job-token", "")
+        token = self._tokens.get(given or job)
+        if token is None or token.job != bool(job):
             raise refuse(401, "401 Unauthorized")
+        if token.job and not (self._project.settings.job_reads and self._is_for_jobs(request)):
+            raise refuse(404, "404 Project Not Found")  # GitLab knows no user then, and hides the project
         return token
+
+    def _is_for_jobs(self, request: Request) -> bool:
+        match [unquote(part) for part in request.path.removeprefix("/api/v4/").split("/")]:
+            case ["projects", name, "merge_requests"] | ["projects", name, "merge_requests", _]:
+                return request.method == "GET" and name in {self._project.name, str(_PROJECT)}
+        return False
 
     def _route(self, request: Request, token: Token) -> ForgeReply:
         match [unquote(part) for part in request.path.removeprefix("/api/v4/").split("/")]:
@@ -184,28 +194,57 @@ class GitLabApi:
         return sum(name.encode())
 
 
-def follow_push(project: ForgeProject, login: str, branch: str, options: Sequence[str]) -> None:
-    """Obey the options of a push to a branch. Without `create`, nothing happens if no merge request is open."""
-    values = [option.removeprefix("merge_request.").partition("=")[::2] for option in options]
+def follow_push(project: ForgeProject, login: str, branch: str, options: Sequence[str]) -> list[str]:
+    """Obey the options of a push to a branch. Returns the lines that GitLab prints for them.
+
+    Without `create`, no merge request is opened. One that is open is updated.
+    """
+    values = _options(options)
+    if not values:
+        return []
     pull = next((each for each in project.pulls if (each.branch, each.state) == (branch, "open")), None)
+    problem = project.settings.option_error
+    target = values.get("target", ["main"])[-1]
+    if project.repository.tip(target) is None:
+        problem = f"Target branch {project.name}:{target} does not exist"
+    elif pull is None and "create" not in values:
+        problem = f"A merge_request.create push option is required to create a merge request for branch {branch}"
+    if problem:
+        said = " ".join(f"'{option}'" for option in options)
+        return ["WARNINGS:", f"Error encountered with push options {said}: {problem}"]
     if pull is None:
-        if "create" not in dict(values):
-            return
-        pull = project.add(Pull(0, branch, "main", branch, login))
-    for name, value in values:
+        pull = project.add(Pull(0, branch, "main", branch, login, assignees=[login]))
+    _set(project, pull, values)
+    return [f"View merge request for {branch}:", f"  {project.url}/{project.name}/-/merge_requests/{pull.number}"]
+
+
+def _options(options: Sequence[str]) -> dict[str, list[str]]:
+    """Return the values of each option for merge requests, as GitLab parses them: without blanks around."""
+    values: dict[str, list[str]] = {}
+    for option in options:
+        namespace, _, rest = option.partition(".")
+        name, _, value = rest.partition("=")
+        if namespace == "merge_request":
+            values.setdefault(name.strip(), []).append(value.strip())
+    return values
+
+
+def _set(project: ForgeProject, pull: Pull, values: Mapping[str, Sequence[str]]) -> None:
+    for name, given in values.items():
         match name:
             case "target":
-                pull.base = value
+                pull.base = given[-1]
             case "title":
-                pull.title, pull.draft = value, bool(_DRAFT.match(value))
+                pull.title, pull.draft = given[-1], bool(_DRAFT.match(given[-1]))
             case "description":
-                pull.body = value
-            case "draft":
-                pull.draft = True
-            case "label" if value not in pull.labels:
-                pull.labels.append(value)
-            case "assign" if value in project.settings.users:
-                pull.assignees.append(value)
+                pull.body = given[-1].replace("\\n", "\n")  # two characters become one
+            case "label":
+                pull.labels += [each for each in dict.fromkeys(given) if each not in pull.labels]
+            case "assign":
+                known = project.settings.users
+                pull.assignees += [each for each in given if each in known and each not in pull.assignees]
+    if "draft" in values and not pull.draft:
+        pull.title, pull.draft = f"Draft: {pull.title}", True
 
 
 def _state(pull: Pull) -> str:

@@ -43,6 +43,8 @@ def _create_commit(project: ForgeProject, token: Token, asked: dict[str, Any]) -
             "STALE_DATA",
             f'Expected branch to point to "{asked["expectedHeadOid"]}" but it did not.  Pull and try again.',
         )
+    if rule := project.refusal(branch, tip, NONE):
+        return _error(name, "UNPROCESSABLE", rule.message)
     changes = asked["fileChanges"]
     entries: list[tuple[str, str | None, str]] = [("100644", None, each["path"]) for each in changes["deletions"]]
     entries += [
@@ -72,10 +74,12 @@ def _update_refs(project: ForgeProject, _token: Token, asked: dict[str, Any]) ->
         branch = ref.removeprefix(_HEADS)
         if after != NONE and repository.commit(after) is None:
             return _error(name, "NOT_FOUND", f"Could not resolve to a commit: {after}")
-        if branch in project.settings.protected:
-            return _error(name, "UNPROCESSABLE", f"Cannot update this protected ref: {ref}")
         tip = repository.tip(branch)
-        if tip and after != NONE and not update.get("force") and not _is_behind(project, tip, after):
+        rule = project.refusal(branch, tip, after)
+        if rule or branch in project.settings.protected:
+            message = rule.message if rule else f"Cannot update this protected ref: {ref}"
+            return _error(name, "UNPROCESSABLE", message)
+        if tip and after != NONE and not update.get("force") and not repository.is_behind(tip, after):
             return _error(name, "UNPROCESSABLE", f"Update is not a fast forward: {ref}")
         lines.append(f"update {ref} {after}" + (f" {before}" if before else ""))
     try:
@@ -87,14 +91,6 @@ def _update_refs(project: ForgeProject, _token: Token, asked: dict[str, Any]) ->
 
 
 _MUTATIONS = {"createCommitOnBranch": _create_commit, "updateRefs": _update_refs}
-
-
-def _is_behind(project: ForgeProject, tip: str, after: str) -> bool:
-    try:
-        project.repository.git("merge-base", "--is-ancestor", tip, after)
-    except ForgeGitError:
-        return False
-    return True
 
 
 def _error(path: str, kind: str, message: str) -> ForgeReply:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fnmatch
 import time
 from typing import TYPE_CHECKING
 
+from codex_runner.demo.forge_git import NONE
 from codex_runner.demo.forge_state import Settings
 from codex_runner.text.dates import format_date
 
 if TYPE_CHECKING:
     from codex_runner.demo.forge_git import BareRepository
-    from codex_runner.demo.forge_state import Pull
+    from codex_runner.demo.forge_state import Protection, Pull
 
 
 class ForgeProject:
@@ -43,6 +45,19 @@ class ForgeProject:
         )
         self.pulls.append(pull)
         return pull
+
+    def refusal(self, branch: str, before: str | None, after: str) -> Protection | None:
+        """Return the first rule that refuses to move a branch, None if it may move. `before` None: it is new."""
+        is_new = before in {None, NONE}
+        replaces = not is_new and after != NONE and not self.repository.is_behind(before or "", after)
+        refused = {
+            "any": True,
+            "create": is_new,
+            "replace": replaces,
+            "unsigned": after not in {*self.signed, NONE, self.repository.tip("main")},
+        }
+        rules = (rule for rule in self.settings.protections if fnmatch.fnmatchcase(branch, rule.pattern))
+        return next((rule for rule in rules if refused[rule.when]), None)
 
     def settle(self) -> None:
         """Follow the branches: a pull request without a commit of its own is closed, as both forges do."""

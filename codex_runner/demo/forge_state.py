@@ -75,7 +75,7 @@ class Token:
     """A token that the forge knows. `rights`: "contents", "pulls", "issues"; an empty set sees nothing.
 
     `signs`: what it commits through the API is signed. `scopes` is what GitHub lists for a classic token. `job`: it is
-    GitLab's CI_JOB_TOKEN, which can push and no more.
+    GitLab's CI_JOB_TOKEN, which can push, and read merge requests.
     """
 
     login: str
@@ -106,13 +106,29 @@ class Pull:
     assignees: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """A rule for the branches that match `pattern`: a push of them is refused, and so is the API.
+
+    `reason` is git's word for the ref, `lines` are what a push prints. `message` is the API's. `when` is what it
+    refuses: "any", "create", "replace" (no fast-forward), or "unsigned".
+    """
+
+    pattern: str
+    reason: str
+    lines: tuple[str, ...]
+    message: str = "Cannot update this protected ref."
+    when: str = "any"
+
+
 @dataclass(slots=True)
 class Settings:
     """What an owner can set, and what a test wants.
 
     `actions_open`: GitHub Actions may open pull requests. `new_labels`: a label that is missing is made. `job_pushes`:
-    CI_JOB_TOKEN may push. `unresolved` and `unseen` are the numbers of pull requests and of commits that are refused
-    because their branch is too new.
+    CI_JOB_TOKEN may push. `job_reads`: it may read merge requests, as of GitLab 18.4. `option_error` is why GitLab does
+    not do what the options of a push ask for. `unresolved` and `unseen` are the numbers of pull requests and of commits
+    that are refused because their branch is too new.
     `remaining` is the rest of the requests of the hour. `creations` is GitHub's secondary limit a minute. `now` is the
     server's clock.
     """
@@ -123,6 +139,8 @@ class Settings:
     actions_open: bool = True
     new_labels: bool = True
     job_pushes: bool = True
+    job_reads: bool = True
+    option_error: str = ""
     free_tier: bool = True
     unresolved: int = 0
     unseen: int = 0
@@ -132,4 +150,5 @@ class Settings:
     teams: set[str] = field(default_factory=lambda: {"writers"})
     labels: set[str] = field(default_factory=lambda: {"documentation"})
     protected: set[str] = field(default_factory=lambda: {"main"})
+    protections: list[Protection] = field(default_factory=list)
     now: Callable[[], float] = time.monotonic

@@ -8,6 +8,7 @@ from dataclasses import replace
 from codex_runner.delivery.deliver import Delivery, Destination
 from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.gitlab import GitLabForge
+from codex_runner.delivery.gitlab_job import USER, GitLabJobForge
 from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.text import Words
@@ -34,6 +35,10 @@ class Shore:
         self.plain, self.workflow, self.watched, self.base = plain, WORKFLOW, (), None
         self.made = 0
 
+    @property
+    def is_job(self):
+        return self.token.startswith("glcbt-")
+
     def change(self, files, modes=None, base="main"):
         """Return the change of an agent that left these files: see support.forge.change."""
         found, _ = change(self.forge, files, modes, base)
@@ -53,13 +58,15 @@ class Shore:
         credential = ForgeCredential(Secret("FORGE_TOKEN", self.token))
         if self.kind is ForgeKind.GITHUB:
             return GitHubForge(ForgeEndpoint(self.forge.github_api), credential, "acme/app", Time().timing)
-        return GitLabForge(ForgeEndpoint(self.forge.gitlab_api), credential, "acme/app", Time().timing)
+        kind = GitLabJobForge if self.is_job else GitLabForge
+        return kind(ForgeEndpoint(self.forge.gitlab_api), credential, "acme/app", Time().timing)
 
     def destination(self):
         if self.kind is ForgeKind.GIT:
             remote, client = self.plain or Remote(str(self.forge.repository.path)), None
         else:
             user = "oauth2" if self.kind is ForgeKind.GITLAB else "x-access-token"
+            user = USER if self.is_job else user
             remote = Remote(self.forge.git_url, ForgeCredential(Secret("FORGE_TOKEN", self.token), user))
             client = self.client()
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
@@ -76,6 +83,18 @@ class Shore:
             runs,
             self.watched,
         )
+
+    async def ask(self):
+        destination = self.destination()
+        try:
+            return await Delivery(destination, self.spec).check()
+        finally:
+            if destination.forge is not None:
+                await destination.forge.aclose()
+
+    def check(self):
+        """Ask what is asked before the agent."""
+        return asyncio.run(self.ask())
 
     async def land(self, change, run="run-1", summary="Wrote the docs."):
         destination = self.destination()

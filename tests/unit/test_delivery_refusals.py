@@ -77,6 +77,19 @@ NETWORK = [
     ("fatal: unable to access 'https://x/': The requested URL returned error: 429", ForgeUnreachableError, "429"),
     ("error: RPC failed; curl 56 Recv failure: Connection reset by peer", ForgeUnreachableError, "RPC failed"),
     ("fatal: early EOF", ForgeUnreachableError, "early EOF"),
+    (
+        "remote: You are not allowed to push code to this project.\nfatal: the requested URL returned error: 403",
+        DeliveryError,
+        "does not let this credential push",
+    ),
+    ("ERROR: The key you are authenticating with has been marked as read only.", DeliveryError, "does not let"),
+    ("error: RPC failed; HTTP 413 curl 22 The requested URL returned error: 413", DeliveryError, "a push of this size"),
+    ("fatal: pack exceeds maximum allowed size (2.00 GiB)", DeliveryError, "a push of this size"),
+    (
+        "batch response: This repository is over its data quota. Account responsible for LFS bandwidth should purchase",
+        DeliveryError,
+        "has no room for the change",
+    ),
     ("gnutls_handshake() failed: The TLS connection was non-properly terminated.", ForgeUnreachableError, "gnutls"),
 ]
 

@@ -42,14 +42,27 @@ def served():
         yield server
 
 
-@pytest.fixture(params=["ssh", "path", "http"])
-def remote(request, night):
+WAYS = ["ssh", "path", "http"]
+
+
+def way_to(night, request):
     if request.param == "path":
         return night.remote()
     if request.param == "ssh":
         sshd = request.getfixturevalue("sshd")
         return Remote(f"ssh://{sshd.alias}{night.forge.path}", ssh=("ssh", "-F", str(sshd.config)))
     return over_http(request.getfixturevalue("served"), night)
+
+
+@pytest.fixture(params=WAYS)
+def remote(request, night):
+    return way_to(night, request)
+
+
+@pytest.fixture(params=WAYS)
+def own_remote(request, own):
+    """A night of the test's own, and the way to its forge."""
+    return own, way_to(own, request)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,4 @@
-"""GitLab, as the small forge behaves: merge requests by the API, and by the options of a push with a job's token."""
-
-import subprocess
+"""GitLab, as the small forge behaves: merge requests by the API."""
 
 import pytest
 from support.forge import (
@@ -19,7 +17,6 @@ from support.forge import (
 
 from codex_runner.delivery.gitlab import GitLabForge
 from codex_runner.delivery.http import ForgeEndpoint
-from codex_runner.delivery.push_options import push_options
 from codex_runner.demo.forge_state import Pull
 from codex_runner.domain.delivery import Decoration, Forge, ForgeCredential, ForgeKind, PullState, PullText
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError
@@ -164,67 +161,3 @@ def test_an_answer_that_is_not_understood_is_no_success(forge, document):
 def test_a_project_that_is_none(forge, name):
     with pytest.raises(ConfigurationError, match="no project of GitLab"):
         GitLabForge(ForgeEndpoint(forge.gitlab_api), ForgeCredential(Secret("T", PROJECT)), name)
-
-
-# --- a job's token ----------------------------------------------------------------------------------------------------
-
-ONE_LINE = PullText("Draft the notes", "One line. <!-- codex-runner: {} -->")
-
-
-@pytest.fixture
-def push(forge, tmp_path):
-    """Push the clone's main to a branch with options, as a job's token."""
-    url = forge.git_url.replace("//", f"//gitlab-ci-token:{JOB}@")
-    clone = tmp_path / "clone"
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com"]
-    subprocess.run([*git, "clone", "--quiet", url, clone], check=True)
-
-    def run(options, branch=BRANCH):
-        subprocess.run([*git, "-C", clone, "commit", "--quiet", "--allow-empty", "-m", "x"], check=True)
-        pushing = [word for option in options for word in ("-o", option)]
-        return subprocess.run(
-            [*git, "-C", clone, "push", "--quiet", "--force", *pushing, url, f"HEAD:refs/heads/{branch}"],
-            check=False, capture_output=True, text=True,
-        )  # fmt: skip
-
-    return run
-
-
-def test_options_of_a_push_open_a_merge_request_and_a_second_push_keeps_its_target(forge, push):
-    forge.repository.move("release", forge.repository.tip("main"))
-    decoration = Decoration(("documentation",), (), ("ada",))
-    options, left_out = push_options("release", ONE_LINE, decoration)
-    assert left_out == ()
-    for _ in range(2):
-        assert push(options).returncode == 0
-    (pull,) = forge.project.pulls
-    assert (pull.base, pull.title, pull.body, pull.draft) == ("release", ONE_LINE.title, ONE_LINE.body, True)
-    assert (pull.labels, pull.assignees, pull.author) == (["documentation"], ["ada", "ada"], "ada")
-    assert pull.tip == forge.repository.tip(BRANCH)
-
-
-def test_a_push_without_create_is_a_branch_and_no_more(forge, push):
-    assert push(["merge_request.title=x"]).returncode == 0
-    assert forge.project.pulls == []
-    assert forge.repository.tip(BRANCH)
-
-
-def test_a_jobs_token_that_may_not_push(forge, push):
-    forge.project.settings.job_pushes = False
-    done = push(push_options("main", ONE_LINE, Decoration())[0])
-    assert done.returncode != 0
-    assert "403" in done.stderr
-    assert forge.repository.tip(BRANCH) is None
-
-
-def test_what_options_cannot_carry_is_said(push):
-    options, left_out = push_options("main", TEXT, Decoration(reviewers=("ada",)))
-    assert not any("\n" in option or "description" in option for option in options)
-    assert len(left_out) == 2
-    assert push_options("main", PullText("t", "x" * 70_000), Decoration())[1]
-    for text, decoration in ((PullText("two\nlines", ""), Decoration()), (ONE_LINE, Decoration(("a\nb",)))):
-        with pytest.raises(DeliveryError, match="newline"):
-            push_options("main", text, decoration)
-    assert push_options("main", PullText("t", "", draft=False), Decoration())[0] == (
-        "merge_request.create", "merge_request.target=main", "merge_request.title=t",
-    )  # fmt: skip

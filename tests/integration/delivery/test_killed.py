@@ -1,7 +1,7 @@
 """A runner that is killed at any request to the forge: the next try ends with one branch and one pull request."""
 
 import pytest
-from support.forge import PAT, small_forge
+from support.forge import JOB, PAT, small_forge
 from support.shore import Shore
 
 from codex_runner.domain.delivery import DeliveryState, ForgeKind
@@ -15,6 +15,8 @@ WAYS = {
     "pushed": (ForgeKind.GITHUB, PAT, {}),
     "trees": (ForgeKind.GITHUB, None, {"run.sh": "100755"}),
     "gitlab": (ForgeKind.GITLAB, None, {}),
+    "job token": (ForgeKind.GITLAB, JOB, {}),
+    "job token, and the record is refused": (ForgeKind.GITLAB, JOB, {}),
     "signed, and the record is refused": (ForgeKind.GITHUB, None, {}),
     "pushed, and the record is refused": (ForgeKind.GITHUB, PAT, {}),
 }

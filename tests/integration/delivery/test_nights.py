@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from support.forge import ACTIONS, PAT
+from support.forge import ACTIONS, JOB, PAT
 from support.shore import BRANCH, WORKFLOW, Shore
 
 from codex_runner.domain.delivery import CommitWay, ForgeKind, IfUnchanged, Reopen
@@ -15,8 +15,18 @@ from codex_runner.domain.errors import BranchMovedError, CredentialError, Delive
 HELLO, LATER = {"hello.txt": b"hello\n"}, {"hello.txt": b"hello again\n"}
 
 
-@pytest.fixture(params=[ForgeKind.GITHUB, ForgeKind.GITLAB], ids=["github", "gitlab"])
+WAYS = {"github": (ForgeKind.GITHUB, None), "gitlab": (ForgeKind.GITLAB, None), "job token": (ForgeKind.GITLAB, JOB)}
+
+
+@pytest.fixture(params=WAYS)
 def shore(request, forge, tmp_path):
+    kind, token = WAYS[request.param]
+    return Shore(forge, tmp_path, kind, token)
+
+
+@pytest.fixture(params=[ForgeKind.GITHUB, ForgeKind.GITLAB], ids=["github", "gitlab"])
+def by_api(request, forge, tmp_path):
+    """A token that writes pull requests by the API, as CI_JOB_TOKEN cannot."""
     return Shore(forge, tmp_path, request.param)
 
 
@@ -70,23 +80,23 @@ def test_another_workflows_branch_is_left_alone(shore):
     assert shore.forge.repository.tip(BRANCH) == tip
 
 
-def test_another_workflows_branch_is_left_alone_before_it_has_a_pull_request(shore):
-    change = shore.change(HELLO)
-    answer = shore.forge.answer
-    shore.forge.answer = lambda method, path, *more: (
+def test_another_workflows_branch_is_left_alone_before_it_has_a_pull_request(by_api):
+    change = by_api.change(HELLO)
+    answer = by_api.forge.answer
+    by_api.forge.answer = lambda method, path, *more: (
         None if method == "POST" and path.endswith(("/pulls", "/merge_requests")) else answer(method, path, *more)
     )
     with pytest.raises(DeliveryError):
-        shore.deliver(change)
-    shore.forge.answer = answer
-    assert shore.branches == [BRANCH]
-    tip = shore.forge.repository.tip(BRANCH)
-    shore.workflow = "acme/app/other"
-    assert shore.deliver(shore.change(LATER)).state == "held"
-    assert shore.forge.repository.tip(BRANCH) == tip
-    shore.workflow = WORKFLOW
-    assert shore.deliver(change).state == "delivered"
-    shore.check_one()
+        by_api.deliver(change)
+    by_api.forge.answer = answer
+    assert by_api.branches == [BRANCH]
+    tip = by_api.forge.repository.tip(BRANCH)
+    by_api.workflow = "acme/app/other"
+    assert by_api.deliver(by_api.change(LATER)).state == "held"
+    assert by_api.forge.repository.tip(BRANCH) == tip
+    by_api.workflow = WORKFLOW
+    assert by_api.deliver(change).state == "delivered"
+    by_api.check_one()
 
 
 def test_closed_by_a_person_it_stays_closed_until_the_base_changes_what_matters(shore):
@@ -140,25 +150,25 @@ def test_what_is_merged_already_is_no_change(shore):
     assert shore.pulls == [(1, BRANCH, "closed")]
 
 
-def test_nothing_changed(shore):
-    assert shore.deliver(None).state == "unchanged"
-    assert shore.branches == []
-    shore.deliver(shore.change(HELLO))
-    assert shore.deliver(None).state == "unchanged"
-    shore.check_one()
-    shore.spec = replace(shore.spec, if_unchanged=IfUnchanged.CLOSE)
-    assert shore.deliver(None).state == "unchanged"
-    assert shore.pulls == [(1, BRANCH, "closed")]
-    assert shore.deliver(shore.change(LATER)).state == "delivered"  # the runner itself had closed it
-    assert shore.pulls == [(1, BRANCH, "closed"), (2, BRANCH, "open")]
+def test_nothing_changed(by_api):
+    assert by_api.deliver(None).state == "unchanged"
+    assert by_api.branches == []
+    by_api.deliver(by_api.change(HELLO))
+    assert by_api.deliver(None).state == "unchanged"
+    by_api.check_one()
+    by_api.spec = replace(by_api.spec, if_unchanged=IfUnchanged.CLOSE)
+    assert by_api.deliver(None).state == "unchanged"
+    assert by_api.pulls == [(1, BRANCH, "closed")]
+    assert by_api.deliver(by_api.change(LATER)).state == "delivered"  # the runner itself had closed it
+    assert by_api.pulls == [(1, BRANCH, "closed"), (2, BRANCH, "open")]
 
 
-def test_one_with_a_persons_commit_is_not_closed(shore):
-    shore.spec = replace(shore.spec, if_unchanged=IfUnchanged.CLOSE)
-    shore.deliver(shore.change(HELLO))
-    people_push(shore)
-    assert shore.deliver(None).state == "unchanged"
-    shore.check_one()
+def test_one_with_a_persons_commit_is_not_closed(by_api):
+    by_api.spec = replace(by_api.spec, if_unchanged=IfUnchanged.CLOSE)
+    by_api.deliver(by_api.change(HELLO))
+    people_push(by_api)
+    assert by_api.deliver(None).state == "unchanged"
+    by_api.check_one()
 
 
 def test_two_runs_at_once(shore):
