@@ -33,6 +33,7 @@ class Shore:
         self.spec = DeliverySpec(**{"branch": BRANCH, **spec})
         self.plain, self.workflow, self.watched, self.base = plain, WORKFLOW, (), None
         self.made = 0
+        self.time = Time()
 
     def change(self, files, modes=None, base="main"):
         """Return the change of an agent that left these files: see support.forge.change."""
@@ -52,8 +53,8 @@ class Shore:
     def client(self):
         credential = ForgeCredential(Secret("FORGE_TOKEN", self.token))
         if self.kind is ForgeKind.GITHUB:
-            return GitHubForge(ForgeEndpoint(self.forge.github_api), credential, "acme/app", Time().timing)
-        return GitLabForge(ForgeEndpoint(self.forge.gitlab_api), credential, "acme/app", Time().timing)
+            return GitHubForge(ForgeEndpoint(self.forge.github_api), credential, "acme/app", self.time.timing)
+        return GitLabForge(ForgeEndpoint(self.forge.gitlab_api), credential, "acme/app", self.time.timing)
 
     def destination(self):
         if self.kind is ForgeKind.GIT:
