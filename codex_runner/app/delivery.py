@@ -23,7 +23,7 @@ from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.text import Words
 from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
-from codex_runner.domain.errors import UsageError
+from codex_runner.domain.errors import CredentialError, UsageError
 from codex_runner.domain.event import Guarded, Warned, build, to_json
 from codex_runner.engine.credential_rules import CredentialUse, default_workflow
 from codex_runner.engine.handover import Asked, leaked
@@ -189,17 +189,21 @@ class JobDelivery:
             complete=complete,
         )
         tell = _Renamed(listeners.tell, again=listeners.again)
-        if complete:
-            borrowed = await borrow(
-                spec,
-                self._invocation.vault,
-                use,
-                environment=environ,
-                on_event=tell,
-                on_secret=listeners.learn,
-            )
-        else:
-            borrowed = take(spec, use, environment=environ, on_event=tell, on_secret=listeners.learn)
+        try:
+            if complete:
+                borrowed = await borrow(
+                    spec,
+                    self._invocation.vault,
+                    use,
+                    environment=environ,
+                    on_event=tell,
+                    on_secret=listeners.learn,
+                )
+            else:
+                borrowed = take(spec, use, environment=environ, on_event=tell, on_secret=listeners.learn)
+        except CredentialError as error:
+            error.remedy = _remedy(error.remedy, spec.path, use.workflow)
+            raise
         return borrowed.credential.secret
 
 
@@ -225,6 +229,14 @@ class _Renamed:
             self._tell(dataclasses.replace(event, name=f"delivery {event.name}"))
         elif isinstance(event, Warned) and not self._again and event.code != SOURCE:  # a CI system's own token is fine
             self._tell(event)
+
+
+def _remedy(remedy: str, path: str, workflow: str) -> str:
+    """Return what to do about a credential that is the delivery's, not the job's: another key, and another path."""
+    put = f"`codex-runner token put {workflow} --path {path} --kind api_key`"
+    for name in (path, workflow):
+        remedy = remedy.replace(f"`codex-runner token put {name}`", put)
+    return remedy.replace("the job's `credential", "the delivery's `credential")
 
 
 async def _close(forge: Forge | None) -> None:

@@ -130,6 +130,13 @@ _WHOLE_PUSH = (
 
 _ONE_REF = (
     _Refusal(
+        re.compile(r"GH001|exceeds GitHub's file size limit|(?i:larger than the (maximum|allowed)|file size limit)"),
+        DeliveryError,
+        "{name} was not pushed: a file in the change is larger than the repository allows: {said}.",
+        "Keep such files in Git LFS, or forbid them to the agent with `forbidden_paths`: else each run is paid for, and "
+        "fails here again.",
+    ),
+    _Refusal(
         re.compile(r"refusing to allow .* workflow"),
         DeliveryError,
         "{name} was not pushed: the token may not change workflows: {said}.",

@@ -146,6 +146,17 @@ def test_a_failed_run_delivers_nothing(project, forge, nightly):
     assert "not green" in refused.stderr
 
 
+def test_no_other_turn_is_paid_for_a_change_that_cannot_be_delivered(project, nightly, service):
+    (project.cwd / "README.md").write_text("not committed\n")
+    checks = [{"name": "lint", "run": "exit 3"}]
+    agent_does(nightly, "echo more >>README.md", checks=checks, on_check_failure="retry")
+    done = project.run()
+    assert done.code == 1
+    assert len(done.run.run_json["attempts"]) == 1
+    (warning,) = [each["message"] for each in done.run.run_json["warnings"] if each["code"] == "no-retry"]
+    assert "cannot be delivered: README.md had uncommitted changes before the agent" in warning
+
+
 def test_a_change_that_git_ignores_is_none(project, forge, nightly):
     forge.repository.commit_files("main", {".gitignore": b"*.log\n"}, "Ignore logs")
     nightly.renew()
