@@ -133,8 +133,8 @@ _ONE_REF = (
         re.compile(r"GH001|exceeds GitHub's file size limit|(?i:larger than the (maximum|allowed)|file size limit)"),
         DeliveryError,
         "{name} was not pushed: a file in the change is larger than the repository allows: {said}.",
-        "Keep such files in Git LFS, or forbid them to the agent with `forbidden_paths`: else each run is paid for, and "
-        "fails here again.",
+        "Keep such files in Git LFS, or forbid them to the agent with `forbidden_paths`: else each run is paid for, "
+        "and fails here again.",
     ),
     _Refusal(
         re.compile(r"refusing to allow .* workflow"),
