@@ -105,7 +105,8 @@ class Shore:
                     return answer(*request)
                 first, fatal = not fatal, True
                 reply = answer(*request) if after and first else None
-                loop.call_soon_threadsafe(working.cancel)
+                if first:  # once: a cancellation in the middle of another one leaves pipes open
+                    loop.call_soon_threadsafe(working.cancel)
                 return reply and None
 
             self.forge.answer = answered
