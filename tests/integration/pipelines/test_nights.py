@@ -149,6 +149,7 @@ def test_on_github_by_the_jobs_own_token(folder, forge, act, codex):
                 a_day_passes(forge, world)
 
 
+@pytest.mark.thorough
 @pytest.mark.needs_gitlab_ci_local
 def test_on_gitlab(folder, forge, codex):
     command = gitlab_ci_local(BUILD)
@@ -201,7 +202,7 @@ def lines():
             "docs": whole("With cron")[1].partition("* * * ")[2].strip()}  # fmt: skip
 
 
-@pytest.mark.parametrize("place", ["ci/cron", "docs"])
+@pytest.mark.parametrize("place", [pytest.param("ci/cron", marks=pytest.mark.thorough), "docs"])
 def test_with_cron(folder, forge, codex, place):
     """Each night the line itself, with only what cron gives it."""
     job, _ = whole("With cron")
