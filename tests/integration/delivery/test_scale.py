@@ -6,7 +6,9 @@ import pytest
 from support.forge import PAT
 from support.shore import BRANCH, Shore
 
+from codex_runner.delivery import github_commits
 from codex_runner.domain.delivery import ForgeKind
+from codex_runner.domain.errors import DeliveryError
 
 WAYS = {
     "signed": (ForgeKind.GITHUB, None),
@@ -84,6 +86,22 @@ def test_what_a_killed_upload_has_left_is_used_again_and_removed(forge, tmp_path
     files, modes = MANY["binary and a mode"]()
     assert shore.deliver(shore.change(files, modes)).signed is True
     assert ref not in forge.repository.git("for-each-ref")
+
+
+def test_a_file_that_github_does_not_take_is_told_with_a_way_out(forge, tmp_path, monkeypatch):
+    monkeypatch.setattr(github_commits, "_BLOB_BYTES", 1000)
+    monkeypatch.setattr(github_commits, "_TREES_BYTES", 1000)
+    hook = forge.repository.path / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    said = "error: File big.bin is 120.00 MB; this exceeds GitHub's file size limit of 100.00 MB"
+    hook.write_text(f'#!/bin/sh\ngrep -q . && {{ echo "{said}" >&2; exit 1; }}\n')
+    hook.chmod(0o755)
+    shore = Shore(forge, tmp_path)
+    with pytest.raises(DeliveryError, match=r"larger than the repository allows: .*big\.bin is 120") as caught:
+        shore.deliver(shore.change({"big.bin": b"\0" * 2000} | RUN, MODES))
+    assert "Git LFS" in caught.value.remedy
+    assert (shore.branches, shore.pulls) == ([], [])
+    assert forge.repository.git("for-each-ref", "refs/codex-runner") == ""
 
 
 @pytest.mark.parametrize("status", [404, 422])
