@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,14 @@ from codex_runner.engine.handover import Asked, leaked
 from codex_runner.git.delivered import fetch
 from codex_runner.git.guard import guard_script
 from codex_runner.shell.script import shell_script
+from codex_runner.text.excerpts import one_line
 from codex_runner.transports.directory import runs_root, state_folder
 from codex_runner.transports.local import LocalTransport
 from codex_runner.vault.endpoint import proxy_of, require_ca
 from codex_runner.vault.lease import borrow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from codex_runner.app.invocation import Invocation
     from codex_runner.domain.delivery import ChangeSet, Delivered, Forge
@@ -94,7 +96,7 @@ class JobDelivery:
             access = await delivery.check()
         finally:
             await _close(forge)
-        return Asked(to_json(noted), access.warnings)
+        return Asked(to_json(noted), [*access.warnings, *await _doubts(self._job, transport, environ)])
 
     async def keep(
         self, transport: Transport, packed: Packed, redactor: Redactor, spared: Collection[str]
@@ -248,9 +250,28 @@ async def _origin(job: Job, transport: Transport, environ: Mapping[str, str]) ->
     """Return the address of the tree's remote, as the host has it before the agent. Returns "" if there is none."""
     if job.workspace is not None and job.workspace.is_url:
         return without_user(job.workspace.repo)
-    script = f"{guard_script()}\n{shell_script('codex_runner.git', 'origin.sh')}"
+    return without_user(await _said("origin.sh", job, transport, environ))
+
+
+async def _doubts(job: Job, transport: Transport, environ: Mapping[str, str]) -> Sequence[str]:
+    """Return sentences about what this machine lacks for changes that the agent may make."""
+    is_far = job.workspace is not None and job.workspace.is_url
+    if is_far or shutil.which("git-lfs", path=environ.get("PATH")) is not None:
+        return ()
+    path = await _said("lfs_used.sh", job, transport, environ)
+    if not path:
+        return ()
+    said = (
+        f"Files such as {one_line(path, 100)} belong to Git LFS, and git-lfs is not installed on the runner's machine"
+    )
+    return (f"{said}: a change to one of them cannot be delivered. Install git-lfs there.",)
+
+
+async def _said(script: str, job: Job, transport: Transport, environ: Mapping[str, str]) -> str:
+    """Return what a script of the room `git` prints in the job's tree before the agent."""
+    text = f"{guard_script()}\n{shell_script('codex_runner.git', script)}"
     cwd = job.cwd if job.workspace is None else job.workspace.repo
     if job.workspace is not None:
         transport = LocalTransport(environ)
-    done = await transport.ask(script, cwd=cwd)
-    return without_user(done.output.decode("utf-8", "surrogateescape").strip())
+    done = await transport.ask(text, cwd=cwd)
+    return done.output.decode("utf-8", "surrogateescape").strip()
