@@ -1,5 +1,6 @@
 """Many files, and large ones: they arrive as recorded, within a minute and the forge's limits, whichever way."""
 
+import asyncio
 import os
 
 import pytest
@@ -8,7 +9,7 @@ from support.shore import BRANCH, Shore
 
 from codex_runner.delivery import github_commits
 from codex_runner.domain.delivery import ForgeKind
-from codex_runner.domain.errors import DeliveryError
+from codex_runner.domain.errors import BranchMovedError, DeliveryError
 
 WAYS = {
     "signed": (ForgeKind.GITHUB, None),
@@ -102,6 +103,23 @@ def test_a_file_that_github_does_not_take_is_told_with_a_way_out(forge, tmp_path
     assert "Git LFS" in caught.value.remedy
     assert (shore.branches, shore.pulls) == ([], [])
     assert forge.repository.git("for-each-ref", "refs/codex-runner") == ""
+
+
+def test_two_uploads_at_once_end_with_one_branch_and_no_objects(forge, tmp_path, monkeypatch):
+    monkeypatch.setattr(github_commits, "_TREES_BYTES", 0)
+    shore = Shore(forge, tmp_path)
+    changes = [shore.change({"a.md": b"%d\n" % number} | RUN, MODES) for number in range(3)]
+
+    async def both():
+        tries = (shore.land(change, f"run-{number}") for number, change in enumerate(changes[:2]))
+        return await asyncio.gather(*tries, return_exceptions=True)
+
+    for result in asyncio.run(both()):
+        assert not isinstance(result, BaseException) or isinstance(result, BranchMovedError)
+    assert shore.deliver(changes[2], "run-3").signed is True
+    shore.check_one()
+    assert shore.shown("a.md") == "2"
+    assert "+objects" not in forge.repository.git("for-each-ref")
 
 
 @pytest.mark.parametrize("status", [404, 422])
