@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -35,13 +36,14 @@ from codex_runner.engine.handover import Asked, leaked
 from codex_runner.git.delivered import fetch
 from codex_runner.git.guard import guard_script
 from codex_runner.shell.script import shell_script
+from codex_runner.text.excerpts import one_line
 from codex_runner.transports.directory import runs_root, state_folder
 from codex_runner.transports.local import LocalTransport
 from codex_runner.vault.endpoint import proxy_of, require_ca
 from codex_runner.vault.lease import borrow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from codex_runner.app.invocation import Invocation
     from codex_runner.domain.delivery import Access, ByHand, ChangeSet, Forge
@@ -114,7 +116,7 @@ class JobDelivery:
         finally:
             await _close(forge)
         self._asked = delivery, access
-        return Asked(to_json(noted), access.warnings)
+        return Asked(to_json(noted), [*access.warnings, *await _doubts(self._job, transport, environ)])
 
     async def prove(self, commit: str) -> None:
         """See Deliverer.prove. Most nights begin with the base as it is, which `check` has seen."""
@@ -276,17 +278,21 @@ class JobDelivery:
             complete=complete,
         )
         tell = _Renamed(listeners.tell, again=listeners.again)
-        if complete:
-            borrowed = await borrow(
-                spec,
-                self._invocation.vault,
-                use,
-                environment=environ,
-                on_event=tell,
-                on_secret=listeners.learn,
-            )
-        else:
-            borrowed = take(spec, use, environment=environ, on_event=tell, on_secret=listeners.learn)
+        try:
+            if complete:
+                borrowed = await borrow(
+                    spec,
+                    self._invocation.vault,
+                    use,
+                    environment=environ,
+                    on_event=tell,
+                    on_secret=listeners.learn,
+                )
+            else:
+                borrowed = take(spec, use, environment=environ, on_event=tell, on_secret=listeners.learn)
+        except CredentialError as error:
+            error.remedy = _remedy(error.remedy, spec.path, use.workflow)
+            raise
         return borrowed.credential.secret
 
 
@@ -320,6 +326,14 @@ class _Renamed:
             self._tell(event)
 
 
+def _remedy(remedy: str, path: str, workflow: str) -> str:
+    """Return what to do about a credential that is the delivery's, not the job's: another key, and another path."""
+    put = f"`codex-runner token put {workflow} --path {path} --kind api_key`"
+    for name in (path, workflow):
+        remedy = remedy.replace(f"`codex-runner token put {name}`", put)
+    return remedy.replace("the job's `credential", "the delivery's `credential")
+
+
 async def _close(forge: Forge | None) -> None:
     if forge is not None:
         await forge.aclose()
@@ -332,9 +346,28 @@ async def origin_of_tree(job: Job, transport: Transport, environ: Mapping[str, s
     """
     if job.workspace is not None and job.workspace.is_url:
         return job.workspace.repo
-    script = f"{guard_script()}\n{shell_script('codex_runner.git', 'origin.sh')}"
+    return await _said("origin.sh", job, transport, environ)
+
+
+async def _doubts(job: Job, transport: Transport, environ: Mapping[str, str]) -> Sequence[str]:
+    """Return sentences about what this machine lacks for changes that the agent may make."""
+    is_far = job.workspace is not None and job.workspace.is_url
+    if is_far or shutil.which("git-lfs", path=environ.get("PATH")) is not None:
+        return ()
+    path = await _said("lfs_used.sh", job, transport, environ)
+    if not path:
+        return ()
+    said = (
+        f"Files such as {one_line(path, 100)} belong to Git LFS, and git-lfs is not installed on the runner's machine"
+    )
+    return (f"{said}: a change to one of them cannot be delivered. Install git-lfs there.",)
+
+
+async def _said(script: str, job: Job, transport: Transport, environ: Mapping[str, str]) -> str:
+    """Return what a script of the room `git` prints in the job's tree before the agent."""
+    text = f"{guard_script()}\n{shell_script('codex_runner.git', script)}"
     cwd = job.cwd if job.workspace is None else job.workspace.repo
     if job.workspace is not None:
         transport = LocalTransport(environ)
-    done = await transport.ask(script, cwd=cwd)
+    done = await transport.ask(text, cwd=cwd)
     return done.output.decode("utf-8", "surrogateescape").strip()

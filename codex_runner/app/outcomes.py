@@ -39,7 +39,6 @@ from codex_runner.transports.local import LocalTransport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from codex_runner.app.changes import Change
     from codex_runner.app.forge import ForgePlace
@@ -189,7 +188,8 @@ class _Asker:
             job, spec = self._job()
             require_trust(job, self._invocation.environ, lambda _: None)
             place = await self._place(job, spec, change)
-            remote, forge = await JobDelivery(job, spec, self._invocation, RunFolder(Path())).reach(place, self._redactor.learn)
+            ways = JobDelivery(job, spec, self._invocation, RunFolder(Path()))
+            remote, forge = await ways.reach(place, self._redactor.learn)
             self._ways[key] = _Way(place.api or place.url, remote, forge)
         way = self._ways[key]
         if change.last.target is ForgeKind.GIT and way.remote.shown != repository:

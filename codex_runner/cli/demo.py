@@ -60,6 +60,8 @@ def demo(
         _show_what_is_left(folder, time.monotonic() - began)
         if keep:
             typer.echo(f"\nThe scratch folder is kept: {scratch}\n{by_hand}", err=True)
+        else:
+            _say("its services have ended, so the addresses above do not answer; with --keep it says how to start them")
     finally:
         if not keep:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -104,6 +106,8 @@ def _by_hand(world: DemoWorld) -> str:
         f"  CODEX_ACCESS_TOKEN={token} {FORGE_TOKEN}={forge_token} codex-runner run release-notes -c {config} "
         "--set 'jobs.release-notes.credential.source=\"env\"'\n"
         "The pull request that it opens has a page, as long as the forge runs.\n"
+        "Then end the two services, and remove the folder:\n"
+        f"  kill %1 %2; rm -rf {shlex.quote(str(world.config.parent))}\n"
     )
 
 

@@ -40,6 +40,10 @@ def setup(
             help="The workflow and the path of its token, such as acme/app/release-notes.", show_default=False
         ),
     ],
+    delivery: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="The path of the delivery's own token on the mount.", show_default=False),
+    ] = None,
     repo: Annotated[str | None, typer.Option(help="GitHub: owner/name.", show_default=False)] = None,
     repository_id: Annotated[
         str | None,
@@ -100,6 +104,7 @@ def setup(
         tell(f"GitHub's number of {repo} is {repository_id}")
     request = vault_setup.SetupRequest(
         workflow=workflow,
+        delivery=delivery,
         repository=repo,
         repository_id=repository_id,
         workflow_file=workflow_file,
@@ -132,12 +137,19 @@ def setup(
         tell(then if lister else f"and the job: {_credential(request)}")
     if request.approle_cidrs:
         _tell_approle(request)
+    if delivery is not None:
+        tell(f"and its delivery: {_credential(request, delivery)}")
+        where = "" if mount == vault_setup.DEFAULT_MOUNT else f" --mount {mount}"
+        tell(f"its token is stored by: codex-runner token put {workflow}{where} --path {delivery} --kind api_key")
 
 
-def _credential(request: SetupRequest) -> str:
-    """Return a job's line. It names the workflow: outside a CI system, and without a clone, nothing else does."""
+def _credential(request: SetupRequest, path: str | None = None) -> str:
+    """Return the line for the token at `path`, by default the job's own.
+
+    It names the workflow: outside a CI system, and without a clone, nothing else does.
+    """
     named = f', workflow = "{request.workflow}"' if request.approle_cidrs else ""
-    return f'credential = {{ mount = "{request.mount}", path = "{request.workflow}"{named} }}'
+    return f'credential = {{ mount = "{request.mount}", path = "{path or request.workflow}"{named} }}'
 
 
 def _at(mount: str, usual: str) -> str:

@@ -55,7 +55,8 @@ _RULES: Final = (
         r"^(GH001: Large files|File .* exceeds GitHub's file size limit|(GitLab: )?File .* is larger than the allowed"
         r"|(GitLab: )?You are attempting to check in one or more blobs which exceed)",
         "was not pushed: a file of the change is too large",
-        "Track the file with Git LFS, or keep it out of the change.",
+        "Keep such files in Git LFS, or forbid them to the agent with `forbidden_paths`: else each run is paid "
+        "for, and fails here again.",
     ),
     _rule(
         r"^(GitLab: )?Your push (has been rejected, because|to this repository would cause it to exceed)"

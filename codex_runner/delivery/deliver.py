@@ -22,6 +22,7 @@ from codex_runner.delivery.record_ref import read_record, record_ref, write_reco
 from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.delivery.repository import Person, open_repository
 from codex_runner.delivery.tree import change_on, changed_paths, contents, is_of
+from codex_runner.delivery.upload import Upload
 from codex_runner.domain.delivery import (
     CommitWay,
     Decoration,
@@ -279,12 +280,13 @@ class Delivery:
         signs = access.signs and self._spec.signing is not Signing.OFF and self._spec.author is None
         if isinstance(self._to.forge, GitHubForge) and signs:
             commits = self._to.forge.commits
-            done = await commits.make(target.branch, made, message, lambda: contents(repository, made))
+            upload = Upload(repository, made, record, when)
+            done = await commits.make(target.branch, made, message, lambda: contents(repository, made), upload.push)
             if done is not None:
                 if not done.signed and self._spec.signing is Signing.REQUIRED:
                     raise DeliveryError("GitHub has not signed the commit that it made.", remedy=_UNSIGNED)
                 on_the_way = dataclasses.replace(record, tip=plan.expected, next=done.oid)
-                await self._push(repository, [], on_the_way, at, when, opened)
+                await self._push(repository, upload.undo, on_the_way, at, when, opened)
                 self._warnings += await commits.move(target.branch, plan.expected or None, done.oid)
                 return _Tip(done.oid, done.signed, done.way)
         if self._spec.signing is Signing.REQUIRED:

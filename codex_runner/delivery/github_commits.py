@@ -1,4 +1,4 @@
-"""Commits at GitHub without a push, so that GitHub signs them: by its mutation, else by trees; and the branch's move.
+"""Commits that GitHub makes, so that it signs them: by its mutation, else from a tree; and the branch's move.
 
 The mutation only appends to a branch. So it works on a second branch, `<branch>--next`, and one compare-and-swap moves
 the first: its pull request never points to the base, which would close it.
@@ -17,7 +17,7 @@ from codex_runner.domain.delivery import CommitWay
 from codex_runner.domain.errors import BranchMovedError, DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from codex_runner.domain.delivery import ChangeSet
 
@@ -31,6 +31,8 @@ _PLAIN: Final = "100644"
 _SUBMODULE: Final = "160000"
 _MUTATION_BYTES: Final = 16 << 20  # of contents; base64 adds a third
 _BLOB_BYTES: Final = 40 << 20
+_BLOBS: Final = 20  # of 80 a minute, which other runs with this token need too
+_TREES_BYTES: Final = 16 << 20
 _CHUNK_PATHS: Final = 100
 _CHUNK_BYTES: Final = 4 << 20
 _PAUSES: Final = (0.0, 1.0, 2.0, 4.0)  # seconds before each try
@@ -64,19 +66,31 @@ class GitHubCommits:
         self._repository = repository
         self._client = repository.client
 
-    async def make(self, branch: str, change: ChangeSet, message: str, contents: Contents) -> Committed | None:
+    async def make(
+        self,
+        branch: str,
+        change: ChangeSet,
+        message: str,
+        contents: Contents,
+        upload: Callable[[], Awaitable[bool]],
+    ) -> Committed | None:
         """Make the commit of `change.tree` on `change.base`, which the repository must have. Moves no branch to it.
 
-        Returns None if the API cannot make this tree: push it then by git. Idempotent: a commit that an earlier try has
-        made is found, or left without a branch. `contents` may be called twice.
+        `upload` pushes the tree by git, without a branch: it is called if the API cannot make the tree, or not within a
+        minute, and returns whether it could. Returns None if GitHub cannot make this commit: push it then by git.
+        Idempotent: a commit that an earlier try has made is found, or left without a branch. `contents` may be called
+        several times.
         """
-        if any(not _is_utf8(path) for path in change.paths):
-            return None
-        if all(mode == _PLAIN for mode in change.modes.values()):
+        named = all(map(_is_utf8, change.paths))
+        if named and all(mode == _PLAIN for mode in change.modes.values()):
             made = await self._by_mutation(branch, change, message, contents)
             if made is not None:
                 return Committed(made.oid, CommitWay.MUTATION, made.verified)
-        made = await self._by_trees(change, message, contents)
+        made = None
+        if (not named or await _is_much(contents)) and await upload():
+            made = await self._of_tree(change, change.tree, message)
+        if made is None and named:
+            made = await self._by_trees(change, message, contents)
         return None if made is None else Committed(made.oid, CommitWay.TREES, made.verified)
 
     async def move(self, branch: str, before: str | None, commit: str) -> Sequence[str]:
@@ -182,11 +196,17 @@ class GitHubCommits:
             size += len(content)
         if entries:
             tree = await self._tree(tree, entries)
+        return await self._of_tree(change, tree, message)
+
+    async def _of_tree(self, change: ChangeSet, tree: str, message: str) -> Commit | None:
+        """Return a commit without a branch, of a tree that GitHub has. Returns None if GitHub has none, or another."""
         if tree != change.tree:
             return None
         doing = "make the commit"
         body = {"message": message, "tree": tree, "parents": [change.base]}  # no author: GitHub signs its own alone
-        answer = await self._repository.ask("POST", "/git/commits", doing, body=body)
+        answer = await self._repository.ask("POST", "/git/commits", doing, body=body, accept={404, 422})
+        if answer.status in {404, 422}:
+            return None
         with self._client.understood(doing):
             commit = read_commit(answer.document)
         if not _is_of(commit, change):
@@ -198,11 +218,8 @@ class GitHubCommits:
         if mode == _SUBMODULE:
             return {"path": path, "mode": mode, "type": "commit", "sha": content.decode().strip()}
         entry = {"path": path, "mode": mode, "type": "blob"}
-        if b"\0" not in content:
-            try:
-                return {**entry, "content": content.decode()}
-            except UnicodeDecodeError:
-                pass  # a blob of its own
+        if _is_text(content):
+            return {**entry, "content": content.decode()}
         doing = "make a blob"
         body = {"content": base64.b64encode(content).decode(), "encoding": "base64"}
         answer = await self._repository.ask("POST", "/git/blobs", doing, body=body)
@@ -271,6 +288,26 @@ def _can_pass(document: Any) -> bool:
     return isinstance(errors, list) and any(
         isinstance(each, dict) and each.get("type") in {"STALE_DATA", "NOT_FOUND"} for each in errors
     )
+
+
+async def _is_much(contents: Contents) -> bool:
+    """Whether the API would need minutes for this, or refuse it: too many blobs, or too many bytes."""
+    blobs = size = 0
+    async for _, mode, content in contents():
+        blobs += mode != _SUBMODULE and not _is_text(content)
+        size += len(content)
+        if blobs > _BLOBS or size > _TREES_BYTES:
+            return True
+    return False
+
+
+def _is_text(content: bytes) -> bool:
+    """Whether a file can be a part of its tree's own request."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in content
 
 
 def _is_utf8(path: str) -> bool:

@@ -221,9 +221,7 @@ class ForgeClient:
         limit = self._timing.timeout * 2 + len(content or b"") / _SLOWEST
         try:
             async with (
-                asyncio.timeout(
-                    self._timing.timeout * 2
-                ),  # a server that drips keeps within each of httpx's own limits
+                asyncio.timeout(limit),
                 self._http.stream(method, address, content=content, headers=headers) as response,
             ):
                 return Answer(response.status_code, dict(response.headers), await _read(response))

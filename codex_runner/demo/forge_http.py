@@ -56,9 +56,9 @@ class ForgeHandler(BaseHTTPRequestHandler):
         """Return the body. git sends a large one in chunks."""
         if self.headers.get("transfer-encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("content-length") or 0))
-        body = b""
+        body = bytearray()  # a push of 50 MB has thousands of chunks: bytes would be copied for each
         while size := int(self.rfile.readline().split(b";")[0], 16):
             body += self.rfile.read(size)
             self.rfile.readline()
         self.rfile.readline()
-        return body
+        return bytes(body)

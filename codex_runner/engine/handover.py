@@ -148,6 +148,13 @@ class Handover:
         except RunnerError as error:
             self._refusal = error
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the changes of the last comparison cannot be delivered, None if they can. Another turn adds to them."""
+        if self._refusal is None:
+            return None
+        return f"its changes cannot be delivered: {self._recorder.redactor.text(self._refusal.message).rstrip('.')}"
+
     async def _pack(self, patch: bytes) -> Packed:
         noted = self._recorder.state.facts.get("tree")
         if noted is None:

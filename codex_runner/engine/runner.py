@@ -170,7 +170,7 @@ class Runner:
             complaint = self._checks.complaint()
             if complaint is None:
                 return patch
-            if (why_not := attempts.can_go_on()) is not None:
+            if (why_not := attempts.can_go_on() or self._handover.refusal) is not None:
                 self._recorder.warn("no-retry", f"The agent gets no other turn {complaint.reason}: {why_not}.")
                 return patch
             ending = await attempts.another_turn(complaint.prompt, complaint.reason)

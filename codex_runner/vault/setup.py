@@ -26,6 +26,11 @@ _SAFE_PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 # No comma, and no space at an end: Terraform's provider would split the value, or change it.
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_./@:-]+(?: +[A-Za-z0-9_./@:-]+)*")
 
+_REVOKE: Final = """\
+path "auth/token/revoke-self" {
+  capabilities = ["update"]
+}
+"""
 _EVENTS: Final = ("schedule", "push", "workflow_dispatch")
 
 
@@ -38,11 +43,14 @@ class SetupRequest:
     one. GitLab needs `gitlab_project` (its number, or its path). `approle_cidrs` make an AppRole for these addresses:
     then neither is needed.
 
+    `delivery` is the path of the delivery's own token, on the same mount, if it has one.
+
     Instead of one `ref`: all tags that begin with `tag_prefix`, or `pull_requests` into that ref. With `lister`, the
     workflow may list all tokens of the mount instead of reading its own.
     """
 
     workflow: str
+    delivery: str | None = None
     repository: str | None = None
     repository_id: str | None = None
     workflow_file: str | None = None
@@ -61,6 +69,11 @@ class SetupRequest:
     audience: str = "codex-runner"
     token_ttl: int = 300
     secret_id_ttl: int = 30 * 86400
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of the workflow's tokens."""
+        return (self.workflow,) if self.delivery is None else (self.workflow, self.delivery)
 
     @property
     def name(self) -> str:
@@ -130,8 +143,8 @@ def plan(request: SetupRequest) -> tuple[Step, ...]:
     steps: list[Step] = [KvMount(request.mount)]
     if not request.lister:
         steps += [
-            Policy(name, runner_policy(request.mount, request.workflow)),
-            Policy(f"{name}-rotator", rotator_policy(request.mount, request.workflow)),
+            Policy(name, runner_policy(request.mount, *request.paths)),
+            Policy(f"{name}-rotator", rotator_policy(request.mount, *request.paths)),
         ]
     steps.append(Policy(request.lister_name, lister_policy(request.mount)))
     if request.gitlab_project:
@@ -145,25 +158,26 @@ def plan(request: SetupRequest) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def runner_policy(mount: str, path: str) -> str:
-    """Policy: read the newest version of one path, and revoke the own login. Nothing else, not even lookup-self."""
-    return f"""\
+def runner_policy(mount: str, *paths: str) -> str:
+    """Policy: read the newest version of each path, and revoke the own login. Nothing else, not even lookup-self."""
+    reads = "\n".join(
+        f"""\
 path "{mount}/data/{path}" {{
   capabilities = ["read"]
   denied_parameters = {{
     "version" = []
   }}
 }}
-
-path "auth/token/revoke-self" {{
-  capabilities = ["update"]
-}}
 """
+        for path in paths
+    )
+    return f"{reads}\n{_REVOKE}"
 
 
-def rotator_policy(mount: str, path: str) -> str:
-    """Policy: store and destroy one path's versions, without reading them (`subkeys` shows names without values)."""
-    return f"""\
+def rotator_policy(mount: str, *paths: str) -> str:
+    """Policy: store and destroy each path's versions, without reading them (`subkeys` shows names without values)."""
+    writes = "\n".join(
+        f"""\
 path "{mount}/data/{path}" {{
   capabilities = ["create", "update"]
 }}
@@ -179,11 +193,10 @@ path "{mount}/subkeys/{path}" {{
 path "{mount}/destroy/{path}" {{
   capabilities = ["update"]
 }}
-
-path "auth/token/revoke-self" {{
-  capabilities = ["update"]
-}}
 """
+        for path in paths
+    )
+    return f"{writes}\n{_REVOKE}"
 
 
 def lister_policy(mount: str) -> str:
@@ -193,10 +206,7 @@ path "{mount}/metadata/*" {{
   capabilities = ["list", "read"]
 }}
 
-path "auth/token/revoke-self" {{
-  capabilities = ["update"]
-}}
-"""
+{_REVOKE}"""
 
 
 def _github_claims(request: SetupRequest) -> dict[str, Any]:
@@ -299,6 +309,7 @@ def _require_safe(request: SetupRequest) -> None:
         raise UsageError("No login selected.", remedy="Give --repo, --gitlab-project, or --approle with its addresses.")
     for what, value, safe in (
         ("workflow", request.workflow, _SAFE_PATH),
+        ("delivery's path", request.delivery, _SAFE_PATH),
         ("mount", request.mount, _SAFE_PATH),
         ("JWT mount", request.jwt_mount, _SAFE_PATH),
         ("AppRole mount", request.approle_mount, _SAFE_PATH),
@@ -333,6 +344,13 @@ def _require_cidr(cidr: str) -> None:
 
 def _require_one_meaning(request: SetupRequest) -> None:
     """Raise UsageError if the request contradicts itself, or would let a stranger log in."""
+    if request.delivery is not None and request.lister:
+        raise UsageError("A lister reads no token, so `--delivery` has no effect.", remedy="Make a role for each.")
+    if request.delivery == request.workflow:
+        raise UsageError(
+            f"The delivery's token cannot be at {request.workflow}, the path of the agent's.",
+            remedy="Give a path of its own, such as OWNER/REPO/forge.",
+        )
     if request.tag_prefix is not None and request.pull_requests:
         raise UsageError("`--tag-prefix` and `--pull-requests` exclude each other.", remedy="Make a role for each.")
     if request.pull_requests and not request.environment:

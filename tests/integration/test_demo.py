@@ -29,6 +29,7 @@ def test_the_demo_ends_with_a_branch_and_a_pull_request(codex_home, tmp_path):
     )
     assert re.search(r"^    \+- Add a word counter \([0-9a-f]{7}\)$", done.text, re.MULTILINE)
     assert "Traceback" not in done.text
+    assert f"  kill %1 %2; rm -rf {tmp_path}/codex-runner-demo-" in done.text
     assert list((codex_home / ".local/state/codex-runner/deliveries").iterdir()) == []
     scratch = Path(re.search(r"The scratch folder is kept: (.*)", done.text)[1])
     forge = ["git", "-C", scratch / "forge/acme/spacing.git"]

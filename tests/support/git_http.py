@@ -61,7 +61,7 @@ def _handler(served):
         def _body(self):
             if self.headers.get("Transfer-Encoding", "") != "chunked":
                 return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            body = b""
+            body = bytearray()
             while size := int(self.rfile.readline(), 16):
                 body += self.rfile.read(size)
                 self.rfile.readline()

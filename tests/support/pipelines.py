@@ -1,6 +1,7 @@
 """What pipelines need to run for real here: a repository, an identity provider, a Vault, a model, and programs."""
 
 import contextlib
+import dataclasses
 import secrets
 import subprocess
 import time
@@ -25,6 +26,7 @@ from codex_runner.vault.tokens import NewToken, TokenPlace, put
 ROOT = Path(__file__).parents[2]
 REPOSITORY = "acme/app"
 JOB = "release-notes"
+FORGE = f"{REPOSITORY}/forge"
 WORKFLOW_FILE = ".github/workflows/release-notes.yml"
 CREDENTIAL = {"path": f"{REPOSITORY}/{JOB}", "workflow": f"{REPOSITORY}/{JOB}", "min_ttl": "1h"}
 
@@ -55,8 +57,16 @@ class World:
     issuer: Issuer
     model: ModelService
     token: Secret
-    role: str
+    request: SetupRequest
     identity: dict[str, str]
+
+    @property
+    def job(self):
+        return self.request.workflow.rpartition("/")[2]
+
+    @property
+    def role(self):
+        return self.request.name
 
     def write(self, path, text):
         """Put a file into the repository."""
@@ -75,13 +85,13 @@ class World:
             "version": 1,
             "codex": {"path": str(codex), "model": "gpt-5.5", "config": setup.config, "env": environment},
             "jobs": {
-                JOB: {
+                self.job: {
                     "prompt": "Draft RELEASE_NOTES.md from the log. Change nothing else.",
                     "sandbox": "workspace-write",
                     "timeout": "2m",
                     "artifacts": ["RELEASE_NOTES.md"],
                     "checks": [{"name": "the notes are there", "run": "test -s RELEASE_NOTES.md"}],
-                    "credential": CREDENTIAL,
+                    "credential": CREDENTIAL | dict.fromkeys(("path", "workflow"), self.request.workflow),
                     **job,
                 },
                 **(more or {}),
@@ -103,10 +113,13 @@ class World:
 
 
 @contextlib.contextmanager
-def pipeline_world(folder):
-    """Set up a World in a folder; all has ended when the `with` does."""
+def pipeline_world(folder, job=JOB, *, forge_token=None, event="schedule", ref="refs/heads/main", **setup):
+    """Set up a World in a folder; all has ended when the `with` does.
+
+    `forge_token` is in Vault, too, at FORGE. `event` and `ref` are what starts the workflow, `setup` more of its role.
+    """
     token = Secret("CODEX_ACCESS_TOKEN", f"at-pipeline-{secrets.token_urlsafe(24)}")
-    workflow = f"{REPOSITORY}/{JOB}"
+    workflow, file = f"{REPOSITORY}/{job}", f".github/workflows/{job}.yml"
     repository = folder / "app"
     repository.mkdir(parents=True)
     git(repository, "init", "--quiet")
@@ -122,9 +135,11 @@ def pipeline_world(folder):
             workflow,
             repository=REPOSITORY,
             repository_id="4711",
-            workflow_file=WORKFLOW_FILE,
+            workflow_file=file,
             issuer=issuer.url,
             approle_cidrs=("127.0.0.1/32",),
+            delivery=FORGE if forge_token else None,
+            **setup,
         )
         now = time.time()
         settings = VaultSettings(address=server.address, auth=TokenAuth())
@@ -132,8 +147,13 @@ def pipeline_world(folder):
             apply(client, plan(request))
             new = NewToken(token, workflow, "ada@example.com", now, now + 30 * 86400)
             put(client, TokenPlace(request.mount, workflow), new, now=now)
-        identity = issuer.environment(github_claims(REPOSITORY, WORKFLOW_FILE))
-        world = World(repository, server, issuer, model, token, request.name, identity)
+            if forge_token:
+                new = dataclasses.replace(new, secret=Secret("FORGE_TOKEN", forge_token))
+                put(client, TokenPlace(request.mount, FORGE), new, now=now)
+        claims = {"event_name": event, "ref": ref, "workflow_ref": f"{REPOSITORY}/{file}@{ref}"}
+        claims["ref_type"] = "tag" if ref.startswith("refs/tags/") else "branch"
+        identity = issuer.environment(github_claims(REPOSITORY, file, **claims))
+        world = World(repository, server, issuer, model, token, request, identity)
         git(repository, "add", "--all")
         git(repository, "commit", "--quiet", "--message", "Begin")
         yield world

@@ -34,6 +34,7 @@ class Shore:
         self.spec = DeliverySpec(**{"branch": BRANCH, **spec})
         self.plain, self.workflow, self.watched, self.base = plain, WORKFLOW, (), None
         self.made = 0
+        self.time = Time()
 
     @property
     def is_job(self):
@@ -57,9 +58,9 @@ class Shore:
     def client(self):
         credential = ForgeCredential(Secret("FORGE_TOKEN", self.token))
         if self.kind is ForgeKind.GITHUB:
-            return GitHubForge(ForgeEndpoint(self.forge.github_api), credential, "acme/app", Time().timing)
+            return GitHubForge(ForgeEndpoint(self.forge.github_api), credential, "acme/app", self.time.timing)
         kind = GitLabJobForge if self.is_job else GitLabForge
-        return kind(ForgeEndpoint(self.forge.gitlab_api), credential, "acme/app", Time().timing)
+        return kind(ForgeEndpoint(self.forge.gitlab_api), credential, "acme/app", self.time.timing)
 
     def destination(self):
         if self.kind is ForgeKind.GIT:
@@ -123,7 +124,8 @@ class Shore:
                     return answer(*request)
                 first, fatal = not fatal, True
                 reply = answer(*request) if after and first else None
-                loop.call_soon_threadsafe(working.cancel)
+                if first:  # once: a cancellation in the middle of another one leaves pipes open
+                    loop.call_soon_threadsafe(working.cancel)
                 return reply and None
 
             self.forge.answer = answered

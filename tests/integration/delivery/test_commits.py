@@ -35,11 +35,16 @@ def forge(tmp_path):
         yield running
 
 
+async def no_push():
+    """A push that the forge refuses."""
+    return False
+
+
 def deliver(forge, files=PLAIN, modes=None, before=None, token=APP, time=None, message=MESSAGE):
     wanted, contents = change(forge, files, modes)
 
     async def both(hub):
-        made = await hub.commits.make(BRANCH, wanted, message, contents)
+        made = await hub.commits.make(BRANCH, wanted, message, contents, no_push)
         if made is not None:
             assert await hub.commits.move(BRANCH, before, made.oid) == []
         return made
@@ -98,7 +103,7 @@ def test_two_hundred_binaries_wait_for_the_limit_and_no_longer(forge):
 
 def test_what_the_api_cannot_do_is_left_to_git(forge, monkeypatch):
     wanted, contents = change(forge, {"NOTES.md": b"n\n", "caf\udce9.md": b"x\n"})
-    assert use(github(forge), lambda hub: hub.commits.make(BRANCH, wanted, MESSAGE, contents)) is None
+    assert use(github(forge), lambda hub: hub.commits.make(BRANCH, wanted, MESSAGE, contents, no_push)) is None
     monkeypatch.setattr(github_commits, "_BLOB_BYTES", 3)
     assert deliver(forge, {"run": b"\0\0\0\0"}, {"run": "100755"}) is None
     assert forge.repository.tip(BRANCH) is None
@@ -116,7 +121,7 @@ def test_a_tree_that_becomes_another_is_never_delivered(forge):
         async for path, mode, content in contents():
             yield path, mode, content.replace(b"notes", b"other")
 
-    assert use(github(forge), lambda hub: hub.commits.make(BRANCH, wanted, MESSAGE, other)) is None
+    assert use(github(forge), lambda hub: hub.commits.make(BRANCH, wanted, MESSAGE, other, no_push)) is None
     assert forge.repository.tip(NEXT) is None
 
 
@@ -163,7 +168,7 @@ def test_a_message_that_github_has_signed_off_is_no_other_commit(forge):
     make = forge.repository.make_commit
     forge.repository.make_commit = lambda tree, parents, message: make(tree, parents, f"{message}\n\nSigned-off-by: x")
     wanted, contents = change(forge, PLAIN)
-    made = use(github(forge), lambda hub: hub.commits.make(BRANCH, wanted, MESSAGE, contents))
+    made = use(github(forge), lambda hub: hub.commits.make(BRANCH, wanted, MESSAGE, contents, no_push))
     assert (made.way, forge.repository.tip(NEXT)) == (CommitWay.MUTATION, made.oid)
 
 
@@ -185,7 +190,7 @@ def test_a_second_branch_that_is_another_workflows_is_left_alone(forge):
     use(github(forge), lambda hub: hub.open(NEXT, "main", TEXT))
     wanted, contents = change(forge, PLAIN)
     with pytest.raises(DeliveryError, match="has a pull request of its own"):
-        use(github(forge), lambda hub: hub.commits.make(BRANCH, wanted, MESSAGE, contents))
+        use(github(forge), lambda hub: hub.commits.make(BRANCH, wanted, MESSAGE, contents, no_push))
     assert forge.repository.tip(NEXT) == theirs
 
 
@@ -195,7 +200,7 @@ def test_two_runs_at_once_end_with_one_commit(forge):
 
     async def one(hub, wanted, content):
         try:
-            made = await hub.commits.make(BRANCH, wanted, MESSAGE, content)
+            made = await hub.commits.make(BRANCH, wanted, MESSAGE, content, no_push)
             await hub.commits.move(BRANCH, None, made.oid)
         except DeliveryError as error:
             return error
@@ -220,7 +225,7 @@ def whole(hub, wanted, contents, tip):
     async def steps():
         await hub.check(None)
         found = [pull for pull in await hub.find(BRANCH) if pull.state == "open"]
-        made = await hub.commits.make(BRANCH, wanted, MESSAGE, contents)
+        made = await hub.commits.make(BRANCH, wanted, MESSAGE, contents, no_push)
         await hub.commits.move(BRANCH, tip, made.oid)
         if not found:
             return await hub.open(BRANCH, "main", TEXT)

@@ -166,6 +166,29 @@ def test_a_server_that_drips_is_given_up():
         ask(there.url, timing=timing)
 
 
+@pytest.mark.thorough
+def test_a_large_request_may_take_its_time():
+    """Its limit grows with its body; each step of it has httpx's own limit."""
+
+    async def slowly(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
+        for piece in (b"HTTP/1.1 200 OK\r\n", *[b"x-slow: yes\r\n"] * 10, b"content-length: 2\r\n\r\n", b"{}"):
+            writer.write(piece)
+            await asyncio.sleep(0.25)
+        writer.close()
+        await writer.wait_closed()
+
+    async def requests():
+        async with await asyncio.start_server(slowly, "127.0.0.1", 0) as server:
+            endpoint = ForgeEndpoint(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            timing = Timing(deadline=0.0, timeout=1.0)
+            async with ForgeClient(endpoint, Secret("FORGE_TOKEN", APP), MANNERS, timing) as client:
+                return await client.request("POST", "/x", "do it", body="x" * 2_000_000)
+
+    assert asyncio.run(requests()).status == 200
+
+
 def test_nobody_listens():
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))

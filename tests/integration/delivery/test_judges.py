@@ -65,10 +65,10 @@ async def everything(hub, forge):
     """Each endpoint that a delivery uses, and refusals."""
     await hub.check(None)
     plain, contents = change(forge, {"NOTES.md": b"notes\n"})
-    made = await hub.commits.make(BRANCH, plain, MESSAGE, contents)
+    made = await hub.commits.make(BRANCH, plain, MESSAGE, contents, None)
     await hub.commits.move(BRANCH, None, made.oid)
     mixed, contents = change(forge, {"run": b"#!/bin/sh\n", "bin": b"\0\1"}, {"run": "100755"})
-    await hub.commits.make(BRANCH, mixed, MESSAGE, contents)
+    await hub.commits.make(BRANCH, mixed, MESSAGE, contents, None)
     await hub.open(BRANCH, "main", TEXT)
     await hub.open(BRANCH, "main", TEXT)
     await hub.update(1, TEXT)

@@ -4,6 +4,7 @@ import pytest
 from support.forge import JOB, PAT, small_forge
 from support.shore import Shore
 
+from codex_runner.delivery import github_commits
 from codex_runner.domain.delivery import DeliveryState, ForgeKind
 
 HELLO = {"hello.txt": b"hello\n"}
@@ -14,6 +15,7 @@ WAYS = {
     "signed": (ForgeKind.GITHUB, None, {}),
     "pushed": (ForgeKind.GITHUB, PAT, {}),
     "trees": (ForgeKind.GITHUB, None, {"run.sh": "100755"}),
+    "uploaded": (ForgeKind.GITHUB, None, {"run.sh": "100755"}),
     "gitlab": (ForgeKind.GITLAB, None, {}),
     "job token": (ForgeKind.GITLAB, JOB, {}),
     "job token, and the record is refused": (ForgeKind.GITLAB, JOB, {}),
@@ -46,6 +48,12 @@ def shores(folder, way, numbers):
                 hook.write_text(REFUSES)
                 hook.chmod(0o755)
             yield number, Shore(forge, place, kind, token, labels=("documentation",)), modes
+
+
+@pytest.fixture(autouse=True)
+def small_trees(request, monkeypatch):
+    if request.node.callspec.params["way"] == "uploaded":
+        monkeypatch.setattr(github_commits, "_TREES_BYTES", 0)
 
 
 def files(content, modes):

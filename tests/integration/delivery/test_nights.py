@@ -199,6 +199,18 @@ def test_the_default_branch_is_never_written(shore):
     assert shore.forge.repository.tip("main") == tip
 
 
+def test_a_protected_branch_of_this_name(forge, tmp_path):
+    """GitHub's rules are seen only when the branch is to be moved."""
+    shore = Shore(forge, tmp_path)
+    forge.project.settings.protected.add(BRANCH)
+    with pytest.raises(DeliveryError, match="protected ref"):
+        shore.deliver(shore.change(HELLO))
+    assert (BRANCH in shore.branches, shore.pulls) == (False, [])
+    forge.project.settings.protected.discard(BRANCH)
+    assert shore.deliver(shore.change(HELLO)).state == "delivered"
+    shore.check_one()
+
+
 @pytest.mark.parametrize("other", ["codex", f"{BRANCH}/more"])
 def test_a_branch_in_the_way(shore, other):
     shore.forge.repository.move(other, shore.forge.repository.tip("main"))

@@ -19,6 +19,7 @@ CHANGES = {
     "file for folder": ({"README.md": None, "README.md/new": b"a folder\n"}, {}),
     "modes": ({"run.sh": b"#!/bin/sh\n", "link": b"run.sh"}, MODES),
     "mode alone": ({"README.md": b"# A project\n"}, {"README.md": "100755"}),
+    "submodule": ({"sub": b"1" * 40}, {"sub": "160000"}),
     "no utf-8": ({"caf\udce9.txt": b"latin\n"}, {}),
     "spaces": ({"a b/c'd \"e\\f\n.txt": b"odd\n"}, {}),
     "many": ({f"docs/{number}.md": b"%d\n" % number for number in range(600)}, {}),

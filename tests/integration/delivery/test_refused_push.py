@@ -47,6 +47,11 @@ def test_a_lease_that_is_lost_during_the_push_is_lost(night, served, request_):
         ("pre-receive", "GitLab: You are not allowed to push code to protected branches on this project.", "protected"),
         ("update", "error: GH006: Protected branch update failed for refs/heads/codex/docs.", "protected"),
         ("update", "title must name a ticket", "title must name a ticket"),
+        (
+            "pre-receive",
+            "error: GH001: Large files detected. See https://gh.io/lfs",
+            "larger than the repository allows",
+        ),
         ("pre-receive", "refusing to allow a GitHub App to create or update workflow", "may not change workflows"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 from support.forge import APP, CLASSIC, PROJECT, READER
@@ -145,6 +146,34 @@ def test_a_failed_run_delivers_nothing(project, forge, nightly):
     refused = project.command("deliver", "last")
     assert refused.code == 13
     assert "not green" in refused.stderr
+
+
+def test_no_other_turn_is_paid_for_a_change_that_cannot_be_delivered(project, nightly, service):
+    (project.cwd / "README.md").write_text("not committed\n")
+    checks = [{"name": "lint", "run": "exit 3"}]
+    agent_does(nightly, "echo more >>README.md", checks=checks, on_check_failure="retry")
+    done = project.run()
+    assert done.code == 1
+    assert len(done.run.run_json["attempts"]) == 1
+    (warning,) = [each["message"] for each in done.run.run_json["warnings"] if each["code"] == "no-retry"]
+    assert "cannot be delivered: README.md had uncommitted changes before the agent" in warning
+
+
+def test_a_machine_without_git_lfs_is_told_before_the_agent(project, forge, nightly):
+    files = {".gitattributes": b"*.bin filter=lfs diff=lfs merge=lfs -text\n", "a/large.bin": b"a pointer\n"}
+    forge.repository.commit_files("main", files, "Use LFS")
+    nightly.renew()
+    programs = project.scratch / "programs"
+    programs.mkdir()
+    for folder in reversed(project.environ["PATH"].split(":")):
+        for path in Path(folder).glob("*"):
+            (programs / path.name).unlink(missing_ok=True)
+            (programs / path.name).symlink_to(path)
+    (programs / "git-lfs").unlink(missing_ok=True)
+    project.environ["PATH"] = str(programs)
+    nightly.run()
+    said = [each["message"] for each in project.last.run_json["warnings"] if each["code"] == "delivery"]
+    assert said[0].startswith("Files such as a/large.bin belong to Git LFS, and git-lfs is not installed")
 
 
 def test_a_change_that_git_ignores_is_none(project, forge, nightly):
