@@ -119,6 +119,7 @@ def names_of(requirements):
         ("For the demo", PYPROJECT["project"]["optional-dependencies"]["demo"]),
         ("For `secret_scan`", PYPROJECT["project"]["optional-dependencies"]["scan"]),
         ("For development", PYPROJECT["project"]["optional-dependencies"]["dev"]),
+        ("For a release", PYPROJECT["project"]["optional-dependencies"]["release"]),
     ],
 )
 def test_every_dependency_is_defended_and_no_other(section, requirements):
@@ -132,7 +133,9 @@ def test_every_dependency_has_an_exact_version():
     assert comment.startswith("# ")
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
     extras = PYPROJECT["project"]["optional-dependencies"]
-    assert names_of([*PYPROJECT["project"]["dependencies"], *extras["demo"], *extras["scan"], *extras["dev"]]) <= pinned
+    wanted = (PYPROJECT["project"]["dependencies"], *(extras[name] for name in ("demo", "scan", "dev", "release")))
+    asked = [requirement for each in wanted for requirement in each]
+    assert names_of(asked) <= pinned
     assert lines == sorted(lines, key=str.lower)
 
 

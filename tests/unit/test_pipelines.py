@@ -87,7 +87,7 @@ def test_crons_command_runs_as_it_stands_and_mails_what_the_docs_say(tmp_path):
 def test_workflows_pin_what_they_use_and_expand_nothing_into_a_shell(path):
     text = path.read_text()
     for used in re.findall(r"^ +(?:- )?uses: (\S+)", text, re.MULTILINE):
-        assert used.startswith("./") or re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", used), used
+        assert used.startswith("./") or re.fullmatch(r"(actions|pypa)/[\w-]+@[0-9a-f]{40}", used), used
     for script in re.findall(r"\brun: (\|\n(?:(?: {10,}.*)?\n)+|.*)", text):
         assert "${{" not in script.replace("${{ matrix.python }}", ""), script
 
