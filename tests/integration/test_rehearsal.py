@@ -1,5 +1,6 @@
 """`ci/release --dry-run`: everything that a tag releases, made here, down to the image and a registry that has it."""
 
+import faulthandler
 import json
 import os
 import subprocess
@@ -16,9 +17,10 @@ TOP = Path(__file__).parents[2]
 @pytest.mark.thorough
 @pytest.mark.skipif(os.geteuid() != 0, reason="the image needs root")
 def test_a_release_is_rehearsed(tmp_path):
+    faulthandler.cancel_dump_traceback_later()  # ten minutes, which a busy machine needs more of: see `timeout` below
     environ = {**os.environ, "VENV_FOLDER": str(build_folder() / "release-environment")}
     command = [TOP / "ci" / "release", "--dry-run", tmp_path / "made"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=3600)
     assert done.returncode == 0, done.stderr
     version = codex_runner.__version__
     assert {path.relative_to(tmp_path / "made").as_posix() for path in (tmp_path / "made").rglob("*.*")} == {
