@@ -56,6 +56,7 @@ SECTIONS = {
         "docs/failures.md": "each class of failure: what it means, whether a retry helps, what to do",
         "docs/reports.md": "each file that a run leaves, and who reads it",
         "docs/events.md": "every kind of event in events.jsonl, with its fields",
+        "docs/image.md": "an image with codex, bubblewrap and the runner, without root",
         "docs/notifications.md": "webhooks, Slack, Microsoft Teams and ntfy",
         "docs/metrics.md": "metrics for Prometheus, traces for OpenTelemetry",
     },
@@ -69,6 +70,7 @@ SECTIONS = {
         "docs/how-it-works.md": "the flow of a run, the run directory, the supervisor, the claim",
         "docs/dependencies.md": "each package, and why it is there",
         ".github/CONTRIBUTING.md": "how the code is laid, the words, and what a change needs",
+        "docs/releasing.md": "what one tag does, and the owner's clicks before the first",
         "CHANGELOG.md": "what changed in each version",
     },
     "Decisions": {

@@ -52,7 +52,7 @@ class Act:
         (self.home / ".config" / "act" / "actrc").touch()
         self.look.mkdir()
         self.checkout = folder / "checkout"
-        for name in ("codex_runner", "ci/github"):
+        for name in ("codex_runner", "ci/github", "ci/releasing"):
             shutil.copytree(ROOT / name, self.checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("action.yml", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, self.checkout)

@@ -121,6 +121,7 @@ def names_of(requirements):
         ("For `secret_scan`", PYPROJECT["project"]["optional-dependencies"]["scan"]),
         ("For the site", PYPROJECT["project"]["optional-dependencies"]["docs"]),
         ("For development", PYPROJECT["project"]["optional-dependencies"]["dev"]),
+        ("For a release", PYPROJECT["project"]["optional-dependencies"]["release"]),
     ],
 )
 def test_every_dependency_is_defended_and_no_other(section, requirements):
