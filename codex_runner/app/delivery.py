@@ -19,12 +19,14 @@ from codex_runner.delivery.gitlab import GitLabForge
 from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.delivery.leaks import secrets_in
 from codex_runner.delivery.pack_store import PackStore
+from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.text import Words
 from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
 from codex_runner.domain.errors import UsageError
 from codex_runner.domain.event import Guarded, Warned, build, to_json
+from codex_runner.domain.gate import Outlook
 from codex_runner.engine.credential_rules import CredentialUse, default_workflow
 from codex_runner.engine.handover import Asked, leaked
 from codex_runner.git.delivered import fetch
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.delivery import ChangeSet, Delivered, Forge
     from codex_runner.domain.delivery_spec import DeliveryCredential, DeliverySpec
     from codex_runner.domain.event import Event
+    from codex_runner.domain.gate import GreenRun
     from codex_runner.domain.job import Job
     from codex_runner.domain.secret import Secret
     from codex_runner.domain.state import RunState
@@ -92,9 +95,11 @@ class JobDelivery:
         delivery, forge = await self._open(noted, _Listeners(tell, learn))
         try:
             access = await delivery.check()
+            gate = self._job.gate
+            outlook = Outlook() if gate is None or gate.ignored else await delivery.look_ahead(access)
         finally:
             await _close(forge)
-        return Asked(to_json(noted), access.warnings)
+        return Asked(to_json(noted), access.warnings, outlook)
 
     async def keep(
         self, transport: Transport, packed: Packed, redactor: Redactor, spared: Collection[str]
@@ -122,6 +127,23 @@ class JobDelivery:
             return await delivery.deliver(change, self.words(state), when=state.started)
         finally:
             await _close(forge)
+
+    async def remember(
+        self,
+        state: RunState,
+        green: GreenRun,
+        tell: Callable[[Event], None],
+        learn: Callable[[Secret], None],
+    ) -> bool:
+        """See Deliverer.remember."""
+        delivery, forge = await self._open(noted_of(state), _Listeners(tell, learn, again=True))
+        try:
+            await delivery.remember(green, when=state.started)
+        except RecordRefusedError:
+            return False
+        finally:
+            await _close(forge)
+        return True
 
     def words(self, state: RunState) -> Words:
         """Return what the run has to say."""

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.app.compose import looking_agent, transport_to
-from codex_runner.app.job_checks import detector, reply_schema, require_supported
+from codex_runner.app.job_checks import detector, reply_schema
 from codex_runner.domain.credential import Granted
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.config_secrets import secrets_of, without_secrets
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 async def plan(job: Job, invocation: Invocation) -> dict[str, Any]:
     """Return what a run of this job would do, and start nothing. It has no value of `codex.env`, and no secret."""
     environ = invocation.environ
-    require_supported(job)
     reply_schema(job, environ)
     detector(job)
     made = {}

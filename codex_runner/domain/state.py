@@ -58,6 +58,7 @@ class RunState:
     workspace: ev.WorkspaceMade | None = None
     workspace_kept: bool = False
     changes: ev.Changed | None = None
+    gate: ev.Gated | None = None
     ready: ev.DeliveryReady | None = None
     delivery: Delivered | None = None
     verdict: ev.RunEnded | None = None
@@ -103,6 +104,8 @@ class RunState:
                 self.facts = {**self.facts, **event.facts}
             case ev.CredentialTaken():
                 self.facts = {**self.facts, "credential": event.facts}
+            case ev.Gated():
+                self.gate = event
             case ev.DeliveryReady():
                 self.ready = event
             case ev.DeliveryEnded():
