@@ -1,8 +1,7 @@
 """The gate before the agent: whether a run has something to do. It spends nothing, and asks the cheapest first.
 
 First the job's own command, then the forge, then the files. What is not known never skips a run: the job runs, and its
-log says why. The record of the last green run holds digests, so it needs no older commit: a shallow clone, a forced
-push and a base that moved back are no special cases.
+log says why.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from codex_runner.domain.event import DeliveryEnded, Gated, build, to_json
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.gate import GateDecision, GreenRun, UnknownGreenRunError
 from codex_runner.engine.command_output import is_alive, left_behind, shown_output
-from codex_runner.engine.gate_digest import compared, files_digest, folders_of, job_digest
+from codex_runner.engine.gate_files import begin_with, compared
 from codex_runner.engine.handover import cleaned
-from codex_runner.git.base import UnknownBaseError, base_of, files_of
+from codex_runner.git.base import UnknownBaseError
 from codex_runner.git.guard import guarded_command
 from codex_runner.text.durations import format_duration
 
@@ -154,28 +153,18 @@ class Gate:
     async def _compare(self, job: Job, spec: GateSpec, outlook: Outlook) -> tuple[bool, str]:
         """Return whether this run would be the last green one again, and a sentence on it."""
         try:
-            key, now = await self._look(job, spec)
-            self.facts = {_FACTS: {"key": key, "green": to_json(now)}}
+            found = await begin_with(job, spec, self._run_id, self._transport, self._recorder.redactor.text)
+            if found.spare:
+                self._recorder.warn(_FACTS, f"gate.unless_changed matches no file with {', '.join(found.spare)}.")
+            key = self._green_runs.key(job.name, *found.place)
+            self.facts = {_FACTS: {"key": key, "green": to_json(found.green)}}
             last = outlook.green or self._last(key, outlook)
         except RunnerError as error:
             if not isinstance(error, UnknownBaseError | UnknownGreenRunError):
                 raise
             self._recorder.warn(_FACTS, f"{error.message} So the gate cannot tell if a file has changed.")
             return False, "it cannot tell if a file has changed"
-        return compared(last, now, ", ".join(spec.unless_changed))
-
-    async def _look(self, job: Job, spec: GateSpec) -> tuple[str, GreenRun]:
-        """Return the record's key, and what this run begins with. Raises UnknownBaseError."""
-        base = await base_of(self._transport, job.cwd)
-        files = await files_of(self._transport, job.cwd, base.commit, folders_of(spec.unless_changed))
-        digest, spare = files_digest(spec.unless_changed, files)
-        if not digest:
-            raise UnknownBaseError(f"gate.unless_changed matches no file of the commit {base.commit[:12]}.")
-        if spare:
-            self._recorder.warn(_FACTS, f"gate.unless_changed matches no file with {', '.join(spare)}.")
-        repository = base.repository if job.workspace is None else job.workspace.repo
-        now = GreenRun(self._run_id, base.commit, digest, job_digest(job, base.prefix, self._recorder.redactor.text))
-        return self._green_runs.key(job.name, repository, base.prefix), now
+        return compared(last, found.green, spec.unless_changed)
 
     def _last(self, key: str, outlook: Outlook) -> GreenRun | None:
         """Return the last green run that this machine knows. Raises UnknownGreenRunError."""
@@ -197,6 +186,11 @@ class Gate:
         if job.delivery is not None and (state.delivery is None or state.delivery.state not in _GREEN):
             return
         green: GreenRun = build(GreenRun, noted["green"])
+        tree = state.facts.get("tree")
+        if tree is not None and (tree["dirty"] or tree["head"] != green.commit):
+            # What an earlier run has left would hide what this agent did, or failed to do.
+            self._recorder.warn(_FACTS, f"This green run is not on record: {_DIRTY}")
+            return
         if not is_green:
             green = GreenRun(green.run, green.commit, "", "")
         try:
@@ -208,4 +202,5 @@ class Gate:
                 self._recorder.warn(_FACTS, why)
 
 
+_DIRTY = "it began with uncommitted changes, so not with the files of its commit. The next run goes on."
 _HELD = "Merge or close what is there, or delete the branch. Then run the job again."
