@@ -8,13 +8,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from codex_runner.dataclass import dataclass
-from codex_runner.domain.errors import RunnerError
+from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from codex_runner.domain.delivery import Delivered
 
 
-class UnknownGreenRunError(RunnerError):
+class UnknownGreenRunError(ConfigurationError):
     """The record of a job's last green run cannot be read."""
 
     default_remedy = "The next green run writes it again."
