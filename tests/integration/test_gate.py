@@ -103,6 +103,7 @@ def test_a_pipeline_that_a_stranger_started(project):
     assert not canary.exists()
 
 
+@pytest.mark.thorough
 def test_a_workspace_is_the_place_of_the_gate(project):
     (project.cwd / ".gitignore").write_text("/codex-runner*\n")
     project.git_init()

@@ -82,6 +82,7 @@ def test_nights_from_machines_with_empty_disks(gated, forge):
     skipped(nightly, "nothing under `src/**` has changed")
 
 
+@pytest.mark.thorough
 def test_a_failed_delivery_is_tried_again(gated, forge):
     nightly = gated({"unless_changed": ["src/**"]})
     answer = forge.answer
@@ -94,6 +95,7 @@ def test_a_failed_delivery_is_tried_again(gated, forge):
     nightly.check_one()
 
 
+@pytest.mark.thorough
 def test_what_an_earlier_night_left_behind_hides_nothing(gated):
     """A red night's files are still there, so the agent of the next night seems to change nothing."""
     nightly = gated({"unless_changed": ["src/**"]})
@@ -103,6 +105,7 @@ def test_what_an_earlier_night_left_behind_hides_nothing(gated):
     assert REF not in nightly.forge.repository.git("for-each-ref")
 
 
+@pytest.mark.thorough
 def test_a_forge_that_refuses_the_record_leaves_it_to_this_machine(gated, forge):
     hook = forge.repository.path / "hooks" / "update"
     hook.parent.mkdir(exist_ok=True)
