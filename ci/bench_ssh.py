@@ -37,9 +37,9 @@ SUPERVISOR, RUN, LATENCY = 1.10, 1.40, 100.0  # goals: ratios, and milliseconds
 LINES, SPACING = 200, 0.05
 SIZES = (20, 100)
 
-# What a host is asked before a job, and then what `body` does, in place of codex.
+# The real codex, but for its turn, which is what `body` does.
 FAKE = """#!/bin/sh
-case $* in --version) echo codex-cli 0.169.0; exit ;; 'features list') echo apps stable true; exit ;; esac
+case " $* " in *" --json "*) ;; *) exec {codex} "$@" ;; esac
 cat >/dev/null
 {body}
 """
@@ -87,9 +87,9 @@ class Bench:
         }
         (self.scratch / "codex-runner.toml").write_text(tomli_w.dumps(settings))
 
-    def fake(self, body: str) -> None:
+    def fake(self, codex: str, body: str) -> None:
         path = self.scratch / "fake-codex"
-        path.write_text(FAKE.format(body=body))
+        path.write_text(FAKE.format(codex=codex, body=body))
         path.chmod(0o755)
         self.configure(str(path), {}, {})
 
@@ -123,8 +123,8 @@ def bench(build: Path) -> Iterator[Bench]:
 def bench_ssh(rounds: int, codex: str, build: Path, compare: Callable[..., None]) -> None:
     with bench(build) as made, ModelService("hi", bearers={TOKEN}) as service:
         cost(made, service, rounds, codex, compare)
-        latency(made)
-        throughput(made)
+        latency(made, codex)
+        throughput(made, codex)
 
 
 def cost(made: Bench, service: ModelService, rounds: int, codex: str, compare: Callable[..., None]) -> None:
@@ -178,11 +178,11 @@ def cost(made: Bench, service: ModelService, rounds: int, codex: str, compare: C
     compare("ssh", rounds, {"ssh codex exec": bare, "codex-runner run": ours}, RUN)
 
 
-def latency(made: Bench) -> None:
+def latency(made: Bench, codex: str) -> None:
     """From codex's write on the host to the record that a program reads here: redacted, parsed, in the journal."""
     script = made.scratch / "ticker.py"
     script.write_text(TICKER)
-    made.fake(f"exec {sys.executable} {script}")
+    made.fake(codex, f"exec {sys.executable} {script}")
     late = []
     with made.start("--log-format", "json", stderr=subprocess.PIPE) as running:
         for line in running.stderr or ():
@@ -199,13 +199,13 @@ def latency(made: Bench) -> None:
     )
 
 
-def throughput(made: Bench) -> None:
+def throughput(made: Bench, codex: str) -> None:
     """Megabytes of events through all of it; the memory must not grow with them (report.html has at most 6 MB)."""
     for megabytes in SIZES:
         data = made.scratch / "events"
         begin, end = ("".join(f"{line}\n" for line in lines).encode() for lines in (BEGIN, END))
         data.write_bytes(begin + stream(megabytes * 1_000_000) + end)
-        made.fake(f"exec cat {data}")
+        made.fake(codex, f"exec cat {data}")
         began = time.perf_counter()
         done = made.measured()
         seconds = time.perf_counter() - began

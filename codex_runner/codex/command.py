@@ -14,6 +14,7 @@ from codex_runner.codex.permissions import permissions
 from codex_runner.domain.host import Launch
 from codex_runner.domain.job import Instructions
 from codex_runner.git.guard import guarded
+from codex_runner.shell.script import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +83,12 @@ def argv(install: Install, resume: str | None = None, *, schema: str | None = No
     """
     thread = () if resume is None else ("resume", resume)
     shape = () if schema is None else ("--output-schema", schema)
-    return (install.path, "exec", "--json", "--strict-config", "--skip-git-repo-check", *shape, *thread, "-")
+    first = (
+        ("/bin/sh", "-c", shell_script("codex_runner.codex", "own_bwrap.sh"), "sh", install.bwrap)
+        if install.bwrap
+        else ()
+    )
+    return (*first, install.path, "exec", "--json", "--strict-config", "--skip-git-repo-check", *shape, *thread, "-")
 
 
 def _schema_path(install: Install, run_id: str) -> str:

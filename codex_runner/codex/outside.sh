@@ -133,9 +133,12 @@ look_outside() { # ROOTS PLACES CODEX FOLDER: lines of folders, and of `KIND PAT
 		case $each_file in */*) trace_file LD_PRELOAD "$each_file" ;; esac
 	done
 	trace_file codex "$3"
-	case $file in
-	*/vendor/*/*/codex) if writable "${file%/*/codex}"; then told outside "codex ${file%/*/codex}"; fi ;; # with its helpers
+	case $file in # with its helpers: codex starts its own bwrap outside of the sandbox
+	*/vendor/*/*/codex) helpers=${file%/*/codex} ;;
+	*/bin/codex) helpers=${file%/bin/codex} && [ -d "$helpers/codex-resources" ] || helpers='' ;;
+	*) helpers='' ;;
 	esac
+	if [ -n "$helpers" ] && writable "$helpers"; then told outside "codex $helpers"; fi
 	while IFS= read -r line; do
 		case $line in *' '*) trace "${line%% *}" "${line#* }" ;; esac
 	done <<-END

@@ -18,6 +18,7 @@ from codex_runner.domain.credential import CredentialKind
 from codex_runner.domain.errors import ConfigurationError, HostError
 from codex_runner.domain.event import Guarded
 from codex_runner.domain.host import Install
+from codex_runner.domain.job import Sandbox
 from codex_runner.engine.config_secrets import secrets_of
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.shell.leftovers import leftovers_script
@@ -99,6 +100,7 @@ async def look(
             f"codex {version} at {values['path']}{there} is {verdict.why}.",
             remedy=f"{verdict.remedy} {_INSTALL_ANOTHER}{otherwise}",
         )
+    found, sandboxed = surveys.read_answers(lines), job.sandbox is not Sandbox.DANGER_FULL_ACCESS
     features = frozenset(value for key, _, value in facts if key == "feature")
     install = Install(
         values["path"],
@@ -108,6 +110,8 @@ async def look(
         at_home="at_home" in values,
         absent=frozenset(value for key, _, value in facts if key == "absent"),
         outside=outsides.read_outside(lines),
+        bwrap="".join(found.get("bwrap", ())) if sandboxed else "",
+        old_bwrap="".join(found.get("old-bwrap", ())),
     )
     survey = surveys.read_survey(lines) if cwd else surveys.Survey(at=job.cwd, root=job.cwd)
     if cwd and not survey.at:

@@ -7,6 +7,18 @@
 #
 # The script asks all questions in one go: to an SSH host each is a round trip. It gets no credential: the runner may ask
 # this before the job has one. login.sh asks whether the service takes an access token.
+
+look_at_bwrap() { # codex prefers the bwrap in PATH to its own
+	# One before 0.9.0 has no --argv0. codex then starts itself again by a link in its home, and the sandbox has denied that
+	# by then. Print the folder of codex's own bwrap, to be searched first, or else that old one.
+	system=$(command -v bwrap) || return 0
+	case $("$system" --help 2>&1) in *--argv0*) return 0 ;; esac
+	own=$(readlink -f "$found" 2>/dev/null) || own=$found
+	own=${own%/*}
+	own=${own%/*}/codex-resources
+	if [ -x "$own/bwrap" ]; then told bwrap "$own"; else told old-bwrap "$system"; fi
+}
+
 echo() { printf '%s\n' "$*"; } # some shells' own reads backslashes
 found=$1
 if [ -z "$found" ]; then
@@ -27,6 +39,7 @@ case $real in
 	done
 	;;
 esac
+look_at_bwrap
 own_home
 kept=$runs
 # Any start of codex writes into its home, and warns on stderr of a home that it does not like.

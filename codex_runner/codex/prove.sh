@@ -1,8 +1,8 @@
 # Makes the run's own CODEX_HOME on the host, with the chosen skills, and proves codex's sandbox in it.
 #
-# sh -c SCRIPT sh RUN CODEX PROFILE FOLDER ROOT COMMIT FOLDERS AROUND DENIED SOURCE...
+# sh -c SCRIPT sh RUN CODEX BWRAP PROFILE FOLDER ROOT COMMIT FOLDERS AROUND DENIED SOURCE...
 #
-# FOLDERS, a line each, are made if they are missing: the sandbox would make an empty file in place of each. AROUND and
+# BWRAP is a folder to search first for bwrap, or empty. FOLDERS, a line each, are made if they are missing: the sandbox would make an empty file in place of each. AROUND and
 # DENIED: see note_points.
 #
 # SETTINGS_0, SETTINGS_1 ... are the parts of config.toml, since a variable is limited to 128 KiB. COMMIT is the base
@@ -21,8 +21,10 @@ umask 077
 nl='
 '
 tab=$(printf '\t')
-run=$1 codex=$2 profile=$3 folder=$4 root=$5 commit=$6 folders=$7 around=$8 denied=$9
+run=$1 codex=$2 bwrap=$3 profile=$4 folder=$5 root=$6 commit=$7 folders=$8 around=$9
 shift 9
+denied=$1
+shift
 state=${XDG_STATE_HOME:-$HOME/.local/state}/codex-runner
 home=$state/runs/$run/home
 skills=$state/skills/$run
@@ -152,7 +154,7 @@ prove() { # writes a folder and no file: git ignores empty folders, and reads th
 	for pause in 0.1 0.5 1 ''; do
 		hold_points "${home%/home}"
 		# shellcheck disable=SC2016 # for the shell in the sandbox
-		CODEX_HOME=$home "$codex" sandbox -P "$profile" -C "$folder" -- sh -c '
+		PATH=${bwrap:+$bwrap:}$PATH CODEX_HOME=$home "$codex" sandbox -P "$profile" -C "$folder" -- sh -c '
 			if mkdir "$1" 2>/dev/null; then rmdir "$1"; echo wrote; else echo kept-out; fi
 			if cat "$2" >/dev/null 2>&1; then echo read; else echo denied; fi
 		' sh "$mark" "$home/config.toml" >"$home/proof.out" 2>"$home/proof.err" </dev/null

@@ -113,7 +113,7 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
     done = await transport.ask(
         _script(),
         arguments=(
-            *(run_id, install.path, profile, survey.at, survey.root, survey.commit),
+            *(run_id, install.path, install.bwrap, profile, survey.at, survey.root, survey.commit),
             "\n".join(path for path in missing_folders(install.outside) if "\n" not in path),
             "\n".join(path for path in around(install.outside) if "\n" not in path),
             "\n".join(path for path in denied_below_writable(job, install) if "\n" not in path),
@@ -134,7 +134,7 @@ async def prove(  # noqa: PLR0913, PLR0917 - what a proof consists of
         )
     _tell_of_skills(answer, survey, tell)
     if sandboxed:
-        wrong = _judge(job, answer, own=profile != PROFILE, late=done.exit_code is None)
+        wrong = _judge(job, install, answer, own=profile != PROFILE, late=done.exit_code is None)
         message = wrong[0] if wrong else f"proven: it keeps to {job.sandbox.value!r}"
         said = _readable(last_words("\n".join(answer.all("said"))))
         refused = answer.all("proof") != ["0"] and _OF_SETTINGS.match(said) is not None
@@ -161,7 +161,7 @@ def _tell_of_skills(answer: _Answer, survey: Survey, tell: Callable[[Event], Non
         tell(Warned("instructions", sentence))
 
 
-def _judge(job: Job, answer: _Answer, *, own: bool, late: bool) -> tuple[str, str] | None:
+def _judge(job: Job, install: Install, answer: _Answer, *, own: bool, late: bool) -> tuple[str, str] | None:
     """Return the sandbox's fault and its remedy. Returns None if it enforces the job's `sandbox`.
 
     `own`: the job has its own permission profile, which may make the folder read-only.
@@ -177,7 +177,7 @@ def _judge(job: Job, answer: _Answer, *, own: bool, late: bool) -> tuple[str, st
     if codes != ["0"] or not (answer.has("wrote") or answer.has("kept-out")):
         said = _readable(last_words("\n".join(answer.all("said")))) or "it printed nothing"
         code = codes[0] if codes else "none"
-        return f"does not start (exit code {code}): {end_of(said, 400)}", _remedy(job, answer, said)
+        return f"does not start (exit code {code}): {end_of(said, 400)}", _remedy(job, install, answer, said)
     if answer.has("read"):
         return (
             "lets the agent read the run's own directory, which it denies",
@@ -196,13 +196,18 @@ def _judge_write(job: Job, answer: _Answer, *, own: bool) -> tuple[str, str] | N
     return "keeps the agent from writing in `cwd`, and the job's `sandbox` is 'workspace-write'", _ELSE
 
 
-def _remedy(job: Job, answer: _Answer, said: str) -> str:
+def _remedy(job: Job, install: Install, answer: _Answer, said: str) -> str:
     """Return the remedy for a sandbox that does not start, by its output. Blames the system only if that forbids it."""
     features = job.codex.config.get("features", {})
     if isinstance(features, dict) and features.get("use_legacy_landlock"):
         return (
             "Leave out `codex.config.features.use_legacy_landlock`: with it every command of the agent fails. If the "
             "sandbox does not start without it either, codex-runner says what the system needs."
+        )
+    if install.old_bwrap and "execvp" in said:
+        return (
+            f"{install.old_bwrap} is too old for codex's sandbox. Install bubblewrap 0.9.0 or later, or a codex that "
+            "brings its own (npm's @openai/codex, PyPI's openai-codex-cli-bin)."
         )
     by_words = next((remedy for words, remedy in _BY_WORDS if words.search(said)), None)
     if by_words is not None or not _FORBIDDEN.search(said):

@@ -5,6 +5,11 @@ exec 3<&0
 "$@" >>"$SERVER_LOG" 2>&1 </dev/null 3<&- &
 pid=$!
 echo "$pid"
-{ cat <&3; kill -9 "$pid"; } >/dev/null 2>&1 &
+(
+	while read -r _; do :; done <&3
+	kill -9 "$pid"
+) >/dev/null 2>&1 &
+watching=$!
 exec >/dev/null
 wait "$pid"
+kill -9 "$watching" 2>/dev/null # the server may have ended by itself: later, its pid is another process's

@@ -115,6 +115,9 @@ class Install:
     `runs` is the folder of the host's run directories, "" if it is not known. `absent` are credential places in the
     user's home (`~/.config/gh`) that do not exist. `at_home`: the home is the job's folder. `outside` lists programs
     that run outside of the sandbox and that the agent may overwrite.
+
+    `bwrap` is the folder of codex's own bubblewrap, if that in PATH is too old for codex's sandbox. `old_bwrap` is the
+    path of such an old one, if codex has none of its own.
     """
 
     path: str
@@ -124,6 +127,8 @@ class Install:
     at_home: bool = False
     absent: frozenset[str] = frozenset()
     outside: Outside = field(default_factory=Outside)
+    bwrap: str = ""
+    old_bwrap: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,11 @@
 """codex's sandbox is proven before anything is spent: one that does not start, or keeps nothing, is exit 3."""
 
+import os
+import shutil
 import subprocess
 
 import pytest
+from support.commands import RUNNER
 
 pytestmark = pytest.mark.needs_codex
 
@@ -56,6 +59,48 @@ def test_a_system_that_forbids_namespaces(project, service, either_codex):
     said = refused(project, service)
     assert "bwrap: " in said
     assert "sudo sysctl -w user.max_user_namespaces" in said
+
+
+OLD = """#!/bin/sh
+case $* in
+*--help*) {0} --help 2>&1 | grep -v argv0 && exit ;;
+*--argv0*) echo "bwrap: Unknown option --argv0" >&2 && exit 1 ;;
+esac
+exec {0} "$@"
+"""
+
+
+def put_old_bwrap(folder, codex):
+    """Put a bubblewrap before 0.9.0 there, as in Debian 12. codex ignores one in a folder that the agent may write."""
+    own = codex.resolve().parent.with_name("codex-resources") / "bwrap"
+    folder.mkdir()
+    (folder / "bwrap").write_text(OLD.format(own))
+    (folder / "bwrap").chmod(0o755)
+    return f"{folder}:{RUNNER.parent}:{os.environ['PATH']}"
+
+
+def test_a_bubblewrap_that_is_too_old(placed, project, either_codex):
+    there = placed(PATH=put_old_bwrap(project.state / "old", either_codex))
+    there.codex["path"] = str(either_codex)
+    there.git_init()
+    there.configure(prompt="SCN:command", sandbox="workspace-write")
+    run = there.check_reports(there.run(), 0)
+    (command,) = [event["item"] for event in run.of_kind("item.completed") if event["item"]["kind"].startswith("comm")]
+    assert command["exit_code"] == 0, command["output"]
+    there.check_nothing_is_left()
+
+
+def test_a_codex_that_has_no_other_bubblewrap(project, service, codex):
+    """As the one that GitHub releases has."""
+    lone = project.scratch / "lone" / "codex"
+    lone.parent.mkdir()
+    try:
+        lone.hardlink_to(codex.resolve())
+    except OSError:
+        shutil.copy(codex, lone)
+    project.environ["PATH"] = put_old_bwrap(project.state / "old", codex)
+    said = refused(project, service, codex={"path": str(lone)})
+    assert f"{project.state / 'old' / 'bwrap'} is too old for codex's sandbox" in said
 
 
 def test_a_folder_that_nobody_may_write(project, service):

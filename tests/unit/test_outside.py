@@ -63,6 +63,14 @@ def test_a_codex_behind_links(root, tmp_path):
     assert {f"{root}/tools/bin", f"{root}/tools"} <= seen
 
 
+def test_a_codex_with_the_helpers_that_it_starts(root):
+    """A package of PyPI in a venv of the workspace."""
+    (root / "package" / "bin").mkdir(parents=True)
+    (root / "package" / "bin" / "codex").write_text("")
+    (root / "package" / "codex-resources").mkdir()
+    assert f"{root}/package" in kept(found([root], codex=root / "package" / "bin" / "codex"))
+
+
 @pytest.mark.parametrize("what", ["root", "link"])
 def test_what_no_rule_can_keep_is_refused(root, tmp_path, what):
     (tmp_path / "elsewhere" / "bin").mkdir(parents=True)

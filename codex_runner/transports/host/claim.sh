@@ -151,10 +151,8 @@ note_work() { # WORDS
 	{ printf '%-200s\n' "$1" 1<>"$work"; } 2>/dev/null
 }
 
-name_work() { # PID: the leader of the command's process group
-	[ -n "$work" ] || return 0
-	born "$1"
-	note_work "$work_by $1 $born"
+name_work() { # PID BIRTH: the leader of the command's process group
+	[ -z "$work" ] || note_work "$work_by $1 $2"
 }
 
 end_work() { # the command has ended. The file stays: removing it would cost a process

@@ -66,7 +66,9 @@ execute() { # the request: runs a script with its arguments within a time limit.
 		(export_environment && leader "$@" 3<&- 4<&- 5<&- 6>&- 7<&- 8<&- 9>&-) </dev/null >&6 2>&9 &
 	fi
 	working=$!
-	name_work "$working"
+	born "$working"
+	working_born=$born
+	name_work "$working" "$working_born"
 	find_own_process
 	serving=$me serving_born=$born
 	# Ends with the connection, too: no runner would read its answer.
@@ -74,9 +76,9 @@ execute() { # the request: runs a script with its arguments within a time limit.
 		while IFS= read -r _; do :; done
 		end_group
 		# The command may have stopped us, and no other process would continue us.
-		for one in $serving $$; do kill -s CONT "$one"; done
+		tell_us CONT
 		outlives "$serving" "$serving_born" || exit 0
-		for one in $serving $$; do kill -KILL "$one"; done
+		tell_us KILL
 	) <&5 >/dev/null 2>&1 &
 	listening=$!
 	(
@@ -84,14 +86,16 @@ execute() { # the request: runs a script with its arguments within a time limit.
 		nap_unless_discarded "$timeout"
 		trap '' "$TELL"
 		end_group
-		for one in $serving $$; do kill -s CONT "$one"; done
+		tell_us CONT
 		exit 9
 	) >/dev/null 2>&1 3<&- 4<&- 5<&- 6>&- 7<&- 8<&- 9>&- &
 	timing=$!
+	born "$timing"
+	timing_born=$born
 	wait "$working"
 	ended=$?
 	status=$ended
-	end_loop "$timing"
+	end_loop "$timing" "$timing_born"
 	[ $? != 9 ] || status=late
 	finish "$listening" # before the answer: what comes behind that is the next request
 	if [ "$verb" != execute ]; then
@@ -140,13 +144,17 @@ outlives() { # PID BIRTH: true if it is still alive after about 30 s, longer tha
 	return 1
 }
 
+tell_us() { # SIGNAL: to the shell that serves this request, and to its front
+	! alive "$serving" "$serving_born" || kill -s "$1" "$serving"
+	! alive $$ "$front_born" || kill -s "$1" $$
+}
+
 end_group() { # ends the command and its process group, whose leader it may not be yet. A keeper, if there is one, does that
 	if [ "$verb" = execute ]; then
+		alive "$working" "$working_born" || return 0
 		# If the command has stopped its keeper, the keeper handles them after CONT. The command may stop it again and again.
-		born "$working"
-		birth=$born
 		for one in TERM USR2 ALRM HUP CONT; do kill -s "$one" "$working"; done
-		! outlives "$working" "$birth" || kill -KILL "$working"
+		! outlives "$working" "$working_born" || kill -KILL "$working"
 	else
 		kill -KILL "-$working" || kill -KILL "$working"
 	fi

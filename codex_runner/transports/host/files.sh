@@ -116,6 +116,8 @@ upload() { # the request: a file for the run's directory. Says how many of its b
 	serving=$me serving_born=$born have=0
 	watch_growth &
 	growing=$!
+	born "$growing"
+	growing_born=$born
 	for earlier in ".upload.$checksum.$size."*; do
 		if [ "$earlier" = "$part" ]; then continue; fi
 		# Copy it: the sender on an earlier connection may still be writing to it, and must not succeed. If the file has
@@ -126,7 +128,7 @@ upload() { # the request: a file for the run's directory. Says how many of its b
 	have=$((${have:-0}))
 	say have "$have"
 	head -c "$((size - have))" >>"$part" || fail_upload
-	end_loop "$growing"
+	end_loop "$growing" "$growing_born"
 	received
 	proof=$(cksum 2>/dev/null <"$part")
 	if [ "$proof" = "$checksum $size" ] && mv -f "$part" upload; then
@@ -153,7 +155,7 @@ watch_growth() { # tells await_request that the file grows, by a copy of an earl
 }
 
 fail_upload() { # refuses, and removes the part: it may be what fills the disk
-	end_loop "$growing"
+	end_loop "$growing" "$growing_born"
 	rm -f "$part"
 	refuse disk "no room, or no right to write, in $runs"
 }

@@ -40,14 +40,19 @@ follow() { # OUT ERR: offsets to begin at. False if it ended without a goodbye
 		copy_stdout &
 		tailing=$!
 	fi
+	born "$tailing"
+	tailing_born=$born
 	report_until_goodbye
 	result=$?
 	finish "$listening" # nothing needs its input any more
 	[ -z "$timer" ] || finish "$timer"
-	# End its child, too, a cat or a sleep: a request that removes the run next must find none of its processes.
-	find_children "$tailing"
-	# shellcheck disable=SC2086 # pids
-	kill -KILL "$tailing" $kids 2>/dev/null
+	kids=
+	if alive "$tailing" "$tailing_born"; then
+		# End its child, too, a cat or a sleep: a request that removes the run next must find none of its processes.
+		find_children "$tailing"
+		# shellcheck disable=SC2086 # pids
+		kill -KILL "$tailing" $kids 2>/dev/null
+	fi
 	wait "$tailing" 2>/dev/null
 	for one in $kids; do
 		while born "$one" && [ -n "$born" ]; do pause; done
@@ -100,7 +105,7 @@ listen_to_runner() { # reads the runner's words: each ping renews the lease, and
 			;;
 		"stop "*)
 			note_stop "${line#stop }"
-			if held .; then tell "$sup" TERM; fi
+			if held .; then tell "$sup" "$sup_born" TERM; fi
 			;;
 		bye) break ;;
 		esac
@@ -131,9 +136,13 @@ report_until_goodbye() { # sends codex's stderr, heartbeats and the end. False i
 			return 1
 		fi
 		# It may have been stopped, too: heartbeats alone would let the runner wait for ever for the bytes.
-		if [ -z "$sent" ] && ! kill -s CONT "$tailing" 2>/dev/null; then
-			wait "$tailing" || return
-			sent=1
+		if [ -z "$sent" ]; then
+			if alive "$tailing" "$tailing_born"; then
+				kill -s CONT "$tailing" 2>/dev/null
+			else
+				wait "$tailing" || return
+				sent=1
+			fi
 		fi
 		if [ -z "$over" ]; then report || return; elif [ ! -e request ]; then return 1; fi
 		if [ -n "$heard" ]; then

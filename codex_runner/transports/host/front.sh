@@ -14,7 +14,7 @@ end_attempt() { # REASON: ends the attempt in this folder; $ending says how far 
 	[ ! -e exit ] || return 0
 	if held .; then
 		note_stop "$1"
-		tell "$sup" TERM
+		tell "$sup" "$sup_born" TERM
 		ending=stopping
 		return
 	fi
@@ -46,8 +46,7 @@ front() {
 	# A runner may disconnect right after its request, which still counts. Trapped and not ignored: codex would inherit that.
 	trap : PIPE
 	challenge
-	await_request &
-	waiting=$!
+	begin_waiting
 	while IFS=' ' read -r magic nonce verb run attempt answered sender claim; do
 		moved
 		expected=$challenge
@@ -58,8 +57,7 @@ front() {
 		served=$?
 		end_waiting
 		[ "$served" = 0 ] || exit "$served"
-		await_request &
-		waiting=$!
+		begin_waiting
 	done
 	end_waiting
 	return 0 # not the status of end_waiting
@@ -93,15 +91,21 @@ await_request() { # ends the session if no byte of a request comes for QUIET sec
 	! alive $$ "$front_born" || kill -KILL $$
 }
 
+begin_waiting() {
+	await_request &
+	waiting=$!
+	born "$waiting"
+	waiting_born=$born
+}
+
 moved() { # notes that bytes of the request have come
 	kill -USR1 "$waiting" 2>/dev/null
 }
 
 received() { # the whole request has come: ends await_request, before that can print into an answer
-	tell "$waiting" "$TELL"
-	born "$waiting"
+	tell "$waiting" "$waiting_born" "$TELL"
 	waits=0
-	while alive "$waiting" "$born"; do
+	while alive "$waiting" "$waiting_born"; do
 		waits=$((waits + 1))
 		[ "$teller" = printf ] || kill -s "$TELL" "$waiting" 2>/dev/null # see remind
 		[ "$waits" -le 500 ] || kill -KILL "$waiting" 2>/dev/null # some shells handle no signal while they wait
@@ -110,8 +114,7 @@ received() { # the whole request has come: ends await_request, before that can p
 
 await_again() { # within a request, after a long operation
 	trap '' USR1
-	await_request &
-	waiting=$!
+	begin_waiting
 	trap - USR1
 	moved
 }

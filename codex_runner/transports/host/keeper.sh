@@ -10,6 +10,8 @@ keep() { # HOW keep WHERE MARK COMMAND...; stdin: the environment's lines, then 
 	while IFS= read -r line && [ "$line" != . ]; do environment="$environment$line$NL"; done
 	[ "$line" = . ] || exit 1
 	choose_signal
+	born $$
+	keeper_born=$born
 	trap : PIPE
 	for one in TERM USR2 ALRM HUP; do trap 'told=1; end_command' "$one"; done
 	exec 5<&0
@@ -19,7 +21,7 @@ keep() { # HOW keep WHERE MARK COMMAND...; stdin: the environment's lines, then 
 	if [ "$where" = here ]; then
 		(
 			while IFS= read -r line; do :; done
-			kill -s "$TELL" $$
+			! alive $$ "$keeper_born" || kill -s "$TELL" $$ # it may have been killed long ago
 		) <&5 >/dev/null 2>&1 &
 		listening=$!
 	fi

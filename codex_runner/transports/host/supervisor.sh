@@ -29,24 +29,24 @@ leave_loop() {
 	exit 0
 }
 
-tell() { # PID SIGNAL, then CONT: the agent may have stopped the process, which then handles no signal
-	kill -s "$2" "$1" 2>/dev/null
+tell() { # PID BIRTH SIGNAL, then CONT: the agent may have stopped the process, which then handles no signal. Only if it
+	# is still that process: a shell reaps a child that has ended while it waits for another, and the system reuses the pid
+	alive "$1" "$2" || return 0
+	kill -s "$3" "$1" 2>/dev/null
 	kill -s CONT "$1" 2>/dev/null
 }
 
-end_loop() { # PID of a looping subshell
+end_loop() { # PID BIRTH of a looping subshell
 	[ -n "$1" ] || return 0
-	tell "$1" "$TELL"
-	[ "$teller" = printf ] || remind "$1"
+	tell "$1" "$2" "$TELL"
+	[ "$teller" = printf ] || remind "$1" "$2"
 	wait "$1" 2>/dev/null
 }
 
-remind() { # PID of a looping subshell. A new one of mksh forgets a signal that comes before its own traps are set
-	born "$1"
-	while [ -n "$born" ]; do
-		tell "$1" "$TELL"
+remind() { # PID BIRTH of a looping subshell. A new one of mksh forgets a signal that comes before its own traps are set
+	while alive "$1" "$2"; do
+		tell "$1" "$2" "$TELL"
 		pause
-		born "$1"
 	done
 }
 
@@ -110,7 +110,7 @@ ticker() { # counts its own ticks, never wall time: a machine that was suspended
 		hold_points ../..
 		# Send it again each time: a signal between the supervisor's check and its wait would be lost. If our folder was
 		# removed, no runner can follow the agent any more, or write a stop request.
-		if [ -e stop ] || [ ! -e request ]; then tell $$ "$TELL"; fi
+		if [ -e stop ] || [ ! -e request ]; then tell $$ "$self_born" "$TELL"; fi
 		[ "$reaper" = reaper ] || note_descendants
 	done
 }
@@ -142,22 +142,24 @@ end_left() { # ends codex, if it is alive, and all its leftover processes
 	{ read -r codex birth <codex.pid; } 2>/dev/null
 	if alive "$codex" "$birth"; then
 		note_descendants
-		end_codex &
+		end_codex "$birth" &
 		killer=$!
+		born "$killer"
+		killer_born=$born
 		while alive "$codex" "$birth"; do pause; done
-		end_loop "$killer"
+		end_loop "$killer" "$killer_born"
 	fi
 	sweep
 	remove_points ../..
 }
 
-end_codex() { # INT, 2 ticks, TERM, 1 tick, KILL: codex ends cleanly on INT only; TERM and KILL orphan its commands
+end_codex() { # BIRTH: INT, 2 ticks, TERM, 1 tick, KILL: codex ends cleanly on INT only; TERM and KILL orphan its commands
 	looping
 	kill -INT "$codex" 2>/dev/null
 	nap_ticks 2
-	kill -TERM "$codex" 2>/dev/null
+	! alive "$codex" "$1" || kill -TERM "$codex" 2>/dev/null
 	nap_ticks 1
-	kill -KILL "$codex" 2>/dev/null
+	! alive "$codex" "$1" || kill -KILL "$codex" 2>/dev/null
 }
 
 tend_ticker() { # starts a ticker if none is alive: it may have been killed or stopped, and only it enforces time limits
@@ -183,7 +185,7 @@ await_codex() { # waits for its end, however often the wait is interrupted; its 
 		if [ -n "$stopping" ] && ! alive "$killer" "$killer_born"; then
 			note_stop terminated
 			[ "$reaper" = reaper ] || note_descendants
-			end_codex &
+			end_codex "$codex_born" &
 			killer=$!
 			born "$killer"
 			killer_born=$born
@@ -214,7 +216,7 @@ await_codex() { # waits for its end, however often the wait is interrupted; its 
 	done
 	# The number of CHLD, by the system: it ends no process. bash has told this of a codex that was killed, after five waits.
 	case $status in 145 | 148) status=- ;; esac
-	end_loop "$killer"
+	end_loop "$killer" "$killer_born"
 }
 
 open_outputs() { # opens codex's output files for reading
@@ -329,7 +331,7 @@ supervise() { # in the attempt's staging directory; stdin: the environment's lin
 	codex_born=$born ticking='' ticking_born='' tending=
 	trap tend_ticker CHLD
 	await_codex
-	end_loop "$ticking"
+	end_loop "$ticking" "$ticking_born"
 	sweep
 	remove_points "${home%/home}"
 	# If our folder was removed, codex may have made parts of it again.

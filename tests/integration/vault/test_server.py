@@ -64,6 +64,26 @@ def test_a_paused_server_can_be_closed():
     assert not is_running(server.pid)
 
 
+def test_a_server_that_has_ended_by_itself_leaves_nothing_that_would_kill_its_pid():
+    with VaultServer() as server:
+        group = os.getpgid(server.pid)
+        os.kill(server.pid, signal.SIGKILL)
+        wait_until(lambda: group_is_empty(group))
+
+
+def group_is_empty(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    stat = Path(f"/proc/{group}/stat").read_text().rpartition(")")[2].split()
+    return stat[0] == "Z" and not any(
+        path.read_text().rpartition(")")[2].split()[2] == str(group)
+        for path in Path("/proc").glob("[0-9]*/stat")
+        if path.parent.name != str(group) and path.exists()
+    )
+
+
 def test_it_ends_when_its_owner_is_killed(tmp_path):
     program = (
         "import sys, time; from pathlib import Path; from codex_runner.demo.vault import VaultServer\n"
