@@ -17,7 +17,7 @@ _LONGEST: Final = 1 << 16  # bytes
 
 
 class FolderGreenRuns:
-    """Implements engine.gate.GreenRuns. The folder is made when it is first needed."""
+    """Implements engine.gate.GreenRuns. `read` makes the folder: a sandbox puts a file in place of a missing one."""
 
     def __init__(self, folder: Path) -> None:
         """Read nothing yet."""
@@ -32,6 +32,7 @@ class FolderGreenRuns:
         """See GreenRuns.read."""
         place = self._folder / f"{key}.json"
         try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with place.open("rb") as file:
                 green = GreenRun.read(file.read(_LONGEST))
         except FileNotFoundError:
