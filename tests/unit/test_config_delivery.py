@@ -174,6 +174,10 @@ def test_every_layer_reaches_them(configured, environ, overrides, expected):
         ("delivery = {}\nsandbox = 'read-only'", "jobs.x.delivery: has nothing to deliver: with `sandbox = "),
         ("gate = {}", "jobs.x.gate: decides nothing: set `unless_changed`, `if_open` or `command`"),
         ("gate = { if_open = 'skip' }", "jobs.x.gate.if_open: has no effect without `delivery`"),
+        (
+            "gate = { if_open = 'skip' }\ndelivery = { target = 'git' }",
+            'jobs.x.gate.if_open: has no effect with `target = "git"`',
+        ),
         ("gate = { unless_changed = ['!a'] }", "jobs.x.gate.unless_changed[0]"),
         ("gate = { command = '' }", 'jobs.x.gate.command = "": must not be empty'),
     ],
