@@ -19,6 +19,7 @@ import tomli_w
 
 from codex_runner.codex.events import parse
 from codex_runner.domain.event import to_json
+from support import warm
 
 RUN_JSON = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parents[2] / "docs" / "run.schema.json").read_text())
@@ -204,14 +205,14 @@ class Running:
         self._err = self._out.with_name(self._out.name.replace("stdout", "stderr"))
         self._began = time.monotonic()
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
+            self.process = warm.start(
                 [*project.prefix, RUNNER, *map(str, args)],
+                cold=project.is_cold or project.prefix,
                 cwd=project.cwd,
                 env=project.environ,
                 stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                start_new_session=True,
             )
         if stdin is not None:
             self.process.stdin.write(stdin)
@@ -265,6 +266,7 @@ class Project:
     """
 
     grace = 0.0
+    is_cold = False  # see support/warm.py
 
     def __init__(self, scratch, state, codex, service):
         self.scratch, self.state, self.service = scratch, state, service
