@@ -1,10 +1,11 @@
 """The gate of a job without a delivery, by the command line, with the real codex and the real git."""
 
 import json
+import signal
 import subprocess
 
 import pytest
-from support.runs import JOB, RUN_JSON, processes_with
+from support.runs import JOB, RUN_JSON, processes_with, wait_for
 
 pytestmark = pytest.mark.needs_codex
 
@@ -120,3 +121,20 @@ def test_a_workspace_is_the_place_of_the_gate(project):
     assert project.last.run_json["result"] == "skipped"
     assert str(project.cwd) not in place.read_text()
     assert set(project.state.rglob("a.py")) == kept, "a skipped run keeps no workspace"
+
+
+def test_a_run_that_ends_in_its_gate(project):
+    """By a signal, and as the machine's OOM killer ends one: the command goes with it, and no run is green for it."""
+    project.configure(gate={"command": "sleep 4714"}, **NO_CREDENTIAL)
+    running = project.start("run", JOB)
+    running.until_command("sleep 4714")
+    running.signal(signal.SIGTERM)
+    assert running.wait().code == 143
+    assert project.last.run_json["result"] == "failed"
+    project.check_nothing_is_left()
+    running = project.start("run", JOB)
+    running.until_command("sleep 4714")
+    running.kill()
+    wait_for(lambda: not processes_with("sleep\x004714"))
+    done = project.command("attach", "last")
+    assert done.code not in {0, 70}, done.stderr
