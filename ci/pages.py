@@ -38,6 +38,7 @@ SECTIONS = {
         "docs/ssh.md": "the same job on a host that OpenSSH reaches, and what happens when the line breaks",
     },
     "Delivery": {
+        "docs/gate.md": "whether a run has anything to do, decided before the agent and for nothing",
         "docs/delivery.md": "one branch and one pull request a workflow, which the next night updates",
     },
     "CI systems": {

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 def look_ahead(job: Job, output: Path, invocation: Invocation) -> AskedAhead | None:
     """Begin to look at codex. `output` is the folder of the runs. The caller must hand it to a transport, or close it.
 
-    Returns None if the look must wait: for another host, a workspace, another run, or a judgement. Also returns None if
-    it cannot start: then the run says why.
+    Returns None if the look must wait: for another host, a workspace, another run, the gate, or a judgement. Also
+    returns None if it cannot start: then the run says why.
     """
     environ = invocation.environ
     if not job.host.is_here or job.workspace is not None or job.concurrency is not None:
+        return None
+    if job.gate is not None:  # it starts no codex if the run has nothing to do
         return None
     pipeline = Pipeline(environ)
     if pipeline.proposal() is not None or judge_trust(pipeline.occasion(), job.trust, job.name) is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from codex_runner.app.ahead import look_ahead
 from codex_runner.app.audience import require_usable
 from codex_runner.app.folders import check_state_folder, made
-from codex_runner.app.job_checks import detector, reply_schema, require_supported
+from codex_runner.app.job_checks import detector, reply_schema
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import new_run_id
 
@@ -29,7 +29,6 @@ def begin(job: Job, output_dir: Path, invocation: Invocation, stopping: Stopping
     Raises ConfigurationError for what can be refused before anything is made, and Stopped if the run is to end before
     that. Once the folder is made, it gets its reports, however the run ends.
     """
-    require_supported(job)
     reply_schema(job, invocation.environ)
     detector(job)
     if job.host.is_here:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from codex_runner.app.admission import LockedGroup, account_of, doubts
 from codex_runner.app.credentials import JobCredentials
+from codex_runner.app.green_runs import FolderGreenRuns
 from codex_runner.app.hosts import transport_for
 from codex_runner.app.imports import places
 from codex_runner.app.job_checks import detector, reply_schema
@@ -69,7 +70,7 @@ class Assignment:
 
 
 # Folders of the runner's state that no artifact may come from.
-_PRIVATE = ("runs", "discarded", "deliveries")
+_PRIVATE = ("runs", "discarded", "deliveries", "gates")
 
 
 def compose(assignment: Assignment, invocation: Invocation, stopping: Stopping) -> tuple[Runner, Redactor]:
@@ -142,6 +143,7 @@ def _adapters(
         account=account_of(job, invocation.ledger, environ, shared),
         config_trust=_config_trust(proposal, job, invocation),
         deliverer=_deliverer(job, invocation, folder),
+        green_runs=FolderGreenRuns(shared / "gates") if job.gate is not None else None,
     )
 
 

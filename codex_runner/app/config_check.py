@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from codex_runner.app.job_checks import reply_schema, require_supported
+from codex_runner.app.job_checks import reply_schema
 from codex_runner.config import PromptSource, load, resolve_job, variables_of
 from codex_runner.config.resolve import NO_PROMPT
 from codex_runner.dataclass import dataclass
@@ -56,7 +56,6 @@ def _problem_of(config: Config, settings: JobSettings) -> ConfigurationError | N
         variables = dict.fromkeys(variables_of(config, name), "x") if has_prompt else {}
         prompt = NO_PROMPT if has_prompt else _ANY_PROMPT
         job = resolve_job(config, name, prompt=prompt, variables=variables)
-        require_supported(job)
         reply_schema(job, {})
     except ConfigurationError as error:
         return error

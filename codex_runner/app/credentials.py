@@ -11,7 +11,7 @@ from codex_runner.app.trust import require_trust
 from codex_runner.ci_systems import Pipeline
 from codex_runner.credentials.local import check_workload_identity, take
 from codex_runner.domain.credential import CredentialFacts, CredentialKind, CredentialSource, Granted
-from codex_runner.domain.event import Warned
+from codex_runner.domain.event import Guarded, Warned
 from codex_runner.engine.credential_rules import CredentialUse, default_workflow
 
 if TYPE_CHECKING:
@@ -29,6 +29,16 @@ class JobCredentials:
     def __init__(self, vault: VaultSettings, environ: Mapping[str, str]) -> None:
         """Reads and asks nothing before `borrow`."""
         self._vault, self._environ = vault, environ
+
+    def require_trust(self, job: Job, tell: Callable[[Event], None]) -> None:
+        """See Credentials.require_trust."""
+
+        def tell_refusal(event: Event) -> None:
+            if isinstance(event, Guarded) and event.failed:
+                tell(event)
+
+        if job.credential is not None or job.codex.environment or job.delivery is not None:
+            require_trust(job, self._environ, tell_refusal)
 
     async def borrow(  # noqa: PLR0913 - the port's, and the version
         self,

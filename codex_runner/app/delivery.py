@@ -23,13 +23,14 @@ from codex_runner.delivery.gitlab_job import USER, GitLabJobForge, is_job_token
 from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.delivery.leaks import secrets_in
 from codex_runner.delivery.pack_store import PackStore
-from codex_runner.delivery.refusals import ConflictError
+from codex_runner.delivery.refusals import ConflictError, RecordRefusedError
 from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.text import Words
 from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeCredential, ForgeKind
 from codex_runner.domain.errors import CredentialError, UsageError
 from codex_runner.domain.event import Guarded, Warned, build, to_json
+from codex_runner.domain.gate import Outlook
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.credential_rules import CredentialUse, default_workflow
 from codex_runner.engine.handover import Asked, leaked
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.errors import RunnerError
     from codex_runner.domain.event import Event
     from codex_runner.domain.folder import RunFolder
+    from codex_runner.domain.gate import GreenRun
     from codex_runner.domain.job import Job
     from codex_runner.domain.state import RunState
     from codex_runner.domain.transport_port import Transport
@@ -113,10 +115,12 @@ class JobDelivery:
                     remedy=_IN_THE_TREE,
                 )
             access = await delivery.check()
+            gate = self._job.gate
+            outlook = Outlook() if gate is None or gate.ignored else await delivery.look_ahead(access)
         finally:
             await _close(forge)
         self._asked = delivery, access
-        return Asked(to_json(noted), [*access.warnings, *await _doubts(self._job, transport, environ)])
+        return Asked(to_json(noted), [*access.warnings, *await _doubts(self._job, transport, environ)], outlook)
 
     async def prove(self, commit: str) -> None:
         """See Deliverer.prove. Most nights begin with the base as it is, which `check` has seen."""
@@ -193,6 +197,23 @@ class JobDelivery:
 
     def _branch(self, state: RunState) -> str:
         return text.branch(self.spec, self.words(state))
+
+    async def remember(
+        self,
+        state: RunState,
+        green: GreenRun,
+        tell: Callable[[Event], None],
+        learn: Callable[[Secret], None],
+    ) -> bool:
+        """See Deliverer.remember."""
+        delivery, forge = await self._open(noted_of(state), _Listeners(tell, learn, again=True))
+        try:
+            await delivery.remember(green, when=state.started)
+        except RecordRefusedError:
+            return False
+        finally:
+            await _close(forge)
+        return True
 
     def words(self, state: RunState) -> Words:
         """Return what the run has to say."""

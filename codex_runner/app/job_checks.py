@@ -15,16 +15,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.ports import Detector, ReplySchema
 
 
-def require_supported(job: Job) -> None:
-    """Raises ConfigurationError if the job has a key that this version reads and does not obey yet."""
-    for name, asked in (("gate", job.gate),):
-        if asked is not None:
-            raise ConfigurationError(
-                f"jobs.{job.name}.{name}: not supported yet by this version of codex-runner.",
-                remedy=f"Remove `{name}` from the job: a run without it would be green, and do less than asked.",
-            )
-
-
 def reply_schema(job: Job, environ: Mapping[str, str]) -> ReplySchema | None:
     """Return the schema that the job's final message must match. Raises ConfigurationError if it is invalid."""
     if job.output_schema is None:

@@ -7,7 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.app.compose import looking_agent, transport_to
-from codex_runner.app.job_checks import detector, reply_schema, require_supported
+from codex_runner.app.gate_plan import planned_gate
+from codex_runner.app.job_checks import detector, reply_schema
 from codex_runner.domain.credential import Granted
 from codex_runner.domain.run import new_run_id
 from codex_runner.engine.config_secrets import secrets_of, without_secrets
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 async def plan(job: Job, invocation: Invocation) -> dict[str, Any]:
     """Return what a run of this job would do, and start nothing. It has no value of `codex.env`, and no secret."""
     environ = invocation.environ
-    require_supported(job)
     reply_schema(job, environ)
     detector(job)
     made = {}
@@ -32,6 +32,7 @@ async def plan(job: Job, invocation: Invocation) -> dict[str, Any]:
     try:
         prepared = await agent.prepare(job, transport, Granted(), lambda _: None)
         logged_in = await prepared.log_in(job, transport, Granted(), lambda _: None)
+        gate = await planned_gate(job, transport, invocation)
     finally:
         await transport.close()
     shown = dataclasses.replace(
@@ -40,6 +41,7 @@ async def plan(job: Job, invocation: Invocation) -> dict[str, Any]:
     launch = prepared.launch(shown, new_run_id(job.name), 1)
     planned = {
         "job": job.name,
+        **({"gate": gate} if gate else {}),
         "host": job.host,
         **made,
         "cwd": launch.cwd,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +69,7 @@ def run(
     settings: SetOption = None,
     log_format: LogFormatOption = LogFormat.AUTO,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
+    no_gate: Annotated[bool, typer.Option("--no-gate", help="Run the job whatever its gate would say.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result (or the plan) as JSON on stdout.")] = False,
 ) -> None:
     """Run a job and follow it. Leaves a verdict, a log, JUnit, reports and artifacts.
@@ -88,6 +90,8 @@ def run(
     resolved = resolve_job(
         loaded, job, prompt=source, variables=_variables(var or []), context=_context(context), host=host
     )
+    if no_gate and resolved.gate is not None:
+        resolved = replace(resolved, gate=replace(resolved.gate, ignored=True))
     if dry_run:
         _show_plan(resolved, Invocation.of(loaded, os.environ, None), as_json=as_json)
         return

@@ -69,7 +69,7 @@ LOOKED_FOR = tuple(
 )
 
 # Folders beside the run directories.
-_OF_STATE = ("discarded", "deliveries")
+_OF_STATE = ("discarded", "deliveries", "gates")
 
 _BASES = {Sandbox.READ_ONLY: ":read-only", Sandbox.WORKSPACE_WRITE: ":workspace"}
 _ALLOWED = {Sandbox.READ_ONLY: (":read-only",), Sandbox.WORKSPACE_WRITE: (":read-only", ":workspace")}

@@ -34,8 +34,11 @@ def delivery_problems(job: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...],
     if gate is not None:
         if not gate.keys() & {"unless_changed", "if_open", "command"}:
             yield ("gate",), "decides nothing: set `unless_changed`, `if_open` or `command`"
-        if gate.get("if_open", IfOpen.GO) != IfOpen.GO and delivery is None:
-            yield ("gate", "if_open"), "has no effect without `delivery`, which opens pull requests"
+        if gate.get("if_open", IfOpen.GO) != IfOpen.GO:
+            if delivery is None:
+                yield ("gate", "if_open"), "has no effect without `delivery`, which opens pull requests"
+            elif delivery.get("target") == ForgeKind.GIT:
+                yield ("gate", "if_open"), 'has no effect with `target = "git"`: a plain remote has no pull requests'
 
 
 def _delivery(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -130,6 +130,8 @@ def decide(target: DeliveryTarget, found: Found, change: DeliveredChange, policy
 def foresee(target: DeliveryTarget, found: Found, policy: DeliveryPolicy) -> Plan | None:
     """Return the plan before the agent, if it is certain that its changes would go nowhere: held, or closed."""
     plan = decide(target, found, DeliveredChange("", ""), policy)
+    if plan.step is Move.CLOSED and policy.reopen is Reopen.CHANGED and found.base_changed is None:
+        return None  # the files that the agent will change may have changed on the base too
     return plan if plan.step in (Move.HELD, Move.CLOSED) else None
 
 

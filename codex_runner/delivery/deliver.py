@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 from codex_runner.dataclass import dataclass
 from codex_runner.delivery import record as block
 from codex_runner.delivery import text
-from codex_runner.delivery.branch import DeliveredChange, DeliveryPolicy, DeliveryTarget, Found, Move, decide
+from codex_runner.delivery.branch import DeliveredChange, DeliveryPolicy, DeliveryTarget, Found, Move, decide, foresee
 from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.gitlab_job import GitLabJobForge, require_possible, unknowns
+from codex_runner.delivery.green_ref import keep_green, read_green
 from codex_runner.delivery.plain_git import find_base, is_merged, require_push
 from codex_runner.delivery.push import Pushed, Update, around, check_place, push, push_lfs
 from codex_runner.delivery.push_options import BOUNDS as OPTION_BOUNDS
@@ -34,6 +35,7 @@ from codex_runner.domain.delivery import (
 )
 from codex_runner.domain.delivery_spec import Signing
 from codex_runner.domain.errors import BranchMovedError, DeliveryError, ForgeUnreachableError
+from codex_runner.domain.gate import GreenRun, Outlook
 from codex_runner.engine.path_rules import matches
 
 if TYPE_CHECKING:
@@ -120,6 +122,42 @@ class Delivery:
         async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=commit) as repository:
             await repository.prove(base, commit)
 
+    async def look_ahead(self, access: Access) -> Outlook:
+        """Return what the gate asks, after `check`. Changes nothing. Raises as `deliver` does."""
+        target = self._target(access)
+        async with open_repository(
+            self._to.remote, self._to.environ, self._to.runs, like=access.base_tip
+        ) as repository:
+            found, _ = await self._found(repository, target, None, access.base_tip)
+            plan = foresee(target, found, self._policy)
+            blocked = None if plan is None else self._told(plan, target, plan.pull, None, found.tip)
+            pull = found.open_pull
+            named = "" if pull is None else f"Pull request {pull.number} is open ({pull.link})."
+            try:
+                green, _ = await read_green(repository, target.workflow, target.target)
+            except DeliveryError as error:
+                return Outlook(blocked, named, unknown=error.message)
+            return Outlook(blocked, named, green)
+
+    async def remember(self, green: GreenRun, *, when: float) -> None:
+        """Keep the record of a green run at the forge, for the gate. Idempotent.
+
+        Raises RecordRefusedError if the forge does not take it, BranchMovedError if another run was faster, and
+        otherwise as `check` does.
+        """
+        async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=green.commit) as repository:
+            target = self._target(await self._access(repository))
+            _, at = await read_green(repository, target.workflow, target.target)
+            await keep_green(repository, target.workflow, target.target, green, at, person=_RUNNER, when=when)
+
+    def _target(self, access: Access) -> DeliveryTarget:
+        base = self._to.base or access.default_branch
+        return DeliveryTarget(self._to.workflow, base, self._to.branch, base, protected=(access.default_branch,))
+
+    @property
+    def _policy(self) -> DeliveryPolicy:
+        return DeliveryPolicy(self._spec.if_unchanged, self._spec.reopen, plain=self._to.forge is None)
+
     async def deliver(self, change: ChangeSet | None, words: Words, *, when: float) -> Delivered:
         """Deliver a change; None if the agent changed nothing. `when` is the commit's time, in seconds since the epoch.
 
@@ -129,10 +167,9 @@ class Delivery:
         async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=like) as repository:
             access = await self._access(repository)
             self._warnings = list(access.warnings)
-            base = self._to.base or access.default_branch
-            self.reached = Reached(base)
-            target = DeliveryTarget(self._to.workflow, base, self._to.branch, base, protected=(access.default_branch,))
-            made = await self._made(repository, change, base)
+            target = self._target(access)
+            self.reached = Reached(target.base)
+            made = await self._made(repository, change, target.base)
             for _ in range(_TRIES):
                 try:
                     return await self._once(repository, access, target, made, words, when)
@@ -174,11 +211,10 @@ class Delivery:
         words: Words,
         when: float,
     ) -> Delivered:
-        found, at = await self._found(repository, target, made)
-        spec, plain = self._spec, self._to.forge is None
-        policy = DeliveryPolicy(spec.if_unchanged, spec.reopen, plain)
+        found, at = await self._found(repository, target, made, "" if made is None else made.base)
+        spec = self._spec
         change = DeliveredChange("", "", is_empty=True) if made is None else DeliveredChange(made.tree, made.base)
-        plan = decide(target, found, change, policy)
+        plan = decide(target, found, change, self._policy)
         if plan.step is Move.CLOSE:
             await self._close(plan, found, words.run)
         if made is None or plan.step not in {Move.CREATE, Move.UPDATE}:
@@ -206,9 +242,12 @@ class Delivery:
     # --- what is there ------------------------------------------------------------------------------------------------
 
     async def _found(
-        self, repository: DeliveryRepository, target: DeliveryTarget, made: ChangeSet | None
+        self, repository: DeliveryRepository, target: DeliveryTarget, made: ChangeSet | None, base: str
     ) -> tuple[Found, str]:
-        """Return what there is, and the commit that holds the record's ref ("" if there is none)."""
+        """Return what there is, and the commit that holds the record's ref ("" if there is none).
+
+        `base` is the base's commit of now, "" if that does not matter.
+        """
         ref = f"refs/heads/{target.branch}"
         there = await repository.refs(*around(ref), record_ref(target.workflow, target.target))
         tip = there.get(ref, "")
@@ -230,7 +269,7 @@ class Delivery:
             record = None
         changed = None
         if record is not None and not (tip and opened is not None):
-            changed = await self._base_changed(repository, record, made)
+            changed = await self._base_changed(repository, record, made, base)
         return Found(tip, pulls, record, ours - {""}, changed), at
 
     async def _is_merged(self, record: DeliveryRecord, target: DeliveryTarget) -> bool:
@@ -239,17 +278,19 @@ class Delivery:
             return await is_merged(repository, target.base, record.tip)
 
     async def _base_changed(
-        self, repository: DeliveryRepository, record: DeliveryRecord, made: ChangeSet | None
+        self, repository: DeliveryRepository, record: DeliveryRecord, made: ChangeSet | None, base: str
     ) -> bool | None:
         """Whether a file that matters has changed on the base since the last delivery. None: that is not known."""
-        if made is None:
+        if not base:
             return None
         try:
-            paths = await changed_paths(repository, record.base, made.base)
+            paths = await changed_paths(repository, record.base, base)
         except DeliveryError:
             return None
         if self._to.watched:
             return any(matches(glob, path) for glob in self._to.watched for path in paths)
+        if made is None:  # before the agent: nobody knows the files that it will change
+            return None if paths else False
         return not paths.isdisjoint(made.paths)
 
     # --- what is done -------------------------------------------------------------------------------------------------

@@ -101,7 +101,8 @@ async def is_of(repository: DeliveryRepository, commit: str, change: ChangeSet) 
 
 async def changed_paths(repository: DeliveryRepository, before: str, after: str) -> set[str]:
     """Return the paths that differ between two commits of the forge. Raises DeliveryError if it lacks one of them."""
-    await repository.fetch_commit(before)
+    for commit in (before, after):
+        await repository.fetch_commit(commit)
     return set(await _diff(repository, before, after))
 
 

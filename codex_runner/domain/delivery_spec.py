@@ -131,9 +131,10 @@ class GateSpec:
 
     `unless_changed` are globs from the repository's top. The run is skipped if no file under them has changed on the
     base since the last green run. `command` runs in `sh -c` without the job's secrets: 0 goes on, 78 skips, anything
-    else fails the run.
+    else fails the run. `ignored`: this run goes on, whatever the gate would say.
     """
 
     unless_changed: tuple[str, ...] = setting(default=(), metadata=key(form=Form.RULE))
     if_open: IfOpen = IfOpen.GO
     command: str | None = None
+    ignored: bool = setting(default=False, metadata=NO_KEY)

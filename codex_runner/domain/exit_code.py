@@ -19,8 +19,8 @@ class ExitCode(IntEnum):
         member.meaning = meaning
         return member
 
-    SUCCEEDED = 0, "succeeded, or skipped by the lock's policy"
-    JOB_FAILED = 1, "the job failed: a check, the schema, or the agent"
+    SUCCEEDED = 0, "succeeded, or skipped by the lock's policy or the job's gate"
+    JOB_FAILED = 1, "the job failed: a check, the schema, the gate's command, or the agent"
     USAGE = 2, "wrong use of the command line"
     CONFIGURATION = 3, "wrong configuration, or no codex"
     CREDENTIAL = 4, "credential refused or missing"

@@ -134,6 +134,13 @@ class Prepared(Protocol):
 class Credentials(Protocol):
     """The source of a job's credential. `borrow` gives a login back before it returns."""
 
+    def require_trust(self, job: Job, tell: Callable[[Event], None]) -> None:
+        """Raise CredentialError if what started this pipeline must not use the job's credentials. Asks nobody.
+
+        `borrow` judges the same, and tells more of it: call this for what comes before it. `tell` gets a refusal.
+        """
+        ...
+
     async def borrow(
         self,
         job: Job,

@@ -152,7 +152,7 @@ class Ending:
 class Verdict:
     """The result of the whole run. `reason` is one sentence; `remedy` is another one that says what to do.
 
-    `skipped`: another run held the group's lock, and this run did nothing.
+    `skipped`: the run did nothing, since another one held the group's lock, or its gate said so.
     """
 
     exit_code: ExitCode

@@ -59,6 +59,7 @@ class RunState:
     workspace: ev.WorkspaceMade | None = None
     workspace_kept: bool = False
     changes: ev.Changed | None = None
+    gate: ev.Gated | None = None
     ready: ev.DeliveryReady | None = None
     delivery: Delivered | None = None
     own_delivery: Delivered | None = None
@@ -105,6 +106,8 @@ class RunState:
                 self.facts = {**self.facts, **event.facts}
             case ev.CredentialTaken():
                 self.facts = {**self.facts, "credential": event.facts}
+            case ev.Gated():
+                self.gate = event
             case ev.DeliveryReady():
                 self.ready = event
             case ev.DeliveryEnded():

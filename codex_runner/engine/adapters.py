@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Workspaces,
     )
     from codex_runner.domain.transport_port import Transport
+    from codex_runner.engine.gate import GreenRuns
     from codex_runner.engine.handover import Deliverer
     from codex_runner.engine.secret_scan import SecretScan
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 class Adapters:
     """The ports of one run. Each part of the engine gets only those that it uses.
 
-    `schema`, `scan`, `workspaces`, `group`, `account` and `deliverer` are None unless the job asks for one.
+    `schema`, `scan`, `workspaces`, `group`, `account`, `deliverer` and `green_runs` are None unless the job asks for
+    one.
     `config_trust` is None unless the pipeline works on a pull or merge request.
     """
 
@@ -48,6 +50,7 @@ class Adapters:
     account: Account | None = None
     config_trust: ConfigTrust | None = None
     deliverer: Deliverer | None = None
+    green_runs: GreenRuns | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,12 @@ from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import FolderGoneError
 from codex_runner.domain.event import CheckEnded, CheckStarted
 from codex_runner.domain.exit_code import ExitCode
-from codex_runner.domain.host import KEPT
 from codex_runner.domain.job import RULES, SCAN, SCHEMA
 from codex_runner.engine.check_names import is_lost
+from codex_runner.engine.command_output import left_behind, shown_output
 from codex_runner.engine.prompt import with_context
 from codex_runner.engine.workspace import has_rules, placed
 from codex_runner.git.guard import guarded_command
-from codex_runner.redaction.stream import OVERLAP
 from codex_runner.text.counts import plural
 from codex_runner.text.durations import format_duration
 
@@ -24,12 +23,8 @@ if TYPE_CHECKING:
     from codex_runner.domain.transport_port import Transport
     from codex_runner.engine.recorder import Recorder
     from codex_runner.engine.stopping import Stopping
-    from codex_runner.redaction.redactor import Redactor
 
-_TAIL = 64 * 1024  # bytes
 _CANNOT_RUN = 126  # the shells' exit code for a command that cannot be executed
-# How transports/host/keeper.sh reports processes that a check has left behind.
-_KEEPER, _LEFT = "codex-runner: ", "this command left behind"
 _LOST = (
     "The command holds a secret, and the run's record has a mask in its place: a runner that attaches cannot run it. "
     "Start the job again, and let the command read the secret from a file or a variable."
@@ -146,21 +141,10 @@ class Checks:
             told = self._recorder.redactor.text(f"{error.message} It existed when the agent began.")
             self._recorder.emit(CheckEnded(name, False, _CANNOT_RUN, 0.0, told))
             return
-        # Redacted before it is cut: a cut could halve a secret and hide it from the redactor.
-        output = _redacted(done.output, self._recorder.redactor)[-_TAIL:].decode("utf-8", "replace")
-        told = output.rstrip("\n").rpartition("\n")[2].partition(_KEEPER)[2]
-        if _LEFT in told:
+        output = shown_output(done.output, self._recorder.redactor)
+        if told := left_behind(output):
             self._recorder.warn("left-behind", f"The check {name!r}: {told}")
         self._recorder.emit(CheckEnded(name, done.exit_code == 0, done.exit_code, done.seconds, output))
-
-
-def _redacted(output: bytes, redactor: Redactor) -> bytes:
-    """Redact the kept output. If its beginning was cut off, drop enough that no half of a secret stays."""
-    if len(output) < KEPT:
-        return redactor(output)
-    start = max(OVERLAP, redactor.longest)
-    start = max([start, *(end for begin, end, _ in redactor.spans(output) if begin < start < end)])
-    return redactor(output[start:])
 
 
 def _listed(checks: list[CheckEnded]) -> str:

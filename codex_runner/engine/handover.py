@@ -6,6 +6,7 @@ The agent is paid in between, so everything that can be refused is refused befor
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from codex_runner.dataclass import dataclass
@@ -16,6 +17,7 @@ from codex_runner.domain.delivery import AGAIN, ByHand, DeliveryState
 from codex_runner.domain.errors import DeliveryError, LeakError, RunnerError, UnreachableError
 from codex_runner.domain.event import DeliveryEnded, DeliveryReady, build
 from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.gate import GreenRun, Outlook
 from codex_runner.domain.run import Verdict
 from codex_runner.git.changes import Before
 from codex_runner.git.delivered import pack
@@ -37,10 +39,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the forge said before the agent. `facts` are those that a later delivery needs, on whatever machine."""
+    """What the forge said before the agent. `facts` are those that a later delivery needs, on whatever machine.
+
+    `outlook` is for the gate: it is empty if the job has none.
+    """
 
     facts: Mapping[str, Any]
     warnings: Sequence[str] = ()
+    outlook: Outlook = field(default_factory=Outlook)
 
 
 class Deliverer(Protocol):
@@ -49,7 +55,9 @@ class Deliverer(Protocol):
     async def check(
         self, transport: Transport, tell: Callable[[Event], None], learn: Callable[[Secret], None]
     ) -> Asked:
-        """Ask the forge for the repository and the base. Changes nothing, and keeps no login.
+        """Ask the forge for the repository and the base, and for what the job's gate asks. Changes nothing.
+
+        Keeps no login.
 
         Raises CredentialError or DeliveryError for what is refused.
         """
@@ -93,6 +101,19 @@ class Deliverer(Protocol):
         """
         ...
 
+    async def remember(
+        self,
+        state: RunState,
+        green: GreenRun,
+        tell: Callable[[Event], None],
+        learn: Callable[[Secret], None],
+    ) -> bool:
+        """Keep the record of a green run at the forge. Returns False if the forge does not take it. Idempotent.
+
+        Raises DeliveryError or CredentialError.
+        """
+        ...
+
 
 class Handover:
     """What a run does for the delivery of its changes. Without a `deliverer`, nothing."""
@@ -111,16 +132,33 @@ class Handover:
         self._learn = login_secrets.learn  # no agent gets the token: attaching does not need that very one
         self._transport, self._deliverer = transport, deliverer
         self.facts: dict[str, Any] = {}
+        self._outlook: Outlook | None = None
         self._packed: Packed | None = None
         self._refusal: RunnerError | None = None
 
-    async def ask(self) -> None:
-        """Ask the forge for the repository and the base. Raises what it refuses, before any token is used."""
+    async def ask(self) -> Outlook:
+        """Ask the forge for the repository and the base, once. Raises what it refuses, before any token is used.
+
+        Returns what the forge says for the gate.
+        """
+        if self._outlook is not None:
+            return self._outlook
+        self._outlook = Outlook()
         if self._deliverer is not None:
             asked = await self._deliverer.check(self._transport, self._recorder.emit, self._learn)
-            self.facts = {"delivery": asked.facts}
+            self.facts, self._outlook = {"delivery": asked.facts}, asked.outlook
             for sentence in asked.warnings:
                 self._recorder.warn("delivery", self._recorder.redactor.text(sentence))
+        return self._outlook
+
+    async def remember(self, green: GreenRun) -> bool:
+        """Keep the record of a green run at the forge. Returns False without a delivery, or if the forge refuses it.
+
+        Raises DeliveryError or CredentialError.
+        """
+        if self._deliverer is None:
+            return False
+        return await self._deliverer.remember(self._recorder.state, green, self._recorder.emit, self._learn)
 
     async def prove(self, tree: Mapping[str, Any] | None) -> None:
         """Raise DeliveryError if nothing could be delivered from this tree, as git has noted it before the agent."""

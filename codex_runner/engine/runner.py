@@ -31,6 +31,7 @@ from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
 from codex_runner.engine.conclusion import Conclusion
 from codex_runner.engine.ending import stop_ending
+from codex_runner.engine.gate import Gate
 from codex_runner.engine.handover import Handover
 from codex_runner.engine.keeping import Keeping, best_effort, is_judged
 from codex_runner.engine.login_secrets import LoginSecrets
@@ -82,6 +83,8 @@ class Runner:
         self._conclusion = Conclusion(recorder, adapters.reports, self._context.folder)
         self._login_secrets = LoginSecrets(job, recorder)
         self._handover = Handover(job, run_id, recorder, self._login_secrets, adapters.transport, adapters.deliverer)
+        green_runs = adapters.green_runs
+        self._gate = None if green_runs is None else Gate(run_id, recorder, self._handover, self._transport, green_runs)
         self._noted = self._given_back = False
 
     @property
@@ -122,10 +125,22 @@ class Runner:
             verdict = self._own_failure(error)
         await self._let_go(verdict)
         self._admission.charge(final=True)
-        self._conclusion.conclude(await self._conclusion.search(verdict))
+        verdict = await self._conclusion.search(verdict)
+        if verdict.result == "succeeded":
+            await self._remember(is_green=True)
+        self._conclusion.conclude(verdict)
         self._conclusion.report()
+        if verdict.result == "succeeded" and self._state.verdict is not None and self._state.verdict.exit_code:
+            await self._remember(is_green=False)
         self._admission.leave()
         return self._state
+
+    async def _remember(self, *, is_green: bool) -> None:
+        """Let the gate of the next run know of this one. A stop does not change the verdict any more."""
+        if self._gate is None:
+            return
+        with contextlib.suppress(Stopped):
+            await self._stopping.unless_stopped(self._gate.remember(self._job, is_green=is_green))
 
     async def _to_verdict(self) -> Verdict:
         if self._state.verdict is None or self._out_of_reach:
@@ -201,10 +216,12 @@ class Runner:
             return _Skipped(taken)
         return await self._stopping.unless_stopped(self._prepare())
 
-    async def _prepare(self) -> Prepared:
-        """Borrow the credential and check codex: raise what can be refused here, before any token is used."""
+    async def _prepare(self) -> Prepared | _Skipped:
+        """Ask the gate, borrow the credential, check codex. What can be refused is refused here, before any token."""
         trust = self._adapters.config_trust
         judged = {} if trust is None else await trust.judge(self._recorder.emit)
+        if self._gate is not None and (reason := await self._pass(self._gate)) is not None:
+            return _Skipped(reason)
         granted = await self._borrow(time.time())
         await self._handover.ask()
         await self._make_workspace()
@@ -228,6 +245,7 @@ class Runner:
                     **proven,
                     **judged,
                     **self._handover.facts,
+                    **(self._gate.facts if self._gate else {}),
                     "tree": tree,
                     "credential": to_json(granted.facts),
                     "secrets": self._login_secrets.names,
@@ -236,9 +254,20 @@ class Runner:
         )
         return prepared
 
+    async def _pass(self, gate: Gate) -> str | None:
+        """Ask the gate, in the tree that the agent would get. Returns the reason to skip the run, or None."""
+        self._adapters.credentials.require_trust(self._job, self._recorder.emit)
+        await self._make_workspace()
+        self._noted = True
+        try:
+            return await gate.decide(self._job)
+        except UnreachableError:
+            self._noted = False
+            raise
+
     async def _make_workspace(self) -> None:
         job = self._job
-        if job.workspace is None or self._adapters.workspaces is None:
+        if job.workspace is None or self._adapters.workspaces is None or self._state.workspace is not None:
             return
         self._noted = True
         try:
@@ -308,6 +337,7 @@ class Runner:
         self._given_back = True
         made, spec = self._state.workspace, self._job.workspace
         keep = made is not None and spec is not None and spec.stays(failed=verdict.exit_code is not ExitCode.SUCCEEDED)
+        keep = keep and not verdict.skipped  # nobody has worked in it
         clean = self._recorder.redactor.text
         try:
             async with asyncio.timeout(_HURRY if self._stopping.stop else None):

@@ -13,10 +13,11 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.gate import GateDecision
 from codex_runner.reports import facts, timeline
 from codex_runner.reports.escaping import html_text as shown
 from codex_runner.reports.moments import Lane, Moment, Mood, moments, of_lane, waited
-from codex_runner.reports.outcome import headline, reason, remedy
+from codex_runner.reports.outcome import headline, reason, remedy, word
 from codex_runner.reports.room import REPORT_BYTES, Outputs, Page, both_ends
 from codex_runner.text.clean import clean
 from codex_runner.text.counts import counted, format_size
@@ -113,9 +114,18 @@ def _head(state: RunState) -> str:
         f'<div class="verdict {mood}"><span class="pill {mood}">{headline(verdict)}</span>{code}'
         f'<p class="text">{_sentence(_cut(reason(verdict)))}</p>'
         + (f'<p class="remedy">What to do: {_sentence(_cut(advice))}</p>' if advice else "")
+        + _gate(state)
         + _delivery(state)
         + "</div></header>"
     )
+
+
+def _gate(state: RunState) -> str:
+    """Return the paragraph about the gate. If it skipped the run, it is the reason above already."""
+    if (gate := state.gate) is None or word(state.verdict) == "skipped":
+        return ""
+    output = f"<pre>{shown(tail(gate.output, 4000))}</pre>" if gate.decision == GateDecision.FAIL else ""
+    return f'<p class="text">Gate: {gate.decision}. {_sentence(_cut(gate.reason))}</p>{output}'
 
 
 def _delivery(state: RunState) -> str:

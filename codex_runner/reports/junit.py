@@ -15,6 +15,7 @@ from codex_runner.domain.delivery import DeliveryState
 from codex_runner.domain.errors import RunnerError
 from codex_runner.domain.event import NOT_JUDGED
 from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.gate import GateDecision
 from codex_runner.domain.job import OWN_CHECKS
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import Blame, blame, failure_class, failure_exit_code, meaning, reason, remedy, word
@@ -100,7 +101,7 @@ def _cases(state: RunState, guards: bool, folder: Path | None) -> list[_Case]:  
     job = one_line(state.job, 200) or "job"
     checks = [_check_case(state, job, name) for name in facts.every(state, "checks")]
     promises = [_guard_case(state, job, name) for name in facts.every(state, "guards")]
-    delivery = _delivery_cases(state, job)
+    delivery = [*_gate_cases(state, job), *_delivery_cases(state, job)]
     told = {case.trouble.blame for case in (*checks, *promises, *delivery) if case.trouble}
     agent = _agent_case(state, job, told, folder)
     if not guards:
@@ -203,6 +204,20 @@ def _check_message(check: CheckEnded) -> str:
     how = f"{how} after {format_elapsed(check.seconds)}"
     last = next((line for line in reversed(clean(check.output).split("\n")) if line.strip()), "")
     return f"{one_line(last, 900)} ({how})" if last else f"the check {how}"
+
+
+def _gate_cases(state: RunState, job: str) -> list[_Case]:
+    """Return the case of the gate: it passed if it let the run go on, and is skipped if it skipped the run."""
+    gate = state.gate
+    if gate is None:
+        return []
+    out = "\n".join(part for part in (gate.reason, gate.output) if part)
+    if gate.decision == GateDecision.FAIL:
+        # A delivery that is held has a case of its own.
+        trouble = _Trouble(Blame.JOB, "gate", one_line(gate.reason, 900), out) if state.delivery is None else None
+        return [_Case(job, "gate", gate.seconds, trouble, out=out)]
+    skipped = gate.reason if gate.decision == GateDecision.SKIP else ""
+    return [_Case(job, "gate", gate.seconds, skipped=skipped, out=out)]
 
 
 def _delivery_cases(state: RunState, job: str) -> list[_Case]:

@@ -73,6 +73,7 @@ def run_document(state: RunState) -> dict[str, Any]:
         "warnings": [_without_kind(warning) for warning in state.warnings],
         "files": [{"path": path, "change": change} for path, change in state.files.items()],
         "changes": _changes(state.changes),
+        "gate": None if state.gate is None else _timed(state.gate),
         "delivery": None if state.delivery is None else to_json(state.delivery),
         "artifacts": [_without_kind(artifact) for artifact in state.artifacts.values()],
         "workspace": _without_kind(state.workspace) | {"kept": state.workspace_kept} if state.workspace else None,

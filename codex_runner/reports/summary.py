@@ -9,6 +9,7 @@ import stat
 import textwrap
 from typing import TYPE_CHECKING
 
+from codex_runner.domain.gate import GateDecision
 from codex_runner.reports import facts
 from codex_runner.reports.outcome import headline, reason, remedy, word
 from codex_runner.text.clean import without_attachments
@@ -110,6 +111,10 @@ def _head(state: RunState) -> str:
     ]
     if (advice := remedy(verdict)) and not facts.is_settled(state):
         lines.append(f"**What to do:** {sentence(advice)}")
+    if (gate := state.gate) is not None and word(verdict) != "skipped":  # else it is the reason above
+        lines.append(f"**Gate:** {gate.decision}. {sentence(gate.reason)}")
+        if gate.decision == GateDecision.FAIL and gate.output.strip():
+            lines.append(fenced(tail(gate.output, 4000)))
     if (delivery := state.delivery) is not None:
         lines.append(_delivery(state, delivery))
     if state.workspace is not None and state.workspace_kept:

@@ -11,6 +11,7 @@ from codex_runner.dataclass import dataclass
 from codex_runner.domain import event as ev
 from codex_runner.domain.command_line import command_text
 from codex_runner.domain.delivery import DeliveryState
+from codex_runner.domain.gate import GateDecision
 from codex_runner.text.clean import clean_line
 from codex_runner.text.counts import counted
 from codex_runner.text.durations import format_clock, format_duration
@@ -271,6 +272,14 @@ def _last_words(check: ev.CheckEnded, known: str) -> str:
     return "" if last.strip() in known else f"{first_line(check.name)}: {first_line(last)}"
 
 
+def _gate(event: ev.Gated) -> LogLine:
+    """Return the gate's line, with the end of its command's output if that failed."""
+    told = f"{event.decision}: {event.reason}"
+    if event.decision != GateDecision.FAIL:
+        return _line("gate", told, essential=True)
+    return LogLine("FAILED", first_line(f"gate {told}"), Tone.BAD, log_tail(event.output, _SAID), essential=True)
+
+
 def _happening(event: ev.Event, state: RunState) -> LogLine:  # noqa: C901, PLR0911, PLR0912 - one case a kind, one line a case
     match event:
         case ev.RunStarted():
@@ -323,6 +332,8 @@ def _happening(event: ev.Event, state: RunState) -> LogLine:  # noqa: C901, PLR0
             return _line("FAILED", f"a leak: {event.path} held {event.secret}, and was {event.done}", Tone.BAD)
         case ev.StopRequested():
             return _line("stopping", event.message or event.reason, Tone.WARN, essential=True)
+        case ev.Gated():
+            return _gate(event)
         case ev.DeliveryReady():
             return _line("packed", event.refusal or event.tree[:12] or "nothing to deliver", Tone.DIM)
         case ev.ArtifactKept():

@@ -92,6 +92,8 @@ def event_samples(text="some text"):
         ev.CheckEnded(text, False, 2, 1.0, f"src/a.py:3:1: {text}\n{text}"),
         ev.CheckEnded(text, True, 0, 1.0, text),
         ev.ArtifactKept(text, 10, "ab"),
+        ev.Gated("fail", text, 3, 1.0, text),
+        ev.Gated("skip", text),
         ev.DeliveryReady(text, text, 13, text),
         ev.DeliveryEnded(Delivered(DeliveryState.HELD, ForgeKind.GIT, text, text, text, text, text, 1, text, text)),
         ev.RunEnded(9, "failed", text),

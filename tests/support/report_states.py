@@ -8,6 +8,7 @@ from codex_runner.domain import event as ev
 from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
+from codex_runner.domain.gate import GateDecision
 from codex_runner.domain.run import Ending, ProcessExit, StopReason, Sweep, Usage
 from codex_runner.domain.state import RunState, fold
 
@@ -61,6 +62,14 @@ events = st.one_of(
         output=texts,
     ),
     st.builds(ev.Changed, paths=st.integers(0, 9), lines=st.integers(0, 9), diffstat=texts, findings=st.tuples(texts)),
+    st.builds(
+        ev.Gated,
+        decision=st.sampled_from(GateDecision),
+        reason=texts,
+        exit_code=st.one_of(st.none(), st.integers(0, 255)),
+        seconds=seconds,
+        output=texts,
+    ),
     st.builds(
         ev.DeliveryEnded,
         delivery=st.builds(

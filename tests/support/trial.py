@@ -62,6 +62,9 @@ class _Prepared(PreparedCodex):
 class Nothing:
     """Neither credentials nor artifacts."""
 
+    def require_trust(self, job, tell):
+        pass
+
     async def borrow(self, job, *, now, tell, on_retry, on_secret):
         return Granted()
 

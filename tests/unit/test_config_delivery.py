@@ -11,11 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.trial import RUN
 
-from codex_runner.app.begin import begin
 from codex_runner.app.compose import Assignment, compose
 from codex_runner.app.invocation import Invocation
-from codex_runner.app.job_checks import require_supported
-from codex_runner.app.plan import plan
 from codex_runner.app.proposal import named_files
 from codex_runner.app.secret_places import credential_files, secret_names_of
 from codex_runner.app.way import Way
@@ -34,7 +31,6 @@ from codex_runner.domain.delivery_spec import (
 )
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import build, to_json
-from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.job import Job
 from codex_runner.engine.stopping import Stopping
@@ -178,6 +174,10 @@ def test_every_layer_reaches_them(configured, environ, overrides, expected):
         ("delivery = {}\nsandbox = 'read-only'", "jobs.x.delivery: has nothing to deliver: with `sandbox = "),
         ("gate = {}", "jobs.x.gate: decides nothing: set `unless_changed`, `if_open` or `command`"),
         ("gate = { if_open = 'skip' }", "jobs.x.gate.if_open: has no effect without `delivery`"),
+        (
+            "gate = { if_open = 'skip' }\ndelivery = { target = 'git' }",
+            'jobs.x.gate.if_open: has no effect with `target = "git"`',
+        ),
         ("gate = { unless_changed = ['!a'] }", "jobs.x.gate.unless_changed[0]"),
         ("gate = { command = '' }", 'jobs.x.gate.command = "": must not be empty'),
     ],
@@ -256,23 +256,6 @@ def test_the_password_of_its_proxy_is_a_secret(configured, tmp_path):
         _, redactor = compose(assignment, invocation, Stopping())
         asyncio.run(assignment.way.transport.close())
     assert redactor.text(f"it is {password}") == "it is ***PROXY_PASSWORD***"
-
-
-# Not obeyed yet
-
-
-def test_a_job_that_asks_for_more_than_this_version_does_is_refused(configured, tmp_path):
-    job = resolve_job(configured(f"{JOB}gate = {{ command = 'true' }}\n"), "x")
-    with pytest.raises(ConfigurationError, match="not supported yet by this version") as caught:
-        require_supported(job)
-    assert caught.value.exit_code is ExitCode.CONFIGURATION
-    require_supported(resolve_job(configured(f"{JOB}delivery = {{}}\n"), "x"))
-    invocation = Invocation({}, ())
-    with pytest.raises(ConfigurationError, match="not supported yet"):
-        begin(job, tmp_path / "out", invocation, Stopping())
-    with pytest.raises(ConfigurationError, match="not supported yet"):
-        asyncio.run(plan(job, invocation))
-    assert not (tmp_path / "out").exists()
 
 
 # Names of branches

@@ -31,7 +31,8 @@ def test_every_sandbox_denies_what_is_private(sandbox, base):
     profile = told["permissions"][told["default_permissions"]]
     assert profile["extends"] == base
     denied = {path for path, access in profile["filesystem"].items() if access == "deny"}
-    assert denied == {*CREDENTIAL_PATHS, "/state/runs", "/state/discarded", "/state/deliveries", "/etc/token"}
+    private = {f"/state/{name}" for name in ("runs", "discarded", "deliveries", "gates")}
+    assert denied == {*CREDENTIAL_PATHS, *private, "/etc/token"}
 
 
 def test_no_profile_where_there_is_no_sandbox():

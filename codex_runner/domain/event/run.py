@@ -185,6 +185,22 @@ class ArtifactKept(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Gated(Event):
+    """The gate has decided before the agent: `decision` is `go`, `skip` or `fail`, and `reason` says why.
+
+    `exit_code`, `seconds` and `output` (its tail) are those of the gate's command, if it ran. `exit_code` is None if it
+    did not run, or ran out of time.
+    """
+
+    kind = "gate"
+    decision: str
+    reason: str
+    exit_code: int | None = None
+    seconds: float = 0.0
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryReady(Event):
     """A green run's changes are on the runner's machine, and its host is not needed any more.
 

@@ -1,0 +1,379 @@
+"""The gate before the agent, against a host in memory: each answer of its command, each doubt, and what is kept."""
+
+import json
+
+import pytest
+from support.fake_host import FakeHost, prints
+from support.trial import KEY, REPLY, Trial
+
+from codex_runner.app.green_runs import FolderGreenRuns
+from codex_runner.domain import event as ev
+from codex_runner.domain.delivery_spec import DeliverySpec, GateSpec
+from codex_runner.domain.errors import CredentialError, FolderGoneError, LeakError, UnreachableError
+from codex_runner.domain.gate import GreenRun, UnknownGreenRunError
+from codex_runner.domain.host import Completed
+from codex_runner.domain.job import Job, Limits
+from codex_runner.domain.policy import Budget
+from codex_runner.domain.secret import Secret
+from codex_runner.engine.gate import PATIENCE
+from codex_runner.engine.gate_files import compared, files_digest, folders_of, job_digest
+from codex_runner.reports.writer import FileReports
+
+COMMAND = "is there anything"
+COMMIT = "a" * 40
+FILES = {"src/a.py": "100644 blob " + "1" * 40, "docs/a.md": "100644 blob " + "2" * 40}
+
+
+class Host(FakeHost):
+    """A host whose job's folder is in a repository, if it has a commit."""
+
+    def __init__(self, command=(0, b""), *, commit=COMMIT, files=FILES, cut=0, alive=True):
+        code, output = command
+        super().__init__(prints(REPLY), answers={COMMAND: Completed(code, output, 0.5)})
+        self.commit, self.files, self.cut, self.alive = commit, dict(files), cut, alive
+        self.patience = None
+
+    async def execute(self, script, *, cwd=None, timeout=60.0, arguments=()):
+        if arguments == (COMMAND,):
+            self.patience = timeout
+        return await super().execute(script, cwd=cwd, timeout=timeout, arguments=arguments)
+
+    async def ask(self, script, *, arguments=(), **options):
+        if arguments[:1] == ("commit",):
+            self._ask("commit")
+            said = f"commit\0{self.commit}\0prefix\0sub/\0top\0/x\0origin\0https://me:pass-w0rd@example.com/a/b\0"
+            return Completed(0, said.encode(), 0.0, b"")
+        if arguments[:1] == ("files",):
+            self._ask("files", *arguments[4:])
+            offset, size = int(arguments[2]), int(arguments[3])
+            listed = "".join(f"{entry}\t{path}\0" for path, entry in self.files.items()).encode() + b"end\0"
+            listed = listed[: len(listed) - self.cut]
+            return Completed(0, listed[offset : offset + size], 0.0, b"fatal: bad tree" if self.cut else b"")
+        return await super().ask(script, arguments=arguments, **options)
+
+    @property
+    def started(self):
+        return "start" in [what for what, *_ in self.asked]
+
+
+class Refusing:
+    """Lends no credential: a skipped run never asks for one."""
+
+    def __init__(self, trusted=True):
+        self.trusted, self.asked = trusted, 0
+
+    def require_trust(self, job, tell):
+        if not self.trusted:
+            raise CredentialError("a stranger started this")
+
+    async def borrow(self, job, **_):
+        self.asked += 1
+        raise CredentialError("there is none")
+
+
+@pytest.fixture
+def gated(tmp_path):
+    """Make the next night's run of a job with this gate. All share one machine."""
+    made = 0
+
+    def make(**gate):
+        nonlocal made
+        made += 1
+        trial = Trial(tmp_path / f"night-{made}", gate=GateSpec(**gate))
+        trial.adapters["green_runs"] = FolderGreenRuns(tmp_path / "gates")
+        return trial
+
+    return make
+
+
+def decided(trial):
+    (event,) = [event for event in trial.events if isinstance(event, ev.Gated)]
+    return event
+
+
+# The command
+
+
+def test_78_skips_the_run_and_borrows_nothing(gated):
+    trial, host = gated(command=COMMAND), Host((78, b"nothing new\n"))
+    trial.credentials = Refusing()
+    state = trial.run(host)
+    assert (state.verdict.exit_code, state.verdict.result) == (0, "skipped")
+    assert state.verdict.reason == "the gate skips this run: its command exited with 78"
+    assert (trial.credentials.asked, host.started, host.patience) == (0, False, PATIENCE)
+    assert decided(trial) == ev.Gated("skip", "its command exited with 78", 78, 0.5, "nothing new\n")
+    document = json.loads(trial.folder.run_json.read_bytes())
+    assert document["gate"]["decision"] == "skip"
+    assert trial.sinks[0].closed
+
+
+def test_0_goes_on(gated):
+    trial, host = gated(command=COMMAND), Host()
+    assert trial.run(host).verdict.result == "succeeded"
+    assert host.started
+    assert decided(trial).decision == "go"
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ((1, b"boom\n"), "exited with 1"),
+        ((77, b""), "exited with 77"),
+        ((None, b""), "did not end within 1m"),
+        ((137, b""), "was ended by signal 9"),
+        ((78 + 128, b""), "was ended by signal 78"),
+        ((78, b"codex-runner: processes that this command left behind could not be ended: sleep.\n"), "left processes"),
+        ((0, b"codex-runner: processes that this command left behind could not be ended: sleep.\n"), "left processes"),
+    ],
+)
+def test_anything_else_fails_the_run(gated, command, why):
+    trial, host = gated(command=COMMAND, unless_changed=("src/**",)), Host(command)
+    trial.credentials = Refusing()
+    state = trial.run(host)
+    assert (state.verdict.exit_code, state.verdict.result) == (1, "failed")
+    assert state.verdict.reason.startswith("gate failed: its command")
+    assert why in state.verdict.reason
+    assert "78" in state.verdict.remedy
+    assert (trial.credentials.asked, host.started, decided(trial).decision) == (0, False, "fail")
+
+
+def test_a_folder_that_is_gone_and_a_host_that_is_lost_are_told_as_such(gated):
+    trial, host = gated(command=COMMAND), Host()
+    host.fails["execute"] = FolderGoneError("cwd: /x does not exist.")
+    assert trial.run(host).verdict.exit_code == 1
+    trial, host = gated(command=COMMAND), Host()
+    host.fails["execute"] = UnreachableError("devbox is out of reach.")
+    assert trial.run(host).verdict.exit_code == 6
+
+
+def test_the_output_is_redacted_and_bounded(gated):
+    secret = KEY.reveal().encode()
+    trial = gated(command=COMMAND)
+    trial.run(Host((3, b"x" * 200_000 + b"\nthe key is " + secret + b"\n")))
+    assert "***KEY***" in decided(trial).output
+    assert len(decided(trial).output) <= 64 * 1024
+    for path in trial.folder.path.iterdir():
+        assert secret not in path.read_bytes(), path
+
+
+def test_a_pipeline_that_a_stranger_started_is_refused_and_not_skipped(gated):
+    trial, host = gated(command=COMMAND), Host((78, b""))
+    trial.credentials = Refusing(trusted=False)
+    assert trial.run(host).verdict.exit_code == 4
+    assert ("execute", COMMAND) not in host.asked
+
+
+def test_what_is_left_behind_is_told(gated):
+    trial = gated(command=COMMAND)
+    said = b"codex-runner: 1 process that this command left behind was ended: sleep.\n"
+    assert trial.run(Host((0, said))).verdict.result == "succeeded"
+    assert "sleep" in next(each.message for each in trial.events if isinstance(each, ev.Warned))
+
+
+# The files
+
+
+def test_a_green_run_is_remembered_until_a_file_changes(gated):
+    gate = {"unless_changed": ("src/**",)}
+    assert gated(**gate).run(Host()).verdict.result == "succeeded"
+    for other in (Host(), Host(commit="b" * 40), Host(files=FILES | {"docs/b.md": "100644 blob " + "3" * 40})):
+        state = gated(**gate).run(other)
+        assert state.verdict.result == "skipped"
+        assert "nothing under `src/**` has changed since the last green run" in state.verdict.reason
+        assert not other.started
+    changed = [
+        {"src/a.py": "100755 blob " + "1" * 40},
+        {"src/a.py": "100644 blob " + "3" * 40},
+        {"src/b.py": "100644 blob " + "1" * 40},
+        {"src/a.py": None},
+    ]
+    for change in changed:
+        files = {path: entry for path, entry in (FILES | change).items() if entry}
+        files.setdefault("src/c.py", "100644 blob " + "4" * 40)
+        trial = gated(**gate)
+        trial.credentials = Refusing()
+        assert trial.run(Host(files=files)).verdict.exit_code == 4, change
+        assert "have changed since" in decided(trial).reason
+
+
+@pytest.mark.parametrize("gate", [{"unless_changed": ("src/**",)}, {"unless_changed": ("src/**",), "command": COMMAND}])
+def test_a_red_run_moves_nothing(gated, gate):
+    gated(**gate).run(Host())
+    red = gated(**gate)
+    changed = Host(files=FILES | {"src/a.py": "100644 blob " + "3" * 40})
+    red.credentials = Refusing()
+    assert red.run(changed).verdict.exit_code == 4
+    assert gated(**gate).run(changed).verdict.result == "succeeded"
+    assert gated(**gate).run(Host(files=changed.files)).verdict.result == "skipped"
+
+
+def test_a_run_that_loses_its_good_verdict_moves_nothing(gated, monkeypatch):
+    gate = {"unless_changed": ("src/**",)}
+    trial = gated(**gate)
+
+    class Full(FileReports):
+        def write(self, state):
+            raise LeakError("a report holds a secret")
+
+    monkeypatch.setattr("support.trial.FileReports", Full)
+    assert trial.run(Host()).verdict.exit_code == 12
+    monkeypatch.undo()
+    assert gated(**gate).run(Host()).verdict.result == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        (lambda: Host(commit=""), "HEAD names no commit"),
+        (lambda: Host(cut=5), "bad tree"),
+        (lambda: Host(cut=2), "bad tree"),
+        (lambda: Host(files={"docs/a.md": FILES["docs/a.md"]}), "matches no file"),
+        (lambda: Host(files={}), "matches no file"),
+    ],
+)
+def test_what_cannot_be_told_runs_the_job_and_says_why(gated, host, why):
+    gate = {"unless_changed": ("src/**",)}
+    for _ in range(2):
+        trial = gated(**gate)
+        assert trial.run(host()).verdict.result == "succeeded"
+        assert "cannot tell" in decided(trial).reason
+        (warning,) = [each for each in trial.events if isinstance(each, ev.Warned)]
+        assert why in warning.message
+        assert b"pass-w0rd" not in trial.folder.events.read_bytes()
+
+
+def test_a_record_that_is_damaged_runs_the_job(gated, tmp_path):
+    gate = {"unless_changed": ("src/**",)}
+    gated(**gate).run(Host())
+    (record,) = (tmp_path / "gates").iterdir()
+    assert record.stat().st_mode & 0o777 == 0o600
+    assert b"pass-w0rd" not in record.read_bytes()
+    whole = record.read_bytes()
+    for damaged in (b"", whole[:-5], b"[]", b'{"run": 1}', b"\xff", b"[" * 100_000):
+        record.write_bytes(damaged)
+        trial = gated(**gate)
+        trial.credentials = Refusing()
+        assert trial.run(Host()).verdict.exit_code == 4
+        assert "cannot tell" in decided(trial).reason
+    record.write_bytes(whole)
+    assert gated(**gate).run(Host()).verdict.result == "skipped"
+
+
+def test_a_glob_that_matches_nothing_is_told(gated):
+    gate = {"unless_changed": ("src/**", "scr/**")}
+    gated(**gate).run(Host())
+    trial = gated(**gate)
+    assert trial.run(Host()).verdict.result == "skipped"
+    assert "scr/**" in next(each.message for each in trial.events if isinstance(each, ev.Warned))
+
+
+def test_no_gate_goes_on_and_is_remembered(gated):
+    gate = {"unless_changed": ("src/**",), "command": COMMAND}
+    host = Host((78, b""))
+    assert gated(**gate, ignored=True).run(host).verdict.result == "succeeded"
+    assert ("execute", COMMAND) not in host.asked
+    assert gated(**gate, ignored=True).run(Host()).verdict.result == "succeeded"
+    assert gated(**gate).run(Host()).verdict.result == "skipped"
+
+
+def test_a_run_that_is_attached_to_is_remembered(gated, tmp_path):
+    gate = {"unless_changed": ("src/**",)}
+    trial = gated(**gate)
+
+    class Lost(Host):
+        async def follow(self, run_id, attempt, position):
+            raise UnreachableError("devbox is out of reach.")
+            yield
+
+    assert trial.run(Lost()).verdict.exit_code == 6
+    assert list((tmp_path / "gates").iterdir()) == []
+    host = Host()
+    host._present.add(("20260102T030405Z-docs-0a1b2c3d", 1))
+    assert trial.run(host, attach=True).verdict.result == "succeeded"
+    assert gated(**gate).run(Host()).verdict.result == "skipped"
+
+
+# What a run begins with
+
+
+def digest(**changes):
+    values = {"name": "x", "prompt": "do it", "cwd": "/a", "gate": GateSpec(("src/**",)), **changes}
+    return job_digest(Job(**values), "sub", lambda text: text.replace("hunter2", "***"))
+
+
+def test_what_the_agent_is_asked_is_in_the_digest_and_nothing_else():
+    same = digest()
+    assert same == digest(
+        cwd="/b", limits=Limits(timeout=5), budget=Budget(tokens=3), delivery=DeliverySpec(draft=False)
+    )
+    assert same == digest(gate=GateSpec(("src/**",), ignored=True))
+    others = [
+        digest(prompt="do more"),
+        digest(gate=GateSpec(("src/*",))),
+        digest(gate=GateSpec(("src/**",), command="true")),
+        digest(sandbox="workspace-write"),
+        digest(output_schema="{}"),
+        digest(host="devbox"),
+        job_digest(Job(name="x", prompt="do it", cwd="/a", gate=GateSpec(("src/**",))), "", str),
+    ]
+    assert len({same, *others}) == len(others) + 1
+    assert digest(prompt="hunter2") == digest(prompt="***"), "a digest tells nothing of a secret"
+
+
+def test_secrets_of_codex_are_names_only():
+    codex = Job(name="x", prompt="p", cwd="/").codex
+    with_one = [
+        digest(codex=type(codex)(environment={"KEY": Secret("KEY", value)})) for value in ("one-secret", "another-one")
+    ]
+    assert with_one[0] == with_one[1] != digest()
+
+
+def test_odd_names_count():
+    odd = {"src/\udcff\n\t'": "100644 blob 1", "src/ä": "100644 blob 2", "src/end": "100644 blob 3"}
+    first, spare = files_digest(["src/**"], odd)
+    assert (spare, bool(first)) == ([], True)
+    for path in odd:
+        assert files_digest(["src/**"], {key: entry for key, entry in odd.items() if key != path})[0] != first
+    # Two files whose names and entries run into each other are not one.
+    one = files_digest(["**"], {"a": "1 b 2", "c": "3 d 4"})
+    assert one != files_digest(["**"], {"a\n3 d 4\tc": "1 b 2"})
+
+
+@pytest.mark.parametrize(
+    ("globs", "folders"),
+    [
+        (["src/**"], ["src"]),
+        (["/src/a.py", "docs/*/x", "a//b/[c]"], ["src/a.py", "docs", "a/b"]),
+        (["src/**", "*.md"], []),
+        (["**/x"], []),
+        (["a\\b/c", "d"], []),
+        ([":(top)x/**"], [":(top)x"]),
+    ],
+)
+def test_only_the_folders_that_matter_are_listed(globs, folders):
+    assert folders_of(globs) == folders
+
+
+def test_a_last_run_without_digests_is_like_no_other():
+    now = GreenRun("r2", COMMIT, "f", "j")
+    assert compared(GreenRun("r1", COMMIT, "f", "j"), now, ["a"])[0]
+    for last in (
+        None,
+        GreenRun("r1", COMMIT, "", ""),
+        GreenRun("r1", COMMIT, "f", ""),
+        GreenRun("r1", COMMIT, "", "j"),
+    ):
+        assert not compared(last, now, ["a"])[0]
+
+
+def test_keys_tell_jobs_and_repositories_apart_and_no_tokens(tmp_path):
+    runs = FolderGreenRuns(tmp_path)
+    keys = {
+        runs.key(*place)
+        for place in (("a", "/x", ""), ("b", "/x", ""), ("a", "/y", ""), ("a", "/x", "sub"), ("a", "https://h/x", ""))
+    }
+    assert len(keys) == 5
+    assert runs.key("a", "https://ci:one@h/x", "") == runs.key("a", "https://h/x", "")
+    (tmp_path / "k.json").mkdir()
+    with pytest.raises(UnknownGreenRunError):
+        runs.read("k")
