@@ -3,52 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import time
 from typing import TYPE_CHECKING
 
 from codex_runner.app.by_hand import Leftover, ways
-from codex_runner.app.credentials import default_workflow_of
+from codex_runner.app.delivered_tree import doubts, origin_of_tree
 from codex_runner.app.forge import ForgePlace, place_of
+from codex_runner.app.forge_reach import ForgeReach, Listeners
 from codex_runner.app.repository_address import password_of, path_of, without_user
 from codex_runner.ci_systems import Pipeline
-from codex_runner.credentials.local import SOURCE, take
 from codex_runner.dataclass import dataclass
 from codex_runner.delivery import text
 from codex_runner.delivery.by_hand import Undelivered
-from codex_runner.delivery.deliver import Delivery, Destination, Reached
-from codex_runner.delivery.github import GitHubForge
-from codex_runner.delivery.gitlab import GitLabForge
-from codex_runner.delivery.gitlab_job import USER, GitLabJobForge, is_job_token
-from codex_runner.delivery.http import ForgeEndpoint
+from codex_runner.delivery.deliver import Delivery, Reached
+from codex_runner.delivery.destination import Destination
 from codex_runner.delivery.leaks import secrets_in
 from codex_runner.delivery.pack_store import PackStore
 from codex_runner.delivery.refusals import ConflictError, RecordRefusedError
 from codex_runner.delivery.remote import Remote
 from codex_runner.delivery.text import Words
-from codex_runner.domain.credential import CredentialSource
-from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeCredential, ForgeKind
+from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
 from codex_runner.domain.errors import CredentialError, UsageError
-from codex_runner.domain.event import Guarded, Warned, build, to_json
+from codex_runner.domain.event import build, to_json
 from codex_runner.domain.gate import Outlook
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.credential_rules import CredentialUse, default_workflow
+from codex_runner.engine.credential_rules import default_workflow
 from codex_runner.engine.handover import Asked, leaked
 from codex_runner.git.delivered import fetch
-from codex_runner.git.guard import guard_script
-from codex_runner.shell.script import shell_script
-from codex_runner.text.excerpts import one_line
 from codex_runner.transports.directory import runs_root, state_folder
-from codex_runner.transports.local import LocalTransport
-from codex_runner.vault.endpoint import proxy_of, require_ca
-from codex_runner.vault.lease import borrow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection
 
     from codex_runner.app.invocation import Invocation
     from codex_runner.domain.delivery import Access, ByHand, ChangeSet, Forge
-    from codex_runner.domain.delivery_spec import DeliveryCredential, DeliverySpec
+    from codex_runner.domain.delivery_spec import DeliverySpec
     from codex_runner.domain.errors import RunnerError
     from codex_runner.domain.event import Event
     from codex_runner.domain.folder import RunFolder
@@ -58,16 +46,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.transport_port import Transport
     from codex_runner.git.delivered import Packed
     from codex_runner.redaction.redactor import Redactor
-
-# The user name that git over HTTPS sends with a token.
-_USERS = {ForgeKind.GITHUB: "x-access-token", ForgeKind.GITLAB: "oauth2", ForgeKind.GIT: "git"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Listeners:
-    tell: Callable[[Event], None]
-    learn: Callable[[Secret], None]
-    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +68,7 @@ class JobDelivery:
         self._job, self.spec, self._invocation, self._folder = job, spec, invocation, folder
         self._run_id, self._reached = folder.run_id, Reached()
         self._asked: tuple[Delivery, Access] | None = None
+        self._forge = ForgeReach(job, spec, invocation)
         self.store = PackStore(state_folder(invocation.environ) / "deliveries")
         """The changes of earlier runs."""
 
@@ -107,7 +86,7 @@ class JobDelivery:
             secrets.append(secret)
             learn(secret)
 
-        delivery, forge = await self._open(noted, _Listeners(tell, learned))
+        delivery, forge = await self._open(noted, Listeners(tell, learned))
         try:
             if password_of(origin) in {secret.reveal().strip() for secret in secrets}:
                 raise CredentialError(
@@ -120,7 +99,7 @@ class JobDelivery:
         finally:
             await _close(forge)
         self._asked = delivery, access
-        return Asked(to_json(noted), [*access.warnings, *await _doubts(self._job, transport, environ)], outlook)
+        return Asked(to_json(noted), [*access.warnings, *await doubts(self._job, transport, environ)], outlook)
 
     async def prove(self, commit: str) -> None:
         """See Deliverer.prove. Most nights begin with the base as it is, which `check` has seen."""
@@ -151,7 +130,7 @@ class JobDelivery:
     ) -> Delivered:
         """See Deliverer.deliver."""
         change = self.store.read(self._run_id).change if is_change else None
-        delivery, forge = await self._open(noted_of(state), _Listeners(tell, learn, again=True))
+        delivery, forge = await self._open(noted_of(state), Listeners(tell, learn, again=True))
         try:
             result = await delivery.deliver(change, self.words(state), when=state.started)
         finally:
@@ -206,7 +185,7 @@ class JobDelivery:
         learn: Callable[[Secret], None],
     ) -> bool:
         """See Deliverer.remember."""
-        delivery, forge = await self._open(noted_of(state), _Listeners(tell, learn, again=True))
+        delivery, forge = await self._open(noted_of(state), Listeners(tell, learn, again=True))
         try:
             await delivery.remember(green, when=state.started)
         except RecordRefusedError:
@@ -233,30 +212,9 @@ class JobDelivery:
         credential = self.spec.credential
         return (credential and credential.workflow) or default_workflow(path_of(place.url), self._job.name).lstrip("/")
 
-    async def reach(self, place: ForgePlace, learn: Callable[[Secret], None]) -> tuple[Remote, Forge | None]:
-        """Read the credential, and return the ways to a place: git's, and the forge's API. The caller closes the forge.
-
-        The place is asked nothing. The credential is judged as for a run, without a word if it is fit.
-        """
-        return await self._reach(place, _Listeners(lambda _: None, learn, again=True))
-
-    async def _reach(self, place: ForgePlace, listeners: _Listeners) -> tuple[Remote, Forge | None]:
-        spec = self.spec
-        if spec.ca_file is not None:
-            require_ca(spec.ca_file, f"jobs.{self._job.name}.delivery.ca_file")
-        credential = None
-        if spec.credential is not None:
-            secret = await self._borrow(spec.credential, listeners)
-            user = USER if place.kind is ForgeKind.GITLAB and self._is_of_job(secret) else _USERS[place.kind]
-            credential = ForgeCredential(secret, spec.credential.user or user)
-        config = self._invocation.ssh_config
-        ssh = ("ssh",) if config is None else ("ssh", "-F", str(config))
-        remote = Remote(place.url, credential, spec.ca_file or "", ssh)
-        return remote, None if credential is None else self._forge(place, credential)
-
-    async def _open(self, noted: Noted, listeners: _Listeners) -> tuple[Delivery, Forge | None]:
+    async def _open(self, noted: Noted, listeners: Listeners) -> tuple[Delivery, Forge | None]:
         environ, spec, place = self._invocation.environ, self.spec, noted.place
-        remote, forge = await self._reach(place, listeners)
+        remote, forge = await self._forge.to(place, listeners)
         destination = Destination(
             place.kind,
             remote,
@@ -270,51 +228,6 @@ class JobDelivery:
             self._job.gate.unless_changed if self._job.gate is not None else (),
         )
         return Delivery(destination, spec), forge
-
-    def _forge(self, place: ForgePlace, credential: ForgeCredential) -> Forge | None:
-        if place.kind is ForgeKind.GIT:
-            return None
-        proxy = self.spec.proxy or proxy_of(self._invocation.environ, place.api)
-        endpoint = ForgeEndpoint(
-            place.api, self.spec.ca_file or self._invocation.environ.get("SSL_CERT_FILE") or None, proxy
-        )
-        if place.kind is ForgeKind.GITHUB:
-            return GitHubForge(endpoint, credential, place.repository)
-        kind = GitLabJobForge if self._is_of_job(credential.secret) else GitLabForge
-        return kind(endpoint, credential, place.repository)
-
-    def _is_of_job(self, secret: Secret) -> bool:
-        """Whether it is CI_JOB_TOKEN, under whatever name: GitLab lets it push, and read merge requests."""
-        token = secret.reveal().strip()
-        return is_job_token(token) or Pipeline(self._invocation.environ).gave(token)
-
-    async def _borrow(self, credential: DeliveryCredential, listeners: _Listeners) -> Secret:
-        """Read the token, and give the login back. It is judged by the rules of any credential."""
-        spec, environ = credential.spec, self._invocation.environ
-        complete = spec.source is CredentialSource.VAULT
-        use = CredentialUse(
-            credential.workflow or default_workflow_of(self._job, environ),
-            self._job.limits.timeout,
-            time.time(),
-            complete=complete,
-        )
-        tell = _Renamed(listeners.tell, again=listeners.again)
-        try:
-            if complete:
-                borrowed = await borrow(
-                    spec,
-                    self._invocation.vault,
-                    use,
-                    environment=environ,
-                    on_event=tell,
-                    on_secret=listeners.learn,
-                )
-            else:
-                borrowed = take(spec, use, environment=environ, on_event=tell, on_secret=listeners.learn)
-        except CredentialError as error:
-            error.remedy = _remedy(error.remedy, spec.path, use.workflow)
-            raise
-        return borrowed.credential.secret
 
 
 def noted_of(state: RunState) -> Noted:
@@ -331,64 +244,6 @@ _IN_THE_TREE = (
 )
 
 
-class _Renamed:
-    """Passes on the guards of the delivery's credential under names of their own: it is not the job's credential.
-
-    `again`: the credential is read a second time, and only what fails is news.
-    """
-
-    def __init__(self, tell: Callable[[Event], None], *, again: bool) -> None:
-        self._tell, self._again = tell, again
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Guarded) and (event.failed or not self._again):
-            self._tell(dataclasses.replace(event, name=f"delivery {event.name}"))
-        elif isinstance(event, Warned) and not self._again and event.code != SOURCE:  # a CI system's own token is fine
-            self._tell(event)
-
-
-def _remedy(remedy: str, path: str, workflow: str) -> str:
-    """Return what to do about a credential that is the delivery's, not the job's: another key, and another path."""
-    put = f"`codex-runner token put {workflow} --path {path} --kind api_key`"
-    for name in (path, workflow):
-        remedy = remedy.replace(f"`codex-runner token put {name}`", put)
-    return remedy.replace("the job's `credential", "the delivery's `credential")
-
-
 async def _close(forge: Forge | None) -> None:
     if forge is not None:
         await forge.aclose()
-
-
-async def origin_of_tree(job: Job, transport: Transport, environ: Mapping[str, str]) -> str:
-    """Return the address of the tree's remote, as the host has it before the agent. Returns "" if there is none.
-
-    It may hold a password.
-    """
-    if job.workspace is not None and job.workspace.is_url:
-        return job.workspace.repo
-    return await _said("origin.sh", job, transport, environ)
-
-
-async def _doubts(job: Job, transport: Transport, environ: Mapping[str, str]) -> Sequence[str]:
-    """Return sentences about what this machine lacks for changes that the agent may make."""
-    is_far = job.workspace is not None and job.workspace.is_url
-    if is_far or shutil.which("git-lfs", path=environ.get("PATH")) is not None:
-        return ()
-    path = await _said("lfs_used.sh", job, transport, environ)
-    if not path:
-        return ()
-    said = (
-        f"Files such as {one_line(path, 100)} belong to Git LFS, and git-lfs is not installed on the runner's machine"
-    )
-    return (f"{said}: a change to one of them cannot be delivered. Install git-lfs there.",)
-
-
-async def _said(script: str, job: Job, transport: Transport, environ: Mapping[str, str]) -> str:
-    """Return what a script of the room `git` prints in the job's tree before the agent."""
-    text = f"{guard_script()}\n{shell_script('codex_runner.git', script)}"
-    cwd = job.cwd if job.workspace is None else job.workspace.repo
-    if job.workspace is not None:
-        transport = LocalTransport(environ)
-    done = await transport.ask(text, cwd=cwd)
-    return done.output.decode("utf-8", "surrogateescape").strip()

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.app.changes import changes_of, spent_by
-from codex_runner.app.delivery import JobDelivery, origin_of_tree
+from codex_runner.app.delivered_tree import origin_of_tree
 from codex_runner.app.forge import place_of, server_of
+from codex_runner.app.forge_reach import ForgeReach, Listeners
 from codex_runner.app.repository_address import host_of, without_user
 from codex_runner.app.trust import require_trust
 from codex_runner.app.worked_runs import worked_runs
@@ -30,7 +30,6 @@ from codex_runner.domain.errors import (
     RunnerError,
     SecretStoreError,
 )
-from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.outcomes import ChangeOutcome, JobOutcomes, Outcomes, OutcomeState
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.outcome_metrics import write_outcome_metrics
@@ -39,6 +38,7 @@ from codex_runner.transports.local import LocalTransport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from codex_runner.app.changes import Change
     from codex_runner.app.forge import ForgePlace
@@ -188,8 +188,8 @@ class _Asker:
             job, spec = self._job()
             require_trust(job, self._invocation.environ, lambda _: None)
             place = await self._place(job, spec, change)
-            ways = JobDelivery(job, spec, self._invocation, RunFolder(Path()))
-            remote, forge = await ways.reach(place, self._redactor.learn)
+            heard = Listeners(lambda _: None, self._redactor.learn, again=True)
+            remote, forge = await ForgeReach(job, spec, self._invocation).to(place, heard)
             self._ways[key] = _Way(place.api or place.url, remote, forge)
         way = self._ways[key]
         if change.last.target is ForgeKind.GIT and way.remote.shown != repository:

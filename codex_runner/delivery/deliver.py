@@ -15,72 +15,25 @@ from codex_runner.delivery.branch import DeliveredChange, DeliveryPolicy, Delive
 from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.gitlab_job import GitLabJobForge, require_possible, unknowns
 from codex_runner.delivery.green_ref import keep_green, read_green
-from codex_runner.delivery.plain_git import find_base, is_merged, require_push
-from codex_runner.delivery.push import Pushed, Update, around, check_place, push, push_lfs
-from codex_runner.delivery.push_options import BOUNDS as OPTION_BOUNDS
-from codex_runner.delivery.push_options import push_options
-from codex_runner.delivery.record_ref import read_record, record_ref, write_record
-from codex_runner.delivery.refusals import RecordRefusedError
-from codex_runner.delivery.repository import Person, open_repository
-from codex_runner.delivery.tree import change_on, changed_paths, contents, is_of
-from codex_runner.delivery.upload import Upload
-from codex_runner.domain.delivery import (
-    CommitWay,
-    Decoration,
-    Delivered,
-    DeliveryRecord,
-    ForgeKind,
-    PullState,
-    PullText,
-)
+from codex_runner.delivery.mover import RUNNER, Mover, Tip, note
+from codex_runner.delivery.plain_git import find_base, require_push
+from codex_runner.delivery.repository import open_repository
+from codex_runner.delivery.situation import look
+from codex_runner.delivery.tree import change_on
+from codex_runner.domain.delivery import Decoration, Delivered, DeliveryRecord
 from codex_runner.domain.delivery_spec import Signing
-from codex_runner.domain.errors import BranchMovedError, DeliveryError, ForgeUnreachableError
+from codex_runner.domain.errors import BranchMovedError, DeliveryError
 from codex_runner.domain.gate import GreenRun, Outlook
-from codex_runner.engine.path_rules import matches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
     from codex_runner.delivery.branch import Plan
-    from codex_runner.delivery.remote import Remote
+    from codex_runner.delivery.destination import Destination
     from codex_runner.delivery.repository import DeliveryRepository
     from codex_runner.delivery.text import Words
-    from codex_runner.domain.delivery import Access, ChangeSet, Forge, PullRequest
+    from codex_runner.domain.delivery import Access, ChangeSet, PullRequest
     from codex_runner.domain.delivery_spec import DeliverySpec
 
 _TRIES: Final = 3  # another run of the workflow may move the branch in between
-_RUNNER: Final = Person("codex-runner", "codex-runner@localhost")
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a job's changes go, all names resolved.
-
-    `forge` is None for a plain remote. `repository` is its name for reports. `base` None means the default branch.
-    `runs` is the folder of this machine's run directories. `watched` are globs of the files that matter to the job:
-    without any, those that the change touches.
-    """
-
-    kind: ForgeKind
-    remote: Remote
-    forge: Forge | None
-    repository: str
-    base: str | None
-    branch: str
-    workflow: str
-    environ: Mapping[str, str]
-    runs: Path
-    watched: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Tip:
-    """A commit that is on its way to the branch, or on it. `signed` is None if that is not known."""
-
-    commit: str
-    signed: bool | None
-    way: CommitWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +81,7 @@ class Delivery:
         async with open_repository(
             self._to.remote, self._to.environ, self._to.runs, like=access.base_tip
         ) as repository:
-            found, _ = await self._found(repository, target, None, access.base_tip)
+            found, _ = await look(self._to, repository, target, None, access.base_tip)
             plan = foresee(target, found, self._policy)
             blocked = None if plan is None else self._told(plan, target, plan.pull, None, found.tip)
             pull = found.open_pull
@@ -148,7 +101,7 @@ class Delivery:
         async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=green.commit) as repository:
             target = self._target(await self._access(repository))
             _, at = await read_green(repository, target.workflow, target.target)
-            await keep_green(repository, target.workflow, target.target, green, at, person=_RUNNER, when=when)
+            await keep_green(repository, target.workflow, target.target, green, at, person=RUNNER, when=when)
 
     def _target(self, access: Access) -> DeliveryTarget:
         base = self._to.base or access.default_branch
@@ -211,7 +164,7 @@ class Delivery:
         words: Words,
         when: float,
     ) -> Delivered:
-        found, at = await self._found(repository, target, made, "" if made is None else made.base)
+        found, at = await look(self._to, repository, target, made, "" if made is None else made.base)
         spec = self._spec
         change = DeliveredChange("", "", is_empty=True) if made is None else DeliveredChange(made.tree, made.base)
         plan = decide(target, found, change, self._policy)
@@ -223,12 +176,12 @@ class Delivery:
             return self._told(plan, target, plan.pull, made, found.tip)
         self.reached = Reached(target.base, plan.expected)
         new = DeliveryRecord(target.workflow, target.target, words.run, "", made.base, made.tree)
-        message = text.commit_message(spec, words)
+        mover = Mover(self._to, spec, repository, new, at, when, self._warnings)
         if isinstance(self._to.forge, GitLabJobForge):
-            done = await self._by_push(repository, self._to.forge, plan, target, made, words, (new, at), when)
-            told = self._told(plan, target, done[0], made, done[1])
-            return dataclasses.replace(told, signed=False, way=CommitWay.PUSH_OPTIONS)
-        tip = await self._move(repository, access, plan, target, made, message, (new, at), when)
+            tip, opened = await mover.move_with_request(self._to.forge, plan, target, made, words)
+            return self._moved(plan, target, opened, made, tip)
+        signs = access.signs and spec.signing is not Signing.OFF
+        tip = await mover.move(plan, target, made, text.commit_message(spec, words), signs=signs)
         link = plan.pull.link if plan.step is Move.UPDATE and plan.pull is not None else ""
         self.reached = dataclasses.replace(self.reached, commit=tip.commit, link=link)
         bare = words.run if self._spec.labels or self._spec.reviewers or self._spec.assignees else ""
@@ -237,167 +190,15 @@ class Delivery:
         pull = await self._pull(plan, target, words, dataclasses.replace(new, tip=tip.commit, bare=bare))
         if pull is not None and access.waits:
             self._warnings.append(_WAITS)
-        return dataclasses.replace(self._told(plan, target, pull, made, tip.commit), signed=tip.signed, way=tip.way)
-
-    # --- what is there ------------------------------------------------------------------------------------------------
-
-    async def _found(
-        self, repository: DeliveryRepository, target: DeliveryTarget, made: ChangeSet | None, base: str
-    ) -> tuple[Found, str]:
-        """Return what there is, and the commit that holds the record's ref ("" if there is none).
-
-        `base` is the base's commit of now, "" if that does not matter.
-        """
-        ref = f"refs/heads/{target.branch}"
-        there = await repository.refs(*around(ref), record_ref(target.workflow, target.target))
-        tip = there.get(ref, "")
-        if made is not None and not tip:
-            check_place(ref, there)
-        kept, at = await read_record(repository, target.workflow, target.target, there=there)
-        forge = self._to.forge
-        pulls = [] if forge is None else await forge.find(target.branch)
-        opened = next((pull for pull in pulls if pull.state is PullState.OPEN), None)
-        if opened is not None:  # a person who takes the record out of an open one takes the branch over
-            record = block.read(opened.body)
-        else:
-            record = (block.read(pulls[0].body) if pulls else None) or kept
-        ours = set() if kept is None else {kept.tip, kept.next}
-        by_push = isinstance(forge, GitLabJobForge)  # only the push itself writes its record
-        if made is not None and tip and kept is None and (by_push or not pulls) and await is_of(repository, tip, made):
-            ours.add(tip)  # a forge that refuses the record's ref, and a runner that was killed after the push
-        if forge is None and record is not None and not tip and await self._is_merged(record, target):
-            record = None
-        changed = None
-        if record is not None and not (tip and opened is not None):
-            changed = await self._base_changed(repository, record, made, base)
-        return Found(tip, pulls, record, ours - {""}, changed), at
-
-    async def _is_merged(self, record: DeliveryRecord, target: DeliveryTarget) -> bool:
-        """Whether a plain remote's base has the last delivery: its branch is then gone for a good reason."""
-        async with open_repository(self._to.remote, self._to.environ, self._to.runs, like=record.tip) as repository:
-            return await is_merged(repository, target.base, record.tip)
-
-    async def _base_changed(
-        self, repository: DeliveryRepository, record: DeliveryRecord, made: ChangeSet | None, base: str
-    ) -> bool | None:
-        """Whether a file that matters has changed on the base since the last delivery. None: that is not known."""
-        if not base:
-            return None
-        try:
-            paths = await changed_paths(repository, record.base, base)
-        except DeliveryError:
-            return None
-        if self._to.watched:
-            return any(matches(glob, path) for glob in self._to.watched for path in paths)
-        if made is None:  # before the agent: nobody knows the files that it will change
-            return None if paths else False
-        return not paths.isdisjoint(made.paths)
-
-    # --- what is done -------------------------------------------------------------------------------------------------
+        return self._moved(plan, target, pull, made, tip)
 
     async def _close(self, plan: Plan, found: Found, run: str) -> None:
         pull, forge = plan.pull, self._to.forge
         if pull is None or forge is None:
             return
         if found.record is not None:  # before it: a run that is killed here has closed nothing
-            await _note(forge, pull, dataclasses.replace(found.record, closed=run))
+            await note(forge, pull, dataclasses.replace(found.record, closed=run))
         await forge.close(pull.number)
-
-    async def _move(  # noqa: PLR0913, PLR0917 - what a commit and its push are made of
-        self,
-        repository: DeliveryRepository,
-        access: Access,
-        plan: Plan,
-        target: DeliveryTarget,
-        made: ChangeSet,
-        message: str,
-        kept: tuple[DeliveryRecord, str],
-        when: float,
-    ) -> _Tip:
-        """Make the commit and move the branch to it: by the forge, which signs it, or else by git's push."""
-        record, at = kept
-        opened = plan.pull if plan.step is Move.UPDATE else None
-        await push_lfs(repository, made)
-        signs = access.signs and self._spec.signing is not Signing.OFF and self._spec.author is None
-        if isinstance(self._to.forge, GitHubForge) and signs:
-            commits = self._to.forge.commits
-            upload = Upload(repository, made, record, when)
-            done = await commits.make(target.branch, made, message, lambda: contents(repository, made), upload.push)
-            if done is not None:
-                if not done.signed and self._spec.signing is Signing.REQUIRED:
-                    raise DeliveryError("GitHub has not signed the commit that it made.", remedy=_UNSIGNED)
-                on_the_way = dataclasses.replace(record, tip=plan.expected, next=done.oid)
-                await self._push(repository, upload.undo, on_the_way, at, when, opened)
-                self._warnings += await commits.move(target.branch, plan.expected or None, done.oid)
-                return _Tip(done.oid, done.signed, done.way)
-        if self._spec.signing is Signing.REQUIRED:
-            raise DeliveryError("The forge cannot make this commit, so it would not be signed.", remedy=_UNSIGNED)
-        commit = await self._commit(repository, made, message, when)
-        update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
-        await self._push(repository, [update], dataclasses.replace(record, tip=commit), at, when, opened)
-        return _Tip(commit, None if self._to.forge is None else False, CommitWay.PUSH)
-
-    async def _by_push(  # noqa: PLR0913, PLR0917 - what a commit, its push and its merge request are made of
-        self,
-        repository: DeliveryRepository,
-        forge: GitLabJobForge,
-        plan: Plan,
-        target: DeliveryTarget,
-        made: ChangeSet,
-        words: Words,
-        kept: tuple[DeliveryRecord, str],
-        when: float,
-    ) -> tuple[PullRequest, str]:
-        """Make the commit, and move the branch and its merge request by one push. Returns the two."""
-        spec, opened = self._spec, plan.pull if plan.step is Move.UPDATE else None
-        message = text.commit_message(spec, words)
-        await push_lfs(repository, made)
-        commit = await self._commit(repository, made, message, when)
-        if commit == plan.expected:  # an earlier try pushed it: GitLab reads no options if no branch moves
-            commit = await self._commit(repository, made, message, when + 1)
-        record = dataclasses.replace(kept[0], tip=commit)
-        told = text.pull_text(spec, words, forge.kind, record, "" if opened is None else opened.body, OPTION_BOUNDS)
-        wanted = Decoration(spec.labels, (), spec.assignees)
-        options = push_options(target.base, told, wanted, opened)
-        update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
-        pushed = await self._push(repository, [update], record, kept[1], when, None, options)
-        try:
-            pull = await forge.opened(target.branch, target.base, record, pushed)
-        except ForgeUnreachableError:
-            raise
-        except DeliveryError:
-            if (await repository.refs(update.ref)).get(update.ref) == commit:
-                raise
-            raise BranchMovedError(f"Another run has moved the branch {target.branch} since this one did.") from None
-        if opened is None:
-            self._warnings += await forge.lacking(pull.number, wanted)
-        return pull, commit
-
-    async def _commit(self, repository: DeliveryRepository, made: ChangeSet, message: str, when: float) -> str:
-        author = _person(self._spec.author)
-        return await repository.commit(made.tree, made.base, message, author=author, committer=_RUNNER, when=when)
-
-    async def _push(  # noqa: PLR0913, PLR0917 - what is pushed, and how it is noted
-        self,
-        repository: DeliveryRepository,
-        updates: Sequence[Update],
-        record: DeliveryRecord,
-        at: str,
-        when: float,
-        pull: PullRequest | None,
-        options: Sequence[str] = (),
-    ) -> Pushed:
-        """Push, with the record in a ref of its own. A forge may refuse that ref: it has the pull request's body."""
-        ref = record_ref(record.workflow, record.target)
-        noted = Update(ref, at, await write_record(repository, record, person=_RUNNER, when=when))
-        try:
-            return await push(repository, [*updates, noted], options=options)
-        except RecordRefusedError:
-            if self._to.forge is None:
-                raise
-            if pull is not None and (known := block.read(pull.body)) is not None:
-                await _note(self._to.forge, pull, dataclasses.replace(known, next=record.next or record.tip))
-            return await push(repository, updates, options=options) if updates else Pushed()
 
     async def _pull(
         self, plan: Plan, target: DeliveryTarget, words: Words, record: DeliveryRecord
@@ -421,7 +222,13 @@ class Delivery:
         if forge is None or isinstance(forge, GitLabJobForge) or record is None or not record.bare:
             return pull
         self._warnings += await forge.decorate(pull.number, Decoration(spec.labels, spec.reviewers, spec.assignees))
-        return await _note(forge, pull, dataclasses.replace(record, bare=""))
+        return await note(forge, pull, dataclasses.replace(record, bare=""))
+
+    def _moved(
+        self, plan: Plan, target: DeliveryTarget, pull: PullRequest | None, made: ChangeSet, tip: Tip
+    ) -> Delivered:
+        told = self._told(plan, target, pull, made, tip.commit)
+        return dataclasses.replace(told, signed=tip.signed, way=tip.way)
 
     def _told(
         self, plan: Plan, target: DeliveryTarget, pull: PullRequest | None, made: ChangeSet | None, commit: str
@@ -441,10 +248,6 @@ class Delivery:
         )
 
 
-_UNSIGNED = (
-    "Deliver with the token of a GitHub App or with GITHUB_TOKEN, change only plain files, or set "
-    '`delivery.signing = "auto"`.'
-)
 _AUTHOR = (
     "`delivery.author` is set, so git pushes the commit and the forge does not sign it: what the forge signs has the "
     "token's account as its author."
@@ -453,15 +256,3 @@ _WAITS = (
     "CI of this pull request waits for a person's approval, since GITHUB_TOKEN opened it: approve it there, or deliver "
     "with a GitHub App's token."
 )
-
-
-async def _note(forge: Forge, pull: PullRequest, record: DeliveryRecord) -> PullRequest:
-    """Write the record into the pull request's body, and leave all else in it."""
-    return await forge.update(pull.number, PullText(pull.title, block.replace(pull.body, record), pull.draft))
-
-
-def _person(author: str | None) -> Person:
-    if author is None:
-        return _RUNNER
-    name, _, rest = author.rpartition("<")
-    return Person(name.strip(), rest.rstrip(">").strip())

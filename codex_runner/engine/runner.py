@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.cancellation import RunCancelledError, Stopped
 from codex_runner.domain.claim import ClaimTakenError
-from codex_runner.domain.errors import RunnerError, UnreachableError, bug
+from codex_runner.domain.errors import RunnerError, UnreachableError
 from codex_runner.domain.event import (
     Guarded,
     RunPrepared,
@@ -22,7 +22,6 @@ from codex_runner.domain.event import (
 )
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
-from codex_runner.domain.machine import machine_fault
 from codex_runner.domain.run import Ending, StopReason, Verdict
 from codex_runner.engine.adapters import RunContext
 from codex_runner.engine.admission import Admission
@@ -37,7 +36,7 @@ from codex_runner.engine.keeping import Keeping, best_effort, is_judged
 from codex_runner.engine.login_secrets import LoginSecrets
 from codex_runner.engine.planned import planned
 from codex_runner.engine.proof import Proof
-from codex_runner.engine.verdict import judge_run
+from codex_runner.engine.verdict import judge_run, own_failure
 from codex_runner.engine.workspace import compare, is_watched, note, placed
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class Runner:
         except RunnerError as error:
             verdict = Verdict(error.exit_code, error.message, remedy=self._with_attach(error.remedy))
         except Exception as error:  # noqa: BLE001 - a bug must not leave an agent running, nor a run without reports
-            verdict = self._own_failure(error)
+            verdict = own_failure(error)
         await self._let_go(verdict)
         self._admission.charge(final=True)
         verdict = await self._conclusion.search(verdict)
@@ -385,13 +384,6 @@ class Runner:
         if not self._recorder.broken or self._state.attempt is None:
             return remedy
         return f"{remedy} Then fetch the rest of codex's output with `codex-runner attach {self._run_id}`."
-
-    def _own_failure(self, error: Exception) -> Verdict:
-        """Return the verdict for a fault of the machine, or else for a bug, without values: they may be secret."""
-        if (fault := machine_fault(error)) is not None:
-            return Verdict(fault.exit_code, fault.message, remedy=fault.remedy)
-        said = f"a bug in codex-runner: {bug(error)}"
-        return Verdict(ExitCode.INTERNAL, said, remedy=RunnerError.default_remedy)
 
     def _stopped_verdict(self) -> Verdict:
         stop, attempt = self._stopping.stop, self._state.attempt

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codex_runner.domain.errors import RunnerError
+from codex_runner.domain.errors import RunnerError, bug
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
 from codex_runner.domain.job import SCAN, SCHEMA
+from codex_runner.domain.machine import machine_fault
 from codex_runner.domain.run import Verdict
 from codex_runner.engine.budget import over
 from codex_runner.engine.workspace import needs_git
@@ -116,3 +117,11 @@ def _judge_own(result: CheckEnded, code: ExitCode, what: str, remedy: str) -> Ve
 def _first(sentences: Sequence[str]) -> str:
     more = len(sentences) - 1
     return f"{sentences[0]}{f' And {more} more.' if more else ''}"
+
+
+def own_failure(error: Exception) -> Verdict:
+    """Return the verdict for a fault of the machine, or else for a bug, without values: they may be secret."""
+    if (fault := machine_fault(error)) is not None:
+        return Verdict(fault.exit_code, fault.message, remedy=fault.remedy)
+    said = f"a bug in codex-runner: {bug(error)}"
+    return Verdict(ExitCode.INTERNAL, said, remedy=RunnerError.default_remedy)

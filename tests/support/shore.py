@@ -5,7 +5,8 @@ import os
 import subprocess
 from dataclasses import replace
 
-from codex_runner.delivery.deliver import Delivery, Destination
+from codex_runner.delivery.deliver import Delivery
+from codex_runner.delivery.destination import Destination
 from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.gitlab import GitLabForge
 from codex_runner.delivery.gitlab_job import USER, GitLabJobForge
