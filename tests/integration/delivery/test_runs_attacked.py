@@ -170,7 +170,7 @@ def test_a_machine_without_git_lfs_is_told_before_the_agent(project, forge, nigh
             (programs / path.name).unlink(missing_ok=True)
             (programs / path.name).symlink_to(path)
     (programs / "git-lfs").unlink(missing_ok=True)
-    project.environ["PATH"] = str(programs)
+    project.environ |= {"PATH": str(programs), "GIT_CONFIG_NOSYSTEM": "1"}  # the system's may know of git-lfs
     nightly.run()
     said = [each["message"] for each in project.last.run_json["warnings"] if each["code"] == "delivery"]
     assert said[0].startswith("Files such as a/large.bin belong to Git LFS, and git-lfs is not installed")

@@ -98,7 +98,7 @@ def test_a_file_that_github_does_not_take_is_told_with_a_way_out(forge, tmp_path
     hook.write_text(f'#!/bin/sh\ngrep -q . && {{ echo "{said}" >&2; exit 1; }}\n')
     hook.chmod(0o755)
     shore = Shore(forge, tmp_path)
-    with pytest.raises(DeliveryError, match=r"larger than the repository allows: .*big\.bin is 120") as caught:
+    with pytest.raises(DeliveryError, match=r"a file of the change is too large: .*big\.bin is 120") as caught:
         shore.deliver(shore.change({"big.bin": b"\0" * 2000} | RUN, MODES))
     assert "Git LFS" in caught.value.remedy
     assert (shore.branches, shore.pulls) == ([], [])
