@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from codex_runner.app.credentials import default_workflow_of
+from codex_runner.app.trust import require_trust
 from codex_runner.ci_systems import Pipeline
 from codex_runner.credentials.local import SOURCE, take
 from codex_runner.dataclass import dataclass
@@ -50,6 +51,11 @@ class Listeners:
     learn: Callable[[Secret], None]
     again: bool = False
 
+    def tell_failure(self, event: Event) -> None:
+        """Pass on a guard that failed."""
+        if isinstance(event, Guarded) and event.failed:
+            self.tell(event)
+
 
 class ForgeReach:
     """Reads the credential of a job's delivery, and opens the ways to a forge with it."""
@@ -61,13 +67,14 @@ class ForgeReach:
     async def to(self, place: ForgePlace, listeners: Listeners) -> tuple[Remote, Forge | None]:
         """Read the credential, and return the ways to a place: git's, and the forge's API. The caller closes the forge.
 
-        The place is asked nothing. The credential is judged as for a run.
+        The place is asked nothing. The pipeline and the credential are judged as for a run's own credential.
         """
         spec = self._spec
         if spec.ca_file is not None:
             require_ca(spec.ca_file, f"jobs.{self._job.name}.delivery.ca_file")
         credential = None
         if spec.credential is not None:
+            require_trust(self._job, self._invocation.environ, listeners.tell_failure)
             secret = await self._borrow(spec.credential, listeners)
             user = USER if place.kind is ForgeKind.GITLAB and self._is_of_job(secret) else _USERS[place.kind]
             credential = ForgeCredential(secret, spec.credential.user or user)

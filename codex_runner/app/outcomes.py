@@ -14,7 +14,6 @@ from codex_runner.app.delivered_tree import origin_of_tree
 from codex_runner.app.forge import place_of, server_of
 from codex_runner.app.forge_reach import ForgeReach, Listeners
 from codex_runner.app.repository_address import host_of, without_user
-from codex_runner.app.trust import require_trust
 from codex_runner.app.worked_runs import worked_runs
 from codex_runner.ci_systems import Pipeline
 from codex_runner.config import resolve_job, variables_of
@@ -186,7 +185,6 @@ class _Asker:
         key = (change.last.target, repository)
         if key not in self._ways:
             job, spec = self._job()
-            require_trust(job, self._invocation.environ, lambda _: None)
             place = await self._place(job, spec, change)
             heard = Listeners(lambda _: None, self._redactor.learn, again=True)
             remote, forge = await ForgeReach(job, spec, self._invocation).to(place, heard)

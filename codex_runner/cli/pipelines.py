@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from codex_runner.config.settings import Config, JobSettings
 
-ACTION = "OWNER/codex-runner@v1"
+ACTION = "OWNER/codex-runner@v0"
 _MARGIN = 10  # minutes that the system gives the runner beyond the agent's own timeout
 
 STARTERS: Mapping[str, CiSystem] = {system.name: system for system in SYSTEMS if system.has_starter}

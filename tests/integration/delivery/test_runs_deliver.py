@@ -42,3 +42,15 @@ def test_a_night_after_another_ends_with_one_branch_and_one_pull_request(project
     assert project.command("outcomes").stdout.splitlines()[-3] == "docs: 1 change: 1 merged"
     project.check_nothing_is_left()
     assert nightly.token.encode() not in project.said
+
+
+def test_a_strangers_pipeline_does_not_read_the_deliverys_token(project, forge, nightly):
+    nightly.run()
+    asked = len(forge.requests)
+    project.environ |= {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "issue_comment", "GITHUB_REPOSITORY": "acme/app"}
+    late = project.command("deliver", "last")
+    assert late.code == 4, late.stderr
+    assert "This pipeline gets no credential." in late.stderr
+    told = project.command("outcomes")
+    assert told.code == 4, told.stderr
+    assert len(forge.requests) == asked
