@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,29 +53,48 @@ def start(*arguments, cwd, environ, stdin=subprocess.DEVNULL):
 
 
 def run(*arguments, cwd, environ, stdin=b"", cold=False):
-    """Run a command to its end. `cold`: see support/warm.py."""
+    """Run a command to its end. Its output goes into pipes. `cold`: see support/warm.py."""
     began = time.monotonic()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = warm.start(
-            [RUNNER, *map(str, arguments)],
-            cold=cold,
-            cwd=cwd,
-            env=_environment(environ),
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=err,
-        )
+    out, err = _Pipe(), _Pipe()
+    process = warm.start(
+        [RUNNER, *map(str, arguments)],
+        cold=cold,
+        cwd=cwd,
+        env=_environment(environ),
+        stdin=subprocess.PIPE,
+        stdout=out,
+        stderr=err,
+    )
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(stdin)
+    process.stdin.close()
+    try:
+        code = process.wait(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise AssertionError(f"it took too long: {out.read()}{err.read()}") from None
+    return Said(code, out.read(), err.read(), time.monotonic() - began)
 
-        def said():
-            return [os.pread(each.fileno(), os.fstat(each.fileno()).st_size, 0).decode() for each in (out, err)]
 
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(stdin)
-        process.stdin.close()
-        try:
-            code = process.wait(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise AssertionError(f"it took too long: {''.join(said())}") from None
-        return Said(code, *said(), time.monotonic() - began)
+class _Pipe:
+    """A pipe that is read at once, however much comes. A command gets its end by `fileno`."""
+
+    def __init__(self):
+        self._reading, self._writing = os.pipe()
+        self._data = b""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def fileno(self):
+        return self._writing
+
+    def read(self):
+        """Return all that was written. Call it once the command has ended."""
+        os.close(self._writing)
+        self._thread.join(PATIENCE)  # what the command has left may hold it open
+        return self._data.decode()
+
+    def _read(self):
+        with os.fdopen(self._reading, "rb") as file:
+            self._data = file.read()

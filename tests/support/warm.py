@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -58,7 +59,7 @@ class Warm:
     """A command that the server has forked."""
 
     def __init__(self, command, *, cwd, env, stdin, stdout, stderr):
-        self.args, self.returncode, self.stdin = command, None, None
+        self.args, self.returncode, self.stdin, self._waiting = command, None, None, threading.Lock()
         if stdin == subprocess.PIPE:
             theirs, ours = os.pipe()
             self.stdin = os.fdopen(ours, "wb", buffering=0)
@@ -77,19 +78,24 @@ class Warm:
         self.pid = int.from_bytes(_exactly(self._server, 4), "big")
 
     def poll(self):
-        if self.returncode is None:
-            self._server.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                self._heard(self._server.recv(4))
+        if self._waiting.acquire(blocking=False):
+            try:
+                if self.returncode is None:
+                    self._server.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        self._heard(self._server.recv(4))
+            finally:
+                self._waiting.release()
         return self.returncode
 
     def wait(self, timeout=None):
-        if self.returncode is None:
-            self._server.settimeout(timeout)
-            try:
-                self._heard(_exactly(self._server, 4))
-            except TimeoutError:
-                raise subprocess.TimeoutExpired(self.args, timeout) from None
+        with self._waiting:  # another thread may wait, too
+            if self.returncode is None:
+                self._server.settimeout(timeout)
+                try:
+                    self._heard(_exactly(self._server, 4))
+                except TimeoutError:
+                    raise subprocess.TimeoutExpired(self.args, timeout) from None
         return self.returncode
 
     def send_signal(self, number):
