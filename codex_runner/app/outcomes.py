@@ -9,11 +9,11 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from codex_runner.app.changes import changes_of, spent_by
 from codex_runner.app.delivered_tree import origin_of_tree
 from codex_runner.app.forge import place_of, server_of
 from codex_runner.app.forge_reach import ForgeReach, Listeners
 from codex_runner.app.repository_address import host_of, without_user
+from codex_runner.app.worked_changes import changes_of, spent_by
 from codex_runner.app.worked_runs import worked_runs
 from codex_runner.ci_systems import Pipeline
 from codex_runner.config import resolve_job, variables_of
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from codex_runner.app.changes import Change
     from codex_runner.app.forge import ForgePlace
     from codex_runner.app.invocation import Invocation
+    from codex_runner.app.worked_changes import WorkedChange
     from codex_runner.app.worked_runs import WorkedRun
     from codex_runner.config import Config
     from codex_runner.delivery.remote import Remote
@@ -131,7 +131,7 @@ class _Asker:
         self._ways: dict[tuple[ForgeKind, str], _Way] = {}
         self._refused: RunnerError | None = None
 
-    async def ask(self, change: Change) -> list[ChangeOutcome]:
+    async def ask(self, change: WorkedChange) -> list[ChangeOutcome]:
         """Return what became of a change: of several, the newest first, if a plain remote's base has parts of it."""
         try:
             found = await self._ask(change)
@@ -148,7 +148,7 @@ class _Asker:
             if way.forge is not None:
                 await way.forge.aclose()
 
-    async def _ask(self, change: Change) -> list[ChangeOutcome]:
+    async def _ask(self, change: WorkedChange) -> list[ChangeOutcome]:
         if self._refused is not None:
             raise self._refused
         way = await self._way(change)
@@ -160,7 +160,7 @@ class _Asker:
             self._down[way.address] = error
             raise
 
-    async def _plain(self, change: Change, remote: Remote) -> list[ChangeOutcome]:
+    async def _plain(self, change: WorkedChange, remote: Remote) -> list[ChangeOutcome]:
         last, environ = change.last, self._invocation.environ
         async with open_repository(remote, environ, runs_root(environ), like=change.commits[-1]) as repository:
             accepted = await held_by(repository, last.base, change.commits)
@@ -179,7 +179,7 @@ class _Asker:
                 found.append(_outcome(rest, OutcomeState.GONE, reason=reason))
         return found[::-1]
 
-    async def _way(self, change: Change) -> _Way:
+    async def _way(self, change: WorkedChange) -> _Way:
         """Return the way to a change's repository, by the job's configuration of now."""
         repository = change.last.repository
         key = (change.last.target, repository)
@@ -206,7 +206,7 @@ class _Asker:
             raise self._elsewhere("has no `delivery` any more, so its credential is not known")
         return job, job.delivery
 
-    async def _place(self, job: Job, spec: DeliverySpec, change: Change) -> ForgePlace:
+    async def _place(self, job: Job, spec: DeliverySpec, change: WorkedChange) -> ForgePlace:
         """Return the change's repository at the job's forge. No address in the records of a run gets the token."""
         environ, last = self._invocation.environ, change.last
         has_tree = job.host.is_here or job.workspace is not None
@@ -236,7 +236,7 @@ class _Asker:
         )
 
 
-async def _at_forge(change: Change, forge: Forge) -> list[ChangeOutcome]:
+async def _at_forge(change: WorkedChange, forge: Forge) -> list[ChangeOutcome]:
     last = change.last
     if last.number is None:
         raise DeliveryError("The run does not say which pull request it opened.", remedy="Look at the forge.")
@@ -255,7 +255,7 @@ async def _at_forge(change: Change, forge: Forge) -> list[ChangeOutcome]:
     ]
 
 
-def _outcome(change: Change, state: OutcomeState, *, reason: str = "") -> ChangeOutcome:
+def _outcome(change: WorkedChange, state: OutcomeState, *, reason: str = "") -> ChangeOutcome:
     last = change.last
     return ChangeOutcome(
         state,
@@ -272,6 +272,6 @@ def _outcome(change: Change, state: OutcomeState, *, reason: str = "") -> Change
     )
 
 
-def _unknown(change: Change, error: RunnerError) -> ChangeOutcome:
+def _unknown(change: WorkedChange, error: RunnerError) -> ChangeOutcome:
     outcome = _outcome(change, OutcomeState.UNKNOWN, reason=error.message)
     return dataclasses.replace(outcome, remedy=error.remedy, exit_code=error.exit_code)

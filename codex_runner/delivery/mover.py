@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from codex_runner.dataclass import dataclass
 from codex_runner.delivery import record as block
 from codex_runner.delivery import text
 from codex_runner.delivery.branch import Move
 from codex_runner.delivery.github import GitHubForge
+from codex_runner.delivery.object_upload import ObjectUpload
 from codex_runner.delivery.push import Pushed, Update, push, push_lfs
 from codex_runner.delivery.push_options import BOUNDS as OPTION_BOUNDS
 from codex_runner.delivery.push_options import push_options
 from codex_runner.delivery.record_ref import record_ref, write_record
 from codex_runner.delivery.refusals import RecordRefusedError
-from codex_runner.delivery.repository import Person
+from codex_runner.delivery.repository import RUNNER, Person
 from codex_runner.delivery.tree import contents
-from codex_runner.delivery.upload import Upload
 from codex_runner.domain.delivery import CommitWay, Decoration, PullText
 from codex_runner.domain.delivery_spec import Signing
 from codex_runner.domain.errors import BranchMovedError, DeliveryError, ForgeUnreachableError
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from codex_runner.delivery.text import Words
     from codex_runner.domain.delivery import ChangeSet, DeliveryRecord, Forge, PullRequest
     from codex_runner.domain.delivery_spec import DeliverySpec
-
-RUNNER: Final = Person("codex-runner", "codex-runner@localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ class Mover:
         await push_lfs(self._repository, made)
         if isinstance(self._to.forge, GitHubForge) and signs and self._spec.author is None:
             commits = self._to.forge.commits
-            upload = Upload(self._repository, made, self._record, self._when)
+            upload = ObjectUpload(self._repository, made, self._record, self._when)
             content = lambda: contents(self._repository, made)  # noqa: E731 - read only if the forge takes it
             done = await commits.make(target.branch, made, message, content, upload.push)
             if done is not None:

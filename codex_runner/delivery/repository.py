@@ -50,6 +50,10 @@ class Person:
     email: str
 
 
+RUNNER: Final = Person("codex-runner", "codex-runner@localhost")
+"""Who commits what the runner makes."""
+
+
 @contextlib.asynccontextmanager
 async def open_repository(  # noqa: PLR0913 - each with a default that suits
     remote: Remote,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_runner.app.changes import changes_of, spent_by
+from codex_runner.app.worked_changes import changes_of, spent_by
 from codex_runner.app.worked_runs import WorkedRun
 from codex_runner.cli.outcomes_output import as_document
 from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind

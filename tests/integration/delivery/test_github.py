@@ -1,5 +1,7 @@
 """GitHub, as the small forge behaves: pull requests, refusals, and what a token may do."""
 
+import urllib.request
+
 import pytest
 from support.forge import (
     ACTIONS,
@@ -17,9 +19,12 @@ from support.forge import (
     use,
 )
 
+from codex_runner.delivery.github import GitHubForge
+from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.demo.forge_state import Pull
-from codex_runner.domain.delivery import Decoration, Forge, ForgeKind, PullState, PullText
+from codex_runner.domain.delivery import Decoration, Forge, ForgeCredential, ForgeKind, PullState, PullText
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError, ForgeUnreachableError
+from codex_runner.domain.secret import Secret
 
 END = {"ref": BRANCH, "sha": "0" * 40}
 PULL = {
@@ -219,11 +224,6 @@ def test_a_forge_that_is_gone_is_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("name", ["acme", "acme/app/x", "../app", "acme/..", "", "acme/app?x", "a me/app"])
 def test_a_repository_that_is_none(forge, name):
-    from codex_runner.delivery.github import GitHubForge  # noqa: PLC0415 - as the helper has a name already
-    from codex_runner.delivery.http import ForgeEndpoint  # noqa: PLC0415
-    from codex_runner.domain.delivery import ForgeCredential  # noqa: PLC0415
-    from codex_runner.domain.secret import Secret  # noqa: PLC0415
-
     with pytest.raises(ConfigurationError, match="no repository of GitHub"):
         GitHubForge(ForgeEndpoint(forge.github_api), ForgeCredential(Secret("T", APP)), name, Time().timing)
 
@@ -240,8 +240,6 @@ def test_an_answer_that_is_not_understood_is_no_success(forge, document):
 
 
 def test_the_page_of_a_pull_request_shows_it_and_runs_nothing(forge):
-    import urllib.request  # noqa: PLC0415
-
     pushed(forge, files={"NOTES.md": b"<b>notes</b>\n"})
     made = use(github(forge), lambda hub: hub.open(BRANCH, "main", PullText("<script>x</script>", "body")))
     with urllib.request.urlopen(made.link) as answer:

@@ -10,6 +10,7 @@ from support.forge import JOB, PROJECT, TEXT, answers, pushed, use
 from support.shore import BRANCH, Shore
 
 from codex_runner.delivery.record import read
+from codex_runner.demo.forge_git import read_push
 from codex_runner.domain.delivery import ForgeKind, IfUnchanged
 from codex_runner.domain.delivery_spec import Signing
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError
@@ -154,8 +155,6 @@ def test_a_workflow_with_a_backslash_has_a_record(shore):
 def test_no_option_but_those_of_merge_requests_is_sent(shore):
     shore.deliver(shore.change(HELLO), summary="[skip ci] -o ci.skip\nci.skip secret_push_protection.skip_all")
     sent = [request for request in shore.forge.requests if request.path.endswith("/git-receive-pack")]
-    from codex_runner.demo.forge_git import read_push  # noqa: PLC0415 - for this alone
-
     options = [option for request in sent for option in read_push(request.body)[1]]
     assert len(options) > 3
     assert {option.partition(".")[0] for option in options} == {"merge_request"}

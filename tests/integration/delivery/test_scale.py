@@ -8,6 +8,7 @@ from support.forge import PAT
 from support.shore import BRANCH, Shore
 
 from codex_runner.delivery import github_commits
+from codex_runner.demo.forge_github import refuse
 from codex_runner.domain.delivery import ForgeKind
 from codex_runner.domain.errors import BranchMovedError, DeliveryError
 
@@ -129,8 +130,6 @@ def test_objects_that_the_api_does_not_see_are_sent_as_blobs(forge, tmp_path, st
     def blind(request, token):
         if not refused:
             refused.append(request)
-            from codex_runner.demo.forge_github import refuse  # noqa: PLC0415 - of this case alone
-
             raise refuse(status, "Tree SHA does not exist")
         return make(request, token)
 

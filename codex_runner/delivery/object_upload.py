@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from codex_runner.delivery.push import Update, push
 from codex_runner.delivery.record_ref import record_ref
 from codex_runner.delivery.refusals import RecordRefusedError
-from codex_runner.delivery.repository import Person
+from codex_runner.delivery.repository import RUNNER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from codex_runner.delivery.repository import DeliveryRepository
     from codex_runner.domain.delivery import ChangeSet, DeliveryRecord
 
-_RUNNER = Person("codex-runner", "codex-runner@localhost")
 _MESSAGE = "Objects of a delivery\n\nThe delivery removes this ref.\n"
 
 
-class Upload:
+class ObjectUpload:
     """The upload of one change's objects. `record` names the workflow and the target."""
 
     def __init__(self, repository: DeliveryRepository, change: ChangeSet, record: DeliveryRecord, when: float) -> None:
@@ -37,7 +36,7 @@ class Upload:
         """Push the objects. Returns False if the forge refuses the ref. Idempotent. Raises as `push.push` does."""
         repository, change = self._repository, self._change
         commit = await repository.commit(
-            change.tree, change.base, _MESSAGE, author=_RUNNER, committer=_RUNNER, when=self._when
+            change.tree, change.base, _MESSAGE, author=RUNNER, committer=RUNNER, when=self._when
         )
         left = (await repository.refs(self._ref)).get(self._ref, "")  # by a runner that was killed
         try:

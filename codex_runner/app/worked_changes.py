@@ -20,7 +20,7 @@ _PUSHED = frozenset({DeliveryState.DELIVERED, DeliveryState.UPDATED})
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class WorkedChange:
     """What some runs, the oldest first, have worked on: each has `delivered`. There is at least one."""
 
     runs: tuple[WorkedRun, ...]
@@ -41,30 +41,30 @@ class Change:
         pushed = (_pushed(run) for run in self.runs)
         return list(dict.fromkeys(commit for commit in pushed if commit))
 
-    def split(self, accepted: Collection[str]) -> list[Change]:
+    def split(self, accepted: Collection[str]) -> list[WorkedChange]:
         """Return what was one change each at a plain remote: it ends with a commit of which the base has got hold.
 
         The last one is the rest, if any run pushed a commit after that.
         """
-        parts: list[Change] = []
+        parts: list[WorkedChange] = []
         current: list[WorkedRun] = []
         tip = ""
         for run in self.runs:
             commit = _pushed(run)
             if commit not in {"", tip}:
                 if tip in accepted:
-                    parts.append(Change(tuple(current)))
+                    parts.append(WorkedChange(tuple(current)))
                     current = []
                 tip = commit
             current.append(run)
-        return [*parts, Change(tuple(current))]
+        return [*parts, WorkedChange(tuple(current))]
 
 
-def changes_of(runs: Iterable[WorkedRun]) -> list[Change]:
+def changes_of(runs: Iterable[WorkedRun]) -> list[WorkedChange]:
     """Group the runs of one job, the newest first, into changes. The change with the newest run is the first.
 
     A run that names no pull request, such as one that failed, belongs to none. At a plain remote, a change is all that
-    was pushed to a branch: see `Change.split`.
+    was pushed to a branch: see `WorkedChange.split`.
     """
     groups: dict[tuple[object, ...], list[WorkedRun]] = {}
     for run in runs:
@@ -75,7 +75,7 @@ def changes_of(runs: Iterable[WorkedRun]) -> list[Change]:
             groups.setdefault((said.target, said.repository, said.base, said.branch), []).append(run)
         elif said.number is not None or said.state in _PUSHED:
             groups.setdefault((said.target, said.repository, said.number or said.branch), []).append(run)
-    found = [Change(tuple(reversed(group))) for group in groups.values()]
+    found = [WorkedChange(tuple(reversed(group))) for group in groups.values()]
     return [change for change in found if change.last.target is not ForgeKind.GIT or change.commits]
 
 
