@@ -18,6 +18,12 @@ def test_each_place_with_an_owner_is_there():
     assert [place for place in places[1:] if not (TOP / place.lstrip("/")).exists()] == []
 
 
+def test_what_runs_with_rights_has_an_owner_of_its_own():
+    places = {line.split()[0] for line in lines("CODEOWNERS")}
+    wanted = {"/action.yml", "/ci/", "/.github/", "/.gitlab-ci.yml", "/templates/", "/Containerfile", "/pyproject.toml"}
+    assert wanted | {"/.pre-commit-hooks.yaml"} <= places
+
+
 def test_each_folder_that_is_kept_up_to_date_has_something_pinned():
     folders = [line.removeprefix("- ").split(" #")[0] for line in lines("dependabot.yml") if line.startswith("- /")]
     assert len(folders) >= 4
