@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from codex_runner.app.credentials import origin_of
+from codex_runner.ci_systems.starter import NO_OWNER
 from codex_runner.cli.init import init
 from codex_runner.cli.pipelines import STARTERS
 from codex_runner.config import load, resolve_job
@@ -251,15 +252,15 @@ def test_the_remote_says_whose_repository_it_is(run, tmp_path, remote, repositor
 )
 def test_a_pipeline_is_told_not_to_install_a_version_that_is_not_released(run, system, file):
     run()
-    told = run(system, "--action", "OWNER/codex-runner@v0").stdout
-    assert f"in {file}, put the address of a commit, git+https://github.com/OWNER/codex-runner@COMMIT" in told
+    told = run(system, "--action", f"{NO_OWNER}/codex-runner@v0").stdout
+    assert f"in {file}, put the address of a commit, git+https://github.com/{NO_OWNER}/codex-runner@COMMIT" in told
     assert "There is no release yet" not in run(system, "--force", "--action", "acme/codex-runner@v0").stdout
 
 
 @pytest.mark.parametrize(
     ("action", "left"),
     [
-        ("OWNER/codex-runner@v3", "OWNER by the account that has codex-runner's repository, and v3 by"),
+        (f"{NO_OWNER}/codex-runner@v3", f"{NO_OWNER} by the account that has codex-runner's repository, and v3 by"),
         ("acme/codex-runner@v3", "v3 by"),
         (f"acme/codex-runner@{'a' * 40}", ""),
         ("./ci/github", ""),

@@ -151,6 +151,13 @@ def test_a_folder_with_files_in_it_is_not_rehearsed_into(tmp_path):
     assert kept.exists()
 
 
+@pytest.mark.parametrize("document", ["README.md", *sorted(path.name for path in (TOP / "docs").glob("*.md"))])
+def test_no_page_has_pip_fetch_a_name_that_anyone_may_take(document):
+    """An extra is of the package that is there. All other lines take a clone, a commit, or a version that is checked."""
+    text = (TOP / ("docs" if document != "README.md" else "") / document).read_text(encoding="utf-8")
+    assert re.findall(r"(?:pip|pipx|tool) install(?: -\S+)* '?codex-runner(?![\[/])", text) == []
+
+
 def test_what_init_names_is_found():
     assert re.fullmatch(r"v\d+", tag.named_by_init())
 
