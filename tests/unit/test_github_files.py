@@ -32,6 +32,11 @@ def test_each_folder_that_is_kept_up_to_date_has_something_pinned():
         assert [*below.glob("*.txt"), *below.glob("action.yml"), *below.glob(".github/workflows/*.yml")], folder
 
 
+@pytest.mark.parametrize("setting", ["Private vulnerability reporting", "code owners", "`SITE_URL`"])
+def test_the_owner_is_told_what_these_files_need_on_github(setting):
+    assert setting in (TOP / "docs/releasing.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["ISSUE_TEMPLATE/bug.yml", "ISSUE_TEMPLATE/config.yml"])
 def test_whoever_has_found_a_leak_is_sent_to_the_private_report(name):
     assert "/security/advisories/new" in (TOP / ".github" / name).read_text(encoding="utf-8")

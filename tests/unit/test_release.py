@@ -153,7 +153,7 @@ def test_a_folder_with_files_in_it_is_not_rehearsed_into(tmp_path):
 
 @pytest.mark.parametrize("document", ["README.md", *sorted(path.name for path in (TOP / "docs").glob("*.md"))])
 def test_no_page_has_pip_fetch_a_name_that_anyone_may_take(document):
-    """An extra is of the package that is there. All other lines take a clone, a commit, or a version that is checked."""
+    """An extra is of the package that is there. All other lines take a clone or a commit."""
     text = (TOP / ("docs" if document != "README.md" else "") / document).read_text(encoding="utf-8")
     assert re.findall(r"(?:pip|pipx|tool) install(?: -\S+)* '?codex-runner(?![\[/])", text) == []
 
