@@ -9,6 +9,9 @@ case "$1 $2" in
 	case " $* " in *" --prerelease "*) pre=" PRE" ;; esac
 	echo "$1 $2 $3 $4 $5 $6${pre:-}" >>calls
 	;;
-"api --paginate") printf 'refs/tags/%s\n' $TAGS ;;
+"api --paginate")
+	# shellcheck disable=SC2086 # tags by spaces
+	printf 'refs/tags/%s\n' $TAGS
+	;;
 "api --method") echo "$3 ${4##*/}" >>calls ;;
 esac
