@@ -45,9 +45,7 @@ def build(folder: Path) -> list[Path]:
     SystemExit, with words, if a second build on another machine would have other bytes, or if the sdist does not make
     the same wheel.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        sys.exit(f"{folder} is not empty: what is in it would be published too. Empty it.")
+    require_empty(folder)
     with tempfile.TemporaryDirectory() as scratch:
         first, second, third = Path(scratch) / "a", Path(scratch) / "another" / "place", Path(scratch) / "sdist"
         made = _hatch(_tree(first, 0o022), first.with_name("first"), *_FIRST)
@@ -61,6 +59,13 @@ def build(folder: Path) -> list[Path]:
                     sys.exit(f"{path.name} has other bytes in {where}. Compare both with `diffoscope`.")
             shutil.copy(path, folder)
     return sorted(folder.iterdir())
+
+
+def require_empty(folder: Path) -> None:
+    """Make a folder, or take an empty one. SystemExit for any other: what is in it would be published too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        sys.exit(f"{folder} is not empty: what is in it would be published too. Empty it.")
 
 
 def lint(packages: list[Path]) -> None:

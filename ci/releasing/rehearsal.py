@@ -121,9 +121,7 @@ class Rehearsal:
 
 
 def run_all(folder: Path) -> int:
-    """Rehearse a release into a folder, which is emptied first. Returns the exit code; SystemExit if a step fails."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Rehearse a release into an empty folder. Returns the exit code; SystemExit if a step fails."""
     rehearsal = Rehearsal(folder)
     steps: list[Callable[[], None]] = [
         rehearsal.judge_the_tag,

@@ -2,25 +2,34 @@
 
     python3 ci/releasing/tag.py check v0.2.0    exit code 1, with everything that is wrong, unless it may be released
     python3 ci/releasing/tag.py notes v0.2.0    the version's notes from CHANGELOG.md, as a forge shows them
-    python3 ci/releasing/tag.py moving v0.2.0   the tag that users of the action name: `v0`. Empty for a prerelease
+    python3 ci/releasing/tag.py moving v0.2.0 v0.1.0 v0.1.1    the tag that users of the action name: `v0`. Empty for a
+                                                prerelease, and if one of the other tags is a newer release
+    python3 ci/releasing/tag.py owner NAME      put the account that has the repository where the tree says OWNER
 
 It needs no package but the standard library, and no git: pipelines of two forges call it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import re
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from links import absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 TOP = Path(__file__).parents[2]
 _TAG = re.compile(r"v(\d+)\.(\d+)\.(\d+)((?:a|b|rc)\d+)?")
 _SECTION = re.compile(r"^## (?P<name>.*)\n(?P<text>(?:(?!## ).*\n?)*)", re.MULTILINE)
+# The account that has the repository, where the tree does not name it yet. This line does not match itself.
+_OWNER = re.compile(r"(?<=@)[O]WNER\b|\bOWNER(?=/codex-runner\b|\.github\.io\b)")
 # A line that does not go on with the paragraph before it. A number and a dot may well do so: `exit code` and `1. If`.
 _BEGINS = re.compile(r"\s*(?:[-*+>#|]|$)")
 
@@ -65,8 +74,9 @@ def problems(tag: str, top: Path = TOP, repository: str = "") -> list[str]:
         found.append(
             f"This release moves the tag {moves}, and `init github` names the action by {named}: change ACTION."
         )
-    if "/OWNER/" in source(top):
-        found.append("pyproject.toml names no owner of the repository: do the first step of docs/releasing.md.")
+    if files := [path.relative_to(top).as_posix() for path in _without_owner(top)]:
+        told = f"{', '.join(files[:3])}{f' and {len(files) - 3} more' if len(files) > 3 else ''}"
+        found.append(f"No owner of the repository is named in {told}: do the first step of docs/releasing.md.")
     elif repository and repository.lower() != source(top).lower():
         found.append(f"pyproject.toml says that the repository is {source(top)}, and this is {repository}.")
     return found
@@ -89,10 +99,41 @@ def unreleased(top: Path = TOP) -> str:
     return absolute(_unwrapped(text.strip()), "CHANGELOG.md", source(top), "main") + "\n"
 
 
-def moving(tag: str) -> str:
-    """Return the tag of the major version, which moves to each release. Empty for a prerelease."""
+def moving(tag: str, others: Iterable[str] = ()) -> str:
+    """Return the tag of the major version, which moves to each release.
+
+    Empty for a prerelease, and if one of the `others` is a newer release of the same major version: who names the
+    major version would get an older one. Tags that are no versions do not count.
+    """
     found = _TAG.fullmatch(tag)
-    return f"v{found[1]}" if found and not found[4] else ""
+    if found is None or found[4]:
+        return ""
+    releases = [other for other in map(_TAG.fullmatch, others) if other and other[1] == found[1] and not other[4]]
+    return "" if any(_number(other) > _number(found) for other in releases) else f"v{found[1]}"
+
+
+def own(name: str, top: Path = TOP) -> list[str]:
+    """Put the account that has the repository where the tree says OWNER. Returns the files that it changed."""
+    if re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", name) is None:
+        sys.exit(f"{name!r} is no name of an account on GitHub.")
+    files = list(_without_owner(top))
+    for path in files:
+        path.write_text(_OWNER.sub(name, path.read_text(encoding="utf-8")), encoding="utf-8")
+    return [path.relative_to(top).as_posix() for path in files]
+
+
+def _without_owner(top: Path) -> Iterator[Path]:
+    """Yield the files that say OWNER. Folders that hold nothing of the repository are left out, as no git is needed."""
+    for folder, below, names in os.walk(top):
+        below[:] = sorted(each for each in below if each == ".github" or not each.startswith((".", "build", "dist")))
+        for path in (Path(folder) / each for each in sorted(names)):
+            with contextlib.suppress(UnicodeDecodeError):
+                if path.is_file() and _OWNER.search(path.read_text(encoding="utf-8")):
+                    yield path
+
+
+def _number(version: re.Match[str]) -> tuple[int, ...]:
+    return tuple(int(version[group]) for group in (1, 2, 3))
 
 
 def _sections(top: Path) -> list[tuple[str, str]]:
@@ -140,8 +181,10 @@ def main(arguments: list[str]) -> None:
                 print(notes(tag), end="")
             except LookupError:
                 sys.exit(f"CHANGELOG.md has no section of {tag}.")
-        case ["moving", tag]:
-            print(moving(tag))
+        case ["moving", tag, *others]:
+            print(moving(tag, others))
+        case ["owner", name]:
+            print("\n".join(own(name)))
         case _:
             sys.exit(__doc__)
 

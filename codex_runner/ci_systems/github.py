@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from codex_runner.ci_systems.identity import IdentityEndpoint
-from codex_runner.ci_systems.starter import Starter, commit_step, for_yaml
+from codex_runner.ci_systems.starter import NO_OWNER, Starter, commit_step, for_yaml, has_no_owner
 from codex_runner.ci_systems.system import CiSystem, Origin
 from codex_runner.domain.secret_names import GITHUB_ID_TOKEN, GITHUB_TOKENS
 from codex_runner.engine.proposal import Proposal, at_commit, at_merge_parent, at_tip
@@ -160,9 +161,12 @@ class GitHub(CiSystem):
             f"{commit_step(file, request.config_file)}, to the default branch.",
             f'Start it: Actions > "codex: {name}" > Run workflow.',
         )
-        if "OWNER" in request.action:
-            owner = "Replace OWNER by the account that has codex-runner's repository, and v1 by a commit's full SHA."
-            steps = (owner, *steps)
+        place, _, revision = request.action.partition("@")
+        left = [f"{NO_OWNER} by the account that has codex-runner's repository"] if has_no_owner(place) else []
+        if revision and not re.fullmatch(r"[0-9a-f]{40}", revision):
+            left.append(f"{revision} by a commit's full SHA, since a tag can be moved")
+        if left:
+            steps = (f"In {file}, replace {', and '.join(left)}.", *steps)
         return Starter({file: request.fill("github.yml", {"CONFIG": for_yaml(request.config_file)})}, steps)
 
     def setup_login(self, project: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from codex_runner.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
+
+NO_OWNER: Final = "OWNER"
+"""What stands for the account that has codex-runner's repository. The first release needs the account's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,11 @@ class StarterRequest:
     taken: Container[str]
     locks: Mapping[str, str]
     fill: Fill
+
+
+def has_no_owner(action: str) -> bool:
+    """Whether the action's place on GitHub has NO_OWNER in it."""
+    return action.startswith(f"{NO_OWNER}/")
 
 
 def commit_step(*files: str) -> str:

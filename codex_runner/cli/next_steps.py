@@ -5,9 +5,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from codex_runner.ci_systems.starter import has_no_owner
 from codex_runner.domain.credential import CredentialSource
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from codex_runner.ci_systems import CiSystem
     from codex_runner.config.settings import Config, JobSettings
 
@@ -39,6 +42,21 @@ def delivery_steps(system: CiSystem, job: JobSettings) -> tuple[str, ...]:
     else:
         step = f"Store the delivery's token at {spec.mount}/{spec.path}, and let the job's Vault role read it."
     return (f"{step.rstrip('.')}. docs/delivery.md has the permissions that it needs.",)
+
+
+def release_steps(action: str, files: Mapping[str, str], version: str) -> tuple[str, ...]:
+    """Return the step without which files would install a version that is not released. None after the first release.
+
+    The name on PyPI is free until then: pip would run what a stranger uploads there, with the pipeline's secrets.
+    """
+    package = f"codex-runner=={version}"
+    named = [file for file, text in files.items() if package in text]
+    if not named or not has_no_owner(action):
+        return ()
+    place, _, _ = action.partition("@")
+    why = "There is no release yet, and anyone may take its name on PyPI"
+    address = f"git+https://github.com/{place}@COMMIT"
+    return (f"{why}: in {' and '.join(named)}, put the address of a commit, {address}, in place of {package}.",)
 
 
 def _from_vault(system: CiSystem, config: Config, job: JobSettings, repository: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from codex_runner import __version__
 from codex_runner.ci_systems import SYSTEMS, CiSystem
 from codex_runner.ci_systems.starter import Machine, Starter, StarterRequest
-from codex_runner.cli.next_steps import credential_steps, delivery_steps
+from codex_runner.cli.next_steps import credential_steps, delivery_steps, release_steps
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.errors import ConfigurationError
@@ -175,7 +175,8 @@ def plan(system: CiSystem, request: WantedStarter) -> Starter:
         )
     )
     told = credential_steps(system, request.config, request.job, request.repository)
-    return Starter(made.files, (*told, *delivery_steps(system, request.job), *made.next_steps))
+    told += delivery_steps(system, request.job) + release_steps(request.action, made.files, __version__)
+    return Starter(made.files, (*told, *made.next_steps))
 
 
 def _require_one_line(system: CiSystem, request: WantedStarter) -> None:

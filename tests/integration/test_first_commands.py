@@ -41,11 +41,11 @@ INSTALLING = {document for document, command in FIRST.items() if command in INST
 AT_ONCE = ("docs/cli.md", "docs/metrics.md", "docs/ssh.md", "docs/vault.md")
 # In a repository with the page's job, in this order: later ones look at the runs of earlier ones.
 WITH_A_JOB = ("docs/getting-started.md", "docs/exit-codes.md", "docs/delivery.md", "docs/reports.md")
-# They ask for another program, or for another user of the machine, or another test tries them.
+# They ask for another program, or for another user of the machine.
 OF_OTHERS = {
     "docs/events.md": "jq ",
-    "docs/image.md": "docker ",
-    "docs/releasing.md": "ci/release --dry-run",
+    "docs/image.md": "docker run ",
+    "docs/releasing.md": "ci/release ",
     "docs/security.md": "sudo useradd ",
 }
 

@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from codex_runner.app.credentials import origin_of
+from codex_runner.ci_systems.starter import NO_OWNER
 from codex_runner.cli.init import init
 from codex_runner.cli.pipelines import STARTERS
 from codex_runner.config import load, resolve_job
@@ -238,6 +239,39 @@ def test_the_remote_says_whose_repository_it_is(run, tmp_path, remote, repositor
         file.write(CONFIGURED + '[jobs.overview.credential]\npath = "elsewhere/overview"\n')
     assert f"--repo {repository or 'OWNER/NAME'}\n" in run("github").stdout
     assert f"--gitlab-project {repository or 'OWNER/NAME'}\n" in run("gitlab").stdout
+
+
+@pytest.mark.parametrize(
+    ("system", "file"),
+    [
+        ("gitlab", ".gitlab/codex-runner.yml"),
+        ("jenkins", "Jenkinsfile"),
+        ("azure", "azure-pipelines.yml"),
+        ("forgejo", ".forgejo/workflows/overview.yml"),
+    ],
+)
+def test_a_pipeline_is_told_not_to_install_a_version_that_is_not_released(run, system, file):
+    run()
+    told = run(system, "--action", f"{NO_OWNER}/codex-runner@v0").stdout
+    assert f"in {file}, put the address of a commit, git+https://github.com/{NO_OWNER}/codex-runner@COMMIT" in told
+    assert "There is no release yet" not in run(system, "--force", "--action", "acme/codex-runner@v0").stdout
+
+
+@pytest.mark.parametrize(
+    ("action", "left"),
+    [
+        (f"{NO_OWNER}/codex-runner@v3", f"{NO_OWNER} by the account that has codex-runner's repository, and v3 by"),
+        ("acme/codex-runner@v3", "v3 by"),
+        (f"acme/codex-runner@{'a' * 40}", ""),
+        ("./ci/github", ""),
+    ],
+)
+def test_an_action_is_pinned_by_a_commit(run, action, left):
+    run()
+    told = run("github", "--action", action).stdout
+    pinned = f"In .github/workflows/overview.yml, replace {left} a commit's full SHA, since a tag can be moved.\n"
+    assert (pinned in told) == bool(left)
+    assert ("a tag can be moved" in told) == bool(left)
 
 
 def test_from_a_folder_of_a_repository_ci_files_go_to_its_top(run, tmp_path, monkeypatch):

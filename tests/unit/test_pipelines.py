@@ -39,6 +39,26 @@ def test_gitlabs_component_has_a_header_of_inputs_and_every_input_is_used():
     assert "$[[" not in script, "an input would be text of a shell"
 
 
+@pytest.mark.parametrize(
+    ("delivery", "told"),
+    [
+        (
+            {"state": "held", "link": "https://x.example/1"},
+            "CODEX_DELIVERY=held\nCODEX_PULL_REQUEST=https://x.example/1\n",
+        ),
+        (None, "CODEX_DELIVERY=\nCODEX_PULL_REQUEST=\n"),
+        ({"state": "held\nPATH=/x", "link": "https://x\nPATH=/x"}, "CODEX_DELIVERY=\nCODEX_PULL_REQUEST=\n"),
+    ],
+)
+def test_a_planted_report_gives_later_jobs_of_gitlab_no_variable(tmp_path, delivery, told):
+    """What a check runs may be what the agent wrote, and it may write into the run's folder."""
+    (component,) = list(yaml.safe_load_all(EXAMPLES["templates/codex-runner.yml"]))[1].values()
+    (tmp_path / "codex-runner-out/run").mkdir(parents=True)
+    (tmp_path / "codex-runner-out/run/run.json").write_text(json.dumps({"delivery": delivery}))
+    subprocess.run(["sh", "-e", "-c", component["after_script"][0]], cwd=tmp_path, check=True)
+    assert (tmp_path / "codex-runner.env").read_text() == told
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
 def test_systemd_understands_every_line(tmp_path):
     for path, text in EXAMPLES.items():

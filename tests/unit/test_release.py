@@ -1,7 +1,9 @@
 """What a tag releases: only a tree that says so itself, with its notes, by jobs that have no right too many."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -71,7 +73,8 @@ def test_a_tree_that_says_so_may_be_released(tree):
         ("v1.2.0", "CHANGELOG.md", "2026-12-01\n", "2026-12-01\n\n## x\n", "says nothing of 1.2.0"),
         ("v1.2.0", "CHANGELOG.md", "Unreleased\n", "Unreleased\n\n- More.\n", "lines under `## Unreleased`"),
         ("v1.2.0", "codex_runner/cli/pipelines.py", "@v1", "@v2", "moves the tag v1, and `init github` names"),
-        ("v1.2.0", "pyproject.toml", "acme", "OWNER", "names no owner"),
+        ("v1.2.0", "pyproject.toml", "acme", "OWNER", "No owner of the repository is named in pyproject.toml:"),
+        ("v1.2.0", "codex_runner/cli/pipelines.py", "acme", "OWNER", "is named in codex_runner/cli/pipelines.py:"),
         ("v1.2.0", "pyproject.toml", "acme", "zebra", "says that the repository is https://github.com/zebra/"),
     ],
 )
@@ -106,6 +109,53 @@ def test_the_real_changelog_has_notes():
 @pytest.mark.parametrize(("name", "moved"), [("v1.2.0", "v1"), ("v0.1.0", "v0"), ("v2.0.0rc1", ""), ("main", "")])
 def test_the_tag_that_moves(name, moved):
     assert tag.moving(name) == moved
+
+
+@pytest.mark.parametrize(
+    ("others", "moved"),
+    [
+        (["v1.2.0", "v1.1.9", "v0.9.0"], "v1"),
+        (["v1.2.1", "v1.2.0"], ""),
+        (["v1.10.0"], ""),
+        (["v1.3.0rc1", "v2.0.0", "v1", "v1.x", "v1.2.9-a-branch"], "v1"),
+    ],
+)
+def test_the_major_tag_never_moves_back(others, moved):
+    assert tag.moving("v1.2.0", others) == moved
+
+
+def test_one_command_names_the_owner_everywhere(tmp_path):
+    copy = tmp_path / "tree"
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", TOP, copy], check=True)
+    if not (changed := tag.own("acme-inc", copy)):
+        pytest.skip("the tree names its owner")
+    assert {".github/CODEOWNERS", ".github/workflows/site.yml", "ci/pages.py", "docs/releasing.md"} <= set(changed)
+    assert not any("owner" in problem for problem in tag.problems("v1.2.0", copy))
+    assert tag.source(copy) == "https://github.com/acme-inc/codex-runner"
+    assert tag.own("acme-inc", copy) == []
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "-x", "x-", "a b", "a\nb"])
+def test_an_owner_is_an_account(name, tmp_path):
+    with pytest.raises(SystemExit):
+        tag.own(name, tmp_path)
+
+
+def test_a_folder_with_files_in_it_is_not_rehearsed_into(tmp_path):
+    kept = tmp_path / "thesis.tex"
+    kept.touch()
+    command = [sys.executable, TOP / "ci/releasing", "--dry-run", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "is not empty" in done.stderr
+    assert kept.exists()
+
+
+@pytest.mark.parametrize("document", ["README.md", *sorted(path.name for path in (TOP / "docs").glob("*.md"))])
+def test_no_page_has_pip_fetch_a_name_that_anyone_may_take(document):
+    """An extra is of the package that is there. All other lines take a clone or a commit."""
+    text = (TOP / ("docs" if document != "README.md" else "") / document).read_text(encoding="utf-8")
+    assert re.findall(r"(?:pip|pipx|tool) install(?: -\S+)* '?codex-runner(?![\[/])", text) == []
 
 
 def test_what_init_names_is_found():
@@ -151,6 +201,58 @@ def test_the_pipelines_call_commands_that_are_there():
     text = json.dumps(WORKFLOW) + (TOP / ".gitlab-ci.yml").read_text() + (TOP / "docs/releasing.md").read_text()
     called = set(re.findall(r"ci/releas(?:e|ing) ([a-z]+) ", text))
     assert called == commands
+
+
+def script(job, *words):
+    """Return the one script of a job that has these words in it."""
+    (found,) = [step["run"] for step in JOBS[job]["steps"] if all(word in step.get("run", "") for word in words)]
+    return found
+
+
+def test_a_tag_beside_the_default_branch_releases_nothing(tmp_path):
+    def git(*arguments):
+        names = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        command = ["git", "-C", tmp_path, *arguments]
+        done = subprocess.run(command, env=os.environ | names, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def judged(commit):
+        environ = os.environ | {"BRANCH": "main", "GITHUB_SHA": commit}
+        command = ["bash", "-e", "-c", script("build", "merge-base")]
+        return subprocess.run(command, cwd=tmp_path, env=environ, check=False, capture_output=True).returncode
+
+    git("init", "--quiet")
+    for message in ("reviewed", "merged"):
+        git("commit", "--quiet", "--allow-empty", "-m", message)
+    git("update-ref", "refs/remotes/origin/main", "HEAD")
+    assert (judged(git("rev-parse", "HEAD")), judged(git("rev-parse", "HEAD~"))) == (0, 0)
+    git("commit", "--quiet", "--allow-empty", "-m", "a stranger's")
+    assert judged(git("rev-parse", "HEAD")) == 1
+    assert JOBS["build"]["steps"][0]["with"]["fetch-depth"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "tags", "calls"),
+    [
+        ("v1.2.0", "", "v1.2.0 v1.1.0", ["release create v1.2.0 --verify-tag --title v1.2.0", "PATCH v1"]),
+        ("v1.2.0", "true", "v1.2.0", ["release create v1.2.0 --verify-tag --title v1.2.0", "PATCH v1"]),
+        ("v1.2.0", "false", "v1.2.0", ["PATCH v1"]),
+        ("v1.2.0", "", "v1.2.0 v1.3.0", ["release create v1.2.0 --verify-tag --title v1.2.0"]),
+        ("v2.0.0rc1", "", "v2.0.0rc1", ["release create v2.0.0rc1 --verify-tag --title v2.0.0rc1 PRE"]),
+    ],
+    ids=["the first", "a draft is left", "run again", "an older one", "a prerelease"],
+)
+def test_a_release_is_made_once_and_the_major_tag_follows_the_newest(tmp_path, name, there, tags, calls):
+    gh = tmp_path / "gh"
+    gh.write_text((TOP / "tests/unit/gh.sh").read_text())
+    gh.chmod(0o755)
+    (tmp_path / "ci").symlink_to(TOP / "ci")
+    told = {"TAG": name, "GH_REPO": "acme/codex-runner", "GITHUB_SHA": "1" * 40, "THERE": there, "TAGS": tags}
+    environ = os.environ | told | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["bash", "-e", "-c", script("release", "gh release create")]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "calls").read_text().splitlines() == calls
 
 
 def test_gitlabs_catalogue_gets_a_release_with_each_version():
