@@ -10,7 +10,7 @@ from codex_runner.app.folders import find_run
 from codex_runner.app.history import is_live
 from codex_runner.app.secret_places import secret_names_of
 from codex_runner.audit.document import Audit
-from codex_runner.audit.files import file_facts
+from codex_runner.audit.files import changed_blobs, file_facts
 from codex_runner.audit.sections import sections
 from codex_runner.audit.signing_key import SigningKey, require_library
 from codex_runner.audit.statement import envelope, statement
@@ -56,7 +56,9 @@ def audit_run(folder: RunFolder) -> Audit:
     trail = Trail(read_records(folder.events))
     try:
         documents = (run_document(trail.state), run_document(trail.settled))
-        return Audit(trail.state.run_id, sections(trail), file_facts(folder, trail, documents))
+        files, found = file_facts(folder, trail, documents), sections(trail)
+        found["touched"]["blobs"] = changed_blobs(folder, files)
+        return Audit(trail.state.run_id, found, files)
     except (TypeError, ValueError, AttributeError, KeyError, OverflowError, RecursionError):
         raise UsageError(
             f"{folder.events} holds records with values that no runner writes.",

@@ -6,21 +6,24 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from codex_runner.audit.fact import at_record
+from codex_runner.audit.fact import NOT_KNOWN, Fact, at_record, listed
 from codex_runner.dataclass import dataclass
+from codex_runner.domain.folder import PATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from codex_runner.audit.trail import Trail
     from codex_runner.domain.folder import RunFolder
 
+_INDEX: Final = re.compile(rb"index ([0-9a-f]{40,64})\.\.([0-9a-f]{40,64})")
 _MOST: Final = 64 << 20  # bytes of manifest.json and run.json, which are read whole
 
 
@@ -126,6 +129,24 @@ def _there(folder: RunFolder) -> Iterator[str]:
     for path in sorted(folder.artifacts.rglob("*")):
         if path.is_symlink() or not path.is_dir():
             yield path.relative_to(folder.path).as_posix()
+
+
+def changed_blobs(folder: RunFolder, files: Sequence[FileFact]) -> Fact:
+    """Return the blob ids of the changed files, before and after, by changes.patch if that is what the run has left."""
+    kept = {each.path for each in files if each.kind == "artifact" and each.match is Match.SAME}
+    path = next((each for each in (f"artifacts/run-{PATCH}", f"artifacts/{PATCH}") if each in kept), "")
+    patch = _read(folder, path) if path else None
+    if patch is None:
+        return NOT_KNOWN
+    found: list[dict[str, str]] = []
+    name = ""
+    for line in patch.split(b"\n"):  # a line of a file begins with a space, a plus or a minus
+        if line.startswith(b"diff --git "):
+            name = line[11:].decode("utf-8", "replace")
+        elif name and (ids := _INDEX.match(line)):
+            found.append({"path": name, "before": ids[1].decode(), "after": ids[2].decode()})
+            name = ""
+    return listed(found, path)
 
 
 # --- records and reports ---------------------------------------------------------------------------------------------

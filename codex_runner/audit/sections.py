@@ -86,8 +86,9 @@ def _token(trail: Trail) -> Section:
     facts = {name: _fact(trail, "credential", name) for name in _CREDENTIAL}
     of_delivery = below(trail.state.facts, "job", "delivery", "credential")
     guard = trail.state.guards.get("vault-revocation")
+    kind = _fact(trail, "job", "credential", "kind")
     return {
-        "kind": _fact(trail, "job", "credential", "kind"),
+        "kind": kind if kind.is_known else _none(trail, "credential"),
         **facts,
         "login_given_back": _of(
             guard.passed if guard and guard.judged else None, at_record(trail.guards.get("vault-revocation"))
@@ -95,6 +96,13 @@ def _token(trail: Trail) -> Section:
         "delivery_source": told(trail.state.facts, trail.started, "job", "delivery", "credential", "source"),
         "delivery_place": _of(_place(of_delivery), f"{at_record(trail.started)}, job.delivery.credential"),
     }
+
+
+def _none(trail: Trail, key: str) -> Fact:
+    """Return "none" if the job's record says that it has no such key. Not known without a record."""
+    job = below(trail.state.facts, "job")
+    has_none = isinstance(job, dict) and key in job and job[key] is None
+    return Fact("none", f"{at_record(trail.started)}, job.{key}") if has_none and trail.started else NOT_KNOWN
 
 
 def _place(credential: Any) -> str | None:
@@ -138,7 +146,10 @@ def _delivery(trail: Trail) -> Section:
     source = at_record(trail.last.get(ev.DeliveryEnded.kind)) if done else ""
     names = ("state", "target", "repository", "base", "branch", "commit", "tree", "number", "link", "way", "signed")
     values = to_json(done) if done else {}
-    return {f"delivery_{name}": _of(values.get(name), f"{source}, delivery.{name}" if source else "") for name in names}
+    facts = {name: _of(values.get(name), f"{source}, delivery.{name}" if source else "") for name in names}
+    if done is None:
+        facts["state"] = _none(trail, "delivery")
+    return {f"delivery_{name}": fact for name, fact in facts.items()}
 
 
 def _held(trail: Trail) -> Section:
