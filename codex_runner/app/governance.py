@@ -144,8 +144,10 @@ class Review:
         named = Answer(Question.REPOSITORIES, "delivery", remote.shown, self._key("delivery"))
         if forge is None:
             why = "a plain git remote has no API that says so"
-            return [named, Answer(Question.REPOSITORIES, "delivery_repositories", why=why)] + [
-                Answer(Question.PROTECTION, "protected", why=why)
+            return [
+                named,
+                Answer(Question.REPOSITORIES, "delivery_repositories", why=why),
+                Answer(Question.PROTECTION, "protected", why=why),
             ]
         try:
             return [named, *await forge.governance(spec.base)]
@@ -163,11 +165,9 @@ class Review:
             yield Answer(question, name, getattr(value, "value", value), self._key(f"delivery.{name}"))
         checks = [check.name for check in self._job.checks]
         yield Answer(question, "checks_before_delivery", checks, self._key("checks"))
-        yield (
-            Answer(question, "allowed_paths", list(self._job.rules.allowed or ()) or None, self._key("allowed_paths"))
-            if (self._job.rules.allowed)
-            else Answer(question, "allowed_paths", "every path", self._key("allowed_paths"))
-        )
+        allowed = self._job.rules.allowed_paths
+        value = "every path" if allowed is None else list(allowed)
+        yield Answer(question, "allowed_paths", value, self._key("allowed_paths"))
 
     def _logs(self) -> Iterator[Answer]:
         config, question = self._config, Question.LOGS

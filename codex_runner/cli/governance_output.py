@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.app.audit import masks_of
+from codex_runner.app.governance import Review
 from codex_runner.app.invocation import Invocation
 from codex_runner.cli.options import warn
 from codex_runner.cli.signals import Interruption
@@ -16,9 +17,10 @@ from codex_runner.cli.table import show_table
 from codex_runner.domain.governance import Question
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from codex_runner.config import Config
     from codex_runner.domain.governance import Answer
-    from codex_runner.redaction.redactor import Redactor
 
 VERSION = 1
 NOT_KNOWN = "not known"
@@ -26,21 +28,19 @@ NOT_KNOWN = "not known"
 
 def answer_governance(config: Config, job: str, *, as_json: bool) -> None:
     """Print the answers of a review of a job, by question."""
-    from codex_runner.app.governance import Review
-
     masks = masks_of(config, os.environ)
     review = Review(config, job, Invocation.of(config, os.environ, None, complain=warn), tell, masks.learn)
     found = [*review.ask_vault(Interruption()), *asyncio.run(review.ask())]
     order = list(Question)
     found.sort(key=lambda answer: order.index(answer.question))
-    documents = [_document(each, masks) for each in found]
+    documents = [_document(each, masks.text) for each in found]
     if as_json:
         print_json({"version": VERSION, "job": job, "answers": documents})
     else:
         _show(documents)
 
 
-def _document(answer: Answer, masks: Redactor) -> dict[str, Any]:
+def _document(answer: Answer, mask: Callable[[str], str]) -> dict[str, Any]:
     known = bool(answer.source)
     whole = {
         "question": answer.question.value,
@@ -50,7 +50,7 @@ def _document(answer: Answer, masks: Redactor) -> dict[str, Any]:
         "why": answer.why or None,
     }
     # As text, so that a secret within any value is masked.
-    document: dict[str, Any] = json.loads(masks.text(json.dumps(whole, ensure_ascii=True)))
+    document: dict[str, Any] = json.loads(mask(json.dumps(whole, ensure_ascii=True)))
     return document
 
 

@@ -58,7 +58,9 @@ def _capabilities(client: VaultClient, spec: CredentialSpec) -> Iterator[Answer]
     )
     purpose = "ask what the login may do"
     try:
-        answer = client.call(purpose, lambda api: api.sys.get_capabilities([own, *others]))
+        answer = client.call(
+            purpose, lambda api: api.adapter.post("/v1/sys/capabilities-self", json={"paths": [own, *others]})
+        )
     except VaultRefusal as refusal:
         why = f"Vault refused to {purpose}: {client.reason(refusal)}"
         yield Answer(Question.SECRETS, "vault_own_path", why=why)
