@@ -91,8 +91,8 @@ class GitHubApi:
             return answer_graphql(self._project, token, request.document)
         path = request.path.removeprefix("/api/v3")
         if path == "/installation/repositories" and token.signs:
-            found = shapes.repository(self._project, push="contents" in token.rights)
-            return json_reply(200, {"total_count": 1, "repositories": [found]})
+            own = shapes.repository(self._project, push="contents" in token.rights)
+            return json_reply(200, {"total_count": 1, "repositories": [own]})
         match = re.fullmatch(r"/repos/([^/]+/[^/]+)(/.*)?", path)
         if match is None or match[1].lower() != self._project.name.lower() or not token.rights:
             raise refuse(404, "Not Found")

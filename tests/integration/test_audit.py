@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 
@@ -135,6 +134,12 @@ def tamper(path):
     path.write_bytes(path.read_bytes() + b"!")
 
 
+def linked(path):
+    """Put a link in its place, to a file with the same bytes."""
+    elsewhere = path.replace(path.parents[2] / "elsewhere")
+    path.symlink_to(elsewhere)
+
+
 @pytest.mark.parametrize(
     ("do", "path", "match"),
     [
@@ -146,8 +151,7 @@ def tamper(path):
         (lambda run: tamper(run / "run.json"), "run.json", "differs"),
         (lambda run: (run / "run.json").unlink(), "run.json", "missing"),
         (lambda run: (run / "codex.jsonl").write_bytes(b"{}\n"), "codex.jsonl", "differs"),
-        (lambda run: os.replace(run / "artifacts/hello.txt", run.parent / "x") or
-         (run / "artifacts/hello.txt").symlink_to(run.parent / "x"), "artifacts/hello.txt", "missing"),
+        (lambda run: linked(run / "artifacts/hello.txt"), "artifacts/hello.txt", "missing"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_what_the_run_left_fails_the_command(auditor, do, path, match):
@@ -194,8 +198,7 @@ def test_a_run_without_a_verdict_is_not_known_where_it_ends(auditor):
     shutil.rmtree(auditor.run / "artifacts")
     document = auditor.document()
     assert document["touched"]["commands"] == {"value": None, "source": None}
-    assert document["held"]["guards_without_outcome"]["value"] == ["trusted-trigger", "sandbox", "process sweep",
-        "secret search"] or "sandbox" in document["held"]["guards_without_outcome"]["value"]  # fmt: skip
+    assert "sandbox" in document["held"]["guards_without_outcome"]["value"]
 
 
 def test_an_older_run_names_no_actor(auditor):
@@ -240,7 +243,7 @@ def test_hostile_words_neither_command_nor_hide(auditor):
     said = auditor.ask(code=1)
     assert "\x1b" not in said.text
     assert "\u202e" not in said.text
-    assert obeyed(said.text) == [] or not obeyed(said.text)
+    assert obeyed(said.text) == []
 
 
 def test_a_secret_and_an_accessor_in_a_record_are_not_printed(auditor):
