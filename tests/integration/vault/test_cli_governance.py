@@ -115,8 +115,7 @@ def test_vault_says_what_the_login_may_do(reviewed):
     assert "not known" in table.stdout
 
 
-def test_the_forge_says_what_a_token_reaches(reviewed, forge, tmp_path):
-    seed(forge, tmp_path)
+def test_the_forge_says_what_a_token_reaches(reviewed, forge):
     reviewed.deliver("github", forge.github_api, APP)
     found = reviewed.answers()
     assert found["token-owner", "delivery_token_account"]["value"] == "notes-bot[bot]"
@@ -135,8 +134,7 @@ def test_the_forge_says_what_a_token_reaches(reviewed, forge, tmp_path):
     assert found["repositories", "delivery_repositories"]["source"] is None
 
 
-def test_gitlab_says_it_too(reviewed, forge, tmp_path):
-    seed(forge, tmp_path)
+def test_gitlab_says_it_too(reviewed, forge):
     reviewed.deliver("gitlab", forge.gitlab_api, PROJECT)
     found = reviewed.answers()
     assert found["token-owner", "delivery_token_account"]["value"] == "project_4711_bot"
@@ -149,13 +147,3 @@ def test_it_is_about_one_job(reviewed):
     (reviewed.folder / "codex-runner.toml").write_text(tomli_w.dumps(reviewed.settings))
     said = commands.run("doctor", "--governance", cwd=reviewed.folder, environ=reviewed.environ)
     assert said.code == 2
-
-
-def seed(forge, folder):
-    """Give the small forge a base branch."""
-    tree = folder / "seed"
-    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
-    subprocess.run(["git", "init", "--quiet", "-b", "main", str(tree)], check=True)
-    subprocess.run(["git", *who, "-C", str(tree), "commit", "--quiet", "--allow-empty", "-m", "x"], check=True)
-    bare = folder / "forge" / "acme" / "app.git"
-    subprocess.run(["git", "-C", str(tree), "push", "--quiet", str(bare), "main"], check=True)
