@@ -12,7 +12,8 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from codex_runner.audit.fact import NOT_KNOWN, Fact, at_record, listed
+from codex_runner import __version__
+from codex_runner.audit.fact import NOT_KNOWN, Fact, at_record, below, listed
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.folder import PATCH
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from codex_runner.domain.folder import RunFolder
 
 _INDEX: Final = re.compile(rb"index ([0-9a-f]{40,64})\.\.([0-9a-f]{40,64})")
+# The keys of run.json whose values records hold word for word.
+_HELD: Final = frozenset(
+    (
+        *("run_id", "job", "host", "result", "exit_code", "reason", "thread_id", "reply"),
+        *("checks", "guards", "gate", "delivery", "artifacts", "facts"),
+    )
+)
 _MOST: Final = 64 << 20  # bytes of manifest.json and run.json, which are read whole
 
 
@@ -182,19 +190,35 @@ def _run_json(folder: RunFolder, trail: Trail, documents: tuple[Mapping[str, Any
         return FileFact("run.json", "record", Match.DIFFERS, size, digest, "events.jsonl", "it cannot be read")
     if document.get("exit_code") is None and not trail.is_over:
         return FileFact("run.json", "record", Match.UNRECORDED, size, digest, "events.jsonl", "the run has no verdict")
-    unlike = min((_unlike(document, each) for each in documents), key=len)
+    unlike = min((_unlike(document, each, trail) for each in documents), key=len)
     if unlike:
         why = f"by events.jsonl it says something else in: {', '.join(unlike)}"
         return FileFact("run.json", "record", Match.DIFFERS, size, digest, "events.jsonl", why)
     return FileFact("run.json", "record", Match.SAME, size, digest, "events.jsonl")
 
 
-def _unlike(document: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the keys that differ, of those that both have. Those that run.json has shortened are not compared."""
+def _unlike(document: Mapping[str, Any], expected: Mapping[str, Any], trail: Trail) -> list[str]:
+    """Return the keys that differ, of those that both have. Those that run.json has shortened are not compared.
+
+    Another version of the runner may have derived some in other words: then only those that records hold count.
+    """
     said = json.loads(json.dumps(expected))
     cut = document.get("cut")
-    left_out = {"version", "cut", *(cut if isinstance(cut, list) else ())}
-    return sorted(key for key in document.keys() & said.keys() - left_out if document[key] != said[key])
+    keys = document.keys() & said.keys() - {"version", "cut", *(cut if isinstance(cut, list) else ())}
+    if below(trail.state.facts, "provenance", "codex_runner") != __version__:
+        keys &= _HELD
+    return sorted(key for key in keys if not _alike(document[key], said[key]))
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two JSON values say the same. Another version may have more keys in an object."""
+    match one, other:
+        case dict(), dict():
+            return all(_alike(one[key], other[key]) for key in one.keys() & other.keys())
+        case list(), list():
+            return len(one) == len(other) and all(map(_alike, one, other))
+        case _:
+            return bool(one == other) and type(one) is type(other)
 
 
 def _copy(folder: RunFolder, name: str, length: int, trail: Trail) -> FileFact:
