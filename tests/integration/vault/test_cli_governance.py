@@ -29,7 +29,7 @@ class Reviewed:
     """A job that delivers, with its token in Vault."""
 
     def __init__(self, place, service, codex, folder, state, token):
-        self.place, self.folder, self.token = place, folder, token
+        self.place, self.folder, self.token, self.state = place, folder, token, state
         place.put(token=token)
         model = service.with_access_token(token)
         environment = {name: value for name, value in model.environment.items() if name != "CODEX_ACCESS_TOKEN"}
@@ -63,6 +63,8 @@ class Reviewed:
         assert said.code == code, said.text
         for secret in (self.token, self.login, self.environ.get("FORGE", self.login)):
             assert secret not in said.text
+        # It leaves nothing behind. Tombstones stay for a day.
+        assert not [path for path in self.state.rglob("*") if path.is_file() and path.parent.name != "discarded"]
         return said
 
     def answers(self):
