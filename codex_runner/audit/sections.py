@@ -70,7 +70,9 @@ def _what(trail: Trail) -> Section:
         "config_sha256": _fact(trail, "provenance", "config_sha256"),
         "settings_sha256": _fact(trail, "configuration"),
         "commit": commit,
-        "attempts": listed([attempt.number for attempt in state.attempts], first) if state.attempts else NOT_KNOWN,
+        "attempts": listed(
+            [attempt.number for attempt in state.attempts], at_record(trail.last.get("attempt.started"))
+        ),
         "result": _of(verdict and verdict.result, end),
         "exit_code": _of(verdict and verdict.exit_code, end),
         "reason": _of(verdict and verdict.reason, end),
