@@ -63,6 +63,7 @@ SECTIONS = {
     },
     "Security": {
         "docs/security.md": "each promise with its test, what is redacted, and what is not promised",
+        "docs/audit.md": "who, what, with whose token: the audit of a run, signed, and a review before it",
         "docs/threat-model.md": "who might attack, what leaves the machine, and where the protection ends",
         "SECURITY.md": "how to report a hole in private, and which versions get fixes",
         "docs/compatibility.md": "what stays the same, how a key goes, and which versions of codex are taken",

@@ -96,6 +96,7 @@ def compose(assignment: Assignment, invocation: Invocation, stopping: Stopping) 
         later=assignment.noted[1:],
         renewal=way.claim.renewal,
         configuration=invocation.digest,
+        provenance=invocation.provenance(),
     )
     adapters = _adapters(job, assignment, invocation, redactor, own)
     for sentence in (
@@ -123,7 +124,9 @@ def _adapters(
             expect_message=job.expect_message,
             sandboxed=job.sandbox is not Sandbox.DANGER_FULL_ACCESS,
             fallback=bundled_codex(job.host),
-            hidden=credential_files(job, invocation.vault, invocation.notify) if job.host.is_here else (),
+            hidden=credential_files(job, invocation.vault, invocation.notify, invocation.audit_files)
+            if job.host.is_here
+            else (),
             kept=own,
             places=places(job, folder.path.parent.resolve(), environ),
             proposal=proposal,

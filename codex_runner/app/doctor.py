@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from codex_runner.app.compose import looking_agent, transport_to
 from codex_runner.app.credentials import JobCredentials
+from codex_runner.app.dedicated_host import dedicated
 from codex_runner.app.diagnosis import (
     AUDIT_FILE,
     CODEX,
@@ -79,6 +80,22 @@ class Doctor:
         await self._look_at_vault(resolved)
         for host in dict.fromkeys(job.host for job in resolved):
             await self._look_at_host(host, [job for job in resolved if job.host == host])
+        return tuple(self._found)
+
+    async def examine_host(self, host: Host) -> tuple[Diagnosis, ...]:
+        """Check a host without any job: what a run needs there, and what a host for agents alone should not have."""
+        self._passed(CONFIGURATION, f"{self._config.path}: {counted(len(self._config.jobs), 'job')}")
+        self._subject = RUNNER if host.is_here else host
+        here = (job.cwd for job in self._config.jobs.values() if job.host == host and job.cwd)
+        try:
+            transport = transport_to(host, self._invocation)
+            try:
+                await self._look_around(host, transport)
+                self._found += await dedicated(self._subject, transport, tuple(here))
+            finally:
+                await transport.close()
+        except RunnerError as error:
+            self._failed(HOST, error)
         return tuple(self._found)
 
     # --- what a check says -------------------------------------------------------------------------------------------

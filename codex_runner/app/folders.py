@@ -10,7 +10,7 @@ from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
-from codex_runner.reports.atomic_write import clear_place
+from codex_runner.reports.atomic_write import clear_place, write_whole
 from codex_runner.sinks.jsonl import read_records
 from codex_runner.transports.directory import runs_root
 
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["LAST", "cannot_hold_runs", "check_state_folder", "clear_place", "find_run", "made", "read_state"]
+__all__ = [
+    "LAST",
+    "cannot_hold_runs",
+    "check_state_folder",
+    "clear_place",
+    "find_run",
+    "made",
+    "read_state",
+    "write_whole",
+]
 
 LAST = "last"
 _IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import socket
 from dataclasses import field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from codex_runner import __version__
 from codex_runner.app.audience import targets_of
 from codex_runner.app.secret_places import named_secrets, passwords_of_proxies, secret_names_of
 from codex_runner.ci_systems import Pipeline
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.canonical import canonical
 from codex_runner.domain.credential import VaultSettings
+from codex_runner.domain.key import secret_files
 from codex_runner.domain.secret import Secret
 from codex_runner.domain.secret_names import holds_secret
 from codex_runner.sinks.audit import SYSLOG_SOCKET, AuditLog
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codex_runner.config import Config, NotifySettings
-    from codex_runner.config.settings import HostSettings
+    from codex_runner.config.settings import AuditSettings, HostSettings
     from codex_runner.domain.job import Job
     from codex_runner.domain.ports import Sink
 
@@ -38,7 +41,8 @@ class Invocation:
     configuration names as a secret's place; `hosts` say which of them a host's ssh gets all the same. `warnings` are
     the configuration's, which a run records.
     `digest` is a hash of the settings that name other machines and files: logins, ssh, notifications, output. It is
-    empty if there is no configuration.
+    empty if there is no configuration. `config_sha256` is the digest of the configuration file itself.
+    `audit` are its settings for auditors.
     """
 
     environ: Mapping[str, str]
@@ -56,6 +60,26 @@ class Invocation:
     hosts: Mapping[str, HostSettings] = field(default_factory=lambda: MappingProxyType({}))
     digest: str = ""
     warnings: Sequence[str] = ()
+    config_sha256: str | None = None
+    audit: AuditSettings | None = None
+
+    @property
+    def audit_files(self) -> tuple[str, ...]:
+        """The files with the key of audits, which no agent may read."""
+        return () if self.audit is None else tuple(secret_files(self.audit))
+
+    def provenance(self) -> dict[str, Any]:
+        """Return who asked for the run and why, and with which runner and configuration: for an audit of the run."""
+        pipeline, audit = Pipeline(self.environ), self.audit
+        return {
+            "codex_runner": __version__,
+            "runner_host": socket.gethostname(),
+            "config_sha256": self.config_sha256,
+            "origin": pipeline.origin(),
+            "link": pipeline.link() or None,
+            "audit_file": None if audit is None or audit.file is None else str(audit.file),
+            "syslog": audit is not None and audit.syslog,
+        }
 
     def given_to(self, host: str) -> tuple[str, ...]:
         """Return the variables that the host's ssh gets although the runner reads a secret from them."""
@@ -111,7 +135,16 @@ class Invocation:
             hosts=config.hosts,
             digest=_digest(config),
             warnings=config.warnings,
+            config_sha256=_file_digest(config.path),
+            audit=config.audit,
         )
+
+
+def _file_digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:  # it was read a moment ago; an audit says that it is not known
+        return None
 
 
 def _digest(config: Config) -> str:

@@ -25,7 +25,8 @@ def setting_secrets(job: Job | None) -> list[Secret]:
 
 def secret_names_of(config: Config) -> frozenset[str]:
     """Return the variables that the configuration names as a secret's place, for any of its jobs."""
-    return named_secrets((config.defaults, *config.jobs.values()), config.vault, config.notify)
+    named = named_secrets((config.defaults, *config.jobs.values()), config.vault, config.notify)
+    return named | frozenset(secret_variables(config.audit))
 
 
 def passwords_of_proxies(environ: Mapping[str, str], *addresses: str | None) -> list[Secret]:
@@ -43,10 +44,15 @@ def named_secrets(jobs: Iterable[Job], vault: VaultSettings, notify: Iterable[No
     return frozenset((*named, *(spec.environment_variable for spec in specs)))
 
 
-def credential_files(job: Job, vault: VaultSettings, notify: Iterable[NotifySettings] = ()) -> list[str]:
-    """Return the files that exist and hold a credential of the job, a secret of the login, or a target's address."""
+def credential_files(
+    job: Job, vault: VaultSettings, notify: Iterable[NotifySettings] = (), more: Iterable[str] = ()
+) -> list[str]:
+    """Return the files that exist and hold a credential of the job, a secret of the login, or a target's address.
+
+    `more` are files of other secrets.
+    """
     holders = [vault.auth, *notify, *_credentials(job)]
-    return [str(Path(each).resolve()) for each in secret_files(*holders) if Path(each).exists()]
+    return [str(Path(each).resolve()) for each in (*secret_files(*holders), *more) if Path(each).exists()]
 
 
 def _credentials(job: Job) -> list[object]:

@@ -25,7 +25,7 @@ _LARGEST_STATUS = 255
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = (
-    *("run", "runs", "logs", "attach", "cancel", "deliver", "outcomes", "report", "prune"),
+    *("run", "runs", "logs", "attach", "cancel", "deliver", "outcomes", "report", "audit", "prune"),
     *("hosts", "doctor", "init", "demo"),
 )
 _GROUPS = ("config", "token", "vault")

@@ -41,7 +41,7 @@ def show_columns(
 ) -> None:
     """Print columns that never wrap, for rows that people copy from; numbers are aligned `right`.
 
-    `colours` has a colour (`red`, `green`, `yellow`) for each row of the columns that it names.
+    `colours` has a colour (`red`, `green`, `yellow`, or "" for none) for each row of the columns that it names.
     """
     clean = [[clean_line(cell) for cell in row] for row in rows]
     coloured = wants_color(environ, is_tty=sys.stdout.isatty())
@@ -51,7 +51,7 @@ def show_columns(
         for header, cell, width in zip(headers, row, widths, strict=True):
             text = cell.rjust(width) if header in right else cell.ljust(width)
             if coloured and (number < 0 or header in colours):
-                text = typer.style(text, bold=number < 0, fg=None if number < 0 else colours[header][number])
+                text = typer.style(text, bold=number < 0, fg=None if number < 0 else colours[header][number] or None)
             cells.append(text)
         typer.echo("  ".join(cells).rstrip(), color=coloured)
 

@@ -13,7 +13,7 @@ from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from codex_runner.config.credentials import auth_problem
-from codex_runner.config.settings import NotifySettings
+from codex_runner.config.settings import AuditSettings, NotifySettings
 from codex_runner.config.tables import CONFIG_FILE, Array, Leaf, LoginTable, Named, Table
 from codex_runner.config.values import checked, problem
 from codex_runner.domain.job import OWN_CHECKS, Check
@@ -152,5 +152,11 @@ def _addressed(targets: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return targets
 
 
-_TABLES: Mapping[type, Callable[[Any], Any]] = {Budget: _room}
+def _one_key(audit: dict[str, Any]) -> dict[str, Any]:
+    if len(given := sorted(audit.keys() & {"key_file", "key_variable", "key_vault"})) > 1:
+        raise problem(f"takes one key, and has {' and '.join(given)}", given[1])
+    return audit
+
+
+_TABLES: Mapping[type, Callable[[Any], Any]] = {Budget: _room, AuditSettings: _one_key}
 _ARRAYS: Mapping[type, Callable[[Any], Any]] = {Check: _named_apart, NotifySettings: _addressed}

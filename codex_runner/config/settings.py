@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from codex_runner.dataclass import dataclass
-from codex_runner.domain.credential import VaultSettings
+from codex_runner.domain.credential import KeyPlace, VaultSettings
 from codex_runner.domain.job import Job
 from codex_runner.domain.key import FILE, NO_KEY, SECRET_FILE, SECRET_VARIABLE, Form, key
 from codex_runner.domain.notice import NoticeFormat
@@ -63,10 +63,22 @@ class HostSettings:
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """Where each run leaves its lines for auditors: a file (absolute), the system's log, both or neither."""
+    """Where each run leaves its lines for auditors: a file (absolute), the system's log, both or neither.
+
+    An audit of a run is signed with the key in `key_file`, in the variable `key_variable`, or in Vault at `key_vault`:
+    one of them, or none.
+    """
 
     file: Path | None = None
     syslog: bool = False
+    key_file: str | None = field(default=None, metadata=SECRET_FILE)
+    key_variable: str | None = field(default=None, metadata=SECRET_VARIABLE)
+    key_vault: KeyPlace | None = None
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a key is configured."""
+        return any(each is not None for each in (self.key_file, self.key_variable, self.key_vault))
 
 
 @dataclass(frozen=True, slots=True)

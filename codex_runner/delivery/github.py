@@ -15,6 +15,7 @@ from codex_runner.delivery.github_tokens import (
     missing_right,
     token_kind,
 )
+from codex_runner.delivery.governance import ForgeQuestions
 from codex_runner.delivery.http import ForgeClient, ForgeEndpoint, Timing
 from codex_runner.domain.delivery import Access, ForgeKind, PullOutcome, PullRequest, PullState
 from codex_runner.domain.errors import CredentialError, DeliveryError, ForgeUnreachableError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from codex_runner.delivery.answer import Answer
     from codex_runner.domain.delivery import Decoration, ForgeCredential, PullText
+    from codex_runner.domain.governance import Answer as Told
 
 _WHO: Final = "query { viewer { login } }"
 
@@ -155,6 +157,10 @@ class GitHubForge:
             return name.casefold() in _names(take(answer.document, list, "assignees"), "login")
 
         return await attach(self._client, decoration, label=label, reviewer=reviewer, assignee=assignee)
+
+    async def governance(self, base: str | None) -> Sequence[Told]:
+        """See Forge.governance."""
+        return await ForgeQuestions(self._client, self.kind, self.repository.repository, self._token_kind).answers(base)
 
     async def aclose(self) -> None:
         """Close the connections. Idempotent."""

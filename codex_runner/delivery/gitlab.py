@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from codex_runner.delivery.answer import Answer, MalformedError, take, take_date, take_link, take_text
 from codex_runner.delivery.attach import attach
+from codex_runner.delivery.governance import ForgeQuestions
 from codex_runner.delivery.http import ForgeClient, ForgeEndpoint, Manners, Timing
 from codex_runner.domain.delivery import Access, ForgeKind, PullOutcome, PullRequest, PullState
 from codex_runner.domain.errors import ConfigurationError, CredentialError, DeliveryError, ForgeUnreachableError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from codex_runner.domain.delivery import Decoration, ForgeCredential, PullText
+    from codex_runner.domain.governance import Answer as Told
 
 _DEVELOPER: Final = 30  # the level that may push, and open merge requests
 _SOON: Final = 7 * 86400.0
@@ -183,6 +185,10 @@ class GitLabForge:
             reviewer=lambda name: person(name, "reviewers", "reviewer_ids"),
             assignee=lambda name: person(name, "assignees", "assignee_ids"),
         )
+
+    async def governance(self, base: str | None) -> Sequence[Told]:
+        """See Forge.governance."""
+        return await ForgeQuestions(self._client, self.kind, self._name, None).answers(base)
 
     async def aclose(self) -> None:
         """Close the connections. Idempotent."""

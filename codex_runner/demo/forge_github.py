@@ -90,6 +90,9 @@ class GitHubApi:
         if request.path == "/api/graphql":
             return answer_graphql(self._project, token, request.document)
         path = request.path.removeprefix("/api/v3")
+        if path == "/installation/repositories" and token.signs:
+            own = shapes.repository(self._project, push="contents" in token.rights)
+            return json_reply(200, {"total_count": 1, "repositories": [own]})
         match = re.fullmatch(r"/repos/([^/]+/[^/]+)(/.*)?", path)
         if match is None or match[1].lower() != self._project.name.lower() or not token.rights:
             raise refuse(404, "Not Found")
@@ -118,6 +121,17 @@ class GitHubApi:
         if tip is None:
             raise refuse(404, "Not Found")
         return json_reply(200, shapes.ref(self._project, branch, tip))
+
+    def _branch(self, _request: Request, _token: Token, branch: str) -> ForgeReply:
+        tip = self._project.repository.tip(branch)
+        if tip is None:
+            raise refuse(404, "Branch not found")
+        protected = branch in self._project.settings.protected
+        return json_reply(200, {"name": branch, "commit": {"sha": tip}, "protected": protected})
+
+    def _rules(self, _request: Request, _token: Token, branch: str) -> ForgeReply:
+        protected = branch in self._project.settings.protected
+        return json_reply(200, [{"type": "pull_request"}] if protected else [])
 
     def _commit(self, _request: Request, _token: Token, oid: str) -> ForgeReply:
         found = self._project.repository.commit(oid)
@@ -260,6 +274,8 @@ class GitHubApi:
 _ROUTES = (
     ("GET", "", "", "_repository"),
     ("GET", "/git/ref/heads/(.+)", "", "_ref"),
+    ("GET", "/branches/(.+)", "", "_branch"),
+    ("GET", "/rules/branches/(.+)", "", "_rules"),
     ("GET", "/git/commits/([0-9a-f]+)", "", "_commit"),
     ("POST", "/git/blobs", "contents", "_make_blob"),
     ("POST", "/git/trees", "contents", "_make_tree"),

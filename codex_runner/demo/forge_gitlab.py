@@ -65,6 +65,8 @@ class GitLabApi:
             case ["users"]:
                 known = self._project.settings.users & {request.query.get("username", "")}
                 return json_reply(200, [self._user(name) for name in known])
+            case ["projects"]:
+                return json_reply(200, [self._shape(token)])
             case ["projects", name, *rest] if name in {self._project.name, str(_PROJECT)} and token.rights:
                 return self._in_project(request, token, rest)
         raise refuse(404, "404 Project Not Found" if "/projects/" in request.path else "404 Not Found")

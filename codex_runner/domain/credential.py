@@ -44,6 +44,9 @@ class CredentialSource(StrEnum):
     FILE = "file"
 
 
+AUDIT_KEY = "AUDIT_KEY"
+"""The name of the key of audits in its mask. No program gets a variable of this name."""
+
 _VARIABLES = {CredentialKind.ACCESS_TOKEN: ACCESS_TOKEN, CredentialKind.API_KEY: API_KEY}
 
 
@@ -91,6 +94,15 @@ class CredentialSpec:
                 return f"${self.variable or self.environment_variable}"
             case CredentialSource.FILE:
                 return self.file or "a file that is not named"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlace:
+    """The place of a signing key in Vault: one field of a KV v2 secret."""
+
+    path: str = setting(metadata=SHOWN)
+    mount: str = setting(default="codex", metadata=SHOWN)
+    field: str = "key"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.claim import RENEWAL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from codex_runner.domain.event import Record, Warned
     from codex_runner.domain.folder import RunFolder
@@ -61,7 +63,7 @@ class RunContext:
     the beginning. `own` are folders on the host that the runner writes. `later` holds the host's records of the
     attempts after the one that this runner attaches to, one sequence for each attempt. `renewal` is the seconds between
     two renewals of the run's claim. `configuration` is a digest of the settings beside the job that a runner needs to
-    attach.
+    attach. `provenance` is who asked for the run, and with which runner and configuration: for an audit.
     """
 
     folder: RunFolder | None = None
@@ -70,3 +72,4 @@ class RunContext:
     later: Sequence[Sequence[Record]] = ()
     renewal: float = RENEWAL
     configuration: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

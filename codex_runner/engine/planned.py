@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from codex_runner.domain.event import build, to_json
 from codex_runner.domain.job import PROOF, Job, Sandbox
@@ -15,14 +16,21 @@ from codex_runner.engine.credential_rules import planned_guards
 from codex_runner.redaction.leak_search import SEARCH, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from codex_runner.domain.state import RunState
     from codex_runner.engine.recorder import Recorder
 
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
-def planned(job: Job, recorder: Recorder, configuration: str = "") -> dict[str, Any]:
+
+def planned(
+    job: Job, recorder: Recorder, configuration: str = "", provenance: Mapping[str, Any] = _NONE
+) -> dict[str, Any]:
     """Return the facts of the run's first record: the job, its checks and guards; nothing secret.
 
     `configuration` is a digest of the other settings that a runner needs to attach: its login, its notifications.
+    `provenance` is for an audit: see RunContext.
     """
     shown = dataclasses.replace(job, codex=without_secrets(job.codex))
     said = json.dumps(to_json(shown)).encode()
@@ -35,6 +43,7 @@ def planned(job: Job, recorder: Recorder, configuration: str = "") -> dict[str, 
         "plain": sorted(plain(job.codex.environment, said, recorder.redactor)),
         "secrets": sorted(recorder.redactor.names),
         "configuration": configuration,
+        "provenance": {name: to_json(value) for name, value in provenance.items()},
     }
     redacted: dict[str, Any] = json.loads(recorder.redactor.text(json.dumps(facts)))
     return redacted

@@ -206,7 +206,7 @@ class Runner:
                 self._run_id,
                 self._job.name,
                 self._job.host,
-                planned(self._job, self._recorder, self._context.configuration),
+                planned(self._job, self._recorder, self._context.configuration, self._context.provenance),
             )
         )
         for doubt in self._context.doubts:

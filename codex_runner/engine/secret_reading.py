@@ -30,16 +30,16 @@ FILE_MODE: Final = "secret-file-mode"
 _BOM: Final = "\ufeff"
 
 
-def rule_broken(value: str, *, word: bool = True) -> str:
+def rule_broken(value: str, *, word: bool = True, lines: bool = False) -> str:
     """Return what is wrong with a secret value, as the end of a sentence. Returns "" if it is valid.
 
-    A `word` is printable ASCII without a space, as in a header; a password may hold more.
+    A `word` is printable ASCII without a space, as in a header; a password may hold more. A key may have `lines`.
     """
     rules = {
         f"is longer than {LARGEST // 1024} KiB": len(value.encode("utf-8", "surrogatepass")) > LARGEST,
         "holds a NUL character": "\0" in value,
         "holds a byte order mark": _BOM in value,
-        "holds a line break": len(value.splitlines()) > 1,
+        "holds a line break": not lines and len(value.splitlines()) > 1,
         "is not text": any("\ud800" <= character <= "\udfff" for character in value),
         "holds white space or other characters that no token has": word
         and not (value.isascii() and value.isprintable() and " " not in value),
@@ -69,19 +69,25 @@ class SecretReader:
 
         return replace(self, learn=both)
 
-    def find(self, name: str, *, mask: str | None = None, word: bool = True) -> Secret | None:
+    def find(self, name: str, *, mask: str | None = None, word: bool = True, lines: bool = False) -> Secret | None:
         """Read a variable. Returns None if it is unset, or only white space. `mask` is the secret's name."""
         value = self.environ.get(name, "")
-        return self.value(value, mask or name, f"the variable {name}", word=word) if value.strip() else None
+        if not value.strip():
+            return None
+        return self.value(value, mask or name, f"the variable {name}", word=word, lines=lines)
 
-    def variable(self, name: str, what: str, remedy: str, *, mask: str | None = None, word: bool = True) -> Secret:
+    def variable(  # noqa: PLR0913 - what the value is, and what messages say of it
+        self, name: str, what: str, remedy: str, *, mask: str | None = None, word: bool = True, lines: bool = False
+    ) -> Secret:
         """Read a required variable. Raises `refusal` if it is unset: the error names `what` it should hold."""
-        found = self.find(name, mask=mask, word=word)
+        found = self.find(name, mask=mask, word=word, lines=lines)
         if found is None:
             raise self.refusal(f"The variable {name}, which should hold {what}, is not set.", remedy=remedy)
         return found
 
-    def file(self, path: str, mask: str, what: str, *, word: bool = True, private: bool = False) -> Secret:
+    def file(  # noqa: PLR0913 - the place, what the value is, and what messages say of it
+        self, path: str, mask: str, what: str, *, word: bool = True, lines: bool = False, private: bool = False
+    ) -> Secret:
         """Read a small regular file, without the line break at its end. Opens nothing else: a pipe could block.
 
         With `private`, only the file's owner may have access, and it must be this user or root. Without it, a file that
@@ -93,23 +99,23 @@ class SecretReader:
             raise self.refusal(
                 f"The file {path} for {what} is empty.", remedy="Write the value into it, or correct the path."
             )
-        return self.value(text.removesuffix("\n").removesuffix("\r"), mask, f"the file {path}", word=word)
+        return self.value(text.removesuffix("\n").removesuffix("\r"), mask, f"the file {path}", word=word, lines=lines)
 
-    def value(self, value: str, mask: str, where: str, *, word: bool = True) -> Secret:
+    def value(self, value: str, mask: str, where: str, *, word: bool = True, lines: bool = False) -> Secret:
         """Return a value found at `where` as a Secret: strip it with a warning, learn it, and refuse an invalid one."""
         stripped = value.strip()
         if not stripped:
             raise self.refusal(f"{_capital(where)} is empty.", remedy="Store it again, as one line.")
         secret = Secret(mask, stripped)
-        broken = rule_broken(stripped, word=word)
+        broken = rule_broken(stripped, word=word, lines=lines)
         if len(stripped) <= LARGEST:
             self.learn(secret)
         if broken:
             raise self.refusal(
                 f"{_capital(where)} {broken}: it is not a usable {mask}.",
-                remedy="Store it again, as one line without anything else.",
+                remedy=f"Store it again, {'without' if lines else 'as one line without'} anything else.",
             )
-        if stripped != value:
+        if stripped != value and not lines:
             self.warn(WHITE_SPACE, f"{_capital(where)} has white space around its value. The runner stripped it.")
         return secret
 

@@ -28,6 +28,7 @@ COMMANDS = [
     *(["run", JOB], ["run", JOB, "--json"], ["run", JOB, "--dry-run"], ["run", JOB, *FAR], ["run", "nothing"]),
     *(["runs"], ["runs", "--json"], ["logs", "last"], ["logs", "-f", "last"], ["report", "last", "--junit", "-"]),
     *(["attach", "last"], ["cancel", "last"], ["prune", "--keep-last", "100"], ["doctor"], ["doctor", "--json"]),
+    *(["audit", "last"], ["audit", "last", "--json"], ["doctor", "--host", "local"], ["doctor", JOB, "--governance"]),
     *(["outcomes"], ["outcomes", "--json", "--since", "30d"], ["config", "check"]),
     *(["hosts"], ["hosts", "--probe", "devbox"], ["init", "-c", "new.toml", "--force"]),
     *(["init", system, "--force"] for system in ("github", "gitlab", "jenkins", "azure", "forgejo", "cron", "systemd")),

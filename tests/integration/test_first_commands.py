@@ -40,7 +40,7 @@ INSTALLING = {document for document, command in FIRST.items() if command in INST
 # At once, with an empty home and without a configuration.
 AT_ONCE = ("docs/cli.md", "docs/metrics.md", "docs/ssh.md", "docs/vault.md")
 # In a repository with the page's job, in this order: later ones look at the runs of earlier ones.
-WITH_A_JOB = ("docs/getting-started.md", "docs/exit-codes.md", "docs/delivery.md", "docs/reports.md")
+WITH_A_JOB = ("docs/getting-started.md", "docs/exit-codes.md", "docs/delivery.md", "docs/reports.md", "docs/audit.md")
 # They ask for another program, or for another user of the machine.
 OF_OTHERS = {
     "docs/events.md": "jq ",

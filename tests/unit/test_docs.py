@@ -119,6 +119,7 @@ def names_of(requirements):
         ("At run time", PYPROJECT["project"]["dependencies"]),
         ("For the demo", PYPROJECT["project"]["optional-dependencies"]["demo"]),
         ("For `secret_scan`", PYPROJECT["project"]["optional-dependencies"]["scan"]),
+        ("For signed audits", PYPROJECT["project"]["optional-dependencies"]["audit"]),
         ("For the site", PYPROJECT["project"]["optional-dependencies"]["docs"]),
         ("For development", PYPROJECT["project"]["optional-dependencies"]["dev"]),
         ("For a release", PYPROJECT["project"]["optional-dependencies"]["release"]),
