@@ -71,6 +71,7 @@ class Forgejo(GitHub):
         return f"{_PERMIT}: Forgejo 15 and later then offer it a token." if self.is_here(environ) else ""
 
     login_method = "approle"
+    delivery_target = "git"
     secret_id_step = "Store VAULT_ROLE_ID and VAULT_SECRET_ID as secrets: Settings > Actions > Secrets."  # noqa: S105 - advice
 
     def starter(self, request: StarterRequest) -> Starter:
@@ -79,7 +80,7 @@ class Forgejo(GitHub):
         text = request.fill("forgejo.yml", {"CONFIG": for_yaml(request.config_file)})
         steps = (
             "Make sure that `runs-on` in the workflow names a label of your runners.",
-            f"{commit_step(file, '.codex-runner', request.config_file)}, to the default branch.",
+            f"{commit_step(file, '.codex-runner', *request.committed)}, to the default branch.",
             f"Start it: Actions > {request.job}.yml > Run workflow.",
         )
         return Starter({file: text, **request.locks}, steps)
