@@ -77,7 +77,8 @@ class Forgejo(GitHub):
     def starter(self, request: StarterRequest) -> Starter:
         """See CiSystem.starter."""
         file = f".forgejo/workflows/{request.job}.yml"
-        text = request.fill("forgejo.yml", {"CONFIG": for_yaml(request.config_file)})
+        unset = "".join(f"-u {name} " for name in self.secret_variables)  # which every step has
+        text = request.fill("forgejo.yml", {"CONFIG": for_yaml(request.config_file), "UNSET": unset})
         steps = (
             "Make sure that `runs-on` in the workflow names a label of your runners.",
             f"{commit_step(file, '.codex-runner', *request.committed)}, to the default branch.",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 ACTION = "OWNER/codex-runner@v0"
 _MARGIN = 10  # minutes that the system gives the runner beyond the agent's own timeout
+_FOR_INPUT = 30  # minutes for the script that writes the input
 
 STARTERS: Mapping[str, CiSystem] = {system.name: system for system in SYSTEMS if system.has_starter}
 """The systems that a job can be set up for, by name."""
@@ -102,15 +103,17 @@ class WantedStarter:
         """
         spec, kinds = self.job.credential, self._kinds()
         variable = (spec.variable or spec.environment_variable) if spec else ""
+        minutes = int(-(-self.job.limits.timeout // 60)) + _MARGIN
         values = {
             "ACTION": self.action,
+            "ALL_MINUTES": str(minutes + (_FOR_INPUT if self.context else 0)),
             "CONTEXT": shlex.quote(self.context),
             "CONTEXT_LINE": self.context,
             "CONTEXT_PATH": json.dumps(self.context, ensure_ascii=False),
             "INPUT_FOLDER": json.dumps(self._below(INPUT_FOLDER), ensure_ascii=False),
             "INPUT_SCRIPT": shlex.quote(self.input_script),
             "JOB": self.job.name,
-            "MINUTES": str(int(-(-self.job.limits.timeout // 60)) + _MARGIN),
+            "MINUTES": str(minutes),
             "UNSET": "".join(f"-u {name} " for name in (variable, self.delivery_variable) if name),
             "USER": self.place.user,
             "DELIVERY_SECRET": GITHUB_TOKENS[0] if "writes" in kinds else self.delivery_variable,

@@ -18,7 +18,7 @@ from codex_runner.cli.recipes import RecipePlace, prompt_file
 from codex_runner.config.settings import FILE_NAME
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError, UsageError
-from codex_runner.domain.secret_names import GITHUB_TOKENS
+from codex_runner.domain.secret_names import API_KEY, GITHUB_TOKENS
 
 if TYPE_CHECKING:
     from codex_runner.ci_systems import CiSystem
@@ -72,7 +72,8 @@ def add_recipe(wanted: WantedRecipe, *, force: bool) -> Path:
     text = file.read_text(encoding="utf-8") if there else _HEAD
     given = tomllib.loads(text)
     has_job = _has_job(wanted, file, given)
-    table = wanted.recipe.table(_place(wanted, file, given.get("defaults", {})))
+    place = _place(wanted, file, given.get("defaults", {}))
+    table = wanted.recipe.table(place)
     if not has_job:
         _require_room(wanted, file, text, table)
     files = wanted.recipe.files(wanted.job)
@@ -97,7 +98,7 @@ def add_recipe(wanted: WantedRecipe, *, force: bool) -> Path:
         write(file, text + table, force=False)
         typer.echo(f"Wrote {file}, with one job: {wanted.job}.")
     if wanted.system is None:
-        _tell_next_steps(wanted, file)
+        _tell_next_steps(wanted, file, place)
     return file
 
 
@@ -137,18 +138,22 @@ def _place(wanted: WantedRecipe, file: Path, defaults: dict[str, Any]) -> Recipe
     )
 
 
-def _tell_next_steps(wanted: WantedRecipe, file: Path) -> None:
+def _tell_next_steps(wanted: WantedRecipe, file: Path, place: RecipePlace) -> None:
     recipe, job = wanted.recipe, wanted.job
     folder = "" if file.parent == Path() else f"cd {shlex.quote(str(file.parent))} && "
     option = "" if file.name == FILE_NAME else f" -c {shlex.quote(file.name)}"
     run = f"codex-runner run {job}{option}"
     if recipe.has_input:
         run = f"sh {recipe.input_script(job)} && {run} --context {recipe.context(job)}"
-    typer.echo(
-        f"Next:\n"
-        f"  1. Read {file.parent / prompt_file(job)} and the job in {file}, and adapt them. docs/recipes.md says how.\n"
-        f"  2. Set CODEX_API_KEY, or name another `credential` of the job.\n"
-        f"  3. {folder}{run}    does it\n"
-        f"  4. codex-runner init SYSTEM --recipe {recipe.name}"
-        f"{'' if job == recipe.name else f' --job {job}'}    writes the pipeline that runs it"
-    )
+    named = "" if job == recipe.name else f" --job {job}"
+    variables = [API_KEY] if place.needs_key else []
+    if recipe.delivers and place.needs_token:
+        variables.append(place.delivery_variable)
+    steps = [f"Read {file.parent / prompt_file(job)} and the job in {file}, and adapt them. docs/recipes.md says how."]
+    if variables:
+        steps.append(f"Set {' and '.join(variables)}, or name another source in the job.")
+    steps.append(f"{folder}{run}    does it")
+    steps.append(f"codex-runner init SYSTEM --recipe {recipe.name}{named}    writes the pipeline that runs it")
+    typer.echo("Next:")
+    for number, step in enumerate(steps, 1):
+        typer.echo(f"  {number}. {step}")

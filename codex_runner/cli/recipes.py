@@ -25,6 +25,7 @@ class Recipe:
     summary: str
     weekly: bool = False
     has_input: bool = False
+    delivers: bool = True
     reads_issues: bool = False
 
     def input_script(self, job: str) -> str:
@@ -80,13 +81,17 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe("docs", "bring README.md and docs/ up to date with the code, as a pull request"),
         Recipe("release-notes", 'keep "Unreleased" of CHANGELOG.md up to date with the commits, as a pull request'),
         Recipe(
-            "test-triage", "say why tests fail, as a report: grouped by reason, each with its commit", has_input=True
+            "test-triage",
+            "say why tests fail, as a report: grouped by reason, each with its commit",
+            has_input=True,
+            delivers=False,
         ),
         Recipe(
             "dependency-report",
             "say which outdated dependencies to update first and what could break, as a report",
             weekly=True,
             has_input=True,
+            delivers=False,
         ),
         Recipe(
             "reproduce-bug",

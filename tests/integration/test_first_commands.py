@@ -42,7 +42,12 @@ AT_ONCE = ("docs/cli.md", "docs/metrics.md", "docs/recipes.md", "docs/ssh.md", "
 # In a repository with the page's job, in this order: later ones look at the runs of earlier ones.
 WITH_A_JOB = ("docs/getting-started.md", "docs/exit-codes.md", "docs/delivery.md", "docs/reports.md")
 # They ask for another program, or for another user of the machine.
-OF_OTHERS = {"docs/events.md": "jq ", "docs/security.md": "sudo useradd "}
+OF_OTHERS = {
+    "docs/events.md": "jq ",
+    "docs/image.md": "docker run ",
+    "docs/releasing.md": "ci/release ",
+    "docs/security.md": "sudo useradd ",
+}
 
 
 def test_every_page_with_a_command_is_tried_here():

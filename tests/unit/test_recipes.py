@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import typer
@@ -15,9 +16,11 @@ from codex_runner.cli.pipelines import STARTERS
 from codex_runner.cli.recipes import RECIPES
 from codex_runner.config import load, resolve_job
 from codex_runner.domain.errors import ConfigurationError, UsageError
+from codex_runner.domain.secret_names import ACTIONS_TOKEN, FORGEJO_TOKENS, GITHUB_TOKENS
 
+ROOT = Path(__file__).parents[2]
 WITH_INPUT = {name for name, recipe in RECIPES.items() if recipe.has_input}
-DELIVERING = {"docs", "release-notes", "reproduce-bug"}
+DELIVERING = {name for name, recipe in RECIPES.items() if recipe.delivers}
 
 
 @pytest.fixture
@@ -54,6 +57,7 @@ def test_a_recipe_makes_a_configuration_that_loads(run, tmp_path, recipe):
     assert settings.budget.tokens
     assert job.gate is not None
     assert (job.delivery is not None) == (recipe in DELIVERING)
+    assert ("GITHUB_TOKEN" in said) == (recipe in DELIVERING)
     assert (f"--context codex-input/{recipe}.txt" in said) == (recipe in WITH_INPUT)
     assert not any(re.search(r"@[A-Z_]+@|^\?", text, re.MULTILINE) for text in everything(tmp_path).values())
 
@@ -130,7 +134,7 @@ def test_credentials_of_the_defaults_are_not_overridden(run, tmp_path):
         '[defaults]\ncredential = { path = "acme/app/all" }\n'
         '[defaults.delivery]\ncredential = { path = "acme/app/forge" }\n'
     )
-    done(run("--recipe", "docs"))
+    assert "CODEX_API_KEY" not in done(run("--recipe", "docs"))
     job = load(None, tmp_path, {}).jobs["docs"]
     assert job.credential.path == "acme/app/all"
     assert job.delivery.credential.path == "acme/app/forge"
@@ -214,6 +218,15 @@ def test_systemds_input_gets_no_secret(run, tmp_path):
     assert before == "/usr/bin/env -u CODEX_API_KEY -u DELIVERY_TOKEN /bin/sh prompts/reproduce-bug.input.sh"
 
 
+def test_forgejos_input_gets_no_token_that_every_step_has(run, tmp_path):
+    done(run("forgejo", "--recipe", "test-triage"))
+    steps = yaml.safe_load((tmp_path / ".forgejo/workflows/test-triage.yml").read_text())["jobs"]["codex"]["steps"]
+    (script,) = [step["run"] for step in steps if step.get("name") == "Write the input"]
+    assert script.startswith("env -u ")
+    assert script.endswith(" sh prompts/test-triage.input.sh\n")
+    assert all(f"-u {name} " in script for name in (*GITHUB_TOKENS, *FORGEJO_TOKENS, ACTIONS_TOKEN))
+
+
 def test_the_list_has_each_recipe_and_when_it_runs(run):
     said = done(run("--list-recipes")).splitlines()
     assert [line.split()[0] for line in said] == list(RECIPES)
@@ -235,3 +248,20 @@ def test_the_schemas_of_the_systems_take_them(run, tmp_path):
         command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *files]
         judged = subprocess.run(command, capture_output=True, text=True, check=False)
         assert judged.returncode == 0, judged.stdout
+
+
+def test_every_recipe_is_on_the_page_and_is_tried_by_the_real_service_each_night():
+    page = (ROOT / "docs/recipes.md").read_text()
+    assert re.findall(r"^\| \[`([a-z-]+)`\]", page, re.MULTILINE) == list(RECIPES)
+    assert set(RECIPES) <= set(re.findall(r"^## ([a-z-]+)$", page, re.MULTILINE))
+    workflow = yaml.safe_load((ROOT / ".github/workflows/recipes.yml").read_text())
+    assert workflow["jobs"]["recipe"]["strategy"]["matrix"]["recipe"] == list(RECIPES)
+
+
+@pytest.mark.parametrize(("system", "file"), [("jenkins", "Jenkinsfile"), ("azure", "azure-pipelines.yml")])
+def test_a_job_that_writes_its_own_input_gets_the_time_for_it(run, tmp_path, system, file):
+    limits = {}
+    for recipe in ("docs", "test-triage"):  # 30 and 20 minutes
+        done(run(system, "--recipe", recipe, "--force"))
+        limits[recipe] = re.search(r"(?:timeout\(time|timeoutInMinutes): (\d+)", (tmp_path / file).read_text())[1]
+    assert limits == {"docs": "40", "test-triage": "60"}

@@ -94,7 +94,7 @@ WORK = {
     "dependency-report": ("codex-report/dependency-report.md", REPORT.format("httpx"), REPORT.format("requests")),
     "reproduce-bug": ("tests/test_sum.py", FAILING, PASSING),
 }
-DELIVERING = ("docs", "release-notes", "reproduce-bug")
+DELIVERING = [name for name, recipe in RECIPES.items() if recipe.delivers]
 ALL = [pytest.param("docs"), *(pytest.param(name, marks=pytest.mark.thorough) for name in WORK if name != "docs")]
 
 
