@@ -91,6 +91,7 @@ def add_recipe(wanted: WantedRecipe, *, force: bool) -> Path:
         typer.echo(f"Wrote {path}.")
     if has_job:
         typer.echo(f"{file} has the job {wanted.job} already: it stays as it is.")
+        _tell_of_another_system(wanted, given["jobs"][wanted.job].get("delivery", {}), place, table)
     elif there:
         append(file, ("" if text.endswith("\n") or not text else "\n") + "\n" + table)
         typer.echo(f"Added the job {wanted.job} to {file}.")
@@ -111,6 +112,16 @@ def _has_job(wanted: WantedRecipe, file: Path, given: dict[str, Any]) -> bool:
             remedy="Give the recipe's job another name with --job.",
         )
     return job is not None
+
+
+def _tell_of_another_system(wanted: WantedRecipe, delivery: dict[str, Any], place: RecipePlace, table: str) -> None:
+    """Print the delivery for this system if that of the job was written for another one."""
+    variable = delivery.get("credential", {}).get("variable")
+    theirs = (delivery.get("target", ""), variable in GITHUB_TOKENS)
+    ours = (place.target, place.delivery_variable in GITHUB_TOKENS)
+    if wanted.system is not None and variable is not None and theirs != ours:
+        _, header, lines = table.partition(f"[jobs.{wanted.recipe.key(wanted.job)}.delivery]\n")
+        typer.echo(f"Its delivery is that of another system. For {wanted.system.title} it is:\n\n{header}{lines}")
 
 
 def _require_room(wanted: WantedRecipe, file: Path, text: str, table: str) -> None:

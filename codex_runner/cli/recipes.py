@@ -43,13 +43,18 @@ class Recipe:
             made[self.input_script(job)] = "input.sh"
         return {path: filled(f"recipes/{self.name}/{file}", (), {"JOB": job}) for path, file in made.items()}
 
+    @staticmethod
+    def key(job: str) -> str:
+        """Return the job's name as a key of TOML."""
+        return json.dumps(job) if "." in job else job
+
     def table(self, place: RecipePlace) -> str:
         """Return the job's table of codex-runner.toml."""
         kinds = {"plain" if place.target == "git" else "pulls"}
         kinds |= {kind for kind, has in (("key", place.needs_key), ("token", place.needs_token)) if has}
         values = {
             "JOB": place.job,
-            "KEY": json.dumps(place.job) if "." in place.job else place.job,
+            "KEY": self.key(place.job),
             "BELOW": json.dumps(place.below, ensure_ascii=False)[1:-1],
             "DELIVERY_VARIABLE": place.delivery_variable,
         }

@@ -1,6 +1,7 @@
 """The scripts of recipes: a check is red on a bad result and green on a good one, and an input is what it says."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 class Work:
     """A repository with a commit, in which the scripts of a recipe lie where `init` puts them."""
 
-    def __init__(self, folder, recipe):
-        self.folder, self.recipe = folder, recipe
+    def __init__(self, folder, recipe, shell):
+        self.folder, self.recipe, self.shell = folder, recipe, shell
         self.environ = {"PATH": PATH, "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
         self.git("init", "--quiet")
         for path, text in RECIPES[recipe].files(recipe).items():
@@ -41,10 +42,10 @@ class Work:
         self.git("commit", "--quiet", "--message", "A day's work")
         return self.git("rev-parse", "--short", "HEAD")
 
-    def script(self, kind, shell="sh"):
+    def script(self, kind):
         file = f"prompts/{self.recipe}.{kind}.sh"
         done = subprocess.run(
-            [*shell.split(), file], cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False
+            [*self.shell.split(), file], cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -56,9 +57,20 @@ class Work:
         return said
 
 
+# `sh` is one of them on each machine.
+OTHERS = ("dash", "bash --posix", "busybox sh", "mksh", "zsh --emulate sh")
+
+
+@pytest.fixture(params=["sh", *(pytest.param(shell, marks=pytest.mark.thorough) for shell in OTHERS)])
+def shell(request):
+    if shutil.which(request.param.split()[0]) is None:
+        pytest.skip(f"no {request.param}")
+    return request.param
+
+
 @pytest.fixture
-def work(tmp_path, request):
-    return Work(tmp_path, request.param)
+def work(tmp_path, request, shell):
+    return Work(tmp_path, request.param, shell)
 
 
 def of(recipe):

@@ -211,6 +211,15 @@ def test_gitlabs_own_pipeline_gets_the_whole_of_what_to_add(run, tmp_path):
     assert document["input of test-triage"]["artifacts"]["paths"] == ["codex-input"]
 
 
+def test_a_delivery_that_was_written_for_another_system_is_told(run):
+    done(run("--recipe", "docs"))
+    assert "another system" not in done(run("github", "--recipe", "docs"))
+    told = done(run("gitlab", "--recipe", "docs"))
+    assert f"For {STARTERS['gitlab'].title} it is:" in told
+    assert 'variable = "DELIVERY_TOKEN"' in told
+    assert 'target = "git"\n' in re.sub(" *#.*", "", done(run("forgejo", "--recipe", "docs")))
+
+
 def test_systemds_input_gets_no_secret(run, tmp_path):
     done(run("systemd", "--recipe", "reproduce-bug"))
     unit = (tmp_path / "codex-runner-reproduce-bug.service").read_text()
