@@ -32,6 +32,7 @@ SECTIONS = {
         "README.md": "what it is, a demo without an account, a first job, the commands, and how each promise is kept",
         "docs/installation.md": "pipx, uv, pip, the extras, and what works before the first release",
         "docs/getting-started.md": "a job that changes files, prompts with variables, a token from Vault, a pipeline",
+        "docs/recipes.md": "whole jobs: docs, release notes, test triage, dependency report, reproduced bugs",
     },
     "Vault and SSH": {
         "docs/vault.md": "logins, one token a workflow, the rules by which it is judged, storing and rotating",

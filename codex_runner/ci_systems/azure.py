@@ -105,9 +105,9 @@ class Azure(CiSystem):
         file = f".azure-pipelines/{request.job}.yml" if _FILE in request.taken else _FILE
         text = request.fill(_FILE, {"CONFIG": for_yaml(request.config_file)})
         steps = (
-            f"{commit_step(file, '.codex-runner', request.config_file)}, to main: its schedule is for that branch.",
+            f"{commit_step(file, '.codex-runner', *request.committed)}, to main: its schedule is for that branch.",
             f"Create the pipeline: Pipelines > New pipeline > Existing Azure Pipelines YAML file > /{file}.",
-            "Run it: from then on, Azure starts it every night.",
+            f"Run it: from then on, Azure starts it {request.when}.",
         )
         return Starter({file: text, **request.locks}, steps)
 

@@ -25,7 +25,10 @@ class Cron(CiSystem):
         """See CiSystem.starter."""
         file, place = f"codex-{request.job}.crontab", request.place
         words = {"FOLDER": place.folder, "CONFIG": request.config_file, "STATE": place.state}
-        text = request.fill("crontab", {"PATH": place.path, **{key: _quoted(word) for key, word in words.items()}})
+        values = {"PATH": place.path, **{key: _quoted(word) for key, word in words.items()}}
+        values["INPUT"] = f"sh {_quoted(request.input_script)} && " if request.input_script else ""
+        values["CONTEXT_OPTION"] = f" --context {_quoted(request.context)}" if request.context else ""
+        text = request.fill("crontab", values)
         install = f"mkdir -p {shlex.quote(place.state)}; (crontab -l 2>/dev/null; cat {file}) | crontab -"
         return Starter({file: text}, (f"Install it: {install}",))
 

@@ -71,15 +71,17 @@ class Forgejo(GitHub):
         return f"{_PERMIT}: Forgejo 15 and later then offer it a token." if self.is_here(environ) else ""
 
     login_method = "approle"
+    delivery_target = "git"
     secret_id_step = "Store VAULT_ROLE_ID and VAULT_SECRET_ID as secrets: Settings > Actions > Secrets."  # noqa: S105 - advice
 
     def starter(self, request: StarterRequest) -> Starter:
         """See CiSystem.starter."""
         file = f".forgejo/workflows/{request.job}.yml"
-        text = request.fill("forgejo.yml", {"CONFIG": for_yaml(request.config_file)})
+        unset = "".join(f"-u {name} " for name in self.secret_variables)  # which every step has
+        text = request.fill("forgejo.yml", {"CONFIG": for_yaml(request.config_file), "UNSET": unset})
         steps = (
             "Make sure that `runs-on` in the workflow names a label of your runners.",
-            f"{commit_step(file, '.codex-runner', request.config_file)}, to the default branch.",
+            f"{commit_step(file, '.codex-runner', *request.committed)}, to the default branch.",
             f"Start it: Actions > {request.job}.yml > Run workflow.",
         )
         return Starter({file: text, **request.locks}, steps)

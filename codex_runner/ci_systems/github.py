@@ -153,12 +153,13 @@ class GitHub(CiSystem):
 
     has_starter = True
     login_method = "jwt"
+    delivery_variable = GITHUB_TOKENS[0]
 
     def starter(self, request: StarterRequest) -> Starter:
         """See CiSystem.starter."""
         name, file = request.job, f".github/workflows/{request.job}.yml"  # where `vault setup` expects it
         steps: tuple[str, ...] = (
-            f"{commit_step(file, request.config_file)}, to the default branch.",
+            f"{commit_step(file, *request.committed)}, to the default branch.",
             f'Start it: Actions > "codex: {name}" > Run workflow.',
         )
         place, _, revision = request.action.partition("@")

@@ -128,12 +128,12 @@ class GitLab(CiSystem):
         pipeline = request.fill("gitlab-ci.yml", {"CONFIG": for_yaml(request.config_file)})
         files = {".gitlab/codex-runner.yml": request.fill("codex-runner.yml", {}), **request.locks}
         steps = (
-            f"{commit_step(_PIPELINE, '.gitlab', '.codex-runner', request.config_file)}.",
-            "Start it: Build > Pipelines > New pipeline; for every night, Build > Pipeline schedules.",
+            f"{commit_step(_PIPELINE, '.gitlab', '.codex-runner', *request.committed)}.",
+            f"Start it: Build > Pipelines > New pipeline; for {request.when}, Build > Pipeline schedules.",
         )
         if _PIPELINE not in request.taken:
             return Starter({_PIPELINE: pipeline, **files}, steps)
-        include, *_ = pipeline.partition("\n\n")
+        include, *_ = pipeline.partition("\n\n# GitLab starts it")
         return Starter(files, (f"Add to your .gitlab-ci.yml:\n\n{include}\n", *steps))
 
     def setup_login(self, project: str) -> str:

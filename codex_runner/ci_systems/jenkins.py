@@ -71,14 +71,15 @@ class Jenkins(CiSystem):
         """See CiSystem.starter."""
         file = f"{request.job}.{_FILE}" if _FILE in request.taken else _FILE
         # Groovy keeps text between three quotes as it is; a quoted word of the shell never has three in a row.
-        config = shlex.quote(request.config_file).replace("\\", "\\\\")
+        words = {"CONFIG": request.config_file, "CONTEXT": request.context, "INPUT_SCRIPT": request.input_script}
+        values = {key: shlex.quote(word).replace("\\", "\\\\") for key, word in words.items()}
         steps = (
-            f"{commit_step(file, '.codex-runner', request.config_file)}.",
+            f"{commit_step(file, '.codex-runner', *request.committed)}.",
             "Make sure that Jenkins has the plugins Pipeline, JUnit and Credentials Binding.",
             f"Create the job: New Item > Pipeline > Pipeline script from SCM, Script Path {file}.",
-            "Build Now: from the first build on, Jenkins starts it every night.",
+            f"Build Now: from the first build on, Jenkins starts it {request.when}.",
         )
-        return Starter({file: request.fill(_FILE, {"CONFIG": config}), **request.locks}, steps)
+        return Starter({file: request.fill(_FILE, values), **request.locks}, steps)
 
     def variable_step(self, variable: str) -> str:  # noqa: ARG002 - the credential's id names it
         """See CiSystem.variable_step."""

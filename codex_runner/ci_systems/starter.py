@@ -47,7 +47,9 @@ class StarterRequest:
 
     `config_file` is the configuration's path from the folder that the files are for. `source` is the source of the
     job's credential (`vault`, `env`, `file`, `none`), `auth_method` is the method of Vault's login. `action` is the
-    action's place on GitHub. `movable` files of the system that are `taken` are not overwritten. `locks` are the lock
+    action's place on GitHub. `movable` files of the system that are `taken` are not overwritten. `committed` is what
+    the pipeline needs in the repository beside its own files. `input_script` writes `context`, which the job gets as
+    its `--context`; both are empty without an input. `when` says in words how often the job runs. `locks` are the lock
     files, with hashes, from which a pipeline installs codex-runner.
     """
 
@@ -58,6 +60,10 @@ class StarterRequest:
     place: Machine
     action: str
     taken: Container[str]
+    committed: tuple[str, ...]
+    input_script: str
+    context: str
+    when: str
     locks: Mapping[str, str]
     fill: Fill
 

@@ -121,6 +121,10 @@ class CiSystem:
     """For AppRole: the step by which a person keeps the secret id."""
     starter_has_login: ClassVar[bool] = False
     """Whether the files depend on the configured login to Vault."""
+    delivery_variable: ClassVar[str] = "DELIVERY_TOKEN"
+    """The variable in which a pipeline of its own gets the token of a delivery, for a job that `init` writes."""
+    delivery_target: ClassVar[str] = ""
+    """The `target` of such a delivery, if the remote's address cannot tell it."""
 
     def starter(self, request: StarterRequest) -> Starter:
         """Return the files that run a job, and the next steps for a person."""

@@ -32,6 +32,8 @@ class Systemd(CiSystem):
             "codex-runner.service",
             {
                 "CONFIG": _word(request.config_file, command=True),
+                "CONTEXT_OPTION": f"--context {_word(request.context, command=True)} " if request.context else "",
+                "INPUT_SCRIPT": _word(request.input_script, command=True),
                 "FOLDER": place.folder.replace("%", "%%"),
                 "PATH": _word(f"PATH={place.path}"),
                 "RUNNER": _word(place.runner, command=True),

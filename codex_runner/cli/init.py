@@ -1,4 +1,4 @@
-"""`codex-runner init`: a first configuration, and what a CI system needs to run a job of it."""
+"""`codex-runner init`: a first configuration or a recipe's job, and what a CI system needs to run a job of it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codex_runner.app.credentials import origin_of
+from codex_runner.cli.new_files import differing, holds, is_there, write
 from codex_runner.cli.options import configuration
 from codex_runner.cli.pipelines import ACTION, STARTERS, WantedStarter, choose_job, plan, this_machine, top_of
+from codex_runner.cli.recipe_job import WantedRecipe, add_recipe
+from codex_runner.cli.recipes import RECIPES, recipe_named
 from codex_runner.config.first_file import FIRST_JOB, STARTER
 from codex_runner.config.settings import FILE_NAME
 from codex_runner.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from codex_runner.ci_systems import CiSystem
-    from codex_runner.ci_systems.starter import Starter
+    from codex_runner.cli.recipes import Recipe
 
 
 def init(
@@ -42,19 +45,52 @@ def init(
         ),
     ] = None,
     job: Annotated[
-        str | None, typer.Option(help="The job that the system runs. Default: the only one.", show_default=False)
+        str | None,
+        typer.Option(
+            help="The job that the system runs, or the name of a recipe's job. Default: the only one, or the recipe's.",
+            show_default=False,
+        ),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Add a whole job to the configuration: {', '.join(RECIPES)}.",
+            show_default=False,
+            autocompletion=lambda: list(RECIPES),
+        ),
+    ] = None,
+    list_recipes: Annotated[
+        bool, typer.Option("--list-recipes", help="List the recipes, and what each is for.")
+    ] = False,
     action: Annotated[str, typer.Option(metavar="USES", help="The action's place on GitHub.")] = ACTION,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
     """Write a commented codex-runner.toml with a first job, or the files with which a CI system runs a job.
 
-    Example: codex-runner init github --job nightly-docs
+    With a recipe, write a tested job with its prompt and check into the configuration, which keeps all that it has.
+
+    Example: codex-runner init github --recipe docs
     """
-    if system is None:
+    if list_recipes:
+        _list_recipes()
+        return
+    chosen = _named(system) if system is not None else None
+    if recipe is not None:
+        wanted = WantedRecipe(recipe_named(recipe), job or recipe, config, chosen)
+        file = add_recipe(wanted, force=force)
+        if chosen is not None:
+            _write_pipeline(chosen, file, wanted.job, action, wanted.recipe, force=force)
+    elif chosen is None:
         _write_configuration(config or Path(), force=force)
     else:
-        _write_pipeline(_named(system), config, job, action, force=force)
+        _write_pipeline(chosen, config, job, action, force=force)
+
+
+def _list_recipes() -> None:
+    width = max(map(len, RECIPES))
+    for recipe in RECIPES.values():
+        typer.echo(f"{recipe.name:{width}}  {recipe.summary}; {'every Monday' if recipe.weekly else 'every night'}")
 
 
 def _named(system: str) -> CiSystem:
@@ -65,7 +101,7 @@ def _named(system: str) -> CiSystem:
 
 def _write_configuration(config: Path, *, force: bool) -> None:
     path = config / FILE_NAME if config.is_dir() else config
-    _write(path, STARTER, force=force)
+    write(path, STARTER, force=force)
     elsewhere = "" if path == Path(FILE_NAME) else f" -c {shlex.quote(str(path))}"
     typer.echo(
         f"Wrote {path}, with one job: {FIRST_JOB}.\n"
@@ -76,8 +112,9 @@ def _write_configuration(config: Path, *, force: bool) -> None:
     )
 
 
-def _write_pipeline(system: CiSystem, config: Path | None, job: str | None, action: str, *, force: bool) -> None:
-
+def _write_pipeline(
+    system: CiSystem, config: Path | None, job: str | None, action: str, recipe: Recipe | None = None, *, force: bool
+) -> None:
     if config is not None and config.is_dir():
         config /= FILE_NAME
     here = Path.cwd()
@@ -90,52 +127,23 @@ def _write_pipeline(system: CiSystem, config: Path | None, job: str | None, acti
         this_machine(here, os.environ),
         action,
         origin_of(str(root), os.environ),
+        recipe=recipe,
     )
     made = plan(system, request)
-    if not force and (taken := [name for name in _differing(made, root) if name in system.movable]):
+    if not force and (taken := [name for name in differing(made.files, root) if name in system.movable]):
         made = plan(system, replace(request, taken=taken))
-    if not force and (there := _differing(made, root)):
+    if not force and (there := differing(made.files, root)):
         raise UsageError(
-            _is_there(*(Path(os.path.relpath(root / name)) for name in there)),
+            is_there(*(Path(os.path.relpath(root / name)) for name in there)),
             remedy="Give --force to replace it; `git diff` then shows what has changed.",
         )
     for name, text in made.files.items():
         path = Path(os.path.relpath(root / name))
-        if _holds(path, text):
+        if holds(path, text):
             typer.echo(f"{path} is up to date.")
             continue
-        _write(path, text, force=force, parents=True)
+        write(path, text, force=force, parents=True)
         typer.echo(f"Wrote {path}.")
     typer.echo("Next:")
     for number, step in enumerate(made.next_steps, 1):
         typer.echo(f"  {number}. {step}")
-
-
-def _differing(made: Starter, root: Path) -> list[str]:
-    """Return those of the files that exist and differ from what is to be written."""
-    return [name for name, text in made.files.items() if (root / name).exists() and not _holds(root / name, text)]
-
-
-def _holds(path: Path, text: str) -> bool:
-    try:
-        return path.read_text(encoding="utf-8") == text
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
-def _write(path: Path, text: str, *, force: bool, parents: bool = False) -> None:
-    try:
-        if parents:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UsageError(_is_there(path), remedy="Give --force to replace it, or -c for another file.") from None
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror or error}.", remedy="Name a writable place with -c."
-        ) from None
-
-
-def _is_there(*paths: Path) -> str:
-    return f"{', '.join(map(str, paths))} {'exists' if len(paths) == 1 else 'exist'} already."

@@ -5,14 +5,14 @@ Its module in `ci_systems` knows which files a system needs, and what they must 
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
-import re
+import shlex
 import shutil
 import subprocess
 import sys
 from dataclasses import astuple
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ from codex_runner import __version__
 from codex_runner.ci_systems import SYSTEMS, CiSystem
 from codex_runner.ci_systems.starter import Machine, Starter, StarterRequest
 from codex_runner.cli.next_steps import credential_steps, delivery_steps, release_steps
+from codex_runner.cli.recipes import INPUT_FOLDER
+from codex_runner.cli.templates import filled, template
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.errors import ConfigurationError
@@ -29,10 +31,12 @@ from codex_runner.domain.surroundings import for_git
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
+    from codex_runner.cli.recipes import Recipe
     from codex_runner.config.settings import Config, JobSettings
 
 ACTION = "OWNER/codex-runner@v0"
 _MARGIN = 10  # minutes that the system gives the runner beyond the agent's own timeout
+_FOR_INPUT = 30  # minutes for the script that writes the input
 
 STARTERS: Mapping[str, CiSystem] = {system.name: system for system in SYSTEMS if system.has_starter}
 """The systems that a job can be set up for, by name."""
@@ -43,7 +47,8 @@ class WantedStarter:
     """The job to set up on a system. `root` is the folder that the files' paths begin at.
 
     `repository` is `<owner>/<repo>`, or empty; `action` is the action's place on GitHub. Files that the system has as
-    `movable` and that are `taken` are not overwritten: the job is set up in another file.
+    `movable` and that are `taken` are not overwritten: the job is set up in another file. `recipe` is the one that the
+    job was written from, if any: it says when the job runs, and if it has an input.
     """
 
     config: Config
@@ -53,6 +58,7 @@ class WantedStarter:
     action: str = ACTION
     repository: str = ""
     taken: Container[str] = ()
+    recipe: Recipe | None = None
 
     @property
     def config_file(self) -> str:
@@ -64,31 +70,60 @@ class WantedStarter:
         """The source of the job's credential; `none` if it has none."""
         return "none" if self.job.credential is None else str(self.job.credential.source)
 
-    def fill(self, template: str, more: Mapping[str, str]) -> str:
+    @property
+    def input_script(self) -> str:
+        """The path from `root` of the script that writes the job's input; empty if there is none."""
+        return self._below(self.recipe.input_script(self.job.name)) if self.recipe else ""
+
+    @property
+    def context(self) -> str:
+        """The path from `root` of the job's input; empty if there is none."""
+        return self._below(self.recipe.context(self.job.name)) if self.recipe else ""
+
+    @property
+    def committed(self) -> tuple[str, ...]:
+        """The paths from `root` of what a pipeline needs in the repository: the configuration, a recipe's files."""
+        return (self.config_file, self._below("prompts")) if self.recipe else (self.config_file,)
+
+    @property
+    def when(self) -> str:
+        """How often the job runs, in words."""
+        return "every Monday" if self.recipe and self.recipe.weekly else "every night"
+
+    def _below(self, path: str) -> str:
+        return os.path.relpath(self.config.path.parent / path, self.root) if path else ""
+
+    def fill(self, name: str, more: Mapping[str, str]) -> str:
         """Fill in a template. A line that begins with `?vault `, `?env ` or `?file ` is for that source of credentials.
 
         `?delivery ` is for a delivery whose token is in a variable, and `?variables ` for that and for `?env `.
-        `?writes ` is for a delivery by the pipeline's own token, and `?reads ` for all others. `more` adds values, or
-        replaces the job's own.
+        `?writes ` is for a delivery by the pipeline's own token, and `?reads ` for all others. `?nightly ` and
+        `?weekly ` say when, `?input ` is for a job with an input, and `?issues ` for one that is an issue. `more` adds
+        values, or replaces the job's own.
         """
         spec, kinds = self.job.credential, self._kinds()
+        variable = (spec.variable or spec.environment_variable) if spec else ""
+        minutes = int(-(-self.job.limits.timeout // 60)) + _MARGIN
         values = {
             "ACTION": self.action,
+            "ALL_MINUTES": str(minutes + (_FOR_INPUT if self.context else 0)),
+            "CONTEXT": shlex.quote(self.context),
+            "CONTEXT_LINE": self.context,
+            "CONTEXT_PATH": json.dumps(self.context, ensure_ascii=False),
+            "INPUT_FOLDER": json.dumps(self._below(INPUT_FOLDER), ensure_ascii=False),
+            "INPUT_SCRIPT": shlex.quote(self.input_script),
             "JOB": self.job.name,
-            "MINUTES": str(int(-(-self.job.limits.timeout // 60)) + _MARGIN),
+            "MINUTES": str(minutes),
+            "UNSET": "".join(f"-u {name} " for name in (variable, self.delivery_variable) if name),
             "USER": self.place.user,
             "DELIVERY_SECRET": GITHUB_TOKENS[0] if "writes" in kinds else self.delivery_variable,
             "DELIVERY_VARIABLE": self.delivery_variable,
-            "VARIABLE": (spec.variable or spec.environment_variable) if spec else "",
+            "VARIABLE": variable,
             "VERSION": __version__,
+            "WHEN": self.when,
             **more,
         }
-        lines = []
-        for line in _template(template).splitlines():
-            kind, mark, rest = line.partition(" ") if line.startswith("?") else ("", "", line)
-            if not mark or kind.removeprefix("?") in kinds:
-                lines.append(re.sub(r"@([A-Z_]+)@", lambda match: values[match[1]], rest).rstrip())
-        return "\n".join(lines) + "\n"
+        return filled(name, kinds, values)
 
     @property
     def delivery_variable(self) -> str:
@@ -104,6 +139,11 @@ class WantedStarter:
             kinds.add("delivery")
         if kinds & {"env", "delivery"}:
             kinds.add("variables")
+        kinds.add("weekly" if self.recipe and self.recipe.weekly else "nightly")
+        if self.context:
+            kinds.add("input")
+        if self.recipe and self.recipe.reads_issues:
+            kinds.add("issues")
         return kinds
 
 
@@ -170,6 +210,10 @@ def plan(system: CiSystem, request: WantedStarter) -> Starter:
             place=request.place,
             action=request.action,
             taken=request.taken,
+            committed=request.committed,
+            input_script=request.input_script,
+            context=request.context,
+            when=request.when,
             locks=_locks(),
             fill=request.fill,
         )
@@ -181,7 +225,7 @@ def plan(system: CiSystem, request: WantedStarter) -> Starter:
 
 def _require_one_line(system: CiSystem, request: WantedStarter) -> None:
     """Refuse names that would break a line of these files in two: cron and systemd obey each line."""
-    named = [request.config_file, request.action]
+    named = [*request.committed, request.action]
     if system.on_this_machine:
         named += astuple(request.place)
     for name in named:
@@ -194,8 +238,4 @@ def _require_one_line(system: CiSystem, request: WantedStarter) -> None:
 
 def _locks() -> dict[str, str]:
     """Return the lock files by which a pipeline installs codex-runner, with hashes."""
-    return {f".codex-runner/{name}": _template(name) for name in ("requirements.txt", "codex.txt")}
-
-
-def _template(name: str) -> str:
-    return (resources.files("codex_runner.cli") / "starters" / name).read_text(encoding="utf-8")
+    return {f".codex-runner/{name}": template(name) for name in ("requirements.txt", "codex.txt")}
