@@ -10,6 +10,7 @@ import typer
 from codex_runner.app.config_check import check_file
 from codex_runner.cli.options import warn
 from codex_runner.cli.speech import tell
+from codex_runner.config.json_schema import schema
 from codex_runner.config.loading import find
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.text.clean import clean_line
@@ -54,3 +55,12 @@ def check(
             typer.echo(clean_line(f"{file}: valid, {counted(len(checked.jobs), 'job')}"))
     if wrong:
         raise typer.Exit(int(ExitCode.CONFIGURATION))
+
+
+@config_app.command("schema")
+def print_schema() -> None:
+    """Print the JSON Schema of the configuration, by which editors complete and check it. `init` writes it beside the file.
+
+    Example: codex-runner config schema > codex-runner.schema.json
+    """
+    typer.echo(schema(), nl=False)

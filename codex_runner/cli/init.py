@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from dataclasses import replace
@@ -14,6 +15,7 @@ from codex_runner.app.credentials import origin_of
 from codex_runner.cli.options import configuration
 from codex_runner.cli.pipelines import ACTION, STARTERS, WantedStarter, choose_job, plan, this_machine, top_of
 from codex_runner.config.first_file import FIRST_JOB, STARTER
+from codex_runner.config.json_schema import SCHEMA_NAME, TITLE, schema
 from codex_runner.config.settings import FILE_NAME
 from codex_runner.domain.errors import UsageError
 
@@ -47,7 +49,7 @@ def init(
     action: Annotated[str, typer.Option(metavar="USES", help="The action's place on GitHub.")] = ACTION,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
-    """Write a commented codex-runner.toml with a first job, or the files with which a CI system runs a job.
+    """Write a commented codex-runner.toml with a first job and its schema, or the files with which a CI system runs a job.
 
     Example: codex-runner init github --job nightly-docs
     """
@@ -66,14 +68,28 @@ def _named(system: str) -> CiSystem:
 def _write_configuration(config: Path, *, force: bool) -> None:
     path = config / FILE_NAME if config.is_dir() else config
     _write(path, STARTER, force=force)
+    _write_schema(path.with_name(SCHEMA_NAME), force=force)
     elsewhere = "" if path == Path(FILE_NAME) else f" -c {shlex.quote(str(path))}"
     typer.echo(
-        f"Wrote {path}, with one job: {FIRST_JOB}.\n"
+        f"Wrote {path}, with one job: {FIRST_JOB}; and {SCHEMA_NAME}, by which editors complete and check it.\n"
         f"Next:\n"
         f"  in {path}, uncomment `credential`: it says where the job's key comes from\n"
         f"  codex-runner run {FIRST_JOB}{elsewhere} --dry-run    shows what it would do\n"
         f"  codex-runner run {FIRST_JOB}{elsewhere}              does it"
     )
+
+
+def _write_schema(path: Path, *, force: bool) -> None:
+    """Write the schema. Replaces one that codex-runner has written, of whatever version."""
+    text = schema()
+    if path.exists() and not force and not _holds(path, text):
+        try:
+            ours = json.loads(path.read_bytes()).get("title") == TITLE
+        except (OSError, ValueError, AttributeError):
+            ours = False
+        if not ours:
+            raise UsageError(_is_there(path), remedy="Give --force to replace it, or rename it.")
+    _write(path, text, force=True)
 
 
 def _write_pipeline(system: CiSystem, config: Path | None, job: str | None, action: str, *, force: bool) -> None:
