@@ -49,7 +49,7 @@ def init(
     action: Annotated[str, typer.Option(metavar="USES", help="The action's place on GitHub.")] = ACTION,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
-    """Write a commented codex-runner.toml with a first job and its schema, or the files with which a CI system runs a job.
+    """Write a commented codex-runner.toml with a first job, or the files with which a CI system runs a job.
 
     Example: codex-runner init github --job nightly-docs
     """

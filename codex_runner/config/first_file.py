@@ -3,11 +3,8 @@
 Its first line is a directive of taplo and of the editors that use it: the schema that completes and checks the file.
 """
 
-from codex_runner.config.json_schema import SCHEMA_NAME
-
-STARTER = (
-    f"#:schema ./{SCHEMA_NAME}"
-    + """
+STARTER = """\
+#:schema ./codex-runner.schema.json
 # codex-runner's configuration. Every key is explained in docs/configuration.md of codex-runner.
 # Durations are written 90s, 10m or 1h30m. Relative paths start at this file's folder.
 version = 1
@@ -57,6 +54,6 @@ budget = { tokens = 500_000 }             # what a run may cost: passing it ends
 # labels = ["documentation"]
 # credential = { source = "env", variable = "GITHUB_TOKEN", allow_unexpiring = true }
 """
-)
+
 
 FIRST_JOB = "overview"

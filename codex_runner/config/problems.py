@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.config.settings import JobSettings
 from codex_runner.config.tables import CONFIG_FILE, Leaf, Table, below, known_keys, table
 from codex_runner.dataclass import dataclass
+from codex_runner.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +41,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake. `origin` is the file, the variable or the option that has it."""
+    """One mistake. `origin` is the file, the variable or the option that has it; `value` is shown as it is."""
 
     origin: str
     path: tuple[str | int, ...]
@@ -49,9 +50,23 @@ class Problem:
 
     def __str__(self) -> str:
         """Return the message, one line."""
+        return ": ".join(part for part in (self.origin, self.told) if part)
+
+    @property
+    def told(self) -> str:
+        """The message without its origin."""
         key = dotted(self.path)
         said = key if self.value is None else f"{key} = {self.value}"
-        return ": ".join(part for part in (self.origin, said, self.problem) if part)
+        return ": ".join(part for part in (said, self.problem) if part)
+
+
+class WrongKeysError(ConfigurationError):
+    """Mistakes of a configuration: one line of the message for each."""
+
+    def __init__(self, problems: Sequence[Problem], *, remedy: str | None = None) -> None:
+        """Keep each mistake with its key."""
+        super().__init__("\n".join(map(str, problems)), remedy=remedy)
+        self.problems = tuple(problems)
 
 
 def from_validation(error: ValidationError, layers: Sequence[Origins]) -> list[Problem]:
