@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codex_runner.app.credentials import origin_of
+from codex_runner.cli.completion import job_names
 from codex_runner.cli.options import configuration
 from codex_runner.cli.pipelines import ACTION, STARTERS, WantedStarter, choose_job, plan, this_machine, top_of
 from codex_runner.config.first_file import FIRST_JOB, STARTER
@@ -44,7 +45,10 @@ def init(
         ),
     ] = None,
     job: Annotated[
-        str | None, typer.Option(help="The job that the system runs. Default: the only one.", show_default=False)
+        str | None,
+        typer.Option(
+            help="The job that the system runs. Default: the only one.", show_default=False, autocompletion=job_names
+        ),
     ] = None,
     action: Annotated[str, typer.Option(metavar="USES", help="The action's place on GitHub.")] = ACTION,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,

@@ -64,13 +64,14 @@ class Positions:
             starts.setdefault(each, span.start)
         while wanted:
             if wanted in starts:
-                return self._line(starts[wanted])
+                return self.line(starts[wanted])
             if wanted in self.values:
-                return self._line(self.values[wanted].start)
+                return self.line(self.values[wanted].start)
             wanted = wanted[:-1]
         return 1, 1
 
-    def _line(self, offset: int) -> tuple[int, int]:
+    def line(self, offset: int) -> tuple[int, int]:
+        """Return line and column, from 1, of the character at `offset`."""
         return self.text.count("\n", 0, offset) + 1, offset - self.text.rfind("\n", 0, offset)
 
     def _read(self) -> None:
