@@ -11,6 +11,7 @@ from codex_runner.config.settings import JobSettings
 from codex_runner.config.tables import CONFIG_FILE, Leaf, Table, below, known_keys, table
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.key import Form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ OURS = "codex_runner"  # the error type whose message is ours, and is shown as i
 CONFIGURATION = "configuration"  # the origin of a problem that no single layer has
 _MASK = "***"
 _LONGEST_VALUE = 60
+_PLACES_OF_SECRETS = frozenset((Form.SECRET, Form.SECRET_FILE, Form.SECRET_VARIABLE))
 _WORDS = {
     "string_type": "must be a string",
     "int_type": "must be a whole number",
@@ -159,7 +161,8 @@ def _shown(path: Sequence[str | int], value: object) -> str | None:
 def _may_be_secret(path: Sequence[str | int]) -> bool:
     """Whether the value may be a secret: in codex's environment, or in place of a variable's name.
 
-    True for a table that shows some of its keys, and for the keys that it does not show.
+    True for a table that shows some of its keys, and for the keys that it does not show. True for each place of a
+    secret, too: a webhook's address is one, and is easily given instead of its variable's name.
     """
     node: Node | None = CONFIG_FILE
     for key in path:
@@ -167,6 +170,8 @@ def _may_be_secret(path: Sequence[str | int]) -> bool:
         if isinstance(node, Table) and node.masked and not isinstance(under, Table):
             return under is None or not node.keys[str(key)].written.shown
         node = under
+    if isinstance(node, Leaf):
+        return node.form in _PLACES_OF_SECRETS
     return isinstance(node, Table) and node.masked
 
 
