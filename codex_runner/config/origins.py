@@ -30,6 +30,10 @@ class Origin(NamedTuple):
 
 
 DEFAULT = Origin("default")
+# As `config.loading` completes a job: the tables that it merges with those of `[defaults]`, and the keys of which one
+# replaces the other.
+_MERGED = frozenset(("codex", "credential", "delivery"))
+_PROMPTS = ("prompt", "prompt_file")
 
 
 class Origins:
@@ -51,10 +55,17 @@ class Origins:
     def of(self, job: str, key: Key, host: str = "") -> Origin:
         """Return the origin of a key of `job`, which runs on `host`."""
         for path in _tables(job, key, host):
+            if path[0] == "defaults" and self._replaced(job, key[0]):
+                continue
             for layer in self._layers:
                 if _has(layer.values, path):
                     return self._origin(layer, path)
         return DEFAULT
+
+    def _replaced(self, job: str, key: str) -> bool:
+        """Whether the job's own table or value replaces that of `[defaults]` as a whole."""
+        pair = _PROMPTS if key in _PROMPTS else () if key in _MERGED else (key,)
+        return any(_has(layer.values, ("jobs", job, each)) for layer in self._layers for each in pair)
 
     def _origin(self, layer: Layer, path: Key) -> Origin:
         name = origin(path, [layer.origins])

@@ -53,6 +53,19 @@ def test_each_value_has_the_origin_that_won(show):
     assert "model" not in values
 
 
+def test_what_the_defaults_do_not_give_is_not_said_to_come_from_them(show):
+    """A job's table replaces that of the defaults, and its prompt the other way to give one; a credential is merged."""
+    defaults = "[defaults]\nprompt_file = 'docs.md'\nbudget.tokens = 5\nbudget.turns = 1\ncredential.mount = 'kv'\n"
+    job = "[jobs.docs]\nprompt = 'x'\nbudget.turns = 2\ncredential.path = 'a/b/c'\n"
+    said = show(f"version = 1\n{defaults}{job}", "docs", "--json").json
+    values = {each["key"]: (each["value"], each["source"], each["place"]) for each in said["values"]}
+    assert values["budget.tokens"] == values["prompt_file"] == (None, "default", None)
+    assert values["budget.turns"] == (2, "file", "codex-runner.toml:9:8")
+    assert values["prompt"] == ("x", "file", "codex-runner.toml:8:1")
+    assert values["credential.mount"] == ("kv", "file", "codex-runner.toml:6:12")
+    assert values["credential.path"] == ("a/b/c", "file", "codex-runner.toml:10:12")
+
+
 def test_the_table_is_for_people(show):
     lines = show(FILE, "docs").stdout.splitlines()
     assert lines[0].split() == ["KEY", "VALUE", "FROM"]
