@@ -87,12 +87,12 @@ def _of_job(examined: Examined, config: Config, settings: JobSettings) -> Iterat
     """Yield what a run of the job would be refused for, each with its remedy."""
     if Host(settings.host).is_here and settings.workspace is None and settings.cwd.startswith(("/", "~")):
         settings = replace(settings, cwd="")
-    hurt, told = examined.lost_a_key(settings.name), set[str]()
+    whole, told = examined.is_whole(settings.name), set[str]()
     while (error := _refusal(config, settings)) is not None:
         known = error.problems if isinstance(error, WrongKeysError) else ()
         keys = {str(each.path[2]) for each in known if len(each.path) > 2} & _HARMLESS.keys()
         for each in known or [Problem("", ("jobs", settings.name), error.message)]:
-            if not hurt or str(each.path[-1]) in _ALONE:
+            if whole or str(each.path[-1]) in _ALONE:
                 yield each, error.remedy
         if not keys - told:
             return

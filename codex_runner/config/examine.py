@@ -1,7 +1,7 @@
 """Every mistake of a configuration file at once, each with its position. `load` stops where a run must stop.
 
 A key that is wrong is left out, and the rest is read again, until the rest can be loaded. So one wrong key hides no
-mistake of another job. Rules for several keys of a job are judged only if the job lost none.
+other mistake. Rules for several keys of a job are judged only if the job has lost none that they look at.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from codex_runner.config.layers import Layer
 from codex_runner.config.loading import config_of, incomplete, merged, read_file
 from codex_runner.config.positions import Positions
+from codex_runner.config.problems import nearest
 from codex_runner.config.retired import RETIRED
+from codex_runner.config.settings import JobSettings
+from codex_runner.config.tables import CONFIG_FILE, table
 from codex_runner.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -35,7 +38,8 @@ _TOLD_BY_TOMLLIB: Final = re.compile(r"\(at (?:line (\d+), column (\d+)|end of d
 class Examined:
     """A file, and what is wrong with it as far as it can be told without the files that it names.
 
-    `config` is the rest of the file without the keys `left_out`. It is None if no rest can be loaded.
+    `config` is the rest of the file without the keys `left_out`. Its keys may contradict each other. It is None if no
+    rest can be loaded.
     """
 
     config: Config | None = None
@@ -44,9 +48,29 @@ class Examined:
     left_out: set[Key] = field(default_factory=set)
     text: str = ""
 
-    def lost_a_key(self, job: str) -> bool:
-        """Whether the job, or what it takes from other tables, is not as the file has it."""
-        return any(key[:2] == ("jobs", job) or key[0] not in {"jobs", "version"} for key in self.left_out)
+    def is_whole(self, job: str) -> bool:
+        """Whether the job has each key, its own or another table's, that a rule for several keys looks at."""
+        return not any(_bears(key) for key in self.left_out if key[0] != "jobs" or key[1:2] == (job,))
+
+
+# The keys of a job, and the tables of the file, that rules for several keys look at.
+_LOOKED_AT: Final = frozenset(
+    (
+        *("budget", "codex", "credential", "cwd", "delivery", "gate", "host", "hosts", "model", "on_check_failure"),
+        *("prices", "retry", "sandbox", "workspace"),
+    )
+)
+
+
+def _bears(key: Key) -> bool:
+    """Whether a rule for several keys may look at this one, or at the one that was probably meant."""
+    last = str(key[-1])
+    inside = key[0] in {"jobs", "defaults"}
+    known = set(table(JobSettings).keys) if inside else set(CONFIG_FILE.keys)
+    if len(key) == 1 + (key[0] == "jobs"):  # a whole job, or a whole table of the file
+        return key[0] == "jobs" or (nearest(last, CONFIG_FILE.keys) or "") in _LOOKED_AT | {"defaults"}
+    meant = last if last in known or not inside else nearest(last, known) or ""
+    return key[0] in _LOOKED_AT or meant in _LOOKED_AT
 
 
 def examine(file: Path, start: Path, retired: Sequence[Retired] = RETIRED) -> Examined:
@@ -60,10 +84,9 @@ def examine(file: Path, start: Path, retired: Sequence[Retired] = RETIRED) -> Ex
         layer = Layer(copy.deepcopy(rest), dict(read.origins))
         values, problems, warnings = merged((layer,), retired)
         found.warnings = found.warnings or tuple(warnings)
-        if values is not None and not problems:
-            problems = [each for each in incomplete(values, (layer,)) if not found.lost_a_key(str(each.path[1]))]
         found.problems += [each for each in problems if each not in found.problems]
         if values is not None and not problems:
+            found.problems += [each for each in incomplete(values, (layer,)) if found.is_whole(str(each.path[1]))]
             found.config = config_of(file, values)
             return found
         # `layer` has the successors of retired keys, of which the problems speak.

@@ -105,6 +105,8 @@ def test_every_mistake_is_told_at_once_with_line_and_column(check, tmp_path):
         (5, 1, "jobs.docs.timeout"),
         (6, 1, "jobs.docs.output_schema"),
         (8, 1, "jobs.docs.budget.tokens"),
+        (11, 1, "jobs.free.sandbox"),
+        (13, 1, "jobs.free.cwd"),
         (14, 1, "jobs.free.output_schema"),
         (18, 13, "jobs.free.checks[1].name"),
         (21, 1, "jobs.last.prompt"),
@@ -113,15 +115,21 @@ def test_every_mistake_is_told_at_once_with_line_and_column(check, tmp_path):
     assert "canary" not in done.stdout
 
 
-def test_what_is_refused_first_hides_nothing(check, tmp_path):
-    (tmp_path / "schema.json").write_text('{"type": "nonsense"}')
-    done = check(
-        WRONG.replace("[[jobs.free.checks]]\nrun", '[[jobs.free.checks]]\nname = "second"\nrun').replace(
-            'colour = "red"\n', ""
-        )
-    )
-    for key in ("sandbox", "cwd", "output_schema"):
-        assert f": jobs.free.{key}" in done.stderr
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("timeout = 'bad'", ["timeout", "delivery"]),
+        ("colour = 'red'", ["colour", "delivery"]),
+        ("sandbocks = 'workspace-write'", ["sandbocks"]),  # probably what makes the delivery right
+        ("sandbox = 'write'", ["sandbox"]),
+        ("cwd = 'nowhere'", ["cwd", "delivery"]),
+    ],
+)
+def test_rules_for_several_keys_are_judged_if_none_of_these_is_wrong(check, wrong, told):
+    delivery = "delivery = { target = 'git', repository = '/srv/app.git' }\n"
+    done = check(f"{GOOD}{wrong}\n{delivery}", "--json")
+    (file,) = json.loads(done.stdout)["files"]
+    assert [each["key"] for each in file["problems"]] == [f"jobs.docs.{key}" for key in told]
 
 
 @pytest.mark.parametrize(
