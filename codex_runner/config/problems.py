@@ -28,7 +28,7 @@ OURS = "codex_runner"  # the error type whose message is ours, and is shown as i
 CONFIGURATION = "configuration"  # the origin of a problem that no single layer has
 _MASK = "***"
 _LONGEST_VALUE = 60
-_PLACES_OF_SECRETS = frozenset((Form.SECRET, Form.SECRET_FILE, Form.SECRET_VARIABLE))
+_PLACES_OF_SECRETS = frozenset((Form.SECRET, Form.SECRET_FILE, Form.SECRET_VARIABLE, Form.FREE_VARIABLE))
 _WORDS = {
     "string_type": "must be a string",
     "int_type": "must be a whole number",

@@ -167,6 +167,7 @@ SECRET = "sk-proj-canary0123456789abcdefghijkl"
         f"[jobs.docs.credential]\nsource = 'file'\ntoken = '{SECRET}'\nfile = 7\n",
         f"[vault]\nauth = {{ method = 'token', token = '{SECRET}' }}\n",
         f"[[notify]]\nname = 'x'\nurl_variable = 'https://example.com/{SECRET}'\n",
+        f"[hosts.devbox]\nenvironment = ['TOKEN={SECRET}']\n",
         f"api_key = '{SECRET}'\n",
     ],
 )
