@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from codex_runner.app.claim import is_open, refuse_gone, take
 from codex_runner.app.compose import Assignment, transport_to
 from codex_runner.app.credentials import JobCredentials
-from codex_runner.app.folders import LAST, find_run, made, read_state
+from codex_runner.app.folders import LAST, find_run, made, read_state, whole_run_id
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.credential import Granted
 from codex_runner.domain.errors import (
@@ -22,7 +22,6 @@ from codex_runner.domain.errors import (
 from codex_runner.domain.event import Record, RunStarted
 from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.host import Host
-from codex_runner.domain.run import check_run_id
 from codex_runner.domain.state import RunState, fold
 from codex_runner.engine.config_secrets import PREFIX
 from codex_runner.engine.planned import planned_job
@@ -150,14 +149,14 @@ async def _claimed(begun: Begun, job: Job, transport: Transport) -> tuple[RunSta
     return state, journal
 
 
-async def cancel(output_dir: Path, run: str, host: str | None, invocation: Invocation) -> None:
-    """End the run, in any phase. The runner that follows it writes its reports.
+async def cancel(output_dir: Path, run: str, host: str | None, invocation: Invocation) -> str:
+    """End the run, in any phase, and return its id. The runner that follows it writes its reports.
 
     On `host`, another machine may have begun the run. Raises UsageError if it has no agent yet, or is over.
     """
     if host is not None and not _is_here(output_dir, run):
         await _cancel(run, Host(host), invocation)
-        return
+        return run
     folder = find_run(output_dir, run)
     state = read_state(folder)
     if not state.host.is_here:  # the configuration says how to reach the host
@@ -171,6 +170,7 @@ async def cancel(output_dir: Path, run: str, host: str | None, invocation: Invoc
         await _cancel(folder.run_id, Host(host) if host else state.host, invocation)
     except RunGoneError:  # its runner is about to record the end
         raise over from None
+    return folder.run_id
 
 
 def _refuse_changed(state: RunState, invocation: Invocation) -> None:
@@ -184,7 +184,7 @@ def _refuse_changed(state: RunState, invocation: Invocation) -> None:
 
 
 def _is_here(output_dir: Path, run: str) -> bool:
-    return run == LAST or RunFolder(output_dir / check_run_id(run)).events.exists()
+    return run == LAST or RunFolder(output_dir / whole_run_id(output_dir, run)).events.exists()
 
 
 async def _recall(run_id: str, host: Host, invocation: Invocation) -> list[list[Record]]:

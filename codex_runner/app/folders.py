@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from codex_runner.app.history import newest
+from codex_runner.app.history import newest, run_folders
 from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.folder import RunFolder
-from codex_runner.domain.run import check_run_id
+from codex_runner.domain.run import check_run_id, is_run_id
 from codex_runner.domain.state import RunState, fold
 from codex_runner.reports.atomic_write import clear_place, write_whole
 from codex_runner.sinks.jsonl import read_records
@@ -26,10 +26,12 @@ __all__ = [
     "find_run",
     "made",
     "read_state",
+    "whole_run_id",
     "write_whole",
 ]
 
 LAST = "last"
+_SHOWN = 5  # runs in a message
 _IGNORE = "# Written by codex-runner: runs do not belong into the repository.\n*\n"
 
 
@@ -67,13 +69,30 @@ def read_state(folder: RunFolder) -> RunState:
     return fold(read_records(folder.events))
 
 
+def whole_run_id(output_dir: Path, given: str) -> str:
+    """Return the id of the only run below `output_dir` that begins with `given`. Returns a whole id as it is.
+
+    Raises UsageError if several runs begin so, or none.
+    """
+    if is_run_id(given):
+        return given
+    found = [folder.run_id for folder in run_folders(output_dir) if given and folder.run_id.startswith(given)]
+    if len(found) > 1:
+        shown = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+        raise UsageError(f"{len(found)} runs begin with {given}: {shown}.", remedy="Give more of the id.")
+    return found[0] if found else check_run_id(given)
+
+
 def find_run(output_dir: Path, run: str) -> RunFolder:
-    """Find a run by its id below `output_dir`; `last` is the newest. Raises UsageError if there is none."""
+    """Find a run below `output_dir` by its id, or by the beginning of it; `last` is the newest.
+
+    Raises UsageError if there is none, or if several begin so.
+    """
     if run == LAST:
         if (found := newest(output_dir)) is not None:
             return found
         raise UsageError(f"There is no run in {output_dir}.", remedy="Name another folder with -o.")
-    folder = RunFolder(output_dir / check_run_id(run))
+    folder = RunFolder(output_dir / whole_run_id(output_dir, run))
     if not folder.events.exists():
         raise UsageError(
             f"There is no run {run} in {output_dir}.",

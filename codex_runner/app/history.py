@@ -24,7 +24,7 @@ from codex_runner.text.dates import parse_date
 from codex_runner.text.durations import plausible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from codex_runner.domain.event import Record
@@ -78,7 +78,7 @@ def list_runs(
 
     `failed` leaves out all but those with a bad verdict.
     """
-    for folder in _folders(output_dir):
+    for folder in run_folders(output_dir):
         if run_started(folder.run_id) < after:
             return  # their names sort by time
         run = _look(folder)
@@ -86,9 +86,21 @@ def list_runs(
             yield run
 
 
+def last_runs(output_dir: Path, jobs: Collection[str]) -> dict[str, PastRun]:
+    """Return the newest run of each of these jobs that has one. Reads no other run."""
+    found: dict[str, PastRun] = {}
+    for folder in run_folders(output_dir):
+        if len(found) == len(jobs):
+            break
+        job = run_job(folder.run_id)
+        if job in jobs and job not in found:
+            found[job] = _look(folder)
+    return found
+
+
 def newest(output_dir: Path) -> RunFolder | None:
     """Return the run that began last. Returns None if there is none."""
-    return next(_folders(output_dir), None)
+    return next(run_folders(output_dir), None)
 
 
 def replay(folder: RunFolder, sink: Sink) -> RunState:
@@ -189,7 +201,8 @@ def is_live(folder: RunFolder) -> bool:
         return descriptor is not None and not _lock(descriptor, fcntl.LOCK_SH)
 
 
-def _folders(output_dir: Path) -> Iterator[RunFolder]:
+def run_folders(output_dir: Path) -> Iterator[RunFolder]:
+    """Yield the folders of runs, the newest first. None if there is no such folder."""
     try:
         names = sorted((entry.name for entry in output_dir.iterdir() if entry.is_dir()), reverse=True)
     except FileNotFoundError:

@@ -43,6 +43,6 @@ def log_of(stream: TextIO, environ: Mapping[str, str], *, go_on: bool, verbose: 
     return make_console(stream, is_tty=live, color=color, verbose=verbose, limit=None)
 
 
-def cleaner(environ: Mapping[str, str]) -> Callable[[str], str]:
-    """Return a function that masks the environment's secrets in a text: one may quote a library, ssh or a server."""
-    return Redactor(Secret(name, value) for name, value in environment_secrets(environ)).text
+def cleaner(environ: Mapping[str, str], secrets: Iterable[Secret] = ()) -> Callable[[str], str]:
+    """Return a function that masks these secrets and the environment's: a text may quote a library, ssh or a server."""
+    return Redactor([*secrets, *(Secret(name, value) for name, value in environment_secrets(environ))]).text

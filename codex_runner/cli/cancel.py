@@ -25,5 +25,5 @@ def cancel(
     With --host, works from any machine, also while another machine follows the run.
     """
     loaded, output_dir = runs_config(config, output)
-    asyncio.run(end(output_dir, run, host, Invocation.of(loaded, os.environ, None, complain=warn)))
-    typer.echo(f"{run}: asked to end", err=True)
+    ended = asyncio.run(end(output_dir, run, host, Invocation.of(loaded, os.environ, None, complain=warn)))
+    typer.echo(f"{ended}: asked to end", err=True)

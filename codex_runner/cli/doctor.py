@@ -11,6 +11,7 @@ import typer
 from codex_runner.app.diagnosis import configuration_failed, exit_code, write_junit
 from codex_runner.app.doctor import Doctor
 from codex_runner.app.invocation import Invocation
+from codex_runner.cli.completion import job_names
 from codex_runner.cli.governance_output import answer_governance
 from codex_runner.cli.options import ConfigOption, JunitOption, SetOption, configuration
 from codex_runner.cli.speech import print_json, tell
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 def doctor(
     job: Annotated[
-        str | None, typer.Argument(help="Check only what this job needs. Default: all jobs.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="Check only what this job needs. Default: all jobs.", show_default=False, autocompletion=job_names
+        ),
     ] = None,
     config: ConfigOption = None,
     settings: SetOption = None,

@@ -11,6 +11,7 @@ import typer
 
 from codex_runner.app.inventory import inventory
 from codex_runner.app.invocation import Invocation
+from codex_runner.cli.completion import host_names
 from codex_runner.cli.operators import optional_config
 from codex_runner.cli.options import ConfigOption  # noqa: TC001 - typer reads annotations
 from codex_runner.cli.speech import print_json, tell
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 def hosts(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ALIAS]...", help="Only these aliases. Default: all.", show_default=False),
+        typer.Argument(
+            metavar="[ALIAS]...",
+            help="Only these aliases. Default: all.",
+            show_default=False,
+            autocompletion=host_names,
+        ),
     ] = None,
     probe: Annotated[bool, typer.Option("--probe", help="Connect to each host, and list what it has.")] = False,
     config: ConfigOption = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from dataclasses import replace
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codex_runner.app.credentials import origin_of
+from codex_runner.cli.completion import job_names
 from codex_runner.cli.new_files import differing, holds, is_there, write
 from codex_runner.cli.options import configuration
 from codex_runner.cli.pipelines import ACTION, STARTERS, WantedStarter, choose_job, plan, this_machine, top_of
 from codex_runner.cli.recipe_job import WantedRecipe, add_recipe
 from codex_runner.cli.recipes import RECIPES, recipe_named
 from codex_runner.config.first_file import FIRST_JOB, STARTER
+from codex_runner.config.json_schema import SCHEMA_NAME, TITLE, schema
 from codex_runner.config.settings import FILE_NAME
 from codex_runner.domain.errors import UsageError
 
@@ -49,6 +52,7 @@ def init(
         typer.Option(
             help="The job that the system runs, or the name of a recipe's job. Default: the only one, or the recipe's.",
             show_default=False,
+            autocompletion=job_names,
         ),
     ] = None,
     recipe: Annotated[
@@ -102,14 +106,28 @@ def _named(system: str) -> CiSystem:
 def _write_configuration(config: Path, *, force: bool) -> None:
     path = config / FILE_NAME if config.is_dir() else config
     write(path, STARTER, force=force)
+    _write_schema(path.with_name(SCHEMA_NAME), force=force)
     elsewhere = "" if path == Path(FILE_NAME) else f" -c {shlex.quote(str(path))}"
     typer.echo(
-        f"Wrote {path}, with one job: {FIRST_JOB}.\n"
+        f"Wrote {path}, with one job: {FIRST_JOB}; and {SCHEMA_NAME}, by which editors complete and check it.\n"
         f"Next:\n"
         f"  in {path}, uncomment `credential`: it says where the job's key comes from\n"
         f"  codex-runner run {FIRST_JOB}{elsewhere} --dry-run    shows what it would do\n"
         f"  codex-runner run {FIRST_JOB}{elsewhere}              does it"
     )
+
+
+def _write_schema(path: Path, *, force: bool) -> None:
+    """Write the schema. Replaces one that codex-runner has written, of whatever version."""
+    text = schema()
+    if path.exists() and not force and not holds(path, text):
+        try:
+            ours = json.loads(path.read_bytes()).get("title") == TITLE
+        except (OSError, ValueError, AttributeError):
+            ours = False
+        if not ours:
+            raise UsageError(is_there(path), remedy="Give --force to replace it, or rename it.")
+    write(path, text, force=True)
 
 
 def _write_pipeline(

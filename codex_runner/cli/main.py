@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from importlib import import_module
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -15,17 +15,21 @@ from codex_runner import __version__
 from codex_runner.app.showing import cleaner
 from codex_runner.cli import signals, streams
 from codex_runner.cli.home import here, settle_home, settle_search
-from codex_runner.cli.speech import tell
+from codex_runner.cli.speech import print_failure, tell
 from codex_runner.cli.undumpable import become_undumpable
 from codex_runner.domain.errors import ConfigurationError, RunnerError
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.machine import machine_fault
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 _LARGEST_STATUS = 255
+_COMPLETE = "_CODEX_RUNNER_COMPLETE"  # what typer's scripts for shells set
 
 # As `--help` lists them. A command `x` is the function `x` of `codex_runner.cli.x`, a group is its `x_app`.
 _COMMANDS = (
-    *("run", "runs", "logs", "attach", "cancel", "deliver", "outcomes", "report", "audit", "prune"),
+    *("run", "jobs", "runs", "logs", "attach", "cancel", "deliver", "outcomes", "report", "audit", "prune"),
     *("hosts", "doctor", "init", "demo"),
 )
 _GROUPS = ("config", "token", "vault")
@@ -116,23 +120,44 @@ def _carried_out() -> int:
     """Return the exit code of the command line."""
     try:
         _look_at_system()
-        command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
+        command_line(_wanted(sys.argv, os.environ))()
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        print_failure(code, _meaning(code), "Read the messages on stderr.")
+        return code
     except RunnerError as error:
         clean = cleaner(os.environ)
         tell(clean(error.message), clean(error.remedy))
+        print_failure(error.exit_code, clean(error.message), clean(error.remedy))
         return error.exit_code
     except KeyboardInterrupt:
+        print_failure(ExitCode.INTERRUPTED, ExitCode.INTERRUPTED.meaning)
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug has its own exit code, and its traceback
         if (fault := machine_fault(error)) is not None:
             tell(fault.message, fault.remedy)
+            print_failure(fault.exit_code, fault.message, fault.remedy)
             return fault.exit_code
 
         # Frames and lines, no values: a value may be a secret.
         frames = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__)).format()
         sys.stderr.write("".join(frames))
-        tell(f"{type(error).__name__} in codex-runner {__version__}.", RunnerError.default_remedy)
+        bug = f"{type(error).__name__} in codex-runner {__version__}."
+        tell(bug, RunnerError.default_remedy)
+        print_failure(ExitCode.INTERNAL, bug, RunnerError.default_remedy)
         return ExitCode.INTERNAL
     return ExitCode.SUCCEEDED
+
+
+def _wanted(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
+    """Return the word in the place of the command: of this command line, or of the one that a shell completes."""
+    if _COMPLETE in environ:
+        line = environ.get("COMP_WORDS") or environ.get("_TYPER_COMPLETE_ARGS", "")
+        argv = line.split()
+        if len(argv) == 2 and not line.endswith((" ", "\n")):  # the command itself is completed
+            return None
+    return argv[1] if len(argv) > 1 else None
+
+
+def _meaning(code: int) -> str:
+    return next((each.meaning for each in ExitCode if each == code), f"exit code {code}")

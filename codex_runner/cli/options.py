@@ -12,6 +12,7 @@ import typer
 
 from codex_runner.app.folders import clear_place
 from codex_runner.app.showing import run_sinks
+from codex_runner.cli.completion import host_names, run_ids
 from codex_runner.cli.speech import tell
 from codex_runner.config import load
 from codex_runner.domain.errors import ConfigurationError
@@ -36,7 +37,12 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-RunArgument = Annotated[str, typer.Argument(help="The run's id, or `last` for the newest run.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        help="The run's id or its beginning, if no other has it; or `last` for the newest run.", autocompletion=run_ids
+    ),
+]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -52,7 +58,10 @@ OutputOption = Annotated[
 HostOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="The run's host, if another machine began it: `local`, or an alias.", show_default=False
+        metavar="NAME",
+        help="The run's host, if another machine began it: `local`, or an alias.",
+        show_default=False,
+        autocompletion=host_names,
     ),
 ]
 JunitOption = Annotated[

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from codex_runner.app.invocation import Invocation
+from codex_runner.cli.completion import job_names
 from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, runs_config, warn
 from codex_runner.cli.outcomes_output import as_document, exit_code_of, show, tell_doubts
@@ -18,7 +19,9 @@ from codex_runner.domain.errors import ConfigurationError
 
 
 def outcomes(
-    job: Annotated[str | None, typer.Option(help="Only changes of this job.", show_default=False)] = None,
+    job: Annotated[
+        str | None, typer.Option(help="Only changes of this job.", show_default=False, autocompletion=job_names)
+    ] = None,
     since: Annotated[
         str | None, typer.Option(help="Only runs that began within this time, such as 30d.", show_default=False)
     ] = None,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from codex_runner.app.history import prune as remove
+from codex_runner.cli.completion import job_names
 from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
 from codex_runner.cli.speech import print_json, tell
@@ -20,7 +21,9 @@ def prune(
         typer.Option(help="Only runs that ended longer ago than this, such as 30d or 12h.", show_default=False),
     ] = None,
     keep_last: Annotated[int | None, typer.Option(min=0, help="Keep the newest N runs.", show_default=False)] = None,
-    job: Annotated[str | None, typer.Option(help="Only runs of this job.", show_default=False)] = None,
+    job: Annotated[
+        str | None, typer.Option(help="Only runs of this job.", show_default=False, autocompletion=job_names)
+    ] = None,
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Also runs without an ending that no runner writes any more.")
     ] = False,

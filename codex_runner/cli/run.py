@@ -16,6 +16,7 @@ from codex_runner.app.begin import begin
 from codex_runner.app.imports import forget_sources
 from codex_runner.app.invocation import Invocation
 from codex_runner.app.secret_places import setting_secrets
+from codex_runner.cli.completion import host_names, job_names
 from codex_runner.cli.options import (
     ConfigOption,
     JunitOption,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    job: Annotated[str, typer.Argument(help="The job's name in the configuration.")],
+    job: Annotated[str, typer.Argument(help="The job's name in the configuration.", autocompletion=job_names)],
     stdin: Annotated[
         str | None, typer.Argument(metavar="[-]", help="`-` reads the prompt from stdin.", show_default=False)
     ] = None,
@@ -62,7 +63,11 @@ def run(
     ] = None,
     host: Annotated[
         str | None,
-        typer.Option(help="The host: `local`, or an alias of your OpenSSH configuration.", show_default=False),
+        typer.Option(
+            help="The host: `local`, or an alias of your OpenSSH configuration.",
+            show_default=False,
+            autocompletion=host_names,
+        ),
     ] = None,
     output: OutputOption = None,
     junit: JunitOption = None,

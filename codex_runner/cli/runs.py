@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from codex_runner.app.history import list_runs
+from codex_runner.cli.completion import job_names
 from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
 from codex_runner.cli.speech import print_json, tell
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def runs(
-    job: Annotated[str | None, typer.Option(help="Only runs of this job.", show_default=False)] = None,
+    job: Annotated[
+        str | None, typer.Option(help="Only runs of this job.", show_default=False, autocompletion=job_names)
+    ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only runs that failed.")] = False,
     since: Annotated[
         str | None, typer.Option(help="Only runs that began within this time, such as 24h.", show_default=False)
@@ -85,10 +88,23 @@ def _show(found: Sequence[PastRun]) -> None:
     show_columns(headers, rows, os.environ, right=("TOOK", "TOKENS"), colours={"ENDING": colours})
 
 
+def ending_of(run: PastRun) -> str:
+    """Return how a run ended, for people."""
+    if run.exit_code:
+        return "failed" if run.exit_code == ExitCode.JOB_FAILED else f"failed: {run.ending}"
+    return run.ending
+
+
 def _row(run: PastRun, *, delivers: bool) -> tuple[str, ...]:
     when = format_local_minute(run.started)
-    ending = run.ending
-    if run.exit_code:
-        ending = "failed" if run.exit_code == ExitCode.JOB_FAILED else f"failed: {run.ending}"
     delivery = [f"{run.delivery} {run.delivery_link}".rstrip()] if delivers else []
-    return (when, run.job, run.host, ending, *delivery, shown(run.seconds), f"{run.tokens:,}", run.folder.run_id)
+    return (
+        when,
+        run.job,
+        run.host,
+        ending_of(run),
+        *delivery,
+        shown(run.seconds),
+        f"{run.tokens:,}",
+        run.folder.run_id,
+    )

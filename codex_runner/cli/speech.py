@@ -11,6 +11,8 @@ import typer
 from codex_runner.ci_systems import Pipeline
 from codex_runner.text.clean import clean_line
 
+_printed: list[bool] = []  # one for each JSON text that this process has printed
+
 
 def tell(text: str, remedy: str = "") -> None:
     """Print a message on stderr. Each line of it begins with our name; the remedy is one line."""
@@ -26,6 +28,15 @@ def print_json(value: object, *, indent: int | None = 2) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=only_ascii).encode("utf-8", "backslashreplace").decode()
     # Some CI systems take `##[...]` for a command anywhere in a line. Outside of strings, JSON has no number sign.
     typer.echo(text.replace("##", "#\\u0023"))
+    _printed.append(True)
+
+
+def print_failure(code: int, reason: str, remedy: str = "") -> None:
+    """Print the object of a command that fails, if it was to print JSON and has printed none: one on every ending."""
+    options = sys.argv[1:]
+    wanted = "--json" in (options[: options.index("--")] if "--" in options else options)
+    if code and wanted and not _printed:
+        print_json({"result": "failed", "exit_code": code, "reason": reason, "remedy": remedy or None})
 
 
 def printable(text: str) -> str:

@@ -9,7 +9,10 @@
 | what holds for a table as a whole | `schema`, and `credentials` for keys that belong together |
 | where values come from | `layers` |
 | a message | `problems` |
-| a key that another one replaces | `retired` |
+| a key that another one replaces | `retired`; `upgrade` renames it in a file |
+| the schema for editors | `json_schema` |
+| what `config check` finds beside what `load` refuses | `examine`; the places of keys are in `positions` |
+| what `config show` says of a value's source | `origins` |
 """
 
 from __future__ import annotations

@@ -1,6 +1,10 @@
-"""The first configuration of a repository: `codex-runner init` writes it; its job needs a credential and no more."""
+"""The first configuration of a repository: `codex-runner init` writes it; its job needs a credential and no more.
+
+Its first line is a directive of taplo and of the editors that use it: the schema that completes and checks the file.
+"""
 
 STARTER = """\
+#:schema ./codex-runner.schema.json
 # codex-runner's configuration. Every key is explained in docs/configuration.md of codex-runner.
 # Durations are written 90s, 10m or 1h30m. Relative paths start at this file's folder.
 version = 1
@@ -50,5 +54,6 @@ budget = { tokens = 500_000 }             # what a run may cost: passing it ends
 # labels = ["documentation"]
 # credential = { source = "env", variable = "GITHUB_TOKEN", allow_unexpiring = true }
 """
+
 
 FIRST_JOB = "overview"

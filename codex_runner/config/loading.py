@@ -13,6 +13,7 @@ from codex_runner.config.build import build
 from codex_runner.config.credentials import credential_problem
 from codex_runner.config.delivery import delivery_problems
 from codex_runner.config.paths import below
+from codex_runner.config.problems import WrongKeysError
 from codex_runner.config.retired import RETIRED
 from codex_runner.config.settings import CHECK_TURNS, FILE_NAME, OUTPUT_DIR, AuditSettings, Config, JobSettings
 from codex_runner.domain.credential import VaultSettings
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from codex_runner.config.layers import Layer
     from codex_runner.config.retired import Retired
 
 
@@ -40,36 +42,56 @@ def load(
     one ConfigurationError with a line for each mistake.
     """
     file = start / path if path is not None else find(start)
+    from_file = read_file(file, start)
+    if from_file.problems:
+        raise WrongKeysError(from_file.problems)
+    from_overrides = layers.from_overrides(overrides, retired)
+    from_environment = layers.from_environment(environ, from_file, from_overrides, retired)
+    strongest_first = (from_overrides, from_environment, from_file)
+    values, found, warnings = merged(strongest_first, retired)
+    if values is not None:
+        found += incomplete(values, strongest_first)
+    if found or values is None:
+        raise WrongKeysError(found)
+    return replace(config_of(file, values), warnings=tuple(warnings))
+
+
+def read_file(file: Path, start: Path) -> Layer:
+    """Read the file, which messages name relative to `start`. Raises ConfigurationError if there is none."""
     if not file.is_file():
         raise ConfigurationError(f"{file}: there is no such file.", remedy="Write a first one: `codex-runner init`.")
+    return layers.from_file(file, _name(file, start))
+
+
+def merged(
+    strongest_first: Sequence[Layer], retired: Sequence[Retired] = RETIRED
+) -> tuple[dict[str, Any] | None, list[problems.Problem], list[str]]:
+    """Merge layers, the file last, and check each value. Returns the values, the mistakes, and the warnings.
+
+    The values are None if one of them is wrong. Retired keys, and all that a stronger layer replaces as a whole, are
+    removed from the layers.
+    """
+    warnings = [warning for layer in strongest_first for warning in layers.replace_retired(layer, retired)]
+    layers.keep_one_prompt(strongest_first)
+    layers.keep_one_login(strongest_first)
+    layers.refuse_trusted_forks(strongest_first[-1])
+    found = [problem for layer in strongest_first for problem in layer.problems]
+    origins = [layer.origins for layer in strongest_first]
     with _without_plugins():
         import pydantic
 
         from codex_runner.config import schema
 
-        from_file = layers.from_file(file, _name(file, start))
-        if from_file.problems:
-            raise _error(from_file.problems)
-        from_overrides = layers.from_overrides(overrides, retired)
-        from_environment = layers.from_environment(environ, from_file, from_overrides, retired)
-        strongest_first = (from_overrides, from_environment, from_file)
-        warnings = [warning for layer in strongest_first for warning in layers.replace_retired(layer, retired)]
-        layers.keep_one_prompt(strongest_first)
-        layers.keep_one_login(strongest_first)
-        layers.refuse_trusted_forks(from_file)
-        found = [problem for layer in strongest_first for problem in layer.problems]
-        origins = [layer.origins for layer in strongest_first]
         try:
-            values = schema.read([layer.values for layer in strongest_first])
-        except pydantic.ValidationError as error:
-            found += problems.from_validation(error, origins)
-        else:
-            found += [
-                problems.Problem(problems.origin(key, origins), key, message) for key, message in _incomplete(values)
-            ]
-    if found:
-        raise _error(found)  # here, where pydantic's own error is gone: it holds the values, secrets too
-    return replace(_config(file, values), warnings=tuple(warnings))
+            return schema.read([layer.values for layer in strongest_first]), found, warnings
+        except pydantic.ValidationError as error:  # it holds the values, secrets too: only our own problems leave this
+            return None, [*found, *problems.from_validation(error, origins)], warnings
+
+
+def incomplete(values: Mapping[str, Any], strongest_first: Sequence[Layer]) -> list[problems.Problem]:
+    """Return what jobs lack, and which of their keys contradict each other, once the defaults are merged in."""
+    origins = [layer.origins for layer in strongest_first]
+    return [problems.Problem(problems.origin(key, origins), key, message) for key, message in _incomplete(values)]
 
 
 def _incomplete(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -79,12 +101,12 @@ def _incomplete(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], st
         if credential is not None and (wrong := credential_problem(credential)):
             key, message = wrong
             yield ("jobs", name, "credential", key), message
-        merged = {**values.get("defaults", {}), **job}
+        whole = {**values.get("defaults", {}), **job}
         if (delivery := _delivery(values.get("defaults", {}), job)) is not None:
-            merged["delivery"] = delivery
-        for path, message in delivery_problems(merged):
+            whole["delivery"] = delivery
+        for path, message in delivery_problems(whole):
             yield ("jobs", name, *path), message
-        if "checks" in merged.get("retry", {}) and merged.get("on_check_failure") != "retry":
+        if "checks" in whole.get("retry", {}) and whole.get("on_check_failure") != "retry":
             yield ("jobs", name, "retry", "checks"), 'has no effect without `on_check_failure = "retry"`'
 
 
@@ -140,16 +162,13 @@ def _without_plugins() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _error(problems: Sequence[object]) -> ConfigurationError:
-    return ConfigurationError("\n".join(str(problem) for problem in problems))
-
-
 def _name(file: Path, start: Path) -> str:
     """Return the name of the file for messages: relative if it lies below `start`."""
     return str(file.relative_to(start)) if file.is_relative_to(start) else str(file)
 
 
-def _config(file: Path, values: Mapping[str, Any]) -> Config:
+def config_of(file: Path, values: Mapping[str, Any]) -> Config:
+    """Build the configuration of checked values."""
     root = file.parent
     codex = values.get("codex", {})
     defaults = values.get("defaults", {})

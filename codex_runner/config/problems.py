@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from codex_runner.config.settings import JobSettings
 from codex_runner.config.tables import CONFIG_FILE, Leaf, Table, below, known_keys, table
 from codex_runner.dataclass import dataclass
+from codex_runner.domain.errors import ConfigurationError
+from codex_runner.domain.key import Form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +28,7 @@ OURS = "codex_runner"  # the error type whose message is ours, and is shown as i
 CONFIGURATION = "configuration"  # the origin of a problem that no single layer has
 _MASK = "***"
 _LONGEST_VALUE = 60
+_PLACES_OF_SECRETS = frozenset((Form.SECRET, Form.SECRET_FILE, Form.SECRET_VARIABLE, Form.FREE_VARIABLE))
 _WORDS = {
     "string_type": "must be a string",
     "int_type": "must be a whole number",
@@ -40,7 +43,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake. `origin` is the file, the variable or the option that has it."""
+    """One mistake. `origin` is the file, the variable or the option that has it; `value` is shown as it is."""
 
     origin: str
     path: tuple[str | int, ...]
@@ -49,9 +52,23 @@ class Problem:
 
     def __str__(self) -> str:
         """Return the message, one line."""
+        return ": ".join(part for part in (self.origin, self.told) if part)
+
+    @property
+    def told(self) -> str:
+        """The message without its origin."""
         key = dotted(self.path)
         said = key if self.value is None else f"{key} = {self.value}"
-        return ": ".join(part for part in (self.origin, said, self.problem) if part)
+        return ": ".join(part for part in (said, self.problem) if part)
+
+
+class WrongKeysError(ConfigurationError):
+    """Mistakes of a configuration: one line of the message for each."""
+
+    def __init__(self, problems: Sequence[Problem], *, remedy: str | None = None) -> None:
+        """Keep each mistake with its key."""
+        super().__init__("\n".join(map(str, problems)), remedy=remedy)
+        self.problems = tuple(problems)
 
 
 def from_validation(error: ValidationError, layers: Sequence[Origins]) -> list[Problem]:
@@ -144,7 +161,8 @@ def _shown(path: Sequence[str | int], value: object) -> str | None:
 def _may_be_secret(path: Sequence[str | int]) -> bool:
     """Whether the value may be a secret: in codex's environment, or in place of a variable's name.
 
-    True for a table that shows some of its keys, and for the keys that it does not show.
+    True for a table that shows some of its keys, and for the keys that it does not show. True for each place of a
+    secret, too: a webhook's address is one, and is easily given instead of its variable's name.
     """
     node: Node | None = CONFIG_FILE
     for key in path:
@@ -152,6 +170,8 @@ def _may_be_secret(path: Sequence[str | int]) -> bool:
         if isinstance(node, Table) and node.masked and not isinstance(under, Table):
             return under is None or not node.keys[str(key)].written.shown
         node = under
+    if isinstance(node, Leaf):
+        return node.form in _PLACES_OF_SECRETS
     return isinstance(node, Table) and node.masked
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from codex_runner.config.delivery import unknown_names
 from codex_runner.config.paths import below
+from codex_runner.config.problems import Problem, WrongKeysError
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import LOCAL_HOST, Host, host_name_problem
@@ -18,7 +20,7 @@ from codex_runner.engine.prompt import fill, names, nearest, with_context
 from codex_runner.text.clean import is_blank
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from codex_runner.config.settings import Config, JobSettings
@@ -64,34 +66,32 @@ def resolve_job(  # noqa: PLR0913 - each is one thing that a command line says a
         raise _unknown_job(config, name)
     _require_understanding(config, settings)
     place = Host(settings.host) if host is None else _host(host)
-    problems: list[str] = []
+    problems: list[Problem] = []
     cwd = text = ""
     schema: str | None = None
     delivery: DeliverySpec | None = None
     try:
         cwd = _cwd(config, settings, place)
     except ConfigurationError as error:
-        problems.append(error.message)
+        problems += _problems(error)
     try:
         text = fill(_prompt(config, settings, prompt), variables or {})
     except ConfigurationError as error:
-        problems.append(error.message)
+        problems += _problems(error)
     try:
         schema = _schema(config, settings)
     except ConfigurationError as error:
-        problems.append(error.message)
+        problems += _problems(error)
     try:
         delivery = _delivery(config, settings, variables or {})
     except ConfigurationError as error:
-        problems.append(error.message)
+        problems += _problems(error)
     price = config.prices.get(str(settings.codex.model or settings.codex.config.get("model")))
     if settings.budget.money is not None and price is None:
-        problems.append(
-            f"{config.path}: jobs.{name}.budget.money needs the price of the job's model: set `model` and its "
-            "`[prices.MODEL]`."
-        )
+        said = "needs the price of the job's model: set `model` and its `[prices.MODEL]`."
+        problems.append(Problem(str(config.path), ("jobs", name, "budget", "money"), said))
     if problems:
-        raise ConfigurationError("\n".join(problems))
+        raise WrongKeysError(problems)
     return settings.complete(
         prompt=text if context is None else with_context(text, "context", context),
         cwd=cwd,
@@ -144,9 +144,13 @@ def _require_understanding(config: Config, settings: JobSettings) -> None:
     borrowed = [settings.credential.environment_variable] if settings.credential else []
     within_reach = [*borrowed, *settings.codex.environment]
     if within_reach:
-        raise ConfigurationError(
-            f"{config.path}: jobs.{settings.name}.sandbox = {settings.sandbox.value!r}: the agent's commands could "
-            f"read {', '.join(within_reach)} from codex's environment, and send it anywhere.",
+        raise _wrong(
+            config,
+            settings,
+            "sandbox",
+            f"the agent's commands could read {', '.join(within_reach)} from codex's environment, and send it "
+            "anywhere.",
+            value=settings.sandbox.value,
             remedy="Choose `workspace-write`, or let a proxy hold the credential (docs/security.md says how); or set "
             "`i_understand = true` in the job.",
         )
@@ -158,22 +162,41 @@ def _host(name: str) -> Host:
     return Host(name)
 
 
+def _wrong(  # noqa: PLR0913 - the parts of a message
+    config: Config,
+    settings: JobSettings,
+    key: str,
+    said: str,
+    *,
+    value: str | None = None,
+    remedy: str | None = None,
+) -> WrongKeysError:
+    """Return the error about a key of a job, which may be one of a table in it: `delivery.title`. "" is the job."""
+    path = ("jobs", settings.name, *(key.split(".") if key else ()))
+    shown = None if value is None else repr(value)
+    return WrongKeysError([Problem(str(config.path), path, said, shown)], remedy=remedy)
+
+
+def _problems(error: ConfigurationError) -> Sequence[Problem]:
+    return error.problems if isinstance(error, WrongKeysError) else [Problem("", (), error.message)]
+
+
 def _cwd(config: Config, settings: JobSettings, host: Host) -> str:
-    key = f"{config.path}: jobs.{settings.name}.cwd"
+    wrong = partial(_wrong, config, settings, "cwd", value=settings.cwd)
     if settings.workspace is not None:
         path = PurePosixPath(settings.cwd or ".")
         if path.is_absolute() or ".." in path.parts or settings.cwd == "~":
-            raise ConfigurationError(f"{key} = {settings.cwd!r}: with `workspace`, it must be relative to its top.")
+            raise wrong("with `workspace`, it must be relative to its top.")
         return str(path)
     if not host.is_here:
         if not settings.cwd:
-            raise ConfigurationError(f"{key} is missing: on the host {host!r}, it must name the folder to work in.")
+            raise wrong(f"missing: on the host {host!r}, it must name the folder to work in.", value=None)
         if not settings.cwd.startswith("/"):
-            raise ConfigurationError(f"{key} = {settings.cwd!r}: on the host {host!r}, it must be an absolute path.")
+            raise wrong(f"on the host {host!r}, it must be an absolute path.")
         return settings.cwd
     folder = below(config.root, settings.cwd or ".")
     if not folder.is_dir():
-        raise ConfigurationError(f"{key} = {settings.cwd!r}: {folder} is not a folder.")
+        raise wrong(f"{folder} is not a folder.")
     return str(folder)
 
 
@@ -199,25 +222,27 @@ def _prompt(config: Config, settings: JobSettings, given: PromptSource) -> str:
     if count > 1:
         raise ConfigurationError("Several prompts on the command line: give one of --prompt, --prompt-file and -.")
     if given.text is not None:
-        return _checked(given.text, "--prompt")
+        return _checked(given.text, _of_option("--prompt"))
     if given.stdin is not None:
-        return _decoded(given.stdin, "The prompt on stdin")
+        return _decoded(given.stdin, _of_option("The prompt on stdin"))
     if given.file is not None:
-        return _read(given.file, f"--prompt-file {given.file}")
-    key = f"{config.path}: jobs.{settings.name}"
-    if settings.prompt_file is not None:
-        return _read(below(config.root, settings.prompt_file), f"{key}.prompt_file = {settings.prompt_file!r}")
+        return _read(given.file, _of_option(f"--prompt-file {given.file}"))
+    if (named := settings.prompt_file) is not None:
+        return _read(below(config.root, named), partial(_wrong, config, settings, "prompt_file", value=named))
     if settings.prompt:
-        return _checked(settings.prompt, f"{key}.prompt")
-    raise ConfigurationError(f"{key}: has no prompt; set `prompt` or `prompt_file`, or give --prompt.")
+        return _checked(settings.prompt, partial(_wrong, config, settings, "prompt"))
+    raise _wrong(config, settings, "", "has no prompt; set `prompt` or `prompt_file`, or give --prompt.")
+
+
+def _of_option(name: str) -> Callable[[str], ConfigurationError]:
+    return lambda said: ConfigurationError(f"{name}: {said}")
 
 
 def _schema(config: Config, settings: JobSettings) -> str | None:
     """Read the job's schema. `codex_runner.checks.reply_schema` checks it: that needs a heavy library."""
-    if settings.output_schema is None:
+    if (named := settings.output_schema) is None:
         return None
-    key = f"{config.path}: jobs.{settings.name}.output_schema = {settings.output_schema!r}"
-    return _read(below(config.root, settings.output_schema), key)
+    return _read(below(config.root, named), partial(_wrong, config, settings, "output_schema", value=named))
 
 
 def _delivery(config: Config, settings: JobSettings, variables: Mapping[str, str]) -> DeliverySpec | None:
@@ -225,35 +250,35 @@ def _delivery(config: Config, settings: JobSettings, variables: Mapping[str, str
     spec = settings.delivery
     if spec is None:
         return None
-    key = f"{config.path}: jobs.{settings.name}.delivery"
-    if spec.body_file is not None:
-        file = below(config.root, spec.body_file)
-        spec = replace(spec, body=_read(file, f"{key}.body_file = {spec.body_file!r}"))
-    if wrong := [f"{key}.{name} {message}." for name, message in unknown_names(spec, variables)]:
-        raise ConfigurationError("\n".join(wrong))
+    if (named := spec.body_file) is not None:
+        wrong = partial(_wrong, config, settings, "delivery.body_file", value=named)
+        spec = replace(spec, body=_read(below(config.root, named), wrong))
+    found = [_wrong(config, settings, f"delivery.{name}", f"{said}.") for name, said in unknown_names(spec, variables)]
+    if found:
+        raise WrongKeysError([problem for error in found for problem in error.problems])
     return replace(spec, names=MappingProxyType(dict(variables)))
 
 
-def _read(file: Path, what: str) -> str:
+def _read(file: Path, wrong: Callable[[str], ConfigurationError]) -> str:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"{what}: {file} cannot be read: {error.strerror or error}.") from None
-    return _decoded(data, what)
+        raise wrong(f"{file} cannot be read: {error.strerror or error}.") from None
+    return _decoded(data, wrong)
 
 
-def _decoded(data: bytes, what: str) -> str:
+def _decoded(data: bytes, wrong: Callable[[str], ConfigurationError]) -> str:
     try:
-        return _checked(data.decode("utf-8-sig"), what)
+        return _checked(data.decode("utf-8-sig"), wrong)
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{what}: is not UTF-8 (at byte {error.start}).") from None
+        raise wrong(f"is not UTF-8 (at byte {error.start}).") from None
 
 
-def _checked(text: str, what: str) -> str:
+def _checked(text: str, wrong: Callable[[str], ConfigurationError]) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError(f"{what}: is not UTF-8.") from None
+        raise wrong("is not UTF-8.") from None
     if is_blank(text):
-        raise ConfigurationError(f"{what}: is empty.")
+        raise wrong("is empty.")
     return text

@@ -33,12 +33,13 @@ class JobSettings(Job):
 
     Its own fields are keys that a complete job does not have. `i_understand` allows an agent without a sandbox to run
     with a credential within its reach. `model` is short for `codex.model`. `on_check_failure` and `trusted_config`
-    decide `retry.checks` and `trust.base_config`.
+    decide `retry.checks` and `trust.base_config`. `description` is for people: `codex-runner jobs` shows it.
     """
 
     name: str = field(default="", metadata=NO_KEY)
     prompt: str = field(default="", metadata=key(form=Form.ANY_TEXT))
     cwd: str = ""
+    description: str | None = None
     prompt_file: str | None = None
     i_understand: bool = False
     model: str | None = None

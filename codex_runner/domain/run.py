@@ -23,9 +23,14 @@ def new_run_id(job: str, now: float | None = None) -> str:
     return f"{stamp}-{job}-{secrets.token_hex(4)}"
 
 
+def is_run_id(text: str) -> bool:
+    """Whether `text` is a whole run id."""
+    return _RUN_ID.fullmatch(text) is not None
+
+
 def check_run_id(text: str) -> str:
     """Return `text` if it is a whole run id. Raises UsageError otherwise, also for a truncated one."""
-    if not _RUN_ID.fullmatch(text):
+    if not is_run_id(text):
         raise UsageError(
             f"{text!r} is not a run id (such as 20260102T030405Z-release-notes-0a1b2c3d).",
             remedy="`codex-runner runs` lists the runs.",

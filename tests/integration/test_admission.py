@@ -204,7 +204,7 @@ def test_money_needs_a_price(project):
     project.configure(budget={"money": 1.25})
     done = project.run()
     assert done.code == 3
-    assert "jobs.docs.budget.money needs the price" in done.stderr
+    assert "jobs.docs.budget.money: needs the price" in done.stderr
 
 
 @pytest.mark.parametrize(("lines", "code"), [(2, 0), (1, 11)])

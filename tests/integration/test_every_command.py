@@ -30,6 +30,7 @@ COMMANDS = [
     *(["attach", "last"], ["cancel", "last"], ["prune", "--keep-last", "100"], ["doctor"], ["doctor", "--json"]),
     *(["audit", "last"], ["audit", "last", "--json"], ["doctor", "--host", "local"], ["doctor", JOB, "--governance"]),
     *(["outcomes"], ["outcomes", "--json", "--since", "30d"], ["config", "check"]),
+    *(["jobs"], ["jobs", "--json"], ["config", "show", JOB], ["config", "schema"], ["config", "upgrade", "--dry-run"]),
     *(["hosts"], ["hosts", "--probe", "devbox"], ["init", "-c", "new.toml", "--force"]),
     *(["init", system, "--force"] for system in ("github", "gitlab", "jenkins", "azure", "forgejo", "cron", "systemd")),
     *(["token", "list"], ["token", "check", "a/b/c"], ["token", "put", "a/b/c", "--owner", "me", "--expires", "30d"]),

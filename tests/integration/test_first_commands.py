@@ -38,7 +38,9 @@ FIRST = {document: found[0] for document in DOCUMENTS if (found := commands(docu
 INSTALLS = {"pipx install .", "pipx install ../codex-runner"}
 INSTALLING = {document for document, command in FIRST.items() if command in INSTALLS}
 # At once, with an empty home and without a configuration.
-AT_ONCE = ("docs/cli.md", "docs/metrics.md", "docs/recipes.md", "docs/ssh.md", "docs/vault.md")
+AT_ONCE = (
+    *("docs/cli.md", "docs/configuration.md", "docs/metrics.md", "docs/recipes.md", "docs/ssh.md", "docs/vault.md"),
+)
 # In a repository with the page's job, in this order: later ones look at the runs of earlier ones.
 WITH_A_JOB = ("docs/getting-started.md", "docs/exit-codes.md", "docs/delivery.md", "docs/reports.md", "docs/audit.md")
 # They ask for another program, or for another user of the machine.

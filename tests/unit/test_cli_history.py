@@ -120,6 +120,40 @@ def test_runs_are_listed_the_newest_first(shelf):
     assert shelf.command("runs", "--limit", "5").stderr == ""
 
 
+def test_a_run_is_found_by_the_beginning_of_its_id_if_no_other_has_it(shelf):
+    old, new = shelf.run(age=2 * DAY), shelf.run("notes", age=DAY)
+    day = old.run_id.partition("T")[0]
+    assert old.run_id in shelf.command("report", day).stdout
+    assert "all done" in shelf.command("logs", new.run_id[:-1]).stdout
+    both = shelf.command("logs", "20", code=2).stderr
+    assert "2 runs begin with 20: " in both
+    assert old.run_id in both
+    for nothing in ("", "../x", "1999", f"{new.run_id}0", "."):
+        assert "is not a run id" in shelf.command("logs", nothing, code=2).stderr
+    assert f"{old.run_id} is over" in shelf.command("cancel", day, code=2).stderr
+
+
+def test_jobs_are_listed_with_their_last_run(shelf):
+    (shelf.folder / "codex-runner.toml").write_text(
+        "version = 1\n[jobs.docs]\nprompt = 'p'\ndescription = 'Writes\\u001b[2J the docs'\nhost = 'devbox'\n"
+        "codex.env.TOKEN = 'canary-5f2b9c71d3e84a06'\n[jobs.notes]\nprompt = 'p'\nsandbox = 'workspace-write'\n"
+        "description = 'canary-5f2b9c71d3e84a06'\n"
+    )
+    shelf.run(age=DAY)
+    failed = shelf.run(code=9)
+    shelf.run("gone")
+    said = shelf.command("jobs", "--json")
+    docs, notes = said.json["jobs"]
+    assert (docs["job"], docs["host"], docs["sandbox"]) == ("docs", "devbox", "read-only")
+    assert (docs["last"]["run_id"], docs["last"]["ending"]) == (failed.run_id, "timeout")
+    assert (notes["sandbox"], notes["last"]) == ("workspace-write", None)
+    table = shelf.command("jobs")
+    assert [line.split()[0] for line in table.stdout.splitlines()] == ["JOB", "docs", "notes"]
+    assert "failed: timeout" in table.stdout
+    assert "\x1b" not in table.stdout
+    assert "canary" not in said.text + table.text
+
+
 def test_runs_show_what_came_of_a_delivery_also_of_a_later_one(shelf):
     shelf.run(age=3)
     shelf.run(age=2, delivery=delivered())

@@ -12,7 +12,7 @@ import typer.testing
 import codex_runner.cli
 from codex_runner.cli.main import command_line
 
-ALL = [*sorted(info.callback.__name__ for info in command_line().registered_commands), "token", "vault"]
+ALL = [*sorted(info.callback.__name__ for info in command_line().registered_commands), "config", "token", "vault"]
 
 
 def shown(*arguments: str, wanted: str | None = None) -> str:
@@ -73,6 +73,14 @@ def test_no_end_of_a_command_becomes_another_one(ending, code):
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (code, "half a line")
+
+
+def test_the_module_is_the_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "codex_runner", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("codex-runner ")
 
 
 def test_windows_is_told_of_wsl():

@@ -500,7 +500,7 @@ def test_the_nearest_codex_is_taken(configured):
 
 
 def test_another_host_needs_a_folder_to_work_in(configured):
-    with pytest.raises(ConfigurationError, match=r"jobs\.release-notes\.cwd is missing: on the host 'devbox'"):
+    with pytest.raises(ConfigurationError, match=r"jobs\.release-notes\.cwd: missing: on the host 'devbox'"):
         resolve_job(configured(), "release-notes", host="devbox")
 
 

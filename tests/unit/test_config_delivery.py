@@ -201,9 +201,9 @@ def test_defaults_may_hold_half_of_it(configured):
     [
         (
             "title = '{{TOPIC}}'",
-            "x.delivery.title names {{TOPIC}}, which nothing fills; known here: CHANGES, JOB, RUN,",
+            "x.delivery.title: names {{TOPIC}}, which nothing fills; known here: CHANGES, JOB, RUN,",
         ),
-        ("branch = '{{RUN}}'", "x.delivery.branch names {{RUN}}, which nothing fills; known here: JOB, WORKFLOW, and"),
+        ("branch = '{{RUN}}'", "x.delivery.branch: names {{RUN}}, which nothing fills; known here: JOB, WORKFLOW, and"),
         ("commit_message = '{{SUMMARY}} {{A}} {{B}}'", "names {{A}}, {{B}}, which nothing fills"),
         ("body_file = 'none.md'", "none.md cannot be read: No such file"),
     ],

@@ -1,15 +1,20 @@
 """The schema of codex-runner.toml, for editors: what codex-runner takes, it takes too, and it knows every key."""
 
-import importlib.util
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft7Validator
+from support import commands
+from support.places import build_folder
+from support.tools import tool
 
+from codex_runner import __version__
 from codex_runner.config.first_file import STARTER
+from codex_runner.config.json_schema import schema
 from codex_runner.config.tables import CONFIG_FILE, Array, Named, Table, below, known_keys
 
 TOP = Path(__file__).parents[2]
@@ -22,11 +27,36 @@ def wrong(text):
 
 
 def test_it_is_what_the_tables_say():
-    spec = importlib.util.spec_from_file_location("config_schema", TOP / "ci/config_schema.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.schema() == (TOP / "docs/codex-runner.schema.json").read_text(encoding="utf-8"), "run ci/docs"
+    assert schema() == (TOP / "docs/codex-runner.schema.json").read_text(encoding="utf-8"), "run ci/docs"
     Draft7Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert "prefixItems" not in schema()
+
+
+def test_the_command_prints_it_and_names_the_version(tmp_path):
+    said = commands.run("config", "schema", cwd=tmp_path, environ={})
+    assert (said.code, said.stdout, said.stderr) == (0, schema(), "")
+    assert __version__ in said.json["$comment"]
+
+
+def test_taplo_finds_a_mistake_in_the_first_file(tmp_path):
+    """Taplo checks the file as editors do, by the schema that `init` writes and that the first line names."""
+    if (taplo := tool("taplo", build_folder())) is None:
+        pytest.skip("taplo cannot be installed: the index does not answer")
+    assert commands.run("init", cwd=tmp_path, environ={}).code == 0
+    file = tmp_path / "codex-runner.toml"
+
+    def lint():
+        environ = {"HOME": str(tmp_path), "PATH": "", "NO_COLOR": "1"}
+        done = subprocess.run([taplo, "lint", file], cwd="/", env=environ, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    code, told = lint()
+    assert code == 0, told
+    file.write_text(file.read_text().replace("sandbox = ", "sandbocks = "))
+    code, told = lint()
+    assert code != 0
+    assert "sandbocks" in told
 
 
 def test_it_knows_every_key():

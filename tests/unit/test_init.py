@@ -16,6 +16,7 @@ from codex_runner.cli.init import init
 from codex_runner.cli.pipelines import STARTERS
 from codex_runner.config import load, resolve_job
 from codex_runner.config.first_file import FIRST_JOB, STARTER
+from codex_runner.config.json_schema import schema
 from codex_runner.domain.errors import ConfigurationError, UsageError
 from codex_runner.domain.exit_code import ExitCode
 
@@ -51,6 +52,21 @@ def test_force_replaces(run, tmp_path):
     (tmp_path / "codex-runner.toml").write_text("mine")
     assert run("--force").exit_code == 0
     assert (tmp_path / "codex-runner.toml").read_text() == STARTER
+
+
+def test_the_schema_is_written_beside_the_file_which_names_it(run, tmp_path):
+    assert "codex-runner.schema.json" in run().stdout
+    assert (tmp_path / "codex-runner.toml").read_text().startswith("#:schema ./codex-runner.schema.json\n")
+    assert (tmp_path / "codex-runner.schema.json").read_text() == schema()
+
+
+def test_a_schema_of_another_version_is_replaced_and_a_foreign_file_is_not(run, tmp_path):
+    (tmp_path / "codex-runner.schema.json").write_text(schema().replace("timeout", "time_limit"))
+    assert run().exit_code == 0
+    assert (tmp_path / "codex-runner.schema.json").read_text() == schema()
+    (tmp_path / "codex-runner.schema.json").write_text('{"title": "mine"}')
+    assert isinstance(run("-c", "other.toml").exception, UsageError)
+    assert (tmp_path / "codex-runner.schema.json").read_text() == '{"title": "mine"}'
 
 
 def test_says_where_the_file_is_when_it_is_not_the_default(run, tmp_path):
@@ -167,7 +183,7 @@ def test_a_name_never_becomes_a_line_of_its_own(run, tmp_path, monkeypatch, syst
     result = run(system, "-c", "codex\nrunner.toml")
     assert isinstance(result.exception, ConfigurationError)
     assert "line break" in result.exception.message
-    assert [path.name for path in folder.rglob("*")] == ["codex\nrunner.toml"]
+    assert {path.name for path in folder.rglob("*")} == {"codex\nrunner.toml", "codex-runner.schema.json"}
 
 
 def test_a_repositorys_own_pipeline_is_left_alone_and_the_rest_is_written_beside_it(run, tmp_path):

@@ -1,5 +1,7 @@
-"""Writes the schema of codex-runner.toml, for editors: docs/codex-runner.schema.json. It comes from the same tables by
-which codex-runner reads a file. `ci/docs` calls this.
+"""The JSON Schema of codex-runner.toml, for editors, from the same tables by which codex-runner reads a file.
+
+`codex-runner config schema` prints it, `codex-runner init` writes it beside the file, and `ci/docs` writes
+docs/codex-runner.schema.json. It is of draft 7, which the editors' checkers of TOML know.
 
 It is looser than codex-runner: keys and types, without the rules of each value and of keys together. A key that another
 source may give (the environment, `--set`, `[defaults]`) is not required.
@@ -9,11 +11,16 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from codex_runner import __version__
 from codex_runner.config.tables import CONFIG_FILE, Anything, Array, Leaf, Named, Table
 from codex_runner.domain.key import Form
+
+SCHEMA_NAME: Final = "codex-runner.schema.json"
+"""The name of the file that `init` writes beside codex-runner.toml, whose first line names it."""
+TITLE: Final = "codex-runner.toml, version 1"
+"""The schema's title, by which a file is known as written by codex-runner."""
 
 _DURATION = {"type": ["string", "number"], "description": "A duration: 90s, 10m, 1h30m, 1d, or a number of seconds."}
 _TYPES: dict[Any, dict[str, Any]] = {
@@ -32,10 +39,11 @@ _TEXT = {"type": "string", "minLength": 1}
 
 
 def schema() -> str:
-    """Return the text of the file."""
+    """Return the text of the file. Its `$comment` names the version that wrote it."""
     head = {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "codex-runner.toml, version 1",
+        "$comment": f"Written by codex-runner {__version__}: `codex-runner config schema`",
+        "title": TITLE,
         "description": "The configuration of codex-runner: docs/configuration.md explains each key.",
     }
     return json.dumps({**head, **_of(CONFIG_FILE), "required": ["version"]}, indent=2) + "\n"
@@ -61,7 +69,3 @@ def _of(node: object, *, whole: bool = False) -> dict[str, Any]:
             return {}
         case _:
             raise TypeError(node)
-
-
-if __name__ == "__main__":
-    (Path(__file__).parents[1] / "docs" / "codex-runner.schema.json").write_text(schema(), encoding="utf-8")
