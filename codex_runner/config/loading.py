@@ -41,7 +41,7 @@ def load(
     """
     file = start / path if path is not None else find(start)
     if not file.is_file():
-        raise ConfigurationError(f"{file}: there is no such file.", remedy="Write a first one: `codex-runner init`.")
+        raise _no_file(file)
     with _without_plugins():
         import pydantic
 
@@ -70,6 +70,13 @@ def load(
     if found:
         raise _error(found)  # here, where pydantic's own error is gone: it holds the values, secrets too
     return replace(_config(file, values), warnings=tuple(warnings))
+
+
+def _no_file(file: Path) -> ConfigurationError:
+    if not file.exists():
+        return ConfigurationError(f"{file}: there is no such file.", remedy="Write a first one: `codex-runner init`.")
+    kind, named = ("a folder", f"such as {file / FILE_NAME}") if file.is_dir() else ("not a regular file", FILE_NAME)
+    return ConfigurationError(f"{file}: is {kind}.", remedy=f"Name the configuration file itself, {named}.")
 
 
 def _incomplete(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
