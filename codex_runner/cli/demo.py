@@ -94,7 +94,8 @@ def _show_what_is_left(folder: RunFolder, seconds: float) -> None:
 
 
 def _by_hand(world: DemoWorld) -> str:
-    runner = shlex.quote(sys.argv[0]) if Path(sys.argv[0]).is_file() else "codex-runner"
+    beside = Path(sys.executable).with_name("codex-runner")  # ci/demo leaves it out of the caller's PATH
+    runner = shlex.quote(str(beside)) if beside.is_file() else "codex-runner"
     python, token, forge_token = shlex.quote(sys.executable), world.token.reveal(), world.forge_token.reveal()
     forge, config = shlex.quote(str(world.project.parent / "forge")), shlex.quote(str(world.config))
     return (

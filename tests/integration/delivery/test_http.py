@@ -80,16 +80,9 @@ def test_a_forge_that_stays_away_is_told_once_a_request(forge):
     (sentence,) = said
     assert sentence == "GitHub could not do it: 503 Unavailable. The runner tries again for 3m in all."
     forge.faults = answers(503, {"message": "Unavailable"}, first=len(forge.requests) + 1)
-    ask(forge.github_api, timing=timing)
+    with pytest.raises(DeliveryError, match="404 Not Found"):
+        ask(forge.github_api, timing=timing)
     assert len(said) == 1, "what passes at once is no news"
-
-
-def test_an_address_where_nothing_listens_is_named():
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(ForgeUnreachableError, match=f"refused at {url}"):
-            ask(url, timing=Timing(deadline=0.0))
 
 
 @pytest.mark.parametrize(("status", "message"), [(429, "Too many"), (403, "You have exceeded a secondary rate limit")])
@@ -214,7 +207,7 @@ def test_nobody_listens():
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
-        with pytest.raises(ForgeUnreachableError, match=r"Connection refused \(\d+ tries\)"):
+        with pytest.raises(ForgeUnreachableError, match=rf"Connection refused at {url} \(\d+ tries\)"):
             ask(url)
 
 
