@@ -53,7 +53,7 @@ def outcomes(
         show(found)
     tell_doubts(found)
     if not found.jobs:
-        tell_nothing("no delivery", where)
+        tell_nothing("no delivery" if job is None else f"no delivery of the job {job}", where)
     if metrics and folder is not None:
         export(found, folder)
     if code := exit_code_of(found):

@@ -113,6 +113,14 @@ def test_a_run_that_ended_before_its_agent_has_nothing_to_cancel_or_deliver(proj
     assert "Run the job again.\n" in delivered.stderr
 
 
+def test_the_base_is_no_branch_of_its_own(project, nightly, service):
+    asked = len(service.requests)
+    nightly.configure({"branch": "main"})
+    nightly.run(code=3)
+    assert "`delivery.branch` is 'main', the base" in project.last.run_json["reason"]
+    assert len(service.requests) == asked, "nothing is spent"
+
+
 def test_doctor_asks_the_forge_as_a_run_would(project, forge, nightly):
     before = forge.repository.git("for-each-ref")
 
