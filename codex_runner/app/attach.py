@@ -161,11 +161,16 @@ async def cancel(output_dir: Path, run: str, host: str | None, invocation: Invoc
     state = read_state(folder)
     if not state.host.is_here:  # the configuration says how to reach the host
         _refuse_changed(state, invocation)
-    if state.attempt is None:
-        raise UsageError(f"{folder.run_id} has no agent yet: stop its runner instead.")
-    over = UsageError(f"{folder.run_id} is over: there is nothing to cancel.")
+    over = UsageError(
+        f"{folder.run_id} is over: there is nothing to cancel.", remedy="`codex-runner runs` shows how it ended."
+    )
     if not is_open(state):
         raise over
+    if state.attempt is None:
+        raise UsageError(
+            f"{folder.run_id} has no agent yet, so there is nothing to end on its host.",
+            remedy="Stop its runner, the process `codex-runner run`, with SIGTERM or Ctrl-C.",
+        )
     try:
         await _cancel(folder.run_id, Host(host) if host else state.host, invocation)
     except RunGoneError:  # its runner is about to record the end

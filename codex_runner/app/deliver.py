@@ -19,6 +19,7 @@ from codex_runner.domain.delivery import DeliveryRecord
 from codex_runner.domain.errors import ConfigurationError, DeliveryError, RunnerError, UsageError
 from codex_runner.domain.event import DeliveryEnded, to_json
 from codex_runner.domain.exit_code import ExitCode
+from codex_runner.domain.folder import PATCH
 from codex_runner.domain.state import fold
 from codex_runner.engine.handover import cleaned
 from codex_runner.engine.planned import planned_job
@@ -141,7 +142,7 @@ def _due(folder: RunFolder, state: RunState, invocation: Invocation) -> JobDeliv
     if not green or state.verdict.exit_code in _NEVER or state.verdict.result == "skipped":
         raise DeliveryError(
             f"{folder.run_id} is not green ({state.verdict.reason}), and only a green run is delivered.",
-            remedy="Run the job again, or apply artifacts/changes.patch by hand.",
+            remedy=f"Run the job again{_or_by_hand(folder)}.",
         )
     if state.ready is not None and state.ready.refusal:
         raise DeliveryError(state.ready.refusal, remedy=state.ready.remedy)
@@ -150,6 +151,12 @@ def _due(folder: RunFolder, state: RunState, invocation: Invocation) -> JobDeliv
     if state.ready is None or state.ready.tree:
         delivery.store.read(folder.run_id)
     return delivery
+
+
+def _or_by_hand(folder: RunFolder) -> str:
+    """Return the other way out, "" for a run without a patch: one that ended before the agent, or changed nothing."""
+    patch = folder.artifacts / PATCH
+    return f", or apply {patch} by hand" if patch.is_file() else ""
 
 
 def _write(folder: RunFolder, document: dict[str, Any], redactor: Redactor) -> dict[str, Any]:

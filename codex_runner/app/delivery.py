@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_runner.app.by_hand import Leftover, ways
@@ -16,6 +17,7 @@ from codex_runner.delivery import text
 from codex_runner.delivery.by_hand import Undelivered
 from codex_runner.delivery.deliver import Delivery, Reached
 from codex_runner.delivery.destination import Destination
+from codex_runner.delivery.http import DEADLINE
 from codex_runner.delivery.leaks import secrets_in
 from codex_runner.delivery.pack_store import PackStore
 from codex_runner.delivery.refusals import ConflictError, RecordRefusedError
@@ -24,7 +26,9 @@ from codex_runner.delivery.text import Words
 from codex_runner.domain.delivery import Delivered, DeliveryState, ForgeKind
 from codex_runner.domain.errors import CredentialError, UsageError
 from codex_runner.domain.event import build, to_json
+from codex_runner.domain.folder import RunFolder
 from codex_runner.domain.gate import Outlook
+from codex_runner.domain.run import new_run_id
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.credential_rules import default_workflow
 from codex_runner.engine.handover import Asked, leaked
@@ -39,7 +43,6 @@ if TYPE_CHECKING:
     from codex_runner.domain.delivery_spec import DeliverySpec
     from codex_runner.domain.errors import RunnerError
     from codex_runner.domain.event import Event
-    from codex_runner.domain.folder import RunFolder
     from codex_runner.domain.gate import GreenRun
     from codex_runner.domain.job import Job
     from codex_runner.domain.state import RunState
@@ -63,12 +66,20 @@ class Noted:
 class JobDelivery:
     """Implements engine.handover.Deliverer for a job with a `delivery`."""
 
-    def __init__(self, job: Job, spec: DeliverySpec, invocation: Invocation, folder: RunFolder) -> None:
-        """Read and ask nothing. `folder` is the run's."""
+    def __init__(
+        self,
+        job: Job,
+        spec: DeliverySpec,
+        invocation: Invocation,
+        folder: RunFolder,
+        *,
+        patience: float = DEADLINE,
+    ) -> None:
+        """Read and ask nothing. `folder` is the run's. `patience` is for how many seconds a request is tried."""
         self._job, self.spec, self._invocation, self._folder = job, spec, invocation, folder
         self._run_id, self._reached = folder.run_id, Reached()
         self._asked: tuple[Delivery, Access] | None = None
-        self._forge = ForgeReach(job, spec, invocation)
+        self._forge = ForgeReach(job, spec, invocation, patience=patience)
         self.store = PackStore(state_folder(invocation.environ) / "deliveries")
         """The changes of earlier runs."""
 
@@ -228,6 +239,24 @@ class JobDelivery:
             self._job.gate.unless_changed if self._job.gate is not None else (),
         )
         return Delivery(destination, spec), forge
+
+
+async def probe(  # noqa: PLR0913 - what a run's own check gets, and the patience
+    job: Job,
+    spec: DeliverySpec,
+    invocation: Invocation,
+    transport: Transport,
+    tell: Callable[[Event], None],
+    *,
+    patience: float,
+) -> Asked:
+    """Ask a job's forge what a run would ask before its agent, without a run. See Deliverer.check.
+
+    It leaves out the gate's questions: they tell if a run has something to do, and not if it can.
+    """
+    ungated, folder = dataclasses.replace(job, gate=None), RunFolder(Path(new_run_id("doctor")))
+    delivery = JobDelivery(ungated, spec, invocation, folder, patience=patience)
+    return await delivery.check(transport, tell, lambda _: None)
 
 
 def noted_of(state: RunState) -> Noted:

@@ -19,6 +19,7 @@ __all__ = [
     "CODEX_VERSION",
     "CONFIGURATION",
     "CREDENTIAL",
+    "DELIVERY",
     "GIT",
     "HOST",
     "OUTPUT_DIR",
@@ -43,6 +44,7 @@ CODEX: Final = "codex"
 CODEX_VERSION: Final = "codex-version"
 PREFLIGHT: Final = "credential-preflight"
 GIT: Final = "git"
+DELIVERY: Final = "delivery"
 
 RUNNER: Final = "codex-runner"  # the subject of a check that is not about one job
 

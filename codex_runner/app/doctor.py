@@ -18,6 +18,7 @@ from codex_runner.app.diagnosis import (
     CODEX_VERSION,
     CONFIGURATION,
     CREDENTIAL,
+    DELIVERY,
     GIT,
     HOST,
     OUTPUT_DIR,
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
 
     from codex_runner.app.invocation import Invocation
     from codex_runner.config import Config
-    from codex_runner.domain.credential import VaultSettings
+    from codex_runner.domain.credential import CredentialSpec, VaultSettings
+    from codex_runner.domain.delivery_spec import DeliveryCredential
     from codex_runner.domain.event import Event
     from codex_runner.domain.host import Host
     from codex_runner.domain.job import Job
@@ -164,7 +166,8 @@ class Doctor:
 
     async def _look_at_vault(self, jobs: Sequence[Job]) -> None:
         self._subject = RUNNER
-        if not any(job.credential and job.credential.source is CredentialSource.VAULT for job in jobs):
+        forges = [job.delivery.credential for job in jobs if job.delivery is not None]
+        if not any(_is_from_vault(each) for each in (*(job.credential for job in jobs), *forges)):
             return
         from codex_runner.vault.client import VaultClient
 
@@ -224,35 +227,63 @@ class Doctor:
 
     async def _look_at_job(self, job: Job, transport: Transport) -> None:
         granted = await self._borrow(job)
+        await self._look_at_delivery(job, transport)
         if await self._look_at_codex(job, transport) and granted is not None and granted.kind is not None:
             await self._preflight(job, transport, granted)
         await self._look_at_git(job, transport)
 
     async def _borrow(self, job: Job) -> Granted | None:
         """Borrow the credential and judge it as a run would; give the login back before this returns."""
-        spec, auth = job.credential, self._config.vault.auth
-        from_vault = spec is not None and spec.source is CredentialSource.VAULT
-        if from_vault and isinstance(auth, AppRoleAuth) and (auth.wrapped or auth.single_use):
-            message = "not checked: the secret id works only once, and the run needs it"
-            self._warned(CREDENTIAL, message, "`codex-runner token list` shows what is known of the token.")
+        if _is_from_vault(job.credential) and self._must_spare_vault(CREDENTIAL):
             return None
-        if from_vault and any(each.finding.rule == VAULT and each.exit_code for each in self._found):
-            return None  # reported already
         events: list[Event] = []
         try:
             granted = await JobCredentials(self._impatient, self._environ).borrow(
                 job, now=time.time(), tell=events.append, on_retry=self._tell
             )
         except RunnerError as error:
-            self._hear(events, error)
-            if not any(isinstance(event, Guarded) and event.failed for event in events):
-                self._failed(CREDENTIAL, error)
+            self._refused(CREDENTIAL, events, error)
             return None
         self._hear(events)
         if granted.facts is not None:
             version = f", version {granted.facts.version}" if granted.facts.version else ""
             self._passed(CREDENTIAL, f"{granted.facts.place}{version}")
         return granted
+
+    def _must_spare_vault(self, rule: str) -> bool:
+        """Whether to read nothing from Vault: it is ill, as reported already; or the login works once, for the run."""
+        auth = self._config.vault.auth
+        if isinstance(auth, AppRoleAuth) and (auth.wrapped or auth.single_use):
+            message = "not checked: the secret id works only once, and the run needs it"
+            self._warned(rule, message, "`codex-runner token list` shows what is known of the token.")
+            return True
+        return any(each.finding.rule == VAULT and each.exit_code for each in self._found)
+
+    async def _look_at_delivery(self, job: Job, transport: Transport) -> None:
+        """Ask the forge as a run would before its agent. It changes nothing there, and gives a login back."""
+        spec = job.delivery
+        if spec is None or (_is_from_vault(spec.credential) and self._must_spare_vault(DELIVERY)):
+            return
+        from codex_runner.app.delivery import probe
+
+        events: list[Event] = []
+        hasty = replace(self._invocation, vault=self._impatient)
+        try:
+            asked = await probe(job, spec, hasty, transport, events.append, patience=_PATIENCE)
+        except RunnerError as error:
+            self._refused(DELIVERY, events, error)
+            return
+        self._hear(events)
+        for sentence in asked.warnings:
+            self._warned(DELIVERY, sentence, "")
+        place = asked.facts["place"]
+        self._passed(DELIVERY, f"{place['repository']} ({place['kind']}) takes it, as far as the forge tells")
+
+    def _refused(self, rule: str, events: Sequence[Event], error: RunnerError) -> None:
+        """Report an error under the name of the guard that raised it, otherwise under `rule`."""
+        self._hear(events, error)
+        if not any(isinstance(event, Guarded) and event.failed for event in events):
+            self._failed(rule, error)
 
     def _hear(self, events: Sequence[Event], error: RunnerError | None = None) -> None:
         """Report what the rules said. `error` is their result, and has the remedy."""
@@ -382,5 +413,5 @@ class Doctor:
             self._warned(GIT, warning, remedy or error.remedy)
 
 
-def _ignore(_: Event) -> None:
-    """Drop the event: proofs are in the facts, and failures are raised."""
+def _is_from_vault(credential: CredentialSpec | DeliveryCredential | None) -> bool:
+    return credential is not None and credential.source is CredentialSource.VAULT

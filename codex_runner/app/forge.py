@@ -44,8 +44,8 @@ def place_of(job: str, spec: DeliverySpec, origin: str, environ: Mapping[str, st
     kind = spec.target or _kind(host, ours, ours_api)
     if kind is None:
         raise ConfigurationError(
-            f"{key}.target: missing, and the tree's remote {host or 'has no address that'} does not tell the forge.",
-            remedy='Set `target` to "github", "gitlab" or "git".',
+            f"{key}.target: missing, and {_silent(origin, host)}.",
+            remedy='Set `target` to "github" or "gitlab", with `repository` and `api`; or to "git", with `repository`.',
         )
     if kind is ForgeKind.GIT:
         if not (spec.repository or origin):
@@ -68,6 +68,13 @@ def place_of(job: str, spec: DeliverySpec, origin: str, environ: Mapping[str, st
         )
     api = (spec.api or (ours_api if ours == kind.value else "") or _api(kind, host)).rstrip("/")
     return ForgePlace(kind, repository, f"{server_of(api, kind)}/{repository}.git", api)
+
+
+def _silent(origin: str, host: str) -> str:
+    """Return why a tree's remote does not tell the forge."""
+    if not origin:
+        return "the tree has no remote `origin` that would tell the forge"
+    return f"the tree's remote {host} does not tell the forge" if host else "the tree's remote is a folder, no forge"
 
 
 def server_of(api: str, kind: ForgeKind) -> str:

@@ -14,7 +14,7 @@ from codex_runner.dataclass import dataclass
 from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.gitlab import GitLabForge
 from codex_runner.delivery.gitlab_job import USER, GitLabJobForge, is_job_token
-from codex_runner.delivery.http import ForgeEndpoint
+from codex_runner.delivery.http import DEADLINE, ForgeEndpoint, Timing
 from codex_runner.delivery.remote import Remote
 from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
@@ -60,9 +60,9 @@ class Listeners:
 class ForgeReach:
     """Reads the credential of a job's delivery, and opens the ways to a forge with it."""
 
-    def __init__(self, job: Job, spec: DeliverySpec, invocation: Invocation) -> None:
-        """Read nothing."""
-        self._job, self._spec, self._invocation = job, spec, invocation
+    def __init__(self, job: Job, spec: DeliverySpec, invocation: Invocation, *, patience: float = DEADLINE) -> None:
+        """Read nothing. `patience` is for how many seconds a request to the forge's API is tried."""
+        self._job, self._spec, self._invocation, self._patience = job, spec, invocation, patience
 
     async def to(self, place: ForgePlace, listeners: Listeners) -> tuple[Remote, Forge | None]:
         """Read the credential, and return the ways to a place: git's, and the forge's API. The caller closes the forge.
@@ -81,19 +81,20 @@ class ForgeReach:
         config = self._invocation.ssh_config
         ssh = ("ssh",) if config is None else ("ssh", "-F", str(config))
         remote = Remote(place.url, credential, spec.ca_file or "", ssh)
-        return remote, None if credential is None else self._forge(place, credential)
+        return remote, None if credential is None else self._forge(place, credential, listeners)
 
-    def _forge(self, place: ForgePlace, credential: ForgeCredential) -> Forge | None:
+    def _forge(self, place: ForgePlace, credential: ForgeCredential, listeners: Listeners) -> Forge | None:
         if place.kind is ForgeKind.GIT:
             return None
         proxy = self._spec.proxy or proxy_of(self._invocation.environ, place.api)
         endpoint = ForgeEndpoint(
             place.api, self._spec.ca_file or self._invocation.environ.get("SSL_CERT_FILE") or None, proxy
         )
+        timing = Timing(self._patience, on_retry=lambda said: listeners.tell(Warned("retry", said)))
         if place.kind is ForgeKind.GITHUB:
-            return GitHubForge(endpoint, credential, place.repository)
+            return GitHubForge(endpoint, credential, place.repository, timing)
         kind = GitLabJobForge if self._is_of_job(credential.secret) else GitLabForge
-        return kind(endpoint, credential, place.repository)
+        return kind(endpoint, credential, place.repository, timing)
 
     def _is_of_job(self, secret: Secret) -> bool:
         """Whether it is CI_JOB_TOKEN, under whatever name: GitLab lets it push, and read merge requests."""
@@ -146,5 +147,6 @@ def _remedy(remedy: str, path: str, workflow: str) -> str:
     """Return what to do about a credential that is the delivery's, not the job's: another key, and another path."""
     put = f"`codex-runner token put {workflow} --path {path} --kind api_key`"
     for name in (path, workflow):
-        remedy = remedy.replace(f"`codex-runner token put {name}`", put)
+        for command in ("put", "rotate"):  # rotating proves the token of an agent
+            remedy = remedy.replace(f"`codex-runner token {command} {name}`", put)
     return remedy.replace("the job's `credential", "the delivery's `credential")

@@ -29,6 +29,7 @@ from codex_runner.domain.errors import (
     RunnerError,
     SecretStoreError,
 )
+from codex_runner.domain.event import Warned
 from codex_runner.domain.outcomes import ChangeOutcome, JobOutcomes, Outcomes, OutcomeState
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.outcome_metrics import write_outcome_metrics
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from codex_runner.delivery.remote import Remote
     from codex_runner.domain.delivery import Forge
     from codex_runner.domain.delivery_spec import DeliverySpec
+    from codex_runner.domain.event import Event
     from codex_runner.domain.job import Job
 
 _STATES = {
@@ -186,13 +188,18 @@ class _Asker:
         if key not in self._ways:
             job, spec = self._job()
             place = await self._place(job, spec, change)
-            heard = Listeners(lambda _: None, self._redactor.learn, again=True)
+            heard = Listeners(self._complain, self._redactor.learn, again=True)
             remote, forge = await ForgeReach(job, spec, self._invocation).to(place, heard)
             self._ways[key] = _Way(place.api or place.url, remote, forge)
         way = self._ways[key]
         if change.last.target is ForgeKind.GIT and way.remote.shown != repository:
             raise self._elsewhere(f"delivers to {way.remote.shown} now, and this change went to {repository}")
         return way
+
+    def _complain(self, event: Event) -> None:
+        """Say on stderr that the forge lets the command wait. What is refused is the outcome's reason."""
+        if isinstance(event, Warned):
+            self._invocation.complain(self._redactor.text(event.message))
 
     def _job(self) -> tuple[Job, DeliverySpec]:
         if self._config is None:

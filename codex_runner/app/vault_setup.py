@@ -9,7 +9,7 @@ from codex_runner.vault.lease import logged_in
 from codex_runner.vault.oidc import repository_id
 from codex_runner.vault.provision import apply
 from codex_runner.vault.rendering import SetupFormat, render
-from codex_runner.vault.setup import DEFAULT_MOUNT, SetupRequest, Step, plan
+from codex_runner.vault.setup import DEFAULT_MOUNT, SetupRequest, Step, plan, require_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from codex_runner.config import Config
     from codex_runner.engine.bounded import StopFlag
 
-__all__ = ["DEFAULT_MOUNT", "SetupRequest", "Step", "make", "plan", "rendered", "repository_id"]
+__all__ = ["DEFAULT_MOUNT", "SetupRequest", "Step", "make", "plan", "rendered", "repository_id", "require_safe"]
 
 
 def rendered(steps: Sequence[Step], form: str) -> str:

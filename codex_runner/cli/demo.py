@@ -94,6 +94,8 @@ def _show_what_is_left(folder: RunFolder, seconds: float) -> None:
 
 
 def _by_hand(world: DemoWorld) -> str:
+    beside = Path(sys.executable).with_name("codex-runner")  # ci/demo leaves it out of the caller's PATH
+    runner = shlex.quote(str(beside)) if beside.is_file() else "codex-runner"
     python, token, forge_token = shlex.quote(sys.executable), world.token.reveal(), world.forge_token.reveal()
     forge, config = shlex.quote(str(world.project.parent / "forge")), shlex.quote(str(world.config))
     return (
@@ -103,7 +105,7 @@ def _by_hand(world: DemoWorld) -> str:
         f"  {python} -m codex_runner.demo.forge --port {world.forge.port} --folder {forge} "
         f"--repository {world.forge.project.name} --token {forge_token} &\n"
         f"  git -C {shlex.quote(str(world.project))} clean -fdq\n"
-        f"  CODEX_ACCESS_TOKEN={token} {FORGE_TOKEN}={forge_token} codex-runner run release-notes -c {config} "
+        f"  CODEX_ACCESS_TOKEN={token} {FORGE_TOKEN}={forge_token} {runner} run {world.job} -c {config} "
         "--set 'jobs.release-notes.credential.source=\"env\"'\n"
         "The pull request that it opens has a page, as long as the forge runs.\n"
         "Then end the two services, and remove the folder:\n"

@@ -50,6 +50,8 @@ def hosts(
     elif probe:
         _show_probed(documents)
     else:
+        if not documents:
+            tell("the OpenSSH configuration names no alias", "Add a `Host` to ~/.ssh/config, or set `ssh_config`.")
         show_table(
             ("ALIAS", "ADDRESS", "USER", "PORT", "VIA"),
             [[each[key] for key in ("alias", "hostname", "user", "port", "via")] for each in documents],

@@ -14,7 +14,7 @@ from codex_runner.cli.completion import job_names
 from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, runs_config, warn
 from codex_runner.cli.outcomes_output import as_document, exit_code_of, show, tell_doubts
-from codex_runner.cli.speech import print_json, tell
+from codex_runner.cli.speech import print_json, tell_nothing
 from codex_runner.domain.errors import ConfigurationError
 
 
@@ -56,7 +56,7 @@ def outcomes(
         show(found)
     tell_doubts(found)
     if not found.jobs:
-        tell(f"no delivery in {where}" if where.is_dir() else f"the folder {where} does not exist")
+        tell_nothing("no delivery" if job is None else f"no delivery of the job {job}", where)
     if metrics and folder is not None:
         export(found, folder)
     if code := exit_code_of(found):

@@ -13,7 +13,7 @@ from codex_runner.app.history import list_runs
 from codex_runner.cli.completion import job_names
 from codex_runner.cli.operators import duration
 from codex_runner.cli.options import ConfigOption, OutputOption, output_dir
-from codex_runner.cli.speech import print_json, tell
+from codex_runner.cli.speech import print_json, tell, tell_nothing
 from codex_runner.cli.table import show_columns
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.text.dates import format_instant, format_local_minute
@@ -52,7 +52,7 @@ def runs(
     if found:
         _show(found)
     if not found:
-        tell(f"no such run in {where}" if where.is_dir() else f"the folder {where} does not exist")
+        tell_nothing("no such run", where)
     elif next(every, None) is not None:
         tell(f"only the newest {limit} are shown; give --limit for more")
 

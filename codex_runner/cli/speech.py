@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
 from codex_runner.ci_systems import Pipeline
 from codex_runner.text.clean import clean_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _printed: list[bool] = []  # one for each JSON text that this process has printed
 
@@ -20,6 +24,16 @@ def tell(text: str, remedy: str = "") -> None:
     if remedy:
         lines.append(f"  {clean_line(' '.join(remedy.splitlines()))}")
     sys.stderr.write("".join(f"{line}\n" for line in lines))
+
+
+def tell_nothing(what: str, folder: Path) -> None:
+    """Say that a folder of runs holds nothing of this kind, or does not exist."""
+    if folder.is_dir():
+        tell(f"{what} in {folder}")
+    else:
+        tell(
+            f"the folder {folder} does not exist", "No run has begun there yet, or name the folder of the runs with -o."
+        )
 
 
 def print_json(value: object, *, indent: int | None = 2) -> None:

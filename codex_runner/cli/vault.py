@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -99,9 +100,6 @@ def setup(
     """
     from codex_runner.app import vault_setup
 
-    if repo and not repository_id and not gitlab_project:
-        repository_id = vault_setup.repository_id(repo, os.environ)
-        tell(f"GitHub's number of {repo} is {repository_id}")
     request = vault_setup.SetupRequest(
         workflow=workflow,
         delivery=delivery,
@@ -123,6 +121,10 @@ def setup(
         audience=audience,
         secret_id_ttl=int(duration(secret_id_ttl, "--secret-id-ttl")),
     )
+    vault_setup.require_safe(request)
+    if repo and not repository_id and not gitlab_project:
+        request = dataclasses.replace(request, repository_id=vault_setup.repository_id(repo, os.environ))
+        tell(f"GitHub's number of {repo} is {request.repository_id}")
     steps = vault_setup.plan(request)
     if apply:
         loaded = optional_config(config, settings)

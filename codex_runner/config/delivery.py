@@ -34,6 +34,8 @@ def delivery_problems(job: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...],
     if gate is not None:
         if not gate.keys() & {"unless_changed", "if_open", "command"}:
             yield ("gate",), "decides nothing: set `unless_changed`, `if_open` or `command`"
+        elif gate.get("unless_changed") == [] and not gate.keys() & {"if_open", "command"}:
+            yield ("gate", "unless_changed"), "names no file, so the gate decides nothing: name one, or leave it out"
         if gate.get("if_open", IfOpen.GO) != IfOpen.GO:
             if delivery is None:
                 yield ("gate", "if_open"), "has no effect without `delivery`, which opens pull requests"

@@ -59,7 +59,7 @@ def load(
 def read_file(file: Path, start: Path) -> Layer:
     """Read the file, which messages name relative to `start`. Raises ConfigurationError if there is none."""
     if not file.is_file():
-        raise ConfigurationError(f"{file}: there is no such file.", remedy="Write a first one: `codex-runner init`.")
+        raise _no_file(file)
     return layers.from_file(file, _name(file, start))
 
 
@@ -92,6 +92,13 @@ def incomplete(values: Mapping[str, Any], strongest_first: Sequence[Layer]) -> l
     """Return what jobs lack, and which of their keys contradict each other, once the defaults are merged in."""
     origins = [layer.origins for layer in strongest_first]
     return [problems.Problem(problems.origin(key, origins), key, message) for key, message in _incomplete(values)]
+
+
+def _no_file(file: Path) -> ConfigurationError:
+    if not file.exists():
+        return ConfigurationError(f"{file}: there is no such file.", remedy="Write a first one: `codex-runner init`.")
+    kind, named = ("a folder", f"such as {file / FILE_NAME}") if file.is_dir() else ("not a regular file", FILE_NAME)
+    return ConfigurationError(f"{file}: is {kind}.", remedy=f"Name the configuration file itself, {named}.")
 
 
 def _incomplete(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:

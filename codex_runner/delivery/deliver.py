@@ -22,7 +22,7 @@ from codex_runner.delivery.situation import look
 from codex_runner.delivery.tree import change_on
 from codex_runner.domain.delivery import Decoration, Delivered, DeliveryRecord
 from codex_runner.domain.delivery_spec import Signing
-from codex_runner.domain.errors import BranchMovedError, DeliveryError
+from codex_runner.domain.errors import BranchMovedError, ConfigurationError, DeliveryError
 from codex_runner.domain.gate import GreenRun, Outlook
 
 if TYPE_CHECKING:
@@ -64,11 +64,22 @@ class Delivery:
         """Ask what the credential may do, and for the base. Changes nothing. Raises as `Forge.check` does."""
         async with open_repository(self._to.remote, self._to.environ, self._to.runs) as repository:
             access, forge = await self._access(repository), self._to.forge
+            self._require_own_branch(access)
             if forge is None or isinstance(forge, (GitHubForge, GitLabJobForge)):
                 await require_push(repository)
             if isinstance(forge, GitHubForge):  # it tells what a token may do only when it refuses
                 await forge.require_opening(self._to.base or access.default_branch)
             return access
+
+    def _require_own_branch(self, access: Access) -> None:
+        """Raise ConfigurationError if `branch` is one that each night's delivery would hold."""
+        target = self._target(access)
+        if target.branch in {target.base, *target.protected}:
+            kind = "base" if target.branch == target.base else "repository's default branch"
+            raise ConfigurationError(
+                f"`delivery.branch` is {target.branch!r}, the {kind}: a delivery writes to a branch of its own.",
+                remedy="Name another branch, or leave `branch` out: then it is codex/<owner>/<repo>/<job>.",
+            )
 
     async def prove(self, commit: str, base: str) -> None:
         """Raise DeliveryError if the forge lacks the commit that the agent is to begin with. Changes nothing."""

@@ -119,9 +119,10 @@ def refused_remedy(answer: Answer) -> str | None:
         return rule.remedy
     if "x-github-sso" in answer.headers:
         return _REMEDIES[-1][1]
-    return {403: f"{_RIGHTS}{_accepted(answer)}", 404: f"Correct `delivery.repository`, or the token: {_UNSEEN}"}.get(
-        answer.status
-    )
+    return {
+        403: f"{_RIGHTS}{_accepted(answer)}",
+        404: f"Correct `delivery.repository`, `delivery.api` or the token: {_UNSEEN}",
+    }.get(answer.status)
 
 
 def _accepted(answer: Answer) -> str:

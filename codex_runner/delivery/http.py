@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.secret import Secret
 
+DEADLINE: Final = 180.0  # seconds for a request with all its retries
 _ANSWER_BYTES: Final = 16 << 20  # 20 pull requests with the longest bodies, and more
 _SLOWEST: Final = 100_000  # bytes a second that a line sends
 _PAGE: Final = 20
@@ -50,11 +51,14 @@ class ForgeEndpoint:
 class Timing:
     """Seconds for a request with all its retries (`deadline`), and for httpx's steps of one try (`timeout`).
 
-    `now` and `sleep` are the time itself: a test has one that does not wait.
+    `on_retry` gets a sentence, once a request, when its tries take longer than `quiet`. `now` and `sleep` are the time
+    itself: a test has one that does not wait.
     """
 
-    deadline: float = 180.0
+    deadline: float = DEADLINE
     timeout: float = 30.0
+    quiet: float = 5.0
+    on_retry: Callable[[str], None] = lambda _: None
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -140,7 +144,7 @@ class ForgeClient:
         """
         address = path if path.startswith(("http://", "https://")) else f"{self.api}{path}"
         content = None if body is None else json.dumps(body).encode()
-        begin, tries = self._timing.now(), 0
+        begin, tries, told = self._timing.now(), 0, False
 
         async def once() -> Answer:
             nonlocal tries
@@ -152,11 +156,25 @@ class ForgeClient:
                 raise _Passing(answer=answer)
             return answer
 
+        def tell(state: tenacity.RetryCallState) -> None:
+            nonlocal told
+            error = state.outcome.exception() if state.outcome else None
+            if told or not isinstance(error, _Passing):
+                return
+            if self._timing.now() - begin + state.upcoming_sleep > self._timing.quiet:
+                told = True
+                until = format_duration(self._timing.deadline)
+                why = self._why(error)
+                self._timing.on_retry(
+                    f"{self.name} could not {doing}: {why}. The runner tries again for {until} in all."
+                )
+
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(_Passing),
             wait=self._wait,
             stop=lambda state: self._timing.now() - begin + state.upcoming_sleep > self._timing.deadline,
             sleep=self._timing.sleep,
+            before_sleep=tell,
             reraise=True,
         )
         try:
@@ -252,9 +270,9 @@ class ForgeClient:
 
     def _given_up(self, error: _Passing, doing: str, tries: int) -> DeliveryError:
         count = f" ({tries} tries)" if tries > 1 else ""
+        said = self._why(error)
         if error.answer is None:
-            return ForgeUnreachableError(f"{self.name} could not {doing}: {error.why}{count}.")
-        said = f"{error.answer.status} {self.shown(error.answer.words)}".strip()
+            return ForgeUnreachableError(f"{self.name} could not {doing}: {said}{count}.")
         asked = wait_of(error.answer)
         if asked is None and not is_limited(error.answer):
             return ForgeUnreachableError(f"{self.name} could not {doing}: {said}{count}.")
@@ -263,6 +281,12 @@ class ForgeClient:
             f"{self.name} could not {doing}: {said}{count}.{until}",
             remedy="Deliver again later: the token has reached the forge's limit.",
         )
+
+    def _why(self, error: _Passing) -> str:
+        """Return why a request failed: the forge's answer, or that the API's address gave none."""
+        if error.answer is None:
+            return f"{error.why} at {self.api}"
+        return f"{error.answer.status} {self.shown(error.answer.words)}".strip()
 
 
 class _Passing(Exception):  # noqa: N818 - not an error of the run: it is tried again

@@ -112,7 +112,7 @@ _ON_THE_WAY = (
         ),
         DeliveryError,
         "{place} is not there, or the credential may not see it: {said}.",
-        "Check the delivery's `repository`, and that its token may read it.",
+        "Correct the delivery's `repository`, or let its credential, or this user, read it.",
     ),
     _Refusal(
         re.compile(r"SSL certificate problem|certificate verif|self.signed certificate|no alternative certificate"),
@@ -225,7 +225,9 @@ class RefusalWords:
         text = complaint.decode("utf-8", "replace")
         refusal = next(refusal for refusal in refusals if refusal.printed.search(text))
         said = self.shown(complaint) or "git gave no reason"
-        return refusal.error(refusal.sentence.format(place=self._remote.shown, said=said), remedy=refusal.remedy)
+        return refusal.error(
+            refusal.sentence.format(place=self._remote.shown, said=said.rstrip(".")), remedy=refusal.remedy
+        )
 
 
 def has_moved(reason: str, complaint: bytes) -> bool:

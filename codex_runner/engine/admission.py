@@ -42,7 +42,11 @@ class Admission:
         Raises LockedError if the lock is refused, BudgetSpentError if the day's tokens do not suffice.
         """
         if self._job.budget.unlimited:
-            self._recorder.warn(NO_BUDGET, "The job has no `budget`: nothing limits what the model may cost.")
+            self._recorder.warn(
+                NO_BUDGET,
+                "The job has no `budget`: nothing limits what the model may cost. Set one, such as "
+                "`budget = { tokens = 500_000 }`.",
+            )
         if (taken := await self._take_place()) is not None:
             return taken
         account, budget = self._account, self._job.budget

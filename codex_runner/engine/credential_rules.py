@@ -66,6 +66,8 @@ class CredentialUse:
     @property
     def remedy(self) -> str:
         """The remedy for most findings."""
+        if not self.complete:
+            return "Put a fresh token in its place, and renew the job's `credential.expires_at` if that is set."
         return f"Store a fresh token with `codex-runner token rotate {self.workflow}`."
 
 

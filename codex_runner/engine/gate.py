@@ -15,7 +15,7 @@ from codex_runner.domain.event import DeliveryEnded, Gated, build, to_json
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.gate import GateDecision, GreenRun, UnknownGreenRunError
 from codex_runner.engine.command_output import is_alive, left_behind, shown_output
-from codex_runner.engine.gate_files import begin_with, compared
+from codex_runner.engine.gate_files import CORRECT_GLOBS, begin_with, compared
 from codex_runner.engine.handover import cleaned
 from codex_runner.git.base import UnknownBaseError
 from codex_runner.git.guard import guarded_command
@@ -106,7 +106,7 @@ class Gate:
         told = self._recorder.redactor.text(made.reason)
         self._recorder.emit(Gated(made.decision, told, made.exit_code, made.seconds, made.output))
         if made.decision == GateDecision.FAIL:
-            raise GateFailedError(f"gate failed: {made.reason}")
+            raise GateFailedError(f"gate failed: {made.reason}", remedy=_CANNOT_RUN.get(made.exit_code or 0))
         return f"the gate skips this run: {made.reason}" if made.decision == GateDecision.SKIP else None
 
     # --- the command --------------------------------------------------------------------------------------------------
@@ -155,7 +155,8 @@ class Gate:
         try:
             found = await begin_with(job, spec, self._run_id, self._transport, self._recorder.redactor.text)
             if found.spare:
-                self._recorder.warn(_FACTS, f"gate.unless_changed matches no file with {', '.join(found.spare)}.")
+                globs = ", ".join(f"`{glob}`" for glob in found.spare)
+                self._recorder.warn(_FACTS, f"gate.unless_changed matches no file with {globs}. {CORRECT_GLOBS}")
             key = self._green_runs.key(job.name, *found.place)
             self.facts = {_FACTS: {"key": key, "green": to_json(found.green)}}
             last = outlook.green or self._last(key, outlook)
@@ -202,5 +203,12 @@ class Gate:
                 self._recorder.warn(_FACTS, why)
 
 
+# What sh tells by its exit code. The command itself may end so, too: the remedy names the output.
+_CANNOT_RUN: Final = {
+    126: "Make the program that `gate.command` names executable (`chmod +x`), or name its interpreter: `sh FILE`. "
+    "Its output in the log says which one it is.",
+    127: "Correct the program's name in `gate.command`, or install it on the job's host: sh finds it by PATH, or by a "
+    "path from the job's `cwd`. Its output in the log says which one it is.",
+}
 _DIRTY = "it began with uncommitted changes, so not with the files of its commit. The next run goes on."
 _HELD = "Merge or close what is there, or delete the branch. Then run the job again."

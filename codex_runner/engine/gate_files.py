@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from codex_runner.domain.job import Job
     from codex_runner.domain.transport_port import Transport
 
+CORRECT_GLOBS = "Correct or remove these globs: they begin at the repository's top."
 _SPECIAL = frozenset("*?[\\")
 
 
@@ -49,7 +50,10 @@ async def begin_with(
     files = await files_of(transport, job.cwd, base.commit, folders_of(spec.unless_changed))
     digest, spare = files_digest(spec.unless_changed, files)
     if not digest:
-        raise UnknownBaseError(f"gate.unless_changed matches no file of the commit {base.commit[:12]}.")
+        globs = ", ".join(f"`{glob}`" for glob in spec.unless_changed)
+        raise UnknownBaseError(
+            f"gate.unless_changed ({globs}) matches no file of the commit {base.commit[:12]}. {CORRECT_GLOBS}"
+        )
     repository = base.repository if job.workspace is None else job.workspace.repo
     green = GreenRun(run_id, base.commit, digest, job_digest(job, base.prefix, clean))
     return Beginning(green, (repository, base.prefix), spare)

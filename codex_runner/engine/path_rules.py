@@ -112,7 +112,7 @@ def check_glob(rule: str, glob: str) -> None:
     """Raises ConfigurationError if a glob can never match, or does not mean what it seems to mean."""
     problem = None
     if glob.startswith("!"):
-        problem = "`!` is not supported: list the path in `allowed_paths` or `forbidden_paths` instead"
+        problem = "`!` is not supported: list the paths that count, or in path rules the others in `forbidden_paths`"
     elif not glob.strip("/") or "\0" in glob:
         problem = "it matches nothing"
     elif {".", ".."} & set(glob.split("/")):

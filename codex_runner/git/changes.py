@@ -38,7 +38,10 @@ _ANSWER = re.compile(rb"ok (\d+) (\d+)\n")
 class NotRepositoryError(ConfigurationError):
     """The workspace is in no git repository with files to compare."""
 
-    default_remedy = "Run `git init` there, or leave out the settings that need git (path rules, `max_changed_lines`)."
+    default_remedy = (
+        "Set `cwd` to a clone, or leave out the settings that need git: `delivery`, path rules, `must_change`, "
+        "`max_changed_lines`, `secret_scan`."
+    )
 
 
 NO_GIT = "git is not installed on this host."

@@ -26,6 +26,7 @@ _SAFE_PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 # No comma, and no space at an end: Terraform's provider would split the value, or change it.
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_./@:-]+(?: +[A-Za-z0-9_./@:-]+)*")
 
+_EXACT: Final = "Give one exact value, such as owner/repository/name for a path. To give several, repeat the option."
 _REVOKE: Final = """\
 path "auth/token/revoke-self" {
   capabilities = ["update"]
@@ -138,7 +139,7 @@ Step = KvMount | Policy | AuthMount | Role
 
 def plan(request: SetupRequest) -> tuple[Step, ...]:
     """Return the steps in the order to apply them. Raises UsageError if the request is incomplete or unsafe."""
-    _require_safe(request)
+    require_safe(request)
     name = request.name
     steps: list[Step] = [KvMount(request.mount)]
     if not request.lister:
@@ -304,31 +305,37 @@ def _token_settings(request: SetupRequest) -> dict[str, Any]:
     }
 
 
-def _require_safe(request: SetupRequest) -> None:
+def _why_not(value: str, safe: re.Pattern[str]) -> str:
+    """Return why a value is not safe."""
+    if not value:
+        return "it is empty"
+    if safe is _SAFE_PATH and not {"", ".."}.isdisjoint(value.split("/")):
+        return "it has `..`, or a slash at its beginning, at its end, or beside another one"
+    return "it has characters that have a meaning in Vault's policies or claims"
+
+
+def require_safe(request: SetupRequest) -> None:
+    """Raise UsageError if a value could mean more to Vault than itself, or if no login is selected."""
     if not (request.repository or request.gitlab_project or request.approle_cidrs):
         raise UsageError("No login selected.", remedy="Give --repo, --gitlab-project, or --approle with its addresses.")
     for what, value, safe in (
         ("workflow", request.workflow, _SAFE_PATH),
-        ("delivery's path", request.delivery, _SAFE_PATH),
+        ("delivery", request.delivery, _SAFE_PATH),
         ("mount", request.mount, _SAFE_PATH),
-        ("JWT mount", request.jwt_mount, _SAFE_PATH),
-        ("AppRole mount", request.approle_mount, _SAFE_PATH),
-        ("repository", request.repository, _SAFE_PATH),
-        ("workflow file", request.workflow_file, _SAFE_PATH),
+        ("jwt-mount", request.jwt_mount, _SAFE_PATH),
+        ("approle-mount", request.approle_mount, _SAFE_PATH),
+        ("repo", request.repository, _SAFE_PATH),
+        ("workflow-file", request.workflow_file, _SAFE_PATH),
         ("ref", request.ref, _SAFE_TEXT),
-        ("beginning of tags", request.tag_prefix, _SAFE_PATH),
+        ("tag-prefix", request.tag_prefix, _SAFE_PATH),
         ("environment", request.environment, _SAFE_TEXT),
-        ("GitLab project", request.gitlab_project, _SAFE_PATH),
+        ("gitlab-project", request.gitlab_project, _SAFE_PATH),
         ("issuer", request.issuer, _SAFE_TEXT),
         ("audience", request.audience, _SAFE_TEXT),
         *(("event", event, _SAFE_TEXT) for event in request.events or ()),
     ):
         if value is not None and (not safe.fullmatch(value) or ".." in value.split("/")):
-            raise UsageError(
-                f"The {what} {value!r} has characters that have a meaning in Vault's policies or claims.",
-                remedy="Give one exact value, without patterns or commas: one role is for one workflow. To give "
-                "several values, repeat the option.",
-            )
+            raise UsageError(f"`--{what}` {value!r} cannot be used: {_why_not(value, safe)}.", remedy=_EXACT)
     for cidr in request.approle_cidrs:
         _require_cidr(cidr)
     _require_one_meaning(request)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import shlex
 import shutil
@@ -35,6 +36,10 @@ def test_the_demo_ends_with_a_branch_and_a_pull_request(codex_home, tmp_path):
     forge = ["git", "-C", scratch / "forge/acme/spacing.git"]
     branch = subprocess.run([*forge, "rev-parse", delivery["branch"]], capture_output=True, text=True, check=True)
     assert branch.stdout.strip() == delivery["commit"]
+    runner = re.search(
+        r"^  CODEX_ACCESS_TOKEN=\S+ DEMO_FORGE_TOKEN=\S+ (\S+) run release-notes ", done.text, re.MULTILINE
+    )
+    assert os.access(runner[1], os.X_OK), "whatever is in PATH"
     command = shlex.split(re.search(r"^  (\S+ -m codex_runner.demo.forge .*) &$", done.text, re.MULTILINE)[1])
     check_the_forge_by_hand([sys.executable, *command[1:]])
     shutil.rmtree(scratch)

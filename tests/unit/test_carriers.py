@@ -34,6 +34,7 @@ def test_the_client_gets_no_secret_of_the_runners_but_what_is_given():
 @pytest.mark.parametrize(
     ("complaint", "words"),
     [
+        ("Can't open user config file /x: No such file or directory", "Correct `ssh_config`"),
         ("ada@devbox: Permission denied (publickey).", "ssh -F f -v devbox true"),
         ("Offending key\nhost key for [10.0.0.1]:22 has changed\nREMOTE HOST IDENTIFICATION HAS CHANGED", "10.0.0.1"),
         ("ssh: Could not resolve hostname devbox: Name or service not known", "codex-runner hosts"),

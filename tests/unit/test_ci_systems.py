@@ -117,6 +117,10 @@ def test_a_delivery_on_forgejo_must_name_its_kind():
     with pytest.raises(ConfigurationError) as refused:
         place_of("docs", spec, origin, FORGEJO)
     assert '"git"' in refused.value.remedy
+    assert "missing, and the tree's remote forge.example.com does not tell the forge." in refused.value.message
+    for other, told in (("", "the tree has no remote `origin`"), ("/srv/app.git", "the tree's remote is a folder")):
+        with pytest.raises(ConfigurationError, match=f"delivery.target: missing, and {told}"):
+            place_of("docs", spec, other, {})
     assert place_of("docs", replace(spec, target=ForgeKind.GIT), origin, FORGEJO).url == origin
 
 

@@ -1,6 +1,7 @@
 """`codex-runner config check`: it names what a run would refuse of the file, and skips what only a run can know."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -216,3 +217,13 @@ def test_a_folder_beside_the_file_is(check, tmp_path):
 def test_a_job_whose_prompt_comes_with_the_run_is_valid(tmp_path):
     (tmp_path / "codex-runner.toml").write_text("version = 1\n[jobs.ask]\n")
     assert check_file(Path("codex-runner.toml"), tmp_path).problems == ()
+
+
+def test_what_is_no_file_is_told_as_what_it_is(check, tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    done = check(GOOD, "folder", "pipe", "absent.toml")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"{tmp_path}/folder: is a folder.\n  Name the configuration file itself, such as" in done.stderr
+    assert f"{tmp_path}/pipe: is not a regular file.\n" in done.stderr
+    assert f"{tmp_path}/absent.toml: there is no such file.\n  Write a first one" in done.stderr

@@ -173,6 +173,7 @@ def test_every_layer_reaches_them(configured, environ, overrides, expected):
         ("delivery = { signing = 'required', author = 'A <a@b>' }", "jobs.x.delivery.author: has no effect with"),
         ("delivery = {}\nsandbox = 'read-only'", "jobs.x.delivery: has nothing to deliver: with `sandbox = "),
         ("gate = {}", "jobs.x.gate: decides nothing: set `unless_changed`, `if_open` or `command`"),
+        ("gate = { unless_changed = [] }", "jobs.x.gate.unless_changed: names no file, so the gate decides nothing"),
         ("gate = { if_open = 'skip' }", "jobs.x.gate.if_open: has no effect without `delivery`"),
         (
             "gate = { if_open = 'skip' }\ndelivery = { target = 'git' }",

@@ -117,6 +117,8 @@ def test_where_the_source_keeps_no_facts_only_what_is_known_is_judged():
     assert outcomes(bare, SPEC, loose) == {rules.EXPIRY: Outcome.UNJUDGED}
     expired = dataclasses.replace(bare, expires_at="2026-02-25T00:00:00Z")
     assert refusals(expired, SPEC, loose) == {rules.EXPIRY}
+    remedies = {finding.remedy for finding in rules.judge_credential(expired, SPEC, loose)}
+    assert not [remedy for remedy in remedies if "codex-runner token" in remedy], "nothing in Vault is meant"
     assert refusals(dataclasses.replace(bare, expires_at="?"), SPEC, loose) == {rules.DATES}
     assert refusals(dataclasses.replace(bare, workflow="x"), SPEC, loose) == {rules.WORKFLOW}
 

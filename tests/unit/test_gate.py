@@ -137,6 +137,11 @@ def test_anything_else_fails_the_run(gated, command, why):
     assert (trial.credentials.asked, host.started, decided(trial).decision) == (0, False, "fail")
 
 
+@pytest.mark.parametrize(("code", "remedy"), [(126, "chmod +x"), (127, "Correct the program's name in `gate.command`")])
+def test_a_command_that_sh_cannot_run_is_told_as_such(gated, code, remedy):
+    assert remedy in gated(command=COMMAND).run(Host((code, b"sh: 1: x: not found\n"))).verdict.remedy
+
+
 def test_a_folder_that_is_gone_and_a_host_that_is_lost_are_told_as_such(gated):
     trial, host = gated(command=COMMAND), Host()
     host.fails["execute"] = FolderGoneError("cwd: /x does not exist.")
@@ -264,7 +269,16 @@ def test_a_glob_that_matches_nothing_is_told(gated):
     gated(**gate).run(Host())
     trial = gated(**gate)
     assert trial.run(Host()).verdict.result == "skipped"
-    assert "scr/**" in next(each.message for each in trial.events if isinstance(each, ev.Warned))
+    (warning,) = [each.message for each in trial.events if isinstance(each, ev.Warned)]
+    assert "`scr/**`. Correct or remove" in warning
+    assert "(`scr/**`) matches no file of the commit" in gone(gated)
+
+
+def gone(gated):
+    """What a gate says whose globs match nothing at all."""
+    trial = gated(unless_changed=("scr/**",))
+    trial.run(Host())
+    return next(each.message for each in trial.events if isinstance(each, ev.Warned))
 
 
 def test_no_gate_goes_on_and_is_remembered(gated):

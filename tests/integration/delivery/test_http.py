@@ -71,6 +71,20 @@ def test_retries_end_with_their_deadline(forge):
     assert "deliver again" in told.value.remedy
 
 
+def test_a_forge_that_stays_away_is_told_once_a_request(forge):
+    time, said = Time(), []
+    timing = Timing(now=time.now, sleep=time.sleep, on_retry=said.append)
+    forge.faults = answers(503, {"message": "Unavailable"}, times=1000)
+    with pytest.raises(ForgeUnreachableError):
+        ask(forge.github_api, timing=timing)
+    (sentence,) = said
+    assert sentence == "GitHub could not do it: 503 Unavailable. The runner tries again for 3m in all."
+    forge.faults = answers(503, {"message": "Unavailable"}, first=len(forge.requests) + 1)
+    with pytest.raises(DeliveryError, match="404 Not Found"):
+        ask(forge.github_api, timing=timing)
+    assert len(said) == 1, "what passes at once is no news"
+
+
 @pytest.mark.parametrize(("status", "message"), [(429, "Too many"), (403, "You have exceeded a secondary rate limit")])
 def test_retry_after_is_kept_to(forge, status, message):
     time = Time()
@@ -193,7 +207,7 @@ def test_nobody_listens():
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
-        with pytest.raises(ForgeUnreachableError, match=r"Connection refused \(\d+ tries\)"):
+        with pytest.raises(ForgeUnreachableError, match=rf"Connection refused at {url} \(\d+ tries\)"):
             ask(url)
 
 

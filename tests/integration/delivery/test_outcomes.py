@@ -154,7 +154,7 @@ def test_jobs_are_apart_and_one_can_be_chosen(forge, hub):
         ("docs", [(1, "open", 1)]), ("notes", [(2, "open", 1)]), ("other", []),
     ]  # fmt: skip
     assert outcomes(hub.job(job="notes")) == [(2, "open", 1)]
-    assert "no delivery in" in hub.ask("--job", "nothing").stderr
+    assert "no delivery of the job nothing in" in hub.ask("--job", "nothing").stderr
 
 
 def test_a_later_delivery_counts(forge, hub):

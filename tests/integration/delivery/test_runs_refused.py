@@ -100,3 +100,45 @@ def test_a_rule_that_refuses_the_branch_is_13_and_nothing_is_half_made(project, 
     assert again.code == 0, again.stderr
     nightly.check_one()
     project.check_nothing_is_left()
+
+
+def test_a_run_that_ended_before_its_agent_has_nothing_to_cancel_or_deliver(project, nightly):
+    del project.environ[TOKEN]
+    nightly.run(code=4)
+    cancelled = project.command("cancel", "last")
+    assert cancelled.code == 2
+    assert "is over: there is nothing to cancel" in cancelled.stderr
+    delivered = project.command("deliver", "last")
+    assert delivered.code == 13
+    assert "Run the job again.\n" in delivered.stderr
+
+
+def test_the_base_is_no_branch_of_its_own(project, nightly, service):
+    asked = len(service.requests)
+    nightly.configure({"branch": "main"})
+    nightly.run(code=3)
+    assert "`delivery.branch` is 'main', the base" in project.last.run_json["reason"]
+    assert len(service.requests) == asked, "nothing is spent"
+
+
+def test_doctor_asks_the_forge_as_a_run_would(project, forge, nightly):
+    before = forge.repository.git("for-each-ref")
+
+    def row():
+        done = project.command("doctor", "--json")
+        (found,) = [each for each in json.loads(done.stdout)["checks"] if each["check"] == "delivery"]
+        return done.code, found["state"], found["message"] + found["remedy"]
+
+    code, state, said = row()
+    assert (code, state) == (0, "ok")
+    assert "acme/app (github)" in said
+    project.environ[TOKEN] = "ghs_wrong"
+    code, state, said = row()
+    assert (code, state) == (4, "failed")
+    assert "GitHub refused the token" in said
+    del project.environ[TOKEN]
+    code, state, said = row()
+    assert (code, state) == (4, "failed")
+    assert f"The variable {TOKEN}" in said
+    assert forge.repository.git("for-each-ref") == before
+    assert forge.project.pulls == []

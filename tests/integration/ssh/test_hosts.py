@@ -118,6 +118,12 @@ def test_names_are_split_as_ssh_splits_them(tmp_path):
     assert [each["alias"] for each in said.json["hosts"]] == ["a#b", "c", "f", "g", "h=i"]
 
 
+def test_a_configuration_without_aliases_is_told(tmp_path):
+    said = hosts_of(tmp_path, "Host *\n  User ada\n")
+    assert said.code == 0
+    assert "names no alias" in said.stderr
+
+
 def test_a_file_with_a_byte_order_mark_is_told(tmp_path):
     """Nothing was listed of it, and nothing said."""
     said = hosts_of(tmp_path, "\ufeffHost a\n  HostName 10.0.0.1\n")

@@ -102,6 +102,13 @@ def test_options_reach_the_role(setup):
         ((), 2, "--workflow"),
         (("--workflow", "acme/app/docs"), 2, "No login selected"),
         (("--workflow", "acme/app/*", "--repo", "acme/app", "--repository-id", "1"), 2, "have a meaning"),
+        (("--workflow", "", "--repo", "acme/app"), 2, "`--workflow` '' cannot be used: it is empty"),
+        (("--workflow", "a", "--repo", "a/b", "--delivery", ""), 2, "`--delivery` '' cannot be used: it is empty"),
+        (
+            ("--workflow", "a", "--repo", "a/b", "--delivery", "/x//y"),
+            2,
+            "`--delivery` '/x//y' cannot be used: it has `..`",
+        ),
         (("--workflow", "a", "--repo", "a/b", "--repository-id", "1", "--event", "pull_request_target"), 2, "stranger"),
         (("--workflow", "a", "--approle", "10.0.0.0/8", "--secret-id-ttl", "long"), 2, "--secret-id-ttl"),
         (("--workflow", "a", "--approle", "10.0.0.0/8", "--format", "json"), 2, "--format"),

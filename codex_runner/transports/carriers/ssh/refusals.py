@@ -22,7 +22,11 @@ _REFUSALS = (
         "Check `HostName` in the OpenSSH configuration: `codex-runner hosts` lists the aliases.",
     ),
     (
-        r"Bad configuration option|terminating, \d+ bad|Can't open user config file|Bad owner or permissions",
+        r"Can't open user config file",
+        "Correct `ssh_config` at the top of the configuration, or make that file readable for this user.",
+    ),
+    (
+        r"Bad configuration option|terminating, \d+ bad|Bad owner or permissions",
         "Correct the OpenSSH configuration: `{ssh} -G {alias}` reads it.",
     ),
 )
