@@ -64,6 +64,8 @@ class Mover:
         """
         self._to, self._spec, self._repository = to, spec, repository
         self._record, self._at, self._when, self._warnings = record, at, when, warnings
+        self.arrived = ""
+        """The commit that is on the branch now, "" if none of this mover's is known to be there."""
 
     async def move(self, plan: Plan, target: DeliveryTarget, made: ChangeSet, message: str, *, signs: bool) -> Tip:
         """Let the forge make the commit if it `signs` it, or else push one."""
@@ -79,13 +81,16 @@ class Mover:
                     raise DeliveryError("GitHub has not signed the commit that it made.", remedy=_UNSIGNED)
                 on_the_way = dataclasses.replace(self._record, tip=plan.expected, next=done.oid)
                 await self._push(upload.undo, on_the_way, opened)
-                self._warnings += await commits.move(target.branch, plan.expected or None, done.oid)
+                await commits.move(target.branch, plan.expected or None, done.oid)
+                self.arrived = done.oid
+                self._warnings += await commits.tidy(target.branch, done.oid)
                 return Tip(done.oid, done.signed, done.way)
         if self._spec.signing is Signing.REQUIRED:
             raise DeliveryError("The forge cannot make this commit, so it would not be signed.", remedy=_UNSIGNED)
         commit = await self._commit(made, message, self._when)
         update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
         await self._push([update], dataclasses.replace(self._record, tip=commit), opened)
+        self.arrived = commit
         return Tip(commit, None if self._to.forge is None else False, CommitWay.PUSH)
 
     async def move_with_request(
@@ -103,6 +108,7 @@ class Mover:
         wanted = Decoration(spec.labels, (), spec.assignees)
         update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
         pushed = await self._push([update], record, None, push_options(target.base, told, wanted, opened))
+        self.arrived = commit
         try:
             pull = await forge.opened(target.branch, target.base, record, pushed)
         except ForgeUnreachableError:
@@ -110,6 +116,7 @@ class Mover:
         except DeliveryError:
             if (await self._repository.refs(update.ref)).get(update.ref) == commit:
                 raise
+            self.arrived = ""
             raise BranchMovedError(f"Another run has moved the branch {target.branch} since this one did.") from None
         if opened is None:
             self._warnings += await forge.lacking(pull.number, wanted)

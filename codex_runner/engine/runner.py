@@ -30,7 +30,7 @@ from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
 from codex_runner.engine.conclusion import Conclusion
 from codex_runner.engine.ending import stop_ending
-from codex_runner.engine.gate import Gate
+from codex_runner.engine.gate import Gate, skip_reason
 from codex_runner.engine.handover import Handover
 from codex_runner.engine.keeping import Keeping, best_effort, is_judged
 from codex_runner.engine.login_secrets import LoginSecrets
@@ -125,11 +125,12 @@ class Runner:
         await self._let_go(verdict)
         self._admission.charge(final=True)
         verdict = await self._conclusion.search(verdict)
-        if verdict.result == "succeeded":
+        is_green = verdict.result == "succeeded" and self._state.verdict is None  # or it was remembered at its end
+        if is_green:
             await self._remember(is_green=True)
         self._conclusion.conclude(verdict)
         self._conclusion.report()
-        if verdict.result == "succeeded" and self._state.verdict is not None and self._state.verdict.exit_code:
+        if is_green and self._state.verdict is not None and self._state.verdict.exit_code:
             await self._remember(is_green=False)
         self._admission.leave()
         return self._state
@@ -199,6 +200,8 @@ class Runner:
         if self._state.run_id:
             self._login_secrets.go_on()
             self._noted = True  # presumably by the runner that began the run
+            if (skip := skip_reason(self._state.gate)) is not None:  # that runner was killed before it said so
+                return _Skipped(skip)
             await self._admission.enter_again()
             return None
         self._recorder.emit(
@@ -279,10 +282,16 @@ class Runner:
         )
 
     async def _note(self) -> dict[str, Any] | None:
-        if not is_watched(self._job):
+        is_needed = is_watched(self._job)
+        if not is_needed and (self._job.gate is None or not self._job.gate.unless_changed):
             return None
         self._noted = True
-        return await note(self._job, self._run_id, self._transport, self._recorder, self._context.own)
+        try:
+            return await note(self._job, self._run_id, self._transport, self._recorder, self._context.own)
+        except RunnerError as error:
+            if is_needed or isinstance(error, UnreachableError):
+                raise
+            return None  # only the gate asks, and takes the tree for one that is not clean
 
     async def _borrow(self, now: float) -> Granted:
         granted = await self._adapters.credentials.borrow(
@@ -301,7 +310,7 @@ class Runner:
     async def _compare(self) -> bytes:
         """Compare the tree, before a check changes it too, and scan the patch for secrets. Returns the patch."""
         noted = self._state.facts.get("tree")
-        if noted is None or self._out_of_reach:
+        if noted is None or self._out_of_reach or not is_watched(self._job):
             return b""
         found = await self._stopping.unless_stopped(compare(self._job, noted, self._transport, self._recorder))
         if self._adapters.scan is not None:

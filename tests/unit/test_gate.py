@@ -1,5 +1,7 @@
 """The gate before the agent, against a host in memory: each answer of its command, each doubt, and what is kept."""
 
+import asyncio
+import errno
 import json
 
 import pytest
@@ -8,15 +10,27 @@ from support.trial import KEY, REPLY, Trial
 
 from codex_runner.app.green_runs import FolderGreenRuns
 from codex_runner.domain import event as ev
+from codex_runner.domain.cksum import cksum
+from codex_runner.domain.delivery import ForgeKind
 from codex_runner.domain.delivery_spec import DeliverySpec, GateSpec
-from codex_runner.domain.errors import CredentialError, FolderGoneError, LeakError, UnreachableError
-from codex_runner.domain.gate import GreenRun, UnknownGreenRunError
+from codex_runner.domain.errors import (
+    CredentialError,
+    DeliveryError,
+    FolderGoneError,
+    HostError,
+    LeakError,
+    UnreachableError,
+)
+from codex_runner.domain.gate import GreenRun, Outlook, UnknownGreenRunError
 from codex_runner.domain.host import Completed
 from codex_runner.domain.job import Job, Limits
 from codex_runner.domain.policy import Budget
 from codex_runner.domain.secret import Secret
-from codex_runner.engine.gate import PATIENCE
+from codex_runner.domain.state import RunState
+from codex_runner.engine.gate import PATIENCE, Gate
 from codex_runner.engine.gate_files import compared, files_digest, folders_of, job_digest
+from codex_runner.engine.recorder import Recorder
+from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.writer import FileReports
 
 COMMAND = "is there anything"
@@ -27,11 +41,11 @@ FILES = {"src/a.py": "100644 blob " + "1" * 40, "docs/a.md": "100644 blob " + "2
 class Host(FakeHost):
     """A host whose job's folder is in a repository, if it has a commit."""
 
-    def __init__(self, command=(0, b""), *, commit=COMMIT, files=FILES, cut=0, alive=True):
+    def __init__(self, command=(0, b""), *, commit=COMMIT, files=FILES, cut=0, alive=True, dirty=False):
         code, output = command
         super().__init__(prints(REPLY), answers={COMMAND: Completed(code, output, 0.5)})
         self.commit, self.files, self.cut, self.alive = commit, dict(files), cut, alive
-        self.patience = None
+        self.patience, self.dirty = None, dirty
 
     async def execute(self, script, *, cwd=None, timeout=60.0, arguments=()):
         if arguments == (COMMAND,):
@@ -49,6 +63,12 @@ class Host(FakeHost):
             listed = "".join(f"{entry}\t{path}\0" for path, entry in self.files.items()).encode() + b"end\0"
             listed = listed[: len(listed) - self.cut]
             return Completed(0, listed[offset : offset + size], 0.0, b"fatal: bad tree" if self.cut else b"")
+        if arguments[:1] == ("snapshot",):
+            self._ask("snapshot")
+            facts = {"seal": "s", "top": "/x", "head": self.commit, "tree": "t", "committed": "t", "unwatched": ""}
+            facts["committed"] += "2" * self.dirty
+            said = "".join(f"{key}\0{value}\0" for key, value in facts.items()).encode()
+            return Completed(0, b"ok %d %d\n" % (len(said), cksum(said)) + said, 0.0, b"")
         return await super().ask(script, arguments=arguments, **options)
 
     @property
@@ -293,6 +313,164 @@ def test_a_run_that_is_attached_to_is_remembered(gated, tmp_path):
     assert gated(**gate).run(Host()).verdict.result == "skipped"
 
 
+def test_a_green_run_with_uncommitted_changes_takes_back_the_record_of_an_older_one(gated):
+    """The older record was of the same commit, and skipped the next run although the log said that it goes on."""
+    gate = {"unless_changed": ("src/**",)}
+    gated(**gate).run(Host())
+    dirty = gated(**gate, ignored=True)
+    assert dirty.run(Host(dirty=True)).verdict.result == "succeeded"
+    assert "The next run goes on" in next(each.message for each in dirty.events if isinstance(each, ev.Warned))
+    trial = gated(**gate)
+    assert trial.run(Host()).verdict.result == "succeeded"
+    assert "uncommitted changes" in decided(trial).reason
+    assert gated(**gate).run(Host()).verdict.result == "skipped"
+
+
+def test_a_tree_of_which_nothing_is_known_is_not_remembered(gated):
+    gate = {"unless_changed": ("src/**",)}
+    host = Host()
+    host.fails["snapshot"] = HostError("git cannot read the workspace.")
+    assert gated(**gate).run(host).verdict.result == "succeeded"
+    assert gated(**gate).run(Host()).verdict.result == "succeeded"
+
+
+def test_attaching_to_a_run_that_is_over_moves_no_record(gated, tmp_path):
+    """It put an old run in place of the newer one, and of a red run for a moment."""
+    gate = {"unless_changed": ("src/**",)}
+    old = gated(**gate)
+    old.run(Host())
+    changed = FILES | {"src/a.py": "100644 blob " + "3" * 40}
+    gated(**gate).run(Host(files=changed))
+    (record,) = (tmp_path / "gates").iterdir()
+    newest = record.read_bytes()
+    assert old.run(Host(), attach=True).verdict.result == "succeeded"
+    assert record.read_bytes() == newest
+    assert gated(**gate).run(Host(files=changed)).verdict.result == "skipped"
+
+
+def test_attaching_to_a_run_that_its_gate_was_about_to_skip_ends_it_as_skipped(gated):
+    trial = gated(command=COMMAND)
+    trial.run(Host((78, b"")))
+    lines = trial.folder.events.read_bytes().splitlines(keepends=True)
+    at = next(number for number, record in enumerate(trial.records, 1) if isinstance(record.event, ev.Gated))
+    trial.folder.events.write_bytes(b"".join(lines[:at]))  # the runner was killed here
+    host = Host()
+    verdict = trial.run(host, attach=True).verdict
+    assert (verdict.exit_code, verdict.result) == (0, "skipped")
+    assert verdict.reason == "the gate skips this run: its command exited with 78"
+    assert not host.started
+
+
+# The forge's record, and this machine's
+
+
+class Unwritten:
+    """A journal that keeps nothing."""
+
+    def append(self, record):
+        pass
+
+
+class Forge:
+    """Has the record of a last green run, and takes the next one unless it `refuses` it, or `fails`."""
+
+    def __init__(self):
+        self.green, self.unknown, self.refuses, self.fails = None, "", False, None
+
+    async def ask(self):
+        return Outlook(green=self.green, unknown=self.unknown)
+
+    async def remember(self, green):
+        if self.fails is not None:
+            raise self.fails
+        if not self.refuses:
+            self.green = green
+        return not self.refuses
+
+
+@pytest.fixture
+def night(tmp_path):
+    """Let a gate of this machine decide on a run, and remember it if it went on. Returns if it did."""
+
+    def ask(forge, run, files=FILES, *, machine="one", is_green=True):
+        job = Job(name="docs", prompt="do it", cwd="/x", gate=GateSpec(("src/**",)))
+        recorder = Recorder(RunState(), Unwritten(), [], Redactor())
+        gate = Gate(run, recorder, forge, Host(files=files), FolderGreenRuns(tmp_path / machine))
+
+        async def both():
+            if await gate.decide(job) is not None:
+                return False
+            tree = {"head": COMMIT, "dirty": False}
+            recorder.emit(ev.RunPrepared({**gate.facts, "tree": tree}))
+            await gate.remember(job, is_green=True)
+            if not is_green:
+                await gate.remember(job, is_green=False)
+            return True
+
+        went = asyncio.run(both())
+        return went, " ".join(warning.message for warning in recorder.state.warnings)
+
+    return ask
+
+
+def changed(content):
+    return FILES | {"src/a.py": "100644 blob " + content * 40}
+
+
+@pytest.mark.parametrize("how", ["refuses", "fails"])
+def test_the_newest_record_counts_wherever_it_is(night, how):
+    """An older one at the forge hid the work of a base that went back to what it was."""
+    forge = Forge()
+    assert night(forge, "run-1")[0]
+    setattr(forge, how, how == "refuses" or DeliveryError("the forge is out of reach."))
+    went, warned = night(forge, "run-2", changed("3"))
+    assert went
+    assert ("out of reach" in warned) == (how == "fails")
+    assert not night(forge, "run-3", changed("3"))[0]
+    assert night(forge, "run-3", FILES)[0], "the last green run had other files"
+    assert not night(forge, "run-4", FILES)[0]
+    setattr(forge, how, None)
+    assert night(forge, "run-5", changed("4"))[0]
+    assert not night(forge, "run-6", changed("4"), machine="two")[0]
+    forge.green = None  # a person has deleted the ref, so that the next night runs
+    assert night(forge, "run-7", FILES)[0]
+
+
+def test_a_record_at_the_forge_that_cannot_be_read_is_not_replaced_by_an_older_one(night):
+    forge = Forge()
+    forge.refuses = True
+    assert night(forge, "run-1")[0]
+    forge.unknown = "it is damaged."
+    went, warned = night(forge, "run-2")
+    assert went
+    assert "damaged" in warned
+
+
+def test_a_record_that_is_taken_back_counts_for_nothing_wherever_it_is(night):
+    """The forge had it, and could not be reached when the run lost its verdict."""
+    forge = Forge()
+    remember, kept = forge.remember, []
+
+    async def once(green):
+        if kept:
+            raise DeliveryError("the forge is out of reach.")
+        kept.append(green)
+        return await remember(green)
+
+    forge.remember = once
+    assert night(forge, "run-1", is_green=False)[0]
+    assert forge.green.files
+    assert night(forge, "run-2")[0]
+
+
+def test_a_fault_of_the_machine_does_not_keep_a_paid_run_from_its_end(night):
+    forge = Forge()
+    forge.fails = OSError(errno.ENOSPC, "No space left on device")
+    went, warned = night(forge, "run-1")
+    assert went
+    assert "no space left" in warned
+
+
 # What a run begins with
 
 
@@ -303,9 +481,7 @@ def digest(**changes):
 
 def test_what_the_agent_is_asked_is_in_the_digest_and_nothing_else():
     same = digest()
-    assert same == digest(
-        cwd="/b", limits=Limits(timeout=5), budget=Budget(tokens=3), delivery=DeliverySpec(draft=False)
-    )
+    assert same == digest(cwd="/b", limits=Limits(timeout=5), budget=Budget(tokens=3))
     assert same == digest(gate=GateSpec(("src/**",), ignored=True))
     others = [
         digest(prompt="do more"),
@@ -318,6 +494,18 @@ def test_what_the_agent_is_asked_is_in_the_digest_and_nothing_else():
     ]
     assert len({same, *others}) == len(others) + 1
     assert digest(prompt="hunter2") == digest(prompt="***"), "a digest tells nothing of a secret"
+
+
+def test_where_a_delivery_goes_is_in_the_digest_and_nothing_else_of_it():
+    """A record from before the job had a delivery, or another one, hid that nothing had arrived there."""
+    same = digest(delivery=DeliverySpec())
+    assert same == digest(delivery=DeliverySpec(draft=False, labels=("docs",), retention=5.0))
+    others = [
+        digest(),
+        *(digest(delivery=DeliverySpec(**{key: "x/y"})) for key in ("repository", "api", "base", "branch")),
+        digest(delivery=DeliverySpec(target=ForgeKind.GIT)),
+    ]
+    assert len({same, *others}) == len(others) + 1
 
 
 def test_secrets_of_codex_are_names_only():
