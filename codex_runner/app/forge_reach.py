@@ -73,8 +73,9 @@ class ForgeReach:
         if spec.ca_file is not None:
             require_ca(spec.ca_file, f"jobs.{self._job.name}.delivery.ca_file")
         credential = None
+        # Also without a credential: ssh finds this user's own key, and a folder is written with this user's rights.
+        require_trust(self._job, self._invocation.environ, listeners.tell_failure)
         if spec.credential is not None:
-            require_trust(self._job, self._invocation.environ, listeners.tell_failure)
             secret = await self._borrow(spec.credential, listeners)
             user = USER if place.kind is ForgeKind.GITLAB and self._is_of_job(secret) else _USERS[place.kind]
             credential = ForgeCredential(secret, spec.credential.user or user)
