@@ -166,7 +166,7 @@ class Delivery:
         when: float,
     ) -> Delivered:
         self.reached = Reached(target.base)
-        found, at = await look(self._to, repository, target, made, "" if made is None else made.base)
+        found, refs = await look(self._to, repository, target, made, "" if made is None else made.base)
         spec = self._spec
         change = DeliveredChange("", "", is_empty=True) if made is None else DeliveredChange(made.tree, made.base)
         plan = decide(target, found, change, self._policy)
@@ -178,7 +178,7 @@ class Delivery:
             return self._told(plan, target, plan.pull, made, found.tip)
         self.reached = Reached(target.base, plan.expected)
         new = DeliveryRecord(target.workflow, target.target, words.run, "", made.base, made.tree)
-        mover = Mover(self._to, spec, repository, new, at, when, self._warnings)
+        mover = Mover(self._to, spec, repository, new, refs, when, self._warnings)
         try:
             if isinstance(self._to.forge, GitLabJobForge):
                 tip, opened = await mover.move_with_request(self._to.forge, plan, target, made, words)

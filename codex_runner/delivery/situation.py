@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.delivery import record as block
 from codex_runner.delivery.branch import DeliveryTarget, Found
 from codex_runner.delivery.gitlab_job import GitLabJobForge
@@ -12,6 +13,7 @@ from codex_runner.delivery.push import around, check_place
 from codex_runner.delivery.record_ref import read_record, record_ref
 from codex_runner.delivery.repository import open_repository
 from codex_runner.delivery.tree import changed_paths, is_of
+from codex_runner.delivery.upload import objects_ref
 from codex_runner.domain.delivery import DeliveryRecord, PullState
 from codex_runner.domain.errors import DeliveryError
 from codex_runner.engine.path_rules import matches
@@ -24,15 +26,27 @@ if TYPE_CHECKING:
     from codex_runner.domain.delivery import ChangeSet
 
 
+@dataclass(frozen=True, slots=True)
+class OwnRefs:
+    """The commits of the runner's own refs for this workflow, "" for one that is not there.
+
+    `objects`: see `delivery.upload`.
+    """
+
+    record: str
+    objects: str
+
+
 async def look(
     to: Destination, repository: DeliveryRepository, target: DeliveryTarget, made: ChangeSet | None, base: str
-) -> tuple[Found, str]:
-    """Return what there is, and the commit that holds the record's ref ("" if there is none).
+) -> tuple[Found, OwnRefs]:
+    """Return what there is, and the runner's own refs.
 
     `base` is the base's commit of now, "" if that does not matter.
     """
     ref = f"refs/heads/{target.branch}"
-    there = await repository.refs(*around(ref), record_ref(target.workflow, target.target))
+    names = target.workflow, target.target
+    there = await repository.refs(*around(ref), record_ref(*names), objects_ref(*names))
     tip = there.get(ref, "")
     if made is not None and not tip:
         check_place(ref, there)
@@ -52,7 +66,7 @@ async def look(
     changed = None
     if record is not None and not (tip and opened is not None):
         changed = await _base_changed(repository, record, made, base, to.watched)
-    return Found(tip, pulls, record, ours - {""}, changed), at
+    return Found(tip, pulls, record, ours - {""}, changed), OwnRefs(at, there.get(objects_ref(*names), ""))
 
 
 async def _is_merged(to: Destination, record: DeliveryRecord, target: DeliveryTarget) -> bool:

@@ -18,6 +18,7 @@ from codex_runner.domain.job import Limits
 from codex_runner.domain.policy import Budget, RetryPolicy
 from codex_runner.engine.config_secrets import without_secrets
 from codex_runner.engine.path_rules import matches
+from codex_runner.engine.prompt import names
 from codex_runner.git.base import UnknownBaseError, base_of, files_of
 
 if TYPE_CHECKING:
@@ -86,7 +87,12 @@ def job_digest(job: Job, prefix: str, clean: Callable[[str], str]) -> str:
 def _way_of(spec: DeliverySpec) -> DeliverySpec:
     """Return only where a delivery goes: no green run of before has brought anything to another place."""
     return DeliverySpec(
-        target=spec.target, repository=spec.repository, api=spec.api, base=spec.base, branch=spec.branch
+        target=spec.target,
+        repository=spec.repository,
+        api=spec.api,
+        base=spec.base,
+        branch=spec.branch,
+        names={name: spec.names[name] for name in names(spec.branch) if name in spec.names},
     )
 
 

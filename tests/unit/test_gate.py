@@ -499,11 +499,12 @@ def test_what_the_agent_is_asked_is_in_the_digest_and_nothing_else():
 def test_where_a_delivery_goes_is_in_the_digest_and_nothing_else_of_it():
     """A record from before the job had a delivery, or another one, hid that nothing had arrived there."""
     same = digest(delivery=DeliverySpec())
-    assert same == digest(delivery=DeliverySpec(draft=False, labels=("docs",), retention=5.0))
+    assert same == digest(delivery=DeliverySpec(draft=False, labels=("docs",), retention=5.0, names={"V": "1"}))
     others = [
         digest(),
         *(digest(delivery=DeliverySpec(**{key: "x/y"})) for key in ("repository", "api", "base", "branch")),
         digest(delivery=DeliverySpec(target=ForgeKind.GIT)),
+        *(digest(delivery=DeliverySpec(branch="x/{{V}}", names={"V": each})) for each in "12"),
     ]
     assert len({same, *others}) == len(others) + 1
 
