@@ -59,14 +59,17 @@ async def look(
         record = block.read(opened.body)
     ours = set() if kept is None else {kept.tip, kept.next}
     by_push = isinstance(forge, GitLabJobForge)  # only the push itself writes its record
-    if made is not None and tip and kept is None and (by_push or not pulls) and await is_of(repository, tip, made):
-        ours.add(tip)  # a forge that refuses the record's ref, and a runner that was killed after the push
+    # On a forge that refuses the record's ref, a runner may have been killed after the push: only the change tells.
+    may_be_ours = bool(tip) and kept is None and (by_push or not pulls)
+    if may_be_ours and made is not None and await is_of(repository, tip, made):
+        ours.add(tip)
     if forge is None and record is not None and not tip and await _is_merged(to, record, target):
         record = None
     changed = None
     if record is not None and not (tip and opened is not None):
         changed = await _base_changed(repository, record, made, base, to.watched)
-    return Found(tip, pulls, record, ours - {""}, changed), OwnRefs(at, there.get(objects_ref(*names), ""))
+    found = Found(tip, pulls, record, ours - {""}, changed, may_be_ours=may_be_ours and made is None)
+    return found, OwnRefs(at, there.get(objects_ref(*names), ""))
 
 
 async def _is_merged(to: Destination, record: DeliveryRecord, target: DeliveryTarget) -> bool:

@@ -8,6 +8,7 @@ from support.shore import BRANCH, WHEN, WORKFLOW, Shore
 
 from codex_runner.delivery.deliver import Delivery
 from codex_runner.delivery.green_ref import green_ref
+from codex_runner.delivery.record_ref import record_ref
 from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.domain.delivery import ForgeKind, Reopen
 from codex_runner.domain.gate import GreenRun
@@ -74,6 +75,20 @@ def test_a_branch_that_a_person_has_pushed_to(shore):
     found = outlook(shore).blocked
     assert found.state == "held"
     assert "A person has pushed" in found.reason
+
+
+def test_a_branch_that_only_the_change_tells_to_be_ours_blocks_nothing(shore):
+    """An earlier try pushed it, to a forge that refuses the record, and opened no pull request: each night was held."""
+    hello = shore.change(HELLO)
+    shore.deliver(hello)
+    shore.forge.project.pulls.clear()
+    record = record_ref(WORKFLOW, "main")
+    shore.forge.repository.git("update-ref", "-d", record)
+    assert blocked(shore) is None
+    assert shore.deliver(hello).state in {"delivered", "updated", "unchanged"}
+    # Whoever made it: a branch that no delivery may write is certain.
+    shore.spec = dataclasses.replace(shore.spec, branch="main")
+    assert blocked(shore) == "held"
 
 
 def refuse(shore):
