@@ -29,6 +29,8 @@ from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
 from codex_runner.engine.gate import PATIENCE, Gate
 from codex_runner.engine.gate_files import compared, files_digest, folders_of, job_digest
+from codex_runner.engine.handover import Asked, Handover
+from codex_runner.engine.login_secrets import LoginSecrets
 from codex_runner.engine.recorder import Recorder
 from codex_runner.redaction.redactor import Redactor
 from codex_runner.reports.writer import FileReports
@@ -469,6 +471,34 @@ def test_a_fault_of_the_machine_does_not_keep_a_paid_run_from_its_end(night):
     went, warned = night(forge, "run-1")
     assert went
     assert "no space left" in warned
+
+
+class Expired:
+    """Delivers with a credential that ends before the record is kept."""
+
+    async def check(self, transport, tell, learn):
+        return Asked({})
+
+    async def remember(self, state, green, tell, learn):
+        tell(ev.Guarded("delivery credential-expiry", passed=False, message="it has expired."))
+        raise CredentialError("it has expired.")
+
+
+def test_a_credential_that_ends_after_the_verdict_is_a_warning_and_breaks_no_guard(tmp_path):
+    """JUnit was red with it, and `codex-runner deliver` and `attach` took the green run for a failed one."""
+    job = Job(name="docs", prompt="do it", cwd="/x", gate=GateSpec(("src/**",)))
+    recorder = Recorder(RunState(), Unwritten(), [], Redactor())
+    handover = Handover(job, "run-1", recorder, LoginSecrets(job, recorder), Host(), Expired())
+    gate = Gate("run-1", recorder, handover, Host(), FolderGreenRuns(tmp_path))
+
+    async def both():
+        assert await gate.decide(job) is None
+        recorder.emit(ev.RunPrepared({**gate.facts, "tree": {"head": COMMIT, "dirty": False}}))
+        await gate.remember(job, is_green=True)
+
+    asyncio.run(both())
+    assert recorder.state.guards == {}
+    assert "it has expired" in recorder.state.warnings[-1].message
 
 
 # What a run begins with
