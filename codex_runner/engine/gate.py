@@ -16,7 +16,7 @@ from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.gate import GateDecision, GreenRun, UnknownGreenRunError
 from codex_runner.engine.command_output import is_alive, left_behind, shown_output
 from codex_runner.engine.gate_files import begin_with, compared
-from codex_runner.engine.handover import cleaned
+from codex_runner.engine.handover import UnrevokedError, cleaned
 from codex_runner.engine.verdict import own_failure
 from codex_runner.git.base import UnknownBaseError
 from codex_runner.git.guard import guarded_command
@@ -195,6 +195,7 @@ class Gate:
         """Keep the record of this run if it is green, and its delivery too. A record that cannot be kept is a warning.
 
         `is_green` False takes the record back: the run had a good verdict, and lost it when it wrote its reports.
+        Raises UnrevokedError if a login stays behind, and RunnerError if the journal fails.
         """
         state = self._recorder.state
         noted = state.facts.get(_FACTS)
@@ -212,6 +213,8 @@ class Gate:
             green = green.taken_back
         try:
             await self._keep(noted["key"], green)
+        except UnrevokedError:
+            raise
         except RunnerError as error:
             self._warn_unkept(error.message, is_green=is_green)
         except Exception as error:  # noqa: BLE001 - the agent is paid, and its changes are delivered: the run must end

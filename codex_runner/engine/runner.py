@@ -127,20 +127,27 @@ class Runner:
         verdict = await self._conclusion.search(verdict)
         is_green = verdict.result == "succeeded" and self._state.verdict is None  # or it was remembered at its end
         if is_green:
-            await self._remember(is_green=True)
+            verdict = await self._remember(verdict, is_green=True)
         self._conclusion.conclude(verdict)
         self._conclusion.report()
         if is_green and self._state.verdict is not None and self._state.verdict.exit_code:
-            await self._remember(is_green=False)
+            await self._remember(verdict, is_green=False)
         self._admission.leave()
         return self._state
 
-    async def _remember(self, *, is_green: bool) -> None:
-        """Let the gate of the next run know of this one. A stop does not change the verdict any more."""
+    async def _remember(self, verdict: Verdict, *, is_green: bool) -> Verdict:
+        """Let the gate of the next run know of this one. Returns the verdict, which no stop changes any more.
+
+        A login that stays behind, or a journal that fails, makes it a bad one.
+        """
         if self._gate is None:
-            return
-        with contextlib.suppress(Stopped):
-            await self._stopping.unless_stopped(self._gate.remember(self._job, is_green=is_green))
+            return verdict
+        try:
+            with contextlib.suppress(Stopped):
+                await self._stopping.unless_stopped(self._gate.remember(self._job, is_green=is_green))
+        except RunnerError as error:
+            return Verdict(error.exit_code, f"{verdict.reason}, but {error.message}", remedy=error.remedy)
+        return verdict
 
     async def _to_verdict(self) -> Verdict:
         if self._state.verdict is None or self._out_of_reach:

@@ -6,6 +6,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
+from codex_runner.domain.credential import REVOCATION
 from codex_runner.domain.errors import CredentialError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.failure import Failure
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from codex_runner.vault.auth import Login
     from codex_runner.vault.client import VaultClient
 
-REVOCATION: Final = "vault-revocation"
 LOST_LOGIN: Final = "vault-lost-login"
 
 STOP_GRACE: Final = 3.0

@@ -11,9 +11,11 @@ from support.trial import KEY, REPLY, Trial
 from codex_runner.app.green_runs import FolderGreenRuns
 from codex_runner.domain import event as ev
 from codex_runner.domain.cksum import cksum
+from codex_runner.domain.credential import REVOCATION
 from codex_runner.domain.delivery import ForgeKind
 from codex_runner.domain.delivery_spec import DeliverySpec, GateSpec
 from codex_runner.domain.errors import (
+    ConfigurationError,
     CredentialError,
     DeliveryError,
     FolderGoneError,
@@ -29,7 +31,7 @@ from codex_runner.domain.secret import Secret
 from codex_runner.domain.state import RunState
 from codex_runner.engine.gate import PATIENCE, Gate
 from codex_runner.engine.gate_files import compared, files_digest, folders_of, job_digest
-from codex_runner.engine.handover import Asked, Handover
+from codex_runner.engine.handover import Asked, Handover, UnrevokedError
 from codex_runner.engine.login_secrets import LoginSecrets
 from codex_runner.engine.recorder import Recorder
 from codex_runner.redaction.redactor import Redactor
@@ -473,22 +475,24 @@ def test_a_fault_of_the_machine_does_not_keep_a_paid_run_from_its_end(night):
     assert "no space left" in warned
 
 
-class Expired:
-    """Delivers with a credential that ends before the record is kept."""
+class Ended:
+    """Delivers with a credential that ends before the record is kept, and breaks this guard."""
+
+    def __init__(self, guard):
+        self.guard = guard
 
     async def check(self, transport, tell, learn):
         return Asked({})
 
     async def remember(self, state, green, tell, learn):
-        tell(ev.Guarded("delivery credential-expiry", passed=False, message="it has expired."))
-        raise CredentialError("it has expired.")
+        tell(ev.Guarded(self.guard, passed=False, message="it has ended."))
+        raise CredentialError("it has ended.")
 
 
-def test_a_credential_that_ends_after_the_verdict_is_a_warning_and_breaks_no_guard(tmp_path):
-    """JUnit was red with it, and `codex-runner deliver` and `attach` took the green run for a failed one."""
+def remembered(tmp_path, guard):
     job = Job(name="docs", prompt="do it", cwd="/x", gate=GateSpec(("src/**",)))
     recorder = Recorder(RunState(), Unwritten(), [], Redactor())
-    handover = Handover(job, "run-1", recorder, LoginSecrets(job, recorder), Host(), Expired())
+    handover = Handover(job, "run-1", recorder, LoginSecrets(job, recorder), Host(), Ended(guard))
     gate = Gate("run-1", recorder, handover, Host(), FolderGreenRuns(tmp_path))
 
     async def both():
@@ -497,8 +501,40 @@ def test_a_credential_that_ends_after_the_verdict_is_a_warning_and_breaks_no_gua
         await gate.remember(job, is_green=True)
 
     asyncio.run(both())
-    assert recorder.state.guards == {}
-    assert "it has expired" in recorder.state.warnings[-1].message
+    return recorder.state
+
+
+def test_a_credential_that_ends_after_the_verdict_is_a_warning_and_breaks_no_guard(tmp_path):
+    """JUnit was red with it, and `codex-runner deliver` and `attach` took the green run for a failed one."""
+    state = remembered(tmp_path, "delivery credential-expiry")
+    assert state.guards == {}
+    assert "it has ended" in state.warnings[-1].message
+
+
+def test_a_login_that_stays_behind_after_the_verdict_is_no_warning(tmp_path):
+    with pytest.raises(UnrevokedError, match="it has ended"):
+        remembered(tmp_path, f"delivery {REVOCATION}")
+
+
+def test_a_journal_that_fails_while_a_run_is_remembered_ends_it_red_with_its_reports(gated):
+    """The program ended with the error, and the run without a verdict."""
+    trial = gated(unless_changed=("src/**",))
+
+    class Full:
+        def __init__(self, journal):
+            self.journal = journal
+            self.copy, self.close = journal.copy, journal.close
+
+        def append(self, record):
+            if isinstance(record.event, ev.Warned) and record.event.code == "gate":
+                raise ConfigurationError("events.jsonl cannot be written.")
+            self.journal.append(record)
+
+    trial.journal_of = Full
+    verdict = trial.run(Host(dirty=True)).verdict
+    assert (verdict.exit_code, verdict.result) == (3, "failed")
+    assert "cannot be written" in verdict.reason
+    assert json.loads(trial.folder.run_json.read_bytes())["exit_code"] == 3
 
 
 # What a run begins with
