@@ -17,9 +17,10 @@ from codex_runner.delivery.gitlab_job import USER, GitLabJobForge, is_job_token
 from codex_runner.delivery.http import ForgeEndpoint
 from codex_runner.delivery.remote import Remote
 from codex_runner.domain.credential import CredentialSource
-from codex_runner.domain.delivery import GUARDS, ForgeCredential, ForgeKind
+from codex_runner.domain.delivery import ForgeCredential, ForgeKind
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.guard_names import OF_DELIVERY
 from codex_runner.engine.credential_rules import CredentialUse
 from codex_runner.vault.endpoint import proxy_of, require_ca
 from codex_runner.vault.lease import borrow
@@ -133,7 +134,7 @@ class _Renamed:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Guarded) and (event.failed or not self._again):
-            self._tell(dataclasses.replace(event, name=f"{GUARDS}{event.name}"))
+            self._tell(dataclasses.replace(event, name=f"{OF_DELIVERY}{event.name}"))
         elif isinstance(event, Warned) and not self._again and event.code != SOURCE:  # a CI system's own token is fine
             self._tell(event)
 

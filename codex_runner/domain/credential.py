@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import field as setting  # `field` is also a key: that of a secret in Vault
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final, get_args
+from typing import TYPE_CHECKING, ClassVar, get_args
 
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.key import FILE, SECRET_FILE, SECRET_VARIABLE, SHOWN, Form, key
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
     from codex_runner.domain.event import Event
     from codex_runner.domain.secret import Secret
-
-
-REVOCATION: Final = "vault-revocation"
-"""The guard on a login at Vault: it was given back."""
 
 
 class CredentialKind(StrEnum):

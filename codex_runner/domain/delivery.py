@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from codex_runner.dataclass import dataclass
-from codex_runner.domain.credential import REVOCATION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,12 +219,6 @@ class CommitWay(StrEnum):
     PUSH = "push"  # git pushed it
     PUSH_OPTIONS = "push-options"  # git pushed it, and options of the push opened the merge request
 
-
-GUARDS: Final = "delivery "
-"""The beginning of the names of all guards of a delivery's credential. They judge the delivery, not the agent's run."""
-
-UNREVOKED: Final = f"{GUARDS}{REVOCATION}"
-"""That of the delivery's own login at Vault."""
 
 AGAIN: Final = "deliver"
 """The way by hand that delivers again with `codex-runner deliver`."""

@@ -13,11 +13,12 @@ from codex_runner.dataclass import dataclass
 from codex_runner.domain.cancellation import RunCancelledError
 from codex_runner.domain.change import show_path
 from codex_runner.domain.claim import ClaimTakenError
-from codex_runner.domain.delivery import AGAIN, UNREVOKED, ByHand, DeliveryState
+from codex_runner.domain.delivery import AGAIN, ByHand, DeliveryState
 from codex_runner.domain.errors import CredentialError, DeliveryError, LeakError, RunnerError, UnreachableError
 from codex_runner.domain.event import DeliveryEnded, DeliveryReady, Guarded, build
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.gate import GreenRun, Outlook
+from codex_runner.domain.guard_names import OF_DELIVERY, REVOCATION
 from codex_runner.domain.run import Verdict
 from codex_runner.git.changes import Before
 from codex_runner.git.delivered import pack
@@ -166,7 +167,7 @@ class Handover:
         broken: list[Event] = []
 
         def tell(event: Event) -> None:
-            if isinstance(event, Guarded) and event.failed and event.name == UNREVOKED:
+            if isinstance(event, Guarded) and event.failed and event.name == f"{OF_DELIVERY}{REVOCATION}":
                 broken.append(event)
                 self._recorder.emit(event)
 

@@ -37,7 +37,7 @@ from codex_runner.engine.login_secrets import LoginSecrets
 from codex_runner.engine.planned import planned
 from codex_runner.engine.proof import Proof
 from codex_runner.engine.verdict import judge_run, own_failure
-from codex_runner.engine.workspace import compare, is_watched, note, placed
+from codex_runner.engine.workspace import compare, is_noted, is_watched, note, placed
 
 if TYPE_CHECKING:
     from codex_runner.domain.credential import Granted
@@ -125,8 +125,7 @@ class Runner:
         await self._let_go(verdict)
         self._admission.charge(final=True)
         verdict = await self._conclusion.search(verdict)
-        is_green = verdict.result == "succeeded" and self._state.verdict is None  # or it was remembered at its end
-        if is_green:
+        if is_green := verdict.result == "succeeded" and self._state.verdict is None:  # or it was remembered at its end
             verdict = await self._remember(verdict, is_green=True)
         self._conclusion.conclude(verdict)
         self._conclusion.report()
@@ -136,10 +135,7 @@ class Runner:
         return self._state
 
     async def _remember(self, verdict: Verdict, *, is_green: bool) -> Verdict:
-        """Let the gate of the next run know of this one. Returns the verdict, which no stop changes any more.
-
-        A login that stays behind, or a journal that fails, makes it a bad one.
-        """
+        """Let the gate of the next run know of this one. Returns the verdict: a stop does not change it any more."""
         if self._gate is None:
             return verdict
         try:
@@ -289,16 +285,10 @@ class Runner:
         )
 
     async def _note(self) -> dict[str, Any] | None:
-        is_needed = is_watched(self._job)
-        if not is_needed and (self._job.gate is None or not self._job.gate.unless_changed):
+        if not is_noted(self._job):
             return None
         self._noted = True
-        try:
-            return await note(self._job, self._run_id, self._transport, self._recorder, self._context.own)
-        except RunnerError as error:
-            if is_needed or isinstance(error, UnreachableError):
-                raise
-            return None  # only the gate asks, and takes the tree for one that is not clean
+        return await note(self._job, self._run_id, self._transport, self._recorder, self._context.own)
 
     async def _borrow(self, now: float) -> Granted:
         granted = await self._adapters.credentials.borrow(
@@ -382,10 +372,8 @@ class Runner:
 
     async def _let_go(self, verdict: Verdict) -> None:
         """End the agent and remove the run from the host, unless that has been done or the host is unreachable."""
-        attempt = self._state.attempt
-        if self._given_back or self._state.verdict is not None or (attempt is None and not self._noted):
-            return
-        if self._out_of_reach:
+        attempt, is_over = self._state.attempt, self._state.verdict is not None
+        if self._given_back or is_over or self._out_of_reach or (attempt is None and not self._noted):
             return
         # A failure in here must not hide the one that led here.
         with best_effort():

@@ -6,10 +6,10 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
-from codex_runner.domain.credential import REVOCATION
 from codex_runner.domain.errors import CredentialError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.failure import Failure
+from codex_runner.domain.guard_names import REVOCATION
 from codex_runner.text.dates import format_date
 from codex_runner.text.durations import format_duration
 from codex_runner.vault.auth import log_in, require_role
