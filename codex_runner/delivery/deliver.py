@@ -15,9 +15,9 @@ from codex_runner.delivery.branch import DeliveredChange, DeliveryPolicy, Delive
 from codex_runner.delivery.github import GitHubForge
 from codex_runner.delivery.gitlab_job import GitLabJobForge, require_possible, unknowns
 from codex_runner.delivery.green_ref import keep_green, read_green
-from codex_runner.delivery.mover import RUNNER, Mover, Tip, note
+from codex_runner.delivery.mover import Mover, Tip, note
 from codex_runner.delivery.plain_git import find_base, require_push
-from codex_runner.delivery.repository import open_repository
+from codex_runner.delivery.repository import RUNNER, open_repository
 from codex_runner.delivery.situation import look
 from codex_runner.delivery.tree import change_on
 from codex_runner.domain.delivery import Decoration, Delivered, DeliveryRecord

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from codex_runner.dataclass import dataclass
 from codex_runner.delivery import record as block
@@ -15,7 +15,7 @@ from codex_runner.delivery.push_options import BOUNDS as OPTION_BOUNDS
 from codex_runner.delivery.push_options import push_options
 from codex_runner.delivery.record_ref import record_ref, write_record
 from codex_runner.delivery.refusals import RecordRefusedError
-from codex_runner.delivery.repository import Person
+from codex_runner.delivery.repository import RUNNER, Person
 from codex_runner.delivery.tree import contents
 from codex_runner.delivery.upload import Upload
 from codex_runner.domain.delivery import CommitWay, Decoration, PullText
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from codex_runner.delivery.text import Words
     from codex_runner.domain.delivery import ChangeSet, DeliveryRecord, Forge, PullRequest
     from codex_runner.domain.delivery_spec import DeliverySpec
-
-RUNNER: Final = Person("codex-runner", "codex-runner@localhost")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from codex_runner.delivery.push import Update, push
 from codex_runner.delivery.record_ref import record_ref
 from codex_runner.delivery.refusals import RecordRefusedError
-from codex_runner.delivery.repository import Person
+from codex_runner.delivery.repository import RUNNER
 from codex_runner.domain.errors import BranchMovedError, CredentialError, DeliveryError
 
 if TYPE_CHECKING:
     from codex_runner.delivery.repository import DeliveryRepository
     from codex_runner.domain.delivery import ChangeSet, DeliveryRecord
 
-_RUNNER = Person("codex-runner", "codex-runner@localhost")
 _MESSAGE = "Objects of a delivery\n\nThe delivery removes this ref.\n"
 
 
@@ -43,7 +42,7 @@ class Upload:
         """Push the objects. Returns False if the forge refuses the ref. Idempotent. Raises as `push.push` does."""
         repository, change = self._repository, self._change
         commit = await repository.commit(
-            change.tree, change.base, _MESSAGE, author=_RUNNER, committer=_RUNNER, when=self._when
+            change.tree, change.base, _MESSAGE, author=RUNNER, committer=RUNNER, when=self._when
         )
         try:
             await push(repository, [Update(self._ref, self._there, commit)])
