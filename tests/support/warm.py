@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -58,6 +59,7 @@ class Warm:
     """A command that the server has forked."""
 
     def __init__(self, command, *, cwd, env, stdin, stdout, stderr):
+        self._hearing = threading.Lock()
         self.args, self.returncode, self.stdin = command, None, None
         if stdin == subprocess.PIPE:
             theirs, ours = os.pipe()
@@ -84,13 +86,14 @@ class Warm:
         return self.returncode
 
     def wait(self, timeout=None):
-        if self.returncode is None:
-            self._server.settimeout(timeout)
-            try:
-                self._heard(_exactly(self._server, 4))
-            except TimeoutError:
-                raise subprocess.TimeoutExpired(self.args, timeout) from None
-        return self.returncode
+        with self._hearing:  # a test and its forge may wait for the same runner
+            if self.returncode is None:
+                self._server.settimeout(timeout)
+                try:
+                    self._heard(_exactly(self._server, 4))
+                except TimeoutError:
+                    raise subprocess.TimeoutExpired(self.args, timeout) from None
+            return self.returncode
 
     def send_signal(self, number):
         if self.poll() is None:
