@@ -37,7 +37,7 @@ class JobCredentials:
             if isinstance(event, Guarded) and event.failed:
                 tell(event)
 
-        if job.credential is not None or job.codex.environment or job.delivery is not None:
+        if _has_rights(job):
             require_trust(job, self._environ, tell_refusal)
 
     async def borrow(  # noqa: PLR0913 - the port's, and the version
@@ -52,7 +52,7 @@ class JobCredentials:
     ) -> Granted:
         """See Credentials.borrow. `version` asks Vault for another version than the newest."""
         spec = job.credential
-        if spec is not None or job.codex.environment:
+        if _has_rights(job):
             require_trust(job, self._environ, tell)
         if spec is None:
             if not job.codex.environment:
@@ -87,6 +87,11 @@ class JobCredentials:
             tell(event)
         facts = CredentialFacts(source="workload_identity", place="OPENAI_IDENTITY_TOKEN_FILE")
         return Granted(CredentialKind.WORKLOAD_IDENTITY, identity.environment, facts)
+
+
+def _has_rights(job: Job) -> bool:
+    """Whether a run acts with more than what started the pipeline has: a delivery may have the rights of this user."""
+    return job.credential is not None or bool(job.codex.environment) or job.delivery is not None
 
 
 def workflow_of(spec: CredentialSpec, job: str, repository: str) -> str:

@@ -20,6 +20,7 @@ from codex_runner.domain.credential import CredentialSource
 from codex_runner.domain.delivery import ForgeCredential, ForgeKind
 from codex_runner.domain.errors import CredentialError
 from codex_runner.domain.event import Guarded, Warned
+from codex_runner.domain.guard_names import OF_DELIVERY
 from codex_runner.engine.credential_rules import CredentialUse
 from codex_runner.vault.endpoint import proxy_of, require_ca
 from codex_runner.vault.lease import borrow
@@ -51,11 +52,6 @@ class Listeners:
     learn: Callable[[Secret], None]
     again: bool = False
 
-    def tell_failure(self, event: Event) -> None:
-        """Pass on a guard that failed."""
-        if isinstance(event, Guarded) and event.failed:
-            self.tell(event)
-
 
 class ForgeReach:
     """Reads the credential of a job's delivery, and opens the ways to a forge with it."""
@@ -73,8 +69,9 @@ class ForgeReach:
         if spec.ca_file is not None:
             require_ca(spec.ca_file, f"jobs.{self._job.name}.delivery.ca_file")
         credential = None
+        # Also without a credential: ssh finds this user's own key, and a folder is written with this user's rights.
+        require_trust(self._job, self._invocation.environ, _Renamed(listeners.tell, again=True))
         if spec.credential is not None:
-            require_trust(self._job, self._invocation.environ, listeners.tell_failure)
             secret = await self._borrow(spec.credential, listeners)
             user = USER if place.kind is ForgeKind.GITLAB and self._is_of_job(secret) else _USERS[place.kind]
             credential = ForgeCredential(secret, spec.credential.user or user)
@@ -138,7 +135,7 @@ class _Renamed:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Guarded) and (event.failed or not self._again):
-            self._tell(dataclasses.replace(event, name=f"delivery {event.name}"))
+            self._tell(dataclasses.replace(event, name=f"{OF_DELIVERY}{event.name}"))
         elif isinstance(event, Warned) and not self._again and event.code != SOURCE:  # a CI system's own token is fine
             self._tell(event)
 

@@ -52,6 +52,14 @@ class FolderGreenRuns:
         except OSError as error:
             raise _unusable(place, f"cannot be written: {error.strerror}") from None
 
+    def forget(self, key: str) -> None:
+        """See GreenRuns.forget."""
+        place = self._folder / f"{key}.json"
+        try:
+            place.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unusable(place, f"cannot be removed: {error.strerror}") from None
+
 
 def _unusable(place: Path, why: str) -> UnknownGreenRunError:
     return UnknownGreenRunError(f"{place} {why}.", remedy="Remove that file: the next green run writes it again.")

@@ -6,6 +6,7 @@ pushed. What a person has done to the branch or to the pull request, it leaves a
 
 from __future__ import annotations
 
+import dataclasses
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ class Found:
     open or the newest pull request, or from a plain remote's ref. A plain remote has none once its tip is part of the
     base. `ours` are further commits that the runner is known to have pushed: a run that was killed after the push left
     no pull request. `base_changed`: since the pull request was closed, the base got a change in the files that matter.
-    None means that this is not known.
+    None means that this is not known. `may_be_ours`: only the change tells if the tip is ours, and there is none yet.
     """
 
     tip: str = ""
@@ -69,6 +70,7 @@ class Found:
     record: DeliveryRecord | None = None
     ours: Collection[str] = ()
     base_changed: bool | None = None
+    may_be_ours: bool = False
 
     @property
     def open_pull(self) -> PullRequest | None:
@@ -129,6 +131,8 @@ def decide(target: DeliveryTarget, found: Found, change: DeliveredChange, policy
 
 def foresee(target: DeliveryTarget, found: Found, policy: DeliveryPolicy) -> Plan | None:
     """Return the plan before the agent, if it is certain that its changes would go nowhere: held, or closed."""
+    if found.may_be_ours:
+        found = dataclasses.replace(found, ours={*found.ours, found.tip})
     plan = decide(target, found, DeliveredChange("", ""), policy)
     if plan.step is Move.CLOSED and policy.reopen is Reopen.CHANGED and found.base_changed is None:
         return None  # the files that the agent will change may have changed on the base too

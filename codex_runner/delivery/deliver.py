@@ -98,10 +98,11 @@ class Delivery:
             pull = found.open_pull
             named = "" if pull is None else f"Pull request {pull.number} is open ({pull.link})."
             try:
-                green, _ = await read_green(repository, target.workflow, target.target)
+                green, at = await read_green(repository, target.workflow, target.target)
             except DeliveryError as error:
                 return Outlook(blocked, named, unknown=error.message)
-            return Outlook(blocked, named, green)
+            unread = f"The record of the last green run at the forge (commit {at[:12]}) cannot be read."
+            return Outlook(blocked, named, green, unread if at and green is None else "")
 
     async def remember(self, green: GreenRun, *, when: float) -> None:
         """Keep the record of a green run at the forge, for the gate. Idempotent.
@@ -175,7 +176,8 @@ class Delivery:
         words: Words,
         when: float,
     ) -> Delivered:
-        found, at = await look(self._to, repository, target, made, "" if made is None else made.base)
+        self.reached = Reached(target.base)
+        found, refs = await look(self._to, repository, target, made, "" if made is None else made.base)
         spec = self._spec
         change = DeliveredChange("", "", is_empty=True) if made is None else DeliveredChange(made.tree, made.base)
         plan = decide(target, found, change, self._policy)
@@ -187,14 +189,17 @@ class Delivery:
             return self._told(plan, target, plan.pull, made, found.tip)
         self.reached = Reached(target.base, plan.expected)
         new = DeliveryRecord(target.workflow, target.target, words.run, "", made.base, made.tree)
-        mover = Mover(self._to, spec, repository, new, at, when, self._warnings)
-        if isinstance(self._to.forge, GitLabJobForge):
-            tip, opened = await mover.move_with_request(self._to.forge, plan, target, made, words)
-            return self._moved(plan, target, opened, made, tip)
-        signs = access.signs and spec.signing is not Signing.OFF
-        tip = await mover.move(plan, target, made, text.commit_message(spec, words), signs=signs)
-        link = plan.pull.link if plan.step is Move.UPDATE and plan.pull is not None else ""
-        self.reached = dataclasses.replace(self.reached, commit=tip.commit, link=link)
+        mover = Mover(self._to, spec, repository, new, refs, when, self._warnings)
+        try:
+            if isinstance(self._to.forge, GitLabJobForge):
+                tip, opened = await mover.move_with_request(self._to.forge, plan, target, made, words)
+                return self._moved(plan, target, opened, made, tip)
+            signs = access.signs and spec.signing is not Signing.OFF
+            tip = await mover.move(plan, target, made, text.commit_message(spec, words), signs=signs)
+        finally:
+            if mover.arrived:
+                link = plan.pull.link if plan.step is Move.UPDATE and plan.pull is not None else ""
+                self.reached = dataclasses.replace(self.reached, commit=mover.arrived, link=link)
         bare = words.run if self._spec.labels or self._spec.reviewers or self._spec.assignees else ""
         if plan.step is Move.UPDATE:
             bare = "" if found.record is None else found.record.bare

@@ -14,7 +14,7 @@ from codex_runner.dataclass import dataclass
 from codex_runner.delivery.answer import take
 from codex_runner.delivery.github_api import Commit, GitHubRepository, read_commit
 from codex_runner.domain.delivery import CommitWay
-from codex_runner.domain.errors import BranchMovedError, DeliveryError
+from codex_runner.domain.errors import BranchMovedError, CredentialError, DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -93,11 +93,10 @@ class GitHubCommits:
             made = await self._by_trees(change, message, contents)
         return None if made is None else Committed(made.oid, CommitWay.TREES, made.verified)
 
-    async def move(self, branch: str, before: str | None, commit: str) -> Sequence[str]:
-        """Move a branch from `before` (None: there is none) to `commit`: a compare-and-swap.
+    async def move(self, branch: str, before: str | None, commit: str) -> None:
+        """Move a branch from `before` (None: there is none) to `commit`: a compare-and-swap. Call `tidy` after it.
 
-        Idempotent. Returns sentences for the log: the second branch may be left. Raises BranchMovedError if the branch
-        is elsewhere.
+        Idempotent. Raises BranchMovedError if the branch is elsewhere.
         """
         doing = f"move the branch {branch} to {commit[:12]}"
         refused = await self._swap((branch, before or NOTHING, commit), doing)
@@ -109,7 +108,16 @@ class GitHubCommits:
                 raise BranchMovedError(f"The branch {branch} is at {tip or 'no commit'}, not at {before or 'none'}.")
             if tip == before:
                 raise refused
-        return await self._drop(_next(branch), commit)
+
+    async def tidy(self, branch: str, commit: str) -> Sequence[str]:
+        """Delete the second branch of `branch`, which is at this commit. Idempotent.
+
+        Returns sentences for the log: what goes wrong here undoes no delivery.
+        """
+        try:
+            return await self._drop(_next(branch), commit)
+        except (CredentialError, DeliveryError) as error:
+            return [f"{error.message} So {_next(branch)} may be left. The next delivery uses it again."]
 
     # --- by GraphQL's mutation ----------------------------------------------------------------------------------------
 

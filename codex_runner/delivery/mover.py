@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from codex_runner.delivery.destination import Destination
     from codex_runner.delivery.gitlab_job import GitLabJobForge
     from codex_runner.delivery.repository import DeliveryRepository
+    from codex_runner.delivery.situation import OwnRefs
     from codex_runner.delivery.text import Words
     from codex_runner.domain.delivery import ChangeSet, DeliveryRecord, Forge, PullRequest
     from codex_runner.domain.delivery_spec import DeliverySpec
@@ -52,38 +53,45 @@ class Mover:
         spec: DeliverySpec,
         repository: DeliveryRepository,
         record: DeliveryRecord,
-        at: str,
+        refs: OwnRefs,
         when: float,
         warnings: list[str],
     ) -> None:
-        """Make no request. `record` is the new one, `at` the commit that holds the old one. `when`: see Delivery.
+        """Make no request. `record` is the new one, `refs` has the old one. `when`: see Delivery.
 
         `warnings` gets what the forge leaves out.
         """
         self._to, self._spec, self._repository = to, spec, repository
-        self._record, self._at, self._when, self._warnings = record, at, when, warnings
+        self._record, self._refs, self._when, self._warnings = record, refs, when, warnings
+        self.arrived = ""
+        """The commit that is on the branch now, "" if none of this mover's is known to be there."""
 
     async def move(self, plan: Plan, target: DeliveryTarget, made: ChangeSet, message: str, *, signs: bool) -> Tip:
         """Let the forge make the commit if it `signs` it, or else push one."""
         opened = plan.pull if plan.step is Move.UPDATE else None
         await push_lfs(self._repository, made)
+        upload = ObjectUpload(self._repository, made, self._record, self._refs.objects, self._when)
         if isinstance(self._to.forge, GitHubForge) and signs and self._spec.author is None:
             commits = self._to.forge.commits
-            upload = ObjectUpload(self._repository, made, self._record, self._when)
             content = lambda: contents(self._repository, made)  # noqa: E731 - read only if the forge takes it
             done = await commits.make(target.branch, made, message, content, upload.push)
             if done is not None:
                 if not done.signed and self._spec.signing is Signing.REQUIRED:
                     raise DeliveryError("GitHub has not signed the commit that it made.", remedy=_UNSIGNED)
                 on_the_way = dataclasses.replace(self._record, tip=plan.expected, next=done.oid)
-                await self._push(upload.undo, on_the_way, opened)
-                self._warnings += await commits.move(target.branch, plan.expected or None, done.oid)
+                await self._push([], on_the_way, opened)
+                await commits.move(target.branch, plan.expected or None, done.oid)
+                self.arrived = done.oid
+                self._warnings += await commits.tidy(target.branch, done.oid)
+                self._warnings += filter(None, [await upload.remove()])
                 return Tip(done.oid, done.signed, done.way)
         if self._spec.signing is Signing.REQUIRED:
             raise DeliveryError("The forge cannot make this commit, so it would not be signed.", remedy=_UNSIGNED)
         commit = await self._commit(made, message, self._when)
         update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
         await self._push([update], dataclasses.replace(self._record, tip=commit), opened)
+        self.arrived = commit
+        self._warnings += filter(None, [await upload.remove()])
         return Tip(commit, None if self._to.forge is None else False, CommitWay.PUSH)
 
     async def move_with_request(
@@ -101,6 +109,7 @@ class Mover:
         wanted = Decoration(spec.labels, (), spec.assignees)
         update = Update(f"refs/heads/{target.branch}", plan.expected, commit)
         pushed = await self._push([update], record, None, push_options(target.base, told, wanted, opened))
+        self.arrived = commit
         try:
             pull = await forge.opened(target.branch, target.base, record, pushed)
         except ForgeUnreachableError:
@@ -108,6 +117,7 @@ class Mover:
         except DeliveryError:
             if (await self._repository.refs(update.ref)).get(update.ref) == commit:
                 raise
+            self.arrived = ""
             raise BranchMovedError(f"Another run has moved the branch {target.branch} since this one did.") from None
         if opened is None:
             self._warnings += await forge.lacking(pull.number, wanted)
@@ -128,7 +138,7 @@ class Mover:
         ref = record_ref(record.workflow, record.target)
         kept = await write_record(self._repository, record, person=RUNNER, when=self._when)
         try:
-            return await push(self._repository, [*updates, Update(ref, self._at, kept)], options=options)
+            return await push(self._repository, [*updates, Update(ref, self._refs.record, kept)], options=options)
         except RecordRefusedError:
             if self._to.forge is None:
                 raise

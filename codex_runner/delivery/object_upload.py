@@ -11,26 +11,32 @@ from codex_runner.delivery.push import Update, push
 from codex_runner.delivery.record_ref import record_ref
 from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.delivery.repository import RUNNER
+from codex_runner.domain.errors import BranchMovedError, CredentialError, DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from codex_runner.delivery.repository import DeliveryRepository
     from codex_runner.domain.delivery import ChangeSet, DeliveryRecord
 
 _MESSAGE = "Objects of a delivery\n\nThe delivery removes this ref.\n"
 
 
-class ObjectUpload:
-    """The upload of one change's objects. `record` names the workflow and the target."""
+def objects_ref(workflow: str, target: str) -> str:
+    """Return the ref's name."""
+    return f"{record_ref(workflow, target)}+objects"  # no name of a record has a plus
 
-    def __init__(self, repository: DeliveryRepository, change: ChangeSet, record: DeliveryRecord, when: float) -> None:
+
+class ObjectUpload:
+    """The upload of one change's objects. `record` names the workflow and the target.
+
+    `left` is the commit that the ref has, "" if there is none: of a runner that was killed.
+    """
+
+    def __init__(
+        self, repository: DeliveryRepository, change: ChangeSet, record: DeliveryRecord, left: str, when: float
+    ) -> None:
         """Push nothing yet. `when` is in seconds since the epoch."""
         self._repository, self._change, self._when = repository, change, when
-        # No name of a record has a plus: see `record_ref`.
-        self._ref = f"{record_ref(record.workflow, record.target)}+objects"
-        self.undo: Sequence[Update] = ()
-        """What removes the ref again, once a commit has the objects. Push it with the record."""
+        self._ref, self._there = objects_ref(record.workflow, record.target), left
 
     async def push(self) -> bool:
         """Push the objects. Returns False if the forge refuses the ref. Idempotent. Raises as `push.push` does."""
@@ -38,10 +44,24 @@ class ObjectUpload:
         commit = await repository.commit(
             change.tree, change.base, _MESSAGE, author=RUNNER, committer=RUNNER, when=self._when
         )
-        left = (await repository.refs(self._ref)).get(self._ref, "")  # by a runner that was killed
         try:
-            await push(repository, [Update(self._ref, left, commit)])
+            await push(repository, [Update(self._ref, self._there, commit)])
         except RecordRefusedError:
             return False
-        self.undo = (Update(self._ref, commit, ""),)
+        self._there = commit
         return True
+
+    async def remove(self) -> str:
+        """Remove the ref, also one that was left. Call it once the branch has the objects.
+
+        Returns a sentence for the log, "" if it is gone: what goes wrong here undoes no delivery.
+        """
+        if not self._there:
+            return ""
+        try:
+            await push(self._repository, [Update(self._ref, self._there, "")])
+        except BranchMovedError:  # another run uses it, and removes it
+            return ""
+        except (CredentialError, DeliveryError) as error:
+            return f"{error.message} So {self._ref} may be left. The next delivery removes it."
+        return ""

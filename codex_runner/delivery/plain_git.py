@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codex_runner.delivery.push import RECORDS
-from codex_runner.delivery.repository import Person
+from codex_runner.delivery.repository import FETCH, RUNNER
 from codex_runner.domain.delivery import Access
 from codex_runner.domain.errors import DeliveryError
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from codex_runner.delivery.repository import DeliveryRepository
 
 _HISTORY = "refs/runner/history"
-_NOBODY = Person("codex-runner", "codex-runner@localhost")
 
 
 async def check_access(repository: DeliveryRepository, base: str | None) -> Access:
@@ -35,7 +34,7 @@ async def require_push(repository: DeliveryRepository) -> None:
     A hook or a branch's protection may still decline the push later.
     """
     tree = (await repository.ask("mktree")).decode("ascii").strip()
-    probe = await repository.commit(tree, "", "A probe\n", author=_NOBODY, committer=_NOBODY, when=0.0)
+    probe = await repository.commit(tree, "", "A probe\n", author=RUNNER, committer=RUNNER, when=0.0)
 
     async def once() -> None:
         done = await repository.attempt(
@@ -75,7 +74,6 @@ async def held_by(repository: DeliveryRepository, branch: str, commits: Iterable
 
     It gets the history without files if the remote can do so, and git would ask for the missing ones later.
     """
-    fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--force")
-    await repository.talk(*fetch, "--filter=tree:0", "origin", f"refs/heads/{branch}:{_HISTORY}")
+    await repository.talk(*FETCH, "--filter=tree:0", "origin", f"refs/heads/{branch}:{_HISTORY}")
     asked = [(each, await repository.attempt("merge-base", "--is-ancestor", each, _HISTORY)) for each in commits]
     return {commit for commit, done in asked if not done.code}

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 TIP: Final = "refs/runner/base"
 """The ref that holds the base branch's commit in here."""
 
-_FETCH: Final = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--force")
+FETCH: Final = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--force")
 _SHA256_DIGITS = 64
 _ALL = 0x7FFFFFFF  # commits: git's own word for a whole history
 _OLDEST: Final = (2, 32)  # the first git that reads GIT_CONFIG_GLOBAL
@@ -198,7 +198,7 @@ class DeliveryRepository:
 
     async def _fetch_branch(self, branch: str, *options: str) -> None:
         async def once() -> None:
-            done = await self.attempt(*_FETCH, *options, "origin", f"refs/heads/{branch}:{TIP}", talks=True)
+            done = await self.attempt(*FETCH, *options, "origin", f"refs/heads/{branch}:{TIP}", talks=True)
             if done.code and NO_REF.search(done.complaint):
                 raise self.no_branch(branch)
             if done.code:
@@ -212,7 +212,7 @@ class DeliveryRepository:
 
     async def _fetch_commit(self, branch: str, commit: str, *options: str) -> None:
         async def once() -> str:
-            done = await self.attempt(*_FETCH, *options, "--depth=1", "origin", commit, talks=True)
+            done = await self.attempt(*FETCH, *options, "--depth=1", "origin", commit, talks=True)
             said = done.complaint.decode("utf-8", "replace")
             if done.code and not (NOT_GIVEN.search(said) or NOT_THERE.search(said)):
                 raise self.words.of_network(done.complaint)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from codex_runner.dataclass import dataclass
 from codex_runner.delivery import record as block
 from codex_runner.delivery.branch import DeliveryTarget, Found
 from codex_runner.delivery.gitlab_job import GitLabJobForge
+from codex_runner.delivery.object_upload import objects_ref
 from codex_runner.delivery.plain_git import is_merged
 from codex_runner.delivery.push import around, check_place
 from codex_runner.delivery.record_ref import read_record, record_ref
@@ -24,15 +26,27 @@ if TYPE_CHECKING:
     from codex_runner.domain.delivery import ChangeSet
 
 
+@dataclass(frozen=True, slots=True)
+class OwnRefs:
+    """The commits of the runner's own refs for this workflow, "" for one that is not there.
+
+    `objects`: see `delivery.object_upload`.
+    """
+
+    record: str
+    objects: str
+
+
 async def look(
     to: Destination, repository: DeliveryRepository, target: DeliveryTarget, made: ChangeSet | None, base: str
-) -> tuple[Found, str]:
-    """Return what there is, and the commit that holds the record's ref ("" if there is none).
+) -> tuple[Found, OwnRefs]:
+    """Return what there is, and the runner's own refs.
 
     `base` is the base's commit of now, "" if that does not matter.
     """
     ref = f"refs/heads/{target.branch}"
-    there = await repository.refs(*around(ref), record_ref(target.workflow, target.target))
+    names = target.workflow, target.target
+    there = await repository.refs(*around(ref), record_ref(*names), objects_ref(*names))
     tip = there.get(ref, "")
     if made is not None and not tip:
         check_place(ref, there)
@@ -45,14 +59,17 @@ async def look(
         record = block.read(opened.body)
     ours = set() if kept is None else {kept.tip, kept.next}
     by_push = isinstance(forge, GitLabJobForge)  # only the push itself writes its record
-    if made is not None and tip and kept is None and (by_push or not pulls) and await is_of(repository, tip, made):
-        ours.add(tip)  # a forge that refuses the record's ref, and a runner that was killed after the push
+    # On a forge that refuses the record's ref, a runner may have been killed after the push: only the change tells.
+    may_be_ours = bool(tip) and kept is None and (by_push or not pulls)
+    if may_be_ours and made is not None and await is_of(repository, tip, made):
+        ours.add(tip)
     if forge is None and record is not None and not tip and await _is_merged(to, record, target):
         record = None
     changed = None
     if record is not None and not (tip and opened is not None):
         changed = await _base_changed(repository, record, made, base, to.watched)
-    return Found(tip, pulls, record, ours - {""}, changed), at
+    found = Found(tip, pulls, record, ours - {""}, changed, may_be_ours=may_be_ours and made is None)
+    return found, OwnRefs(at, there.get(objects_ref(*names), ""))
 
 
 async def _is_merged(to: Destination, record: DeliveryRecord, target: DeliveryTarget) -> bool:

@@ -33,13 +33,18 @@ class GreenRun:
     """What a job's last green run began with. It is kept for the next run: see `engine.gate`.
 
     `commit` is the base: the commit that the agent began with. `files` is a digest of the files under `unless_changed`
-    in that commit, `job` one of what the job asks for.
+    in that commit, `job` one of what the job asks for; both are "" in a record that was `taken_back`.
     """
 
     run: str
     commit: str
     files: str
     job: str
+
+    @property
+    def taken_back(self) -> Self:
+        """The record in place of this one if the run does not count after all: no run is like it."""
+        return type(self)(self.run, self.commit, "", "")
 
     @property
     def written(self) -> str:

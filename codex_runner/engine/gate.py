@@ -16,7 +16,8 @@ from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.gate import GateDecision, GreenRun, UnknownGreenRunError
 from codex_runner.engine.command_output import is_alive, left_behind, shown_output
 from codex_runner.engine.gate_files import CORRECT_GLOBS, begin_with, compared
-from codex_runner.engine.handover import cleaned
+from codex_runner.engine.handover import UnrevokedError, cleaned
+from codex_runner.engine.verdict import own_failure
 from codex_runner.git.base import UnknownBaseError
 from codex_runner.git.guard import guarded_command
 from codex_runner.text.durations import format_duration
@@ -60,6 +61,17 @@ class GreenRuns(Protocol):
     def keep(self, key: str, green: GreenRun) -> None:
         """Write the record, as a whole or not at all. Raises RunnerError."""
         ...
+
+    def forget(self, key: str) -> None:
+        """Remove the record. Idempotent. Raises RunnerError."""
+        ...
+
+
+def skip_reason(gated: Gated | None) -> str | None:
+    """Return the reason to skip a run, None if its gate did not decide so."""
+    if gated is None or gated.decision != GateDecision.SKIP:
+        return None
+    return f"the gate skips this run: {gated.reason}"
 
 
 class Gate:
@@ -107,7 +119,7 @@ class Gate:
         self._recorder.emit(Gated(made.decision, told, made.exit_code, made.seconds, made.output))
         if made.decision == GateDecision.FAIL:
             raise GateFailedError(f"gate failed: {made.reason}", remedy=_CANNOT_RUN.get(made.exit_code or 0))
-        return f"the gate skips this run: {made.reason}" if made.decision == GateDecision.SKIP else None
+        return skip_reason(made)
 
     # --- the command --------------------------------------------------------------------------------------------------
 
@@ -159,7 +171,7 @@ class Gate:
                 self._recorder.warn(_FACTS, f"gate.unless_changed matches no file with {globs}. {CORRECT_GLOBS}")
             key = self._green_runs.key(job.name, *found.place)
             self.facts = {_FACTS: {"key": key, "green": to_json(found.green)}}
-            last = outlook.green or self._last(key, outlook)
+            last = self._last(key, outlook)
         except RunnerError as error:
             if not isinstance(error, UnknownBaseError | UnknownGreenRunError):
                 raise
@@ -168,10 +180,15 @@ class Gate:
         return compared(last, found.green, spec.unless_changed)
 
     def _last(self, key: str, outlook: Outlook) -> GreenRun | None:
-        """Return the last green run that this machine knows. Raises UnknownGreenRunError."""
+        """Return the last green run that the forge or this machine knows. Raises UnknownGreenRunError.
+
+        This machine has a newer record than the forge if the forge did not take it.
+        """
         if outlook.unknown:
             raise UnknownGreenRunError(outlook.unknown)
-        return self._green_runs.read(key)
+        known = [each for each in (outlook.green, self._green_runs.read(key)) if each is not None]
+        # Their names begin with their time. Of one run's two records, the one counts that was taken back.
+        return max(known, key=lambda green: (green.run, not green.files), default=None)
 
     # --- after the run ------------------------------------------------------------------------------------------------
 
@@ -179,6 +196,7 @@ class Gate:
         """Keep the record of this run if it is green, and its delivery too. A record that cannot be kept is a warning.
 
         `is_green` False takes the record back: the run had a good verdict, and lost it when it wrote its reports.
+        Raises UnrevokedError if a login stays behind, and RunnerError if the journal fails.
         """
         state = self._recorder.state
         noted = state.facts.get(_FACTS)
@@ -188,19 +206,35 @@ class Gate:
             return
         green: GreenRun = build(GreenRun, noted["green"])
         tree = state.facts.get("tree")
-        if tree is not None and (tree["dirty"] or tree["head"] != green.commit):
+        is_clean = tree is not None and not tree["dirty"] and tree["head"] == green.commit
+        if is_green and not is_clean:
             # What an earlier run has left would hide what this agent did, or failed to do.
             self._recorder.warn(_FACTS, f"This green run is not on record: {_DIRTY}")
-            return
-        if not is_green:
-            green = GreenRun(green.run, green.commit, "", "")
+        if not (is_green and is_clean):  # an older record must not stay either: it knows nothing of this run's work
+            green = green.taken_back
         try:
-            if not await self._handover.remember(green):
-                self._green_runs.keep(noted["key"], green)
+            await self._keep(noted["key"], green)
+        except UnrevokedError:
+            raise
         except RunnerError as error:
-            if is_green:
-                why = f"This green run could not be put on record, so the next one goes on: {error.message}"
-                self._recorder.warn(_FACTS, why)
+            self._warn_unkept(error.message, is_green=is_green)
+        except Exception as error:  # noqa: BLE001 - the agent is paid, and its changes are delivered: the run must end
+            self._warn_unkept(own_failure(error).reason, is_green=is_green)
+
+    async def _keep(self, key: str, green: GreenRun) -> None:
+        """Put a record at the forge; if the forge does not take it, on this machine."""
+        try:
+            if await self._handover.remember(green):
+                self._green_runs.forget(key)
+                return
+        except Exception:
+            self._green_runs.keep(key, green)
+            raise
+        self._green_runs.keep(key, green)
+
+    def _warn_unkept(self, why: str, *, is_green: bool) -> None:
+        if is_green:  # otherwise the journal is closed
+            self._recorder.warn(_FACTS, f"This green run could not be put on record for other machines: {why}")
 
 
 # What sh tells by its exit code. The command itself may end so, too: the remedy names the output.
@@ -210,5 +244,5 @@ _CANNOT_RUN: Final = {
     127: "Correct the program's name in `gate.command`, or install it on the job's host: sh finds it by PATH, or by a "
     "path from the job's `cwd`. Its output in the log says which one it is.",
 }
-_DIRTY = "it began with uncommitted changes, so not with the files of its commit. The next run goes on."
+_DIRTY = "it did not begin with just the files of its commit, but with uncommitted changes. The next run goes on."
 _HELD = "Merge or close what is there, or delete the branch. Then run the job again."

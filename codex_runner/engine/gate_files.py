@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.canonical import canonical
+from codex_runner.domain.delivery_spec import DeliverySpec
 from codex_runner.domain.gate import GreenRun
 from codex_runner.domain.job import Limits
 from codex_runner.domain.policy import Budget, RetryPolicy
 from codex_runner.engine.config_secrets import without_secrets
 from codex_runner.engine.path_rules import matches
+from codex_runner.engine.prompt import names
 from codex_runner.git.base import UnknownBaseError, base_of, files_of
 
 if TYPE_CHECKING:
@@ -62,9 +64,9 @@ async def begin_with(
 def job_digest(job: Job, prefix: str, clean: Callable[[str], str]) -> str:
     """Return a digest of what the job asks for: its prompt, model, rules, checks, and all else that is not left out.
 
-    Left out is what does not change the agent's work or its judgement: limits, budget, retries, lock, credential and
-    delivery; and what differs between machines: the place of the tree, of codex. `prefix` is the job's folder in the
-    repository. `clean` masks secrets, so the digest tells nothing of them.
+    Left out is what does not change the agent's work or its judgement: limits, budget, retries, lock, credential, and
+    of the delivery all but where it goes; and what differs between machines: the place of the tree, of codex. `prefix`
+    is the job's folder in the repository. `clean` masks secrets, so the digest tells nothing of them.
     """
     gate, workspace = job.gate, job.workspace
     asked = dataclasses.replace(
@@ -80,10 +82,22 @@ def job_digest(job: Job, prefix: str, clean: Callable[[str], str]) -> str:
         credential=None,
         concurrency=None,
         price=None,
-        delivery=None,
+        delivery=None if job.delivery is None else _way_of(job.delivery),
     )
     text = f"{canonical(asked)} {sorted(job.codex.environment)}"
     return hashlib.sha256(clean(text).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _way_of(spec: DeliverySpec) -> DeliverySpec:
+    """Return only where a delivery goes: no green run of before has brought anything to another place."""
+    return DeliverySpec(
+        target=spec.target,
+        repository=spec.repository,
+        api=spec.api,
+        base=spec.base,
+        branch=spec.branch,
+        names={name: spec.names[name] for name in names(spec.branch) if name in spec.names},
+    )
 
 
 def files_digest(globs: Sequence[str], files: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -102,10 +116,10 @@ def compared(last: GreenRun | None, now: GreenRun, globs: Sequence[str]) -> tupl
     """Return whether a run that begins with `now` would be the last green one again, and why or why not."""
     if last is None:
         return False, "no green run of this job is on record"
-    place, listed = (
-        f"the last green run {last.run} (commit {last.commit[:12]})",
-        ", ".join(f"`{glob}`" for glob in globs),
-    )
+    place = f"the last green run {last.run} (commit {last.commit[:12]})"
+    listed = ", ".join(f"`{glob}`" for glob in globs)
+    if not last.files:
+        return False, f"{place} does not count: it began with uncommitted changes, or lost its verdict"
     if last.job != now.job:
         return False, f"the job is not what it was in {place}"
     if last.files != now.files:

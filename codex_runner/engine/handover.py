@@ -14,10 +14,11 @@ from codex_runner.domain.cancellation import RunCancelledError
 from codex_runner.domain.change import show_path
 from codex_runner.domain.claim import ClaimTakenError
 from codex_runner.domain.delivery import AGAIN, ByHand, DeliveryState
-from codex_runner.domain.errors import DeliveryError, LeakError, RunnerError, UnreachableError
-from codex_runner.domain.event import DeliveryEnded, DeliveryReady, build
+from codex_runner.domain.errors import CredentialError, DeliveryError, LeakError, RunnerError, UnreachableError
+from codex_runner.domain.event import DeliveryEnded, DeliveryReady, Guarded, build
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.gate import GreenRun, Outlook
+from codex_runner.domain.guard_names import OF_DELIVERY, REVOCATION
 from codex_runner.domain.run import Verdict
 from codex_runner.git.changes import Before
 from codex_runner.git.delivered import pack
@@ -47,6 +48,10 @@ class Asked:
     facts: Mapping[str, Any]
     warnings: Sequence[str] = ()
     outlook: Outlook = field(default_factory=Outlook)
+
+
+class UnrevokedError(CredentialError):
+    """The delivery's login at Vault is not proven to be revoked."""
 
 
 class Deliverer(Protocol):
@@ -154,11 +159,24 @@ class Handover:
     async def remember(self, green: GreenRun) -> bool:
         """Keep the record of a green run at the forge. Returns False without a delivery, or if the forge refuses it.
 
-        Raises DeliveryError or CredentialError.
+        Raises DeliveryError or CredentialError, UnrevokedError if the login at Vault is not proven to be revoked. No
+        other guard of the credential counts any more: the run has its verdict.
         """
         if self._deliverer is None:
             return False
-        return await self._deliverer.remember(self._recorder.state, green, self._recorder.emit, self._learn)
+        broken: list[Event] = []
+
+        def tell(event: Event) -> None:
+            if isinstance(event, Guarded) and event.failed and event.name == f"{OF_DELIVERY}{REVOCATION}":
+                broken.append(event)
+                self._recorder.emit(event)
+
+        try:
+            return await self._deliverer.remember(self._recorder.state, green, tell, self._learn)
+        except RunnerError as error:
+            if broken:
+                raise UnrevokedError(error.message, remedy=error.remedy) from error
+            raise
 
     async def prove(self, tree: Mapping[str, Any] | None) -> None:
         """Raise DeliveryError if nothing could be delivered from this tree, as git has noted it before the agent."""

@@ -30,14 +30,14 @@ from codex_runner.engine.attempts import Attempts
 from codex_runner.engine.checks import Checks
 from codex_runner.engine.conclusion import Conclusion
 from codex_runner.engine.ending import stop_ending
-from codex_runner.engine.gate import Gate
+from codex_runner.engine.gate import Gate, skip_reason
 from codex_runner.engine.handover import Handover
 from codex_runner.engine.keeping import Keeping, best_effort, is_judged
 from codex_runner.engine.login_secrets import LoginSecrets
 from codex_runner.engine.planned import planned
 from codex_runner.engine.proof import Proof
 from codex_runner.engine.verdict import judge_run, own_failure
-from codex_runner.engine.workspace import compare, is_watched, note, placed
+from codex_runner.engine.workspace import compare, is_noted, is_watched, note, placed
 
 if TYPE_CHECKING:
     from codex_runner.domain.credential import Granted
@@ -125,21 +125,25 @@ class Runner:
         await self._let_go(verdict)
         self._admission.charge(final=True)
         verdict = await self._conclusion.search(verdict)
-        if verdict.result == "succeeded":
-            await self._remember(is_green=True)
+        if is_green := verdict.result == "succeeded" and self._state.verdict is None:  # or it was remembered at its end
+            verdict = await self._remember(verdict, is_green=True)
         self._conclusion.conclude(verdict)
         self._conclusion.report()
-        if verdict.result == "succeeded" and self._state.verdict is not None and self._state.verdict.exit_code:
-            await self._remember(is_green=False)
+        if is_green and self._state.verdict is not None and self._state.verdict.exit_code:
+            await self._remember(verdict, is_green=False)
         self._admission.leave()
         return self._state
 
-    async def _remember(self, *, is_green: bool) -> None:
-        """Let the gate of the next run know of this one. A stop does not change the verdict any more."""
+    async def _remember(self, verdict: Verdict, *, is_green: bool) -> Verdict:
+        """Let the gate of the next run know of this one. Returns the verdict: a stop does not change it any more."""
         if self._gate is None:
-            return
-        with contextlib.suppress(Stopped):
-            await self._stopping.unless_stopped(self._gate.remember(self._job, is_green=is_green))
+            return verdict
+        try:
+            with contextlib.suppress(Stopped):
+                await self._stopping.unless_stopped(self._gate.remember(self._job, is_green=is_green))
+        except RunnerError as error:
+            return Verdict(error.exit_code, f"{verdict.reason}, but {error.message}", remedy=error.remedy)
+        return verdict
 
     async def _to_verdict(self) -> Verdict:
         if self._state.verdict is None or self._out_of_reach:
@@ -199,6 +203,8 @@ class Runner:
         if self._state.run_id:
             self._login_secrets.go_on()
             self._noted = True  # presumably by the runner that began the run
+            if (skip := skip_reason(self._state.gate)) is not None:  # that runner was killed before it said so
+                return _Skipped(skip)
             await self._admission.enter_again()
             return None
         self._recorder.emit(
@@ -279,7 +285,7 @@ class Runner:
         )
 
     async def _note(self) -> dict[str, Any] | None:
-        if not is_watched(self._job):
+        if not is_noted(self._job):
             return None
         self._noted = True
         return await note(self._job, self._run_id, self._transport, self._recorder, self._context.own)
@@ -301,7 +307,7 @@ class Runner:
     async def _compare(self) -> bytes:
         """Compare the tree, before a check changes it too, and scan the patch for secrets. Returns the patch."""
         noted = self._state.facts.get("tree")
-        if noted is None or self._out_of_reach:
+        if noted is None or self._out_of_reach or not is_watched(self._job):
             return b""
         found = await self._stopping.unless_stopped(compare(self._job, noted, self._transport, self._recorder))
         if self._adapters.scan is not None:
@@ -366,10 +372,8 @@ class Runner:
 
     async def _let_go(self, verdict: Verdict) -> None:
         """End the agent and remove the run from the host, unless that has been done or the host is unreachable."""
-        attempt = self._state.attempt
-        if self._given_back or self._state.verdict is not None or (attempt is None and not self._noted):
-            return
-        if self._out_of_reach:
+        attempt, is_over = self._state.attempt, self._state.verdict is not None
+        if self._given_back or is_over or self._out_of_reach or (attempt is None and not self._noted):
             return
         # A failure in here must not hide the one that led here.
         with best_effort():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from codex_runner.domain.errors import RunnerError, bug
 from codex_runner.domain.exit_code import ExitCode
 from codex_runner.domain.failure import Failure
+from codex_runner.domain.guard_names import OF_DELIVERY
 from codex_runner.domain.job import SCAN, SCHEMA
 from codex_runner.domain.machine import machine_fault
 from codex_runner.domain.run import Verdict
@@ -99,7 +100,9 @@ def _judge_checks(job: Job, state: RunState) -> Verdict | None:
 
 
 def _judge_guards(_job: Job, state: RunState) -> Verdict | None:
-    failed = next((guard for guard in state.guards.values() if guard.failed), None)
+    # The delivery's own judge the delivery, after the agent: what they refuse can be delivered later.
+    own = (guard for guard in state.guards.values() if not guard.name.startswith(OF_DELIVERY))
+    failed = next((guard for guard in own if guard.failed), None)
     if failed is None:
         return None
     said = f"{_BUT} {failed.name} failed: {failed.message}"

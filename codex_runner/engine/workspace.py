@@ -60,6 +60,11 @@ def is_watched(job: Job) -> bool:
     return needs_git(job) or job.sandbox is not Sandbox.READ_ONLY
 
 
+def is_noted(job: Job) -> bool:
+    """Whether git notes the tree before the agent: to compare it, or for a gate, which remembers clean trees only."""
+    return is_watched(job) or (job.gate is not None and bool(job.gate.unless_changed))
+
+
 async def note(
     job: Job, run_id: str, transport: Transport, recorder: Recorder, own: Sequence[str] = ()
 ) -> dict[str, Any] | None:
@@ -79,6 +84,12 @@ async def note(
         if needs_git(job):
             raise
         return None
+    except UnreachableError:
+        raise
+    except RunnerError:
+        if is_watched(job):
+            raise
+        return None  # only the gate asks, and takes the tree for one that is not clean
     noted: dict[str, Any] = to_json(before)
     return noted
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from codex_runner.domain.errors import CredentialError, RunnerError, SecretStoreError
 from codex_runner.domain.event import Guarded, Warned
 from codex_runner.domain.failure import Failure
+from codex_runner.domain.guard_names import REVOCATION
 from codex_runner.text.dates import format_date
 from codex_runner.text.durations import format_duration
 from codex_runner.vault.auth import log_in, require_role
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from codex_runner.vault.auth import Login
     from codex_runner.vault.client import VaultClient
 
-REVOCATION: Final = "vault-revocation"
 LOST_LOGIN: Final = "vault-lost-login"
 
 STOP_GRACE: Final = 3.0

@@ -34,7 +34,7 @@ class Shore:
         self.token = token or (PROJECT if kind is ForgeKind.GITLAB else APP)
         self.spec = DeliverySpec(**{"branch": BRANCH, **spec})
         self.plain, self.workflow, self.watched, self.base = plain, WORKFLOW, (), None
-        self.made = 0
+        self.made, self.reached = 0, None
         self.time = Time()
 
     @property
@@ -100,10 +100,12 @@ class Shore:
 
     async def land(self, change, run="run-1", summary="Wrote the docs."):
         destination = self.destination()
+        delivery = Delivery(destination, self.spec)
         try:
             words = Words(self.workflow, "docs", run, summary, "hello.txt")
-            return await Delivery(destination, self.spec).deliver(change, words, when=WHEN)
+            return await delivery.deliver(change, words, when=WHEN)
         finally:
+            self.reached = delivery.reached
             if destination.forge is not None:
                 await destination.forge.aclose()
 

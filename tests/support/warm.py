@@ -89,7 +89,7 @@ class Warm:
         return self.returncode
 
     def wait(self, timeout=None):
-        with self._waiting:  # another thread may wait, too
+        with self._waiting:  # a test and its forge may wait for the same runner
             if self.returncode is None:
                 self._server.settimeout(timeout)
                 try:

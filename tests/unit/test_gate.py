@@ -3,57 +3,28 @@
 import json
 
 import pytest
-from support.fake_host import FakeHost, prints
-from support.trial import KEY, REPLY, Trial
+from support.gate_host import COMMAND, COMMIT, FILES, Host
+from support.trial import KEY, Trial
 
 from codex_runner.app.green_runs import FolderGreenRuns
 from codex_runner.domain import event as ev
+from codex_runner.domain.delivery import ForgeKind
 from codex_runner.domain.delivery_spec import DeliverySpec, GateSpec
-from codex_runner.domain.errors import CredentialError, FolderGoneError, LeakError, UnreachableError
+from codex_runner.domain.errors import (
+    ConfigurationError,
+    CredentialError,
+    FolderGoneError,
+    HostError,
+    LeakError,
+    UnreachableError,
+)
 from codex_runner.domain.gate import GreenRun, UnknownGreenRunError
-from codex_runner.domain.host import Completed
 from codex_runner.domain.job import Job, Limits
 from codex_runner.domain.policy import Budget
 from codex_runner.domain.secret import Secret
 from codex_runner.engine.gate import PATIENCE
 from codex_runner.engine.gate_files import compared, files_digest, folders_of, job_digest
 from codex_runner.reports.writer import FileReports
-
-COMMAND = "is there anything"
-COMMIT = "a" * 40
-FILES = {"src/a.py": "100644 blob " + "1" * 40, "docs/a.md": "100644 blob " + "2" * 40}
-
-
-class Host(FakeHost):
-    """A host whose job's folder is in a repository, if it has a commit."""
-
-    def __init__(self, command=(0, b""), *, commit=COMMIT, files=FILES, cut=0, alive=True):
-        code, output = command
-        super().__init__(prints(REPLY), answers={COMMAND: Completed(code, output, 0.5)})
-        self.commit, self.files, self.cut, self.alive = commit, dict(files), cut, alive
-        self.patience = None
-
-    async def execute(self, script, *, cwd=None, timeout=60.0, arguments=()):
-        if arguments == (COMMAND,):
-            self.patience = timeout
-        return await super().execute(script, cwd=cwd, timeout=timeout, arguments=arguments)
-
-    async def ask(self, script, *, arguments=(), **options):
-        if arguments[:1] == ("commit",):
-            self._ask("commit")
-            said = f"commit\0{self.commit}\0prefix\0sub/\0top\0/x\0origin\0https://me:pass-w0rd@example.com/a/b\0"
-            return Completed(0, said.encode(), 0.0, b"")
-        if arguments[:1] == ("files",):
-            self._ask("files", *arguments[4:])
-            offset, size = int(arguments[2]), int(arguments[3])
-            listed = "".join(f"{entry}\t{path}\0" for path, entry in self.files.items()).encode() + b"end\0"
-            listed = listed[: len(listed) - self.cut]
-            return Completed(0, listed[offset : offset + size], 0.0, b"fatal: bad tree" if self.cut else b"")
-        return await super().ask(script, arguments=arguments, **options)
-
-    @property
-    def started(self):
-        return "start" in [what for what, *_ in self.asked]
 
 
 class Refusing:
@@ -307,6 +278,75 @@ def test_a_run_that_is_attached_to_is_remembered(gated, tmp_path):
     assert gated(**gate).run(Host()).verdict.result == "skipped"
 
 
+def test_a_green_run_with_uncommitted_changes_takes_back_the_record_of_an_older_one(gated):
+    """The older record was of the same commit, and skipped the next run although the log said that it goes on."""
+    gate = {"unless_changed": ("src/**",)}
+    gated(**gate).run(Host())
+    dirty = gated(**gate, ignored=True)
+    assert dirty.run(Host(dirty=True)).verdict.result == "succeeded"
+    assert "The next run goes on" in next(each.message for each in dirty.events if isinstance(each, ev.Warned))
+    trial = gated(**gate)
+    assert trial.run(Host()).verdict.result == "succeeded"
+    assert "uncommitted changes" in decided(trial).reason
+    assert gated(**gate).run(Host()).verdict.result == "skipped"
+
+
+def test_a_tree_of_which_nothing_is_known_is_not_remembered(gated):
+    gate = {"unless_changed": ("src/**",)}
+    host = Host()
+    host.fails["snapshot"] = HostError("git cannot read the workspace.")
+    assert gated(**gate).run(host).verdict.result == "succeeded"
+    assert gated(**gate).run(Host()).verdict.result == "succeeded"
+
+
+def test_attaching_to_a_run_that_is_over_moves_no_record(gated, tmp_path):
+    """It put an old run in place of the newer one, and of a red run for a moment."""
+    gate = {"unless_changed": ("src/**",)}
+    old = gated(**gate)
+    old.run(Host())
+    changed = FILES | {"src/a.py": "100644 blob " + "3" * 40}
+    gated(**gate).run(Host(files=changed))
+    (record,) = (tmp_path / "gates").iterdir()
+    newest = record.read_bytes()
+    assert old.run(Host(), attach=True).verdict.result == "succeeded"
+    assert record.read_bytes() == newest
+    assert gated(**gate).run(Host(files=changed)).verdict.result == "skipped"
+
+
+def test_attaching_to_a_run_that_its_gate_was_about_to_skip_ends_it_as_skipped(gated):
+    trial = gated(command=COMMAND)
+    trial.run(Host((78, b"")))
+    lines = trial.folder.events.read_bytes().splitlines(keepends=True)
+    at = next(number for number, record in enumerate(trial.records, 1) if isinstance(record.event, ev.Gated))
+    trial.folder.events.write_bytes(b"".join(lines[:at]))  # the runner was killed here
+    host = Host()
+    verdict = trial.run(host, attach=True).verdict
+    assert (verdict.exit_code, verdict.result) == (0, "skipped")
+    assert verdict.reason == "the gate skips this run: its command exited with 78"
+    assert not host.started
+
+
+def test_a_journal_that_fails_while_a_run_is_remembered_ends_it_red_with_its_reports(gated):
+    """The program ended with the error, and the run without a verdict."""
+    trial = gated(unless_changed=("src/**",))
+
+    class Full:
+        def __init__(self, journal):
+            self.journal = journal
+            self.copy, self.close = journal.copy, journal.close
+
+        def append(self, record):
+            if isinstance(record.event, ev.Warned) and record.event.code == "gate":
+                raise ConfigurationError("events.jsonl cannot be written.")
+            self.journal.append(record)
+
+    trial.journal_of = Full
+    verdict = trial.run(Host(dirty=True)).verdict
+    assert (verdict.exit_code, verdict.result) == (3, "failed")
+    assert "cannot be written" in verdict.reason
+    assert json.loads(trial.folder.run_json.read_bytes())["exit_code"] == 3
+
+
 # What a run begins with
 
 
@@ -317,9 +357,7 @@ def digest(**changes):
 
 def test_what_the_agent_is_asked_is_in_the_digest_and_nothing_else():
     same = digest()
-    assert same == digest(
-        cwd="/b", limits=Limits(timeout=5), budget=Budget(tokens=3), delivery=DeliverySpec(draft=False)
-    )
+    assert same == digest(cwd="/b", limits=Limits(timeout=5), budget=Budget(tokens=3))
     assert same == digest(gate=GateSpec(("src/**",), ignored=True))
     others = [
         digest(prompt="do more"),
@@ -332,6 +370,19 @@ def test_what_the_agent_is_asked_is_in_the_digest_and_nothing_else():
     ]
     assert len({same, *others}) == len(others) + 1
     assert digest(prompt="hunter2") == digest(prompt="***"), "a digest tells nothing of a secret"
+
+
+def test_where_a_delivery_goes_is_in_the_digest_and_nothing_else_of_it():
+    """A record from before the job had a delivery, or another one, hid that nothing had arrived there."""
+    same = digest(delivery=DeliverySpec())
+    assert same == digest(delivery=DeliverySpec(draft=False, labels=("docs",), retention=5.0, names={"V": "1"}))
+    others = [
+        digest(),
+        *(digest(delivery=DeliverySpec(**{key: "x/y"})) for key in ("repository", "api", "base", "branch")),
+        digest(delivery=DeliverySpec(target=ForgeKind.GIT)),
+        *(digest(delivery=DeliverySpec(branch="x/{{V}}", names={"V": each})) for each in "12"),
+    ]
+    assert len({same, *others}) == len(others) + 1
 
 
 def test_secrets_of_codex_are_names_only():

@@ -1,5 +1,7 @@
 """Who may start a job that has a credential: what is refused, in which words, and what would allow it."""
 
+import asyncio
+import dataclasses
 import json
 import os
 import shlex
@@ -10,9 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.events import event_file
 
+from codex_runner.app.credentials import JobCredentials
 from codex_runner.ci_systems import Pipeline
 from codex_runner.ci_systems.github import GitHub, read_event
 from codex_runner.ci_systems.gitlab import GitLab
+from codex_runner.domain.credential import VaultSettings
+from codex_runner.domain.delivery import ForgeKind
+from codex_runner.domain.delivery_spec import DeliverySpec
+from codex_runner.domain.errors import CredentialError
+from codex_runner.domain.event import Guarded
+from codex_runner.domain.job import Job
 from codex_runner.domain.policy import TrustPolicy
 from codex_runner.engine.trust import judge_trust
 
@@ -170,6 +179,22 @@ def test_the_author_of_a_pull_request_has_a_part_in_it_whoever_labels_it():
     payload["pull_request"]["user"] = {"login": "mallory"}
     assert judge(github("pull_request"), payload) is None
     assert judge(github("pull_request"), payload, actors=("ada",)).claim == "GITHUB_ACTOR=mallory"
+
+
+def test_a_delivery_counts_as_a_credential(tmp_path):
+    """One over SSH has none: the key is this user's. The run went on, and delivered."""
+    job = Job(name="docs", prompt="do it", cwd=str(tmp_path), delivery=DeliverySpec(target=ForgeKind.GIT))
+
+    def borrow(event, job):
+        told = []
+        credentials = JobCredentials(VaultSettings(), github(event))
+        asyncio.run(credentials.borrow(job, now=0.0, tell=told.append, on_retry=told.append))
+        return told
+
+    with pytest.raises(CredentialError, match="gets no credential"):
+        borrow("issue_comment", job)
+    assert [each.passed for each in borrow("schedule", job) if isinstance(each, Guarded)] == [True]
+    assert borrow("issue_comment", dataclasses.replace(job, delivery=None))
 
 
 @given(st.text(min_size=1))

@@ -173,6 +173,8 @@ def test_what_gitlab_does_not_do_is_a_failure_in_its_words_and_the_next_try_ends
         shore.deliver(change)
     assert "merge_request.description" not in told.value.message
     assert shore.branches == [BRANCH]
+    # What is left to do by hand begins with this: the branch has the change, and no push with the old tip can succeed.
+    assert (shore.reached.commit, shore.reached.link) == (shore.forge.repository.tip(BRANCH), "")
     settings.option_error = ""
     assert shore.deliver(change).state == "delivered"
     shore.check_one()
@@ -180,6 +182,8 @@ def test_what_gitlab_does_not_do_is_a_failure_in_its_words_and_the_next_try_ends
     later = shore.change(LATER)
     with pytest.raises(DeliveryError, match="did not update !1: Title is too long"):
         shore.deliver(later)
+    assert shore.reached.commit == shore.forge.repository.tip(BRANCH)
+    assert shore.reached.link == f"{shore.forge.url}/acme/app/-/merge_requests/1"
     settings.option_error = ""
     assert shore.deliver(later).state == "updated"
     shore.check_one()

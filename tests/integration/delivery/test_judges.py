@@ -67,6 +67,7 @@ async def everything(hub, forge):
     plain, contents = change(forge, {"NOTES.md": b"notes\n"})
     made = await hub.commits.make(BRANCH, plain, MESSAGE, contents, None)
     await hub.commits.move(BRANCH, None, made.oid)
+    await hub.commits.tidy(BRANCH, made.oid)
     mixed, contents = change(forge, {"run": b"#!/bin/sh\n", "bin": b"\0\1"}, {"run": "100755"})
     await hub.commits.make(BRANCH, mixed, MESSAGE, contents, None)
     await hub.open(BRANCH, "main", TEXT)

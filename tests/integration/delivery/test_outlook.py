@@ -8,6 +8,7 @@ from support.shore import BRANCH, WHEN, WORKFLOW, Shore
 
 from codex_runner.delivery.deliver import Delivery
 from codex_runner.delivery.green_ref import green_ref
+from codex_runner.delivery.record_ref import record_ref
 from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.domain.delivery import ForgeKind, Reopen
 from codex_runner.domain.gate import GreenRun
@@ -76,6 +77,20 @@ def test_a_branch_that_a_person_has_pushed_to(shore):
     assert "A person has pushed" in found.reason
 
 
+def test_a_branch_that_only_the_change_tells_to_be_ours_blocks_nothing(shore):
+    """An earlier try pushed it, to a forge that refuses the record, and opened no pull request: each night was held."""
+    hello = shore.change(HELLO)
+    shore.deliver(hello)
+    shore.forge.project.pulls.clear()
+    record = record_ref(WORKFLOW, "main")
+    shore.forge.repository.git("update-ref", "-d", record)
+    assert blocked(shore) is None
+    assert shore.deliver(hello).state in {"delivered", "updated", "unchanged"}
+    # Whoever made it: a branch that no delivery may write is certain.
+    shore.spec = dataclasses.replace(shore.spec, branch="main")
+    assert blocked(shore) == "held"
+
+
 def refuse(shore):
     """Let a person say no: close the pull request; at a plain remote, delete the branch."""
     if shore.kind is not ForgeKind.GIT:
@@ -129,9 +144,11 @@ def test_the_last_green_run_is_at_the_forge(shore):
 
 def test_a_record_that_is_damaged_or_refused(shore):
     shore.forge.repository.git("update-ref", REF, shore.forge.repository.tip("main"))
-    assert outlook(shore).green is None
+    damaged = outlook(shore)
+    assert damaged.green is None
+    assert "cannot be read" in damaged.unknown, "or this machine's older record would count"
     remember(shore, GREEN)
-    assert outlook(shore).green == GREEN
+    assert outlook(shore) == dataclasses.replace(damaged, green=GREEN, unknown="")
     hook = shore.forge.repository.path / "hooks" / "update"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\nexit 1\n")

@@ -54,3 +54,15 @@ def test_a_strangers_pipeline_does_not_read_the_deliverys_token(project, forge, 
     told = project.command("outcomes")
     assert told.code == 4, told.stderr
     assert len(forge.requests) == asked
+
+
+def test_a_strangers_pipeline_does_not_use_this_users_own_rights(project, forge, nightly):
+    """A plain remote has no credential: ssh finds the key of this user, and a folder is this user's."""
+    project.configure(prompt="SCN:patch_add", sandbox="workspace-write", delivery={"target": "git"})
+    nightly.run()
+    forge.repository.git("update-ref", "-d", f"refs/heads/{BRANCH}")
+    before = forge.repository.git("for-each-ref")
+    project.environ |= {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "issue_comment", "GITHUB_REPOSITORY": "acme/app"}
+    late = project.command("deliver", "last")
+    assert late.code == 4, late.stderr
+    assert forge.repository.git("for-each-ref") == before

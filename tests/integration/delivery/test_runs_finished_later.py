@@ -1,5 +1,6 @@
 """Whole runs whose delivery failed or is held, and what comes later: the commands they print, and `deliver`."""
 
+import base64
 import fcntl
 import json
 import shutil
@@ -17,6 +18,12 @@ from codex_runner.demo.scenarios import script
 pytestmark = pytest.mark.needs_codex
 
 KEYS = ("exit_code", "result", "reason", "remedy", "ending", "ended", "seconds")
+
+
+def expired():
+    """A token in the form of a JWT that has expired."""
+    claims = json.dumps({"iat": 1_600_000_000, "exp": 1_600_003_600}).encode()
+    return f"eyJhbGciOiJub25lIn0.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.c2lnbmF0dXJl"
 
 
 def clone(project, forge, name="clone"):
@@ -220,3 +227,20 @@ def test_a_copy_on_another_machine_is_left_as_it_is(project, forge, nightly):
     assert done.code == 13
     assert "not on this machine" in done.stderr
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_a_token_that_expires_while_the_agent_works_is_told_and_another_one_delivers(project, nightly):
+    """The run said so, and the command then took the run for a failed one: a guard of it was broken."""
+    place = project.home / "forge-token"
+    place.write_text(nightly.token)
+    place.chmod(0o600)
+    (project.home / "later").write_text(expired())
+    checks = [{"name": "an hour", "run": f"cat {project.home}/later >{place}"}]
+    nightly.configure({"credential": {"source": "file", "file": str(place), "allow_unexpiring": True}}, checks=checks)
+    failed = nightly.run(4)
+    assert (failed["state"], "deliver" in ways(failed)) == ("failed", True)
+    assert "expired" in project.last.run_json["reason"]
+    place.write_text(nightly.token)
+    later = project.command("deliver", "last")
+    assert later.code == 0, later.stderr
+    nightly.check_one()

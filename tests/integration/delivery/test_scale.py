@@ -88,6 +88,24 @@ def test_what_a_killed_upload_has_left_is_used_again_and_removed(forge, tmp_path
     files, modes = MANY["binary and a mode"]()
     assert shore.deliver(shore.change(files, modes)).signed is True
     assert ref not in forge.repository.git("for-each-ref")
+    # A night with a small change uploads nothing, and removes it all the same.
+    forge.repository.git("update-ref", ref, forge.repository.tip("main"))
+    assert shore.deliver(shore.change({"a.md": b"a\n"})).way == "mutation"
+    assert ref not in forge.repository.git("for-each-ref")
+
+
+def test_objects_that_a_forge_does_not_let_go_undo_no_delivery(forge, tmp_path):
+    """The delivery failed each night, and said that the forge refuses the record."""
+    hook = forge.repository.path / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text('#!/bin/sh\ncase $3 in *[!0]*) ;; *) echo "no deletions" >&2; exit 1 ;; esac\n')
+    hook.chmod(0o755)
+    shore = Shore(forge, tmp_path)
+    files, modes = MANY["binary and a mode"]()
+    done = shore.deliver(shore.change(files, modes))
+    assert (done.state, done.signed) == ("delivered", True)
+    assert "main+objects may be left" in " ".join(done.warnings)
+    assert "no deletions" in " ".join(done.warnings)
 
 
 def test_a_file_that_github_does_not_take_is_told_with_a_way_out(forge, tmp_path, monkeypatch):

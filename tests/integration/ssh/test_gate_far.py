@@ -17,6 +17,7 @@ def far(codex, codex_home, service, tmp_path):
 def test_the_gate_works_where_the_agent_would(far):
     gate = {"unless_changed": ["README"], "command": 'test "$PWD $HOME" = "$(cat here)"'}
     (far.workspace / "here").write_text(f"{far.workspace} {far.account}\n")
+    (far.workspace / ".git" / "info" / "exclude").write_text("/here\n")  # or the tree has uncommitted changes
     far.configure(gate=gate)
     done = far.run()
     assert done.code == 0, done.stderr[-2000:]
