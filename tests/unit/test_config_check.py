@@ -224,6 +224,6 @@ def test_what_is_no_file_is_told_as_what_it_is(check, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     done = check(GOOD, "folder", "pipe", "absent.toml")
     assert (done.returncode, done.stdout) == (3, "")
-    assert f"{tmp_path}/folder: is a folder.\n  Name the configuration file itself, such as" in done.stderr
-    assert f"{tmp_path}/pipe: is not a regular file.\n" in done.stderr
-    assert f"{tmp_path}/absent.toml: there is no such file.\n  Write a first one" in done.stderr
+    assert "folder:1:1: is a folder.\n  Name the configuration file itself, such as" in done.stderr
+    assert "pipe:1:1: is not a regular file.\n" in done.stderr
+    assert "absent.toml:1:1: there is no such file.\n  Write a first one" in done.stderr

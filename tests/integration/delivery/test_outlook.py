@@ -11,6 +11,7 @@ from codex_runner.delivery.green_ref import green_ref
 from codex_runner.delivery.record_ref import record_ref
 from codex_runner.delivery.refusals import RecordRefusedError
 from codex_runner.domain.delivery import ForgeKind, Reopen
+from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.gate import GreenRun
 
 HELLO, LATER = {"hello.txt": b"hello\n"}, {"hello.txt": b"hello again\n"}
@@ -86,9 +87,10 @@ def test_a_branch_that_only_the_change_tells_to_be_ours_blocks_nothing(shore):
     shore.forge.repository.git("update-ref", "-d", record)
     assert blocked(shore) is None
     assert shore.deliver(hello).state in {"delivered", "updated", "unchanged"}
-    # Whoever made it: a branch that no delivery may write is certain.
+    # Whoever made it: no delivery may write the base.
     shore.spec = dataclasses.replace(shore.spec, branch="main")
-    assert blocked(shore) == "held"
+    with pytest.raises(ConfigurationError, match="the base"):
+        blocked(shore)
 
 
 def refuse(shore):
