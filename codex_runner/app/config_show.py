@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codex_runner.config import PromptSource, load, resolve_job, variables_of
-from codex_runner.config.origins import Origin, Origins
+from codex_runner.config.origins import Origins, ValueOrigin
 from codex_runner.config.problems import dotted
 from codex_runner.config.resolve import NO_PROMPT
 from codex_runner.domain.key import Form, key_of
@@ -34,7 +34,7 @@ class Shown(NamedTuple):
     key: str
     value: Any
     text: str
-    origin: Origin
+    origin: ValueOrigin
 
 
 def shown_job(
@@ -58,7 +58,7 @@ def shown_job(
         plain = json.loads(redactor.text(json.dumps(_plain(value))))
         duration = hint == "float" and isinstance(plain, int | float)
         text = format_duration(plain) if duration else plain if isinstance(plain, str) else json.dumps(plain)
-        shown.append(Shown(redactor.text(dotted(key)), plain, text, found or Origin("default")))
+        shown.append(Shown(redactor.text(dotted(key)), plain, text, found or ValueOrigin("default")))
     return config, tuple(shown)
 
 

@@ -23,7 +23,7 @@ from codex_runner.text.counts import counted
 
 if TYPE_CHECKING:
     from codex_runner.app.config_check import CheckedFile
-    from codex_runner.config.origins import Origin
+    from codex_runner.config.origins import ValueOrigin
 
 _LONGEST = 72  # characters of a value in the table
 
@@ -118,7 +118,7 @@ def show(
     show_columns(("KEY", "VALUE", "FROM"), rows, os.environ, right=(), colours={})
 
 
-def _place(origin: Origin) -> tuple[str, ...]:
+def _place(origin: ValueOrigin) -> tuple[str, ...]:
     return (origin.place,) if origin.source == "file" else origin
 
 

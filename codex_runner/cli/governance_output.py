@@ -14,13 +14,13 @@ from codex_runner.cli.options import warn
 from codex_runner.cli.signals import Interruption
 from codex_runner.cli.speech import print_json, tell
 from codex_runner.cli.table import show_table
-from codex_runner.domain.governance import Question
+from codex_runner.domain.governance import Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from codex_runner.config import Config
-    from codex_runner.domain.governance import Answer
+    from codex_runner.domain.governance import Attested
 
 VERSION = 1
 NOT_KNOWN = "not known"
@@ -31,7 +31,7 @@ def answer_governance(config: Config, job: str, *, as_json: bool) -> None:
     masks = masks_of(config, os.environ)
     review = Review(config, job, Invocation.of(config, os.environ, None, complain=warn), tell, masks.learn)
     found = [*review.ask_vault(Interruption()), *asyncio.run(review.ask())]
-    order = list(Question)
+    order = list(Topic)
     found.sort(key=lambda answer: order.index(answer.question))
     documents = [_document(each, masks.text) for each in found]
     if as_json:
@@ -40,7 +40,7 @@ def answer_governance(config: Config, job: str, *, as_json: bool) -> None:
         _show(documents)
 
 
-def _document(answer: Answer, mask: Callable[[str], str]) -> dict[str, Any]:
+def _document(answer: Attested, mask: Callable[[str], str]) -> dict[str, Any]:
     known = bool(answer.source)
     whole = {
         "question": answer.question.value,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Key = tuple[str, ...]
 
 
-class Origin(NamedTuple):
+class ValueOrigin(NamedTuple):
     """Where a value comes from. `source` is file, environment, --set or default.
 
     `place` is the file with line and column, the variable, or "".
@@ -29,7 +29,7 @@ class Origin(NamedTuple):
     place: str = ""
 
 
-DEFAULT = Origin("default")
+DEFAULT = ValueOrigin("default")
 # As `config.loading` completes a job: the tables that it merges with those of `[defaults]`, and the keys of which one
 # replaces the other.
 _MERGED = frozenset(("codex", "credential", "delivery"))
@@ -52,7 +52,7 @@ class Origins:
         layers.keep_one_prompt(self._layers)
         layers.keep_one_login(self._layers)
 
-    def of(self, job: str, key: Key, host: str = "") -> Origin:
+    def of(self, job: str, key: Key, host: str = "") -> ValueOrigin:
         """Return the origin of a key of `job`, which runs on `host`."""
         for path in _tables(job, key, host):
             if path[0] == "defaults" and self._replaced(job, key[0]):
@@ -67,13 +67,13 @@ class Origins:
         pair = _PROMPTS if key in _PROMPTS else () if key in _MERGED else (key,)
         return any(_has(layer.values, ("jobs", job, each)) for layer in self._layers for each in pair)
 
-    def _origin(self, layer: Layer, path: Key) -> Origin:
+    def _origin(self, layer: Layer, path: Key) -> ValueOrigin:
         name = origin(path, [layer.origins])
         if layer is self._layers[-1]:
             line, column = self._positions.of(path)
-            return Origin("file", f"{self._name}:{line}:{column}")
+            return ValueOrigin("file", f"{self._name}:{line}:{column}")
         kind, _, variable = name.partition(" ")
-        return Origin(kind, variable)
+        return ValueOrigin(kind, variable)
 
 
 def _tables(job: str, key: Key, host: str) -> Iterator[Key]:

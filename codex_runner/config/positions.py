@@ -30,7 +30,7 @@ _STRINGS = {
 }
 
 
-class Span(NamedTuple):
+class TextSpan(NamedTuple):
     """A part of the text, from the character at `start` to before that at `end`."""
 
     start: int
@@ -41,7 +41,7 @@ class KeySpan(NamedTuple):
     """One part of a key as written, and the path that the file means by it."""
 
     path: Path
-    span: Span
+    span: TextSpan
 
 
 class Positions:
@@ -51,7 +51,7 @@ class Positions:
         """Read the text. Raises RecursionError if it is nested too deeply."""
         self.text = text
         self.keys: list[KeySpan] = []
-        self.values: dict[Path, Span] = {}
+        self.values: dict[Path, TextSpan] = {}
         self._at = 0
         self._tables: dict[Path, int] = {}  # by the path of an array of tables: the number of the last one
         self._read()
@@ -107,7 +107,7 @@ class Positions:
         self._skip(_SPACE)
         self._value(path)
 
-    def _key(self) -> list[tuple[str, Span]]:
+    def _key(self) -> list[tuple[str, TextSpan]]:
         """Read a dotted key, and the space behind it."""
         parts = []
         while True:
@@ -116,7 +116,7 @@ class Positions:
             self._skip(_STRINGS[quote] if quote else _BARE_KEY)
             written = self.text[start : self._at]
             name: Any = tomllib.loads(f"name = {written}")["name"] if quote else written
-            parts.append((name, Span(start, self._at)))
+            parts.append((name, TextSpan(start, self._at)))
             if not self.text.startswith(".", self._skip(_SPACE)):
                 return parts
             self._at += 1
@@ -132,7 +132,7 @@ class Positions:
         else:
             self._skip(_PLAIN)
             self._at = start + len(self.text[start : self._at].rstrip(" \t"))
-        self.values[path] = Span(start, self._at)
+        self.values[path] = TextSpan(start, self._at)
 
     def _items(self, path: Path) -> None:
         self._at += 1

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from codex_runner.delivery.answer import Answer
     from codex_runner.domain.delivery import Decoration, ForgeCredential, PullText
-    from codex_runner.domain.governance import Answer as Told
+    from codex_runner.domain.governance import Attested
 
 _WHO: Final = "query { viewer { login } }"
 
@@ -158,7 +158,7 @@ class GitHubForge:
 
         return await attach(self._client, decoration, label=label, reviewer=reviewer, assignee=assignee)
 
-    async def governance(self, base: str | None) -> Sequence[Told]:
+    async def governance(self, base: str | None) -> Sequence[Attested]:
         """See Forge.governance."""
         return await ForgeQuestions(self._client, self.kind, self.repository.repository, self._token_kind).answers(base)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from codex_runner.domain.delivery import Decoration, ForgeCredential, PullText
-    from codex_runner.domain.governance import Answer as Told
+    from codex_runner.domain.governance import Attested
 
 _DEVELOPER: Final = 30  # the level that may push, and open merge requests
 _SOON: Final = 7 * 86400.0
@@ -186,7 +186,7 @@ class GitLabForge:
             assignee=lambda name: person(name, "assignees", "assignee_ids"),
         )
 
-    async def governance(self, base: str | None) -> Sequence[Told]:
+    async def governance(self, base: str | None) -> Sequence[Attested]:
         """See Forge.governance."""
         return await ForgeQuestions(self._client, self.kind, self._name, None).answers(base)
 

@@ -9,7 +9,7 @@ from codex_runner.delivery.answer import MalformedError, take
 from codex_runner.delivery.github_tokens import GitHubTokenKind
 from codex_runner.domain.delivery import ForgeKind
 from codex_runner.domain.errors import RunnerError
-from codex_runner.domain.governance import Answer, Question
+from codex_runner.domain.governance import Attested, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,53 +27,56 @@ class ForgeQuestions:
         self._client, self._kind, self._repository = client, kind, repository
         self._token_kind = token
 
-    async def answers(self, base: str | None) -> list[Answer]:
+    async def answers(self, base: str | None) -> list[Attested]:
         """Return all answers. What the forge does not say is not known, with its words."""
         if self._kind is ForgeKind.GITHUB:
             return await self._github(base)
         return await self._gitlab(base)
 
-    async def _github(self, base: str | None) -> list[Answer]:
+    async def _github(self, base: str | None) -> list[Attested]:
         top = f"/repos/{self._repository}"
         is_app = self._token_kind is GitHubTokenKind.INSTALLATION
-        kind = Answer(Question.TOKEN_OWNER, "delivery_token_kind", why="its prefix is none that GitHub documents")
+        kind = Attested(Topic.TOKEN_OWNER, "delivery_token_kind", why="its prefix is none that GitHub documents")
         if self._token_kind not in {None, GitHubTokenKind.UNKNOWN}:
-            kind = Answer(Question.TOKEN_OWNER, "delivery_token_kind", str(self._token_kind), "the token's prefix")
-        found = [kind, await self._ask(Question.TOKEN_OWNER, "delivery_token_account", self._viewer)]
+            kind = Attested(Topic.TOKEN_OWNER, "delivery_token_kind", str(self._token_kind), "the token's prefix")
+        found = [kind, await self._ask(Topic.TOKEN_OWNER, "delivery_token_account", self._viewer)]
         if is_app:
             path = f"/installation/repositories?per_page={_SHOWN}"
-            found.append(await self._get(Question.REPOSITORIES, "delivery_repositories", path, _installed))
+            found.append(await self._get(Topic.REPOSITORIES, "delivery_repositories", path, _installed))
         else:
             why = "GitHub lists the repositories of an App's token alone"
-            found.append(Answer(Question.REPOSITORIES, "delivery_repositories", why=why))
-        found.append(await self._get(Question.REPOSITORIES, "delivery_rights", top, _rights_at_github))
+            found.append(Attested(Topic.REPOSITORIES, "delivery_repositories", why=why))
+        found.append(await self._get(Topic.REPOSITORIES, "delivery_rights", top, _rights_at_github))
         branch = base or await self._default_branch(top)
         if branch is None:
             why = "the default branch is not known"
-            return [*found, *(Answer(Question.PROTECTION, fact, why=why) for fact in ("base", "protected", "rules"))]
+            return [
+                *found,
+                *(Attested(Topic.PROTECTION, fact, why=why) for fact in ("base", "protected", "rules")),
+            ]
         named = quote(branch, safe="")
         return [
             *found,
-            Answer(Question.PROTECTION, "base", branch, "the configuration" if base else f"GitHub {top}"),
-            await self._get(Question.PROTECTION, "protected", f"{top}/branches/{named}", _protected),
-            await self._get(Question.PROTECTION, "rules", f"{top}/rules/branches/{named}", _rules),
+            Attested(Topic.PROTECTION, "base", branch, "the configuration" if base else f"GitHub {top}"),
+            await self._get(Topic.PROTECTION, "protected", f"{top}/branches/{named}", _protected),
+            await self._get(Topic.PROTECTION, "rules", f"{top}/rules/branches/{named}", _rules),
         ]
 
-    async def _gitlab(self, base: str | None) -> list[Answer]:
+    async def _gitlab(self, base: str | None) -> list[Attested]:
         top = f"/projects/{quote(self._repository, safe='')}"
         branch = base or await self._default_branch(top)
         found = [
             await self._get(
-                Question.TOKEN_OWNER, "delivery_token_account", "/user", lambda said: take(said, str, "username")
+                Topic.TOKEN_OWNER, "delivery_token_account", "/user", lambda said: take(said, str, "username")
             ),
             await self._get(
-                Question.TOKEN_OWNER,
+                Topic.TOKEN_OWNER,
                 "delivery_token_scopes",
                 "/personal_access_tokens/self",
                 lambda said: [str(each) for each in take(said, list, "scopes")],
             ),
             await self._get(
-                Question.REPOSITORIES,
+                Topic.REPOSITORIES,
                 "delivery_repositories",
                 f"/projects?min_access_level=30&simple=true&per_page={_SHOWN}",
                 lambda said: [take(each, str, "path_with_namespace") for each in take(said, list)],
@@ -83,35 +86,35 @@ class ForgeQuestions:
             return [
                 *found,
                 *(
-                    Answer(Question.PROTECTION, fact, why="the default branch is not known")
+                    Attested(Topic.PROTECTION, fact, why="the default branch is not known")
                     for fact in ("base", "protected")
                 ),
             ]
         path = f"{top}/repository/branches/{quote(branch, safe='')}"
         return [
             *found,
-            Answer(Question.PROTECTION, "base", branch, "the configuration" if base else f"GitLab {top}"),
-            await self._get(Question.PROTECTION, "protected", path, _protected),
-            await self._get(Question.PROTECTION, "rules", path, _pushes_at_gitlab),
+            Attested(Topic.PROTECTION, "base", branch, "the configuration" if base else f"GitLab {top}"),
+            await self._get(Topic.PROTECTION, "protected", path, _protected),
+            await self._get(Topic.PROTECTION, "rules", path, _pushes_at_gitlab),
         ]
 
-    async def _get(self, question: Question, fact: str, path: str, read: Callable[[Any], Any]) -> Answer:
+    async def _get(self, question: Topic, fact: str, path: str, read: Callable[[Any], Any]) -> Attested:
         async def ask() -> tuple[Any, str]:
             answer = await self._client.request("GET", path, f"answer {path.partition('?')[0]}")
             return read(answer.document), f"{self._client.name} GET {path.partition('?')[0]}"
 
         return await self._ask(question, fact, ask)
 
-    async def _ask(self, question: Question, fact: str, ask: Callable[[], Awaitable[tuple[Any, str]]]) -> Answer:
+    async def _ask(self, question: Topic, fact: str, ask: Callable[[], Awaitable[tuple[Any, str]]]) -> Attested:
         try:
             value, source = await ask()
         except MalformedError as error:
-            return Answer(question, fact, why=f"{self._client.name}'s answer is not understood: {error}")
+            return Attested(question, fact, why=f"{self._client.name}'s answer is not understood: {error}")
         except RunnerError as error:
-            return Answer(question, fact, why=error.message)
+            return Attested(question, fact, why=error.message)
         if value is None:
-            return Answer(question, fact, why=f"{self._client.name} does not say")
-        return Answer(question, fact, value, source)
+            return Attested(question, fact, why=f"{self._client.name} does not say")
+        return Attested(question, fact, value, source)
 
     async def _viewer(self) -> tuple[str, str]:
         address = f"{self._client.api.removesuffix('/v3')}/graphql"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from codex_runner.domain.governance import Answer
+    from codex_runner.domain.governance import Attested
     from codex_runner.domain.secret import Secret
 
 
@@ -208,7 +208,7 @@ class Forge(Protocol):
     async def decorate(self, number: int, decoration: Decoration) -> Sequence[str]:
         """Add labels, reviewers and assignees. Returns a sentence for each that failed; raises nothing for these."""
 
-    async def governance(self, base: str | None) -> Sequence[Answer]:
+    async def governance(self, base: str | None) -> Sequence[Attested]:
         """Return what the forge says of the token and of the branch `base` (None: the default branch).
 
         Changes nothing. What the forge does not say is not known; no failure of a single question is raised.

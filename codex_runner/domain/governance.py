@@ -8,7 +8,7 @@ from typing import Any
 from codex_runner.dataclass import dataclass
 
 
-class Question(StrEnum):
+class Topic(StrEnum):
     """The questions, in their order. Their names are for programs."""
 
     TOKEN_OWNER = "token-owner"  # noqa: S105 - a question's name
@@ -20,10 +20,10 @@ class Question(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Attested:
     """One fact of an answer. Without a `source`, nothing proves it: it is not known, and `why` may say why not."""
 
-    question: Question
+    question: Topic
     fact: str
     value: Any = None
     source: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from codex_runner.domain.errors import RunnerError
-from codex_runner.domain.governance import Answer, Question
+from codex_runner.domain.governance import Attested, Topic
 from codex_runner.vault.faults import VaultRefusal, part
 from codex_runner.vault.lease import logged_in
 
@@ -28,7 +28,7 @@ def vault_answers(
     interruption: AbstractContextManager[StopFlag],
     *,
     on_retry: Callable[[str], None],
-) -> list[Answer]:
+) -> list[Attested]:
     """Log in as a run of the job would, and ask what the login may do. The login is given back.
 
     What Vault does not answer is not known.
@@ -38,12 +38,12 @@ def vault_answers(
             return [*_capabilities(client, spec), *_mounts(client, spec)]
     except RunnerError as error:
         return [
-            Answer(Question.SECRETS, fact, why=error.message)
+            Attested(Topic.SECRETS, fact, why=error.message)
             for fact in ("vault_own_path", "vault_other_paths", "vault_mounts")
         ]
 
 
-def _capabilities(client: VaultClient, spec: CredentialSpec) -> Iterator[Answer]:
+def _capabilities(client: VaultClient, spec: CredentialSpec) -> Iterator[Attested]:
     own, above = f"{spec.mount}/data/{spec.path}", spec.path.rpartition("/")[0]
     beside = f"{spec.mount}/data/{above}/{_PROBE}" if above else f"{spec.mount}/data/{_PROBE}"
     others = dict.fromkeys(
@@ -63,35 +63,35 @@ def _capabilities(client: VaultClient, spec: CredentialSpec) -> Iterator[Answer]
         )
     except VaultRefusal as refusal:
         why = f"Vault refused to {purpose}: {client.reason(refusal)}"
-        yield Answer(Question.SECRETS, "vault_own_path", why=why)
-        yield Answer(Question.SECRETS, "vault_other_paths", why=why)
+        yield Attested(Topic.SECRETS, "vault_own_path", why=why)
+        yield Attested(Topic.SECRETS, "vault_other_paths", why=why)
         return
     told = {**answer, **part(answer, "data")}
     yield _known("vault_own_path", {own: told.get(own)})
     yield _known("vault_other_paths", {path: told.get(path) for path in others})
 
 
-def _known(fact: str, asked: Mapping[str, Any]) -> Answer:
+def _known(fact: str, asked: Mapping[str, Any]) -> Attested:
     """Return the capabilities of some paths. Not known unless Vault has named each of them."""
     if all(_is_words(each) for each in asked.values()):
-        return Answer(Question.SECRETS, fact, {path: sorted(each) for path, each in asked.items()}, _SOURCE)
-    return Answer(Question.SECRETS, fact, why="Vault does not name each path that was asked for")
+        return Attested(Topic.SECRETS, fact, {path: sorted(each) for path, each in asked.items()}, _SOURCE)
+    return Attested(Topic.SECRETS, fact, why="Vault does not name each path that was asked for")
 
 
 def _is_words(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
-def _mounts(client: VaultClient, spec: CredentialSpec) -> Iterator[Answer]:
+def _mounts(client: VaultClient, spec: CredentialSpec) -> Iterator[Attested]:
     """Vault shows a login the mounts in which it may do anything at all."""
     purpose = "list the mounts that the login sees"
     try:
         answer = client.call(purpose, lambda api: api.adapter.get("/v1/sys/internal/ui/mounts"))
         mounts: Sequence[str] = sorted(part(part(answer, "data"), "secret"))
     except VaultRefusal as refusal:
-        yield Answer(Question.SECRETS, "vault_mounts", why=f"Vault refused to {purpose}: {client.reason(refusal)}")
+        yield Attested(Topic.SECRETS, "vault_mounts", why=f"Vault refused to {purpose}: {client.reason(refusal)}")
         return
     if f"{spec.mount}/" not in mounts:  # it reads there, so an answer without it is another program's
-        yield Answer(Question.SECRETS, "vault_mounts", why="Vault's answer lacks the mount of the job's own token")
+        yield Attested(Topic.SECRETS, "vault_mounts", why="Vault's answer lacks the mount of the job's own token")
         return
-    yield Answer(Question.SECRETS, "vault_mounts", mounts, "Vault sys/internal/ui/mounts")
+    yield Attested(Topic.SECRETS, "vault_mounts", mounts, "Vault sys/internal/ui/mounts")
