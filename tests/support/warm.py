@@ -211,7 +211,10 @@ def _become(asked, descriptors):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, each in enumerate(descriptors):
         os.dup2(each, number)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    for path in list(Path("/proc/self/fd").iterdir()):  # not each number up to the limit, which may be huge
+        if int(path.name) > 2:
+            with contextlib.suppress(OSError):  # that of the listing
+                os.close(int(path.name))
     sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.umask(asked["umask"])
