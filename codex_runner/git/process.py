@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 from typing import TYPE_CHECKING
 
 from codex_runner.dataclass import dataclass
-from codex_runner.shell.child import start_child
+from codex_runner.shell.child import end_group, start_child
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _PIECE = 1 << 16
-_DYING = 5.0  # seconds: what the kernel may take, at the most, to end what was killed
 _COMPLAINT = 1 << 18  # bytes of stderr that are kept: a server may print any amount through git
 
 
@@ -59,11 +56,7 @@ async def run_git(  # noqa: PLR0913 - what a process is started with
         )
         code = await process.wait()
     except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):  # the whole group: git may have started a fetch
-            os.killpg(process.pid, signal.SIGKILL)
-        with contextlib.suppress(TimeoutError):  # a pipe that is full, and read no more, would never end
-            async with asyncio.timeout(_DYING):
-                await process.communicate()
+        await end_group(process)  # git may have started a fetch
         raise
     return Finished(code, output, complaint)
 

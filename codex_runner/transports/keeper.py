@@ -11,8 +11,7 @@ import os
 import signal
 from typing import IO, TYPE_CHECKING
 
-from codex_runner.shell.child import start_child
-from codex_runner.transports.processes import leave
+from codex_runner.shell.child import leave, start_child
 from codex_runner.transports.request import command_here, environment_lines, new_nonce
 
 if TYPE_CHECKING:

@@ -15,14 +15,13 @@ from codex_runner.domain.cancellation import CANCELLED, RunCancelledError
 from codex_runner.domain.errors import FolderGoneError, HostError, RunGoneError
 from codex_runner.domain.host import Completed, Ended, Lost, Started
 from codex_runner.domain.surroundings import for_git, names_a_credential, passed
-from codex_runner.shell.child import start_child
+from codex_runner.shell.child import end_group, end_session, leave, start_child
 from codex_runner.shell.scratch import scratch_file
 from codex_runner.transports.asked import answered, end_of, ending_with_us, home, marked
 from codex_runner.transports.claim import ClaimFolder
 from codex_runner.transports.directory import AttemptDirectory, open_plain, runs_root
 from codex_runner.transports.growth import watch
 from codex_runner.transports.keeper import run_kept
-from codex_runner.transports.processes import end_group, end_session, leave
 from codex_runner.transports.reaping import gone
 from codex_runner.transports.request import (
     TICK,

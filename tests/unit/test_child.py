@@ -1,13 +1,14 @@
 """Children that are cancelled while they are started: no caller waits for ever, and none of their processes is left."""
 
 import asyncio
+import signal
 import sys
 
 import pytest
 from support.runs import processes_with
 
 from codex_runner.git.process import run_git
-from codex_runner.shell.child import start_child
+from codex_runner.shell.child import end_group, start_child
 
 
 async def cancelled_after(turns, work):
@@ -46,6 +47,19 @@ def test_git_that_is_cancelled_amid_much_output_is_not_waited_for(tmp_path):
         return task
 
     assert asyncio.run(work()).cancelled()
+
+
+def test_a_child_whose_output_nobody_reads_is_ended():
+    async def work():
+        process = await start_child("yes", stdout=asyncio.subprocess.PIPE, start_new_session=True)
+        # Until asyncio reads no more.
+        while len(process.stdout._buffer) <= 2 * process.stdout._limit:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            await end_group(process)
+        return process.returncode
+
+    assert asyncio.run(work()) == -signal.SIGKILL
 
 
 def test_the_caller_gets_the_child_and_then_the_cancellation():

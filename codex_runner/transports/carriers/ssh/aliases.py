@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.host import host_name_problem
-from codex_runner.shell.child import start_child
+from codex_runner.shell.child import end_group, start_child
 from codex_runner.transports.carriers.ssh.openssh import check_client
-from codex_runner.transports.processes import end_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
