@@ -53,6 +53,11 @@ class DeliveryTarget:
     base: str
     protected: Collection[str] = ()
 
+    @property
+    def is_protected(self) -> bool:
+        """Whether no delivery may write the branch."""
+        return self.branch == self.base or self.branch in self.protected
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -156,7 +161,7 @@ def _unchanged(found: Found, policy: DeliveryPolicy, foreign: str | None) -> Pla
 def _foreign(target: DeliveryTarget, found: Found) -> str | None:  # noqa: PLR0911 - one return a reason
     """Return why the branch must not be written, as a sentence. Returns None if it is this workflow's, or new."""
     pull, record = found.open_pull, found.record
-    if target.branch == target.base or target.branch in target.protected:
+    if target.is_protected:
         return f"The branch {target.branch} is protected: a delivery writes to a branch of its own."
     if record is not None and (record.workflow, record.target) != (target.workflow, target.target):
         return f"The branch {target.branch} belongs to the workflow {record.workflow} ({record.target})."

@@ -74,7 +74,7 @@ class Delivery:
     def _require_own_branch(self, access: Access) -> None:
         """Raise ConfigurationError if `branch` is one that each night's delivery would hold."""
         target = self._target(access)
-        if target.branch in {target.base, *target.protected}:
+        if target.is_protected:
             kind = "base" if target.branch == target.base else "repository's default branch"
             raise ConfigurationError(
                 f"`delivery.branch` is {target.branch!r}, the {kind}: a delivery writes to a branch of its own.",
