@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codex_runner.domain import event as ev
-from codex_runner.sinks.console import LOG_LIMIT, LOG_WIDTH, PlainLog
+from codex_runner.sinks.listing import ListingLog
 from codex_runner.text.clean import clean_line
 from codex_runner.text.excerpts import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import TextIO
 
     from codex_runner.domain.event import Record
     from codex_runner.domain.state import RunState
@@ -20,40 +19,24 @@ ISSUES = 10  # for each level and step: the run's page shows no more
 _MESSAGE = 1000  # characters of an issue
 
 
-class AzureLog(PlainLog):
+class AzureLog(ListingLog):
     """Plain lines, with a group for each attempt and one for the checks.
 
     The agent obeys `##vso[` anywhere in a line. `text.clean_line` breaks it up in all foreign text. There is no mask:
     the command for one would print the secret, and records come redacted.
     """
 
-    def __init__(
-        self,
-        stream: TextIO,
-        *,
-        color: bool = False,
-        width: int = LOG_WIDTH,
-        verbose: bool = False,
-        limit: int | None = LOG_LIMIT,
-    ) -> None:
-        """Write to `stream`."""
-        super().__init__(stream, color=color, width=width, verbose=verbose, limit=limit)
-        self._open = False
-        self._used = dict.fromkeys(("warning", "error"), 0)
-
-    def close(self) -> None:
-        """Close the group that is open."""
-        self._write(self._end())
-        super().close()
+    END = "##[endgroup]"
+    MOST = ISSUES
 
     def _before(self, record: Record, state: RunState) -> Iterable[str]:
         match record.event:
             case ev.AttemptStarted() as event:
-                return [*self._end(), *self._begin(f"Attempt {event.number}: {state.job}")]
+                return [*self._end_group(), *self._begin(f"Attempt {event.number}: {state.job}")]
             case ev.CheckStarted() if not self._open:
                 return self._begin("Checks")
             case ev.RunEnded():
-                return self._end()
+                return self._end_group()
             case _:
                 return ()
 
@@ -62,7 +45,7 @@ class AzureLog(PlainLog):
             case ev.AttemptEnded() as event:
                 failed = event.ending.failure
                 told = f"Attempt {event.number} failed ({failed}): {event.ending.message}"
-                return [*self._end(), *(self._issue("warning", told) if failed else ())]
+                return [*self._end_group(), *(self._issue("warning", told) if failed else ())]
             case ev.Warned() as event if event.code != ev.NO_BUDGET:
                 return self._issue("warning", f"{event.code}: {event.message}")
             case ev.Guarded(failed=True) as event:
@@ -77,21 +60,12 @@ class AzureLog(PlainLog):
                 return ()
 
     def _begin(self, title: str) -> list[str]:
-        self._open = True
-        return [f"##[group]{first_line(title)}"]
-
-    def _end(self) -> list[str]:
-        if not self._open:
-            return []
-        self._open = False
-        return ["##[endgroup]"]
+        return self._begin_group(f"##[group]{first_line(title)}")
 
     def _issue(self, level: str, message: str, *, verdict: bool = False) -> list[str]:
-        """Return an issue, on one line, if Azure would still show it. The last error is reserved for the verdict."""
-        kept = 1 if level == "error" and not verdict else 0
-        if self._used[level] >= ISSUES - kept:
+        """Return an issue, on one line, if Azure would still show it."""
+        if not self._is_listed(level, verdict=verdict):
             return []
-        self._used[level] += 1
         told = clean_line(" ".join(message.split()))[:_MESSAGE]
         # `%` would begin an escape of Azure's.
         return [f"##vso[task.logissue type={level}]{told.replace('%', '%AZP25')}"]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from codex_runner.domain import event as ev
 from codex_runner.redaction.secret_parts import parts
-from codex_runner.sinks.console import LOG_LIMIT, LOG_WIDTH, PlainLog
+from codex_runner.sinks.console import LOG_LIMIT, LOG_WIDTH
+from codex_runner.sinks.listing import ListingLog
 from codex_runner.text.clean import clean_line
 from codex_runner.text.excerpts import first_line, log_tail
 
@@ -32,7 +33,7 @@ _PLACE = re.compile(
 )
 
 
-class GitHubLog(PlainLog):
+class GitHubLog(ListingLog):
     """Plain lines, with a group for each attempt and at most ten annotations for each level.
 
     Agent text is never put between `::stop-commands::` marks. The log's protection must not depend on a line that a
@@ -40,6 +41,9 @@ class GitHubLog(PlainLog):
     only at the beginning of a line (after white space), and none of ours begins with foreign text. It obeys `##[`
     anywhere, so `text.clean_line` breaks that up in all foreign text.
     """
+
+    END = "::endgroup::"
+    MOST = ANNOTATIONS
 
     def __init__(  # noqa: PLR0913 - independent settings, all named
         self,
@@ -61,8 +65,6 @@ class GitHubLog(PlainLog):
         self._prefix = path_prefix
         self._masks = masks
         self._masked: set[str] = set()
-        self._open = False
-        self._used = dict.fromkeys(("notice", "warning", "error"), 0)
 
     def add_mask(self, values: Iterable[Secret]) -> bool:
         """Have GitHub mask secrets, each whole and each of its parts, once. Call it before anything could print them.
@@ -86,15 +88,11 @@ class GitHubLog(PlainLog):
         if self._masks:
             self.add_mask([secret])
 
-    def close(self) -> None:
-        """Close the group that is open."""
-        self._write(self._end_group())
-        super().close()
-
     def _before(self, record: Record, state: RunState) -> Iterable[str]:
         match record.event:
             case ev.AttemptStarted() as event:
-                return [*self._end_group(), self._group(f"Attempt {event.number}: {state.job}")]
+                title = first_line(f"Attempt {event.number}: {state.job}")
+                return [*self._end_group(), *self._begin_group(f"::group::{_data(title)}")]
             case ev.RunEnded() | ev.CheckStarted():
                 return self._end_group()
             case _:
@@ -131,16 +129,6 @@ class GitHubLog(PlainLog):
             case _:
                 return ()
 
-    def _group(self, title: str) -> str:
-        self._open = True
-        return f"::group::{_data(first_line(title))}"
-
-    def _end_group(self) -> list[str]:
-        if not self._open:
-            return []
-        self._open = False
-        return ["::endgroup::"]
-
     def _annotate_check(self, event: ev.CheckEnded, prefix: str) -> list[str]:
         """Return one annotation for the check, then one for each line of code that its output names."""
         outcome = "ran out of time" if event.exit_code is None else f"failed with exit code {event.exit_code}"
@@ -156,11 +144,9 @@ class GitHubLog(PlainLog):
     def _annotate(
         self, level: str, message: str, properties: Mapping[str, str] = _NOTHING, *, verdict: bool = False
     ) -> list[str]:
-        """Return an annotation if GitHub would still show it. The last error is reserved for the verdict."""
-        kept = 1 if level == "error" and not verdict else 0
-        if self._used[level] >= ANNOTATIONS - kept:
+        """Return an annotation if GitHub would still show it."""
+        if not self._is_listed(level, verdict=verdict):
             return []
-        self._used[level] += 1
         told = "\n".join(clean_line(line) for line in message.split("\n"))[:_MESSAGE]
         named = ",".join(f"{key}={_property(first_line(value))}" for key, value in properties.items())
         return [f"::{level}{' ' if named else ''}{named}::{_data(told) or level}"]
