@@ -119,9 +119,10 @@ class Invocation:
         """Take the configuration's values; None means its defaults. Without `sinks`, nothing goes to the audit log."""
         if config is None:
             return cls(environ, sinks or (), junit, complain=complain)
+        digest = _file_digest(config.path)
         return cls(
             environ,
-            () if sinks is None else [*sinks, *_audit(config, environ)],
+            () if sinks is None else [*sinks, *_audit(config, environ, digest)],
             junit,
             vault=config.vault,
             ssh_config=config.ssh_config,
@@ -135,7 +136,7 @@ class Invocation:
             hosts=config.hosts,
             digest=_digest(config),
             warnings=config.warnings,
-            config_sha256=_file_digest(config.path),
+            config_sha256=digest,
             audit=config.audit,
         )
 
@@ -158,11 +159,10 @@ def _digest(config: Config) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
-def _audit(config: Config, environ: Mapping[str, str]) -> list[Sink]:
+def _audit(config: Config, environ: Mapping[str, str], digest: str | None) -> list[Sink]:
     wanted = config.audit
     if wanted.file is None and not wanted.syslog:
         return []
 
-    digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
     syslog = SYSLOG_SOCKET if wanted.syslog else None
     return [AuditLog(wanted.file, Pipeline(environ).origin(), config_sha256=digest, syslog=syslog)]
