@@ -15,6 +15,7 @@ from codex_runner.cli.new_files import append, differing, holds, is_there, write
 from codex_runner.cli.options import configuration
 from codex_runner.cli.pipelines import top_of
 from codex_runner.cli.recipes import RecipePlace, prompt_file
+from codex_runner.config.loading import nearest_file
 from codex_runner.config.settings import FILE_NAME
 from codex_runner.dataclass import dataclass
 from codex_runner.domain.errors import ConfigurationError, UsageError
@@ -50,8 +51,7 @@ class WantedRecipe:
         """The configuration file: the one that is named, the nearest one, or a new one in this folder."""
         if self.config is not None:
             return self.config / FILE_NAME if self.config.is_dir() else self.config
-        here = Path.cwd()
-        found = next((each / FILE_NAME for each in (here, *here.parents) if (each / FILE_NAME).is_file()), None)
+        found = nearest_file(Path.cwd())
         return Path(os.path.relpath(found)) if found else Path(FILE_NAME)
 
 

@@ -133,7 +133,17 @@ def _delivery(*tables: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def find(start: Path) -> Path:
-    """Find codex-runner.toml in `start` or the nearest folder above it."""
+    """Find codex-runner.toml in `start` or the nearest folder above it. Raises ConfigurationError if there is none."""
+    if (file := nearest_file(start)) is not None:
+        return file
+    raise ConfigurationError(
+        f"There is no {FILE_NAME} in {start} or above it.",
+        remedy="Write a first one with `codex-runner init`, or name one that lies elsewhere with -c.",
+    )
+
+
+def nearest_file(start: Path) -> Path | None:
+    """Return the nearest codex-runner.toml, or None. Raises ConfigurationError for a folder that cannot be read."""
     for folder in (start, *start.parents):
         try:
             there = (file := folder / FILE_NAME).is_file()
@@ -144,10 +154,7 @@ def find(start: Path) -> Path:
             ) from None
         if there:
             return file
-    raise ConfigurationError(
-        f"There is no {FILE_NAME} in {start} or above it.",
-        remedy="Write a first one with `codex-runner init`, or name one that lies elsewhere with -c.",
-    )
+    return None
 
 
 @contextmanager
