@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from codex_runner.audit.fact import NOT_KNOWN, Fact, Section, at_record, below, listed, told
 from codex_runner.domain import event as ev
 from codex_runner.domain.event import to_json
+from codex_runner.domain.job import prompt_sha256
 from codex_runner.text.dates import format_instant
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _what(trail: Trail) -> Section:
         "host": _of(str(state.host), first),
         "started": _of(format_instant(state.started), first),
         "prompt_sha256": _of(
-            hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest() if isinstance(prompt, str) else None,
+            prompt_sha256(prompt),
             f"{first}, job.prompt as it is recorded",
         ),
         "model": _fact(trail, "model"),

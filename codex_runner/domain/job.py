@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping  # noqa: TC003
 from dataclasses import field
 from enum import StrEnum
@@ -130,3 +131,8 @@ class Job:
     instructions: Instructions | None = None
     delivery: DeliverySpec | None = None
     gate: GateSpec | None = None
+
+
+def prompt_sha256(prompt: object) -> str | None:
+    """Return the digest of a recorded prompt, which may hold halves of characters. None if a record has no prompt."""
+    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest() if isinstance(prompt, str) else None

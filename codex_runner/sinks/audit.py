@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from codex_runner import __version__
 from codex_runner.domain.errors import ConfigurationError
 from codex_runner.domain.event import RunEnded, RunPrepared, RunStarted
+from codex_runner.domain.job import prompt_sha256
 from codex_runner.text.dates import format_date
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class AuditLog:
             "model": facts.get("model"),
             "sandbox": facts.get("sandbox") or job.get("sandbox"),
             "config_sha256": self._config,
-            "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest() if isinstance(prompt, str) else None,
+            "prompt_sha256": prompt_sha256(prompt),
         }
 
     def _write(self, line: dict[str, Any]) -> None:

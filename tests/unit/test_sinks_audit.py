@@ -195,6 +195,13 @@ def test_no_event_and_no_text_breaks_it(tmp_path):
     assert lines(tmp_path / "a")
 
 
+def test_a_prompt_with_half_of_a_character_has_a_digest(tmp_path):
+    started = ev.RunStarted("20260102T030405Z-docs-0a1b2c3d", "docs", "local", {"job": {"prompt": "p \udcff"}})
+    play(AuditLog(tmp_path / "audit.jsonl", {}), [started, ev.RunEnded(3, "failed", "refused")])
+    *_, line = lines(tmp_path / "audit.jsonl")
+    assert line["prompt_sha256"] == hashlib.sha256(b"p \xed\xb3\xbf").hexdigest()
+
+
 def test_it_is_there_only_where_the_configuration_asks(tmp_path):
     file = tmp_path / "codex-runner.toml"
     file.write_text("version = 1\n")
