@@ -99,6 +99,15 @@ class Night:
         """Push the working tree's commit to the forge's main."""
         self.work.git("push", "-q", "--no-verify", str(self.forge.path), "HEAD:refs/heads/main")
 
+    def use_lfs(self):
+        """Let Git LFS have all files `*.bin`, here and at the forge."""
+        self.work.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+        for key, value in {"clean": "git-lfs clean -- %f", "smudge": "git-lfs smudge -- %f"}.items():
+            self.work.git("config", f"filter.lfs.{key}", value)
+        self.work.git("add", "-A")
+        self.work.git("commit", "-q", "-m", "lfs")
+        self.publish()
+
     @property
     def runs(self):
         return self.root / "runner-state" / "runs"

@@ -127,12 +127,7 @@ def test_a_patch_that_does_not_make_the_tree_is_not_pushed(own):
 
 @pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
 def test_objects_of_git_lfs_come_along(own):
-    own.work.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
-    for key, value in {"clean": "git-lfs clean -- %f", "smudge": "git-lfs smudge -- %f"}.items():
-        own.work.git("config", f"filter.lfs.{key}", value)
-    own.work.git("add", "-A")
-    own.work.git("commit", "-q", "-m", "lfs")
-    own.publish()
+    own.use_lfs()
     own.agent(("new.bin", b"new" * 1000))
     change = own.change()
     remote = replace(left(own, change), url=f"file://{own.forge.path}")

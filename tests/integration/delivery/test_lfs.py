@@ -21,12 +21,7 @@ from codex_runner.domain.errors import (
 
 @pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
 def test_objects_of_lfs_arrive(own):
-    own.work.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
-    for key, value in {"clean": "git-lfs clean -- %f", "smudge": "git-lfs smudge -- %f"}.items():
-        own.work.git("config", f"filter.lfs.{key}", value)
-    own.work.git("add", "-A")
-    own.work.git("commit", "-q", "-m", "lfs")
-    own.publish()
+    own.use_lfs()
     elsewhere = "[lfs]\n\turl = http://127.0.0.1:9/\n\tpushurl = http://127.0.0.1:9/\n"
     own.agent(("new.bin", b"new" * 1000), (".lfsconfig", elsewhere))
     change = own.change()
